@@ -1,0 +1,58 @@
+/* Private: the table of kernels that an instruction set fills, and the list of
+ * those sets. A kernel is a short loop over contiguous memory; everything
+ * above it (blocks, offsets, time, rows, gates) is written once, elsewhere. */
+#ifndef FASTDROP_KERNELS_H
+#define FASTDROP_KERNELS_H
+
+#include "fastdrop.h"
+
+/* Every tier, strongest first. A new tier is one C file that defines
+ * fd_kernels_NAME, and one line here. */
+#define FD_TIERS(TIER) \
+    TIER(portable)
+
+/* Bits come in words: bit i is bit i % 32 of word i / 32. `skip` is the number
+ * of leading bits to pass over. */
+struct fd_kernels {
+    const char *name;
+    int (*usable)(void);
+
+    /* words [4 * blocks]: the bits of whole 128-element blocks, for a threshold
+     * strictly between 0 and 2^32. */
+    void (*mask_blocks)(uint32_t *words, const fd_stream *s, uint64_t first_block, size_t blocks);
+
+    /* out [n] = bit skip + j, as 0 or 1. */
+    void (*expand_u8)(uint8_t *out, const uint32_t *words, size_t skip, size_t n);
+    void (*expand_f32)(float *out, const uint32_t *words, size_t skip, size_t n);
+    void (*expand_f64)(double *out, const uint32_t *words, size_t skip, size_t n);
+
+    /* out [n] = bit skip + j ? +0 : scale * x[j]; out may be x. */
+    void (*drop_f32)(float *out, const float *x, float scale, const uint32_t *words, size_t skip,
+                     size_t n);
+    void (*drop_f64)(double *out, const double *x, double scale, const uint32_t *words,
+                     size_t skip, size_t n);
+
+    /* z [columns] += sum over k = 0, 1, ... of x[k] * w[k * stride + column],
+     * each product added in turn. x [n]. */
+    void (*accumulate_f32)(float *z, const float *x, const float *w, size_t n, size_t columns,
+                           size_t stride);
+    void (*accumulate_f64)(double *z, const double *x, const double *w, size_t n, size_t columns,
+                           size_t stride);
+
+    /* v [n] = activation(v) */
+    void (*activate_f32)(float *v, size_t n, fd_activation activation);
+    void (*activate_f64)(double *v, size_t n, fd_activation activation);
+
+    /* h, c [units], in and out, from the pre-activations z [4][units], which
+     * are overwritten. */
+    void (*lstm_cell_f32)(float *h, float *c, float *z, size_t units, fd_activation activation,
+                          fd_activation recurrent_activation);
+    void (*lstm_cell_f64)(double *h, double *c, double *z, size_t units,
+                          fd_activation activation, fd_activation recurrent_activation);
+};
+
+#define FD_DECLARE_TIER(tier) extern const fd_kernels fd_kernels_##tier;
+FD_TIERS(FD_DECLARE_TIER)
+#undef FD_DECLARE_TIER
+
+#endif

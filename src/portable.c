@@ -1,0 +1,149 @@
+/* The portable tier: every kernel in plain C11, for any CPU. */
+#include "kernels.h"
+#include "philox.h"
+
+#include <math.h>
+
+static int usable(void) {
+    return 1;
+}
+
+/* One block: U < threshold for 128 numbers U, of which round r gives bit 31 - r
+ * of each. Comparing from the top, a lane is decided at the first bit where U
+ * and the threshold differ. Once the rest of the threshold is zero no U still
+ * equal can be below it. Stopping early changes no bit. */
+static void mask_block(uint32_t event[4], const fd_stream *s, uint64_t block) {
+    uint32_t open[4] = {~0u, ~0u, ~0u, ~0u}; /* lanes where U equals the threshold so far */
+    uint32_t rest = (uint32_t)s->threshold;  /* its bits not yet compared, left-aligned */
+    event[0] = event[1] = event[2] = event[3] = 0;
+    for (uint32_t round = 0; rest && (open[0] | open[1] | open[2] | open[3]); round++) {
+        uint32_t u[4] = {(uint32_t)block, (uint32_t)(block >> 32) | round << 24,
+                         (uint32_t)s->stream, (uint32_t)(s->stream >> 32)};
+        fd_philox4x32_10(u, u, s->k0, s->k1);
+        const uint32_t bit = rest >> 31 ? ~0u : 0u;
+        for (int w = 0; w < 4; w++) {
+            event[w] |= open[w] & bit & ~u[w];
+            open[w] &= ~(u[w] ^ bit);
+        }
+        rest <<= 1;
+    }
+}
+
+static void mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++)
+        mask_block(words + 4 * b, s, first_block + b);
+}
+
+static inline uint32_t bit_of(const uint32_t *words, size_t i) {
+    return words[i / 32] >> (i % 32) & 1u;
+}
+
+#define EXPAND(NAME, TYPE)                                                                    \
+    static void expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) {      \
+        for (size_t i = 0; i < n; i++)                                                        \
+            out[i] = (TYPE)bit_of(words, skip + i);                                           \
+    }
+EXPAND(u8, uint8_t)
+EXPAND(f32, float)
+EXPAND(f64, double)
+
+#define DROP(NAME, TYPE)                                                                      \
+    static void drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words,      \
+                            size_t skip, size_t n) {                                          \
+        for (size_t i = 0; i < n; i++)                                                        \
+            out[i] = bit_of(words, skip + i) ? 0 : scale * x[i];                              \
+    }
+DROP(f32, float)
+DROP(f64, double)
+
+/* Four k a pass: a quarter of the traffic on z, and still one sum in the order
+ * of k, because C adds from the left. */
+#define ACCUMULATE(NAME, TYPE)                                                                \
+    static void accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,                   \
+                                  const TYPE *restrict w, size_t n, size_t columns,           \
+                                  size_t stride) {                                            \
+        size_t k = 0;                                                                         \
+        for (; k + 4 <= n; k += 4, w += 4 * stride) {                                         \
+            const TYPE x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];                \
+            const TYPE *w0 = w, *w1 = w + stride, *w2 = w + 2 * stride, *w3 = w + 3 * stride; \
+            for (size_t j = 0; j < columns; j++)                                              \
+                z[j] = z[j] + x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j];              \
+        }                                                                                     \
+        for (; k < n; k++, w += stride)                                                       \
+            for (size_t j = 0; j < columns; j++)                                              \
+                z[j] = z[j] + x[k] * w[j];                                                    \
+    }
+ACCUMULATE(f32, float)
+ACCUMULATE(f64, double)
+
+/* v [n] = activation(v). The comparisons let NaN through. */
+#define ACTIVATE(NAME, TYPE, EXP, TANH)                                                       \
+    static TYPE clipped_##NAME(TYPE v) {                                                      \
+        return v < 0 ? 0 : v > 1 ? 1 : v;                                                     \
+    }                                                                                         \
+    static void activate_##NAME(TYPE *v, size_t n, fd_activation activation) {                \
+        switch (activation) {                                                                 \
+        case FD_LINEAR:                                                                       \
+            break;                                                                            \
+        case FD_TANH:                                                                         \
+            for (size_t j = 0; j < n; j++)                                                    \
+                v[j] = TANH(v[j]);                                                            \
+            break;                                                                            \
+        case FD_SIGMOID:                                                                      \
+            for (size_t j = 0; j < n; j++)                                                    \
+                v[j] = 1 / (1 + EXP(-v[j]));                                                  \
+            break;                                                                            \
+        case FD_RELU:                                                                         \
+            for (size_t j = 0; j < n; j++)                                                    \
+                v[j] = v[j] < 0 ? 0 : v[j];                                                   \
+            break;                                                                            \
+        case FD_HARD_SIGMOID:                                                                 \
+            for (size_t j = 0; j < n; j++)                                                    \
+                v[j] = clipped_##NAME(v[j] / 6 + (TYPE)0.5);                                  \
+            break;                                                                            \
+        case FD_HARD_SIGMOID_LEGACY:                                                          \
+            for (size_t j = 0; j < n; j++)                                                    \
+                v[j] = clipped_##NAME(v[j] * (TYPE)0.2 + (TYPE)0.5);                          \
+            break;                                                                            \
+        }                                                                                     \
+    }
+ACTIVATE(f32, float, expf, tanhf)
+ACTIVATE(f64, double, exp, tanh)
+
+/* c = f * c + i * g, h = o * activation(c), with i, f, o the activated gates
+ * and g the activated candidate. h serves as scratch for activation(c). */
+#define LSTM_CELL(NAME, TYPE)                                                                 \
+    static void lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                     \
+                                 fd_activation activation,                                    \
+                                 fd_activation recurrent_activation) {                        \
+        TYPE *i = z, *f = z + units, *g = z + 2 * units, *o = z + 3 * units;                  \
+        activate_##NAME(i, 2 * units, recurrent_activation);                                  \
+        activate_##NAME(g, units, activation);                                                \
+        activate_##NAME(o, units, recurrent_activation);                                      \
+        for (size_t j = 0; j < units; j++) {                                                  \
+            c[j] = f[j] * c[j] + i[j] * g[j];                                                 \
+            h[j] = c[j];                                                                      \
+        }                                                                                     \
+        activate_##NAME(h, units, activation);                                                \
+        for (size_t j = 0; j < units; j++)                                                    \
+            h[j] = o[j] * h[j];                                                               \
+    }
+LSTM_CELL(f32, float)
+LSTM_CELL(f64, double)
+
+const fd_kernels fd_kernels_portable = {
+    .name = "portable",
+    .usable = usable,
+    .mask_blocks = mask_blocks,
+    .expand_u8 = expand_u8,
+    .expand_f32 = expand_f32,
+    .expand_f64 = expand_f64,
+    .drop_f32 = drop_f32,
+    .drop_f64 = drop_f64,
+    .accumulate_f32 = accumulate_f32,
+    .accumulate_f64 = accumulate_f64,
+    .activate_f32 = activate_f32,
+    .activate_f64 = activate_f64,
+    .lstm_cell_f32 = lstm_cell_f32,
+    .lstm_cell_f64 = lstm_cell_f64,
+};
