@@ -1,0 +1,169 @@
+"""Which implementation runs: native or NumPy, chosen once at import, and saying why.
+
+An implementation is one small object; public functions call the one named `active`.
+"""
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fastdrop import _check, _threads
+from fastdrop._fallback import Numpy
+
+Array = NDArray[Any]
+
+
+class Backend(Protocol):
+    """What an implementation offers. Arrays arrive checked, C-contiguous and aligned."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def tier(self) -> str: ...
+
+    def philox(self, counter: Sequence[int], k0: int, k1: int) -> tuple[int, int, int, int]: ...
+
+    def bernoulli_packed(
+        self, out: Array, n: int, k0: int, k1: int, stream: int, first: int, threshold: int
+    ) -> None: ...
+
+    def bernoulli(
+        self, out: Array, k0: int, k1: int, stream: int, first: int, threshold: int
+    ) -> None: ...
+
+    def dropout(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None: ...
+
+    def activate(self, v: Array, activation: str) -> None: ...
+
+    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None: ...
+
+    def lstm(
+        self,
+        y: Array | None,
+        y_last: Array,
+        h: Array,
+        c: Array,
+        x: Array,
+        kernel: Array,
+        recurrent_kernel: Array,
+        bias: Array | None,
+        input_mask: Array | None,
+        recurrent_mask: Array | None,
+        step_mask: Array | None,
+        first: int,
+        last: int,
+        activation: str,
+        recurrent_activation: str,
+        backwards: bool,
+        zero_masked_steps: bool,
+    ) -> None: ...
+
+
+def _native_tiers() -> list[Backend]:
+    """Return the usable C tiers, strongest first; none where the extension was not built.
+
+    An extension that is there but does not load is an error, not a reason to be slow.
+    """
+    if importlib.util.find_spec("fastdrop._native") is None:
+        return []
+    from fastdrop import _native
+
+    return list(_native.tiers())
+
+
+def _choose(native: Sequence[Backend], environ: dict[str, str]) -> tuple[Backend, str]:
+    """Return the backend to use and the reason, honouring the two switches or refusing them."""
+    wanted = environ.get("FASTDROP_BACKEND")
+    isa = environ.get("FASTDROP_ISA")
+    tiers = {backend.tier: backend for backend in native}
+    possible = ["native", "numpy"] if native else ["numpy"]
+    if wanted is not None and wanted not in possible:
+        raise ImportError(
+            f"FASTDROP_BACKEND: expected {_check.words(possible)} here, got {wanted!r}"
+        )
+    if isa is not None:
+        if wanted == "numpy" or not native:
+            raise ImportError(f"FASTDROP_ISA={isa}: the NumPy backend has no tiers; unset it")
+        if isa not in tiers:
+            raise ImportError(f"FASTDROP_ISA: expected {_check.words([*tiers])} here, got {isa!r}")
+        return tiers[isa], f"FASTDROP_ISA={isa}"
+    if wanted == "numpy":
+        return Numpy(), "FASTDROP_BACKEND=numpy"
+    if not native:
+        return Numpy(), "the C extension is not installed"
+    return native[0], "the strongest tier that this CPU supports"
+
+
+available: tuple[Backend, ...] = (*_native_tiers(), Numpy())
+active, reason = _choose(available[:-1], dict(os.environ))
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What runs, and why.
+
+    Attributes
+    ----------
+    version : str
+        fastdrop's version.
+    backend : str
+        "native" or "numpy".
+    tier : str
+        The instruction-set tier, or "numpy".
+    reason : str
+        Why that one was chosen.
+    tiers : tuple of str
+        What could run here, strongest first.
+    threads : int
+        How many threads ``threads=None`` means.
+    threads_reason : str
+        Where that number comes from.
+    """
+
+    version: str
+    backend: str
+    tier: str
+    reason: str
+    tiers: tuple[str, ...]
+    threads: int
+    threads_reason: str
+
+
+def info() -> Info:
+    """Say which backend and tier run, why, and how many threads are used.
+
+    Returns
+    -------
+    Info
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> fd.info().backend in ("native", "numpy")
+    True
+    """
+    import fastdrop
+
+    return Info(
+        version=fastdrop.__version__,
+        backend=active.name,
+        tier=active.tier,
+        reason=reason,
+        tiers=tuple(backend.tier for backend in available),
+        threads=_threads.DEFAULT,
+        threads_reason=_threads.DEFAULT_REASON,
+    )

@@ -1,0 +1,282 @@
+"""All validation and normalisation: the one file that refuses arguments.
+
+Every refusal reads ``name: expected ..., got ...``. Nothing has been written when one is raised.
+"""
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+INDEX_END = 1 << 63
+FLOATS = ("float32", "float64")
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+NUMBERS = ("float16", *FLOATS, *INTEGERS)
+SCHEMES = ("per_gate", "tied")
+SCOPES = ("per_row", "shared")
+ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
+MAX_THREADS = 1024
+
+
+def describe(value: object) -> str:
+    """Say what came, in a few words."""
+    if isinstance(value, np.ndarray):
+        kind = "" if type(value) is np.ndarray else f"{type(value).__name__} "
+        return f"{kind}{value.dtype} array of shape {value.shape}"
+    text = repr(value)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{text} ({type(value).__name__})"
+
+
+def refuse(error: type[Exception], name: str, expected: str, got: object) -> NoReturn:
+    raise error(f"{name}: expected {expected}, got {describe(got)}")
+
+
+def words(options: Sequence[str]) -> str:
+    quoted = [repr(option) for option in options]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+
+
+# ---- scalars ----
+
+
+def choice(value: object, name: str, options: Sequence[str]) -> str:
+    if not isinstance(value, str):
+        refuse(TypeError, name, words(options), value)
+    if value not in options:
+        refuse(ValueError, name, words(options), value)
+    return value
+
+
+def flag(value: object, name: str) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        refuse(TypeError, name, "True or False", value)
+    return bool(value)
+
+
+def integer(value: object, name: str, low: int, end: int | None, what: str = "an integer") -> int:
+    """An integer in [low, end), where end = None is no limit."""
+    limits = f">= {low}" if end is None else f"in [{low}, {end})"
+    if isinstance(value, (bool, np.bool_)):
+        refuse(TypeError, name, f"{what} {limits}", value)
+    try:
+        number = operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        refuse(TypeError, name, f"{what} {limits}", value)
+    if number < low or (end is not None and number >= end):
+        refuse(ValueError, name, f"{what} {limits}", value)
+    return number
+
+
+def probability(value: object, name: str, *, below_one: bool = False) -> float:
+    """A probability as binary64, whatever real type it came in."""
+    expected = f"a number in [0, 1{')' if below_one else ']'}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        refuse(TypeError, name, expected, value)
+    number = float(value)
+    if not 0.0 <= number <= 1.0 or (below_one and number == 1.0):
+        refuse(ValueError, name, expected, value)
+    return number
+
+
+def threshold(rate: float) -> int:
+    """T of the mask contract; the product is exact and round() is half-even."""
+    return round(rate * 2.0**32)
+
+
+def recurrent_rate(value: object, name: str) -> float:
+    """A rate that leaves something: also after rounding to the contract's 32 bits."""
+    rate = probability(value, name, below_one=True)
+    if threshold(rate) >> 32:
+        refuse(ValueError, name, "a number in [0, 1 - 2**-33)", value)
+    return rate
+
+
+def scale(threshold: int) -> float:
+    """What is kept is multiplied by this; nothing is kept at T = 2**32."""
+    return 0.0 if threshold >> 32 else 1.0 / (1.0 - threshold / 2.0**32)
+
+
+def thread_count(value: object, default: int) -> int:
+    if value is None:
+        return default
+    return integer(value, "threads", 1, MAX_THREADS + 1, "None or an integer")
+
+
+# ---- shapes and arrays ----
+
+
+def shape(value: object, name: str) -> tuple[int, ...]:
+    """A shape whose elements can be counted, and held at 8 bytes each."""
+    expected = "an integer or a sequence of integers >= 0"
+    if isinstance(value, (str, bytes, float)) or value is None:
+        refuse(TypeError, name, expected, value)
+    try:
+        axes = tuple(value)  # type: ignore[arg-type]
+    except TypeError:
+        axes = (value,)
+    lengths = tuple(integer(axis, name, 0, None) for axis in axes)
+    if math.prod(lengths) * 8 >= INDEX_END:
+        refuse(ValueError, name, "fewer than 2**60 elements in all", value)
+    return lengths
+
+
+def element_range(offset: object, count: int, name: str = "offset") -> int:
+    start = integer(offset, name, 0, INDEX_END)
+    if start + count > INDEX_END:
+        refuse(ValueError, name, f"{name} + {count} elements to end at or before 2**63", offset)
+    return start
+
+
+def array(value: object, name: str, dtypes: Sequence[str], ndim: int | None = None) -> NDArray[Any]:
+    """A plain array of one of the dtypes, in native byte order; other kinds are refused."""
+    expected = f"an array of {' or '.join(dtypes)}"
+    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
+        refuse(TypeError, name, expected, value)
+    try:
+        plain = np.asarray(value)
+    except ValueError:  # a ragged list
+        refuse(ValueError, name, expected, value)
+    if plain.dtype.name not in dtypes:
+        refuse(TypeError, name, expected, plain)
+    if ndim is not None and plain.ndim != ndim:
+        refuse(ValueError, name, f"an array of {ndim} dimensions", plain)
+    return np.asarray(plain, dtype=plain.dtype.newbyteorder("="))
+
+
+def contiguous(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """C order and the dtype wanted, without a copy where that is so already.
+
+    Unlike np.ascontiguousarray this keeps 0-d arrays 0-d, and it mends misalignment.
+    """
+    return np.require(value, dtype, ["C", "A"])
+
+
+def shaped(value: NDArray[Any], name: str, expected: tuple[int, ...]) -> NDArray[Any]:
+    if value.shape != expected:
+        refuse(ValueError, name, f"shape {expected}", value)
+    return value
+
+
+def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array that can be written to, element by element."""
+    expected = f"a writable {dtype} array of shape {shape}"
+    if not isinstance(out, np.ndarray) or type(out) not in (np.ndarray, np.memmap):
+        refuse(TypeError, "out", expected, out)
+    if out.dtype != dtype:  # a byte-swapped dtype is another dtype
+        raise TypeError(f"out: expected {expected}, got dtype {out.dtype.str}")
+    if out.shape != shape:
+        refuse(ValueError, "out", expected, out)
+    if not out.flags.writeable:
+        raise ValueError(f"out: expected {expected}, got a read-only array")
+    if _overlaps_itself(out):
+        raise ValueError(f"out: expected {expected}, got one whose elements share memory")
+    return out
+
+
+def _overlaps_itself(out: NDArray[Any]) -> bool:
+    """Whether two elements share memory, as in a broadcast array: an axis steps too little."""
+    extent = out.itemsize
+    axes = [(abs(s), n) for s, n in zip(out.strides, out.shape, strict=True) if n > 1]
+    for stride, length in sorted(axes):
+        if stride < extent:
+            return out.size > 0
+        extent += stride * (length - 1)
+    return False
+
+
+def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a mask that broadcasts to `of`; None stands for the axis's own length."""
+    if value is None:
+        return of
+    expected = f"None or a sequence of {len(of)} entries, each None, 1 or the length in {of}"
+    if isinstance(value, (str, bytes)):
+        refuse(TypeError, "noise_shape", expected, value)
+    try:
+        axes = tuple(value)  # type: ignore[arg-type]
+    except TypeError:
+        refuse(TypeError, "noise_shape", expected, value)
+    if len(axes) != len(of):
+        refuse(ValueError, "noise_shape", expected, value)
+    lengths = tuple(
+        n if a is None else integer(a, "noise_shape", 0, None)
+        for a, n in zip(axes, of, strict=True)
+    )
+    if any(a not in (1, n) for a, n in zip(lengths, of, strict=True)):
+        refuse(ValueError, "noise_shape", expected, value)
+    return lengths
+
+
+# ---- recurrent layers ----
+
+
+def dropout_mask(
+    value: object, name: str, rows: int, gates: int, width: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """An explicit mask as (rows or 1, gates or 1, width)."""
+    expected = (
+        f"shape ({rows}, {gates}, {width}), ({rows}, {width}) or the same with 1 for {rows} rows"
+    )
+    mask = array(value, name, FLOATS)
+    if mask.ndim == 2:
+        mask = mask[:, np.newaxis, :]
+    if (
+        mask.ndim != 3
+        or mask.shape[0] not in (1, rows)
+        or mask.shape[1] not in (1, gates)
+        or mask.shape[2] != width
+    ):
+        refuse(ValueError, name, expected, value)
+    if np.result_type(mask, dtype) != dtype:
+        refuse(TypeError, name, f"an array of {dtype}, as x and the weights are", mask)
+    if not np.isfinite(mask).all():
+        refuse(ValueError, name, "finite factors", value)
+    return contiguous(mask, dtype)
+
+
+def step_mask(value: object, rows: int, steps: int) -> NDArray[np.uint8]:
+    mask = array(value, "mask", ("bool",), 2)
+    return contiguous(shaped(mask, "mask", (rows, steps)), np.dtype(bool)).view(np.uint8)
+
+
+def state(
+    value: object, names: tuple[str, ...], rows: int, units: int, dtype: np.dtype[Any]
+) -> list[NDArray[Any]]:
+    """Fresh, writable arrays for the initial state: zeros where none is given."""
+    if value is None:
+        return [np.zeros((rows, units), dtype) for _ in names]
+    expected = f"None or the {len(names)} arrays ({', '.join(names)}) of shape ({rows}, {units})"
+    if not isinstance(value, (tuple, list)) or len(value) != len(names):
+        refuse(ValueError, "initial_state", expected, value)
+    arrays = []
+    for part, name in zip(value, names, strict=True):
+        label = f"initial_state {name}"
+        given = shaped(array(part, label, FLOATS), label, (rows, units))
+        if np.result_type(given, dtype) != dtype:
+            refuse(TypeError, label, f"an array of {dtype}, as x and the weights are", given)
+        arrays.append(np.array(given, dtype, order="C"))
+    return arrays
+
+
+def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
+    expected = f"{', '.join(names)} or 'packed'"
+    try:
+        dtype = np.dtype(value)
+    except TypeError:
+        refuse(TypeError, "dtype", expected, value)
+    if value is None or dtype.name not in names or not dtype.isnative:
+        refuse(TypeError, "dtype", expected, value)
+    return dtype
+
+
+def rows_range(value: object, rows: int, elements: int) -> int:
+    """The number of the first row, such that every row's mask elements have an index."""
+    start = integer(value, "row_offset", 0, INDEX_END)
+    if (start + rows) * elements > INDEX_END:
+        refuse(ValueError, "row_offset", f"at most {INDEX_END // elements - rows} here", value)
+    return start

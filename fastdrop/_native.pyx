@@ -1,0 +1,153 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
+# cython: freethreading_compatible=True
+"""Pointers out, GIL released, C called. Arguments arrive checked; nothing is decided here."""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from fastdrop._csrc cimport *
+
+ctypedef fused bernoulli_t:
+    uint8_t
+    float
+    double
+
+ctypedef fused real:
+    float
+    double
+
+cdef dict ACTIVATIONS = {
+    "linear": FD_LINEAR,
+    "tanh": FD_TANH,
+    "sigmoid": FD_SIGMOID,
+    "relu": FD_RELU,
+    "hard_sigmoid": FD_HARD_SIGMOID,
+    "hard_sigmoid_legacy": FD_HARD_SIGMOID_LEGACY,
+}
+
+
+cdef class Native:
+    """The C kernels of one instruction-set tier."""
+
+    cdef const fd_kernels *table
+    cdef readonly str name, tier
+
+    def philox(self, counter, uint32_t k0, uint32_t k1):
+        cdef uint32_t[4] words = counter
+        fd_philox(words, words, k0, k1)
+        return words[0], words[1], words[2], words[3]
+
+    def bernoulli_packed(self, uint8_t[::1] out, size_t n, uint32_t k0, uint32_t k1,
+                         uint64_t stream, uint64_t first, uint64_t threshold):
+        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        with nogil:
+            fd_bernoulli_packed(self.table, &out[0], &s, first, n)
+
+    def bernoulli(self, bernoulli_t[::1] out, uint32_t k0, uint32_t k1, uint64_t stream,
+                  uint64_t first, uint64_t threshold):
+        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        with nogil:
+            if bernoulli_t is float:
+                fd_bernoulli_f32(self.table, &out[0], &s, first, out.shape[0])
+            elif bernoulli_t is double:
+                fd_bernoulli_f64(self.table, &out[0], &s, first, out.shape[0])
+            else:
+                fd_bernoulli_u8(self.table, &out[0], &s, first, out.shape[0])
+
+    def dropout(self, real[::1] out, const real[::1] x, double scale, uint32_t k0, uint32_t k1,
+                uint64_t stream, uint64_t first, uint64_t threshold):
+        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        with nogil:
+            if real is float:
+                fd_dropout_f32(self.table, &out[0], &x[0], <float>scale, &s, first, x.shape[0])
+            else:
+                fd_dropout_f64(self.table, &out[0], &x[0], scale, &s, first, x.shape[0])
+
+    def activate(self, real[::1] v, str activation):
+        cdef fd_activation act = ACTIVATIONS[activation]
+        with nogil:
+            if real is float:
+                fd_activate_f32(self.table, &v[0], v.shape[0], act)
+            else:
+                fd_activate_f64(self.table, &v[0], v.shape[0], act)
+
+    def dense(self, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] kernel,
+              const real[::1] bias):
+        cdef size_t rows = x.shape[0], inputs = x.shape[1], columns = kernel.shape[1]
+        cdef const real *bias_ptr = NULL
+        if bias is not None:
+            bias_ptr = &bias[0]
+        with nogil:
+            if real is float:
+                fd_dense_f32(self.table, &out[0, 0], &x[0, 0], &kernel[0, 0], bias_ptr, rows,
+                             inputs, columns)
+            else:
+                fd_dense_f64(self.table, &out[0, 0], &x[0, 0], &kernel[0, 0], bias_ptr, rows,
+                             inputs, columns)
+
+    def lstm(self, real[:, :, ::1] y, real[:, ::1] y_last, real[:, ::1] h, real[:, ::1] c,
+             const real[:, :, ::1] x, const real[:, ::1] kernel,
+             const real[:, ::1] recurrent_kernel, const real[::1] bias,
+             const real[:, :, ::1] input_mask, const real[:, :, ::1] recurrent_mask,
+             const uint8_t[:, ::1] step_mask, size_t first, size_t last, str activation,
+             str recurrent_activation, bint backwards, bint zero_masked_steps):
+        cdef fd_lstm_shape shape
+        cdef real *scratch
+        cdef real *y_ptr = NULL
+        cdef const real *bias_ptr = NULL
+        cdef const real *mx = NULL
+        cdef const real *mh = NULL
+        cdef const uint8_t *steps_ptr = NULL
+        shape.rows, shape.steps, shape.features = x.shape[0], x.shape[1], x.shape[2]
+        shape.units = h.shape[1]
+        shape.first, shape.last = first, last
+        shape.input_mask_stride = shape.recurrent_mask_stride = 0
+        shape.input_masks = shape.recurrent_masks = 1
+        shape.activation = ACTIVATIONS[activation]
+        shape.recurrent_activation = ACTIVATIONS[recurrent_activation]
+        shape.backwards, shape.zero_masked_steps = backwards, zero_masked_steps
+        if y is not None:
+            y_ptr = &y[0, 0, 0]
+        if bias is not None:
+            bias_ptr = &bias[0]
+        if input_mask is not None:
+            mx = &input_mask[0, 0, 0]
+            shape.input_masks = <int>input_mask.shape[1]
+            if input_mask.shape[0] > 1:
+                shape.input_mask_stride = input_mask.shape[1] * input_mask.shape[2]
+        if recurrent_mask is not None:
+            mh = &recurrent_mask[0, 0, 0]
+            shape.recurrent_masks = <int>recurrent_mask.shape[1]
+            if recurrent_mask.shape[0] > 1:
+                shape.recurrent_mask_stride = recurrent_mask.shape[1] * recurrent_mask.shape[2]
+        if step_mask is not None:
+            steps_ptr = &step_mask[0, 0]
+        scratch = <real *>PyMem_Malloc(fd_lstm_scratch(&shape) * sizeof(real))
+        if scratch == NULL:
+            raise MemoryError
+        with nogil:
+            if real is float:
+                fd_lstm_f32(self.table, y_ptr, &y_last[0, 0], &h[0, 0], &c[0, 0], scratch,
+                            &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
+                            steps_ptr, &shape)
+            else:
+                fd_lstm_f64(self.table, y_ptr, &y_last[0, 0], &h[0, 0], &c[0, 0], scratch,
+                            &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
+                            steps_ptr, &shape)
+        PyMem_Free(scratch)
+
+
+def tiers():
+    """Every usable tier as a `Native`, strongest first."""
+    cdef size_t i = 0
+    cdef Native native
+    found = []
+    while fd_tier(i) != NULL:
+        if fd_tier_usable(fd_tier(i)):
+            native = Native.__new__(Native)
+            native.table = fd_tier(i)
+            native.name = "native"
+            native.tier = fd_tier_name(fd_tier(i)).decode()
+            found.append(native)
+        i += 1
+    return found

@@ -1,0 +1,82 @@
+"""How many threads there are to use, and running work on them in order."""
+
+import math
+import os
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from fastdrop import _check
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Return the CPUs that a container's quota allows, rounded up; None without a quota."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()  # version 2
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text()  # version 1
+            period = (root / "cpu/cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        share = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):  # "max"
+        return None
+    return max(1, math.ceil(share)) if share > 0 else None
+
+
+def _default() -> tuple[int, str]:
+    if sys.platform == "linux":
+        limits = {"CPU affinity": len(os.sched_getaffinity(0))}
+    else:
+        limits = {"CPU count": os.cpu_count() or 1}
+    quota = _cgroup_quota()
+    if quota is not None:
+        limits["cgroup quota"] = quota
+    text = os.environ.get("FASTDROP_NUM_THREADS")
+    if text is not None:
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _check.MAX_THREADS:
+            raise ImportError(
+                "FASTDROP_NUM_THREADS: expected an integer in "
+                f"[1, {_check.MAX_THREADS}], got {text!r}"
+            )
+        limits["FASTDROP_NUM_THREADS"] = int(text)
+    reason = min(limits, key=lambda name: limits[name])
+    return limits[reason], reason
+
+
+DEFAULT, DEFAULT_REASON = _default()
+
+
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Iterator[Result]:
+    """Yield function(item) in the order of the items, on up to `threads` threads.
+
+    At most threads + 1 results exist at a time, whatever the number of items. The pool lives as
+    long as the iteration, so nothing outlives a call and a fork has nothing to inherit. When the
+    iteration ends early (an error, Ctrl-C) work not yet started is dropped and work under way
+    is left to end by itself, without being waited for.
+    """
+    if threads == 1:
+        yield from map(function, items)
+        return
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="fastdrop")
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,201 @@
+"""Keys: where the randomness of a mask comes from."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastdrop import _backend, _check
+
+# "fast" and "drop" in ASCII. Keeps a Key's words apart from every other use of the same seed.
+_SPAWN_KEY = (0x66617374, 0x64726F70)
+# Reserved numbers in the counter's top byte. Masks use 0 to 31.
+_FOLD_INT = 240
+_FOLD_STR = 241
+
+RngLike = (
+    "None | int | Key | numpy.random.SeedSequence | "
+    "numpy.random.Generator | numpy.random.BitGenerator"
+)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Key:
+    """A key of the mask contract ``fastdrop-mask/1``: immutable, hashable and picklable.
+
+    The bits of a mask are a pure function of the key, a stream number and the element's index,
+    so a key is never used up: the same key and stream give the same mask every time.
+
+    Parameters
+    ----------
+    seed : int or numpy.random.SeedSequence
+        Any integer >= 0, however large. ``Key(n)`` equals ``Key(SeedSequence(n))``.
+
+    Attributes
+    ----------
+    k0, k1 : int
+        The two 32-bit words of the Philox key.
+    base : int
+        64 bits, added to every stream number modulo 2**64.
+
+    Raises
+    ------
+    TypeError
+        If `seed` is neither an integer nor a SeedSequence.
+    ValueError
+        If `seed` is negative.
+
+    Notes
+    -----
+    The generator is Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3",
+    SC 2011). The words come from :class:`numpy.random.SeedSequence`.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> key = fd.Key(0)
+    >>> key == fd.Key(0), key == fd.Key(1)
+    (True, False)
+    >>> key.fold_in("layer 3") == key.fold_in("layer 4")
+    False
+    """
+
+    k0: int
+    k1: int
+    base: int
+
+    def __init__(self, seed: int | np.random.SeedSequence) -> None:
+        if isinstance(seed, np.random.SeedSequence):
+            entropy, parents, pool = seed.entropy, tuple(seed.spawn_key), seed.pool_size
+        else:
+            entropy, parents, pool = _check.integer(seed, "seed", 0, None), (), 4
+        sequence = np.random.SeedSequence(
+            entropy, spawn_key=parents + _SPAWN_KEY, pool_size=pool
+        )
+        self._set(*(int(word) for word in sequence.generate_state(4)))
+
+    def _set(self, word0: int, word1: int, word2: int, word3: int) -> None:
+        object.__setattr__(self, "k0", word0)
+        object.__setattr__(self, "k1", word1)
+        object.__setattr__(self, "base", word2 | word3 << 32)
+
+    @classmethod
+    def from_words(cls, k0: int, k1: int, base: int = 0) -> "Key":
+        """Make a key of given words, as the contract's published examples do.
+
+        Parameters
+        ----------
+        k0, k1 : int
+            In [0, 2**32).
+        base : int
+            In [0, 2**64).
+
+        Returns
+        -------
+        Key
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a word is not an integer, or out of range.
+
+        Examples
+        --------
+        >>> Key.from_words(1, 2)
+        Key(k0=1, k1=2, base=0)
+        """
+        key = cls.__new__(cls)
+        base = _check.integer(base, "base", 0, 1 << 64)
+        key._set(
+            _check.integer(k0, "k0", 0, 1 << 32),
+            _check.integer(k1, "k1", 0, 1 << 32),
+            base & 0xFFFFFFFF,
+            base >> 32,
+        )
+        return key
+
+    def fold_in(self, data: int | str) -> "Key":
+        """Derive a child key, for example one for each layer or each shard.
+
+        Parameters
+        ----------
+        data : int or str
+            An integer in [0, 2**56), or any text. An integer and a text never give the same child.
+
+        Returns
+        -------
+        Key
+            The four words of one Philox call under this key, whose counter no mask uses.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `data` is neither, or out of range.
+
+        Examples
+        --------
+        >>> Key(0).fold_in(1) == Key(0).fold_in(1)
+        True
+        """
+        if isinstance(data, str):
+            number = int.from_bytes(
+                hashlib.blake2b(data.encode(), digest_size=7).digest(), "little"
+            )
+            tag = _FOLD_STR
+        else:
+            number = _check.integer(data, "data", 0, 1 << 56, "a text or an integer")
+            tag = _FOLD_INT
+        counter = (
+            number & 0xFFFFFFFF,
+            number >> 32 | tag << 24,
+            self.base & 0xFFFFFFFF,
+            self.base >> 32,
+        )
+        child = Key.__new__(Key)
+        child._set(*_backend.active.philox(counter, self.k0, self.k1))
+        return child
+
+    def stream(self, number: int) -> int:
+        """Return the contract's stream: the base plus `number`, modulo 2**64."""
+        return (self.base + number) & 0xFFFFFFFFFFFFFFFF
+
+
+def as_key(rng: object) -> Key:
+    """Turn what ``rng=`` accepts into a key.
+
+    Parameters
+    ----------
+    rng : None, int, Key, SeedSequence, Generator or BitGenerator
+        None takes fresh entropy from the operating system. An integer or a SeedSequence is the
+        seed of a key: the same integer twice is the same key, hence the same mask, twice. From a
+        Generator or BitGenerator four raw words are drawn, so each call gets another key.
+
+    Returns
+    -------
+    Key
+
+    Raises
+    ------
+    TypeError
+        For anything else: floats, bools, and the legacy RandomState.
+    ValueError
+        For a negative integer.
+
+    Examples
+    --------
+    >>> as_key(7) == Key(7)
+    True
+    """
+    if isinstance(rng, Key):
+        return rng
+    if rng is None:
+        return Key(np.random.SeedSequence())
+    if isinstance(rng, np.random.SeedSequence):
+        return Key(rng)
+    if isinstance(rng, np.random.Generator):
+        rng = rng.bit_generator
+    if isinstance(rng, np.random.BitGenerator):
+        key = Key.__new__(Key)
+        key._set(*(int(word) & 0xFFFFFFFF for word in rng.random_raw(4)))
+        return key
+    return Key(_check.integer(rng, "rng", 0, None, f"{RngLike}, an integer"))

@@ -1,0 +1,46 @@
+"""The one extension module; everything else about the package is in pyproject.toml."""
+
+import os
+import sys
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+# No contraction: a multiply and an add are fused only where a kernel says so by name.
+UNIX_FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden"]
+MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
+
+
+class BuildExt(build_ext):
+    def build_extensions(self) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        for extension in self.extensions:
+            extension.extra_compile_args = MSVC_FLAGS if msvc else UNIX_FLAGS
+        try:
+            super().build_extensions()
+        except Exception as error:
+            sys.exit(
+                f"fastdrop: its C extension could not be built ({error}). Install a C compiler, or "
+                "set FASTDROP_BUILD=numpy to install the slower NumPy backend alone."
+            )
+
+
+def extensions() -> list[Extension]:
+    build = os.environ.get("FASTDROP_BUILD", "native")
+    if build not in ("native", "numpy"):
+        sys.exit(f"fastdrop: FASTDROP_BUILD: expected 'native' or 'numpy', got {build!r}")
+    if build == "numpy":
+        return []
+    from Cython.Build import cythonize
+
+    native = Extension(
+        "fastdrop._native",
+        ["fastdrop/_native.pyx", *sorted(glob("src/*.c"))],
+        include_dirs=["src"],
+        depends=[*glob("src/*.h"), *glob("src/*.inc"), "fastdrop/_csrc.pxd"],
+    )
+    return cythonize([native], build_dir="build/cython")
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
