@@ -1,0 +1,85 @@
+"""Folding Monte-Carlo samples into statistics, one sample after another."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdrop.model._quantiles import QuantileSketch
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What Monte-Carlo samples of a model's output say.
+
+    Attributes
+    ----------
+    mean, std : ndarray of float64, shaped like ``Model.predict``'s output
+        Mean and standard deviation over the samples (with samples - 1 in the denominator; NaN for
+        a single sample).
+    samples : int
+        How many samples were drawn.
+    draws : ndarray or None, shape (samples, *mean.shape)
+        The samples themselves, where ``keep_samples=True`` asked for them.
+    """
+
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+    samples: int
+    draws: NDArray[Any] | None
+    _sketches: tuple[QuantileSketch, ...]
+
+    def quantile(self, q: ArrayLike) -> NDArray[np.float64]:
+        """Return empirical quantiles of the samples.
+
+        Parameters
+        ----------
+        q : float or array_like of float
+            Probabilities in [0, 1].
+
+        Returns
+        -------
+        ndarray of float64, shape q.shape + mean.shape
+            Interpolated linearly. Exact for up to 1,024 samples; beyond that the rank is off by at
+            most log2(samples / 1024) / 2048 of the samples, 0.2 % at 10,000.
+
+        Raises
+        ------
+        ValueError
+            If `q` is not within [0, 1].
+
+        Examples
+        --------
+        ``p.quantile([0.05, 0.95])`` is the central 90 % interval.
+        """
+        probabilities = np.asarray(q, dtype=np.float64)
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():  # also refuses NaN
+            raise ValueError(f"q: expected probabilities in [0, 1], got {q!r}")
+        flat = [sketch.quantile(probabilities.reshape(-1)) for sketch in self._sketches]
+        joined = np.concatenate(flat, axis=1) if flat else np.empty((probabilities.size, 0))
+        return joined.reshape(probabilities.shape + self.mean.shape)
+
+
+class Moments:
+    """Mean and variance of many streams side by side (Welford, Technometrics 4, 1962).
+
+    Values are taken one sample at a time, so the result does not depend on how they were grouped.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(width)
+        self._squares = np.zeros(width)
+
+    def add(self, values: NDArray[Any]) -> None:
+        """Take the next value of every stream. values (width,)."""
+        self.count += 1
+        delta = values - self.mean
+        self.mean += delta / self.count
+        self._squares += delta * (values - self.mean)
+
+    def std(self) -> NDArray[np.float64]:
+        if self.count < 2:
+            return np.full_like(self.mean, np.nan)
+        return np.sqrt(self._squares / (self.count - 1))

@@ -1,0 +1,284 @@
+"""The layers of a model.
+
+A layer's ``run`` takes activations of shape (samples, rows, ...), one row an input, and gives the
+same. Where nothing random has happened yet all samples are equal and the samples axis is a
+broadcast one, of stride zero.
+
+A stochastic layer draws its masks from sites ``SITES * index``, ... where `index` is its place in
+the model: site and sample number make the stream, the row's number in the whole data set makes the
+element offset.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop import _check
+from fastdrop.feedforward import activate, dense
+from fastdrop.masks import dropout
+from fastdrop.random import Key
+from fastdrop.recurrent import lstm
+
+Array = NDArray[Any]
+
+# Sites a layer may use: input and recurrent masks, for two directions.
+SITES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Which masks to draw: those of some samples and rows, at one layer."""
+
+    key: Key
+    site: int
+    samples: range
+    first_row: int
+    rows: int
+    shared: bool
+
+    def stream(self, sample: int, site: int = 0) -> int:
+        return (self.site + site) << 32 | sample
+
+    def offset(self, row_elements: int) -> int:
+        return 0 if self.shared else self.first_row * row_elements
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What runs through the layers.
+
+    values (samples, rows, ...); mask (rows, time), False where a time step is padding, or None.
+    """
+
+    values: Array
+    mask: Array | None = None
+
+    def with_values(self, values: Array) -> "Flow":
+        return Flow(values, self.mask)
+
+
+class Layer(Protocol):
+    """What a model asks of a layer."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stochastic(self) -> str:
+        """What is random about it, for people; empty if nothing is."""
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Shape of a row's output for a row's input; None is a length left open."""
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        """Run with dropout off (draw None) or on."""
+
+
+def _fits(layer: str, shape: tuple[int | None, ...], ndim: int, width: int) -> None:
+    if len(shape) < ndim or shape[-1] != width:
+        raise ValueError(
+            f"layer {layer!r}: expected an input of at least {ndim} dimensions a row, the last of "
+            f"{width}, got {shape}"
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding:
+    """Replace each index by its row of a table (V, D)."""
+
+    name: str
+    table: Array
+    mask_zero: bool = False
+
+    stochastic = ""
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*shape, self.table.shape[1])
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        indices = flow.values[0]  # no sample differs before an embedding
+        low, high = (indices.min(), indices.max()) if indices.size else (0, 0)
+        if low < 0 or high >= len(self.table):
+            raise ValueError(
+                f"x: expected indices in [0, {len(self.table)}) for layer {self.name!r}, "
+                f"got {low if low < 0 else high}"
+            )
+        values = np.take(self.table, indices, axis=0)
+        mask = indices != 0 if self.mask_zero else None
+        return Flow(np.broadcast_to(values, (len(flow.values), *values.shape)), mask)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dropout:
+    """Elementwise dropout, a new mask value for every element of the (broadcast) noise shape."""
+
+    name: str
+    rate: float
+    noise_shape: tuple[int | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check.probability(self.rate, "rate")
+        if self.noise_shape is not None and self.noise_shape[:1] not in ((None,), (1,)):
+            raise ValueError(
+                f"layer {self.name!r}: noise_shape: expected None or 1 for the batch axis, "
+                f"got {self.noise_shape}"
+            )
+
+    @property
+    def stochastic(self) -> str:
+        return f"dropout {self.rate:g}" if _check.threshold(self.rate) else ""
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        if draw is None:
+            return flow
+        values = np.empty(flow.values.shape, flow.values.dtype)
+        rows, row = draw.rows, values.shape[2:]
+        noise = (rows, *row) if self.noise_shape is None else self._noise(rows, row)
+        offset = draw.offset(math.prod(noise[1:]))
+        if noise[0] == 1:  # one mask for the whole batch
+            offset = 0
+        if draw.shared:
+            noise = (1, *noise[1:])
+        for j, sample in enumerate(draw.samples):
+            dropout(
+                flow.values[j],
+                self.rate,
+                rng=draw.key,
+                stream=draw.stream(sample),
+                offset=offset,
+                noise_shape=noise,
+                out=values[j],
+            )
+        return flow.with_values(values)
+
+    def _noise(self, rows: int, row: tuple[int, ...]) -> tuple[int, ...]:
+        assert self.noise_shape is not None
+        full = (rows, *row)
+        if len(self.noise_shape) != len(full):
+            raise ValueError(
+                f"layer {self.name!r}: noise_shape: expected {len(full)} entries, "
+                f"got {self.noise_shape}"
+            )
+        return tuple(n if a is None else a for a, n in zip(self.noise_shape, full, strict=True))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LSTM:
+    """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
+
+    name: str
+    kernel: Array
+    recurrent_kernel: Array
+    bias: Array | None = None
+    activation: str = "tanh"
+    recurrent_activation: str = "sigmoid"
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    scheme: str = "per_gate"
+    go_backwards: bool = False
+    return_sequences: bool = False
+    zero_output_for_mask: bool = False
+
+    def __post_init__(self) -> None:
+        _check.recurrent_rate(self.dropout, "dropout")
+        _check.recurrent_rate(self.recurrent_dropout, "recurrent_dropout")
+        _check.choice(self.scheme, "scheme", _check.SCHEMES)
+
+    @property
+    def stochastic(self) -> str:
+        rates = (("input dropout", self.dropout), ("recurrent dropout", self.recurrent_dropout))
+        parts = [f"{what} {rate:g}" for what, rate in rates if _check.threshold(rate)]
+        return f"{', '.join(parts)} ({self.scheme})" if parts else ""
+
+    @property
+    def units(self) -> int:
+        return int(self.recurrent_kernel.shape[0])
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        _fits(self.name, shape, 2, self.kernel.shape[0])
+        return (shape[0], self.units) if self.return_sequences else (self.units,)
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        samples, rows = flow.values.shape[:2]
+        if draw is None:  # samples are all equal, or random through an earlier layer
+            input_mask = recurrent_mask = None
+        else:
+            input_mask = self._masks(draw, 0, self.dropout, self.kernel.shape[0])
+            recurrent_mask = self._masks(draw, 1, self.recurrent_dropout, self.units)
+        y = lstm(
+            flow.values.reshape(samples * rows, *flow.values.shape[2:]),
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+            input_mask=input_mask,
+            recurrent_mask=recurrent_mask,
+            mask=None if flow.mask is None else np.tile(flow.mask, (samples, 1)),
+            go_backwards=self.go_backwards,
+            return_sequences=self.return_sequences,
+            zero_output_for_mask=self.zero_output_for_mask,
+            threads=1,  # the model splits the work
+        )
+        mask = flow.mask if self.return_sequences else None
+        return Flow(y.reshape(samples, rows, *y.shape[1:]), mask)
+
+    def _masks(self, draw: Draw, site: int, rate: float, width: int) -> Array | None:
+        """Draw scaled masks (samples * rows, gates, width)."""
+        if not _check.threshold(rate):
+            return None
+        gates = 4 if self.scheme == "per_gate" else 1
+        rows = 1 if draw.shared else draw.rows
+        ones = np.ones((rows, gates, width), self.kernel.dtype)
+        masks = np.empty((len(draw.samples), draw.rows, gates, width), self.kernel.dtype)
+        for j, sample in enumerate(draw.samples):
+            masks[j] = dropout(
+                ones,
+                rate,
+                rng=draw.key,
+                stream=draw.stream(sample, site),
+                offset=draw.offset(gates * width),
+            )
+        return masks.reshape(-1, gates, width)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense:
+    """``activation(x kernel + bias)`` over the last axis."""
+
+    name: str
+    kernel: Array
+    bias: Array | None = None
+    activation: str = "linear"
+
+    stochastic = ""
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        _fits(self.name, shape, 1, self.kernel.shape[0])
+        return (*shape[:-1], self.kernel.shape[1])
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow.with_values(
+            dense(flow.values, self.kernel, self.bias, activation=self.activation)
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Activation:
+    """An activation by itself."""
+
+    name: str
+    activation: str
+
+    stochastic = ""
+
+    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return shape
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow.with_values(activate(flow.values, self.activation))
