@@ -1,0 +1,1 @@
+"""Known answers from other libraries, and the programs that made them."""
