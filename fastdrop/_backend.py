@@ -53,10 +53,10 @@ class Backend(Protocol):
 
     def lstm(
         self,
-        y: Array | None,
         y_last: Array,
         h: Array,
         c: Array,
+        y: Array | None,
         x: Array,
         kernel: Array,
         recurrent_kernel: Array,

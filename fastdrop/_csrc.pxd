@@ -54,12 +54,12 @@ cdef extern from "fastdrop.h" nogil:
         int backwards, zero_masked_steps
 
     size_t fd_lstm_scratch(const fd_lstm_shape *shape)
-    void fd_lstm_f32(const fd_kernels *tier, float *y, float *y_last, float *h, float *c,
+    void fd_lstm_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
                      float *scratch, const float *x, const float *kernel,
                      const float *recurrent_kernel, const float *bias, const float *input_mask,
                      const float *recurrent_mask, const uint8_t *step_mask,
                      const fd_lstm_shape *shape)
-    void fd_lstm_f64(const fd_kernels *tier, double *y, double *y_last, double *h, double *c,
+    void fd_lstm_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
                      double *scratch, const double *x, const double *kernel,
                      const double *recurrent_kernel, const double *bias,
                      const double *input_mask, const double *recurrent_mask,

@@ -48,8 +48,9 @@ def _event_words(
     event = np.zeros((len(blocks), 4), np.uint32)
     equal = np.full((len(blocks), 4), 0xFFFFFFFF, np.uint32)
     for r in range(32):
-        if not threshold & (0xFFFFFFFF >> r):
-            break  # nothing is below a threshold whose remaining bits are all zero
+        # Nothing is below a threshold whose remaining bits are all zero.
+        if not threshold & (0xFFFFFFFF >> r) or not equal.any():
+            break
         u = np.stack(
             _philox(
                 (
@@ -165,10 +166,10 @@ class Numpy:
 
     def lstm(
         self,
-        y: Array | None,
         y_last: Array,
         h: Array,
         c: Array,
+        y: Array | None,
         x: Array,
         kernel: Array,
         recurrent_kernel: Array,

@@ -85,7 +85,7 @@ cdef class Native:
                 fd_dense_f64(self.table, &out[0, 0], &x[0, 0], &kernel[0, 0], bias_ptr, rows,
                              inputs, columns)
 
-    def lstm(self, real[:, :, ::1] y, real[:, ::1] y_last, real[:, ::1] h, real[:, ::1] c,
+    def lstm(self, real[:, ::1] y_last, real[:, ::1] h, real[:, ::1] c, real[:, :, ::1] y,
              const real[:, :, ::1] x, const real[:, ::1] kernel,
              const real[:, ::1] recurrent_kernel, const real[::1] bias,
              const real[:, :, ::1] input_mask, const real[:, :, ::1] recurrent_mask,
@@ -127,11 +127,11 @@ cdef class Native:
             raise MemoryError
         with nogil:
             if real is float:
-                fd_lstm_f32(self.table, y_ptr, &y_last[0, 0], &h[0, 0], &c[0, 0], scratch,
+                fd_lstm_f32(self.table, &y_last[0, 0], &h[0, 0], &c[0, 0], y_ptr, scratch,
                             &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
                             steps_ptr, &shape)
             else:
-                fd_lstm_f64(self.table, y_ptr, &y_last[0, 0], &h[0, 0], &c[0, 0], scratch,
+                fd_lstm_f64(self.table, &y_last[0, 0], &h[0, 0], &c[0, 0], y_ptr, scratch,
                             &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
                             steps_ptr, &shape)
         PyMem_Free(scratch)

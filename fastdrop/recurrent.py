@@ -200,10 +200,10 @@ def lstm(
         """Run the rows of a piece through the whole sequence, a window of time after another."""
         for first in range(0, steps, window):
             _backend.active.lstm(
-                None if y is None else y[piece],
                 y_last[piece],
                 h[piece],
                 c[piece],
+                None if y is None else y[piece],
                 x[piece],
                 kernel,
                 recurrent_kernel,

@@ -99,9 +99,9 @@ size_t fd_lstm_scratch(const fd_lstm_shape *shape);
  * 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; a row depends
  * on no other row.
  *
- * y              [N][T][H]   outputs in the order processed; null: not wanted
  * y_last         [N][H]      in and out: the last output
  * h, c           [N][H]      in and out: the state
+ * y              [N][T][H]   outputs in the order processed; null: not wanted
  * scratch        [fd_lstm_scratch()]
  * x              [N][T][D]
  * kernel         [D][4H]
@@ -111,12 +111,12 @@ size_t fd_lstm_scratch(const fd_lstm_shape *shape);
  * recurrent_mask [recurrent_masks][H] a row     anything else multiplies.
  * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c,
  *                            repeats the last output); null: none is masked */
-void fd_lstm_f32(const fd_kernels *tier, float *y, float *y_last, float *h, float *c,
+void fd_lstm_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
                  float *scratch, const float *x, const float *kernel,
                  const float *recurrent_kernel, const float *bias, const float *input_mask,
                  const float *recurrent_mask, const uint8_t *step_mask,
                  const fd_lstm_shape *shape);
-void fd_lstm_f64(const fd_kernels *tier, double *y, double *y_last, double *h, double *c,
+void fd_lstm_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
                  double *scratch, const double *x, const double *kernel,
                  const double *recurrent_kernel, const double *bias, const double *input_mask,
                  const double *recurrent_mask, const uint8_t *step_mask,

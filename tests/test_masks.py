@@ -1,0 +1,253 @@
+"""Masks and dropout: the contract bit for bit, and the laws."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import contract
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend
+from fastdrop._fallback import _philox
+
+GOLDEN = [
+    ((0, 0), 0, 0, 0.5, "99d8172a 1e963a72 43a853b3 64ff2427"),
+    ((0, 0), 0, 0, 0.1, "10080200 02020002 00805000 00a20021"),
+    ((1, 2), 3, 2**32, 0.1, "00200102 00000000 00000002 08100108"),
+    ((0xDEADBEEF, 0x01234567), 0x700000009, 5, 0.25, "1c01ab8c 8004c408 00a00300 90000142"),
+]
+RATES = [0.0, 2.0**-32, 0.1, 1 / 3, 0.5, 1 - 2.0**-32, 1.0]
+KEY = (0x12345678, 0x9ABCDEF0)
+STREAM = 0xFEDCBA9876543210
+# Odd places inside a block, at its end, and past it.
+OFFSETS = [0, 1, 63, 127, 131]
+# The block number's low word, and with it the whole counter, runs over at 2**32.
+BLOCKS = [0, 2**32 - 2, 2**56 - 6]
+
+
+@pytest.mark.parametrize(("words", "stream", "block", "rate", "expected"), GOLDEN)
+def test_golden_words(
+    backend: str, words: tuple[int, int], stream: int, block: int, rate: float, expected: str
+) -> None:
+    packed = fd.bernoulli(
+        rate, 128, rng=fd.Key.from_words(*words), stream=stream, offset=128 * block, dtype="packed"
+    )
+    assert " ".join(f"{word:08x}" for word in packed.view("<u4")) == expected
+
+
+@pytest.fixture(scope="module", params=BLOCKS, ids=lambda block: f"block{block}")
+def numbers(request: pytest.FixtureRequest) -> tuple[int, np.ndarray]:
+    """The first block's number, and U_i of six blocks from there on."""
+    return request.param, contract.events(KEY, STREAM, request.param, 6)
+
+
+@pytest.mark.parametrize("rate", RATES)
+def test_masks_are_the_contracts(
+    backend: str, numbers: tuple[int, np.ndarray], rate: float
+) -> None:
+    """Every length from 0 to 400 at odd offsets, against a full comparison in plain Python."""
+    block, uniforms = numbers
+    drop = uniforms < np.uint64(round(rate * 2**32))
+    key = fd.Key.from_words(*KEY)
+    for offset in OFFSETS:
+        for n in range(401):
+            got = fd.bernoulli(rate, n, rng=key, stream=STREAM, offset=128 * block + offset)
+            assert np.array_equal(got, drop[offset : offset + n]), (offset, n)
+
+
+@pytest.mark.parametrize("offset", OFFSETS)
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "packed"])
+def test_every_dtype_holds_the_same_events(backend: str, dtype: str, offset: int) -> None:
+    for n in [*range(140), 2047, 2048, 2049, 4097]:
+        expected = fd.bernoulli(0.3, n, rng=1, offset=offset)
+        got = fd.bernoulli(0.3, n, rng=1, offset=offset, dtype=dtype)
+        if dtype == "packed":
+            assert np.array_equal(got, np.packbits(expected, bitorder="little"))
+        else:
+            assert got.dtype == dtype
+            assert np.array_equal(got, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("rate", [0.1, 1 / 3, 0.5, 0.7, 1 - 2.0**-32])
+def test_two_million_bits_agree(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every backend against NumPy comparing all 32 bits of every number, stopping nowhere early."""
+    n, offset, stream = 2_000_003, 77, 9
+    key = fd.Key.from_words(3, 5)
+    blocks = np.arange(-(-(n + offset) // 128), dtype=np.uint64)
+    uniform = np.zeros((len(blocks), 128), np.uint32)
+    for r in range(32):
+        counter = [blocks, np.full_like(blocks, r << 24), *np.full((2, 1), stream, np.uint64)]
+        counter[3] = counter[3] * np.uint64(0)
+        words = np.stack(_philox(counter, key.k0, key.k1), axis=1).astype("<u4")
+        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+        uniform |= bits.astype(np.uint32) << np.uint32(31 - r)
+    expected = (uniform < round(rate * 2**32)).reshape(-1)[offset : offset + n]
+    for backend in BACKENDS.values():
+        monkeypatch.setattr(_backend, "active", backend)
+        got = fd.bernoulli(rate, n, rng=key, stream=stream, offset=offset)
+        assert np.array_equal(got, expected), backend.tier
+
+
+def test_parts_are_the_whole(backend: str) -> None:
+    whole = fd.bernoulli(0.2, (50, 61), rng=4)
+    parts = [fd.bernoulli(0.2, (1, 61), rng=4, offset=61 * n) for n in range(50)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_keys_and_streams_differ(backend: str) -> None:
+    base = fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(1, 2))
+    for other in (
+        fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(1, 3)),
+        fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(2, 2)),
+        fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(1, 2), stream=1),
+        fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(1, 2), stream=1 << 32),
+        fd.bernoulli(0.5, 4096, rng=fd.Key.from_words(1, 2), offset=1),
+    ):
+        # Independent bits agree in half the places: 4096 / 2 within 6 standard deviations of 32.
+        assert abs(int((base == other).sum()) - 2048) < 6 * 32
+
+
+def test_base_and_stream_add_up_modulo_2_to_the_64(backend: str) -> None:
+    a = fd.bernoulli(0.5, 300, rng=fd.Key.from_words(1, 2, base=2**64 - 1), stream=4)
+    b = fd.bernoulli(0.5, 300, rng=fd.Key.from_words(1, 2), stream=3)
+    assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32", "float64"])
+def test_bernoulli_out(backend: str, dtype: str) -> None:
+    expected = fd.bernoulli(0.4, (6, 35), rng=5, dtype=dtype)
+    out = np.full((6, 35), 7, dtype)
+    assert fd.bernoulli(0.4, (6, 35), rng=5, dtype=dtype, out=out) is out
+    assert np.array_equal(out, expected)
+    frame = np.full((12, 72), 1, dtype)
+    before = frame.copy()
+    view = frame[::2, 1:71:2]
+    assert fd.bernoulli(0.4, (6, 35), rng=5, dtype=dtype, out=view) is view
+    assert np.array_equal(view, expected)
+    view[:] = before[::2, 1:71:2]
+    assert np.array_equal(frame, before)  # and nothing between the elements
+
+
+def test_packed_out(backend: str) -> None:
+    out = np.full(17, 255, np.uint8)
+    fd.bernoulli(1.0, 130, rng=0, dtype="packed", out=out)
+    assert out.tolist() == [255] * 16 + [3]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rate", [0.1, 1 / 3, 0.5, 0.9])
+def test_dropout_is_mask_then_scale(backend: str, dtype: str, rate: float) -> None:
+    x = np.random.default_rng(0).normal(size=(37, 59)).astype(dtype)
+    drop = fd.bernoulli(rate, x.shape, rng=3, stream=8, offset=45)
+    threshold = round(rate * 2**32)
+    factor = np.dtype(dtype).type(1 / (1 - threshold / 2**32))
+    got = fd.dropout(x, rate, rng=3, stream=8, offset=45)
+    assert got.dtype == dtype
+    assert np.array_equal(got, np.where(drop, 0, x * factor))
+
+
+def test_dropout_selects(backend: str) -> None:
+    """What is dropped is +0.0, whatever it was; what is kept stays what it is."""
+    special = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32).repeat(64)
+    drop = fd.bernoulli(0.5, special.shape, rng=2)
+    got = fd.dropout(special, 0.5, rng=2)
+    assert not got[drop].any()
+    assert not np.signbit(got[drop]).any()
+    np.testing.assert_array_equal(got[~drop], special[~drop])
+    assert np.signbit(got[192:][~drop[192:]]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rates_zero_and_one(backend: str, dtype: str) -> None:
+    x = np.array([1.5, -2.0, np.nan, np.inf, 0.1], dtype)
+    np.testing.assert_array_equal(fd.dropout(x, 0), x)
+    np.testing.assert_array_equal(fd.dropout(x, 1), np.zeros(5, dtype))
+
+
+def test_dropout_in_place_and_overlapping(backend: str) -> None:
+    base = np.arange(1000, dtype=np.float64)
+    expected = fd.dropout(base[:900], 0.3, rng=1)
+    in_place = base[:900].copy()
+    assert fd.dropout(in_place, 0.3, rng=1, out=in_place) is in_place
+    assert np.array_equal(in_place, expected)
+    for shift in (1, 7, 100):
+        buffer = base.copy()
+        fd.dropout(buffer[:900], 0.3, rng=1, out=buffer[shift : 900 + shift])
+        assert np.array_equal(buffer[shift : 900 + shift], expected)
+        buffer = base.copy()
+        expected_back = fd.dropout(base[shift : 900 + shift], 0.3, rng=1)
+        fd.dropout(buffer[shift : 900 + shift], 0.3, rng=1, out=buffer[:900])
+        assert np.array_equal(buffer[:900], expected_back)
+
+
+def test_dropout_of_a_reversed_view_onto_itself(backend: str) -> None:
+    x = np.arange(300.0)
+    expected = fd.dropout(x[::-1].copy(), 0.3, rng=1)
+    fd.dropout(x[::-1], 0.3, rng=1, out=x)
+    assert np.array_equal(x, expected)
+
+
+def unaligned(x: np.ndarray) -> np.ndarray:
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    view = raw[1:].view(x.dtype).reshape(x.shape)
+    view[...] = x
+    assert not view.flags.aligned
+    return view
+
+
+LAYOUTS: dict[str, Any] = {
+    "fortran": np.asfortranarray,
+    "reversed": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+    "strided": lambda x: np.repeat(np.repeat(x, 2, 0), 3, 1)[::2, ::3],
+    "unaligned": unaligned,
+    "byte-swapped": lambda x: x.astype(x.dtype.newbyteorder()),
+    "read-only": lambda x: np.frombuffer(x.tobytes(), x.dtype).reshape(x.shape),
+    "list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_of_x_do_not_matter(backend: str, layout: str) -> None:
+    x = np.random.default_rng(1).normal(size=(13, 29))
+    other = LAYOUTS[layout](x)
+    assert np.array_equal(fd.dropout(other, 0.3, rng=9), fd.dropout(x, 0.3, rng=9))
+
+
+def test_a_broadcast_x(backend: str) -> None:
+    x = np.broadcast_to(np.arange(5.0), (40, 5))
+    assert np.array_equal(fd.dropout(x, 0.3, rng=9), fd.dropout(x.copy(), 0.3, rng=9))
+
+
+@pytest.mark.parametrize(
+    ("noise_shape", "shape"),
+    [((None, 1, None), (4, 1, 6)), ((4, 5, 1), (4, 5, 1)), ((1, 1, 1), (1, 1, 1))],
+)
+def test_noise_shape(backend: str, noise_shape: Any, shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    drop = fd.bernoulli(0.5, shape, rng=2)
+    for out in (None, np.empty_like(x), x.copy()):
+        got = fd.dropout(x, 0.5, rng=2, noise_shape=noise_shape, out=out)
+        assert np.array_equal(got, np.where(drop, 0, x * np.float32(2)))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,)])
+def test_small_shapes(backend: str, shape: tuple[int, ...]) -> None:
+    mask = fd.bernoulli(0.5, shape, rng=0)
+    assert mask.shape == shape
+    assert fd.dropout(np.ones(shape), 0.5, rng=0).shape == shape
+    assert fd.dropout(np.ones(shape, np.float32), 1, rng=0).dtype == np.float32
+
+
+def test_the_end_of_the_index_range(backend: str) -> None:
+    last = fd.bernoulli(0.5, 5, rng=0, offset=2**63 - 5)
+    assert np.array_equal(fd.bernoulli(0.5, 1, rng=0, offset=2**63 - 1), last[4:])
+    with pytest.raises(ValueError, match="offset"):
+        fd.bernoulli(0.5, 6, rng=0, offset=2**63 - 5)
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, float])
+def test_rates_of_any_real_type(backend: str, kind: type) -> None:
+    assert np.array_equal(
+        fd.bernoulli(kind(0.3), 999, rng=0), fd.bernoulli(float(kind(0.3)), 999, rng=0)
+    )
