@@ -42,9 +42,6 @@ class Draw:
     def stream(self, sample: int, site: int = 0) -> int:
         return (self.site + site) << 32 | sample
 
-    def offset(self, row_elements: int) -> int:
-        return 0 if self.shared else self.first_row * row_elements
-
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -139,10 +136,10 @@ class Dropout:
         values = np.empty(flow.values.shape, flow.values.dtype)
         rows, row = draw.rows, values.shape[2:]
         noise = (rows, *row) if self.noise_shape is None else self._noise(rows, row)
-        offset = draw.offset(math.prod(noise[1:]))
-        if noise[0] == 1:  # one mask for the whole batch
-            offset = 0
-        if draw.shared:
+        # One mask for all rows, by the layer's own shape or by the scope, starts at element 0.
+        for_all = draw.shared or (self.noise_shape is not None and self.noise_shape[0] == 1)
+        offset = 0 if for_all else draw.first_row * math.prod(noise[1:])
+        if for_all:
             noise = (1, *noise[1:])
         for j, sample in enumerate(draw.samples):
             dropout(
@@ -233,7 +230,7 @@ class LSTM:
         if not _check.threshold(rate):
             return None
         gates = 4 if self.scheme == "per_gate" else 1
-        rows = 1 if draw.shared else draw.rows
+        rows, first_row = (1, 0) if draw.shared else (draw.rows, draw.first_row)
         ones = np.ones((rows, gates, width), self.kernel.dtype)
         masks = np.empty((len(draw.samples), draw.rows, gates, width), self.kernel.dtype)
         for j, sample in enumerate(draw.samples):
@@ -242,7 +239,7 @@ class LSTM:
                 rate,
                 rng=draw.key,
                 stream=draw.stream(sample, site),
-                offset=draw.offset(gates * width),
+                offset=first_row * gates * width,
             )
         return masks.reshape(-1, gates, width)
 

@@ -1,0 +1,301 @@
+"""Models: Keras's predictions, the distribution of Monte-Carlo samples, and the laws."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tolerances import FLOAT32, assert_close
+
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend
+from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Model, _model
+from references.simulate import FAULTS, moments, simulate, z_scores
+
+REFERENCES = Path(__file__).with_name("references")
+# Standard errors. 27 comparisons at 4.5 go wrong by chance once in 5,000 runs; seeds are fixed.
+AGREES, DETECTED = 4.5, 8.0
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, np.ndarray]:
+    with np.load(REFERENCES / "mc_model.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture
+def small(reference: dict[str, np.ndarray]) -> Model:
+    """The model of the reference, without going through a file."""
+    r = reference
+    return Model(
+        [
+            Embedding(name="embedding", table=r["embedding"]),
+            Dropout(name="dropout", rate=0.3),
+            LSTM(
+                name="lstm",
+                kernel=r["kernel"],
+                recurrent_kernel=r["recurrent_kernel"],
+                bias=r["bias"],
+                dropout=0.4,
+                recurrent_dropout=0.3,
+            ),
+            Dense(
+                name="dense",
+                kernel=r["dense_kernel"],
+                bias=r["dense_bias"],
+                activation="sigmoid",
+            ),
+        ],
+        (10,),
+    )
+
+
+def largest(scores: dict[str, np.ndarray]) -> float:
+    return max(float(np.abs(z).max()) for z in scores.values())
+
+
+def test_predict_is_keras(
+    backend: str, small: Model, reference: dict[str, np.ndarray]
+) -> None:
+    assert_close(small.predict(reference["x"]), reference["predict"], FLOAT32)
+
+
+def test_the_file_gives_the_same_model(small: Model, reference: dict[str, np.ndarray]) -> None:
+    pytest.importorskip("h5py")
+    model = fd.load(REFERENCES / "mc_model.keras")
+    x = reference["x"]
+    assert np.array_equal(model.predict(x), small.predict(x))
+    a = model.mc_predict(x, samples=5, rng=1, keep_samples=True)
+    b = small.mc_predict(x, samples=5, rng=1, keep_samples=True)
+    # Sites count layers, so an input layer that holds nothing must not shift them.
+    assert np.array_equal(a.draws, b.draws)
+
+
+def test_the_distribution_is_keras(
+    backend: str, small: Model, reference: dict[str, np.ndarray]
+) -> None:
+    """Means, variances and the rows' covariance against 5,000 passes of Keras."""
+    p = small.mc_predict(reference["x"], samples=5000, rng=2024, keep_samples=True)
+    assert largest(z_scores(reference, moments(p.draws))) < AGREES
+    np.testing.assert_allclose(p.mean, p.draws.mean(axis=0, dtype=float), rtol=1e-12)
+    np.testing.assert_allclose(p.std, p.draws.std(axis=0, ddof=1, dtype=float), rtol=1e-9)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_comparison_sees_wrong_masks(fault: str, reference: dict[str, np.ndarray]) -> None:
+    """Masks scaled wrongly, shared wrongly or missing, simulated, fail the comparison above."""
+    weights = {name: reference[name] for name in reference if reference[name].ndim and name != "x"}
+    rng = np.random.default_rng(1)
+    wrong = simulate(weights, reference["x"], 5000, rng, fault=fault)
+    assert largest(z_scores(reference, moments(wrong))) > DETECTED
+
+
+def broken(model: Model, **changes: Any) -> Model:
+    """The model with some fields of its LSTM changed."""
+    layers = list(model.layers)
+    fields = {**vars(layers[2]), **changes}
+    layers[2] = LSTM(**fields)
+    return Model(layers, model.input_shape)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"dropout": 0.0}, {"recurrent_dropout": 0.0}, {"scheme": "tied"}, "shared", "no layer"],
+    ids=str,
+)
+def test_the_comparison_sees_a_library_that_errs(
+    change: Any, small: Model, reference: dict[str, np.ndarray]
+) -> None:
+    """The same faults made in fastdrop itself."""
+    scope = "shared" if change == "shared" else "per_row"
+    model = broken(small, **change) if isinstance(change, dict) else small
+    if change == "no layer":
+        model = Model([small.layers[0], *small.layers[2:]], small.input_shape)
+    p = model.mc_predict(reference["x"], samples=5000, rng=1, scope=scope, keep_samples=True)
+    assert largest(z_scores(reference, moments(p.draws))) > DETECTED
+
+
+def test_unscaled_masks_are_seen(
+    small: Model, reference: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastdrop._check.scale", lambda threshold: 1.0)
+    p = small.mc_predict(reference["x"], samples=5000, rng=1, keep_samples=True)
+    assert largest(z_scores(reference, moments(p.draws))) > DETECTED
+
+
+# ---- laws ----
+
+
+def tokens(rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 20, (rows, 10))
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_sample_m_of_row_n_is_always_the_same(backend: str, small: Model, scope: str) -> None:
+    """However many samples, rows and threads there are, and however they are cut."""
+    x = tokens(13)
+    options: dict[str, Any] = {"rng": 3, "scope": scope, "keep_samples": True}
+    whole = small.mc_predict(x, samples=9, **options, threads=1)
+    for start, stop, samples, threads in ((0, 13, 9, 2), (4, 5, 9, 1), (2, 12, 4, 3), (12, 13, 1, 7)):
+        part = small.mc_predict(
+            x[start:stop], samples=samples, row_offset=start, threads=threads, **options
+        )
+        assert np.array_equal(part.draws, whole.draws[:samples, start:stop])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_model, "_CHUNK_ROWS", 3)
+        cut = small.mc_predict(x, samples=9, **options, threads=2)
+    for name in ("draws", "mean", "std"):
+        assert np.array_equal(getattr(cut, name), getattr(whole, name))
+    assert np.array_equal(cut.quantile([0, 0.3, 1]), whole.quantile([0, 0.3, 1]))
+
+
+def test_samples_are_lstm_calls(backend: str, small: Model) -> None:
+    """A sample equals the public functions called with the layers' own sites, one by one."""
+    x = tokens(4)
+    embedding, drop, lstm, dense = small.layers
+    p = small.mc_predict(x, samples=3, rng=8, row_offset=5, keep_samples=True)
+    for m in range(3):
+        e = embedding.table[x]
+        e = fd.dropout(e, drop.rate, rng=8, stream=4 << 32 | m, offset=5 * 10 * 8)
+        h = fd.lstm(
+            e,
+            lstm.kernel,
+            lstm.recurrent_kernel,
+            lstm.bias,
+            dropout=0.4,
+            recurrent_dropout=0.3,
+            rng=8,
+            site=8,
+            sample=m,
+            row_offset=5,
+        )
+        y = fd.dense(h, dense.kernel, dense.bias, activation="sigmoid")
+        assert np.array_equal(p.draws[m], y)
+
+
+def test_a_shared_sample_is_one_network(backend: str, small: Model) -> None:
+    x = np.repeat(tokens(1), 5, axis=0)
+    shared = small.mc_predict(x, samples=4, rng=0, scope="shared", keep_samples=True).draws
+    assert np.array_equal(shared, np.repeat(shared[:, :1], 5, axis=1))
+    assert len(np.unique(shared[:, 0, 0])) == 4
+
+
+def test_predict_does_not_depend_on_the_batch(backend: str, small: Model) -> None:
+    x = tokens(150)
+    whole = small.predict(x, threads=1)
+    assert np.array_equal(small.predict(x, threads=3), whole)
+    assert np.array_equal(np.concatenate([small.predict(x[n : n + 1]) for n in range(150)]), whole)
+
+
+def test_rates_of_zero_are_predict(backend: str, small: Model) -> None:
+    still = broken(small, dropout=0.0, recurrent_dropout=0.0)
+    layers = [still.layers[0], Dropout(name="d", rate=0.5, noise_shape=(None, 1, 1)), *still.layers[2:]]
+    x = tokens(4)
+    p = Model(layers, (10,)).mc_predict(x, samples=40, rng=0, keep_samples=True)
+    # A noise shape of one value a row: with it kept, the input is doubled, else it is all zero.
+    doubled = Model([Embedding(name="e", table=2 * still.layers[0].table), *still.layers[2:]], (10,))
+    zero = Model([Embedding(name="e", table=0 * still.layers[0].table), *still.layers[2:]], (10,))
+    for n in range(4):
+        expected = {doubled.predict(x)[n].tobytes(), zero.predict(x)[n].tobytes()}
+        assert {p.draws[m, n].tobytes() for m in range(40)} == expected
+
+
+def test_a_model_without_dropout_has_no_samples(small: Model) -> None:
+    plain = Model([small.layers[0], small.layers[3]][:1], (10,))
+    with pytest.raises(ValueError, match=r"mc_predict: expected a model with dropout"):
+        plain.mc_predict(tokens(2))
+
+
+def test_layers_that_follow_each_other(backend: str) -> None:
+    """Padding is passed over, sequences go from layer to layer, softmax sums to one."""
+    rng = np.random.default_rng(0)
+
+    def lstm(name: str, inputs: int, units: int, **more: Any) -> LSTM:
+        return LSTM(
+            name=name,
+            kernel=rng.normal(size=(inputs, 4 * units)).astype("f4"),
+            recurrent_kernel=rng.normal(size=(units, 4 * units)).astype("f4"),
+            dropout=0.2,
+            **more,
+        )
+
+    model = Model(
+        [
+            Embedding(name="e", table=rng.normal(size=(20, 4)).astype("f4"), mask_zero=True),
+            lstm("a", 4, 5, return_sequences=True),
+            Activation(name="t", activation="tanh"),
+            lstm("b", 5, 6),
+            Dense(name="d", kernel=rng.normal(size=(6, 3)).astype("f4"), activation="softmax"),
+        ],
+        (None,),
+    )
+    assert model.output_shape == (3,)
+    short = np.array([[3, 7, 1, 9]])
+    padded = np.pad(short, ((0, 0), (0, 5)))
+    assert np.array_equal(model.predict(padded), model.predict(short))
+    a = model.mc_predict(short, samples=20, rng=0, keep_samples=True).draws
+    b = model.mc_predict(padded, samples=20, rng=0, keep_samples=True).draws
+    assert np.array_equal(a, b)
+    np.testing.assert_allclose(a.sum(axis=-1), 1, rtol=1e-6)
+
+
+def test_empty_batches(backend: str, small: Model) -> None:
+    assert small.predict(tokens(0)).shape == (0, 3)
+    p = small.mc_predict(tokens(0), samples=3, rng=0)
+    assert p.mean.shape == p.std.shape == (0, 3)
+    assert p.quantile([0.1, 0.9]).shape == (2, 0, 3)
+
+
+# ---- statistics ----
+
+
+@pytest.mark.parametrize("samples", [1, 2, 7, 1024])
+def test_quantiles_are_exact_up_to_1024(small: Model, samples: int) -> None:
+    p = small.mc_predict(tokens(2), samples=samples, rng=0, keep_samples=True)
+    q = np.array([[0, 0.05, 0.5], [0.77, 0.95, 1]])
+    expected = np.quantile(p.draws.astype(float), q, axis=0)
+    np.testing.assert_allclose(p.quantile(q), expected, rtol=1e-12)
+    np.testing.assert_allclose(p.quantile(0.5), np.quantile(p.draws.astype(float), 0.5, axis=0))
+
+
+def test_one_sample_has_no_deviation(small: Model) -> None:
+    assert np.isnan(small.mc_predict(tokens(2), samples=1, rng=0).std).all()
+
+
+@pytest.mark.parametrize("order", ["shuffled", "ascending", "descending", "two values"])
+def test_quantiles_of_many_values_keep_their_bound(order: str) -> None:
+    from fastdrop.model._quantiles import CAPACITY, QuantileSketch
+
+    n = 40_000
+    values = np.arange(n, dtype=np.float32)
+    if order == "shuffled":
+        np.random.default_rng(0).shuffle(values)
+    elif order == "descending":
+        values = values[::-1]
+    elif order == "two values":
+        values = (values % 2) * 100
+    sketch = QuantileSketch(1, n, values.dtype)
+    for value in values:
+        sketch.add(value[np.newaxis])
+    q = np.linspace(0, 1, 101)
+    got = sketch.quantile(q)[:, 0]
+    bound = np.log2(n / CAPACITY) / (2 * CAPACITY) * n
+    if order == "two values":
+        assert set(got[q < 0.49]) == {0}
+        assert set(got[q > 0.51]) == {100}
+    else:
+        assert np.abs(got - q * (n - 1)).max() <= bound
+    held = sum(len(level) for level in sketch._levels if level is not None)
+    assert held <= CAPACITY * np.ceil(np.log2(n / CAPACITY))
+
+
+def test_backends_agree_on_samples(small: Model) -> None:
+    draws = []
+    for backend in BACKENDS.values():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_backend, "active", backend)
+            p = small.mc_predict(tokens(3), samples=10, rng=0, keep_samples=True)
+            draws.append(p.draws)
+    for other in draws[1:]:
+        assert_close(other, draws[0], FLOAT32)
