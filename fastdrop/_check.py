@@ -5,6 +5,7 @@ Every refusal reads ``name: expected ..., got ...``. Nothing has been written wh
 
 import math
 import operator
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -26,9 +27,7 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         kind = "" if type(value) is np.ndarray else f"{type(value).__name__} "
         return f"{kind}{value.dtype} array of shape {value.shape}"
-    text = repr(value)
-    text = text if len(text) <= 60 else f"{text[:57]}..."
-    return f"{text} ({type(value).__name__})"
+    return f"{' '.join(reprlib.repr(value).split())} ({type(value).__name__})"
 
 
 def refuse(error: type[Exception], name: str, expected: str, got: object) -> NoReturn:

@@ -1,0 +1,211 @@
+"""The command ``fastdrop``: predict, inspect, info and demo."""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fastdrop as fd
+from fastdrop import demo as spam
+from fastdrop.demo.table import table
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def _predict(args: argparse.Namespace) -> None:
+    model = fd.load(args.model)
+    with open(args.input, "rb") as file:
+        try:
+            x = np.load(file, allow_pickle=False)
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"{args.input}: not a .npy file of numbers: {error}") from error
+    if not isinstance(x, np.ndarray):
+        raise ValueError(f"{args.input}: expected one array (.npy), got an archive of arrays")
+    start = time.perf_counter()
+    results: dict[str, Any] = {"predict": model.predict(x, threads=args.threads)}
+    if args.samples:
+        p = model.mc_predict(
+            x,
+            samples=args.samples,
+            rng=args.seed,
+            scope=args.scope,
+            row_offset=args.row_offset,
+            threads=args.threads,
+        )
+        results |= {
+            "mean": p.mean,
+            "std": p.std,
+            "quantiles": p.quantile(QUANTILES),
+            "probabilities": np.array(QUANTILES),
+            "samples": p.samples,
+        }
+    seconds = time.perf_counter() - start
+    _save(args.out, results)
+    print(
+        f"{args.out}: {len(x)} inputs, {args.samples} samples, {seconds:.2f} s; "
+        f"{', '.join(results)}"
+    )
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    """Write the whole file or leave what was there."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)
+        mask = os.umask(0)  # a temporary file is private; the result is as any other file
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def _shape(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join(["batch", *("any" if n is None else str(n) for n in shape)]) + ")"
+
+
+def _inspect(args: argparse.Namespace) -> None:
+    model = fd.load(args.model)
+    print(model.source)
+    rows = [("layer", "kind", "output", "weights", "stochastic"), ("(input)", "", "", "", "")]
+    rows[1] = ("(input)", "", _shape(model.input_shape), "", "")
+    total = 0
+    for layer, shape in zip(model.layers, model.output_shapes, strict=True):
+        weights = [v for v in vars(layer).values() if isinstance(v, np.ndarray)]
+        count = sum(w.size for w in weights)
+        total += count
+        rows.append(
+            (
+                layer.name,
+                type(layer).__name__,
+                _shape(shape),
+                f"{count:,}" if count else "-",
+                layer.stochastic or "-",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    print(f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}")
+    for note in model.notes:
+        print(f"note: {note}")
+
+
+def _info(args: argparse.Namespace) -> None:
+    for name, value in dataclasses.asdict(fd.info()).items():
+        text = ", ".join(value) if isinstance(value, tuple) else value
+        print(f"{name.replace('_', ' '):15} {text}")
+
+
+def _demo(args: argparse.Namespace) -> None:
+    messages = spam.messages()
+    model = fd.load(spam.model_path())
+    x = spam.encode(messages)
+    start = time.perf_counter()
+    p = model.mc_predict(x, samples=args.samples, rng=args.seed, threads=args.threads)
+    seconds = time.perf_counter() - start
+    print(table(messages, p, shutil.get_terminal_size((110, 24)).columns))
+    info = fd.info()
+    threads = args.threads or info.threads
+    print(
+        f"\n{len(messages)} messages x {args.samples} Monte-Carlo samples of {x.shape[1]} time "
+        f"steps: {seconds:.2f} s ({info.backend} backend, tier {info.tier}, threads: {threads})"
+    )
+
+
+def _count(low: int) -> Any:
+    """Make an argument type: an integer not below `low`."""
+
+    def integer(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = low - 1
+        if number < low:
+            raise argparse.ArgumentTypeError(f"expected an integer >= {low}, got {text!r}")
+        return number
+
+    return integer
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastdrop", description=fd.__doc__)
+    parser.add_argument("--version", action="version", version=f"fastdrop {fd.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def sampling(sub: argparse.ArgumentParser, samples: int, least: int) -> None:
+        sub.add_argument(
+            "--samples", type=_count(least), default=samples, help=f"default: {samples}"
+        )
+        sub.add_argument(
+            "--seed", type=_count(0), default=0, help="the same seed, the same result; default: 0"
+        )
+        sub.add_argument("--threads", type=_count(1), default=None, help="default: see info")
+
+    predict = command("predict", _predict, "Predict with Monte-Carlo dropout for a file of inputs.")
+    predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    predict.add_argument("input", type=Path, metavar="INPUT.npy", help="inputs, one a row")
+    predict.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="OUT.npz",
+        help="gets predict (dropout off), mean, std, quantiles, probabilities and samples",
+    )
+    sampling(predict, 100, 0)
+    predict.add_argument(
+        "--scope", choices=["per_row", "shared"], default="per_row", help="default: per_row"
+    )
+    predict.add_argument(
+        "--row-offset", type=_count(0), default=0, help="number of the first row in the data set"
+    )
+    inspect = command("inspect", _inspect, "Print a model's layers, shapes, rates and randomness.")
+    inspect.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    command("info", _info, "Say which backend, tier and threads are used, and why.")
+    demo = command("demo", _demo, "Score some text messages with a small spam filter.")
+    sampling(demo, 200, 1)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments; those of the process if not given.
+
+    Returns
+    -------
+    int
+        0 when all went well, 1 for bad data or a bad model (one line on standard error), 130 after
+        Ctrl-C. Bad usage exits with 2.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has seen enough; keep the interpreter's exit quiet
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, ValueError, TypeError, ImportError, MemoryError) as error:
+        print(f"fastdrop: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,333 @@
+"""What every public function refuses: the argument is named, and nothing has been written."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop.demo import encode
+from fastdrop.demo.table import verdict
+from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Model
+
+NAN = float("nan")
+X = np.ones((4, 6), np.float32)
+UNITS, FEATURES = 5, 3
+SEQUENCE = np.ones((2, 4, FEATURES), np.float32)
+KERNEL = np.ones((FEATURES, 4 * UNITS), np.float32)
+RECURRENT = np.ones((UNITS, 4 * UNITS), np.float32)
+BIAS = np.ones(4 * UNITS, np.float32)
+
+
+def bernoulli(**changes: Any) -> Any:
+    return fd.bernoulli(**{"p": 0.5, "shape": (4, 6), "rng": 0, **changes})
+
+
+def dropout(**changes: Any) -> Any:
+    return fd.dropout(**{"x": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def dense(**changes: Any) -> Any:
+    return fd.dense(**{"x": X, "kernel": np.ones((6, 2), np.float32), **changes})
+
+
+def lstm(**changes: Any) -> Any:
+    arguments = {
+        "x": SEQUENCE,
+        "kernel": KERNEL,
+        "recurrent_kernel": RECURRENT,
+        "bias": BIAS,
+        "dropout": 0.5,
+        "rng": 0,
+    }
+    return fd.lstm(**{**arguments, **changes})
+
+
+def model() -> Model:
+    return Model(
+        [
+            Embedding(name="e", table=np.ones((7, FEATURES), np.float32)),
+            Dropout(name="d", rate=0.5),
+            LSTM(name="l", kernel=KERNEL, recurrent_kernel=RECURRENT, bias=BIAS),
+        ],
+        (4,),
+    )
+
+
+TOKENS = np.zeros((2, 4), np.int32)
+
+
+def predict(**changes: Any) -> Any:
+    return model().predict(**{"x": TOKENS, **changes})
+
+
+def mc_predict(**changes: Any) -> Any:
+    return model().mc_predict(**{"x": TOKENS, "samples": 2, "rng": 0, **changes})
+
+
+class Subclass(np.ndarray):
+    pass
+
+
+def overlapping(shape: tuple[int, ...]) -> np.ndarray:
+    return np.lib.stride_tricks.as_strided(np.ones(100, np.float32), shape, (0, 4))
+
+
+SWAPPED = np.dtype(np.float32).newbyteorder()
+READ_ONLY = np.ones((4, 6), np.float32)
+READ_ONLY.flags.writeable = False
+KINDS = {
+    "complex": X.astype(complex),
+    "object": X.astype(object),
+    "integers": X.astype(int),
+    "bool": X.astype(bool),
+    "text": X.astype(str),
+    "masked": np.ma.masked_array(X, X > 0),
+    "subclass": X.view(Subclass),
+    "None": None,
+    "dict": {},
+}
+
+Case = tuple[Callable[..., Any], dict[str, Any], type[Exception], str]
+CASES: dict[str, Case] = {}
+
+
+def case(
+    function: Callable[..., Any], error: type[Exception], message: str, **changes: Any
+) -> None:
+    CASES[f"{function.__name__}-{len(CASES)}-{'-'.join(changes)}"] = (
+        function,
+        changes,
+        error,
+        message,
+    )
+
+
+# ---- probabilities ----
+for value in (-1e-9, 1.0000001, 2, NAN, np.inf, -np.inf):
+    case(bernoulli, ValueError, "p: expected a number in [0, 1], got", p=value)
+    case(dropout, ValueError, "rate: expected a number in [0, 1], got", rate=value)
+    case(lstm, ValueError, "dropout: expected a number in [0, 1), got", dropout=value)
+    case(lstm, ValueError, "recurrent_dropout: expected", recurrent_dropout=value)
+for value in (True, np.True_, "0.5", None, 0.5j, np.array([0.5]), [0.5]):
+    case(bernoulli, TypeError, "p: expected a number in [0, 1], got", p=value)
+    case(dropout, TypeError, "rate: expected a number in [0, 1], got", rate=value)
+    case(lstm, TypeError, "recurrent_dropout: expected a number in [0, 1)", recurrent_dropout=value)
+for value in (1, 1.0, 1 - 2.0**-40):
+    case(lstm, ValueError, "dropout: expected a number in [0, 1", dropout=value)
+
+# ---- seeds, streams, places ----
+for function in (bernoulli, dropout, lstm, mc_predict):
+    case(function, ValueError, "rng: expected", rng=-1)
+    for value in (0.5, 1.0, True, "seed", [1, 2], np.random.RandomState(0)):
+        case(function, TypeError, "rng: expected", rng=value)
+for function in (bernoulli, dropout):
+    for value in (-1, 2**64):
+        case(function, ValueError, "stream: expected an integer in [0, ", stream=value)
+    for value in (-1, 2**63, 2**63 - 23):
+        case(function, ValueError, "offset: expected", offset=value)
+    for value in (1.0, None, True, "0"):
+        case(function, TypeError, "stream: expected an integer", stream=value)
+        case(function, TypeError, "offset: expected an integer", offset=value)
+for value in (-1, 2**32):
+    case(lstm, ValueError, "sample: expected", sample=value)
+    case(lstm, ValueError, "site: expected", site=value)
+for function in (lstm, mc_predict):
+    for value in (-1, 2**63, 2**62):
+        case(function, ValueError, "row_offset: expected", row_offset=value)
+    case(function, TypeError, "row_offset: expected", row_offset=0.0)
+
+# ---- shapes, dtypes and out ----
+for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**60 + 1, -1)):
+    case(bernoulli, ValueError, "shape: expected", shape=value)
+for value in (None, 1.5, "3", (2, 1.0), (2, None), True):
+    case(bernoulli, TypeError, "shape: expected", shape=value)
+for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int):
+    case(bernoulli, TypeError, "dtype: expected bool, uint8, float32, float64 or", dtype=value)
+for function, dtype in ((bernoulli, "float32"), (dropout, None)):
+    more = {"dtype": dtype} if dtype else {}
+    expected = "out: expected a writable float32 array of shape (4, 6), got"
+    case(function, TypeError, expected, out=X.tolist(), **more)
+    case(function, TypeError, expected, out=X.astype(np.float64), **more)
+    case(function, TypeError, expected, out=X.astype(SWAPPED), **more)
+    case(function, TypeError, expected, out=X.view(Subclass).copy(), **more)
+    case(function, TypeError, expected, out=np.ma.masked_array(X.copy()), **more)
+    case(function, ValueError, expected, out=np.ones((6, 4), np.float32), **more)
+    case(function, ValueError, expected, out=np.ones(24, np.float32), **more)
+    case(function, ValueError, expected, out=READ_ONLY, **more)
+    case(function, ValueError, expected, out=overlapping((4, 6)), **more)
+case(bernoulli, ValueError, "out: expected", dtype="packed", out=np.ones(4, np.uint8))
+case(bernoulli, TypeError, "out: expected", dtype="packed", out=np.ones(3, bool))
+for array in KINDS.values():
+    case(dropout, TypeError, "x: expected an array of float32 or float64, got", x=array)
+    case(dense, TypeError, "x: expected an array of float32 or float64, got", x=array)
+    case(lstm, TypeError, "x: expected an array of float32 or float64, got", x=array)
+    case(lstm, TypeError, "kernel: expected an array of float32 or float64, got", kernel=array)
+case(dropout, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
+case(dropout, ValueError, "x: expected", x=[[1.0], [1.0, 2.0]])
+for value in ((4,), (4, 6, 1), (4, 5), (2, 6), (4, -1)):
+    case(dropout, ValueError, "noise_shape: expected", noise_shape=value)
+for value in ("46", 4, (4.0, 6), (True, 6)):
+    case(dropout, TypeError, "noise_shape: expected", noise_shape=value)
+
+# ---- dense and activate ----
+case(dense, ValueError, "x: expected an array of 1 dimension", x=np.float32(1))
+case(dense, ValueError, "kernel: expected an array of 2 dimensions", kernel=np.ones(6))
+case(dense, ValueError, "kernel: expected shape (6, 2), got", kernel=np.ones((5, 2)))
+case(dense, ValueError, "bias: expected shape (2,), got", bias=np.ones(3))
+case(dense, ValueError, "activation: expected 'linear'", activation="gelu")
+case(dense, TypeError, "activation: expected 'linear'", activation=np.tanh)
+case(fd.activate, ValueError, "activation: expected", x=X, activation="no")
+case(fd.activate, ValueError, "x: expected", x=np.float64(1), activation="softmax")
+case(fd.activate, TypeError, "x: expected", x=1, activation="tanh")
+
+# ---- lstm ----
+for name, good, bad in (
+    ("x", SEQUENCE, SEQUENCE[0]),
+    ("kernel", KERNEL, KERNEL[1:]),
+    ("kernel", KERNEL, KERNEL[:, 1:]),
+    ("kernel", KERNEL, KERNEL[0]),
+    ("recurrent_kernel", RECURRENT, RECURRENT[1:]),
+    ("recurrent_kernel", RECURRENT, RECURRENT[:, :15]),
+    ("bias", BIAS, BIAS[1:]),
+    ("bias", BIAS, BIAS[np.newaxis]),
+):
+    assert good.shape != bad.shape
+    case(lstm, ValueError, f"{name}: expected", **{name: bad})
+case(lstm, TypeError, "recurrent_kernel: expected", recurrent_kernel=None)
+case(lstm, TypeError, "bias: expected", bias=BIAS.astype(int))
+for name in ("activation", "recurrent_activation"):
+    case(lstm, ValueError, f"{name}: expected 'linear', 'tanh'", **{name: "softmax"})
+    case(lstm, TypeError, f"{name}: expected 'linear', 'tanh'", **{name: None})
+case(lstm, ValueError, "scheme: expected 'per_gate' or 'tied', got 'both'", scheme="both")
+case(lstm, TypeError, "scheme: expected", scheme=None)
+for function in (lstm, mc_predict):
+    case(function, ValueError, "scope: expected 'per_row' or 'shared', got 'all'", scope="all")
+    case(function, TypeError, "scope: expected 'per_row' or 'shared'", scope=1)
+for name, width in (("input_mask", FEATURES), ("recurrent_mask", UNITS)):
+    for shape in ((2, 3, width), (3, width), (2, 4, width + 1), (width,), (2, 4, width, 1)):
+        mask = np.ones(shape, np.float32)
+        case(lstm, ValueError, f"{name}: expected shape", dropout=0.0, **{name: mask})
+    for value in (NAN, np.inf):
+        mask = np.full((2, width), value, np.float32)
+        case(lstm, ValueError, f"{name}: expected finite", dropout=0.0, **{name: mask})
+    case(lstm, TypeError, f"{name}: expected", dropout=0.0, **{name: np.ones((2, width), bool)})
+    case(lstm, TypeError, f"{name}: expected", dropout=0.0, **{name: np.ones((2, width))})
+case(lstm, ValueError, "dropout: expected 0 where", input_mask=np.ones((2, FEATURES), np.float32))
+STATE = np.zeros((2, UNITS), np.float32)
+for value in (STATE, (STATE,), (STATE,) * 3, [], "hc"):
+    case(lstm, ValueError, "initial_state: expected", initial_state=value)
+case(lstm, ValueError, "initial_state c: expected shape", initial_state=(STATE, STATE[:1]))
+case(lstm, TypeError, "initial_state h: expected", initial_state=(None, STATE))
+case(lstm, TypeError, "initial_state h: expected", initial_state=(STATE.astype(float), STATE))
+case(lstm, ValueError, "mask: expected shape (2, 4), got", mask=np.ones((2, 3), bool))
+case(lstm, ValueError, "mask: expected an array of 2 dimensions", mask=np.ones(4, bool))
+case(lstm, TypeError, "mask: expected an array of bool, got", mask=np.ones((2, 4)))
+for name in ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask"):
+    case(lstm, TypeError, f"{name}: expected True or False, got 1", **{name: 1})
+for function in (lstm, predict, mc_predict):
+    for value in (0, -1, 10**9):
+        case(function, ValueError, "threads: expected None or an integer in [1, ", threads=value)
+    for value in ("two", 1.0, True):
+        case(function, TypeError, "threads: expected None or an integer", threads=value)
+
+# ---- models ----
+for function in (predict, mc_predict):
+    for value in (TOKENS[0], TOKENS[:, :3], TOKENS[..., np.newaxis], np.zeros((), int)):
+        case(function, ValueError, "x: expected shape (batch, 4), got", x=value)
+    for value in (TOKENS.astype(float), TOKENS.astype(bool), None, TOKENS.astype(object)):
+        case(function, TypeError, "x: expected an array of int8 or", x=value)
+    case(function, ValueError, "x: expected indices in [0, 7) for layer 'e', got 7", x=TOKENS + 7)
+    case(function, ValueError, "x: expected indices in [0, 7) for layer 'e', got -1", x=TOKENS - 1)
+for value in (0, -1, 2**32):
+    case(mc_predict, ValueError, "samples: expected an integer in [1, ", samples=value)
+case(mc_predict, TypeError, "samples: expected", samples=10.0)
+case(mc_predict, TypeError, "keep_samples: expected", keep_samples=None)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refusals(name: str) -> None:
+    function, changes, error, message = CASES[name]
+    writable = [
+        (a, a.copy())
+        for a in changes.values()
+        if isinstance(a, np.ndarray) and a.dtype != object and not np.ma.isMaskedArray(a)
+    ]
+    with pytest.raises(error, match=re.escape(message)) as caught:
+        function(**changes)
+    assert type(caught.value) is error
+    assert "\n" not in str(caught.value)
+    for array, before in writable:
+        assert array.tobytes() == before.tobytes()
+
+
+def test_every_public_function_is_in_the_table() -> None:
+    covered = {function.__name__ for function, *_ in CASES.values()}
+    public = {name for name in fd.__all__ if callable(getattr(fd, name)) and name[0].islower()}
+    # load has a file of tests of its own; info takes no argument.
+    assert public - {"load", "info"} <= covered
+
+
+@pytest.mark.parametrize("seed", [-1, -(2**70)])
+def test_negative_seeds(seed: int) -> None:
+    with pytest.raises(ValueError, match="seed: expected an integer >= 0"):
+        fd.Key(seed)
+
+
+@pytest.mark.parametrize("seed", [None, 1.0, "1", True, [1]])
+def test_seeds_of_other_types(seed: Any) -> None:
+    with pytest.raises(TypeError, match="seed: expected an integer >= 0"):
+        fd.Key(seed)
+
+
+@pytest.mark.parametrize("words", [(-1, 0), (0, 2**32), (0, 0, 2**64), (0, 0, -1)])
+def test_words_out_of_range(words: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected an integer in"):
+        fd.Key.from_words(*words)
+
+
+@pytest.mark.parametrize(
+    ("data", "error"), [(-1, ValueError), (2**56, ValueError), (1.0, TypeError), (b"x", TypeError)]
+)
+def test_fold_in(data: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="data: expected"):
+        fd.Key(0).fold_in(data)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, NAN, [0.5, 2]])
+def test_quantiles_out_of_range(q: Any) -> None:
+    with pytest.raises(ValueError, match=r"q: expected probabilities in \[0, 1\]"):
+        mc_predict().quantile(q)
+
+
+def test_models_that_do_not_fit() -> None:
+    wide = Dense(name="wide", kernel=np.ones((9, 2), np.float32))
+    with pytest.raises(ValueError, match="layer 'wide': expected an input"):
+        Model([wide], (4,))
+    with pytest.raises(ValueError, match="layers: expected at least one"):
+        Model([], (4,))
+    table = Embedding(name="late", table=np.ones((3, 2), np.float32))
+    with pytest.raises(ValueError, match="layer 'late'"):
+        Model([Activation(name="a", activation="tanh"), table], (4,))
+    with pytest.raises(ValueError, match="rate: expected"):
+        Dropout(name="d", rate=1.5)
+    with pytest.raises(ValueError, match="noise_shape: expected None or 1"):
+        Dropout(name="d", rate=0.5, noise_shape=(32, 1))
+    with pytest.raises(ValueError, match="recurrent_dropout: expected"):
+        LSTM(name="l", kernel=KERNEL, recurrent_kernel=RECURRENT, recurrent_dropout=1.0)
+
+
+@pytest.mark.parametrize("messages", ["one message", None, 3, [b"bytes"], ["a", None]])
+def test_encode(messages: Any) -> None:
+    with pytest.raises(TypeError, match="messages"):
+        encode(messages)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.51, 0.9, "spam"), (0.1, 0.49, "ham"), (0.4, 0.6, "unsure"), (0.5, 0.5, "unsure")],
+)
+def test_verdicts(low: float, high: float, expected: str) -> None:
+    assert verdict(low, high) == expected
