@@ -3,6 +3,7 @@
 import math
 import os
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -56,6 +57,15 @@ def _default() -> tuple[int, str]:
 DEFAULT, DEFAULT_REASON = _default()
 
 
+_worker = threading.local()
+
+
+def abandoned() -> bool:
+    """Whether this is a worker thread whose result nobody waits for any more."""
+    ended: threading.Event | None = getattr(_worker, "ended", None)
+    return ended is not None and ended.is_set()
+
+
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Iterator[Result]:
@@ -64,19 +74,26 @@ def ordered_map(
     At most threads + 1 results exist at a time, whatever the number of items. The pool lives as
     long as the iteration, so nothing outlives a call and a fork has nothing to inherit. When the
     iteration ends early (an error, Ctrl-C) work not yet started is dropped and work under way
-    is left to end by itself, without being waited for.
+    is not waited for: it sees `abandoned()`.
     """
     if threads == 1:
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fastdrop")
+    ended = threading.Event()
+
+    def work(item: Item) -> Result:
+        _worker.ended = ended
+        return function(item)
+
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
+            pending.append(pool.submit(work, item))
             if len(pending) > threads:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
     finally:
+        ended.set()
         pool.shutdown(wait=False, cancel_futures=True)

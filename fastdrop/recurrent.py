@@ -199,6 +199,8 @@ def lstm(
     def run(piece: slice) -> None:
         """Run the rows of a piece through the whole sequence, a window of time after another."""
         for first in range(0, steps, window):
+            if _threads.abandoned():
+                return
             _backend.active.lstm(
                 y_last[piece],
                 h[piece],

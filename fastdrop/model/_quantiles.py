@@ -64,17 +64,15 @@ class QuantileSketch:
             if held is not None:
                 parts.append(held)
                 weights.append(np.full(len(held), 2.0**level))
-        values = np.concatenate(parts).astype(np.float64)
         weight = np.concatenate(weights)
-        order = np.argsort(values, axis=0, kind="stable")
-        # A value of weight w stands for w neighbouring ranks; it is placed at their middle.
-        sorted_weight = weight[order]
-        ranks = np.cumsum(sorted_weight, axis=0) - (sorted_weight + 1) / 2
-        values = np.take_along_axis(values, order, axis=0)
         targets = q * (self._count - 1)
-        result = np.empty((len(q), values.shape[1]))
-        for j in range(values.shape[1]):
-            result[:, j] = np.interp(targets, ranks[:, j], values[:, j])
+        result = np.empty((len(q), len(self._lowest)))
+        for j in range(result.shape[1]):  # one stream at a time, to need little memory
+            values = np.concatenate([part[:, j] for part in parts]).astype(np.float64)
+            order = np.argsort(values, kind="stable")
+            # A value of weight w stands for w neighbouring ranks; it is placed at their middle.
+            ranks = np.cumsum(weight[order]) - (weight[order] + 1) / 2
+            result[:, j] = np.interp(targets, ranks, values[order])
         result[q == 0] = self._lowest
         result[q == 1] = self._highest
         return result

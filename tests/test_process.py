@@ -1,0 +1,364 @@
+"""What takes a process of its own: switches, imports, memory, signals, forks."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend, _threads
+
+REFERENCES = Path(__file__).with_name("references")
+posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and fork")
+
+
+def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh interpreter with only these switches set."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("FASTDROP_")}
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=clean | environ,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+INFO = "import fastdrop as fd; i = fd.info(); print(i.backend, i.tier, i.threads, i.reason)"
+
+
+# ---- import and switches ----
+
+
+def test_import_needs_numpy_alone() -> None:
+    code = """
+import sys
+before = set(sys.modules)
+import numpy
+numpys = set(sys.modules)
+import fastdrop
+from fastdrop.model import Model
+roots = {name.partition(".")[0] for name in set(sys.modules) - numpys}
+# An extension made by Cython brings modules of Cython's own types, which are not files.
+cython = {name for name in roots if name.startswith(("_cython", "cython_runtime"))}
+print(sorted(roots - cython - set(sys.stdlib_module_names) - {"numpy"}))
+import threading
+print(threading.active_count())
+"""
+    assert run(code).stdout.split("\n")[:2] == ["['fastdrop']", "1"]
+
+
+@pytest.mark.parametrize("tier", BACKENDS)
+def test_switches(tier: str) -> None:
+    if tier == "numpy":
+        result = run(INFO, FASTDROP_BACKEND="numpy")
+        assert result.stdout.split()[:2] == ["numpy", "numpy"]
+        assert "FASTDROP_BACKEND=numpy" in result.stdout
+    else:
+        result = run(INFO, FASTDROP_BACKEND="native", FASTDROP_ISA=tier)
+        assert result.stdout.split()[:2] == ["native", tier]
+        assert f"FASTDROP_ISA={tier}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({"FASTDROP_BACKEND": "fast"}, ["FASTDROP_BACKEND: expected", "'numpy'", "got 'fast'"]),
+        ({"FASTDROP_BACKEND": ""}, ["FASTDROP_BACKEND: expected", "'numpy'"]),
+        ({"FASTDROP_ISA": "sse9"}, ["FASTDROP_ISA"]),
+        ({"FASTDROP_BACKEND": "numpy", "FASTDROP_ISA": "portable"}, ["FASTDROP_ISA"]),
+        ({"FASTDROP_NUM_THREADS": "0"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+        ({"FASTDROP_NUM_THREADS": "two"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+        ({"FASTDROP_NUM_THREADS": "-1"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+        ({"FASTDROP_NUM_THREADS": "9999"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+    ],
+)
+def test_a_switch_that_cannot_be_honoured(environ: dict[str, str], names: list[str]) -> None:
+    result = run(INFO, **environ)
+    assert result.returncode == 1
+    last = result.stderr.strip().split("\n")[-1]
+    assert last.startswith("ImportError: ")
+    assert all(name in last for name in names)
+
+
+def test_without_the_extension() -> None:
+    """NumPy takes over and says so; asking for native is an error."""
+    hide = """
+import importlib.util, sys
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *a: None if name == "fastdrop._native" else find(name, *a)
+"""
+    result = run(hide + INFO)
+    assert result.stdout.split()[:2] == ["numpy", "numpy"]
+    assert "not installed" in result.stdout
+    result = run(hide + INFO, FASTDROP_BACKEND="native")
+    assert "FASTDROP_BACKEND: expected 'numpy' here, got 'native'" in result.stderr
+
+
+def test_a_broken_extension_is_an_error() -> None:
+    """Falling back in silence would hide it."""
+    if len(BACKENDS) == 1:
+        pytest.skip("no extension to break")
+    code = """
+from importlib.machinery import ExtensionFileLoader as Loader
+create = Loader.create_module
+def broken(self, spec):
+    if spec.name == "fastdrop._native":
+        raise ImportError("undefined symbol: nonsense")
+    return create(self, spec)
+Loader.create_module = broken
+"""
+    result = run(code + INFO)
+    assert result.returncode == 1
+    assert "undefined symbol: nonsense" in result.stderr
+
+
+# ---- threads ----
+
+
+def test_the_number_of_threads() -> None:
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert 1 <= fd.info().threads <= (affinity or 1)
+    assert run(INFO, FASTDROP_NUM_THREADS="1").stdout.split()[2] == "1"
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "nonsense"}, None),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
+        ({}, None),
+    ],
+)
+def test_cgroup_quotas(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text + "\n")
+    assert _threads._cgroup_quota(tmp_path) == expected
+
+
+def test_ordered_map_keeps_order_and_few_results() -> None:
+    alive, most, lock = 0, 0, threading.Lock()
+
+    def work(n: int) -> int:
+        nonlocal alive, most
+        with lock:
+            alive += 1
+            most = max(most, alive)
+        time.sleep(0.001 * (n % 3))
+        return n
+
+    for expected, got in enumerate(_threads.ordered_map(work, range(50), 3)):
+        assert got == expected
+        with lock:
+            alive -= 1
+    assert most <= 4 + 1
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_errors_come_out_of_threads(threads: int) -> None:
+    def work(n: int) -> int:
+        if n == 5:
+            raise MemoryError("five")
+        return n
+
+    got = []
+    with pytest.raises(MemoryError, match="five"):
+        for n in _threads.ordered_map(work, range(20), threads):
+            got.append(n)
+    assert got == [0, 1, 2, 3, 4]
+
+
+def lstm_problem(rows: int, steps: int, units: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    shapes = ((rows, steps, 8), (8, 4 * units), (units, 4 * units))
+    return [rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes]
+
+
+def test_one_model_from_many_threads(backend: str) -> None:
+    """Every thread gets the right answer, while others use the same weights."""
+    args = lstm_problem(6, 5, 7)
+    options: dict[str, Any] = {"dropout": 0.3, "recurrent_dropout": 0.4, "threads": 2}
+    expected = [fd.lstm(*args, **options, rng=seed) for seed in range(8)]
+    wrong = []
+
+    def work(seed: int) -> None:
+        for _ in range(5):
+            if not np.array_equal(fd.lstm(*args, **options, rng=seed), expected[seed]):
+                wrong.append(seed)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+FORK = """
+import multiprocessing, numpy as np, fastdrop as fd
+def work(seed):
+    x = np.ones((40, 5, 3), np.float32)
+    w = np.full((3, 16), 0.1, np.float32)
+    r = np.full((4, 16), 0.1, np.float32)
+    return fd.lstm(x, w, r, dropout=0.5, rng=seed, threads=2).tobytes()
+if __name__ == "__main__":
+    here = [work(seed) for seed in range(4)]
+    with multiprocessing.get_context(METHOD).Pool(2) as pool:
+        print(pool.map(work, range(4)) == here)
+"""
+
+
+@posix
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_after_threads(method: str, tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(FORK.replace("METHOD", repr(method)))
+    result = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.stdout == "True\n", result.stderr
+
+
+# ---- Ctrl-C ----
+
+INTERRUPT = """
+import os, signal, sys, threading, time
+import numpy as np, fastdrop as fd
+rng = np.random.default_rng(0)
+rows, steps, units = {size}
+x = rng.normal(size=(rows, steps, 8)).astype(np.float32)
+w = rng.normal(size=(8, 4 * units)).astype(np.float32)
+r = rng.normal(size=(units, 4 * units)).astype(np.float32)
+sent = []
+def interrupt():
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+timer = threading.Timer(0.5, interrupt)
+timer.start()
+try:
+    fd.lstm(x, w, r, threads={threads})
+    print("finished")
+except KeyboardInterrupt:
+    print(time.perf_counter() - sent[0])
+timer.join()
+print(fd.lstm(x[:1, :3], w, r).shape == (1, units))
+"""
+
+
+@posix
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("size", [(64, 3000, 256), (1, 40000, 256)], ids=["rows", "steps"])
+def test_ctrl_c(threads: int, size: tuple[int, ...]) -> None:
+    """It is seen soon, and the next call works. The bound is loose: the machine may be busy."""
+    result = run(INTERRUPT.format(threads=threads, size=size))
+    delay, works = result.stdout.split()
+    assert delay != "finished", "the problem is too small to be interrupted"
+    assert float(delay) < 0.5
+    assert works == "True"
+
+
+def test_no_call_into_c_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason why Ctrl-C is seen: no piece does more arithmetic than is set aside for one."""
+    from fastdrop import recurrent
+
+    pieces = []
+
+    class Spy:
+        def lstm(self, *args: Any) -> None:
+            rows, units, features = len(args[1]), args[1].shape[1], args[4].shape[2]
+            pieces.append(8 * units * (features + units) * rows * (args[12] - args[11]))
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    for rows, steps, units in ((200, 1000, 300), (1, 10000, 64), (3, 2, 2000)):
+        fd.lstm(*lstm_problem(rows, steps, units), threads=1)
+    assert pieces
+    assert max(pieces) <= recurrent._PIECE_FLOPS
+
+
+# ---- memory ----
+
+MEMORY = """
+import sys
+import numpy as np, fastdrop as fd
+model = fd.load(sys.argv[1])
+high = int(sys.argv[4])
+x = np.random.default_rng(0).integers(0, high, (32, model.input_shape[0]), dtype=np.int32)
+p = model.mc_predict(x, samples=int(sys.argv[2]), rng=0, threads=int(sys.argv[3]))
+p.quantile([0.05, 0.95])
+with open("/proc/self/status") as status:
+    print([int(line.split()[1]) / 1000 for line in status if line.startswith("VmHWM")][0])
+"""
+
+
+def peak(model: Path, samples: int, threads: int, high: int) -> float:
+    """Peak resident memory in MB of a process that predicts 32 sequences."""
+    result = subprocess.run(
+        [sys.executable, "-c", MEMORY, model, str(samples), str(threads), str(high)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(result.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_memory_does_not_grow_with_the_samples() -> None:
+    pytest.importorskip("h5py")
+    model = REFERENCES / "mc_model.keras"
+    few, many = peak(model, 100, 2, 20), peak(model, 10_000, 2, 20)
+    print(f"peak resident memory: {few:.1f} MB at 100 samples, {many:.1f} MB at 10,000")
+    assert many < 150
+    # The quantiles hold 1,024 values of 96 outputs a level, at most 4 levels: 1.6 MB.
+    assert many - few < 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_memory_of_the_demonstration_model() -> None:
+    pytest.importorskip("h5py")
+    from fastdrop.demo import model_path
+
+    used = peak(model_path(), 4, 2, 64)
+    print(f"peak resident memory: {used:.1f} MB")
+    assert used < 150
+
+
+# ---- doctests ----
+
+
+def test_doctests() -> None:
+    """Every example in a public docstring runs."""
+    import doctest
+    import importlib
+    import pkgutil
+
+    tried = 0
+    for module in pkgutil.walk_packages(fd.__path__, "fastdrop."):
+        if not module.name.endswith(("__main__", "_native")):
+            result = doctest.testmod(importlib.import_module(module.name), verbose=False)
+            assert not result.failed, module.name
+            tried += result.attempted
+    assert tried > 20
+
+
+def test_every_public_function_has_an_example() -> None:
+    for name in fd.__all__:
+        item = getattr(fd, name)
+        text = item.__doc__ or ""
+        if callable(item) and name[0].islower():
+            assert "Parameters" in text or name == "info", name
+            assert "Examples" in text, name
