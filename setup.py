@@ -40,7 +40,8 @@ def extensions() -> list[Extension]:
         include_dirs=["src"],
         depends=[*glob("src/*.h"), *glob("src/*.inc"), "fastdrop/_csrc.pxd"],
     )
-    return cythonize([native], build_dir="build/cython")
+    modules: list[Extension] = cythonize([native], build_dir="build/cython")  # type: ignore[no-untyped-call]
+    return modules
 
 
 setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})

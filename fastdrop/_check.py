@@ -116,7 +116,7 @@ def shape(value: object, name: str) -> tuple[int, ...]:
     if isinstance(value, (str, bytes, float)) or value is None:
         refuse(TypeError, name, expected, value)
     try:
-        axes = tuple(value)  # type: ignore[arg-type]
+        axes: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
     except TypeError:
         axes = (value,)
     lengths = tuple(integer(axis, name, 0, None) for axis in axes)
@@ -197,7 +197,7 @@ def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
     if isinstance(value, (str, bytes)):
         refuse(TypeError, "noise_shape", expected, value)
     try:
-        axes = tuple(value)  # type: ignore[arg-type]
+        axes: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
     except TypeError:
         refuse(TypeError, "noise_shape", expected, value)
     if len(axes) != len(of):
@@ -265,7 +265,7 @@ def state(
 def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
     expected = f"{', '.join(names)} or 'packed'"
     try:
-        dtype = np.dtype(value)
+        dtype: np.dtype[Any] = np.dtype(value)
     except TypeError:
         refuse(TypeError, "dtype", expected, value)
     if value is None or dtype.name not in names or not dtype.isnative:

@@ -72,9 +72,7 @@ def _event_words(
     return event
 
 
-def _events(
-    n: int, k0: int, k1: int, stream: int, first: int, threshold: int
-) -> NDArray[np.bool_]:
+def _events(n: int, k0: int, k1: int, stream: int, first: int, threshold: int) -> NDArray[np.bool_]:
     """drop_i = U_i < T for the elements first, ..., first + n - 1."""
     if threshold == 0 or threshold >> 32:
         return np.full(n, threshold != 0)
@@ -93,7 +91,7 @@ def _events(
 
 
 def _add_product(z: Array, v: Array, w: Array, mask: Array | None) -> None:
-    """z (N, G, H) += (v (N, K) * mask (N or 1, G or 1, K)) w (K, G, H), adding k = 0, 1, ..."""
+    """Z (N, G, H) += (v (N, K) * mask (N or 1, G or 1, K)) w (K, G, H), adding k = 0, 1, ..."""
     v = v[:, np.newaxis, :]
     if mask is not None:
         v = np.where(mask == 0, v.dtype.type(0), v * mask)  # selected, so a dropped NaN is gone
@@ -156,9 +154,7 @@ class Numpy:
                 case _:
                     raise AssertionError(activation)
 
-    def dense(
-        self, out: Array, x: Array, kernel: Array, bias: Array | None
-    ) -> None:
+    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
         out[:] = 0 if bias is None else bias
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for k in range(kernel.shape[0]):

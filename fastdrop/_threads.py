@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from fastdrop import _check
 
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 

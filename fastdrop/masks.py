@@ -94,7 +94,7 @@ def bernoulli(
         if packed:
             _backend.active.bernoulli_packed(flat, size, *words)
         else:
-            _backend.active.bernoulli(flat.view(np.uint8) if kind == bool else flat, *words)
+            _backend.active.bernoulli(flat.view(np.uint8) if kind.kind == "b" else flat, *words)
     return _delivered(mask, out)
 
 

@@ -69,9 +69,7 @@ class Key:
             entropy, parents, pool = seed.entropy, tuple(seed.spawn_key), seed.pool_size
         else:
             entropy, parents, pool = _check.integer(seed, "seed", 0, None), (), 4
-        sequence = np.random.SeedSequence(
-            entropy, spawn_key=parents + _SPAWN_KEY, pool_size=pool
-        )
+        sequence = np.random.SeedSequence(entropy, spawn_key=parents + _SPAWN_KEY, pool_size=pool)
         self._set(*(int(word) for word in sequence.generate_state(4)))
 
     def _set(self, word0: int, word1: int, word2: int, word3: int) -> None:

@@ -1,13 +1,11 @@
 """The `backend` fixture: every test that asks for it runs on each implementation in turn."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from fastdrop import _backend
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
-# A tier that exists but cannot run here is listed at the top of every run, never skipped in silence.
+# A tier that cannot run here is listed at the top of every run, never skipped in silence.
 MISSING = [tier for tier in ("portable",) if tier not in BACKENDS]
 
 
@@ -19,7 +17,7 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make one implementation the active one and give its tier's name."""
     monkeypatch.setattr(_backend, "active", BACKENDS[request.param])
-    yield request.param
+    return str(request.param)

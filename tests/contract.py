@@ -35,9 +35,7 @@ def uniforms(key: tuple[int, int], stream: int, block: int) -> list[int]:
     return numbers
 
 
-def events(
-    key: tuple[int, int], stream: int, first_block: int, blocks: int
-) -> NDArray[np.uint64]:
+def events(key: tuple[int, int], stream: int, first_block: int, blocks: int) -> NDArray[np.uint64]:
     """Return U_i of consecutive blocks, to be compared with any threshold."""
     numbers = [u for b in range(blocks) for u in uniforms(key, stream, first_block + b)]
     return np.array(numbers, np.uint64)

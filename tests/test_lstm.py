@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import FLOAT32, FLOAT64, assert_close
 
 import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _backend, recurrent
 from references.make_lstm import FILE, cases
 from references.stored import Arrays, Result, load
+from tolerances import FLOAT32, FLOAT64, assert_close
 
 STORED = list(load(FILE))
 
@@ -94,17 +94,13 @@ def test_drawn_masks_are_the_contracts(
         n, offset = (1, 0) if scope == "shared" else (rows, 11 * gates * width)
         drop = fd.bernoulli(rate, (n, gates, width), rng=5, stream=site << 32 | 3, offset=offset)
         masks[name] = np.where(drop, 0, 1 / (1 - round(rate * 2**32) / 2**32)).astype("f4")
-    drawn = fd.lstm(
-        *args, **DROP, scheme=scheme, scope=scope, site=6, sample=3, row_offset=11
-    )
+    drawn = fd.lstm(*args, **DROP, scheme=scheme, scope=scope, site=6, sample=3, row_offset=11)
     assert np.array_equal(drawn, fd.lstm(*args, **masks))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
-def test_batch_invariance_and_row_offset(
-    backend: str, dtype: str, scheme: str, scope: str
-) -> None:
+def test_batch_invariance_and_row_offset(backend: str, dtype: str, scheme: str, scope: str) -> None:
     x, *weights = problem(2, 23, 7, 5, 19, dtype)
     options: dict[str, Any] = {**DROP, "scheme": scheme, "scope": scope, "return_sequences": True}
     whole = fd.lstm(x, *weights, **options)
@@ -248,9 +244,7 @@ def test_without_libm_every_backend_has_the_same_bits(activation: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    shape=st.tuples(
-        st.integers(0, 5), st.integers(0, 6), st.integers(1, 20), st.integers(1, 20)
-    ),
+    shape=st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(1, 20), st.integers(1, 20)),
     rates=st.tuples(st.floats(0, 0.95), st.floats(0, 0.95)),
     scheme=st.sampled_from(["per_gate", "tied"]),
     backwards=st.booleans(),

@@ -122,7 +122,8 @@ class Model:
         blocks = [slice(n, n + height) for n in range(0, len(inputs), height)]
 
         def run(rows: slice) -> Array:
-            return self._run(self.layers, Flow(inputs[np.newaxis, rows])).values[0]
+            result: Array = self._run(self.layers, Flow(inputs[np.newaxis, rows])).values[0]
+            return result
 
         parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
         return np.concatenate(parts) if parts else run(slice(0, 0))
@@ -243,8 +244,7 @@ class Model:
             array = _check.array(x, "x", _check.NUMBERS).astype(np.float32)
         expected = ("batch", *("any" if n is None else n for n in self.input_shape))
         if array.ndim != len(expected) or any(
-            n is not None and n != m
-            for n, m in zip(self.input_shape, array.shape[1:], strict=True)
+            n is not None and n != m for n, m in zip(self.input_shape, array.shape[1:], strict=True)
         ):
             _check.refuse(ValueError, "x", f"shape ({', '.join(map(str, expected))})", array)
         return array
@@ -275,9 +275,7 @@ class Model:
         height = max(1, min(chunk, len(inputs)))
         for n in range(0, len(inputs), height):
             rows = slice(n, min(n + height, len(inputs)))
-            flow = self._run(
-                self.layers[: self._first_random], Flow(inputs[np.newaxis, rows])
-            )
+            flow = self._run(self.layers[: self._first_random], Flow(inputs[np.newaxis, rows]))
             step = max(1, chunk // (rows.stop - rows.start))
             for m in range(0, samples, step):
                 yield _Task(rows, range(m, min(m + step, samples)), flow)

@@ -57,7 +57,7 @@ class QuantileSketch:
             self._merges += 1
 
     def quantile(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
-        """q (Q,) in [0, 1] -> (Q, width), interpolating linearly as numpy.quantile does."""
+        """Q (Q,) in [0, 1] -> (Q, width), interpolating linearly as numpy.quantile does."""
         parts = [self._buffer[: self._filled]]
         weights = [np.ones(self._filled)]
         for level, held in enumerate(self._levels):

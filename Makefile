@@ -1,0 +1,85 @@
+# Every target does its own set-up, in .venv, and nothing twice.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/stamp
+
+EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fastdrop/_csrc.pxd
+C_FILES := $(wildcard src/*.c)
+WARNINGS := -std=c11 -O3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
+
+.PHONY: help build test test-long bench lint sanitize dist demo clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
+
+build: $(STAMP)-built ## Compile the extension and install fastdrop into .venv, editable
+
+test: $(STAMP)-built ## Run the tests on every backend
+	$(BIN)/pytest
+
+test-long: $(STAMP)-train ## Run the tests that take minutes, and those against Keras itself
+	$(BIN)/pytest -m "long or live"
+
+bench: $(STAMP)-built ## Run the benchmarks
+	$(BIN)/pytest benchmarks
+
+lint: $(STAMP)-lint ## Check style, types and C warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/cython-lint fastdrop
+	@for compiler in gcc clang; do \
+	  if command -v $$compiler > /dev/null; then \
+	    echo "$$compiler: C warnings are errors"; \
+	    for file in $(C_FILES); do \
+	      $$compiler $(WARNINGS) -c $$file -o /dev/null || exit 1; \
+	    done; \
+	  else echo "$$compiler: NOT RUN, it is not installed"; fi; \
+	done
+
+sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the C code
+	CC=gcc CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py --quiet \
+	  build --build-base build/sanitize --build-lib build/sanitize/lib
+	PYTHONPATH=build/sanitize/lib FASTDROP_BACKEND=native ASAN_OPTIONS=detect_leaks=0 \
+	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	  $(BIN)/pytest --deselect tests/test_process.py
+
+dist: $(STAMP)-dist ## Build the source distribution and a wheel, and try both
+	rm -rf dist
+	$(BIN)/python -m build --quiet .
+	$(BIN)/twine check --strict dist/*
+	.ci/try-wheel dist/*.whl
+
+demo: $(STAMP)-built ## Say which of some text messages are spam, and how surely
+	$(BIN)/fastdrop demo
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) build dist *.egg-info fastdrop/*.so
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "fastdrop needs Python 3.11 or newer, this is %s; try: make PYTHON=python3.11" % sys.version)'
+	$(PYTHON) -m venv $(VENV)
+
+# Build requirements first, so that the extension is built in place and only what changed again.
+$(STAMP)-built: $(VENV)/pyvenv.cfg $(EXTENSION)
+	$(PIP) "setuptools>=77" "cython>=3.1"
+	$(PIP) --no-build-isolation --editable ".[test]"
+	@touch $@
+
+$(STAMP)-lint: $(STAMP)-built
+	$(PIP) ".[lint]" --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP)-dist: $(STAMP)-built
+	$(PIP) build twine auditwheel
+	@touch $@
+
+$(STAMP)-train: $(STAMP)-built
+	$(PIP) "keras>=3.8" "tensorflow-cpu>=2.18"
+	@touch $@

@@ -1,0 +1,3 @@
+from fastdrop._backend import Backend
+
+def tiers() -> list[Backend]: ...
