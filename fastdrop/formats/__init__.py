@@ -1,0 +1,100 @@
+"""Readers that turn a model file into a `Model` without running anything in it."""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+
+from fastdrop.formats import keras
+from fastdrop.formats._errors import ModelFormatError
+from fastdrop.formats._limits import MIB, Limits
+from fastdrop.formats._safe_file import read_file
+from fastdrop.model import Model
+
+__all__ = ["ModelFormatError", "load"]
+
+_PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
+_HDF5 = "legacy HDF5 models are not supported, whatever their suffix; save the model as .keras"
+_BY_SUFFIX = {
+    ".h5": _HDF5,
+    ".hdf5": _HDF5,
+    ".pt": _PICKLE,
+    ".pth": _PICKLE,
+    ".pkl": _PICKLE,
+    ".pickle": _PICKLE,
+    ".joblib": _PICKLE,
+    ".safetensors": "safetensors files are not supported",
+    ".onnx": "ONNX models are not supported",
+}
+_BY_CONTENT = {
+    b"\x89HDF\r\n\x1a\n": _HDF5,
+    b"\x80\x02": _PICKLE,
+    b"\x80\x03": _PICKLE,
+    b"\x80\x04": _PICKLE,
+    b"\x80\x05": _PICKLE,
+}
+_ZIP = b"PK\x03\x04"
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    max_file_bytes: int = 1024 * MIB,
+    max_tensor_bytes: int = 1024 * MIB,
+    max_json_bytes: int = 8 * MIB,
+    max_layers: int = 1024,
+    max_tensors: int = 16384,
+    allow_nonfinite: bool = False,
+) -> Model:
+    """Read a trained model from a ``.keras`` file.
+
+    Nothing in the file is run, imported or unpickled, and no other file is
+    opened. Neither Keras nor h5py is needed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    max_file_bytes : int
+        How many bytes the file, and the weights in it, may have.
+    max_tensor_bytes : int
+        How many bytes all arrays of the model may take together.
+    max_json_bytes : int
+        How many bytes each JSON document in the file may have.
+    max_layers, max_tensors : int
+        How many layers and arrays the model may have.
+    allow_nonfinite : bool
+        Whether weights may be NaN or infinite.
+
+    Returns
+    -------
+    Model
+        The model, ready to predict.
+
+    Raises
+    ------
+    ModelFormatError
+        The file is malformed or unsafe, or uses what fastdrop does not support;
+        the message names the part, what was expected and what was found.
+    OSError
+        The file cannot be opened; a missing one is a FileNotFoundError.
+    TypeError, ValueError
+        A limit is not a positive integer.
+    """
+    limits = Limits(
+        max_file_bytes=max_file_bytes,
+        max_tensor_bytes=max_tensor_bytes,
+        max_json_bytes=max_json_bytes,
+        max_layers=max_layers,
+        max_tensors=max_tensors,
+    )
+    name = os.path.basename(os.fspath(path))
+    reason = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
+    if reason is None:
+        data = read_file(path, limits.max_file_bytes)
+        reason = next((why for magic, why in _BY_CONTENT.items() if data.startswith(magic)), None)
+        if reason is None and not data.startswith(_ZIP):
+            reason = "not a zip archive"
+    if reason is not None:
+        raise ModelFormatError(f"{reason} (supported: .keras files of Keras 3, or 2.13 and later)")
+    return keras.read(data, name, limits, allow_nonfinite)

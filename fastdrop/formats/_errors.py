@@ -1,0 +1,44 @@
+"""The one error of the readers, and how it is raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class ModelFormatError(ValueError):
+    """A model file is malformed, unsafe, or asks for something fastdrop does not do."""
+
+
+def show(value: object) -> str:
+    """Return what a file says as one short line of ASCII, safe to print."""
+    text = ascii(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+@contextmanager
+def malformed(part: str) -> Iterator[None]:
+    """Turn whatever a parser raises on bad bytes into a `ModelFormatError`.
+
+    Parsers of other projects raise nearly any class of exception when their
+    input is damaged, hence the broad net. It must hold calls to such parsers
+    only: around other code it would hide mistakes.
+
+    Parameters
+    ----------
+    part : str
+        The part of the file that is read, for the message.
+
+    Raises
+    ------
+    ModelFormatError
+        From the exception that was caught. MemoryError and KeyboardInterrupt
+        are not caught.
+    """
+    try:
+        yield
+    except (MemoryError, ModelFormatError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ModelFormatError(f"{part} is malformed: {show(reason)}") from error

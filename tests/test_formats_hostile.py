@@ -1,0 +1,926 @@
+"""What is refused: with `ModelFormatError`, a message that names the part, and no other effect."""
+
+import io
+import json
+import os
+import pickle
+import random
+import socket
+import struct
+import subprocess
+import sys
+import tracemalloc
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("h5py", reason="the files under test are written with h5py")
+
+import h5py
+
+from fastdrop.formats import ModelFormatError, load
+from keras_files import KerasFile, functional, input_layer, layer, numbers, sample, small, tensor
+from test_formats import expected_sample, fields, same, with_recorded_mask
+
+Edit = Callable[[KerasFile], object]
+
+# What happens outside the interpreter, or runs code, is announced by these events.
+WATCHED = (
+    "open",
+    "import",
+    "exec",
+    "compile",
+    "os.",
+    "shutil.",
+    "subprocess.",
+    "socket.",
+    "pickle.",
+    "marshal.",
+    "ctypes.",
+)
+_events: list[tuple[str, object]] = []
+_recording = False
+
+
+def _hook(event: str, args: tuple[object, ...]) -> None:
+    if _recording and event.startswith(WATCHED):
+        _events.append((event, args[0] if args else None))
+
+
+sys.addaudithook(_hook)
+
+
+class Watch:
+    """Record events inside a with block."""
+
+    def __enter__(self) -> list[tuple[str, object]]:
+        global _recording
+        _events.clear()
+        _recording = True
+        return _events
+
+    def __exit__(self, *_: object) -> None:
+        global _recording
+        _recording = False
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    load(sample().write(tmp_path / "warm.keras"))  # what is imported on first use is imported now
+    (tmp_path / "warm.keras").unlink()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "model.keras"
+
+
+def refused(path: Path, fragment: str, **options: Any) -> None:
+    """Check that a file is refused in one line, and that it was the only thing touched."""
+    modules = set(sys.modules)
+    files = {p: p.stat().st_mtime_ns for p in path.parent.iterdir()}
+    with Watch() as events, pytest.raises(ModelFormatError) as caught:
+        load(path, **options)
+    message = str(caught.value)
+    assert fragment in message
+    assert "\n" not in message
+    assert message.isascii()
+    assert len(message) < 500
+    opened = [what for event, what in events if event == "open" and not isinstance(what, int)]
+    assert opened in ([path], [os.fspath(path)], [])
+    assert {event for event, _ in events} <= {"open"}
+    assert set(sys.modules) == modules
+    assert {p: p.stat().st_mtime_ns for p in path.parent.iterdir()} == files
+
+
+def test_the_watch_sees(tmp_path: Path) -> None:
+    """The proof above would notice a file opened, a module imported or code run."""
+    with Watch() as events:
+        (tmp_path / "a").write_text("x")
+        eval("1 + 1")
+        os.mkdir(tmp_path / "b")
+    assert {"open", "exec", "compile", "os.mkdir"} <= {event for event, _ in events}
+
+
+def table(*cases: tuple[str, Any, str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        ("edit", "fragment"),
+        [pytest.param(edit, fragment, id=name) for name, edit, fragment in cases],
+    )
+
+
+def option(name: str, /, **values: Any) -> Edit:
+    return lambda f: f.layer(name)["config"].update(values)
+
+
+def without(name: str, key: str) -> Edit:
+    return lambda f: f.layer(name)["config"].pop(key)
+
+
+def entry(name: str, /, **values: Any) -> Edit:
+    return lambda f: f.layer(name).update(values)
+
+
+def append(item: dict[str, Any]) -> Edit:
+    return lambda f: f.layers.append(item)
+
+
+def policy(name: str) -> dict[str, Any]:
+    return {"module": "keras", "class_name": "DTypePolicy", "config": {"name": name}}
+
+
+@table(
+    ("custom class", entry("drop", class_name="MyDropout"), "the class is not supported"),
+    ("class of keras", entry("drop", class_name="GRU"), "'drop' (GRU): the class is not"),
+    ("nested model", entry("drop", class_name="Sequential"), "(Sequential): the class is not"),
+    ("NotEqual outside", entry("drop", class_name="NotEqual"), "the class is not supported"),
+    ("registered", entry("drop", registered_name="mine>Dropout"), "custom object 'mine>Dropout'"),
+    ("module", entry("drop", module="mine.layers"), "module 'mine.layers' is not a part of Keras"),
+    ("module prefix", entry("drop", module="kerasx"), "module 'kerasx' is not"),
+    ("no module", entry("drop", module=None), "module None is not"),
+    ("layer key", entry("drop", extra=1), "unsupported option 'extra': 1"),
+    ("other name", entry("drop", name="else"), "name: expected 'drop' as in its config"),
+    ("no name", without("drop", "name"), "name: expected a string, found nothing"),
+    ("option", option("drop", extra=[1]), "'drop' (Dropout): unsupported option 'extra': [1]"),
+    ("return_state", option("first", return_state=True), "unsupported option 'return_state'"),
+    ("stateful", option("first", stateful=True), "unsupported option 'stateful'"),
+    ("time_major", option("first", time_major=True), "unsupported option 'time_major'"),
+    ("lora", option("out", lora_rank=4), "unsupported option 'lora_rank'"),
+    ("quantized", option("out", quantization_config={"a": 1}), "'quantization_config'"),
+    ("ragged", option("tokens", ragged=True), "unsupported option 'ragged'"),
+    ("float16", option("first", dtype="float16"), "dtype: expected float32, found 'float16'"),
+    ("mixed", option("first", dtype=policy("mixed_float16")), "dtype: expected float32"),
+    ("quantized policy", option("out", dtype="int8_from_float32"), "dtype: expected float32"),
+    ("input float16", option("tokens", dtype="float16"), "an input of type 'float16'"),
+    ("selu", option("out", activation="selu"), "activation: 'selu' is not supported, expected"),
+    ("softmax gate", option("first", recurrent_activation="softmax"), "recurrent_activation"),
+    ("no activation", without("out", "activation"), "activation: None is not supported"),
+    ("rate 1 in LSTM", option("first", dropout=1.0), "dropout: expected a rate in [0, 1), found"),
+    ("rate near 1", option("first", dropout=0.9999999999999), "dropout"),
+    ("rate -1", option("first", recurrent_dropout=-0.5), "recurrent_dropout: expected a rate"),
+    ("rate 2", option("drop", rate=2), "rate: expected a rate in [0, 1], found 2"),
+    ("rate true", option("drop", rate=True), "rate: expected a rate in [0, 1], found True"),
+    ("rate text", option("drop", rate="0.5"), "rate: expected a rate"),
+    ("noise rank", option("drop", noise_shape=[None, 1]), "noise_shape: expected"),
+    ("noise length", option("drop", noise_shape=[None, 1, 2]), "noise_shape: expected"),
+    ("noise batch", option("drop", noise_shape=[5, 1, 3]), "noise_shape: expected"),
+    ("units 0", option("first", units=0), "units: expected a positive integer, found 0"),
+    ("units true", option("first", units=True), "units: expected a positive integer"),
+    ("units 2.0", option("first", units=2.0), "units: expected a positive integer"),
+    ("units huge", option("first", units=2**40), "units: expected a positive integer"),
+    ("bias", option("first", use_bias=1), "use_bias: expected true or false, found 1"),
+    ("implementation", option("first", implementation=3), "implementation: expected 0, 1 or 2"),
+    ("LSTM in 2-D", option("first", return_sequences=False), "expected an input (time, features)"),
+    ("rank", option("tokens", batch_shape=[None] * 9), "expected an input of 2 to 8 axes"),
+    ("no axes", option("tokens", batch_shape=[None]), "expected an input of 2 to 8 axes"),
+    ("negative", option("tokens", batch_shape=[None, -1]), "a list of positive integers"),
+    ("build shape", entry("first", build_config={"input_shape": [None, 6, 9]}), "built for"),
+    ("build keys", entry("first", build_config={"shapes_dict": {}}), "'shapes_dict'"),
+    ("second input", append(input_layer([6]) | {"name": "tokens"}), "same name"),
+    ("late input", append(layer("InputLayer", name="b", batch_shape=[None, 5])), "at this place"),
+    ("late embedding", append(layer("Embedding", input_dim=2, output_dim=2)), "missing"),
+    ("layer is a list", append([]), "layer 7: expected an object, found []"),
+    ("no layers", lambda f: f.layers.clear(), "the model has no layers"),
+    ("only input", lambda f: f.layers.__delitem__(slice(1, None)), "the model has no layers"),
+    ("layers", lambda f: f.config["config"].update(layers={}), "layers: expected a list"),
+    ("subclass", lambda f: f.config.update(class_name="MyModel"), "model of class 'MyModel'"),
+    ("model module", lambda f: f.config.update(module="mine"), "module 'mine' is not a part"),
+    ("model key", lambda f: f.config.update(safe_mode=True), "unsupported option 'safe_mode'"),
+    ("model option", lambda f: f.config["config"].update(x=1), "unsupported option 'x'"),
+    ("keras 4", lambda f: f.metadata.update(keras_version="4.0.0"), "keras_version: expected"),
+    ("keras 2.12", lambda f: f.metadata.update(keras_version="2.12.0"), "keras_version: expected"),
+    ("no version", lambda f: f.metadata.clear(), "keras_version: expected a string"),
+    ("not built", lambda f: (f.layers.pop(0), f.config.pop("build_config")), "build the model"),
+)
+def test_configuration(path: Path, edit: Edit, fragment: str) -> None:
+    file = sample()
+    edit(file)
+    refused(file.write(path), fragment)
+
+
+def node(name: str, /, **values: Any) -> Edit:
+    return lambda f: f.layer(name)["inbound_nodes"][0].update(values)
+
+
+def call(name: str, /, **values: Any) -> Edit:
+    return lambda f: f.layer(name)["inbound_nodes"][0]["kwargs"].update(values)
+
+
+@table(
+    ("shared layer", lambda f: f.layer("drop")["inbound_nodes"].append({}), "called 2 times"),
+    ("not called", entry("drop", inbound_nodes=[]), "called 0 times, expected once"),
+    ("two inputs", node("drop", args=[tensor("words")] * 2), "expected one input, found 2"),
+    ("constant", node("drop", args=[1]), "expected an object, found 1"),
+    ("list of inputs", node("drop", args=[[tensor("words")]]), "expected an object"),
+    ("branch", node("second", args=[tensor("drop")]), "layer 'drop' has several consumers"),
+    ("cycle", node("drop", args=[tensor("first")]), "several consumers"),
+    ("cut", node("drop", args=[tensor("nowhere")]), "expected a single path from 'tokens'"),
+    ("output", lambda f: f.config["config"].update(output_layers=["out", 0, 0]), "single path"),
+    (
+        "two outputs",
+        lambda f: f.config["config"].update(output_layers=[["out", 0, 0], ["soft", 0, 0]]),
+        "expected one [layer, 0, 0]",
+    ),
+    (
+        "two inputs of the model",
+        lambda f: f.config["config"].update(input_layers=[["tokens", 0, 0], ["b", 0, 0]]),
+        "expected one [layer, 0, 0]",
+    ),
+    (
+        "input",
+        lambda f: f.config["config"].update(input_layers=["words", 0, 0]),
+        "'words' is not an input layer",
+    ),
+    (
+        "second node",
+        lambda f: f.config["config"].update(output_layers=["soft", 1, 0]),
+        "used more than once",
+    ),
+    ("initial_state", call("first", initial_state=[1]), "unsupported option 'initial_state'"),
+    ("training", call("first", training="yes"), "training: expected true or false"),
+    ("own mask", call("first", mask=tensor("drop")), "a mask made by 'drop'"),
+    ("mask value", call("first", mask=[True]), "mask: expected an object"),
+    (
+        "object in a call",
+        node("drop", args=[{"module": "os", "class_name": "system", "config": "true"}]),
+        "expected the output of a layer",
+    ),
+)
+def test_functional(path: Path, edit: Edit, fragment: str) -> None:
+    file = functional(sample())
+    edit(file)
+    refused(file.write(path), fragment)
+
+
+@table(
+    (
+        "other source",
+        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("words"), 0]),
+        "a mask that is not made by an Embedding",
+    ),
+    (
+        "other value",
+        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), 1]),
+        "only the comparison with 0",
+    ),
+    ("no mask_zero", option("words", mask_zero=False), "a mask that is not made by an Embedding"),
+)
+def test_recorded_masks(path: Path, edit: Edit, fragment: str) -> None:
+    file = with_recorded_mask()
+    edit(file)
+    refused(file.write(path), fragment)
+
+
+def test_keras_2_fixes_dropout_to_off(path: Path) -> None:
+    file = functional(sample())
+    file.metadata["keras_version"] = "2.16.0"
+    call("drop", training=False)(file)
+    refused(file.write(path), "called with training=False")
+
+
+# Published holes of Keras: what each file would have made Keras do.
+@table(
+    (
+        "CVE-2024-3660 Lambda",
+        append(layer("Lambda", function={"class_name": "__lambda__", "config": {"code": "4wEA"}})),
+        "layer 'lambda' (Lambda)",
+    ),
+    (
+        "CVE-2025-1550 module and function",
+        append(
+            layer("Dense")
+            | {"module": "os", "class_name": "system", "config": {"name": "x", "command": "true"}}
+        ),
+        "module 'os' is not a part of Keras",
+    ),
+    (
+        "CVE-2025-1550 nested",
+        option(
+            "out",
+            kernel_initializer={
+                "module": "antigravity",
+                "class_name": "function",
+                "config": "fly",
+                "registered_name": "function",
+            },
+        ),
+        "module 'antigravity' is not a part of Keras",
+    ),
+    (
+        "CVE-2025-8747 keras.utils function",
+        append(
+            layer("Dense")
+            | {
+                "module": "keras.utils",
+                "class_name": "get_file",
+                "config": {"name": "x", "origin": "http://127.0.0.1:1/x", "cache_dir": "."},
+            }
+        ),
+        "(get_file): the class is not supported",
+    ),
+    (
+        "CVE-2025-8747 as an activation",
+        option(
+            "out",
+            activation={
+                "module": "keras.utils",
+                "class_name": "function",
+                "config": "get_file",
+                "registered_name": "function",
+            },
+        ),
+        "activation: expected the name of a built-in activation",
+    ),
+    (
+        "CVE-2025-9906 unsafe deserialization",
+        append(
+            layer("Dense")
+            | {
+                "module": "keras.config",
+                "class_name": "enable_unsafe_deserialization",
+                "config": {"name": "x"},
+            }
+        ),
+        "(enable_unsafe_deserialization): the class is not supported",
+    ),
+)
+def test_known_holes(path: Path, edit: Edit, fragment: str) -> None:
+    file = sample()
+    edit(file)
+    refused(file.write(path), fragment)
+
+
+def test_cve_2025_9905_lambda_in_h5(path: Path) -> None:
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Lambda"})
+    for name in ("model.h5", "model.keras"):
+        target = path.with_name(name)
+        target.write_bytes(content.getvalue())
+        refused(target, "HDF5 models are not supported")
+
+
+def test_cve_2026_0897_huge_shape(path: Path) -> None:
+    """Declared, not stored: nothing may be allocated for it."""
+
+    def huge(file: Any) -> None:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars"].create_dataset("0", (2, 2**26), "f4")
+
+    file = small()
+    file.edit_h5 = huge
+    tracemalloc.start()
+    refused(file.write(path), "expected shape (2, 2), found (2, 67108864)")
+    option("dense", units=2**26)(file)  # 512 MiB: within the limits, but not in the file
+    refused(file.write(path), "beyond the end of the file")
+    option("dense", units=2**30)(file)
+    refused(file.write(path), "max_tensor_bytes is 1073741824")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**22
+
+
+def replace(make: Callable[[Any], object], name: str = "layers/dense/vars/0") -> Edit:
+    """Replace an object of the HDF5 file."""
+
+    def edit(file: KerasFile) -> None:
+        def inner(h5: Any) -> None:
+            group, _, last = name.rpartition("/")
+            if name in h5:
+                del h5[name]
+            make((h5.require_group(group) if group else h5, last))
+
+        file.edit_h5 = inner
+
+    return edit
+
+
+SECRET = b"\0" * 16  # what a foreign file would give the weights
+
+
+def outside() -> str:
+    Path("secret").write_bytes(SECRET)
+    return "secret"
+
+
+def foreign() -> str:
+    with h5py.File("foreign.h5", "w") as file:
+        file["x"] = np.zeros((2, 2), "f4")
+    return "foreign.h5"
+
+
+def virtual(at: Any) -> None:
+    layout = h5py.VirtualLayout((2, 2), "f4")
+    layout[:] = h5py.VirtualSource(foreign(), "x", (2, 2))
+    at[0].create_virtual_dataset(at[1], layout)
+
+
+def data(**options: Any) -> Callable[[Any], object]:
+    content: dict[str, Any] = {"data": numbers(2, 2)} if "shape" not in options else {}
+    return lambda at: at[0].create_dataset(at[1], **content, **options)
+
+
+def value(array: Any) -> Callable[[Any], object]:
+    return lambda at: at[0].__setitem__(at[1], array)
+
+
+def hard_link(to: str) -> Callable[[Any], object]:
+    return lambda at: at[0].__setitem__(at[1], at[0].file[to])
+
+
+@table(
+    (
+        "CVE-2026-1669 external storage",
+        replace(
+            lambda at: at[0].create_dataset(
+                at[1], (2, 2), "f4", external=[(outside(), 0, len(SECRET))]
+            )
+        ),
+        "found external storage",
+    ),
+    (
+        "CVE-2026-1669 external link",
+        replace(lambda at: at[0].__setitem__(at[1], h5py.ExternalLink(foreign(), "x"))),
+        "found links of a newer form",
+    ),
+    (
+        "CVE-2026-1669 virtual",
+        replace(virtual),
+        "expected contiguous storage, found compact, chunked or virtual",
+    ),
+    (
+        "soft link",
+        replace(lambda at: at[0].__setitem__(at[1], h5py.SoftLink("/layers/dense"))),
+        "'0' is a soft or external link",
+    ),
+    (
+        "soft link to a group",
+        replace(lambda at: at[0].__setitem__(at[1], h5py.SoftLink("/vars")), "optimizer"),
+        "'optimizer' is a soft or external link",
+    ),
+    ("cycle", replace(hard_link("/layers"), "layers/dense/seed_generator"), "links, expected 1"),
+    ("object twice", replace(hard_link("/vars"), "layers/dense/vars/0"), "links, expected 1"),
+    ("missing", replace(lambda at: None), "/layers/dense/vars: 0 is missing"),
+    ("missing group", replace(lambda at: None, "layers"), "/: layers is missing"),
+    ("extra weight", replace(data(), "layers/dense/vars/1"), "/layers/dense/vars: unexpected '1'"),
+    ("extra layer", replace(data(), "layers/dense_1/vars/0"), "unexpected 'dense_1'"),
+    ("extra root", replace(data(), "more"), "unexpected 'more'"),
+    ("name with newline", replace(data(), "mo\nre"), "unexpected 'mo\\nre'"),
+    (
+        "group for array",
+        replace(lambda at: at[0].create_group(at[1])),
+        "found a group, expected a dataset",
+    ),
+    ("array for group", replace(data(), "layers/dense/vars"), "found a dataset, expected a group"),
+    ("transposed", replace(value(numbers(1, 4))), "expected shape (2, 2), found (1, 4)"),
+    ("flat", replace(value(numbers(4))), "expected shape (2, 2), found (4,)"),
+    ("scalar", replace(value(np.float32(1))), "expected shape (2, 2), found ()"),
+    ("empty", replace(value(h5py.Empty("f4"))), "dataspace"),
+    ("float64", replace(value(np.ones((2, 2)))), "expected float32, found something else"),
+    ("float16", replace(value(np.ones((2, 2), "f2"))), "expected float32, found something else"),
+    ("int32", replace(value(np.ones((2, 2), "i4"))), "expected float32"),
+    ("complex", replace(value(np.ones((2, 2), "c8"))), "expected float32, found something else"),
+    ("bytes", replace(value(np.full((2, 2), b"abcd"))), "expected"),
+    ("strings", replace(data(shape=(2, 2), dtype=h5py.string_dtype())), "expected float32"),
+    ("references", replace(data(shape=(2, 2), dtype=h5py.ref_dtype)), "expected"),
+    ("ragged", replace(data(shape=(2, 2), dtype=h5py.vlen_dtype("f4"))), "expected float32"),
+    (
+        "named type",
+        replace(
+            lambda at: (
+                at[0].file["layers/dense"].__setitem__("seed_generator", np.dtype("f4")),
+                at[0].create_dataset(at[1], (2, 2), at[0].file["layers/dense/seed_generator"]),
+            )
+        ),
+        "a shared message",
+    ),
+    ("chunked", replace(data(chunks=(1, 2))), "chunked"),
+    ("gzip", replace(data(compression="gzip")), "found a filter"),
+    ("lzf", replace(data(compression="lzf")), "found a filter"),
+    ("checksum", replace(data(fletcher32=True)), "found a filter"),
+    ("chunks without data", replace(data(shape=(2, 2), dtype="f4", chunks=(1, 2))), "chunked"),
+    ("no data", replace(data(shape=(2, 2), dtype="f4")), "beyond the end of the file"),
+    ("NaN", replace(value(np.full((2, 2), np.nan, "f4"))), "/layers/dense/vars/0 holds NaN"),
+    ("infinity", replace(value(np.full((2, 2), -np.inf, "f4"))), "holds NaN or infinities"),
+    (
+        "other layer's name",
+        lambda f: f.names.update({"layers/dense/vars": "other"}),
+        "is of layer 'other', expected 'dense'",
+    ),
+    (
+        "name is a number",
+        replace(lambda at: at[0].attrs.__setitem__("name", 3), "layers/dense/vars/1"),
+        "the attribute name is not a string",
+    ),
+)
+def test_hdf5(path: Path, edit: Edit, fragment: str) -> None:
+    file = small()
+    edit(file)
+    refused(file.write(path), fragment)
+
+
+def test_newer_hdf5(path: Path) -> None:
+    content = io.BytesIO()
+    with h5py.File(content, "w", libver="latest") as file:
+        file["layers/dense/vars/0"] = numbers(2, 2)
+    broken = small()
+    broken.members["model.weights.h5"] = content.getvalue()
+    refused(broken.write(path), "not HDF5 of the form that Keras writes")
+
+
+def damaged(signature: bytes, offset: int, form: str, *values: object) -> bytes:
+    """Change bytes after the first occurrence of a signature."""
+    content = bytearray(small().h5())
+    struct.pack_into(form, content, content.index(signature) + offset, *values)
+    return bytes(content)
+
+
+ROOT = 96  # where h5py puts the root group: count of messages at 2, the first message at 16
+TREE = small().h5().index(b"TREE")
+
+
+def endless_header() -> bytes:
+    """Let the root's only message continue the header at that message, again and again."""
+    content = bytearray(small().h5())
+    struct.pack_into("<H", content, ROOT + 2, 65535)
+    struct.pack_into("<HHB3xQQ", content, ROOT + 16, 0x10, 16, 0, ROOT + 16, 24)
+    return bytes(content)
+
+
+@table(
+    # The HDF5 library (1.14) loops for ever on an object with the index and size 0.
+    ("heap loop", damaged(b"GCOL", 16, "<HHIQ", 0, 0, 0, 0), "not in the global heap"),
+    ("heap size", damaged(b"GCOL", 24, "<Q", 2**64 - 8), "not in the global heap"),
+    ("heap beyond", damaged(b"GCOL", 8, "<Q", 2**63), "beyond the end"),
+    ("heap", damaged(b"GCOL", 0, "4s", b"XXXX"), "its global heap is malformed"),
+    ("tree loop", damaged(b"TREE", 5, "<BH16x2Q", 1, 1, 0, TREE), "the levels of its tree"),
+    ("tree too high", damaged(b"TREE", 5, "<B", 9), "the levels of its tree"),
+    ("tree", damaged(b"TREE", 4, "<B", 1), "its tree is malformed"),
+    ("many leaves", damaged(b"TREE", 6, "<H", 65535), "malformed"),
+    ("leaf", damaged(b"SNOD", 4, "<B", 2), "its symbol table is malformed"),
+    ("empty leaf", damaged(b"SNOD", 6, "<H", 0), "its symbol table is malformed"),
+    ("large leaf", damaged(b"SNOD", 6, "<H", 65535), "a name is malformed"),
+    ("name beyond", damaged(b"SNOD", 8, "<Q", 2**64 - 1), "a name is malformed"),
+    ("local heap", damaged(b"HEAP", 4, "<B", 1), "its local heap is malformed"),
+    ("local heap beyond", damaged(b"HEAP", 8, "<Q", 2**40), "beyond the end"),
+    ("endless header", endless_header(), "its object header is malformed"),
+    ("header beyond", damaged(b"\x89HDF", 64, "<Q", 2**64 - 1), "beyond the end"),
+)
+def test_hdf5_structures(path: Path, edit: bytes, fragment: str) -> None:
+    file = small()
+    file.members["model.weights.h5"] = edit
+    refused(file.write(path), fragment)
+
+
+@table(
+    ("empty", b"", "beyond the end"),
+    ("not HDF5", b"x" * 200, "is not HDF5"),
+    ("user block", bytes(512) + small().h5(), "is not HDF5"),
+    ("more at the end", small().h5() + b"\0", "declares"),
+    ("cut", small().h5()[:-1], "declares"),
+)
+def test_hdf5_bytes(path: Path, edit: bytes, fragment: str) -> None:
+    file = small()
+    file.members["model.weights.h5"] = edit
+    refused(file.write(path), fragment)
+
+
+@table(
+    ("not JSON", b"{", "config.json is malformed"),
+    ("empty", b"", "config.json is malformed"),
+    ("trailing", b"{} {}", "config.json is malformed"),
+    ("array", b"[]", "config.json: expected an object, found []"),
+    ("duplicate key", b'{"a": 1, "b": {"c": 1, "c": 1}}', "the key 'c' occurs twice"),
+    ("NaN", b'{"a": NaN}', "config.json holds NaN"),
+    ("infinity", b'{"a": -Infinity}', "config.json holds -Infinity"),
+    ("overflow", b'{"a": 1e999}', "config.json holds '1e999'"),
+    ("huge integer", b'{"a": ' + b"9" * 5000 + b"}", "an integer of 5000 digits"),
+    ("deep", b'{"a":' * 65 + b"1" + b"}" * 65, "nests deeper than 64"),
+    ("very deep", b"[" * 100_000, "nests deeper than 64"),
+    ("open string", b'{"' + b'\\"' * 500_000, "config.json is malformed"),
+    ("latin-1", '{"a": "é"}'.encode("latin-1"), "config.json is malformed"),
+    ("UTF-16", '{"a": 1}'.encode("utf-16"), "config.json is malformed"),
+    ("byte order mark", b'\xef\xbb\xbf{"a": 1}', "config.json is malformed"),
+    ("too large", b"{" + b" " * 2**23 + b"}", "the limit is 8388608"),
+    ("strange name", b'{"class_name": "a\\u0000\\ud800\\n"}', "'a\\x00\\ud800\\n'"),
+)
+def test_json(path: Path, edit: bytes, fragment: str) -> None:
+    file = small()
+    file.members["config.json"] = edit
+    refused(file.write(path), fragment)
+
+
+def test_brackets_in_strings_do_not_nest(path: Path) -> None:
+    file = small()
+    file.layers[1]["config"]["seed"] = "[{" * 100 + '\\"'
+    load(file.write(path))
+
+
+def archive(*extra: tuple[Any, bytes], base: bool = True, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", **options) as target:
+        warnings.simplefilter("ignore")  # zipfile warns of duplicate names
+        for name, content in (*(small().parts().items() if base else ()), *extra):
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+def info(name: str, mode: int = 0o100600) -> zipfile.ZipInfo:
+    item = zipfile.ZipInfo(name)
+    item.external_attr = mode << 16
+    return item
+
+
+def patched(content: bytes, name: bytes, fields: dict[tuple[int, int], tuple[str, int]]) -> bytes:
+    """Change numbers in the two headers of a member: (in the local, in the central) -> value."""
+    result = bytearray(content)
+    for signature, size, which in ((b"PK\x03\x04", 30, 0), (b"PK\x01\x02", 46, 1)):
+        start = content.find(signature)
+        while content[start + size : start + size + len(name)] != name:
+            start = content.index(signature, start + 1)
+        for offsets, (form, number) in fields.items():
+            if offsets[which] >= 0:
+                struct.pack_into(form, result, start + offsets[which], number)
+    return bytes(result)
+
+
+def hidden_bytes() -> bytes:
+    """Deflate more than a member declares, with the checksum of the declared part."""
+    content = b'{"keras_version": "3.15.1"}'
+    whole = archive(compression=zipfile.ZIP_DEFLATED)
+    metadata = small().parts()["metadata.json"]
+    assert len(content) <= len(metadata)
+    shorter = metadata[:-1]
+    return patched(
+        whole,
+        b"metadata.json",
+        {(14, 16): ("<I", zipfile.crc32(shorter)), (22, 24): ("<I", len(shorter))},
+    )
+
+
+def huge_deflated() -> bytes:
+    parts = small().parts()
+    parts["model.weights.h5"] = bytes(17 * 2**20)
+    return archive(*parts.items(), base=False, compression=zipfile.ZIP_DEFLATED)
+
+
+CONFIG = b"config.json"
+
+
+@table(
+    ("empty", b"", "not a zip archive"),
+    ("text", b"hello", "not a zip archive"),
+    ("only the magic", b"PK\x03\x04", "the zip archive is malformed"),
+    ("prefix", b"x" + archive(), "not a zip archive"),
+    ("parent", archive(("../evil", b"")), "'../evil' has an unsafe name"),
+    ("inner parent", archive(("a/../../evil", b"")), "has an unsafe name"),
+    ("absolute", archive(("/evil", b"")), "'/evil' has an unsafe name"),
+    ("drive", archive(("C:evil", b"")), "'C:evil' has an unsafe name"),
+    ("backslash", archive(("..\\evil", b"")), "has an unsafe name"),
+    ("duplicate", archive(("config.json", b"{}")), "'config.json' occurs twice"),
+    ("symlink", archive((info("link", 0o120777), b"/etc/passwd")), "is not a regular file"),
+    ("directory", archive((info("assets", 0o040755), b"")), "is not a regular file"),
+    ("unexpected", archive(("assets/x", b"")), "unexpected zip member 'assets/x'"),
+    ("missing", archive(("config.json", b"{}"), base=False), "is missing"),
+    ("encrypted", patched(archive(), CONFIG, {(6, 8): ("<H", 1)}), "is encrypted"),
+    ("bzip2", archive(compression=zipfile.ZIP_BZIP2), "compression method 12, expected stored"),
+    ("lzma", archive(compression=zipfile.ZIP_LZMA), "compression method 14, expected stored"),
+    ("checksum", patched(archive(), CONFIG, {(14, 16): ("<I", 7)}), "has a wrong checksum"),
+    ("size", patched(archive(), CONFIG, {(22, 24): ("<I", 5)}), "declares 5 bytes"),
+    ("hidden bytes", hidden_bytes(), "another number"),
+    ("name disagrees", patched(archive(), CONFIG, {(30, -1): ("B", 67)}), "disagree"),
+    ("flags disagree", patched(archive(), CONFIG, {(6, -1): ("<H", 8)}), "disagree"),
+    ("expansion", huge_deflated(), "expands from"),
+    ("many members", archive(*[(f"m{i}", b"") for i in range(70)]), "more than 64 members"),
+)
+def test_zip(path: Path, edit: bytes, fragment: str) -> None:
+    path.write_bytes(edit)
+    refused(path, fragment)
+
+
+@table(
+    ("h5", ".h5", "HDF5"),
+    ("pt", ".pt", "pickles are never read"),
+    ("pth", ".PTH", "pickles are never read"),
+    ("pkl", ".pkl", "pickles are never read"),
+    ("safetensors", ".safetensors", "safetensors"),
+    ("onnx", ".onnx", "ONNX"),
+)
+def test_other_formats_by_suffix(path: Path, edit: str, fragment: str) -> None:
+    target = small().write(path.with_suffix(edit))
+    refused(target, fragment)
+    refused(target, "supported: .keras")
+
+
+def test_a_pickle_by_any_name(path: Path) -> None:
+    class Payload:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, ("pickled",))
+
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        path.write_bytes(pickle.dumps(Payload(), protocol))
+        refused(path, "pickles are never read")
+    assert not Path("pickled").exists()
+
+
+def test_limits(path: Path) -> None:
+    file = sample().write(path)
+    refused(file, "max_file_bytes is 100", max_file_bytes=100)
+    refused(file, "max_tensor_bytes is 100", max_tensor_bytes=100)
+    refused(file, "the limit is 100", max_json_bytes=100)
+    refused(file, "7 layers, max_layers is 6", max_layers=6)
+    refused(file, "8 weights, max_tensors is 7", max_tensors=7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["max_file_bytes", "max_tensor_bytes", "max_json_bytes", "max_layers", "max_tensors"],
+)
+def test_limits_are_positive_integers(path: Path, name: str) -> None:
+    file = small().write(path)
+    for number in (0, -1):
+        with pytest.raises(ValueError, match=f"{name} must be positive, got {number}"):
+            load(file, **{name: number})  # type: ignore[arg-type]
+    for other in (1.5, "1", None, True):
+        with pytest.raises(TypeError, match=f"{name} must be an integer"):
+            load(file, **{name: other})  # type: ignore[arg-type]
+    load(file, **{name: np.int64(10**6)})  # type: ignore[arg-type]
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.keras")
+
+
+def test_directory(path: Path) -> None:
+    path.mkdir()
+    refused(path, "found a directory")
+
+
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+
+
+@needs_fifo
+def test_fifo_does_not_wait(path: Path) -> None:
+    os.mkfifo(path)
+    refused(path, "found a special file")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/null"])
+def test_device(device: str) -> None:
+    with pytest.raises(ModelFormatError, match="found a special file"):
+        load(device)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no Unix sockets on this system")
+def test_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("model.keras")
+        with pytest.raises(ModelFormatError, match="special"):
+            load(path)
+
+
+def at_first_fstat(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> None:
+    """Let something happen to the file between the check and the reading of it."""
+    real = os.fstat
+    done: list[object] = []
+
+    def fstat(descriptor: int) -> os.stat_result:
+        result = real(descriptor)
+        if not done and result.st_size > 1000:
+            done.append(action())
+        return result
+
+    monkeypatch.setattr("os.fstat", fstat)
+
+
+def test_truncated_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample().write(path)
+    at_first_fstat(monkeypatch, lambda: os.truncate(path, 500))
+    with pytest.raises(ModelFormatError, match="changed while it was read"):
+        load(path)
+
+
+def test_grown_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample().write(path)
+
+    def grow() -> None:
+        with path.open("ab") as file:
+            file.write(b"more")
+
+    at_first_fstat(monkeypatch, grow)
+    with pytest.raises(ModelFormatError, match="changed while it was read"):
+        load(path)
+
+
+def test_replaced_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample().write(path)
+    other = small().write(path.with_name("other"))
+    at_first_fstat(monkeypatch, lambda: os.replace(other, path))
+    assert same(load(path), expected_sample())
+    assert len(load(path).layers) == 1
+
+
+def test_memory_error_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    small().write(path)
+    monkeypatch.setattr("json.loads", fail)
+    with pytest.raises(MemoryError):
+        load(path)
+
+
+def test_truncated_at_every_byte(path: Path) -> None:
+    whole = small().write(path).stat().st_size
+    load(path)
+    for size in range(whole - 1, -1, -1):
+        os.truncate(path, size)
+        with pytest.raises(ModelFormatError):
+            load(path)
+
+
+def test_flipped_bits(path: Path) -> None:
+    """The checksums of the archive leave nothing to chance: refused, or the very same model."""
+    content = sample().to_bytes()
+    expected = [fields(item) for item in expected_sample()]
+    generator = random.Random(1)
+    outcomes = {"refused": 0, "same": 0}
+    for _ in range(3000):
+        broken = bytearray(content)
+        broken[generator.randrange(len(broken))] ^= 1 << generator.randrange(8)
+        path.write_bytes(broken)
+        try:
+            model = load(path)
+        except ModelFormatError:
+            outcomes["refused"] += 1
+        else:
+            assert [fields(item) for item in model.layers] == expected
+            outcomes["same"] += 1
+    assert outcomes["refused"] > 2500
+    assert outcomes["same"] > 0
+
+
+def damaged_hdf5(count: int) -> Iterator[bytes]:
+    """Yield HDF5 files in which some bits or bytes outside the weights are changed."""
+    content = sample().h5()
+    structure = [
+        i
+        for i in range(len(content))
+        if content[max(0, i - 16) : i + 16].strip(b"\0") or i % 8 == 0
+    ]
+    generator = random.Random(2)
+    for _ in range(count):
+        broken = bytearray(content)
+        for _ in range(generator.choice((1, 1, 2, 8))):
+            i = generator.choice(structure)
+            if generator.random() < 0.5:
+                broken[i] ^= 1 << generator.randrange(8)
+            else:
+                broken[i] = generator.choice((0, 1, 4, 127, 255))
+        yield bytes(broken)
+
+
+def read_damaged_hdf5(target: Path) -> None:
+    """Load each damaged file; runs in a process of its own, with little memory."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))
+    outcomes = {"refused": 0, "loaded": 0}
+    file = sample()
+    shape = [type(item) for item in expected_sample()]
+    for content in damaged_hdf5(4000):
+        file.members["model.weights.h5"] = content
+        try:
+            model = load(file.write(target), allow_nonfinite=True)
+        except ModelFormatError:
+            outcomes["refused"] += 1
+        else:
+            assert [type(item) for item in model.layers] == shape
+            outcomes["loaded"] += 1
+    print(json.dumps(outcomes))
+
+
+def test_damage_within_hdf5(tmp_path: Path) -> None:
+    """With the checksum of the archive made right again, so that only the reader itself guards."""
+    here = Path(__file__).parent
+    run = subprocess.run(
+        [sys.executable, __file__, str(tmp_path / "model.keras")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])},
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    outcomes = json.loads(run.stdout)
+    assert outcomes["refused"] > 500
+    assert outcomes["loaded"] > 500
+
+
+if __name__ == "__main__":
+    read_damaged_hdf5(Path(sys.argv[1]))
