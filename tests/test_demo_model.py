@@ -1,20 +1,19 @@
-"""The model that ships with the package, against Keras's outputs kept beside its training script."""
+"""The model that ships with the package, against Keras's outputs kept beside its script."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tolerances import FLOAT32, assert_close
 
 import fastdrop as fd
 from fastdrop import demo
+from tolerances import FLOAT32, assert_close
 
 REFERENCE = Path(__file__).parents[1] / "examples" / "sms_spam" / "reference.npz"
 
 
 @pytest.fixture(scope="module")
 def reference() -> dict[str, np.ndarray]:
-    pytest.importorskip("h5py")
     with np.load(REFERENCE) as file:
         return dict(file)
 

@@ -741,10 +741,10 @@ def test_limits(path: Path) -> None:
 def test_limits_are_positive_integers(path: Path, name: str) -> None:
     file = small().write(path)
     for number in (0, -1):
-        with pytest.raises(ValueError, match=f"{name} must be positive, got {number}"):
+        with pytest.raises(ValueError, match=f"{name}: expected an integer >= 1, got {number}"):
             load(file, **{name: number})  # type: ignore[arg-type]
     for other in (1.5, "1", None, True):
-        with pytest.raises(TypeError, match=f"{name} must be an integer"):
+        with pytest.raises(TypeError, match=f"{name}: expected an integer >= 1"):
             load(file, **{name: other})  # type: ignore[arg-type]
     load(file, **{name: np.int64(10**6)})  # type: ignore[arg-type]
 

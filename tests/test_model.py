@@ -60,7 +60,6 @@ def test_predict_is_keras(backend: str, small: Model, reference: dict[str, np.nd
 
 
 def test_the_file_gives_the_same_model(small: Model, reference: dict[str, np.ndarray]) -> None:
-    pytest.importorskip("h5py")
     model = fd.load(REFERENCES / "mc_model.keras")
     x = reference["x"]
     assert np.array_equal(model.predict(x), small.predict(x))

@@ -316,7 +316,6 @@ def peak(model: Path, samples: int, threads: int, high: int) -> float:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_memory_does_not_grow_with_the_samples() -> None:
-    pytest.importorskip("h5py")
     model = REFERENCES / "mc_model.keras"
     few, many = peak(model, 100, 2, 20), peak(model, 10_000, 2, 20)
     print(f"peak resident memory: {few:.1f} MB at 100 samples, {many:.1f} MB at 10,000")
@@ -327,7 +326,6 @@ def test_memory_does_not_grow_with_the_samples() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_memory_of_the_demonstration_model() -> None:
-    pytest.importorskip("h5py")
     from fastdrop.demo import model_path
 
     used = peak(model_path(), 4, 2, 64)

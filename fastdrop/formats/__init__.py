@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 
+from fastdrop import _check
 from fastdrop.formats import keras
 from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._limits import MIB, Limits
@@ -79,8 +80,17 @@ def load(
     OSError
         The file cannot be opened; a missing one is a FileNotFoundError.
     TypeError, ValueError
-        A limit is not a positive integer.
+        A limit is not a positive integer, or `allow_nonfinite` not a bool.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> from fastdrop.demo import model_path
+    >>> model = fd.load(model_path())
+    >>> model.input_shape, model.output_shape
+    ((498,), (1,))
     """
+    allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
     limits = Limits(
         max_file_bytes=max_file_bytes,
         max_tensor_bytes=max_tensor_bytes,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass, fields
+
+from fastdrop import _check
 
 MIB = 2**20
 
@@ -28,12 +29,4 @@ class Limits:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            try:
-                number = operator.index(value)
-            except TypeError:
-                number = None
-            if number is None or isinstance(value, bool):
-                raise TypeError(f"{field.name} must be an integer, got {value!r}")
-            if number <= 0:
-                raise ValueError(f"{field.name} must be positive, got {value!r}")
+            _check.integer(getattr(self, field.name), field.name, 1, None)

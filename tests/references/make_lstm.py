@@ -223,7 +223,8 @@ def check(case: str, options: dict[str, Any], arrays: Arrays, outputs: Arrays) -
     expected = {"sequences": np.stack(sequence, axis=1), "last": output, "h": h, "c": c}
     tolerance = 1e-12 if arrays["x"].dtype == np.float64 else 1e-5
     for name, value in expected.items():
-        assert outputs[name].shape == value.shape and outputs[name].dtype == arrays["x"].dtype
+        assert outputs[name].shape == value.shape
+        assert outputs[name].dtype == arrays["x"].dtype
         error = np.abs(outputs[name] - value).max() / max(np.abs(value).max(), 1e-3)
         assert error <= tolerance, f"{case}: {name} differs from NumPy by {error:.1e}"
 

@@ -1,6 +1,6 @@
 """Known answers in one npz file: `save` writes cases, `load` yields them again.
 
-A case is (id, options, arrays, outputs). All arrays lie end to end in one flat buffer a dtype, since
+A case is (id, options, arrays, outputs). All arrays lie end to end in one flat buffer a dtype, as
 500 members of a zip would be mostly headers; `cases` holds one JSON text a case with their names,
 dtypes and shapes, in that order.
 """
