@@ -27,9 +27,10 @@ def main() -> None:
     args = parser.parse_args()
 
     try:
-        source = sys.stdin if args.messages == "-" else open(args.messages, encoding="utf-8")
-        with source:
-            text = source.read()
+        if args.messages == "-":
+            text = sys.stdin.read()
+        else:
+            text = Path(args.messages).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         parser.error(f"{args.messages}: {error}")
     lines = [line for line in text.splitlines() if line.strip()]
