@@ -7,7 +7,7 @@ STAMP := $(VENV)/stamp
 
 EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fastdrop/_csrc.pxd
 C_FILES := $(wildcard src/*.c)
-WARNINGS := -std=c11 -O3 -ffp-contract=off -Wall -Wextra -Wpedantic -Wconversion -Werror
+WARNINGS := -std=c11 -O3 -ffp-contract=off -fno-trapping-math -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 

@@ -136,15 +136,15 @@ class Numpy:
         out[drop] = 0
 
     def activate(self, v: Array, activation: str) -> None:
-        """In place: v = activation(v)."""
+        """In place: v = activation(v); tanh and sigmoid are computed in double."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             match activation:
                 case "linear":
                     pass
                 case "tanh":
-                    np.tanh(v, out=v)
+                    v[:] = np.tanh(v.astype(np.float64))
                 case "sigmoid":
-                    np.divide(1, 1 + np.exp(-v), out=v)
+                    v[:] = 1 / (1 + np.exp(-v.astype(np.float64)))
                 case "relu":
                     np.maximum(v, 0, out=v)
                 case "hard_sigmoid":

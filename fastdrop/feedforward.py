@@ -105,8 +105,9 @@ def _activate(v: NDArray[Any], activation: str) -> None:
     """In place, on a contiguous array, so that every row is treated alike."""
     if activation == "softmax":
         if v.size:
-            v -= v.max(axis=-1, keepdims=True)
-            np.exp(v, out=v)
-            v /= v.sum(axis=-1, keepdims=True)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                v -= v.max(axis=-1, keepdims=True)
+                np.exp(v, out=v)
+                v /= v.sum(axis=-1, keepdims=True)
     else:
         _backend.active.activate(v.reshape(-1), activation)

@@ -3,6 +3,7 @@
 #include "philox.h"
 
 #include <math.h>
+#include <string.h>
 
 static int usable(void) {
     return 1;
@@ -76,10 +77,59 @@ DROP(f64, double)
 ACCUMULATE(f32, float)
 ACCUMULATE(f64, double)
 
-/* v [n] = activation(v). The comparisons let NaN through. */
-#define ACTIVATE(NAME, TYPE, EXP, TANH)                                                       \
+/* e^v = scale * (1 + rest), without the C library: its exp and tanh take most of
+ * a layer's time, and differ from system to system.
+ *
+ * v = n ln 2 + r with |r| <= ln 2 / 2, scale = 2^n, and rest = e^r - 1 by its
+ * Taylor polynomial, whose leading term keeps it exact where r is tiny. NaN
+ * comes out as NaN. Beyond the limits e^v is taken for its value there. */
+typedef struct exponential {
+    double scale, rest;
+} exponential;
+
+/* 1 / 1!, 1 / 2!, 1 / 3!, ... */
+static const double taylor[] = {
+    1.0,        1.0 / 2,     1.0 / 6,      1.0 / 24,       1.0 / 120,       1.0 / 720,        1.0 / 5040,
+    1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+};
+
+static inline exponential exponential_of(double v, int degree) {
+    const double rounder = 0x1.8p52; /* adding it rounds to an integer, in the low bits */
+    v = v < -708 ? -708 : v; /* one comparison a statement, so that loops vectorize */
+    v = v > 709 ? 709 : v;
+    const double shifted = v * 0x1.71547652b82fep0 + rounder; /* 1 / ln 2 */
+    const double n = shifted - rounder;
+    /* ln 2 in two parts, the first so short that n times it is exact. */
+    const double r = v - n * 0x1.62e42feep-1 - n * 0x1.a39ef35793c76p-33;
+    double sum = taylor[degree - 1];
+    for (int k = degree - 1; k > 0; k--)
+        sum = sum * r + taylor[k - 1];
+    uint64_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    bits = (bits + 1023) << 52;
+    exponential e = {.rest = r * sum};
+    memcpy(&e.scale, &bits, sizeof bits);
+    return e;
+}
+
+static inline double sigmoid(double v, int degree) {
+    const exponential e = exponential_of(-v, degree);
+    return 1 / (1 + e.scale + e.scale * e.rest);
+}
+
+/* -u / (2 + u) with u = e^(-2|v|) - 1: exact for small v too. */
+static inline double hyperbolic_tangent(double v, int degree) {
+    const exponential e = exponential_of(-2 * fabs(v), degree);
+    const double u = (e.scale - 1) + e.scale * e.rest;
+    return copysign(u / (2 + u), v);
+}
+
+/* v [n] = activation(v). The comparisons let NaN through. Computed in double;
+ * the degree makes the polynomial's error small against the type's last bit. */
+#define ACTIVATE(NAME, TYPE, DEGREE)                                                          \
     static TYPE clipped_##NAME(TYPE v) {                                                      \
-        return v < 0 ? 0 : v > 1 ? 1 : v;                                                     \
+        v = v < 0 ? 0 : v;                                                                    \
+        return v > 1 ? 1 : v;                                                                 \
     }                                                                                         \
     static void activate_##NAME(TYPE *v, size_t n, fd_activation activation) {                \
         switch (activation) {                                                                 \
@@ -87,11 +137,11 @@ ACCUMULATE(f64, double)
             break;                                                                            \
         case FD_TANH:                                                                         \
             for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = TANH(v[j]);                                                            \
+                v[j] = (TYPE)hyperbolic_tangent(v[j], DEGREE);                                \
             break;                                                                            \
         case FD_SIGMOID:                                                                      \
             for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = 1 / (1 + EXP(-v[j]));                                                  \
+                v[j] = (TYPE)sigmoid(v[j], DEGREE);                                           \
             break;                                                                            \
         case FD_RELU:                                                                         \
             for (size_t j = 0; j < n; j++)                                                    \
@@ -107,8 +157,8 @@ ACCUMULATE(f64, double)
             break;                                                                            \
         }                                                                                     \
     }
-ACTIVATE(f32, float, expf, tanhf)
-ACTIVATE(f64, double, exp, tanh)
+ACTIVATE(f32, float, 8)
+ACTIVATE(f64, double, 13)
 
 /* c = f * c + i * g, h = o * activation(c), with i, f, o the activated gates
  * and g the activated candidate. h serves as scratch for activation(c). */
