@@ -1,6 +1,7 @@
 """Dropout masks and Monte-Carlo dropout through recurrent networks, fast on CPUs."""
 
 from fastdrop._backend import Info, info
+from fastdrop._version import __version__
 from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import bernoulli, dropout
@@ -8,14 +9,13 @@ from fastdrop.model import Model, Prediction
 from fastdrop.random import Key
 from fastdrop.recurrent import lstm
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Info",
     "Key",
     "Model",
     "ModelFormatError",
     "Prediction",
+    "__version__",
     "activate",
     "bernoulli",
     "dense",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fastdrop import _check, _threads
 from fastdrop._fallback import Numpy
+from fastdrop._version import __version__
 
 Array = NDArray[Any]
 
@@ -156,10 +157,8 @@ def info() -> Info:
     >>> fd.info().backend in ("native", "numpy")
     True
     """
-    import fastdrop
-
     return Info(
-        version=fastdrop.__version__,
+        version=__version__,
         backend=active.name,
         tier=active.tier,
         reason=reason,

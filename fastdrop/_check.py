@@ -1,4 +1,4 @@
-"""All validation and normalisation: the one file that refuses arguments.
+"""All validation and normalisation of arguments.
 
 Every refusal reads ``name: expected ..., got ...``. Nothing has been written when one is raised.
 """
@@ -27,7 +27,11 @@ def describe(value: object) -> str:
     if isinstance(value, np.ndarray):
         kind = "" if type(value) is np.ndarray else f"{type(value).__name__} "
         return f"{kind}{value.dtype} array of shape {value.shape}"
-    return f"{' '.join(reprlib.repr(value).split())} ({type(value).__name__})"
+    try:
+        text = " ".join(reprlib.repr(value).split())
+    except ValueError:  # an integer of more digits than Python writes out
+        return f"a very long {type(value).__name__}"
+    return f"{text} ({type(value).__name__})"
 
 
 def refuse(error: type[Exception], name: str, expected: str, got: object) -> NoReturn:
@@ -77,10 +81,21 @@ def probability(value: object, name: str, *, below_one: bool = False) -> float:
         value, (int, float, np.integer, np.floating)
     ):
         refuse(TypeError, name, expected, value)
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not 0.0 <= number <= 1.0 or (below_one and number == 1.0):
         refuse(ValueError, name, expected, value)
     return number
+
+
+def probabilities(value: object, name: str) -> NDArray[np.float64]:
+    """An array of probabilities as binary64."""
+    given = array(value, name, NUMBERS).astype(np.float64)
+    if not ((given >= 0) & (given <= 1)).all():  # also refuses NaN
+        refuse(ValueError, name, "probabilities in [0, 1]", value)
+    return given
 
 
 def threshold(rate: float) -> int:
@@ -112,17 +127,29 @@ def thread_count(value: object, default: int) -> int:
 
 def shape(value: object, name: str) -> tuple[int, ...]:
     """A shape whose elements can be counted, and held at 8 bytes each."""
-    expected = "an integer or a sequence of integers >= 0"
-    if isinstance(value, (str, bytes, float)) or value is None:
-        refuse(TypeError, name, expected, value)
-    try:
-        axes: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
-    except TypeError:
-        axes = (value,)
+    axes = _axes(value) if not isinstance(value, (int, np.integer)) else (value,)
+    if axes is None:
+        refuse(TypeError, name, "an integer or a sequence of integers >= 0", value)
     lengths = tuple(integer(axis, name, 0, None) for axis in axes)
-    if math.prod(lengths) * 8 >= INDEX_END:
-        refuse(ValueError, name, "fewer than 2**60 elements in all", value)
+    if len(lengths) > 64 or math.prod(n or 1 for n in lengths) * 8 >= INDEX_END:
+        refuse(ValueError, name, "at most 64 axes and fewer than 2**60 elements in all", value)
     return lengths
+
+
+def _axes(value: object) -> tuple[Any, ...] | None:
+    """The entries of a sequence; None for what has no order, or is text."""
+    ordered = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+    if not ordered or (isinstance(value, np.ndarray) and value.ndim != 1):
+        return None
+    return tuple(value)  # type: ignore[arg-type]
+
+
+def open_shape(value: object, name: str) -> tuple[int | None, ...]:
+    """A shape in which None stands for a length left open."""
+    axes = _axes(value)
+    if axes is None:
+        refuse(TypeError, name, "a sequence of integers >= 0 and None", value)
+    return tuple(None if axis is None else integer(axis, name, 0, None) for axis in axes)
 
 
 def element_range(offset: object, count: int, name: str = "offset") -> int:
@@ -194,11 +221,8 @@ def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
     if value is None:
         return of
     expected = f"None or a sequence of {len(of)} entries, each None, 1 or the length in {of}"
-    if isinstance(value, (str, bytes)):
-        refuse(TypeError, "noise_shape", expected, value)
-    try:
-        axes: tuple[Any, ...] = tuple(value)  # type: ignore[arg-type]
-    except TypeError:
+    axes = _axes(value)
+    if axes is None:
         refuse(TypeError, "noise_shape", expected, value)
     if len(axes) != len(of):
         refuse(ValueError, "noise_shape", expected, value)
@@ -266,7 +290,7 @@ def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
     expected = f"{', '.join(names)} or 'packed'"
     try:
         dtype: np.dtype[Any] = np.dtype(value)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         refuse(TypeError, "dtype", expected, value)
     if value is None or dtype.name not in names or not dtype.isnative:
         refuse(TypeError, "dtype", expected, value)
@@ -279,3 +303,45 @@ def rows_range(value: object, rows: int, elements: int) -> int:
     if (start + rows) * elements > INDEX_END:
         refuse(ValueError, "row_offset", f"at most {INDEX_END // elements - rows} here", value)
     return start
+
+
+# ---- models ----
+
+
+def text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        refuse(TypeError, name, "a str", value)
+    return value
+
+
+def sequence_of(value: object, name: str, kind: type) -> tuple[Any, ...]:
+    if not isinstance(value, (list, tuple)):
+        refuse(TypeError, name, "a list or tuple of layers", value)
+    for i, item in enumerate(value):
+        if not isinstance(item, kind):
+            refuse(TypeError, f"{name}[{i}]", "a layer", item)
+    if not value:
+        refuse(ValueError, name, "at least one layer", value)
+    return tuple(value)
+
+
+def weight(value: object, name: str, ndim: int) -> NDArray[np.float32]:
+    """A layer's weights, prepared once: float32, C-contiguous and aligned."""
+    return contiguous(array(value, name, ("float32",), ndim), np.dtype(np.float32))
+
+
+def indices(value: NDArray[Any], count: int, layer: str) -> None:
+    """Refuse inputs that are no rows of an embedding's table."""
+    low, high = (int(value.min()), int(value.max())) if value.size else (0, -1)
+    if low < 0 or high >= count:
+        got = low if low < 0 else high
+        raise ValueError(f"x: expected indices in [0, {count}) for layer {layer!r}, got {got}")
+
+
+def float32(value: NDArray[Any], name: str) -> NDArray[np.float32]:
+    """Numbers rounded to float32; none may become infinite by it."""
+    with np.errstate(over="ignore", under="ignore"):
+        rounded = value.astype(np.float32)
+    if np.isinf(rounded).any() and (np.isinf(rounded) & np.isfinite(value)).any():
+        refuse(ValueError, name, "numbers within the range of float32", value)
+    return rounded

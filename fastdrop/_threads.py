@@ -12,6 +12,11 @@ from typing import TypeVar
 
 from fastdrop import _check
 
+# A call into a backend does at most about this much arithmetic, or draws this many elements: even
+# on a slow machine Ctrl-C is then seen within 100 ms.
+PIECE_FLOPS = 200e6
+PIECE_ELEMENTS = 1 << 23
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -71,7 +76,7 @@ def ordered_map(
     """Yield function(item) in the order of the items, on up to `threads` threads.
 
     At most threads + 1 results exist at a time, whatever the number of items. The pool lives as
-    long as the iteration, so nothing outlives a call and a fork has nothing to inherit. When the
+    long as the iteration, so nothing outlives a call that returns, for a fork to inherit. When the
     iteration ends early (an error, Ctrl-C) work not yet started is dropped and work under way
     is not waited for: it sees `abandoned()`.
     """
@@ -93,6 +98,7 @@ def ordered_map(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+        pool.shutdown()
     finally:
         ended.set()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdrop import _backend, _check
+from fastdrop import _backend, _check, _threads
 
 OUTPUT_ACTIVATIONS = (*_check.ACTIVATIONS, "softmax")
 
@@ -54,12 +54,12 @@ def dense(
     activation = _check.choice(activation, "activation", OUTPUT_ACTIVATIONS)
     dtype = np.result_type(*arrays)
     out = np.empty((x.size // inputs if inputs else int(np.prod(x.shape[:-1])), columns), dtype)
-    _backend.active.dense(
-        out,
-        _check.contiguous(x, dtype).reshape(len(out), inputs),
-        _check.contiguous(kernel, dtype),
-        None if bias is None else _check.contiguous(bias, dtype),
-    )
+    rows = _check.contiguous(x, dtype).reshape(len(out), inputs)
+    kernel = _check.contiguous(kernel, dtype)
+    bias = None if bias is None else _check.contiguous(bias, dtype)
+    height = max(1, int(_threads.PIECE_FLOPS / max(1, 2 * inputs * columns)))
+    for n in range(0, len(out), height):
+        _backend.active.dense(out[n : n + height], rows[n : n + height], kernel, bias)
     _activate(out, activation)
     return out.reshape(*x.shape[:-1], columns)
 

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastdrop import _backend, _check
+from fastdrop import _backend, _check, _threads
 from fastdrop.random import as_key
 
 _EVENT_DTYPES = ("bool", "uint8", "float32", "float64")
+_PIECE = _threads.PIECE_ELEMENTS
 
 
 def bernoulli(
@@ -90,11 +91,15 @@ def bernoulli(
         mask = np.empty(target, kind)
     if size:
         flat = mask.reshape(-1)
-        words = (key.k0, key.k1, key.stream(number), first, threshold)
-        if packed:
-            _backend.active.bernoulli_packed(flat, size, *words)
-        else:
-            _backend.active.bernoulli(flat.view(np.uint8) if kind.kind == "b" else flat, *words)
+        if not packed and kind.kind == "b":
+            flat = flat.view(np.uint8)
+        for n in range(0, size, _PIECE):
+            count = min(_PIECE, size - n)
+            words = (key.k0, key.k1, key.stream(number), first + n, threshold)
+            if packed:
+                _backend.active.bernoulli_packed(flat[n // 8 : -(-(n + count) // 8)], count, *words)
+            else:
+                _backend.active.bernoulli(flat[n : n + count], *words)
     return _delivered(mask, out)
 
 
@@ -168,13 +173,15 @@ def dropout(
         if not same and np.may_share_memory(source, out):
             source = source.copy()
     if array.size:
-        words = (key.k0, key.k1, key.stream(number), first, threshold)
         scale = _check.scale(threshold)
         if noise == array.shape:
-            _backend.active.dropout(result.reshape(-1), source.reshape(-1), scale, *words)
+            flat, x_flat = result.reshape(-1), source.reshape(-1)
+            for n in range(0, array.size, _PIECE):
+                piece = slice(n, n + _PIECE)
+                words = (key.k0, key.k1, key.stream(number), first + n, threshold)
+                _backend.active.dropout(flat[piece], x_flat[piece], scale, *words)
         else:
-            drop = np.empty(noise, np.bool_)
-            _backend.active.bernoulli(drop.reshape(-1).view(np.uint8), *words)
+            drop = bernoulli(rate, noise, rng=key, stream=number, offset=first)
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 np.multiply(source, array.dtype.type(scale), out=result)
             np.copyto(result, 0, where=drop)

@@ -137,7 +137,8 @@ class Key:
         """
         if isinstance(data, str):
             number = int.from_bytes(
-                hashlib.blake2b(data.encode(), digest_size=7).digest(), "little"
+                hashlib.blake2b(data.encode("utf-8", "surrogatepass"), digest_size=7).digest(),
+                "little",
             )
             tag = _FOLD_STR
         else:
@@ -154,7 +155,8 @@ class Key:
         return child
 
     def stream(self, number: int) -> int:
-        """Return the contract's stream: the base plus `number`, modulo 2**64."""
+        """Return the contract's stream: the base plus `number` (in [0, 2**64)), modulo 2**64."""
+        number = _check.integer(number, "number", 0, 1 << 64)
         return (self.base + number) & 0xFFFFFFFFFFFFFFFF
 
 
@@ -184,6 +186,7 @@ def as_key(rng: object) -> Key:
     >>> as_key(7) == Key(7)
     True
     """
+    check_rng(rng)
     if isinstance(rng, Key):
         return rng
     if rng is None:
@@ -196,4 +199,11 @@ def as_key(rng: object) -> Key:
         key = Key.__new__(Key)
         key._set(*(int(word) & 0xFFFFFFFF for word in rng.random_raw(4)))
         return key
-    return Key(_check.integer(rng, "rng", 0, None, f"{RngLike}, an integer"))
+    return Key(rng)  # type: ignore[arg-type]
+
+
+def check_rng(rng: object) -> None:
+    """Refuse what ``rng=`` does not accept, and draw nothing."""
+    accepted = (Key, np.random.SeedSequence, np.random.Generator, np.random.BitGenerator)
+    if rng is not None and not isinstance(rng, accepted):
+        _check.integer(rng, "rng", 0, None, f"{RngLike}, an integer")

@@ -7,11 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _backend, _check, _threads
 from fastdrop.masks import dropout as _dropout
-from fastdrop.random import Key, as_key
+from fastdrop.random import Key, as_key, check_rng
 
-# A call into the backend does at most about this much arithmetic, so that even on a slow machine
-# Ctrl-C is seen within 100 ms.
-_PIECE_FLOPS = 200e6
 # Rows that a call takes together. Enough for any kernel to work on side by side.
 _PIECE_ROWS = 64
 
@@ -177,7 +174,9 @@ def lstm(
     return_state = _check.flag(return_state, "return_state")
     threads = _check.thread_count(threads, _threads.DEFAULT)
 
-    if any(rates):
+    if not any(rates):
+        check_rng(rng)
+    else:
         key = as_key(rng)
         mask_rows, start = (1, 0) if scope == "shared" else (rows, first_row)
         masks = [
@@ -221,9 +220,10 @@ def lstm(
                 zero_output_for_mask,
             )
 
-    height = max(1, min(_PIECE_ROWS, -(-rows // threads)))
-    row_step_flops = 8 * units * (features + units)
-    window = max(1, int(_PIECE_FLOPS / max(1, height * row_step_flops)))
+    row_step_flops = max(1, 8 * units * (features + units))
+    affordable = int(_threads.PIECE_FLOPS / row_step_flops)
+    height = max(1, min(_PIECE_ROWS, -(-rows // threads), affordable))
+    window = max(1, affordable // height)
     pieces = [slice(n, n + height) for n in range(0, rows, height)]
     for _ in _threads.ordered_map(run, pieces, max(1, min(threads, len(pieces)))):
         pass

@@ -106,7 +106,7 @@ def case(
 
 
 # ---- probabilities ----
-for value in (-1e-9, 1.0000001, 2, NAN, np.inf, -np.inf):
+for value in (-1e-9, 1.0000001, 2, NAN, np.inf, -np.inf, 10**400, -(10**5000)):
     case(bernoulli, ValueError, "p: expected a number in [0, 1], got", p=value)
     case(dropout, ValueError, "rate: expected a number in [0, 1], got", rate=value)
     case(lstm, ValueError, "dropout: expected a number in [0, 1), got", dropout=value)
@@ -124,7 +124,7 @@ for function in (bernoulli, dropout, lstm, mc_predict):
     for value in (0.5, 1.0, True, "seed", [1, 2], np.random.RandomState(0)):
         case(function, TypeError, "rng: expected", rng=value)
 for function in (bernoulli, dropout):
-    for value in (-1, 2**64):
+    for value in (-1, 2**64, 10**5000):
         case(function, ValueError, "stream: expected an integer in [0, ", stream=value)
     for value in (-1, 2**63, 2**63 - 23):
         case(function, ValueError, "offset: expected", offset=value)
@@ -139,12 +139,14 @@ for function in (lstm, mc_predict):
         case(function, ValueError, "row_offset: expected", row_offset=value)
     case(function, TypeError, "row_offset: expected", row_offset=0.0)
 
+case(lstm, TypeError, "rng: expected", rng="unused", dropout=0.0)
+
 # ---- shapes, dtypes and out ----
-for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**60 + 1, -1)):
+for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**62), (1,) * 65, 10**5000):
     case(bernoulli, ValueError, "shape: expected", shape=value)
-for value in (None, 1.5, "3", (2, 1.0), (2, None), True):
+for value in (None, 1.5, "3", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
-for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int):
+for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int, ",", (float, -1)):
     case(bernoulli, TypeError, "dtype: expected bool, uint8, float32, float64 or", dtype=value)
 for function, dtype in ((bernoulli, "float32"), (dropout, None)):
     more = {"dtype": dtype} if dtype else {}
@@ -169,7 +171,7 @@ case(dropout, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.floa
 case(dropout, ValueError, "x: expected", x=[[1.0], [1.0, 2.0]])
 for value in ((4,), (4, 6, 1), (4, 5), (2, 6), (4, -1)):
     case(dropout, ValueError, "noise_shape: expected", noise_shape=value)
-for value in ("46", 4, (4.0, 6), (True, 6)):
+for value in ("46", 4, (4.0, 6), (True, 6), {4, 6}):
     case(dropout, TypeError, "noise_shape: expected", noise_shape=value)
 
 # ---- dense and activate ----
@@ -302,6 +304,96 @@ def test_quantiles_out_of_range(q: Any) -> None:
         mc_predict().quantile(q)
 
 
+@pytest.mark.parametrize("q", ["0.5", b"0.5", True, 0.5j, None, {}, np.ma.masked_array([0.5], [1])])
+def test_quantiles_of_other_types(q: Any) -> None:
+    with pytest.raises(TypeError, match="q: expected an array of"):
+        mc_predict().quantile(q)
+
+
+def weights(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)
+
+
+EMBEDDING = {"name": "n", "table": weights(7, 3)}
+DENSE = {"name": "n", "kernel": weights(3, 2), "bias": weights(2)}
+LSTM_FIELDS = {"name": "n", "kernel": KERNEL, "recurrent_kernel": RECURRENT, "bias": BIAS}
+LAYERS: list[tuple[type, dict[str, Any], type[Exception], str]] = [
+    (Embedding, EMBEDDING | {"table": weights(7)}, ValueError, "table: expected an array of 2"),
+    (Embedding, EMBEDDING | {"table": np.ones((7, 3))}, TypeError, "table: expected an array of"),
+    (Embedding, EMBEDDING | {"table": None}, TypeError, "table: expected an array of float32"),
+    (Embedding, EMBEDDING | {"mask_zero": "no"}, TypeError, "mask_zero: expected True or False"),
+    (Dense, DENSE | {"kernel": [[1, 2]]}, TypeError, "kernel: expected an array of float32"),
+    (Dense, DENSE | {"kernel": weights(3)}, ValueError, "kernel: expected an array of 2"),
+    (Dense, DENSE | {"bias": weights(3)}, ValueError, r"bias: expected shape \(2,\)"),
+    (Dense, DENSE | {"activation": "sofmax"}, ValueError, "activation: expected 'linear'"),
+    (Activation, {"name": "n", "activation": "no"}, ValueError, "activation: expected 'linear'"),
+    (Dropout, {"name": "n", "rate": "0.5"}, TypeError, "rate: expected a number"),
+    (Dropout, {"name": "n", "rate": 0.5, "noise_shape": 5}, TypeError, "noise_shape: expected a"),
+    (Dropout, {"name": "n", "rate": 0.5, "noise_shape": ()}, ValueError, "noise_shape: expected"),
+    (LSTM, LSTM_FIELDS | {"recurrent_kernel": None}, TypeError, "recurrent_kernel: expected an"),
+    (LSTM, LSTM_FIELDS | {"kernel": weights(3, 19)}, ValueError, "kernel: expected shape"),
+    (LSTM, LSTM_FIELDS | {"recurrent_kernel": weights(4, 20)}, ValueError, "recurrent_kernel: ex"),
+    (LSTM, LSTM_FIELDS | {"bias": weights(19)}, ValueError, "bias: expected shape"),
+    (LSTM, LSTM_FIELDS | {"activation": "softmax"}, ValueError, "activation: expected 'linear'"),
+    (LSTM, LSTM_FIELDS | {"scheme": "both"}, ValueError, "scheme: expected 'per_gate'"),
+    (LSTM, LSTM_FIELDS | {"return_sequences": 1}, TypeError, "return_sequences: expected True"),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields", "error", "message"),
+    LAYERS,
+    ids=[f"{kind.__name__}-{n}" for n, (kind, *_) in enumerate(LAYERS)],
+)
+def test_layers_refuse(
+    kind: type, fields: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=f"^layer 'n' {message}"):
+        kind(**fields)
+
+
+def test_weights_are_prepared_once() -> None:
+    given = np.asfortranarray(np.random.default_rng(0).normal(size=(3, 2)).astype(">f4"))
+    kernel = Dense(name="n", kernel=given).kernel
+    assert kernel.flags.c_contiguous
+    assert kernel.dtype == np.dtype("float32")
+    assert np.array_equal(kernel, given)
+    plain = weights(3, 2)
+    assert np.shares_memory(Dense(name="n", kernel=plain).kernel, plain)
+
+
+@pytest.mark.parametrize(
+    ("layers", "input_shape", "error", "message"),
+    [
+        (Dense(**DENSE), (3,), TypeError, "layers: expected a list or tuple"),
+        ("abc", (3,), TypeError, "layers: expected a list or tuple"),
+        ([1], (3,), TypeError, r"layers\[0\]: expected a layer"),
+        ([Dense(**DENSE)], 3, TypeError, "input_shape: expected a sequence"),
+        ([Dense(**DENSE)], None, TypeError, "input_shape: expected a sequence"),
+        ([Dense(**DENSE)], (3.5,), TypeError, "input_shape: expected an integer"),
+        ([Dense(**DENSE)], (-3,), ValueError, "input_shape: expected an integer"),
+        ([Dense(**DENSE)], (4,), ValueError, "layer 'n': expected an input of shape"),
+        ([LSTM(**LSTM_FIELDS)], (5, 4, 3), ValueError, "layer 'n': expected an input of shape"),
+        (
+            [Dropout(name="n", rate=0.5, noise_shape=(None, 7))],
+            (4,),
+            ValueError,
+            "layer 'n': expected an input of shape",
+        ),
+    ],
+)
+def test_models_refuse(layers: Any, input_shape: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Model(layers, input_shape)
+
+
+def test_numbers_beyond_float32_are_refused() -> None:
+    dense = Model([Dense(**DENSE)], (3,))
+    assert np.isinf(dense.predict([[np.inf, 0, 0]])).all()
+    with pytest.raises(ValueError, match="x: expected numbers within the range of float32"):
+        dense.predict([[1e300, 0, 0]])
+
+
 def test_models_that_do_not_fit() -> None:
     wide = Dense(name="wide", kernel=np.ones((9, 2), np.float32))
     with pytest.raises(ValueError, match="layer 'wide': expected an input"):
@@ -311,11 +403,11 @@ def test_models_that_do_not_fit() -> None:
     table = Embedding(name="late", table=np.ones((3, 2), np.float32))
     with pytest.raises(ValueError, match="layer 'late'"):
         Model([Activation(name="a", activation="tanh"), table], (4,))
-    with pytest.raises(ValueError, match="rate: expected"):
+    with pytest.raises(ValueError, match="layer 'd' rate: expected"):
         Dropout(name="d", rate=1.5)
-    with pytest.raises(ValueError, match="noise_shape: expected None or 1"):
+    with pytest.raises(ValueError, match="layer 'd' noise_shape: expected None or 1"):
         Dropout(name="d", rate=0.5, noise_shape=(32, 1))
-    with pytest.raises(ValueError, match="recurrent_dropout: expected"):
+    with pytest.raises(ValueError, match="layer 'l' recurrent_dropout: expected"):
         LSTM(name="l", kernel=KERNEL, recurrent_kernel=RECURRENT, recurrent_dropout=1.0)
 
 

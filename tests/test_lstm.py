@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, recurrent
-from references.make_lstm import FILE, cases
+from fastdrop import _backend, _threads
+from references.make_lstm import FILE, cases, legacy_cases
 from references.stored import Arrays, Result, load
 from tolerances import FLOAT32, FLOAT64, assert_close
 
@@ -59,6 +59,13 @@ def test_the_stored_masks_matter() -> None:
                 assert_close(wrong[2], outputs["c"], 1e-3)
             tried += 1
     assert tried > 20
+
+
+@pytest.mark.live
+def test_live_tf_keras_outputs(backend: str) -> None:
+    pytest.importorskip("tf_keras")
+    for case in legacy_cases():
+        check(case)
 
 
 # ---- laws ----
@@ -123,8 +130,7 @@ def test_time_windows_change_nothing(backend: str, monkeypatch: pytest.MonkeyPat
     for backwards in (False, True):
         whole = fd.lstm(x, *weights, **options, go_backwards=backwards)
         with monkeypatch.context() as patch:
-            patch.setattr(recurrent, "_PIECE_FLOPS", 1)  # one step a window
-            patch.setattr(recurrent, "_PIECE_ROWS", 2)
+            patch.setattr(_threads, "PIECE_FLOPS", 1)  # one row and step a call
             pieces = fd.lstm(x, *weights, **options, go_backwards=backwards)
         assert all(np.array_equal(a, b) for a, b in zip(whole, pieces, strict=True))
 

@@ -77,9 +77,8 @@ def test_two_million_bits_agree(rate: float, monkeypatch: pytest.MonkeyPatch) ->
     blocks = np.arange(-(-(n + offset) // 128), dtype=np.uint64)
     uniform = np.zeros((len(blocks), 128), np.uint32)
     for r in range(32):
-        counter = [blocks, np.full_like(blocks, r << 24), *np.full((2, 1), stream, np.uint64)]
-        counter[3] = counter[3] * np.uint64(0)
-        words = np.stack(_philox(counter, key.k0, key.k1), axis=1).astype("<u4")
+        rest = [np.full_like(blocks, word) for word in (r << 24, stream, 0)]
+        words = np.stack(_philox([blocks, *rest], key.k0, key.k1), axis=1).astype("<u4")
         bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
         uniform |= bits.astype(np.uint32) << np.uint32(31 - r)
     expected = (uniform < round(rate * 2**32)).reshape(-1)[offset : offset + n]
@@ -251,3 +250,20 @@ def test_rates_of_any_real_type(backend: str, kind: type) -> None:
     assert np.array_equal(
         fd.bernoulli(kind(0.3), 999, rng=0), fd.bernoulli(float(kind(0.3)), 999, rng=0)
     )
+
+
+def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=1000)
+    expected = [fd.bernoulli(0.3, 1000, rng=0, offset=5, dtype=d) for d in ("packed", "bool")]
+    dropped = fd.dropout(x, 0.3, rng=0, offset=5)
+    monkeypatch.setattr("fastdrop.masks._PIECE", 64)
+    for mask, dtype in zip(expected, ("packed", "bool"), strict=True):
+        assert np.array_equal(fd.bernoulli(0.3, 1000, rng=0, offset=5, dtype=dtype), mask)
+    assert np.array_equal(fd.dropout(x, 0.3, rng=0, offset=5), dropped)
+    assert np.array_equal(fd.dropout(x, 0.3, rng=0, offset=5, out=x), dropped)
+
+
+def test_out_of_memory_leaves_everything_working(backend: str) -> None:
+    with pytest.raises(MemoryError):
+        fd.bernoulli(0.5, 2**48, rng=0)
+    assert fd.bernoulli(0.5, 8, rng=0).shape == (8,)

@@ -79,13 +79,16 @@ def test_the_distribution_is_keras(
     np.testing.assert_allclose(p.std, p.draws.std(axis=0, ddof=1, dtype=float), rtol=1e-9)
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_comparison_sees_wrong_masks(fault: str, reference: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_the_comparison_sees_wrong_masks(
+    fault: str | None, reference: dict[str, np.ndarray]
+) -> None:
     """Masks scaled wrongly, shared wrongly or missing, simulated, fail the comparison above."""
     weights = {name: reference[name] for name in reference if reference[name].ndim and name != "x"}
     rng = np.random.default_rng(1)
     wrong = simulate(weights, reference["x"], 5000, rng, fault=fault)
-    assert largest(z_scores(reference, moments(wrong))) > DETECTED
+    difference = largest(z_scores(reference, moments(wrong)))
+    assert difference < AGREES if fault is None else difference > DETECTED
 
 
 def broken(model: Model, **changes: Any) -> Model:
@@ -253,6 +256,89 @@ def test_empty_batches(backend: str, small: Model) -> None:
     assert p.quantile([0.1, 0.9]).shape == (2, 0, 3)
 
 
+def small_lstm(**options: Any) -> tuple[LSTM, list[np.ndarray]]:
+    rng = np.random.default_rng(4)
+    arrays = [rng.normal(0, 0.4, shape).astype("f4") for shape in ((5, 24), (6, 24), (24,))]
+    kernel, recurrent_kernel, bias = arrays
+    lstm = LSTM(name="l", kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias, **options)
+    return lstm, arrays
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "relu"},
+        {"recurrent_activation": "hard_sigmoid"},
+        {"recurrent_activation": "hard_sigmoid_legacy"},
+        {"go_backwards": True},
+        {"return_sequences": True},
+        {"return_sequences": True, "zero_output_for_mask": True},
+    ],
+    ids=str,
+)
+def test_a_layer_does_what_its_options_say(backend: str, options: dict[str, Any]) -> None:
+    """A layer's fields reach `lstm`: a model with them differs from one without, and equals it."""
+    table = np.random.default_rng(5).normal(size=(9, 5)).astype("f4")
+    words = Embedding(name="e", table=table, mask_zero=True)
+    lstm, arrays = small_lstm(**options)
+    x = np.random.default_rng(6).integers(0, 3, (4, 8))
+    expected = fd.lstm(table[x], *arrays, mask=x != 0, **options)
+    assert np.array_equal(Model([words, lstm], (8,)).predict(x), expected)
+    plain = Model([words, small_lstm()[0]], (8,)).predict(x)
+    assert plain.shape != expected.shape or not np.allclose(plain, expected)
+
+
+@pytest.mark.parametrize("noise_shape", [(1, None, None), (1, 1, None), (None, 1, None)])
+def test_noise_shapes_do_not_depend_on_the_split(backend: str, noise_shape: Any) -> None:
+    model = Model([Dropout(name="d", rate=0.5, noise_shape=noise_shape)], (3, 4))
+    x = np.ones((7, 3, 4), np.float32)
+    whole = model.mc_predict(x, samples=5, rng=0, keep_samples=True).draws
+    part = model.mc_predict(x[4:6], samples=5, rng=0, row_offset=4, keep_samples=True).draws
+    assert np.array_equal(part, whole[:, 4:6])
+    if noise_shape[0] == 1:
+        assert np.array_equal(whole, np.repeat(whole[:, :1], 7, axis=1))
+    else:
+        assert len(np.unique(whole.reshape(5, 7, -1)[0], axis=0)) > 1
+
+
+def test_layers_before_the_first_mask_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    run = Embedding.run
+    monkeypatch.setattr(
+        Embedding,
+        "run",
+        lambda self, flow, draw: calls.append(flow.values.size) or run(self, flow, draw),
+    )
+    model = Model(
+        [
+            Embedding(name="e", table=np.ones((3, 2), np.float32)),
+            Dropout(name="d", rate=0.5),
+        ],
+        (4,),
+    )
+    model.mc_predict(np.zeros((5, 4), int), samples=300, rng=0, threads=3)
+    assert sum(calls) == 5 * 4
+
+
+def test_a_refused_call_draws_nothing_from_a_generator(small: Model) -> None:
+    generator = np.random.default_rng(0)
+    before = generator.bit_generator.state
+    x = tokens(3)
+    x[2, 9] = 20
+    with pytest.raises(ValueError, match="x: expected indices"):
+        small.mc_predict(x, rng=generator)
+    assert generator.bit_generator.state == before
+
+
+def test_nan_and_infinity_are_folded_without_warnings(backend: str) -> None:
+    model = Model([Dropout(name="d", rate=0.5)], (3,))
+    p = model.mc_predict([[np.nan, np.inf, 1.0]], samples=20, rng=0)
+    assert np.isnan(p.quantile([0, 0.1, 0.5, 1])[:, 0, 0]).all()
+    assert np.isnan(p.mean[0, 0])
+    assert p.quantile(1)[0, 1] == np.inf
+    assert np.isfinite(p.mean[0, 2])
+
+
 # ---- statistics ----
 
 
@@ -291,7 +377,10 @@ def test_quantiles_of_many_values_keep_their_bound(order: str) -> None:
         assert set(got[q < 0.49]) == {0}
         assert set(got[q > 0.51]) == {100}
     else:
-        assert np.abs(got - q * (n - 1)).max() <= bound
+        error = got - q * (n - 1)
+        assert np.abs(error).max() <= bound
+        # Merges that always kept the lower of two values would push everything down.
+        assert abs(error.mean()) <= bound / 5
     held = sum(len(level) for level in sketch._levels if level is not None)
     assert held <= CAPACITY * np.ceil(np.log2(n / CAPACITY))
 

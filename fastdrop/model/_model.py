@@ -1,6 +1,7 @@
 """A model: layers in a row."""
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,11 +24,29 @@ _CHUNK_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """Some samples of some rows. inputs (rows, ...) is what enters the first stochastic layer."""
+    """Some samples of a block of rows."""
 
-    rows: slice
+    block: "_Block"
     samples: range
-    inputs: Flow
+
+
+class _Block:
+    """Some rows of the inputs, and what enters the first stochastic layer for them.
+
+    That is computed once, by whichever thread needs it first.
+    """
+
+    def __init__(self, rows: slice, inputs: Array) -> None:
+        self.rows = rows
+        self._inputs = inputs
+        self._flow: Flow | None = None
+        self._lock = threading.Lock()
+
+    def before(self, layers: Sequence[Layer]) -> Flow:
+        with self._lock:
+            if self._flow is None:
+                self._flow = _run(layers, Flow(self._inputs[np.newaxis, self.rows]))
+            return self._flow
 
 
 class Model:
@@ -45,8 +64,9 @@ class Model:
 
     Raises
     ------
-    ValueError
-        If there is no layer, or one does not fit what comes before it.
+    TypeError, ValueError
+        If an argument is of the wrong type, there is no layer, or one does not fit what comes
+        before it.
 
     Notes
     -----
@@ -61,11 +81,9 @@ class Model:
         source: str = "",
         notes: Sequence[str] = (),
     ) -> None:
-        if not layers:
-            raise ValueError("layers: expected at least one layer, got none")
-        self.layers = tuple(layers)
-        self.input_shape = tuple(input_shape)
-        self.source = source
+        self.layers = _check.sequence_of(layers, "layers", Layer)
+        self.input_shape = _check.open_shape(input_shape, "input_shape")
+        self.source = _check.text(source, "source")
         self.notes = tuple(notes)
         self.output_shapes: list[tuple[int | None, ...]] = []
         shape = self.input_shape
@@ -122,7 +140,7 @@ class Model:
         blocks = [slice(n, n + height) for n in range(0, len(inputs), height)]
 
         def run(rows: slice) -> Array:
-            result: Array = self._run(self.layers, Flow(inputs[np.newaxis, rows])).values[0]
+            result: Array = _run(self.layers, Flow(inputs[np.newaxis, rows])).values[0]
             return result
 
         parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
@@ -163,8 +181,8 @@ class Model:
         Returns
         -------
         Prediction
-            ``mean``, ``std`` and ``quantile()``. Without `keep_samples` the memory needed does not
-            grow with `samples` beyond 1,024 values of every output.
+            ``mean``, ``std`` and ``quantile()``. For the quantiles the samples of every output are
+            held up to 1,024 of them; beyond that, 1,024 values for each doubling.
 
         Raises
         ------
@@ -202,9 +220,9 @@ class Model:
         rest = self.layers[self._first_random :]
 
         def run(task: _Task) -> tuple[_Task, Array]:
-            values = task.inputs.values
-            flow = task.inputs.with_values(
-                np.broadcast_to(values, (len(task.samples), *values.shape[1:]))
+            flow = task.block.before(self.layers[: self._first_random])
+            flow = flow.with_values(
+                np.broadcast_to(flow.values, (len(task.samples), *flow.values.shape[1:]))
             )
             for i, layer in enumerate(rest, self._first_random):
                 draw = self._draw(key, i, task, first_row, scope) if layer.stochastic else None
@@ -212,7 +230,7 @@ class Model:
             return task, flow.values
 
         # An empty batch passes through the layers too: that is how the output's shape is known.
-        empty = self._run(self.layers, Flow(inputs[np.newaxis, :0])).values[0]
+        empty = _run(self.layers, Flow(inputs[np.newaxis, :0])).values[0]
         shape = (len(inputs), *empty.shape[1:])
         mean, std = np.empty(shape), np.empty(shape)
         draws = np.empty((samples, *shape), empty.dtype) if keep_samples else None
@@ -220,6 +238,7 @@ class Model:
         moments, sketch = Moments(0), QuantileSketch(0, 1, empty.dtype)
         tasks = self._tasks(inputs, samples, threads)
         for task, values in _threads.ordered_map(run, tasks, threads):
+            rows = task.block.rows
             if task.samples.start == 0:
                 width = values[0].size
                 moments, sketch = Moments(width), QuantileSketch(width, samples, empty.dtype)
@@ -228,10 +247,10 @@ class Model:
                 moments.add(value.reshape(-1))
                 sketch.add(value.reshape(-1))
             if draws is not None:
-                draws[task.samples.start : task.samples.stop, task.rows] = values
+                draws[task.samples.start : task.samples.stop, rows] = values
             if task.samples.stop == samples:
-                mean[task.rows] = moments.mean.reshape(mean[task.rows].shape)
-                std[task.rows] = moments.std().reshape(std[task.rows].shape)
+                mean[rows] = moments.mean.reshape(mean[rows].shape)
+                std[rows] = moments.std().reshape(std[rows].shape)
         return Prediction(mean, std, samples, draws, tuple(sketches))
 
     # ---- inside ----
@@ -241,44 +260,37 @@ class Model:
         if isinstance(self.layers[0], Embedding):
             array = _check.array(x, "x", _check.INTEGERS)
         else:
-            array = _check.array(x, "x", _check.NUMBERS).astype(np.float32)
+            array = _check.float32(_check.array(x, "x", _check.NUMBERS), "x")
         expected = ("batch", *("any" if n is None else n for n in self.input_shape))
         if array.ndim != len(expected) or any(
             n is not None and n != m for n, m in zip(self.input_shape, array.shape[1:], strict=True)
         ):
             _check.refuse(ValueError, "x", f"shape ({', '.join(map(str, expected))})", array)
+        if isinstance(self.layers[0], Embedding):
+            _check.indices(array, len(self.layers[0].table), self.layers[0].name)
         return array
-
-    def _run(self, layers: Sequence[Layer], flow: Flow) -> Flow:
-        """Run layers with dropout off."""
-        for layer in layers:
-            flow = layer.run(flow, None)
-        return flow
 
     def _draw(self, key: Key, index: int, task: _Task, first_row: int, scope: str) -> Draw:
         return Draw(
             key=key,
             site=SITES * index,
             samples=task.samples,
-            first_row=first_row + task.rows.start,
-            rows=task.rows.stop - task.rows.start,
+            first_row=first_row + task.block.rows.start,
+            rows=task.block.rows.stop - task.block.rows.start,
             shared=scope == "shared",
         )
 
     def _tasks(self, inputs: Array, samples: int, threads: int) -> Iterator[_Task]:
-        """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples.
-
-        What comes before the first stochastic layer is run once for a block.
-        """
+        """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples."""
         total = -(-len(inputs) * samples // threads)
         chunk = self._chunk_rows(inputs.shape[1:], total)
         height = max(1, min(chunk, len(inputs)))
         for n in range(0, len(inputs), height):
             rows = slice(n, min(n + height, len(inputs)))
-            flow = self._run(self.layers[: self._first_random], Flow(inputs[np.newaxis, rows]))
+            block = _Block(rows, inputs)
             step = max(1, chunk // (rows.stop - rows.start))
             for m in range(0, samples, step):
-                yield _Task(rows, range(m, min(m + step, samples)), flow)
+                yield _Task(block, range(m, min(m + step, samples)))
 
     def _row_elements(self, shape: tuple[int, ...]) -> int:
         """Elements of the largest array, masks included, that one row makes."""
@@ -296,3 +308,10 @@ class Model:
         # A layer's input and output are alive at a time, and the next chunk's results.
         row_bytes = 3 * 4 * self._row_elements(shape)
         return max(1, min(_CHUNK_ROWS, wanted, _CHUNK_BYTES // row_bytes))
+
+
+def _run(layers: Sequence[Layer], flow: Flow) -> Flow:
+    """Run layers with dropout off."""
+    for layer in layers:
+        flow = layer.run(flow, None)
+    return flow

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastdrop import _check
 from fastdrop.model._quantiles import QuantileSketch
 
 
@@ -46,16 +47,14 @@ class Prediction:
 
         Raises
         ------
-        ValueError
-            If `q` is not within [0, 1].
+        TypeError, ValueError
+            If `q` is not made of real numbers in [0, 1].
 
         Examples
         --------
         ``p.quantile([0.05, 0.95])`` is the central 90 % interval.
         """
-        probabilities = np.asarray(q, dtype=np.float64)
-        if not ((probabilities >= 0) & (probabilities <= 1)).all():  # also refuses NaN
-            raise ValueError(f"q: expected probabilities in [0, 1], got {q!r}")
+        probabilities = _check.probabilities(q, "q")
         flat = [sketch.quantile(probabilities.reshape(-1)) for sketch in self._sketches]
         joined = np.concatenate(flat, axis=1) if flat else np.empty((probabilities.size, 0))
         return joined.reshape(probabilities.shape + self.mean.shape)
@@ -75,9 +74,10 @@ class Moments:
     def add(self, values: NDArray[Any]) -> None:
         """Take the next value of every stream. values (width,)."""
         self.count += 1
-        delta = values - self.mean
-        self.mean += delta / self.count
-        self._squares += delta * (values - self.mean)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            delta = values - self.mean
+            self.mean += delta / self.count
+            self._squares += delta * (values - self.mean)
 
     def std(self) -> NDArray[np.float64]:
         if self.count < 2:

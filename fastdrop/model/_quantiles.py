@@ -14,9 +14,9 @@ class QuantileSketch:
     Past that, full buffers are merged in pairs: of the sorted union every second value is kept and
     counts double (Munro and Paterson, "Selection and sorting with limited storage", 1980; Manku,
     Rajagopalan and Lindsay, SIGMOD 1998). After n values a rank is off by at most about
-    ``log2(n / CAPACITY) / (2 * CAPACITY)`` of n: 0.2 % at 10,000. The memory is
-    ``CAPACITY * log2(n / CAPACITY)`` values a stream. Nothing is random, and the result depends on
-    the order of the values alone, never on how they were grouped in calls.
+    ``log2(n / CAPACITY) / (2 * CAPACITY)`` of n: 0.2 % at 10,000. At most
+    ``min(n, CAPACITY * (1 + log2(2 * n / CAPACITY)))`` values a stream are held. Nothing is random,
+    and the result depends on the order of the values alone, not on how they were grouped in calls.
     """
 
     def __init__(self, width: int, expected: int, dtype: np.dtype[Any]) -> None:
@@ -41,20 +41,25 @@ class QuantileSketch:
 
     def _compress(self) -> None:
         """Empty the buffer into the levels, as a carry runs through a binary counter."""
-        carry = self._buffer[: self._filled].copy()
+        carry, self._buffer = self._buffer, np.empty_like(self._buffer)
         self._filled = 0
         for level in range(len(self._levels) + 1):
             if level == len(self._levels):
                 self._levels.append(None)
-            held = self._levels[level]
+            held, self._levels[level] = self._levels[level], None
             if held is None:
                 self._levels[level] = carry
                 return
-            self._levels[level] = None
-            union = np.sort(np.concatenate([held, carry]), axis=0)
             # Taking odd and even places in turn keeps the errors of many merges from adding up.
-            carry = union[self._merges % 2 :: 2]
+            first = self._merges % 2
             self._merges += 1
+            for j in range(
+                0, carry.shape[1], 1024
+            ):  # some streams at a time, to need little memory
+                some = slice(j, j + 1024)
+                union = np.concatenate([held[:, some], carry[:, some]])
+                union.sort(axis=0)
+                carry[:, some] = union[first::2]
 
     def quantile(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
         """Q (Q,) in [0, 1] -> (Q, width), interpolating linearly as numpy.quantile does."""
@@ -75,4 +80,5 @@ class QuantileSketch:
             result[:, j] = np.interp(targets, ranks, values[order])
         result[q == 0] = self._lowest
         result[q == 1] = self._highest
+        result[:, np.isnan(self._lowest)] = np.nan  # as numpy.quantile does
         return result

@@ -11,13 +11,13 @@ element offset.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop.feedforward import activate, dense
+from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate, dense
 from fastdrop.masks import dropout
 from fastdrop.random import Key
 from fastdrop.recurrent import lstm
@@ -57,6 +57,7 @@ class Flow:
         return Flow(values, self.mask)
 
 
+@runtime_checkable
 class Layer(Protocol):
     """What a model asks of a layer."""
 
@@ -73,12 +74,15 @@ class Layer(Protocol):
         """Run with dropout off (draw None) or on."""
 
 
-def _fits(layer: str, shape: tuple[int | None, ...], ndim: int, width: int) -> None:
-    if len(shape) < ndim or shape[-1] != width:
-        raise ValueError(
-            f"layer {layer!r}: expected an input of at least {ndim} dimensions a row, the last of "
-            f"{width}, got {shape}"
-        )
+def _fits(layer: str, shape: tuple[int | None, ...], expected: str, fits: bool) -> None:
+    if not fits:
+        raise ValueError(f"layer {layer!r}: expected an input of shape {expected}, got {shape}")
+
+
+def _prepare(layer: Layer, **arrays: Array | None) -> None:
+    """Put arrays that were checked and prepared in place of those given."""
+    for name, array in arrays.items():
+        object.__setattr__(layer, name, array)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -91,17 +95,16 @@ class Embedding:
 
     stochastic = ""
 
+    def __post_init__(self) -> None:
+        where = f"layer {_check.text(self.name, 'name')!r}"
+        _prepare(self, table=_check.weight(self.table, f"{where} table", 2))
+        _check.flag(self.mask_zero, f"{where} mask_zero")
+
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return (*shape, self.table.shape[1])
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
         indices = flow.values[0]  # no sample differs before an embedding
-        low, high = (indices.min(), indices.max()) if indices.size else (0, 0)
-        if low < 0 or high >= len(self.table):
-            raise ValueError(
-                f"x: expected indices in [0, {len(self.table)}) for layer {self.name!r}, "
-                f"got {low if low < 0 else high}"
-            )
         values = np.take(self.table, indices, axis=0)
         mask = indices != 0 if self.mask_zero else None
         return Flow(np.broadcast_to(values, (len(flow.values), *values.shape)), mask)
@@ -116,18 +119,27 @@ class Dropout:
     noise_shape: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check.probability(self.rate, "rate")
-        if self.noise_shape is not None and self.noise_shape[:1] not in ((None,), (1,)):
-            raise ValueError(
-                f"layer {self.name!r}: noise_shape: expected None or 1 for the batch axis, "
-                f"got {self.noise_shape}"
-            )
+        where = f"layer {_check.text(self.name, 'name')!r}"
+        _check.probability(self.rate, f"{where} rate")
+        if self.noise_shape is not None:
+            noise_shape = _check.open_shape(self.noise_shape, f"{where} noise_shape")
+            if noise_shape[:1] not in ((None,), (1,)):
+                _check.refuse(
+                    ValueError, f"{where} noise_shape", "None or 1 for the batch axis", noise_shape
+                )
+            object.__setattr__(self, "noise_shape", noise_shape)
 
     @property
     def stochastic(self) -> str:
         return f"dropout {self.rate:g}" if _check.threshold(self.rate) else ""
 
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if self.noise_shape is not None:
+            noise = self.noise_shape[1:]
+            fits = len(noise) == len(shape) and all(
+                a in (None, 1, n) or n is None for a, n in zip(noise, shape, strict=True)
+            )
+            _fits(self.name, shape, f"to which {noise} broadcasts", fits)
         return shape
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
@@ -156,11 +168,6 @@ class Dropout:
     def _noise(self, rows: int, row: tuple[int, ...]) -> tuple[int, ...]:
         assert self.noise_shape is not None
         full = (rows, *row)
-        if len(self.noise_shape) != len(full):
-            raise ValueError(
-                f"layer {self.name!r}: noise_shape: expected {len(full)} entries, "
-                f"got {self.noise_shape}"
-            )
         return tuple(n if a is None else a for a, n in zip(self.noise_shape, full, strict=True))
 
 
@@ -182,9 +189,24 @@ class LSTM:
     zero_output_for_mask: bool = False
 
     def __post_init__(self) -> None:
-        _check.recurrent_rate(self.dropout, "dropout")
-        _check.recurrent_rate(self.recurrent_dropout, "recurrent_dropout")
-        _check.choice(self.scheme, "scheme", _check.SCHEMES)
+        where = f"layer {_check.text(self.name, 'name')!r}"
+        recurrent_kernel = _check.weight(self.recurrent_kernel, f"{where} recurrent_kernel", 2)
+        width = 4 * len(recurrent_kernel)
+        _check.shaped(recurrent_kernel, f"{where} recurrent_kernel", (width // 4, width))
+        kernel = _check.weight(self.kernel, f"{where} kernel", 2)
+        _check.shaped(kernel, f"{where} kernel", (len(kernel), width))
+        bias = self.bias
+        if bias is not None:
+            bias = _check.weight(bias, f"{where} bias", 1)
+            _check.shaped(bias, f"{where} bias", (width,))
+        _prepare(self, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
+        for option in ("activation", "recurrent_activation"):
+            _check.choice(getattr(self, option), f"{where} {option}", _check.ACTIVATIONS)
+        for option in ("dropout", "recurrent_dropout"):
+            _check.recurrent_rate(getattr(self, option), f"{where} {option}")
+        _check.choice(self.scheme, f"{where} scheme", _check.SCHEMES)
+        for option in ("go_backwards", "return_sequences", "zero_output_for_mask"):
+            _check.flag(getattr(self, option), f"{where} {option}")
 
     @property
     def stochastic(self) -> str:
@@ -197,7 +219,8 @@ class LSTM:
         return int(self.recurrent_kernel.shape[0])
 
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        _fits(self.name, shape, 2, self.kernel.shape[0])
+        features = len(self.kernel)
+        _fits(self.name, shape, f"(time, {features})", len(shape) == 2 and shape[1] == features)
         return (shape[0], self.units) if self.return_sequences else (self.units,)
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
@@ -255,8 +278,19 @@ class Dense:
 
     stochastic = ""
 
+    def __post_init__(self) -> None:
+        where = f"layer {_check.text(self.name, 'name')!r}"
+        kernel = _check.weight(self.kernel, f"{where} kernel", 2)
+        bias = self.bias
+        if bias is not None:
+            bias = _check.weight(bias, f"{where} bias", 1)
+            _check.shaped(bias, f"{where} bias", (kernel.shape[1],))
+        _prepare(self, kernel=kernel, bias=bias)
+        _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
+
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        _fits(self.name, shape, 1, self.kernel.shape[0])
+        inputs = len(self.kernel)
+        _fits(self.name, shape, f"(..., {inputs})", shape[-1:] == (inputs,))
         return (*shape[:-1], self.kernel.shape[1])
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
@@ -273,6 +307,10 @@ class Activation:
     activation: str
 
     stochastic = ""
+
+    def __post_init__(self) -> None:
+        where = f"layer {_check.text(self.name, 'name')!r}"
+        _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
 
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return shape
