@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import os
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -16,11 +17,13 @@ import numpy as np
 import fastdrop as fd
 from fastdrop import demo as spam
 from fastdrop.demo.table import table
+from fastdrop.formats._errors import printable
 
 QUANTILES = (0.05, 0.5, 0.95)
 
 
 def _predict(args: argparse.Namespace) -> None:
+    target = _target(args.out)
     model = fd.load(args.model)
     with open(args.input, "rb") as file:
         try:
@@ -48,23 +51,48 @@ def _predict(args: argparse.Namespace) -> None:
             "samples": p.samples,
         }
     seconds = time.perf_counter() - start
-    _save(args.out, results)
+    try:
+        _save(target, results)
+    except OSError as error:  # it may name the temporary file
+        raise OSError(f"--out {args.out!r}: {error.strerror or error}") from error
     print(
-        f"{args.out}: {len(x)} inputs, {args.samples} samples, {seconds:.2f} s; "
+        f"{_shown(args.out, 300)}: {len(x)} inputs, {args.samples} samples, {seconds:.2f} s; "
         f"{', '.join(results)}"
     )
 
 
-def _save(path: Path, arrays: dict[str, Any]) -> None:
+def _target(out: str) -> str:
+    """Return the path of the file to write, with links followed."""
+    target = os.path.realpath(out)
+    if not os.path.basename(out) or os.path.isdir(target):
+        found = "a directory" if out else "nothing"
+    elif os.path.exists(out) and not os.path.isfile(out):
+        found = "a special file"
+    elif os.path.islink(target):
+        found = "a link to itself"
+    elif not os.path.isdir(os.path.dirname(target)):
+        found = "one in a directory that does not exist"
+    elif not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
+        found = "one in a directory that cannot be written to"
+    else:
+        return target
+    raise ValueError(f"--out {out!r}: expected a regular file or a new one, found {found}")
+
+
+def _save(target: str, arrays: dict[str, Any]) -> None:
     """Write the whole file or leave what was there."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".fastdrop-")
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez(file, **arrays)
-        mask = os.umask(0)  # a temporary file is private; the result is as any other file
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, path)
+        try:
+            mode = stat.S_IMODE(os.stat(target).st_mode)
+        except FileNotFoundError:  # a temporary file is private; the result is as any other file
+            mask = os.umask(0)
+            os.umask(mask)
+            mode = 0o666 & ~mask
+        os.chmod(name, mode)
+        os.replace(name, target)
     except BaseException:
         os.unlink(name)
         raise
@@ -74,11 +102,15 @@ def _shape(shape: Sequence[int | None]) -> str:
     return "(" + ", ".join(["batch", *("any" if n is None else str(n) for n in shape)]) + ")"
 
 
+def _shown(text: str, room: int = 40) -> str:
+    """Return a text from elsewhere such that standard output can take it."""
+    return printable(text, room, sys.stdout.encoding or "utf-8")
+
+
 def _inspect(args: argparse.Namespace) -> None:
     model = fd.load(args.model)
-    print(model.source)
     rows = [("layer", "kind", "output", "weights", "stochastic"), ("(input)", "", "", "", "")]
-    rows[1] = ("(input)", "", _shape(model.input_shape), "", "")
+    rows[1] = ("(input)", "", _shown(_shape(model.input_shape)), "", "")
     total = 0
     for layer, shape in zip(model.layers, model.output_shapes, strict=True):
         weights = [v for v in vars(layer).values() if isinstance(v, np.ndarray)]
@@ -86,19 +118,24 @@ def _inspect(args: argparse.Namespace) -> None:
         total += count
         rows.append(
             (
-                layer.name,
+                _shown(layer.name),
                 type(layer).__name__,
-                _shape(shape),
+                _shown(_shape(shape)),
                 f"{count:,}" if count else "-",
                 layer.stochastic or "-",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    print(f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}")
-    for note in model.notes:
-        print(f"note: {note}")
+    lines = [
+        _shown(model.source, 300),
+        *(
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ),
+        f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}",
+        *(f"note: {_shown(note, 300)}" for note in model.notes),
+    ]
+    print("\n".join(lines))
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -162,7 +199,6 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("input", type=Path, metavar="INPUT.npy", help="inputs, one a row")
     predict.add_argument(
         "--out",
-        type=Path,
         required=True,
         metavar="OUT.npz",
         help="gets predict (dropout off), mean, std, quantiles, probabilities and samples",
@@ -178,7 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
     command("info", _info, "Say which backend, tier and threads are used, and why.")
     demo = command("demo", _demo, "Score some text messages with a small spam filter.")
-    sampling(demo, 200, 1)
+    sampling(demo, 200, 2)
     return parser
 
 
@@ -206,6 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, ValueError, TypeError, ImportError, MemoryError) as error:
-        print(f"fastdrop: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        text = " ".join(str(error).split()) or type(error).__name__
+        print(f"fastdrop: {printable(text, 1000)}", file=sys.stderr)
         return 1
     return 0

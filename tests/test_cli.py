@@ -1,5 +1,8 @@
 """The command: what it prints and writes, its exit codes, and errors in one line."""
 
+import io
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import cli, demo
+from fastdrop.model import Dense, Model
 
 MODEL = Path(__file__).with_name("references") / "mc_model.keras"
 
@@ -76,6 +80,45 @@ def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
         assert fact in text
 
 
+HOSTILE = ["Schicht ü", "\x1b]0;title\x07", "a\nb", "\ud800", "\u202eabc", "x" * 100_000]
+
+
+def redirect(monkeypatch: pytest.MonkeyPatch, encoding: str) -> io.BytesIO:
+    """Catch the bytes that a standard output of some encoding gets."""
+    buffer = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding, newline="\n"))
+    return buffer
+
+
+@pytest.mark.parametrize(("encoding", "letter"), [("utf-8", "ü"), ("ascii", r"\xfc")])
+def test_inspect_escapes_what_a_file_says(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, letter: str
+) -> None:
+    layers = [Dense(name=name, kernel=np.eye(2, dtype=np.float32)) for name in HOSTILE]
+    model = Model(layers, (2,), source="Keras 3, \x1b[2J", notes=["\r\x9bm", "y" * 100_000])
+    monkeypatch.setattr(fd, "load", lambda path: model)
+    output = redirect(monkeypatch, encoding)
+    assert run("inspect", "any.keras") == 0
+    source, _, _, *rows, total, note, long = output.getvalue().decode(encoding).splitlines()
+    assert source == r"Keras 3, \x1b[2J"
+    names = [f"Schicht {letter}", r"\x1b]0;title\x07", r"a\nb", r"\ud800", r"\u202eabc"]
+    assert [row[:42].rstrip() for row in rows] == [*names, "x" * 37 + "..."]
+    assert {row.index("Dense") for row in rows} == {42}
+    assert total == "24 weights; nothing is stochastic"
+    assert note == r"note: \r\x9bm"
+    assert len(long) < 400
+
+
+def test_inspect_prints_all_or_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = fd.load(MODEL)
+    model.notes = (None,)  # type: ignore[assignment]
+    monkeypatch.setattr(fd, "load", lambda path: model)
+    assert run("inspect", MODEL) == 1
+    assert capsys.readouterr().out == ""
+
+
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info") == 0
     text = capsys.readouterr().out
@@ -122,7 +165,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--samples", "-1"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--seed", "1.5"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--scope", "all"],
-        ["demo", "--samples", "0"],
+        ["demo", "--samples", "1"],
         ["demo", "--threads", "none"],
         ["inspect"],
     ],
@@ -151,8 +194,8 @@ def test_bad_data_exits_with_1_and_one_line(
     np.save(high, np.full((5, 10), 20))
     cases = [
         (("inspect", tmp_path / "missing.keras"), "missing.keras"),
-        (("inspect", tmp_path), ""),
-        (("inspect", text), ""),
+        (("inspect", tmp_path), f"{tmp_path.name}: expected a regular file"),
+        (("inspect", text), "text.npy: not a zip archive"),
         (("predict", MODEL, tmp_path / "missing.npy", "--out", out), "missing.npy"),
         (("predict", MODEL, text, "--out", out), "text.npy"),
         (("predict", MODEL, objects, "--out", out), "objects.npy"),
@@ -171,6 +214,77 @@ def test_bad_data_exits_with_1_and_one_line(
         assert message in captured.err
     assert out.read_bytes() == b"precious"
     assert not list(tmp_path.glob(".*"))
+
+
+def test_predict_with_a_name_that_the_terminal_cannot_show(
+    tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = redirect(monkeypatch, "ascii")
+    assert run("predict", MODEL, tokens, "--samples", 0, "--out", tmp_path / "größe.npz") == 0
+    assert rb"gr\xf6\xdfe.npz: 5 inputs" in output.getvalue()
+
+
+def refused_out(out: object, found: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that --out is refused before anything else is looked at."""
+    assert run("predict", "missing.keras", "missing.npy", "--out", out) == 1
+    captured = capsys.readouterr()
+    expected = f"--out {str(out)!r}: expected a regular file or a new one, found {found}"
+    assert captured.err == f"fastdrop: {expected}\n"
+    assert captured.out == ""
+
+
+def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused_out("", "nothing", capsys)
+    refused_out(tmp_path, "a directory", capsys)
+    refused_out(f"{tmp_path / 'new'}{os.sep}", "a directory", capsys)
+    missing = tmp_path / "no" / "out.npz"
+    refused_out(missing, "one in a directory that does not exist", capsys)
+    closed = tmp_path / "closed"
+    closed.mkdir(0o500)
+    if not os.access(closed, os.W_OK):  # as the superuser one can write to it
+        refused_out(closed / "out.npz", "one in a directory that cannot be written to", capsys)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_out_stays_the_special_file_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fifo, link, loop = tmp_path / "fifo", tmp_path / "link", tmp_path / "loop"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    loop.symlink_to(loop)
+    refused_out(fifo, "a special file", capsys)
+    refused_out(link, "a special file", capsys)
+    refused_out(loop, "a link to itself", capsys)
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and modes as POSIX has them")
+def test_out_keeps_links_and_modes(tokens: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old.npz", tmp_path / "new.npz"
+    old.touch(0o600)
+    for target in (old, new):
+        link = target.with_suffix(".link")
+        link.symlink_to(target.name)
+        assert run("predict", MODEL, tokens, "--samples", 0, "--out", link) == 0
+        assert os.readlink(link) == target.name
+        with np.load(target) as file:
+            assert file.files == ["predict"]
+    assert stat.S_IMODE(old.stat().st_mode) == 0o600
+    other = tmp_path / "other"
+    other.touch()
+    assert new.stat().st_mode == other.stat().st_mode
+
+
+def test_a_failure_to_write_names_the_path_given(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / ("x" * 300)
+    assert run("predict", MODEL, tokens, "--samples", 0, "--out", out) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"fastdrop: --out {str(out)!r}: ")
+    assert error.count(str(tmp_path)) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [tokens.name]
 
 
 def test_a_closed_pipe_is_no_traceback() -> None:

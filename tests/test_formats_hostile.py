@@ -85,6 +85,7 @@ def refused(path: Path, fragment: str, **options: Any) -> None:
         load(path, **options)
     message = str(caught.value)
     assert fragment in message
+    assert message == f"{path.name}: {caught.value.__cause__}"
     assert "\n" not in message
     assert message.isascii()
     assert len(message) < 500
@@ -714,6 +715,13 @@ def test_other_formats_by_suffix(path: Path, edit: str, fragment: str) -> None:
     refused(target, "supported: .keras")
 
 
+def test_what_the_model_refuses(path: Path) -> None:
+    file = sample()
+    file.layers.append(layer("Embedding", name="ü" * 1000, input_dim=2, output_dim=2))
+    file.weights["layers/embedding_1/vars/0"] = numbers(2, 2)
+    refused(file.write(path), r"layer '\xfc\xfc")
+
+
 def test_a_pickle_by_any_name(path: Path) -> None:
     class Payload:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -752,6 +760,31 @@ def test_limits_are_positive_integers(path: Path, name: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [(None, TypeError), (0, TypeError), ("a\0b", ValueError), (b"a\0b", ValueError)],
+)
+def test_what_is_no_path(path: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^path: expected a str or path-like.*, got ") as caught:
+        load(path)
+    assert repr(path) in str(caught.value)
+    assert caught.type is error
+
+
+def test_paths_of_bytes(path: Path) -> None:
+    model = load(os.fsencode(small().write(path)))
+    assert model.source == "Keras 3.15.1, model.keras"
+    with pytest.raises(ModelFormatError, match=r"^model\.h5: legacy HDF5"):
+        load(b"model.h5")
+
+
+def test_the_name_of_the_file_is_printable() -> None:
+    with pytest.raises(ModelFormatError, match=r"^Größe\\x1b\\n\.h5: legacy HDF5"):
+        load("Größe\x1b\n.h5")
+    with pytest.raises(ModelFormatError, match=r"^x{97}\.\.\.: legacy HDF5"):
+        load("x" * 1000 + ".h5")
 
 
 def test_directory(path: Path) -> None:

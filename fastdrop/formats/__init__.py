@@ -7,7 +7,7 @@ from os import PathLike
 
 from fastdrop import _check
 from fastdrop.formats import keras
-from fastdrop.formats._errors import ModelFormatError
+from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._safe_file import read_file
 from fastdrop.model import Model
@@ -38,7 +38,7 @@ _ZIP = b"PK\x03\x04"
 
 
 def load(
-    path: str | PathLike[str],
+    path: str | bytes | PathLike[str] | PathLike[bytes],
     *,
     max_file_bytes: int = 1024 * MIB,
     max_tensor_bytes: int = 1024 * MIB,
@@ -55,7 +55,7 @@ def load(
     Parameters
     ----------
     path : str or path-like
-        The file.
+        The file. A path of bytes is decoded as the system decodes file names.
     max_file_bytes : int
         How many bytes the file, and the weights in it, may have.
     max_tensor_bytes : int
@@ -76,11 +76,12 @@ def load(
     ------
     ModelFormatError
         The file is malformed or unsafe, or uses what fastdrop does not support;
-        the message names the part, what was expected and what was found.
+        the message names the file, the part, what was expected and what was found.
     OSError
         The file cannot be opened; a missing one is a FileNotFoundError.
     TypeError, ValueError
-        A limit is not a positive integer, or `allow_nonfinite` not a bool.
+        `path` cannot be a path, a limit is not a positive integer, or
+        `allow_nonfinite` is not a bool.
 
     Examples
     --------
@@ -98,10 +99,24 @@ def load(
         max_layers=max_layers,
         max_tensors=max_tensors,
     )
-    name = os.path.basename(os.fspath(path))
+    try:
+        file = os.fsdecode(path)
+    except TypeError:
+        _check.refuse(TypeError, "path", "a str or path-like", path)
+    if "\0" in file:
+        _check.refuse(ValueError, "path", "a str or path-like without null characters", path)
+    name = os.path.basename(file)
+    try:
+        return _read(file, name, limits, allow_nonfinite)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{printable(name or file)}: {error}") from error
+
+
+def _read(file: str, name: str, limits: Limits, allow_nonfinite: bool) -> Model:
+    """Read a file by the reader for its format."""
     reason = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
     if reason is None:
-        data = read_file(path, limits.max_file_bytes)
+        data = read_file(file, limits.max_file_bytes)
         reason = next((why for magic, why in _BY_CONTENT.items() if data.startswith(magic)), None)
         if reason is None and not data.startswith(_ZIP):
             reason = "not a zip archive"

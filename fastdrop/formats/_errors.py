@@ -16,6 +16,29 @@ def show(value: object) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 
+def printable(text: str, room: int = 100, encoding: str = "utf-8") -> str:
+    """Return text on one line that any terminal can show.
+
+    Parameters
+    ----------
+    text : str
+        The text. What is not printable in it, or not in the encoding, is
+        escaped.
+    room : int
+        How many characters the result may have; "..." is where it was cut.
+    encoding : str
+        What the result can be encoded in.
+
+    Returns
+    -------
+    str
+        The text, escaped and cut.
+    """
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[: room + 1])
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
+    return line if len(line) <= room else f"{line[: room - 3]}..."
+
+
 @contextmanager
 def malformed(part: str) -> Iterator[None]:
     """Turn whatever a parser raises on bad bytes into a `ModelFormatError`.

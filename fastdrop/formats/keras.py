@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from fastdrop.formats._errors import ModelFormatError, show
+from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._keras_graph import Chain, Shape, read_chain
 from fastdrop.formats._keras_layers import Plan, Version, plan, version_note
 from fastdrop.formats._limits import Limits
@@ -89,7 +89,7 @@ def read(data: bytes, file_name: str, limits: Limits, allow_nonfinite: bool) -> 
             notes=(*notes, *chain.notes),
         )
     except ValueError as error:  # what the model refuses is the file's fault
-        raise ModelFormatError(str(error)) from error
+        raise ModelFormatError(printable(str(error), 200, "ascii")) from error
 
 
 def _plan(chain: Chain, version: Version) -> list[Plan]:
