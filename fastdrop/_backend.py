@@ -75,7 +75,7 @@ class Backend(Protocol):
 
 
 def _native_tiers() -> list[Backend]:
-    """Return the usable C tiers, strongest first; none where the extension was not built.
+    """Return the C tiers this machine can run, strongest first; none without the extension.
 
     An extension that is there but does not load is an error, not a reason to be slow.
     """
@@ -83,7 +83,7 @@ def _native_tiers() -> list[Backend]:
         return []
     from fastdrop import _native
 
-    return list(_native.tiers())
+    return [backend for backend, usable in _native.tiers(*_native.this_cpu()) if usable]
 
 
 def _choose(native: Sequence[Backend], environ: dict[str, str]) -> tuple[Backend, str]:

@@ -8,7 +8,13 @@ cdef extern from "fastdrop.h" nogil:
 
     const fd_kernels *fd_tier(size_t i)
     const char *fd_tier_name(const fd_kernels *tier)
-    int fd_tier_usable(const fd_kernels *tier)
+
+    ctypedef struct fd_cpu:
+        uint32_t leaf1_ecx, leaf7_ebx
+        uint64_t xcr0
+
+    fd_cpu fd_this_cpu()
+    int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu)
 
     ctypedef struct fd_stream:
         uint32_t k0, k1

@@ -137,17 +137,23 @@ cdef class Native:
         PyMem_Free(scratch)
 
 
-def tiers():
-    """Every usable tier as a `Native`, strongest first."""
+def this_cpu():
+    """What this machine says of itself, as `tiers` takes it."""
+    cdef fd_cpu cpu = fd_this_cpu()
+    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.xcr0
+
+
+def tiers(uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint64_t xcr0):
+    """Every tier that was built, strongest first: its `Native`, and whether such a CPU runs it."""
+    cdef fd_cpu cpu = fd_cpu(leaf1_ecx, leaf7_ebx, xcr0)
     cdef size_t i = 0
     cdef Native native
     found = []
     while fd_tier(i) != NULL:
-        if fd_tier_usable(fd_tier(i)):
-            native = Native.__new__(Native)
-            native.table = fd_tier(i)
-            native.name = "native"
-            native.tier = fd_tier_name(fd_tier(i)).decode()
-            found.append(native)
+        native = Native.__new__(Native)
+        native.table = fd_tier(i)
+        native.name = "native"
+        native.tier = fd_tier_name(fd_tier(i)).decode()
+        found.append((native, fd_tier_usable_on(fd_tier(i), &cpu) != 0))
         i += 1
     return found

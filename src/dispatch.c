@@ -1,5 +1,14 @@
-/* The list of tiers. */
+/* The list of tiers, and what this machine can run of it. */
 #include "kernels.h"
+
+#if defined(__x86_64__) || defined(_M_X64)
+#if defined(_MSC_VER)
+#include <immintrin.h>
+#include <intrin.h>
+#else
+#include <cpuid.h>
+#endif
+#endif
 
 static const fd_kernels *const tiers[] = {
 #define FD_ENTRY(tier) &fd_kernels_##tier,
@@ -15,6 +24,47 @@ const char *fd_tier_name(const fd_kernels *tier) {
     return tier->name;
 }
 
-int fd_tier_usable(const fd_kernels *tier) {
-    return tier->usable();
+int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu) {
+    return tier->usable(cpu);
+}
+
+#if defined(__x86_64__) || defined(_M_X64)
+static void cpuid(uint32_t out[4], uint32_t leaf) { /* EAX, EBX, ECX, EDX of subleaf 0 */
+#if defined(_MSC_VER)
+    int registers[4];
+    __cpuidex(registers, (int)leaf, 0);
+    for (int i = 0; i < 4; i++)
+        out[i] = (uint32_t)registers[i];
+#else
+    __cpuid_count(leaf, 0, out[0], out[1], out[2], out[3]);
+#endif
+}
+
+static uint64_t xgetbv(void) {
+#if defined(_MSC_VER)
+    return _xgetbv(0);
+#else
+    uint32_t low, high; /* the intrinsic would need a compiler flag */
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+#endif
+}
+#endif
+
+fd_cpu fd_this_cpu(void) {
+    fd_cpu cpu = {0};
+#if defined(__x86_64__) || defined(_M_X64)
+    uint32_t leaf[4];
+    cpuid(leaf, 0);
+    const uint32_t highest = leaf[0];
+    cpuid(leaf, 1);
+    cpu.leaf1_ecx = leaf[2];
+    if (highest >= 7) {
+        cpuid(leaf, 7);
+        cpu.leaf7_ebx = leaf[1];
+    }
+    if (cpu.leaf1_ecx & 1u << 27) /* OSXSAVE: XCR0 may be read */
+        cpu.xcr0 = xgetbv();
+#endif
+    return cpu;
 }

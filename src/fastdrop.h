@@ -20,8 +20,18 @@ typedef struct fd_kernels fd_kernels;
 /* Tier number i, strongest first; null from the first i past the end. */
 const fd_kernels *fd_tier(size_t i);
 const char *fd_tier_name(const fd_kernels *tier);
-/* Non-zero where this CPU and operating system can run the tier. */
-int fd_tier_usable(const fd_kernels *tier);
+/* What the processor and the operating system say: CPUID's leaf 1 (ECX) and
+ * leaf 7 (EBX), and XCR0, the registers that the system saves (0 where it does
+ * not tell). A tier decides from this alone, so that tests can ask it about any
+ * machine. */
+typedef struct fd_cpu {
+    uint32_t leaf1_ecx, leaf7_ebx;
+    uint64_t xcr0;
+} fd_cpu;
+
+fd_cpu fd_this_cpu(void);
+/* Non-zero where such a CPU and operating system can run the tier. */
+int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu);
 
 /* ---- masks: the contract fastdrop-mask/1 ---- */
 

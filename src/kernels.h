@@ -8,14 +8,22 @@
 
 /* Every tier, strongest first. A new tier is one C file that defines
  * fd_kernels_NAME, and one line here. */
+#if defined(__x86_64__) || defined(_M_X64)
+#define FD_TIERS(TIER) \
+    TIER(avx512)       \
+    TIER(avx2)         \
+    TIER(portable)
+#else
 #define FD_TIERS(TIER) \
     TIER(portable)
+#endif
 
 /* Bits come in words: bit i is bit i % 32 of word i / 32. `skip` is the number
  * of leading bits to pass over. */
 struct fd_kernels {
     const char *name;
-    int (*usable)(void);
+    /* Non-zero where the CPU has all that the tier's file uses. */
+    int (*usable)(const fd_cpu *cpu);
 
     /* words [4 * blocks]: the bits of whole 128-element blocks, for a threshold
      * strictly between 0 and 2^32. */
@@ -50,6 +58,27 @@ struct fd_kernels {
     void (*lstm_cell_f64)(double *h, double *c, double *z, size_t units,
                           fd_activation activation, fd_activation recurrent_activation);
 };
+
+/* The portable kernels, for tiers that have nothing better, and for tails. */
+void fd_portable_mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block,
+                             size_t blocks);
+void fd_portable_expand_u8(uint8_t *out, const uint32_t *words, size_t skip, size_t n);
+void fd_portable_expand_f32(float *out, const uint32_t *words, size_t skip, size_t n);
+void fd_portable_expand_f64(double *out, const uint32_t *words, size_t skip, size_t n);
+void fd_portable_drop_f32(float *out, const float *x, float scale, const uint32_t *words,
+                          size_t skip, size_t n);
+void fd_portable_drop_f64(double *out, const double *x, double scale, const uint32_t *words,
+                          size_t skip, size_t n);
+void fd_portable_accumulate_f32(float *z, const float *x, const float *w, size_t n,
+                                size_t columns, size_t stride);
+void fd_portable_accumulate_f64(double *z, const double *x, const double *w, size_t n,
+                                size_t columns, size_t stride);
+void fd_portable_activate_f32(float *v, size_t n, fd_activation activation);
+void fd_portable_activate_f64(double *v, size_t n, fd_activation activation);
+void fd_portable_lstm_cell_f32(float *h, float *c, float *z, size_t units,
+                               fd_activation activation, fd_activation recurrent_activation);
+void fd_portable_lstm_cell_f64(double *h, double *c, double *z, size_t units,
+                               fd_activation activation, fd_activation recurrent_activation);
 
 #define FD_DECLARE_TIER(tier) extern const fd_kernels fd_kernels_##tier;
 FD_TIERS(FD_DECLARE_TIER)

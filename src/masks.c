@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-/* Elements in a tile. Its bits (256 bytes) stay in the first-level cache. */
-#define TILE_ELEMENTS 2048
+/* Elements in a tile: enough blocks for the widest kernel, and bits (2 KiB) that stay
+ * in the first-level cache. */
+#define TILE_ELEMENTS 16384
 /* A tile that starts inside a block touches one block more. */
 #define TILE_WORDS (4 * (TILE_ELEMENTS / 128 + 1))
 
@@ -32,15 +33,33 @@ static size_t tile(const fd_kernels *tier, uint32_t words[TILE_WORDS], const fd_
     return skip;
 }
 
-/* bits [n + skip]; out byte j takes the bits skip + 8j .. skip + 8j + 7. */
+/* The bits skip .. skip + 31; word 1 is read only where it holds some of them. */
+static uint32_t bits32(const uint32_t *words, size_t skip) {
+    const uint32_t *w = words + skip / 32;
+    const unsigned shift = skip % 32;
+    return shift ? w[0] >> shift | w[1] << (32 - shift) : w[0];
+}
+
+/* out byte j takes the bits skip + 8j .. skip + 8j + 7 of those below skip + n. */
 static void pack(uint8_t *out, const uint32_t *words, size_t skip, size_t n) {
-    for (size_t done = 0; done < n; done += 8) {
-        const size_t bit = skip + done, word = bit / 32, shift = bit % 32;
-        uint32_t byte = words[word] >> shift;
-        if (shift > 24 && done + (32 - shift) < n)
-            byte |= words[word + 1] << (32 - shift);
-        if (n - done < 8)
-            byte &= (1u << (n - done)) - 1;
+    size_t done = 0;
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    if (skip % 8 == 0) { /* the bits are in place already */
+        done = n / 8 * 8;
+        memcpy(out, (const uint8_t *)words + skip / 8, done / 8);
+    }
+#endif
+    for (; done + 32 <= n; done += 32) {
+        const uint32_t bits = bits32(words, skip + done);
+        for (size_t j = 0; j < 4; j++)
+            out[done / 8 + j] = (uint8_t)(bits >> (8 * j));
+    }
+    for (; done < n; done += 8) {
+        uint32_t byte = 0;
+        for (size_t j = 0; j < 8 && done + j < n; j++) {
+            const size_t bit = skip + done + j;
+            byte |= (words[bit / 32] >> (bit % 32) & 1u) << j;
+        }
         out[done / 8] = (uint8_t)byte;
     }
 }

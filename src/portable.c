@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-static int usable(void) {
+static int usable(const fd_cpu *cpu) {
+    (void)cpu;
     return 1;
 }
 
@@ -30,7 +31,8 @@ static void mask_block(uint32_t event[4], const fd_stream *s, uint64_t block) {
     }
 }
 
-static void mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block, size_t blocks) {
+void fd_portable_mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block,
+                             size_t blocks) {
     for (size_t b = 0; b < blocks; b++)
         mask_block(words + 4 * b, s, first_block + b);
 }
@@ -40,7 +42,7 @@ static inline uint32_t bit_of(const uint32_t *words, size_t i) {
 }
 
 #define EXPAND(NAME, TYPE)                                                                    \
-    static void expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) {      \
+    void fd_portable_expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) {      \
         for (size_t i = 0; i < n; i++)                                                        \
             out[i] = (TYPE)bit_of(words, skip + i);                                           \
     }
@@ -49,7 +51,7 @@ EXPAND(f32, float)
 EXPAND(f64, double)
 
 #define DROP(NAME, TYPE)                                                                      \
-    static void drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words,      \
+    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words,      \
                             size_t skip, size_t n) {                                          \
         for (size_t i = 0; i < n; i++)                                                        \
             out[i] = bit_of(words, skip + i) ? 0 : scale * x[i];                              \
@@ -60,7 +62,7 @@ DROP(f64, double)
 /* Four k a pass: a quarter of the traffic on z, and still one sum in the order
  * of k, because C adds from the left. */
 #define ACCUMULATE(NAME, TYPE)                                                                \
-    static void accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,                   \
+    void fd_portable_accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,                   \
                                   const TYPE *restrict w, size_t n, size_t columns,           \
                                   size_t stride) {                                            \
         size_t k = 0;                                                                         \
@@ -131,7 +133,7 @@ static inline double hyperbolic_tangent(double v, int degree) {
         v = v < 0 ? 0 : v;                                                                    \
         return v > 1 ? 1 : v;                                                                 \
     }                                                                                         \
-    static void activate_##NAME(TYPE *v, size_t n, fd_activation activation) {                \
+    void fd_portable_activate_##NAME(TYPE *v, size_t n, fd_activation activation) {                \
         switch (activation) {                                                                 \
         case FD_LINEAR:                                                                       \
             break;                                                                            \
@@ -163,18 +165,18 @@ ACTIVATE(f64, double, 13)
 /* c = f * c + i * g, h = o * activation(c), with i, f, o the activated gates
  * and g the activated candidate. h serves as scratch for activation(c). */
 #define LSTM_CELL(NAME, TYPE)                                                                 \
-    static void lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                     \
+    void fd_portable_lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                     \
                                  fd_activation activation,                                    \
                                  fd_activation recurrent_activation) {                        \
         TYPE *i = z, *f = z + units, *g = z + 2 * units, *o = z + 3 * units;                  \
-        activate_##NAME(i, 2 * units, recurrent_activation);                                  \
-        activate_##NAME(g, units, activation);                                                \
-        activate_##NAME(o, units, recurrent_activation);                                      \
+        fd_portable_activate_##NAME(i, 2 * units, recurrent_activation);                                  \
+        fd_portable_activate_##NAME(g, units, activation);                                                \
+        fd_portable_activate_##NAME(o, units, recurrent_activation);                                      \
         for (size_t j = 0; j < units; j++) {                                                  \
             c[j] = f[j] * c[j] + i[j] * g[j];                                                 \
             h[j] = c[j];                                                                      \
         }                                                                                     \
-        activate_##NAME(h, units, activation);                                                \
+        fd_portable_activate_##NAME(h, units, activation);                                                \
         for (size_t j = 0; j < units; j++)                                                    \
             h[j] = o[j] * h[j];                                                               \
     }
@@ -184,16 +186,16 @@ LSTM_CELL(f64, double)
 const fd_kernels fd_kernels_portable = {
     .name = "portable",
     .usable = usable,
-    .mask_blocks = mask_blocks,
-    .expand_u8 = expand_u8,
-    .expand_f32 = expand_f32,
-    .expand_f64 = expand_f64,
-    .drop_f32 = drop_f32,
-    .drop_f64 = drop_f64,
-    .accumulate_f32 = accumulate_f32,
-    .accumulate_f64 = accumulate_f64,
-    .activate_f32 = activate_f32,
-    .activate_f64 = activate_f64,
-    .lstm_cell_f32 = lstm_cell_f32,
-    .lstm_cell_f64 = lstm_cell_f64,
+    .mask_blocks = fd_portable_mask_blocks,
+    .expand_u8 = fd_portable_expand_u8,
+    .expand_f32 = fd_portable_expand_f32,
+    .expand_f64 = fd_portable_expand_f64,
+    .drop_f32 = fd_portable_drop_f32,
+    .drop_f64 = fd_portable_drop_f64,
+    .accumulate_f32 = fd_portable_accumulate_f32,
+    .accumulate_f64 = fd_portable_accumulate_f64,
+    .activate_f32 = fd_portable_activate_f32,
+    .activate_f64 = fd_portable_activate_f64,
+    .lstm_cell_f32 = fd_portable_lstm_cell_f32,
+    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
 };

@@ -6,7 +6,7 @@ from fastdrop import _backend
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
 # A tier that cannot run here is listed at the top of every run, never skipped in silence.
-MISSING = [tier for tier in ("portable",) if tier not in BACKENDS]
+MISSING = [tier for tier in ("avx512", "avx2", "portable") if tier not in BACKENDS]
 
 
 def pytest_report_header() -> list[str]:

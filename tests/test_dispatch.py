@@ -1,0 +1,61 @@
+"""Which tier runs: decided by what a CPU and its operating system say, whatever this one is."""
+
+import pytest
+
+from conftest import BACKENDS
+from fastdrop import _backend
+
+native = pytest.importorskip("fastdrop._native", reason="the extension is not installed")
+
+# CPUID leaf 7, EBX; and XCR0: the registers that the system saves.
+AVX2, F, DQ, BW, VL = (1 << bit for bit in (5, 16, 17, 30, 31))
+AVX512 = F | DQ | BW | VL
+SSE_AVX, ALL = 0x7, 0xE7
+BUILT = [backend.tier for backend, _ in native.tiers(0, 0, 0)]
+
+
+def usable(leaf7_ebx: int, xcr0: int) -> set[str]:
+    return {b.tier for b, possible in native.tiers(0xFFFFFFFF, leaf7_ebx, xcr0) if possible}
+
+
+def expected(*tiers: str) -> set[str]:
+    return {tier for tier in (*tiers, "portable") if tier in BUILT}
+
+
+@pytest.mark.parametrize(
+    ("leaf7_ebx", "xcr0", "tiers"),
+    [
+        (0, 0, ()),
+        (0, ALL, ()),
+        (AVX2, SSE_AVX, ("avx2",)),
+        (AVX2, 0x3, ()),  # the system does not save the upper halves
+        (AVX2, 0, ()),
+        (AVX2 | AVX512, ALL, ("avx2", "avx512")),
+        (AVX2 | AVX512, SSE_AVX, ("avx2",)),  # nor the mask registers
+        (AVX2 | AVX512, 0x27, ("avx2",)),
+        (AVX2 | AVX512, 0x67, ("avx2",)),
+        (AVX2 | AVX512, 0xC7, ("avx2",)),
+        *((AVX2 | AVX512 & ~flag, ALL, ("avx2",)) for flag in (F, DQ, BW, VL)),
+        (0xFFFFFFFF, ALL, ("avx2", "avx512")),
+    ],
+)
+def test_a_tier_needs_every_flag_and_register(
+    leaf7_ebx: int, xcr0: int, tiers: tuple[str, ...]
+) -> None:
+    assert usable(leaf7_ebx, xcr0) == expected(*tiers)
+
+
+def test_this_machine_runs_the_strongest_it_can() -> None:
+    here = [b.tier for b, possible in native.tiers(*native.this_cpu()) if possible]
+    assert [tier for tier in BACKENDS if tier != "numpy"] == here
+    assert BUILT[-1] == "portable"
+    assert [tier for tier in BUILT if tier in here] == here
+
+
+def test_the_choice_without_switches() -> None:
+    tiers = _backend._native_tiers()
+    chosen, why = _backend._choose(tiers, {})
+    assert chosen is tiers[0]
+    assert why
+    weak, _ = _backend._choose(tiers, {"FASTDROP_ISA": "portable"})
+    assert weak.tier == "portable"
