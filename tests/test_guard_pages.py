@@ -1,0 +1,38 @@
+"""No kernel touches a byte outside its arrays."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import guard_pages
+from conftest import BACKENDS
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
+
+
+@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
+def test_mask_kernels(tier: str) -> None:
+    script = Path(guard_pages.__file__)
+    result = subprocess.run(
+        [sys.executable, script, tier], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    calls = 2 * 6 * len(guard_pages.LENGTHS) * len(guard_pages.OFFSETS)
+    assert result.stdout == f"{calls} calls\n"
+
+
+def test_the_guards_are_there() -> None:
+    """A read one byte past the page ends the process."""
+    code = (
+        "import ctypes, guard_pages\n"
+        "page = guard_pages.Guarded()\n"
+        "ctypes.string_at(page.bytes.ctypes.data + guard_pages.PAGE - 1, SIZE)\n"
+    )
+    folder = Path(guard_pages.__file__).parent
+    for size, survives in ((1, True), (2, False)):
+        command = [sys.executable, "-c", code.replace("SIZE", str(size))]
+        result = subprocess.run(command, capture_output=True, cwd=folder, check=False)
+        assert (result.returncode == 0) is survives
