@@ -45,7 +45,7 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the C code
 	CC=gcc CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py --quiet \
 	  build --build-base build/sanitize --build-lib build/sanitize/lib
-	PYTHONPATH=build/sanitize/lib FASTDROP_BACKEND=native ASAN_OPTIONS=detect_leaks=0 \
+	PYTHONPATH=build/sanitize/lib FASTDROP_BACKEND=native ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	  $(BIN)/pytest --ignore tests/test_process.py --ignore tests/test_formats_hostile.py
 
