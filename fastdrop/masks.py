@@ -1,6 +1,7 @@
 """Bernoulli masks and dropout."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def bernoulli(
     offset: int = 0,
     dtype: DTypeLike = bool,
     out: NDArray[Any] | None = None,
+    threads: int | None = None,
 ) -> NDArray[Any]:
     """Draw independent events of probability `p`, as the mask contract says.
 
@@ -46,6 +48,9 @@ def bernoulli(
     out : ndarray, optional
         An array of that shape and dtype to write to; for "packed" uint8 of shape
         (ceil(size / 8),).
+    threads : int, optional
+        At most this many threads, for masks of more than 8 million elements; None means
+        ``fastdrop.info().threads``. Never changes a result.
 
     Returns
     -------
@@ -84,6 +89,7 @@ def bernoulli(
     target = (-(-size // 8),) if packed else axes
     if out is not None:
         _check.output(out, target, kind)
+    threads = _check.thread_count(threads, _threads.DEFAULT)
     key = as_key(rng)
     if out is not None and out.flags.c_contiguous and out.flags.aligned:
         mask = out
@@ -93,13 +99,16 @@ def bernoulli(
         flat = mask.reshape(-1)
         if not packed and kind.kind == "b":
             flat = flat.view(np.uint8)
-        for n in range(0, size, _PIECE):
+
+        def draw(n: int) -> None:
             count = min(_PIECE, size - n)
             words = (key.k0, key.k1, key.stream(number), first + n, threshold)
             if packed:
                 _backend.active.bernoulli_packed(flat[n // 8 : -(-(n + count) // 8)], count, *words)
             else:
                 _backend.active.bernoulli(flat[n : n + count], *words)
+
+        _in_pieces(draw, size, threads)
     return _delivered(mask, out)
 
 
@@ -112,6 +121,7 @@ def dropout(
     offset: int = 0,
     noise_shape: tuple[int | None, ...] | None = None,
     out: NDArray[Any] | None = None,
+    threads: int | None = None,
 ) -> NDArray[Any]:
     """Set elements to zero with probability `rate` and scale the others by 1 / (1 - rate).
 
@@ -130,6 +140,8 @@ def dropout(
         1 (one value along the whole axis) or its length, for which None may stand.
     out : ndarray, optional
         An array of `x`'s shape and dtype to write to. It may be `x`, or overlap it.
+    threads : int, optional
+        As in `bernoulli`.
 
     Returns
     -------
@@ -163,6 +175,7 @@ def dropout(
     number = _check.integer(stream, "stream", 0, 1 << 64)
     if out is not None:
         _check.output(out, array.shape, array.dtype)
+    threads = _check.thread_count(threads, _threads.DEFAULT)
     key = as_key(rng)
     source = _check.contiguous(array, array.dtype)
     if out is None or not (out.flags.c_contiguous and out.flags.aligned):
@@ -176,16 +189,26 @@ def dropout(
         scale = _check.scale(threshold)
         if noise == array.shape:
             flat, x_flat = result.reshape(-1), source.reshape(-1)
-            for n in range(0, array.size, _PIECE):
+
+            def drop(n: int) -> None:
                 piece = slice(n, n + _PIECE)
                 words = (key.k0, key.k1, key.stream(number), first + n, threshold)
                 _backend.active.dropout(flat[piece], x_flat[piece], scale, *words)
+
+            _in_pieces(drop, array.size, threads)
         else:
-            drop = bernoulli(rate, noise, rng=key, stream=number, offset=first)
+            dropped = bernoulli(rate, noise, rng=key, stream=number, offset=first, threads=threads)
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 np.multiply(source, array.dtype.type(scale), out=result)
-            np.copyto(result, 0, where=drop)
+            np.copyto(result, 0, where=dropped)
     return _delivered(result, out)
+
+
+def _in_pieces(run: Callable[[int], None], size: int, threads: int) -> None:
+    """Call run(n) for the first element n of every piece."""
+    starts = range(0, size, _PIECE)
+    for _ in _threads.ordered_map(run, starts, min(threads, len(starts))):
+        pass
 
 
 def _delivered(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:

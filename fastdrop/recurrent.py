@@ -243,7 +243,7 @@ def _draw_mask(
     """Draw scaled masks (rows, gates, width) for rows of the data set from `first_row` on."""
     ones = np.ones(shape, dtype)
     offset = first_row * shape[1] * shape[2]
-    return _dropout(ones, rate, rng=key, stream=stream, offset=offset, out=ones)
+    return _dropout(ones, rate, rng=key, stream=stream, offset=offset, out=ones, threads=1)
 
 
 def _part(array: Any, piece: slice, always: bool = False) -> Any:

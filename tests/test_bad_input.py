@@ -229,7 +229,7 @@ case(lstm, ValueError, "mask: expected an array of 2 dimensions", mask=np.ones(4
 case(lstm, TypeError, "mask: expected an array of bool, got", mask=np.ones((2, 4)))
 for name in ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask"):
     case(lstm, TypeError, f"{name}: expected True or False, got 1", **{name: 1})
-for function in (lstm, predict, mc_predict):
+for function in (bernoulli, dropout, lstm, predict, mc_predict):
     for value in (0, -1, 10**9):
         case(function, ValueError, "threads: expected None or an integer in [1, ", threads=value)
     for value in ("two", 1.0, True):

@@ -256,10 +256,17 @@ def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.Monke
     x = np.random.default_rng(0).normal(size=1000)
     expected = [fd.bernoulli(0.3, 1000, rng=0, offset=5, dtype=d) for d in ("packed", "bool")]
     dropped = fd.dropout(x, 0.3, rng=0, offset=5)
+    noise: Any = {"noise_shape": (None, 1), "rng": 0}
+    columns = fd.dropout(x.reshape(500, 2), 0.3, **noise)
     monkeypatch.setattr("fastdrop.masks._PIECE", 64)
-    for mask, dtype in zip(expected, ("packed", "bool"), strict=True):
-        assert np.array_equal(fd.bernoulli(0.3, 1000, rng=0, offset=5, dtype=dtype), mask)
-    assert np.array_equal(fd.dropout(x, 0.3, rng=0, offset=5), dropped)
+    for threads in (1, 2, 7):
+        more: Any = {"rng": 0, "offset": 5, "threads": threads}
+        for mask, dtype in zip(expected, ("packed", "bool"), strict=True):
+            assert np.array_equal(fd.bernoulli(0.3, 1000, dtype=dtype, **more), mask)
+        assert np.array_equal(fd.dropout(x, 0.3, **more), dropped)
+        assert np.array_equal(fd.dropout(x.copy(), 0.3, out=x.copy(), **more), dropped)
+        got = fd.dropout(x.reshape(500, 2), 0.3, threads=threads, **noise)
+        assert np.array_equal(got, columns)
     assert np.array_equal(fd.dropout(x, 0.3, rng=0, offset=5, out=x), dropped)
 
 

@@ -162,6 +162,7 @@ class Dropout:
                 offset=offset,
                 noise_shape=noise,
                 out=values[j],
+                threads=1,
             )
         return flow.with_values(values)
 
@@ -263,6 +264,7 @@ class LSTM:
                 rng=draw.key,
                 stream=draw.stream(sample, site),
                 offset=first_row * gates * width,
+                threads=1,
             )
         return masks.reshape(-1, gates, width)
 
