@@ -109,8 +109,10 @@ def _shown(text: str, room: int = 40) -> str:
 
 def _inspect(args: argparse.Namespace) -> None:
     model = fd.load(args.model)
-    rows = [("layer", "kind", "output", "weights", "stochastic"), ("(input)", "", "", "", "")]
-    rows[1] = ("(input)", "", _shown(_shape(model.input_shape)), "", "")
+    rows = [
+        ("layer", "kind", "output", "weights", "stochastic"),
+        ("(input)", "", _shown(_shape(model.input_shape)), "", ""),
+    ]
     total = 0
     for layer, shape in zip(model.layers, model.output_shapes, strict=True):
         weights = [v for v in vars(layer).values() if isinstance(v, np.ndarray)]

@@ -211,7 +211,7 @@ def lstm(
                 bias,
                 _part(input_mask, piece),
                 _part(recurrent_mask, piece),
-                _part(step_mask, piece, always=True),
+                _part(step_mask, piece),
                 first,
                 min(first + window, steps),
                 activation,
@@ -246,8 +246,8 @@ def _draw_mask(
     return _dropout(ones, rate, rng=key, stream=stream, offset=offset, out=ones, threads=1)
 
 
-def _part(array: Any, piece: slice, always: bool = False) -> Any:
+def _part(array: Any, piece: slice) -> Any:
     """Return the rows of a piece; a mask of one row serves all pieces."""
-    if array is None or (len(array) == 1 and not always):
+    if array is None or len(array) == 1:
         return array
     return array[piece]

@@ -42,7 +42,7 @@ static inline uint32_t bit_of(const uint32_t *words, size_t i) {
 }
 
 #define EXPAND(NAME, TYPE)                                                                    \
-    void fd_portable_expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) {      \
+    void fd_portable_expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) { \
         for (size_t i = 0; i < n; i++)                                                        \
             out[i] = (TYPE)bit_of(words, skip + i);                                           \
     }
@@ -51,7 +51,7 @@ EXPAND(f32, float)
 EXPAND(f64, double)
 
 #define DROP(NAME, TYPE)                                                                      \
-    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words,      \
+    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words, \
                             size_t skip, size_t n) {                                          \
         for (size_t i = 0; i < n; i++)                                                        \
             out[i] = bit_of(words, skip + i) ? 0 : scale * x[i];                              \
@@ -62,7 +62,7 @@ DROP(f64, double)
 /* Four k a pass: a quarter of the traffic on z, and still one sum in the order
  * of k, because C adds from the left. */
 #define ACCUMULATE(NAME, TYPE)                                                                \
-    void fd_portable_accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,                   \
+    void fd_portable_accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,              \
                                   const TYPE *restrict w, size_t n, size_t columns,           \
                                   size_t stride) {                                            \
         size_t k = 0;                                                                         \
@@ -79,8 +79,8 @@ DROP(f64, double)
 ACCUMULATE(f32, float)
 ACCUMULATE(f64, double)
 
-/* e^v = scale * (1 + rest), without the C library: its exp and tanh take most of
- * a layer's time, and differ from system to system.
+/* e^v = scale * (1 + rest), without the C library: its exp and tanh are slower
+ * (half of a small layer's time) and differ from system to system.
  *
  * v = n ln 2 + r with |r| <= ln 2 / 2, scale = 2^n, and rest = e^r - 1 by its
  * Taylor polynomial, whose leading term keeps it exact where r is tiny. NaN
@@ -91,8 +91,9 @@ typedef struct exponential {
 
 /* 1 / 1!, 1 / 2!, 1 / 3!, ... */
 static const double taylor[] = {
-    1.0,        1.0 / 2,     1.0 / 6,      1.0 / 24,       1.0 / 120,       1.0 / 720,        1.0 / 5040,
-    1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+    1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,
+    1.0 / 720,   1.0 / 5040,   1.0 / 40320,   1.0 / 362880,   1.0 / 3628800,
+    1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
 };
 
 static inline exponential exponential_of(double v, int degree) {
@@ -133,7 +134,7 @@ static inline double hyperbolic_tangent(double v, int degree) {
         v = v < 0 ? 0 : v;                                                                    \
         return v > 1 ? 1 : v;                                                                 \
     }                                                                                         \
-    void fd_portable_activate_##NAME(TYPE *v, size_t n, fd_activation activation) {                \
+    void fd_portable_activate_##NAME(TYPE *v, size_t n, fd_activation activation) {           \
         switch (activation) {                                                                 \
         case FD_LINEAR:                                                                       \
             break;                                                                            \
@@ -165,18 +166,18 @@ ACTIVATE(f64, double, 13)
 /* c = f * c + i * g, h = o * activation(c), with i, f, o the activated gates
  * and g the activated candidate. h serves as scratch for activation(c). */
 #define LSTM_CELL(NAME, TYPE)                                                                 \
-    void fd_portable_lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                     \
+    void fd_portable_lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                \
                                  fd_activation activation,                                    \
                                  fd_activation recurrent_activation) {                        \
         TYPE *i = z, *f = z + units, *g = z + 2 * units, *o = z + 3 * units;                  \
-        fd_portable_activate_##NAME(i, 2 * units, recurrent_activation);                                  \
-        fd_portable_activate_##NAME(g, units, activation);                                                \
-        fd_portable_activate_##NAME(o, units, recurrent_activation);                                      \
+        fd_portable_activate_##NAME(i, 2 * units, recurrent_activation);                      \
+        fd_portable_activate_##NAME(g, units, activation);                                    \
+        fd_portable_activate_##NAME(o, units, recurrent_activation);                          \
         for (size_t j = 0; j < units; j++) {                                                  \
             c[j] = f[j] * c[j] + i[j] * g[j];                                                 \
             h[j] = c[j];                                                                      \
         }                                                                                     \
-        fd_portable_activate_##NAME(h, units, activation);                                                \
+        fd_portable_activate_##NAME(h, units, activation);                                    \
         for (size_t j = 0; j < units; j++)                                                    \
             h[j] = o[j] * h[j];                                                               \
     }

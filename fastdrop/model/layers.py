@@ -79,6 +79,16 @@ def _fits(layer: str, shape: tuple[int | None, ...], expected: str, fits: bool) 
         raise ValueError(f"layer {layer!r}: expected an input of shape {expected}, got {shape}")
 
 
+def _where(layer: Layer) -> str:
+    return f"layer {_check.text(layer.name, 'name')!r}"
+
+
+def _bias(bias: Array | None, where: str, width: int) -> Array | None:
+    if bias is None:
+        return None
+    return _check.shaped(_check.weight(bias, f"{where} bias", 1), f"{where} bias", (width,))
+
+
 def _prepare(layer: Layer, **arrays: Array | None) -> None:
     """Put arrays that were checked and prepared in place of those given."""
     for name, array in arrays.items():
@@ -96,7 +106,7 @@ class Embedding:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = f"layer {_check.text(self.name, 'name')!r}"
+        where = _where(self)
         _prepare(self, table=_check.weight(self.table, f"{where} table", 2))
         _check.flag(self.mask_zero, f"{where} mask_zero")
 
@@ -119,7 +129,7 @@ class Dropout:
     noise_shape: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        where = f"layer {_check.text(self.name, 'name')!r}"
+        where = _where(self)
         _check.probability(self.rate, f"{where} rate")
         if self.noise_shape is not None:
             noise_shape = _check.open_shape(self.noise_shape, f"{where} noise_shape")
@@ -146,8 +156,7 @@ class Dropout:
         if draw is None:
             return flow
         values = np.empty(flow.values.shape, flow.values.dtype)
-        rows, row = draw.rows, values.shape[2:]
-        noise = (rows, *row) if self.noise_shape is None else self._noise(rows, row)
+        noise = _check.noise_shape(self.noise_shape, values.shape[1:])
         # One mask for all rows, by the layer's own shape or by the scope, starts at element 0.
         for_all = draw.shared or (self.noise_shape is not None and self.noise_shape[0] == 1)
         offset = 0 if for_all else draw.first_row * math.prod(noise[1:])
@@ -165,11 +174,6 @@ class Dropout:
                 threads=1,
             )
         return flow.with_values(values)
-
-    def _noise(self, rows: int, row: tuple[int, ...]) -> tuple[int, ...]:
-        assert self.noise_shape is not None
-        full = (rows, *row)
-        return tuple(n if a is None else a for a, n in zip(self.noise_shape, full, strict=True))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -190,16 +194,13 @@ class LSTM:
     zero_output_for_mask: bool = False
 
     def __post_init__(self) -> None:
-        where = f"layer {_check.text(self.name, 'name')!r}"
+        where = _where(self)
         recurrent_kernel = _check.weight(self.recurrent_kernel, f"{where} recurrent_kernel", 2)
         width = 4 * len(recurrent_kernel)
         _check.shaped(recurrent_kernel, f"{where} recurrent_kernel", (width // 4, width))
         kernel = _check.weight(self.kernel, f"{where} kernel", 2)
         _check.shaped(kernel, f"{where} kernel", (len(kernel), width))
-        bias = self.bias
-        if bias is not None:
-            bias = _check.weight(bias, f"{where} bias", 1)
-            _check.shaped(bias, f"{where} bias", (width,))
+        bias = _bias(self.bias, where, width)
         _prepare(self, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
         for option in ("activation", "recurrent_activation"):
             _check.choice(getattr(self, option), f"{where} {option}", _check.ACTIVATIONS)
@@ -281,12 +282,9 @@ class Dense:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = f"layer {_check.text(self.name, 'name')!r}"
+        where = _where(self)
         kernel = _check.weight(self.kernel, f"{where} kernel", 2)
-        bias = self.bias
-        if bias is not None:
-            bias = _check.weight(bias, f"{where} bias", 1)
-            _check.shaped(bias, f"{where} bias", (kernel.shape[1],))
+        bias = _bias(self.bias, where, kernel.shape[1])
         _prepare(self, kernel=kernel, bias=bias)
         _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
 
@@ -311,7 +309,7 @@ class Activation:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = f"layer {_check.text(self.name, 'name')!r}"
+        where = _where(self)
         _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
 
     def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
