@@ -1,5 +1,5 @@
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "fastdrop.h" nogil:
@@ -30,10 +30,54 @@ cdef extern from "fastdrop.h" nogil:
                           uint64_t first, size_t n)
     void fd_bernoulli_f64(const fd_kernels *tier, double *out, const fd_stream *s,
                           uint64_t first, size_t n)
+    void fd_dropout_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x, float scale,
+                        const fd_stream *s, uint64_t first, size_t n)
+    void fd_dropout_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x, float scale,
+                         const fd_stream *s, uint64_t first, size_t n)
     void fd_dropout_f32(const fd_kernels *tier, float *out, const float *x, float scale,
                         const fd_stream *s, uint64_t first, size_t n)
     void fd_dropout_f64(const fd_kernels *tier, double *out, const double *x, double scale,
                         const fd_stream *s, uint64_t first, size_t n)
+
+    enum: FD_MAX_AXES
+
+    ctypedef struct fd_layout:
+        size_t axes
+        const uint64_t *lengths
+        const uint64_t *strides
+
+    void fd_apply_mask_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
+                           const uint8_t *bits, float scale, const fd_layout *layout,
+                           uint64_t first, size_t n)
+    void fd_apply_mask_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
+                            const uint8_t *bits, float scale, const fd_layout *layout,
+                            uint64_t first, size_t n)
+    void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x,
+                           const uint8_t *bits, float scale, const fd_layout *layout,
+                           uint64_t first, size_t n)
+    void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x,
+                           const uint8_t *bits, double scale, const fd_layout *layout,
+                           uint64_t first, size_t n)
+    void fd_alpha_dropout_f32(const fd_kernels *tier, float *out, const float *x, float scale,
+                              float shift, float fill, const fd_stream *s, uint64_t first,
+                              size_t n)
+    void fd_alpha_dropout_f64(const fd_kernels *tier, double *out, const double *x,
+                              double scale, double shift, double fill, const fd_stream *s,
+                              uint64_t first, size_t n)
+    void fd_zoneout_u16(const fd_kernels *tier, uint16_t *out, const uint16_t *previous,
+                        const uint16_t *fresh, const fd_stream *s, uint64_t first, size_t n)
+    void fd_zoneout_u32(const fd_kernels *tier, uint32_t *out, const uint32_t *previous,
+                        const uint32_t *fresh, const fd_stream *s, uint64_t first, size_t n)
+    void fd_zoneout_u64(const fd_kernels *tier, uint64_t *out, const uint64_t *previous,
+                        const uint64_t *fresh, const fd_stream *s, uint64_t first, size_t n)
+    void fd_gaussian_noise_f32(const fd_kernels *tier, float *out, const float *x,
+                               double stddev, const fd_stream *s, uint64_t first, size_t n)
+    void fd_gaussian_noise_f64(const fd_kernels *tier, double *out, const double *x,
+                               double stddev, const fd_stream *s, uint64_t first, size_t n)
+    void fd_gaussian_dropout_f32(const fd_kernels *tier, float *out, const float *x,
+                                 double stddev, const fd_stream *s, uint64_t first, size_t n)
+    void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *x,
+                                 double stddev, const fd_stream *s, uint64_t first, size_t n)
 
     ctypedef enum fd_activation:
         FD_LINEAR

@@ -2,15 +2,13 @@
 # cython: freethreading_compatible=True
 """Pointers out, GIL released, C called. Arguments arrive checked; nothing is decided here."""
 
+cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from fastdrop._csrc cimport *
 
-ctypedef fused bernoulli_t:
-    uint8_t
-    float
-    double
+cnp.import_array()
 
 ctypedef fused real:
     float
@@ -37,31 +35,139 @@ cdef class Native:
         fd_philox(words, words, k0, k1)
         return words[0], words[1], words[2], words[3]
 
-    def bernoulli_packed(self, uint8_t[::1] out, size_t n, uint32_t k0, uint32_t k1,
+    # Masks: arrays instead of typed memoryviews, which take longer than a small mask and
+    # do not know bfloat16.
+
+    def bernoulli_packed(self, cnp.ndarray out, size_t n, uint32_t k0, uint32_t k1,
                          uint64_t stream, uint64_t first, uint64_t threshold):
         cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        cdef uint8_t *to = <uint8_t *>cnp.PyArray_DATA(out)
         with nogil:
-            fd_bernoulli_packed(self.table, &out[0], &s, first, n)
+            fd_bernoulli_packed(self.table, to, &s, first, n)
 
-    def bernoulli(self, bernoulli_t[::1] out, uint32_t k0, uint32_t k1, uint64_t stream,
+    def bernoulli(self, cnp.ndarray out, uint32_t k0, uint32_t k1, uint64_t stream,
                   uint64_t first, uint64_t threshold):
         cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        cdef size_t n = cnp.PyArray_SIZE(out), width = cnp.PyArray_ITEMSIZE(out)
+        cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
-            if bernoulli_t is float:
-                fd_bernoulli_f32(self.table, &out[0], &s, first, out.shape[0])
-            elif bernoulli_t is double:
-                fd_bernoulli_f64(self.table, &out[0], &s, first, out.shape[0])
+            if width == 4:
+                fd_bernoulli_f32(self.table, <float *>to, &s, first, n)
+            elif width == 8:
+                fd_bernoulli_f64(self.table, <double *>to, &s, first, n)
             else:
-                fd_bernoulli_u8(self.table, &out[0], &s, first, out.shape[0])
+                fd_bernoulli_u8(self.table, <uint8_t *>to, &s, first, n)
 
-    def dropout(self, real[::1] out, const real[::1] x, double scale, uint32_t k0, uint32_t k1,
+    def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, uint32_t k0, uint32_t k1,
                 uint64_t stream, uint64_t first, uint64_t threshold):
         cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        cdef size_t n = cnp.PyArray_SIZE(x)
+        cdef int type = cnp.PyArray_TYPE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
         with nogil:
-            if real is float:
-                fd_dropout_f32(self.table, &out[0], &x[0], <float>scale, &s, first, x.shape[0])
+            if type == cnp.NPY_FLOAT32:
+                fd_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale, &s,
+                               first, n)
+            elif type == cnp.NPY_FLOAT64:
+                fd_dropout_f64(self.table, <double *>to, <const double *>of, scale, &s, first, n)
+            elif type == cnp.NPY_FLOAT16:
+                fd_dropout_f16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale,
+                               &s, first, n)
             else:
-                fd_dropout_f64(self.table, &out[0], &x[0], scale, &s, first, x.shape[0])
+                fd_dropout_bf16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale,
+                                &s, first, n)
+
+    def apply_mask(self, cnp.ndarray out, cnp.ndarray x, double scale, cnp.ndarray bits,
+                   tuple lengths, tuple strides, uint64_t first):
+        cdef uint64_t[FD_MAX_AXES] length
+        cdef uint64_t[FD_MAX_AXES] stride
+        cdef fd_layout layout
+        cdef size_t axis, n = cnp.PyArray_SIZE(x)
+        cdef int type = cnp.PyArray_TYPE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        cdef const uint8_t *mask = <const uint8_t *>cnp.PyArray_DATA(bits)
+        layout.axes, layout.lengths, layout.strides = len(lengths), length, stride
+        for axis in range(layout.axes):
+            length[axis], stride[axis] = lengths[axis], strides[axis]
+        with nogil:
+            if type == cnp.NPY_FLOAT32:
+                fd_apply_mask_f32(self.table, <float *>to, <const float *>of, mask,
+                                  <float>scale, &layout, first, n)
+            elif type == cnp.NPY_FLOAT64:
+                fd_apply_mask_f64(self.table, <double *>to, <const double *>of, mask, scale,
+                                  &layout, first, n)
+            elif type == cnp.NPY_FLOAT16:
+                fd_apply_mask_f16(self.table, <uint16_t *>to, <const uint16_t *>of, mask,
+                                  <float>scale, &layout, first, n)
+            else:
+                fd_apply_mask_bf16(self.table, <uint16_t *>to, <const uint16_t *>of, mask,
+                                   <float>scale, &layout, first, n)
+
+    def alpha_dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, double shift,
+                      double fill, uint32_t k0, uint32_t k1, uint64_t stream, uint64_t first,
+                      uint64_t threshold):
+        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        cdef size_t n = cnp.PyArray_SIZE(x)
+        cdef int type = cnp.PyArray_TYPE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        with nogil:
+            if type == cnp.NPY_FLOAT32:
+                fd_alpha_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale,
+                                     <float>shift, <float>fill, &s, first, n)
+            else:
+                fd_alpha_dropout_f64(self.table, <double *>to, <const double *>of, scale, shift,
+                                     fill, &s, first, n)
+
+    def zoneout(self, cnp.ndarray out, cnp.ndarray previous, cnp.ndarray new, uint32_t k0,
+                uint32_t k1, uint64_t stream, uint64_t first, uint64_t threshold):
+        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+        cdef size_t n = cnp.PyArray_SIZE(out), width = cnp.PyArray_ITEMSIZE(out)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *old = cnp.PyArray_DATA(previous)
+        cdef const void *fresh = cnp.PyArray_DATA(new)
+        with nogil:
+            if width == 4:
+                fd_zoneout_u32(self.table, <uint32_t *>to, <const uint32_t *>old,
+                               <const uint32_t *>fresh, &s, first, n)
+            elif width == 8:
+                fd_zoneout_u64(self.table, <uint64_t *>to, <const uint64_t *>old,
+                               <const uint64_t *>fresh, &s, first, n)
+            else:
+                fd_zoneout_u16(self.table, <uint16_t *>to, <const uint16_t *>old,
+                               <const uint16_t *>fresh, &s, first, n)
+
+    def gaussian_noise(self, cnp.ndarray out, cnp.ndarray x, double stddev, uint32_t k0,
+                       uint32_t k1, uint64_t stream, uint64_t first):
+        cdef fd_stream s = fd_stream(k0, k1, stream, 0)
+        cdef size_t n = cnp.PyArray_SIZE(x)
+        cdef int type = cnp.PyArray_TYPE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        with nogil:
+            if type == cnp.NPY_FLOAT32:
+                fd_gaussian_noise_f32(self.table, <float *>to, <const float *>of, stddev, &s,
+                                      first, n)
+            else:
+                fd_gaussian_noise_f64(self.table, <double *>to, <const double *>of, stddev, &s,
+                                      first, n)
+
+    def gaussian_dropout(self, cnp.ndarray out, cnp.ndarray x, double stddev, uint32_t k0,
+                         uint32_t k1, uint64_t stream, uint64_t first):
+        cdef fd_stream s = fd_stream(k0, k1, stream, 0)
+        cdef size_t n = cnp.PyArray_SIZE(x)
+        cdef int type = cnp.PyArray_TYPE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        with nogil:
+            if type == cnp.NPY_FLOAT32:
+                fd_gaussian_dropout_f32(self.table, <float *>to, <const float *>of, stddev, &s,
+                                        first, n)
+            else:
+                fd_gaussian_dropout_f64(self.table, <double *>to, <const double *>of, stddev,
+                                        &s, first, n)
 
     def activate(self, real[::1] v, str activation):
         cdef fd_activation act = ACTIVATIONS[activation]

@@ -1,4 +1,4 @@
-/* The AVX2 tier: masks and dropout. Full vectors only; what is left over goes to the
+/* The AVX2 tier (with F16C and POPCNT): masks and dropout. Full vectors only; what is left over goes to the
  * portable kernels, by the bit. */
 #include "kernels.h"
 
@@ -6,31 +6,35 @@
 
 #include "philox.h"
 
+#include <math.h>
 #include <string.h>
 
 static int usable(const fd_cpu *cpu) {
+    const uint32_t popcnt_f16c = 1u << 23 | 1u << 29, avx2 = 1u << 5;
     const uint64_t saved = 0x6; /* SSE, AVX */
-    return (cpu->leaf7_ebx & 1u << 5) && (cpu->xcr0 & saved) == saved;
+    return (cpu->leaf1_ecx & popcnt_f16c) == popcnt_f16c && (cpu->leaf7_ebx & avx2) &&
+           (cpu->xcr0 & saved) == saved;
 }
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,f16c,popcnt"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,f16c,popcnt")
 #endif
 #include <immintrin.h>
 
-/* ---- four blocks side by side, one in a 64-bit lane ---- */
+/* ---- masks ---- */
 
 typedef __m256i vec;
 #define LANES 4
-#define GROUPS 2
+#define GROUPS 3
 
 static inline vec v_all(uint64_t a) { return _mm256_set1_epi64x((int64_t)a); }
 static inline vec v_count_from(uint64_t a) {
     return _mm256_add_epi64(v_all(a), _mm256_setr_epi64x(0, 1, 2, 3));
 }
+static inline vec v_add(vec a, vec b) { return _mm256_add_epi64(a, b); }
 static inline vec v_and(vec a, vec b) { return _mm256_and_si256(a, b); }
 static inline vec v_or(vec a, vec b) { return _mm256_or_si256(a, b); }
 static inline vec v_xor(vec a, vec b) { return _mm256_xor_si256(a, b); }
@@ -38,13 +42,18 @@ static inline vec v_xor3(vec a, vec b, vec c) { return v_xor(v_xor(a, b), c); }
 static inline vec v_without(vec a, vec b) { return _mm256_andnot_si256(b, a); }
 static inline vec v_multiply_low(vec a, vec b) { return _mm256_mul_epu32(a, b); }
 static inline vec v_high(vec a) { return _mm256_srli_epi64(a, 32); }
-static inline vec v_join(vec low, vec high) {
-    return _mm256_blend_epi32(low, _mm256_slli_epi64(high, 32), 0xaa);
+static inline vec v_shift_left_24(vec a) { return _mm256_slli_epi64(a, 24); }
+/* Low half: product's high ^ word ^ key. High half: product's low. */
+static inline vec v_join_last(vec product, vec word, vec key) {
+    const vec low = _mm256_blend_epi32(v_xor(word, key), _mm256_setzero_si256(), 0xaa);
+    return v_xor(_mm256_shuffle_epi32(product, 0xb1), low);
 }
 static inline unsigned v_nonzero(vec a) {
     const vec zero = _mm256_cmpeq_epi64(a, _mm256_setzero_si256());
     return 0xf & ~(unsigned)_mm256_movemask_pd(_mm256_castsi256_pd(zero));
 }
+
+static inline size_t count_of(unsigned lanes) { return (size_t)_mm_popcnt_u32(lanes); }
 
 /* For each set of lanes, where to fetch the 32-bit halves from to pack them. */
 static const uint32_t halves_of[16][8] = {
@@ -67,17 +76,21 @@ static inline void v_store_packed(uint64_t *p, vec a, unsigned lanes) {
     _mm256_storeu_si256((vec *)p, _mm256_permutevar8x32_epi32(a, halves));
 }
 /* 128 bits a block, in order. */
-static inline void v_store_blocks(uint32_t *words, vec low, vec high) {
+static inline void v_store_blocks(uint8_t *p, vec low, vec high) {
     const vec even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
-    _mm256_storeu_si256((vec *)words, _mm256_permute2x128_si256(even, odd, 0x20));
-    _mm256_storeu_si256((vec *)(words + 8), _mm256_permute2x128_si256(even, odd, 0x31));
+    _mm256_storeu_si256((vec *)p, _mm256_permute2x128_si256(even, odd, 0x20));
+    _mm256_storeu_si256((vec *)(p + 32), _mm256_permute2x128_si256(even, odd, 0x31));
+}
+static inline void or_block(uint8_t *p, const uint8_t *more) {
+    const __m128i a = _mm_loadu_si128((const __m128i *)p);
+    _mm_storeu_si128((__m128i *)p, _mm_or_si128(a, _mm_loadu_si128((const __m128i *)more)));
 }
 
 #include "simd_masks.inc"
 
 /* ---- from bits to elements ---- */
 
-/* Eight bits as eight 32-bit lanes, or four as four 64-bit ones: all ones or zero. */
+/* Bits as lanes of all ones or zero: eight of 32 bits, four of 64, eight of 16. */
 static inline vec lanes32(uint64_t bits) {
     const vec bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     return _mm256_cmpeq_epi32(v_and(_mm256_set1_epi32((int32_t)bits), bit), bit);
@@ -86,75 +99,90 @@ static inline vec lanes64(uint64_t bits) {
     const vec bit = _mm256_setr_epi64x(1, 2, 4, 8);
     return _mm256_cmpeq_epi64(v_and(v_all(bits), bit), bit);
 }
+static inline __m128i lanes16(uint64_t bits) {
+    const __m128i bit = _mm_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128);
+    return _mm_cmpeq_epi16(_mm_and_si128(_mm_set1_epi16((int16_t)bits), bit), bit);
+}
 
-static void expand_u8(uint8_t *out, const uint32_t *words, size_t skip, size_t n) {
+static inline void expand64_u8(uint8_t *out, uint64_t bits) {
     /* Each byte of the bits eight times, then one bit of each. */
     const vec spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
                                           0x0303030303030303);
     const vec bit = v_all(0x8040201008040201);
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        const uint64_t bits = bits64(words, skip + i);
-        for (size_t j = 0; j < 2; j++) {
-            const vec all = _mm256_set1_epi32((int32_t)(uint32_t)(bits >> (32 * j)));
-            const vec hit = _mm256_cmpeq_epi8(v_and(_mm256_shuffle_epi8(all, spread), bit), bit);
-            _mm256_storeu_si256((vec *)(out + i + 32 * j), v_and(hit, _mm256_set1_epi8(1)));
-        }
+    for (size_t j = 0; j < 64; j += 32, bits >>= 32) {
+        const vec all = _mm256_set1_epi32((int32_t)(uint32_t)bits);
+        const vec hit = _mm256_cmpeq_epi8(v_and(_mm256_shuffle_epi8(all, spread), bit), bit);
+        _mm256_storeu_si256((vec *)(out + j), v_and(hit, _mm256_set1_epi8(1)));
     }
-    fd_portable_expand_u8(out + i, words, skip + i, n - i);
 }
 
-static void expand_f32(float *out, const uint32_t *words, size_t skip, size_t n) {
+static inline void expand64_f32(float *out, uint64_t bits) {
     const vec one = _mm256_castps_si256(_mm256_set1_ps(1));
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        uint64_t bits = bits64(words, skip + i);
-        for (size_t j = 0; j < 64; j += 8, bits >>= 8)
-            _mm256_storeu_si256((vec *)(out + i + j), v_and(lanes32(bits), one));
-    }
-    fd_portable_expand_f32(out + i, words, skip + i, n - i);
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8)
+        _mm256_storeu_si256((vec *)(out + j), v_and(lanes32(bits), one));
 }
 
-static void expand_f64(double *out, const uint32_t *words, size_t skip, size_t n) {
+static inline void expand64_f64(double *out, uint64_t bits) {
     const vec one = _mm256_castpd_si256(_mm256_set1_pd(1));
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        uint64_t bits = bits64(words, skip + i);
-        for (size_t j = 0; j < 64; j += 4, bits >>= 4)
-            _mm256_storeu_si256((vec *)(out + i + j), v_and(lanes64(bits), one));
-    }
-    fd_portable_expand_f64(out + i, words, skip + i, n - i);
+    for (size_t j = 0; j < 64; j += 4, bits >>= 4)
+        _mm256_storeu_si256((vec *)(out + j), v_and(lanes64(bits), one));
 }
 
-static void drop_f32(float *out, const float *x, float scale, const uint32_t *words, size_t skip,
-                     size_t n) {
+static inline void drop64_f16(uint16_t *out, const uint16_t *x, float scale, uint64_t bits) {
     const __m256 factor = _mm256_set1_ps(scale);
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        uint64_t bits = bits64(words, skip + i);
-        for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
-            const __m256 kept = _mm256_mul_ps(factor, _mm256_loadu_ps(x + i + j));
-            const __m256 dropped = _mm256_castsi256_ps(lanes32(bits));
-            _mm256_storeu_ps(out + i + j, _mm256_andnot_ps(dropped, kept));
-        }
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
+        const __m128i half = _mm_loadu_si128((const __m128i *)(x + j));
+        const __m256 kept = _mm256_mul_ps(factor, _mm256_cvtph_ps(half));
+        const __m128i rounded = _mm256_cvtps_ph(kept, _MM_FROUND_TO_NEAREST_INT);
+        _mm_storeu_si128((__m128i *)(out + j), _mm_andnot_si128(lanes16(bits), rounded));
     }
-    fd_portable_drop_f32(out + i, x + i, scale, words, skip + i, n - i);
 }
 
-static void drop_f64(double *out, const double *x, double scale, const uint32_t *words,
-                     size_t skip, size_t n) {
-    const __m256d factor = _mm256_set1_pd(scale);
-    size_t i = 0;
-    for (; i + 64 <= n; i += 64) {
-        uint64_t bits = bits64(words, skip + i);
-        for (size_t j = 0; j < 64; j += 4, bits >>= 4) {
-            const __m256d kept = _mm256_mul_pd(factor, _mm256_loadu_pd(x + i + j));
-            const __m256d dropped = _mm256_castsi256_pd(lanes64(bits));
-            _mm256_storeu_pd(out + i + j, _mm256_andnot_pd(dropped, kept));
-        }
+static inline void drop64_bf16(uint16_t *out, const uint16_t *x, float scale, uint64_t bits) {
+    const __m256 factor = _mm256_set1_ps(scale);
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
+        const __m128i half = _mm_loadu_si128((const __m128i *)(x + j));
+        const vec wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16);
+        const __m256 kept = _mm256_mul_ps(factor, _mm256_castsi256_ps(wide));
+        const vec nan = _mm256_castps_si256(_mm256_cmp_ps(kept, kept, _CMP_UNORD_Q));
+        const vec a = _mm256_castps_si256(kept);
+        const vec odd = v_and(_mm256_srli_epi32(a, 16), _mm256_set1_epi32(1));
+        const vec sum = _mm256_add_epi32(a, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+        const vec quiet = v_or(a, _mm256_set1_epi32(0x400000));
+        const vec top = _mm256_srli_epi32(_mm256_blendv_epi8(sum, quiet, nan), 16);
+        const vec packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(top, top), 0x08);
+        const __m128i rounded = _mm256_castsi256_si128(packed);
+        _mm_storeu_si128((__m128i *)(out + j), _mm_andnot_si128(lanes16(bits), rounded));
     }
-    fd_portable_drop_f64(out + i, x + i, scale, words, skip + i, n - i);
 }
+
+static inline void drop64_f32(float *out, const float *x, float scale, uint64_t bits) {
+    const __m256 factor = _mm256_set1_ps(scale);
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
+        const __m256 kept = _mm256_mul_ps(factor, _mm256_loadu_ps(x + j));
+        const __m256 dropped = _mm256_castsi256_ps(lanes32(bits));
+        _mm256_storeu_ps(out + j, _mm256_andnot_ps(dropped, kept));
+    }
+}
+
+static inline void drop64_f64(double *out, const double *x, double scale, uint64_t bits) {
+    const __m256d factor = _mm256_set1_pd(scale);
+    for (size_t j = 0; j < 64; j += 4, bits >>= 4) {
+        const __m256d kept = _mm256_mul_pd(factor, _mm256_loadu_pd(x + j));
+        const __m256d dropped = _mm256_castsi256_pd(lanes64(bits));
+        _mm256_storeu_pd(out + j, _mm256_andnot_pd(dropped, kept));
+    }
+}
+
+#define STREAMS 1
+static inline void stream(void *to, const void *from, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 32)
+        _mm256_stream_si256((vec *)((char *)to + i),
+                            _mm256_load_si256((const vec *)((const char *)from + i)));
+}
+static inline void stream_end(void) { _mm_sfence(); }
+
+#include "simd_bits.inc"
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -165,12 +193,7 @@ static void drop_f64(double *out, const double *x, double scale, const uint32_t 
 const fd_kernels fd_kernels_avx2 = {
     .name = "avx2",
     .usable = usable,
-    .mask_blocks = mask_blocks,
-    .expand_u8 = expand_u8,
-    .expand_f32 = expand_f32,
-    .expand_f64 = expand_f64,
-    .drop_f32 = drop_f32,
-    .drop_f64 = drop_f64,
+    SIMD_KERNELS
     .accumulate_f32 = fd_portable_accumulate_f32,
     .accumulate_f64 = fd_portable_accumulate_f64,
     .activate_f32 = fd_portable_activate_f32,

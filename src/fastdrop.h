@@ -59,11 +59,71 @@ void fd_bernoulli_f64(const fd_kernels *tier, double *out, const fd_stream *s, u
                       size_t n);
 
 /* out [n] = +0 where element first + j is the event, else scale * x[j].
- * out may be x. */
+ * out may be x. f16 and bf16 are the bits of IEEE binary16 and of bfloat16; their scale is
+ * a number of that type. */
+void fd_dropout_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x, float scale,
+                    const fd_stream *s, uint64_t first, size_t n);
+void fd_dropout_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x, float scale,
+                     const fd_stream *s, uint64_t first, size_t n);
 void fd_dropout_f32(const fd_kernels *tier, float *out, const float *x, float scale,
                     const fd_stream *s, uint64_t first, size_t n);
 void fd_dropout_f64(const fd_kernels *tier, double *out, const double *x, double scale,
                     const fd_stream *s, uint64_t first, size_t n);
+
+/* How the bits of a mask lie over an array: element (i_0, i_1, ...) has the bit
+ * i_0 * strides[0] + i_1 * strides[1] + ...; the last stride is 0 or 1. */
+#define FD_MAX_AXES 64
+typedef struct fd_layout {
+    size_t axes; /* 1 .. FD_MAX_AXES */
+    const uint64_t *lengths, *strides;
+} fd_layout;
+
+/* out [n] = +0 where its bit is set, else scale * x[j], for the elements first, first + 1,
+ * ... (in C order) of an array. out may be x.
+ * bits: packed, least significant bit first. */
+void fd_apply_mask_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
+                       const uint8_t *bits, float scale, const fd_layout *layout,
+                       uint64_t first, size_t n);
+void fd_apply_mask_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
+                        const uint8_t *bits, float scale, const fd_layout *layout,
+                        uint64_t first, size_t n);
+void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *bits,
+                       float scale, const fd_layout *layout, uint64_t first, size_t n);
+void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x,
+                       const uint8_t *bits, double scale, const fd_layout *layout,
+                       uint64_t first, size_t n);
+
+/* out [n] = fill where element first + j is the event, else scale * x[j] + shift, rounded
+ * twice. out may be x. */
+void fd_alpha_dropout_f32(const fd_kernels *tier, float *out, const float *x, float scale,
+                          float shift, float fill, const fd_stream *s, uint64_t first, size_t n);
+void fd_alpha_dropout_f64(const fd_kernels *tier, double *out, const double *x, double scale,
+                          double shift, double fill, const fd_stream *s, uint64_t first,
+                          size_t n);
+
+/* out [n] = previous[j] where element first + j is the event, else new[j]: elements of 2, 4
+ * or 8 bytes, of any type. out may be either. */
+void fd_zoneout_u16(const fd_kernels *tier, uint16_t *out, const uint16_t *previous,
+                    const uint16_t *fresh, const fd_stream *s, uint64_t first, size_t n);
+void fd_zoneout_u32(const fd_kernels *tier, uint32_t *out, const uint32_t *previous,
+                    const uint32_t *fresh, const fd_stream *s, uint64_t first, size_t n);
+void fd_zoneout_u64(const fd_kernels *tier, uint64_t *out, const uint64_t *previous,
+                    const uint64_t *fresh, const fd_stream *s, uint64_t first, size_t n);
+
+/* ---- normals: the contract fastdrop-normal/1 ---- */
+
+/* With z the standard normals of the elements first, first + 1, ... (first + n <= 2^57;
+ * the stream's threshold is not looked at), in binary64 and rounded once at the end:
+ * noise: out [n] = x[j] + stddev * z; dropout: out [n] = x[j] * (1 + stddev * z).
+ * out may be x. */
+void fd_gaussian_noise_f32(const fd_kernels *tier, float *out, const float *x, double stddev,
+                           const fd_stream *s, uint64_t first, size_t n);
+void fd_gaussian_noise_f64(const fd_kernels *tier, double *out, const double *x, double stddev,
+                           const fd_stream *s, uint64_t first, size_t n);
+void fd_gaussian_dropout_f32(const fd_kernels *tier, float *out, const float *x, double stddev,
+                             const fd_stream *s, uint64_t first, size_t n);
+void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *x,
+                             double stddev, const fd_stream *s, uint64_t first, size_t n);
 
 /* ---- layers ---- */
 

@@ -13,32 +13,68 @@
     TIER(avx512)       \
     TIER(avx2)         \
     TIER(portable)
+#elif defined(__AARCH64EL__)
+#define FD_TIERS(TIER) \
+    TIER(neon)         \
+    TIER(portable)
 #else
 #define FD_TIERS(TIER) \
     TIER(portable)
 #endif
 
-/* Bits come in words: bit i is bit i % 32 of word i / 32. `skip` is the number
- * of leading bits to pass over. */
+/* Before a loop that is better left a loop. */
+#if defined(__clang__)
+#define FD_NO_UNROLL _Pragma("nounroll")
+#elif defined(__GNUC__)
+#define FD_NO_UNROLL _Pragma("GCC unroll 1")
+#else
+#define FD_NO_UNROLL
+#endif
+
+/* Bits are packed: bit i is bit i % 8 of byte i / 8. `skip` is the number of leading
+ * bits to pass over; no byte is read that holds none of the bits asked for. */
 struct fd_kernels {
     const char *name;
     /* Non-zero where the CPU has all that the tier's file uses. */
     int (*usable)(const fd_cpu *cpu);
 
-    /* words [4 * blocks]: the bits of whole 128-element blocks, for a threshold
-     * strictly between 0 and 2^32. */
-    void (*mask_blocks)(uint32_t *words, const fd_stream *s, uint64_t first_block, size_t blocks);
+    /* bits [16 * blocks]: those of whole 128-element blocks, for a threshold strictly
+     * between 0 and 2^32. */
+    void (*mask_blocks)(uint8_t *bits, const fd_stream *s, uint64_t first_block, size_t blocks);
 
     /* out [n] = bit skip + j, as 0 or 1. */
-    void (*expand_u8)(uint8_t *out, const uint32_t *words, size_t skip, size_t n);
-    void (*expand_f32)(float *out, const uint32_t *words, size_t skip, size_t n);
-    void (*expand_f64)(double *out, const uint32_t *words, size_t skip, size_t n);
+    void (*expand_u8)(uint8_t *out, const uint8_t *bits, size_t skip, size_t n);
+    void (*expand_f32)(float *out, const uint8_t *bits, size_t skip, size_t n);
+    void (*expand_f64)(double *out, const uint8_t *bits, size_t skip, size_t n);
 
-    /* out [n] = bit skip + j ? +0 : scale * x[j]; out may be x. */
-    void (*drop_f32)(float *out, const float *x, float scale, const uint32_t *words, size_t skip,
-                     size_t n);
-    void (*drop_f64)(double *out, const double *x, double scale, const uint32_t *words,
-                     size_t skip, size_t n);
+    /* out [n] = bit skip + j ? +0 : scale * x[j]; out may be x. The 16-bit types are
+     * passed as their bits; their product is exact in float, and rounded once.
+     * past_cache: out is not x, and so large that it need not pass through the cache. */
+    void (*drop_f16)(uint16_t *out, const uint16_t *x, float scale, const uint8_t *bits,
+                     size_t skip, size_t n, int past_cache);
+    void (*drop_bf16)(uint16_t *out, const uint16_t *x, float scale, const uint8_t *bits,
+                      size_t skip, size_t n, int past_cache);
+    void (*drop_f32)(float *out, const float *x, float scale, const uint8_t *bits, size_t skip,
+                     size_t n, int past_cache);
+    void (*drop_f64)(double *out, const double *x, double scale, const uint8_t *bits,
+                     size_t skip, size_t n, int past_cache);
+
+    /* out [n] = bit skip + j ? fill : scale * x[j] + shift, not fused; out may be x. */
+    void (*alpha_f32)(float *out, const float *x, float scale, float shift, float fill,
+                      const uint8_t *bits, size_t skip, size_t n);
+    void (*alpha_f64)(double *out, const double *x, double scale, double shift, double fill,
+                      const uint8_t *bits, size_t skip, size_t n);
+
+    /* out [n] = bit skip + j ? a[j] : b[j]; out may be either. */
+    void (*select_u16)(uint16_t *out, const uint16_t *a, const uint16_t *b, const uint8_t *bits,
+                       size_t skip, size_t n);
+    void (*select_u32)(uint32_t *out, const uint32_t *a, const uint32_t *b, const uint8_t *bits,
+                       size_t skip, size_t n);
+    void (*select_u64)(uint64_t *out, const uint64_t *a, const uint64_t *b, const uint8_t *bits,
+                       size_t skip, size_t n);
+
+    /* z [2 * pairs]: the normals of elements 2 * first_pair and on. */
+    void (*normals)(double *z, const fd_stream *s, uint64_t first_pair, size_t pairs);
 
     /* z [columns] += sum over k = 0, 1, ... of x[k] * w[k * stride + column],
      * each product added in turn. x [n]. */
@@ -60,15 +96,19 @@ struct fd_kernels {
 };
 
 /* The portable kernels, for tiers that have nothing better, and for tails. */
-void fd_portable_mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block,
+void fd_portable_mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
                              size_t blocks);
-void fd_portable_expand_u8(uint8_t *out, const uint32_t *words, size_t skip, size_t n);
-void fd_portable_expand_f32(float *out, const uint32_t *words, size_t skip, size_t n);
-void fd_portable_expand_f64(double *out, const uint32_t *words, size_t skip, size_t n);
-void fd_portable_drop_f32(float *out, const float *x, float scale, const uint32_t *words,
-                          size_t skip, size_t n);
-void fd_portable_drop_f64(double *out, const double *x, double scale, const uint32_t *words,
-                          size_t skip, size_t n);
+void fd_portable_expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_t n);
+void fd_portable_expand_f32(float *out, const uint8_t *bits, size_t skip, size_t n);
+void fd_portable_expand_f64(double *out, const uint8_t *bits, size_t skip, size_t n);
+void fd_portable_drop_f16(uint16_t *out, const uint16_t *x, float scale, const uint8_t *bits,
+                          size_t skip, size_t n, int past_cache);
+void fd_portable_drop_bf16(uint16_t *out, const uint16_t *x, float scale, const uint8_t *bits,
+                           size_t skip, size_t n, int past_cache);
+void fd_portable_drop_f32(float *out, const float *x, float scale, const uint8_t *bits,
+                          size_t skip, size_t n, int past_cache);
+void fd_portable_drop_f64(double *out, const double *x, double scale, const uint8_t *bits,
+                          size_t skip, size_t n, int past_cache);
 void fd_portable_accumulate_f32(float *z, const float *x, const float *w, size_t n,
                                 size_t columns, size_t stride);
 void fd_portable_accumulate_f64(double *z, const double *x, const double *w, size_t n,

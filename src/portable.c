@@ -14,10 +14,10 @@ static int usable(const fd_cpu *cpu) {
  * of each. Comparing from the top, a lane is decided at the first bit where U
  * and the threshold differ. Once the rest of the threshold is zero no U still
  * equal can be below it. Stopping early changes no bit. */
-static void mask_block(uint32_t event[4], const fd_stream *s, uint64_t block) {
+static void mask_block(uint8_t *bits, const fd_stream *s, uint64_t block) {
+    uint32_t event[4] = {0, 0, 0, 0};
     uint32_t open[4] = {~0u, ~0u, ~0u, ~0u}; /* lanes where U equals the threshold so far */
     uint32_t rest = (uint32_t)s->threshold;  /* its bits not yet compared, left-aligned */
-    event[0] = event[1] = event[2] = event[3] = 0;
     for (uint32_t round = 0; rest && (open[0] | open[1] | open[2] | open[3]); round++) {
         uint32_t u[4] = {(uint32_t)block, (uint32_t)(block >> 32) | round << 24,
                          (uint32_t)s->stream, (uint32_t)(s->stream >> 32)};
@@ -29,35 +29,96 @@ static void mask_block(uint32_t event[4], const fd_stream *s, uint64_t block) {
         }
         rest <<= 1;
     }
+    for (int i = 0; i < 16; i++)
+        bits[i] = (uint8_t)(event[i / 4] >> (8 * (i % 4)));
 }
 
-void fd_portable_mask_blocks(uint32_t *words, const fd_stream *s, uint64_t first_block,
+void fd_portable_mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
                              size_t blocks) {
     for (size_t b = 0; b < blocks; b++)
-        mask_block(words + 4 * b, s, first_block + b);
+        mask_block(bits + 16 * b, s, first_block + b);
 }
 
-static inline uint32_t bit_of(const uint32_t *words, size_t i) {
-    return words[i / 32] >> (i % 32) & 1u;
+static inline unsigned bit_of(const uint8_t *bits, size_t i) {
+    return bits[i / 8] >> (i % 8) & 1u;
 }
 
-#define EXPAND(NAME, TYPE)                                                                    \
-    void fd_portable_expand_##NAME(TYPE *out, const uint32_t *words, size_t skip, size_t n) { \
-        for (size_t i = 0; i < n; i++)                                                        \
-            out[i] = (TYPE)bit_of(words, skip + i);                                           \
+#define EXPAND(NAME, TYPE)                                                                     \
+    void fd_portable_expand_##NAME(TYPE *out, const uint8_t *bits, size_t skip, size_t n) {    \
+        for (size_t i = 0; i < n; i++)                                                         \
+            out[i] = (TYPE)bit_of(bits, skip + i);                                             \
     }
 EXPAND(u8, uint8_t)
 EXPAND(f32, float)
 EXPAND(f64, double)
 
-#define DROP(NAME, TYPE)                                                                      \
-    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, TYPE scale, const uint32_t *words, \
-                            size_t skip, size_t n) {                                          \
-        for (size_t i = 0; i < n; i++)                                                        \
-            out[i] = bit_of(words, skip + i) ? 0 : scale * x[i];                              \
+/* The 16-bit types as numbers, and back, rounded half to even. NaN stays NaN. */
+
+static float float_of_bits(uint32_t bits) {
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+static uint32_t bits_of_float(float f) {
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return bits;
+}
+
+static float from_f16(uint16_t h) {
+    const uint32_t exponent = h >> 10 & 31u, fraction = h & 0x3ffu;
+    const uint32_t sign = (uint32_t)(h >> 15) << 31;
+    if (exponent == 0)
+        return (sign ? -0x1p-24f : 0x1p-24f) * (float)fraction;
+    return float_of_bits(sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13);
+}
+
+static uint16_t to_f16(float f) {
+    const uint32_t bits = bits_of_float(f), sign = bits >> 16 & 0x8000u;
+    const uint32_t size = bits & 0x7fffffffu;
+    uint32_t h;
+    if (size > 0x7f800000u) /* NaN, quiet */
+        h = 0x7e00u | (size >> 13 & 0x3ffu);
+    else if (size >= 0x477ff000u) /* from 65520 on */
+        h = 0x7c00u;
+    else if (size < 0x38800000u) /* below 2^-14: a multiple of 2^-24, as are floats in [0.5, 1) */
+        h = bits_of_float(float_of_bits(size) + 0.5f) - bits_of_float(0.5f);
+    else
+        h = (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
+    return (uint16_t)(sign | h);
+}
+
+static float from_bf16(uint16_t b) {
+    return float_of_bits((uint32_t)b << 16);
+}
+
+static uint16_t to_bf16(float f) {
+    const uint32_t bits = bits_of_float(f);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(bits >> 16 | 0x40u);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static float from_f32(float f) { return f; }
+static float to_f32(float f) { return f; }
+static double from_f64(double f) { return f; }
+static double to_f64(double f) { return f; }
+
+#define DROP(NAME, TYPE, SCALE)                                                                \
+    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, SCALE scale, const uint8_t *bits,   \
+                                 size_t skip, size_t n, int past_cache) {                      \
+        (void)past_cache;                                                                      \
+        for (size_t i = 0; i < n; i++)                                                         \
+            out[i] = bit_of(bits, skip + i) ? 0 : to_##NAME(scale * from_##NAME(x[i]));        \
     }
-DROP(f32, float)
-DROP(f64, double)
+DROP(f16, uint16_t, float)
+DROP(bf16, uint16_t, float)
+DROP(f32, float, float)
+DROP(f64, double, double)
+
+#define KERNEL(NAME) fd_portable_##NAME
+#include "plain.inc"
 
 /* Four k a pass: a quarter of the traffic on z, and still one sum in the order
  * of k, because C adds from the left. */
@@ -191,8 +252,11 @@ const fd_kernels fd_kernels_portable = {
     .expand_u8 = fd_portable_expand_u8,
     .expand_f32 = fd_portable_expand_f32,
     .expand_f64 = fd_portable_expand_f64,
+    .drop_f16 = fd_portable_drop_f16,
+    .drop_bf16 = fd_portable_drop_bf16,
     .drop_f32 = fd_portable_drop_f32,
     .drop_f64 = fd_portable_drop_f64,
+    PLAIN_KERNELS
     .accumulate_f32 = fd_portable_accumulate_f32,
     .accumulate_f64 = fd_portable_accumulate_f64,
     .activate_f32 = fd_portable_activate_f32,

@@ -1,12 +1,21 @@
 """The `backend` fixture: every test that asks for it runs on each implementation in turn."""
 
+import platform
+
 import pytest
 
 from fastdrop import _backend
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
+# What there is for an architecture, by all the names that systems have for it.
+X86_64, AARCH64 = ("avx512", "avx2"), ("neon",)
+TIERS = {"x86_64": X86_64, "amd64": X86_64, "aarch64": AARCH64, "arm64": AARCH64}
 # A tier that cannot run here is listed at the top of every run, never skipped in silence.
-MISSING = [tier for tier in ("avx512", "avx2", "portable") if tier not in BACKENDS]
+MISSING = [
+    tier
+    for tier in (*TIERS.get(platform.machine().lower(), ()), "portable")
+    if tier not in BACKENDS
+]
 
 
 def pytest_report_header() -> list[str]:

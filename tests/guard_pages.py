@@ -9,16 +9,25 @@ vector loads, the processor does.
 import ctypes
 import mmap
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdrop import _backend
 
 PAGE = mmap.PAGESIZE
 CANARY = 0xA5
 LENGTHS, OFFSETS = range(321), range(64)
+WHOLE = 512
+Array = NDArray[Any]
+
+WORDS = (0x12345678, 0x9ABCDEF0, 7)
+THRESHOLD = round(0.3 * 2**32)
+INPUT = np.random.default_rng(0).normal(size=2 * WHOLE)
+MASK = np.random.default_rng(1).integers(0, 256, WHOLE // 8).astype(np.uint8)
+COLUMNS = 7  # that share a bit, in one of the layouts
 
 
 class Guarded:
@@ -34,51 +43,117 @@ class Guarded:
             if protect(guard, PAGE, 0):  # PROT_NONE
                 raise OSError(ctypes.get_errno(), "mprotect")
 
-    def place(self, nbytes: int, at_end: bool) -> slice:
-        return slice(PAGE - nbytes, PAGE) if at_end else slice(0, nbytes)
+    def hold(self, array: Array, at_end: bool) -> Array:
+        """Put a copy at one end of the page."""
+        self.bytes[:] = CANARY
+        place = slice(PAGE - array.nbytes, PAGE) if at_end else slice(0, array.nbytes)
+        self.bytes[place] = array.view(np.uint8)
+        return self.bytes[place].view(array.dtype)
+
+
+def packed(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.bernoulli_packed(out, n, *WORDS, first, THRESHOLD)
+
+
+def bernoulli(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.bernoulli(out, *WORDS, first, THRESHOLD)
+
+
+def dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.dropout(out, *inputs, 1.5, *WORDS, first, THRESHOLD)
+
+
+def alpha_dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.alpha_dropout(out, *inputs, 1.5, 0.25, -1.75, *WORDS, first, THRESHOLD)
+
+
+def zoneout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.zoneout(out, *inputs, *WORDS, first, THRESHOLD)
+
+
+def gaussian_noise(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.gaussian_noise(out, *inputs, 1.5, *WORDS, first)
+
+
+def gaussian_dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    backend.gaussian_dropout(out, *inputs, 1.5, *WORDS, first)
+
+
+def apply_bits(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    x, bits = inputs
+    backend.apply_mask(out, x, 1.5, bits, (WHOLE,), (1,), first)
+
+
+def apply_shared_bits(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    x, bits = inputs
+    backend.apply_mask(out, x, 1.5, bits, (-(-WHOLE // COLUMNS), COLUMNS), (1, 0), first)
+
+
+def of(dtype: str, first: int, n: int) -> list[Array]:
+    """Inputs for a range of elements; 16 bits that are not of NumPy's float16 mean bfloat16."""
+    values = INPUT[first : first + n]
+    if dtype == "uint16":
+        return [(values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16)]
+    return [values.astype(dtype)]
+
+
+def two_of(dtype: str, first: int, n: int) -> list[Array]:
+    return of(dtype, first, n) + of(dtype, first + WHOLE, n)
+
+
+def with_bits(dtype: str, first: int, n: int) -> list[Array]:
+    return [*of(dtype, first, n), MASK[: -(-(first + n) // 8)]]
+
+
+def with_shared_bits(dtype: str, first: int, n: int) -> list[Array]:
+    rows = -(-(first + n) // COLUMNS)
+    return [*of(dtype, first, n), MASK[: -(-rows // 8)]]
+
+
+def nothing(dtype: str, first: int, n: int) -> list[Array]:
+    return []
+
+
+Case = tuple[Callable[..., None], Callable[[str, int, int], list[Array]], str]
+FLOATS = ("uint16", "float16", "float32", "float64")
+CASES: list[Case] = [
+    (packed, nothing, "uint8"),
+    *((bernoulli, nothing, dtype) for dtype in ("uint8", "float32", "float64")),
+    *((dropout, of, dtype) for dtype in FLOATS),
+    *((alpha_dropout, of, dtype) for dtype in ("float32", "float64")),
+    *((zoneout, two_of, dtype) for dtype in ("uint16", "float32", "float64")),
+    *((gaussian_noise, of, dtype) for dtype in ("float32", "float64")),
+    *((gaussian_dropout, of, dtype) for dtype in ("float32", "float64")),
+    *((apply_bits, with_bits, dtype) for dtype in FLOATS),
+    *((apply_shared_bits, with_shared_bits, dtype) for dtype in FLOATS),
+]
 
 
 def check(backend: Any) -> int:
-    words = (0x12345678, 0x9ABCDEF0, 7)
-    threshold = round(0.3 * 2**32)
-    whole = np.empty(512, np.uint8)
-    backend.bernoulli(whole, *words, 0, threshold)
-    values = np.random.default_rng(0).normal(size=512)
-    out, source = Guarded(), Guarded()
+    """Compare every part of a whole with the whole, which holds what is right elsewhere."""
+    pages = [Guarded(), Guarded(), Guarded()]
     calls = 0
-    for at_end, (name, n, offset) in ((e, c) for e in (False, True) for c in cases()):
-        event = whole[offset : offset + n] != 0
-        if name == "packed":
-            expected: np.ndarray = np.packbits(event, bitorder="little")
-        elif name.startswith("drop"):
-            dtype = np.dtype(name[4:])
-            x_place = source.place(n * dtype.itemsize, at_end)
-            x = source.bytes[x_place].view(dtype)
-            x[:] = values[:n]
-            expected = np.where(event, dtype.type(0), x * dtype.type(1.5))
-        else:
-            expected = event.astype(name)
-        place = out.place(expected.nbytes, at_end)
-        out.bytes[:] = CANARY
-        target = out.bytes[place].view(expected.dtype)
-        if name == "packed":
-            backend.bernoulli_packed(target, n, *words, offset, threshold)
-        elif name.startswith("drop"):
-            backend.dropout(target, x, 1.5, *words, offset, threshold)
-        else:
-            backend.bernoulli(target, *words, offset, threshold)
-        assert np.array_equal(target, expected), (name, n, offset, at_end)
-        out.bytes[place] = CANARY
-        assert (out.bytes == CANARY).all(), (name, n, offset, at_end, "wrote beside its array")
-        calls += 1
-    return calls
-
-
-def cases() -> Iterator[tuple[str, int, int]]:
-    for name in ("packed", "uint8", "float32", "float64", "dropfloat32", "dropfloat64"):
+    for run, inputs, dtype in CASES:
+        whole = np.empty(WHOLE, dtype)
+        run(backend, whole, inputs(dtype, 0, WHOLE), 0, WHOLE)
+        if run is packed:
+            bits = np.unpackbits(whole[: WHOLE // 8], bitorder="little")
         for n in LENGTHS:
-            for offset in OFFSETS:
-                yield name, n, offset
+            for first in OFFSETS:
+                expected = whole[first : first + n]
+                if run is packed:
+                    expected = np.packbits(bits[first : first + n], bitorder="little")
+                given = inputs(dtype, first, n)
+                for at_end in (False, True):
+                    where = (run.__name__, dtype, n, first, at_end)
+                    held = [p.hold(a, at_end) for p, a in zip(pages[1:], given, strict=False)]
+                    out = pages[0].hold(np.full_like(expected, 1), at_end)
+                    run(backend, out, held, first, n)
+                    assert out.tobytes() == expected.tobytes(), where
+                    out.view(np.uint8)[:] = CANARY
+                    assert (pages[0].bytes == CANARY).all(), (*where, "wrote beside its array")
+                    calls += 1
+    return calls
 
 
 if __name__ == "__main__":

@@ -7,42 +7,51 @@ from fastdrop import _backend
 
 native = pytest.importorskip("fastdrop._native", reason="the extension is not installed")
 
-# CPUID leaf 7, EBX; and XCR0: the registers that the system saves.
+# CPUID leaf 1, ECX; leaf 7, EBX; and XCR0: the registers that the system saves.
+POPCNT, F16C = 1 << 23, 1 << 29
 AVX2, F, DQ, BW, VL = (1 << bit for bit in (5, 16, 17, 30, 31))
 AVX512 = F | DQ | BW | VL
 SSE_AVX, ALL = 0x7, 0xE7
+EVERY = 0xFFFFFFFF
 BUILT = [backend.tier for backend, _ in native.tiers(0, 0, 0)]
+# These ask nothing of a CPU beyond what every one of its architecture has.
+BASELINE = ("neon", "portable")
 
 
-def usable(leaf7_ebx: int, xcr0: int) -> set[str]:
-    return {b.tier for b, possible in native.tiers(0xFFFFFFFF, leaf7_ebx, xcr0) if possible}
+def usable(leaf1_ecx: int, leaf7_ebx: int, xcr0: int) -> set[str]:
+    return {b.tier for b, possible in native.tiers(leaf1_ecx, leaf7_ebx, xcr0) if possible}
 
 
 def expected(*tiers: str) -> set[str]:
-    return {tier for tier in (*tiers, "portable") if tier in BUILT}
+    return {tier for tier in (*tiers, *BASELINE) if tier in BUILT}
 
 
 @pytest.mark.parametrize(
-    ("leaf7_ebx", "xcr0", "tiers"),
+    ("leaf1_ecx", "leaf7_ebx", "xcr0", "tiers"),
     [
-        (0, 0, ()),
-        (0, ALL, ()),
-        (AVX2, SSE_AVX, ("avx2",)),
-        (AVX2, 0x3, ()),  # the system does not save the upper halves
-        (AVX2, 0, ()),
-        (AVX2 | AVX512, ALL, ("avx2", "avx512")),
-        (AVX2 | AVX512, SSE_AVX, ("avx2",)),  # nor the mask registers
-        (AVX2 | AVX512, 0x27, ("avx2",)),
-        (AVX2 | AVX512, 0x67, ("avx2",)),
-        (AVX2 | AVX512, 0xC7, ("avx2",)),
-        *((AVX2 | AVX512 & ~flag, ALL, ("avx2",)) for flag in (F, DQ, BW, VL)),
-        (0xFFFFFFFF, ALL, ("avx2", "avx512")),
+        (0, 0, 0, ()),
+        (EVERY, 0, 0, ()),
+        (EVERY, 0, ALL, ()),
+        (POPCNT | F16C, AVX2, SSE_AVX, ("avx2",)),
+        (F16C, AVX2, SSE_AVX, ()),
+        (POPCNT, AVX2, SSE_AVX, ()),
+        (EVERY, AVX2, 0x3, ()),  # the system does not save the upper halves
+        (EVERY, AVX2, 0, ()),
+        (POPCNT | F16C, AVX2 | AVX512, ALL, ("avx2", "avx512")),
+        (POPCNT, AVX2 | AVX512, ALL, ("avx512",)),  # whose own conversions are part of F
+        (F16C, AVX2 | AVX512, ALL, ()),
+        (EVERY, AVX2 | AVX512, SSE_AVX, ("avx2",)),  # nor the mask registers
+        (EVERY, AVX2 | AVX512, 0x27, ("avx2",)),
+        (EVERY, AVX2 | AVX512, 0x67, ("avx2",)),
+        (EVERY, AVX2 | AVX512, 0xC7, ("avx2",)),
+        *((EVERY, AVX2 | AVX512 & ~flag, ALL, ("avx2",)) for flag in (F, DQ, BW, VL)),
+        (EVERY, EVERY, ALL, ("avx2", "avx512")),
     ],
 )
 def test_a_tier_needs_every_flag_and_register(
-    leaf7_ebx: int, xcr0: int, tiers: tuple[str, ...]
+    leaf1_ecx: int, leaf7_ebx: int, xcr0: int, tiers: tuple[str, ...]
 ) -> None:
-    assert usable(leaf7_ebx, xcr0) == expected(*tiers)
+    assert usable(leaf1_ecx, leaf7_ebx, xcr0) == expected(*tiers)
 
 
 def test_this_machine_runs_the_strongest_it_can() -> None:

@@ -1,0 +1,233 @@
+/* The NEON tier: masks and dropout on AArch64, where every CPU has it. Full vectors only;
+ * what is left over goes to the portable kernels, by the bit. Little-endian, because the
+ * bits of a byte and the bytes of a word are then in one order. */
+#include "kernels.h"
+
+#if defined(__AARCH64EL__)
+
+#include "philox.h"
+
+#include <arm_neon.h>
+#include <math.h>
+#include <string.h>
+
+static int usable(const fd_cpu *cpu) {
+    (void)cpu;
+    return 1;
+}
+
+/* ---- masks ---- */
+
+/* Four 64-bit lanes, the low halves in one register and the high ones in another: a
+ * widening multiply takes its factors packed, so that nothing but its products need be
+ * sorted, and who uses one half of a lane pays for one. */
+typedef struct vec {
+    uint32x4_t low, high;
+} vec;
+#define LANES 4
+#define GROUPS 4
+
+static const uint32_t lane_number[4] = {0, 1, 2, 3}, lane_bit[4] = {1, 2, 4, 8};
+
+static inline vec v_all(uint64_t a) {
+    return (vec){vdupq_n_u32((uint32_t)a), vdupq_n_u32((uint32_t)(a >> 32))};
+}
+static inline vec v_add(vec a, vec b) {
+    const uint32x4_t low = vaddq_u32(a.low, b.low), carry = vcltq_u32(low, b.low); /* as -1 */
+    return (vec){low, vsubq_u32(vaddq_u32(a.high, b.high), carry)};
+}
+static inline vec v_count_from(uint64_t a) {
+    return v_add(v_all(a), (vec){vld1q_u32(lane_number), vdupq_n_u32(0)});
+}
+static inline vec v_and(vec a, vec b) {
+    return (vec){vandq_u32(a.low, b.low), vandq_u32(a.high, b.high)};
+}
+static inline vec v_or(vec a, vec b) {
+    return (vec){vorrq_u32(a.low, b.low), vorrq_u32(a.high, b.high)};
+}
+static inline vec v_xor(vec a, vec b) {
+    return (vec){veorq_u32(a.low, b.low), veorq_u32(a.high, b.high)};
+}
+static inline vec v_xor3(vec a, vec b, vec c) { return v_xor(v_xor(a, b), c); }
+static inline vec v_without(vec a, vec b) {
+    return (vec){vbicq_u32(a.low, b.low), vbicq_u32(a.high, b.high)};
+}
+static inline vec v_multiply_low(vec a, vec b) {
+    const uint64x2_t first = vmull_u32(vget_low_u32(a.low), vget_low_u32(b.low));
+    const uint64x2_t second = vmull_high_u32(a.low, b.low);
+    const uint32x4_t p = vreinterpretq_u32_u64(first), q = vreinterpretq_u32_u64(second);
+    return (vec){vuzp1q_u32(p, q), vuzp2q_u32(p, q)};
+}
+static inline vec v_high(vec a) { return (vec){a.high, vdupq_n_u32(0)}; }
+static inline vec v_shift_left_24(vec a) {
+    return (vec){vshlq_n_u32(a.low, 24), vsriq_n_u32(vshlq_n_u32(a.high, 24), a.low, 8)};
+}
+/* Low half: product's high ^ word ^ key. High half: product's low. */
+static inline vec v_join_last(vec product, vec word, vec key) {
+    return (vec){veorq_u32(veorq_u32(product.high, word.low), key.low), product.low};
+}
+static inline unsigned v_nonzero(vec a) {
+    const uint32x4_t any = vorrq_u32(a.low, a.high);
+    return vaddvq_u32(vandq_u32(vtstq_u32(any, any), vld1q_u32(lane_bit)));
+}
+static inline size_t count_of(unsigned lanes) { return (size_t)__builtin_popcount(lanes); }
+
+/* The lanes named; nothing is read where there are none. */
+static inline vec v_load(const uint64_t *p, unsigned lanes) {
+    if (!lanes)
+        return v_all(0);
+    const uint32x4_t a = vreinterpretq_u32_u64(vld1q_u64(p));
+    const uint32x4_t b = vreinterpretq_u32_u64(vld1q_u64(p + 2));
+    const uint32x4_t mask = vtstq_u32(vdupq_n_u32(lanes), vld1q_u32(lane_bit));
+    return (vec){vandq_u32(vuzp1q_u32(a, b), mask), vandq_u32(vuzp2q_u32(a, b), mask)};
+}
+
+/* For each set of lanes, where to fetch the bytes from to pack them. */
+#define A 0x03020100
+#define B 0x07060504
+#define C 0x0b0a0908
+#define D 0x0f0e0d0c
+static const uint32_t bytes_of[16][4] = {
+    {0, 0, 0, 0}, {A, 0, 0, 0}, {B, 0, 0, 0}, {A, B, 0, 0}, {C, 0, 0, 0}, {A, C, 0, 0},
+    {B, C, 0, 0}, {A, B, C, 0}, {D, 0, 0, 0}, {A, D, 0, 0}, {B, D, 0, 0}, {A, B, D, 0},
+    {C, D, 0, 0}, {A, C, D, 0}, {B, C, D, 0}, {A, B, C, D},
+};
+#undef A
+#undef B
+#undef C
+#undef D
+
+static inline uint32x4_t fetch(uint32x4_t a, uint8x16_t bytes) {
+    return vreinterpretq_u32_u8(vqtbl1q_u8(vreinterpretq_u8_u32(a), bytes));
+}
+/* The lanes named, packed; whatever is behind them may be overwritten, up to a vector. */
+static inline void v_store_packed(uint64_t *p, vec a, unsigned lanes) {
+    const uint8x16_t bytes = vreinterpretq_u8_u32(vld1q_u32(bytes_of[lanes]));
+    const uint32x4_t low = fetch(a.low, bytes), high = fetch(a.high, bytes);
+    vst1q_u64(p, vreinterpretq_u64_u32(vzip1q_u32(low, high)));
+    vst1q_u64(p + 2, vreinterpretq_u64_u32(vzip2q_u32(low, high)));
+}
+/* 128 bits a block, in order: as a matrix of words, transposed. */
+static inline void v_store_blocks(uint8_t *p, vec low, vec high) {
+    const uint64x2_t low01 = vreinterpretq_u64_u32(vzip1q_u32(low.low, low.high));
+    const uint64x2_t low23 = vreinterpretq_u64_u32(vzip2q_u32(low.low, low.high));
+    const uint64x2_t high01 = vreinterpretq_u64_u32(vzip1q_u32(high.low, high.high));
+    const uint64x2_t high23 = vreinterpretq_u64_u32(vzip2q_u32(high.low, high.high));
+    vst1q_u8(p, vreinterpretq_u8_u64(vzip1q_u64(low01, high01)));
+    vst1q_u8(p + 16, vreinterpretq_u8_u64(vzip2q_u64(low01, high01)));
+    vst1q_u8(p + 32, vreinterpretq_u8_u64(vzip1q_u64(low23, high23)));
+    vst1q_u8(p + 48, vreinterpretq_u8_u64(vzip2q_u64(low23, high23)));
+}
+static inline void or_block(uint8_t *p, const uint8_t *more) {
+    vst1q_u8(p, vorrq_u8(vld1q_u8(p), vld1q_u8(more)));
+}
+
+#include "simd_masks.inc"
+
+/* ---- from bits to elements ---- */
+
+/* Bits as lanes of all ones or zero: four of 32 bits, two of 64, eight of 16. */
+static inline uint32x4_t lanes32(uint64_t bits) {
+    return vtstq_u32(vdupq_n_u32((uint32_t)bits), vld1q_u32(lane_bit));
+}
+static inline uint64x2_t lanes64(uint64_t bits) {
+    static const uint64_t bit[2] = {1, 2};
+    return vtstq_u64(vdupq_n_u64(bits), vld1q_u64(bit));
+}
+static inline uint16x8_t lanes16(uint64_t bits) {
+    static const uint16_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vtstq_u16(vdupq_n_u16((uint16_t)bits), vld1q_u16(bit));
+}
+
+static inline void expand64_u8(uint8_t *out, uint64_t bits) {
+    /* Each byte of the bits eight times, then one bit of each. */
+    const uint8x16_t all = vreinterpretq_u8_u64(vdupq_n_u64(bits));
+    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201));
+    uint8x16_t spread = vcombine_u8(vdup_n_u8(0), vdup_n_u8(1));
+    for (size_t j = 0; j < 64; j += 16, spread = vaddq_u8(spread, vdupq_n_u8(2))) {
+        const uint8x16_t hit = vtstq_u8(vqtbl1q_u8(all, spread), bit);
+        vst1q_u8(out + j, vandq_u8(hit, vdupq_n_u8(1)));
+    }
+}
+
+static inline void expand64_f32(float *out, uint64_t bits) {
+    const uint32x4_t one = vreinterpretq_u32_f32(vdupq_n_f32(1));
+    for (size_t j = 0; j < 64; j += 4, bits >>= 4)
+        vst1q_f32(out + j, vreinterpretq_f32_u32(vandq_u32(lanes32(bits), one)));
+}
+
+static inline void expand64_f64(double *out, uint64_t bits) {
+    const uint64x2_t one = vreinterpretq_u64_f64(vdupq_n_f64(1));
+    for (size_t j = 0; j < 64; j += 2, bits >>= 2)
+        vst1q_f64(out + j, vreinterpretq_f64_u64(vandq_u64(lanes64(bits), one)));
+}
+
+static inline void drop64_f16(uint16_t *out, const uint16_t *x, float scale, uint64_t bits) {
+    const float32x4_t factor = vdupq_n_f32(scale);
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
+        const float16x8_t half = vreinterpretq_f16_u16(vld1q_u16(x + j));
+        const float32x4_t low = vmulq_f32(factor, vcvt_f32_f16(vget_low_f16(half)));
+        const float32x4_t high = vmulq_f32(factor, vcvt_high_f32_f16(half));
+        const float16x8_t rounded = vcvt_high_f16_f32(vcvt_f16_f32(low), high);
+        vst1q_u16(out + j, vbicq_u16(vreinterpretq_u16_f16(rounded), lanes16(bits)));
+    }
+}
+
+/* The upper half of each float, rounded; NaN stays NaN. */
+static inline uint16x4_t to_bf16(float32x4_t f) {
+    const uint32x4_t a = vreinterpretq_u32_f32(f);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(a, 16), vdupq_n_u32(1));
+    const uint32x4_t sum = vaddq_u32(a, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
+    const uint32x4_t quiet = vorrq_u32(a, vdupq_n_u32(0x400000));
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(f, f), sum, quiet), 16);
+}
+
+static inline void drop64_bf16(uint16_t *out, const uint16_t *x, float scale, uint64_t bits) {
+    const float32x4_t factor = vdupq_n_f32(scale);
+    for (size_t j = 0; j < 64; j += 8, bits >>= 8) {
+        const uint16x8_t half = vld1q_u16(x + j), zero = vdupq_n_u16(0);
+        const float32x4_t low = vreinterpretq_f32_u16(vzip1q_u16(zero, half));
+        const float32x4_t high = vreinterpretq_f32_u16(vzip2q_u16(zero, half));
+        const uint16x8_t rounded =
+            vcombine_u16(to_bf16(vmulq_f32(factor, low)), to_bf16(vmulq_f32(factor, high)));
+        vst1q_u16(out + j, vbicq_u16(rounded, lanes16(bits)));
+    }
+}
+
+static inline void drop64_f32(float *out, const float *x, float scale, uint64_t bits) {
+    for (size_t j = 0; j < 64; j += 4, bits >>= 4) {
+        const float32x4_t kept = vmulq_n_f32(vld1q_f32(x + j), scale);
+        const uint32x4_t selected = vbicq_u32(vreinterpretq_u32_f32(kept), lanes32(bits));
+        vst1q_f32(out + j, vreinterpretq_f32_u32(selected));
+    }
+}
+
+static inline void drop64_f64(double *out, const double *x, double scale, uint64_t bits) {
+    for (size_t j = 0; j < 64; j += 2, bits >>= 2) {
+        const float64x2_t kept = vmulq_n_f64(vld1q_f64(x + j), scale);
+        const uint64x2_t selected = vbicq_u64(vreinterpretq_u64_f64(kept), lanes64(bits));
+        vst1q_f64(out + j, vreinterpretq_f64_u64(selected));
+    }
+}
+
+/* Stores that fill whole lines one after the other need no hint: these CPUs notice, and
+ * do not read the lines first. */
+#define STREAMS 0
+static inline void stream(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
+static inline void stream_end(void) {}
+
+#include "simd_bits.inc"
+
+const fd_kernels fd_kernels_neon = {
+    .name = "neon",
+    .usable = usable,
+    SIMD_KERNELS
+    .accumulate_f32 = fd_portable_accumulate_f32,
+    .accumulate_f64 = fd_portable_accumulate_f64,
+    .activate_f32 = fd_portable_activate_f32,
+    .activate_f64 = fd_portable_activate_f64,
+    .lstm_cell_f32 = fd_portable_lstm_cell_f32,
+    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
+};
+
+#endif
