@@ -2,9 +2,20 @@
 
 from fastdrop._backend import Info, info
 from fastdrop._version import __version__
+from fastdrop.family import (
+    alpha_dropout,
+    drop_connect,
+    embedding_dropout,
+    gaussian_dropout,
+    gaussian_noise,
+    spatial_dropout1d,
+    spatial_dropout2d,
+    spatial_dropout3d,
+    zoneout,
+)
 from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
-from fastdrop.masks import bernoulli, dropout
+from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
 from fastdrop.model import Model, Prediction
 from fastdrop.random import Key
 from fastdrop.recurrent import lstm
@@ -17,10 +28,21 @@ __all__ = [
     "Prediction",
     "__version__",
     "activate",
+    "alpha_dropout",
+    "apply_mask",
     "bernoulli",
     "dense",
+    "drop_connect",
     "dropout",
+    "dropout_backward",
+    "embedding_dropout",
+    "gaussian_dropout",
+    "gaussian_noise",
     "info",
     "load",
     "lstm",
+    "spatial_dropout1d",
+    "spatial_dropout2d",
+    "spatial_dropout3d",
+    "zoneout",
 ]

@@ -19,7 +19,11 @@ Array = NDArray[Any]
 
 
 class Backend(Protocol):
-    """What an implementation offers. Arrays arrive checked, C-contiguous and aligned."""
+    """What an implementation offers. Arrays arrive checked, C-contiguous and aligned.
+
+    Those of masks and dropout are flat and not empty; an output may be the input itself, but not
+    overlap it otherwise. bfloat16 arrives as the uint16 of its bits, which NumPy can hand over.
+    """
 
     @property
     def name(self) -> str: ...
@@ -46,6 +50,55 @@ class Backend(Protocol):
         stream: int,
         first: int,
         threshold: int,
+    ) -> None: ...
+
+    def apply_mask(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        bits: Array,
+        lengths: tuple[int, ...],
+        strides: tuple[int, ...],
+        first: int,
+    ) -> None:
+        """Drop where the element's bit is set: number sum(index * stride) over the axes.
+
+        `out` and `x` are the elements from number `first` on. The last stride is 0 or 1.
+        """
+
+    def zoneout(
+        self,
+        out: Array,
+        previous: Array,
+        new: Array,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None: ...
+
+    def alpha_dropout(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        shift: float,
+        fill: float,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None: ...
+
+    def gaussian_noise(
+        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+    ) -> None: ...
+
+    def gaussian_dropout(
+        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
     ) -> None: ...
 
     def activate(self, v: Array, activation: str) -> None: ...

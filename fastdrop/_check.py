@@ -3,6 +3,7 @@
 Every refusal reads ``name: expected ..., got ...``. Nothing has been written when one is raised.
 """
 
+import functools
 import math
 import operator
 import reprlib
@@ -13,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 INDEX_END = 1 << 63
+NORMALS_END = 1 << 57
 FLOATS = ("float32", "float64")
+DROPPABLE = ("float16", "bfloat16", *FLOATS)
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("float16", *FLOATS, *INTEGERS)
 SCHEMES = ("per_gate", "tied")
 SCOPES = ("per_row", "shared")
+DATA_FORMATS = ("channels_last", "channels_first")
 ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
 MAX_THREADS = 1024
 
@@ -55,13 +59,17 @@ def choice(value: object, name: str, options: Sequence[str]) -> str:
 
 
 def flag(value: object, name: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
+    if value is False or value is True:
+        return value
+    if not isinstance(value, np.bool_):
         refuse(TypeError, name, "True or False", value)
     return bool(value)
 
 
 def integer(value: object, name: str, low: int, end: int | None, what: str = "an integer") -> int:
     """An integer in [low, end), where end = None is no limit."""
+    if type(value) is int and low <= value and (end is None or value < end):
+        return value
     limits = f">= {low}" if end is None else f"in [{low}, {end})"
     if isinstance(value, (bool, np.bool_)):
         refuse(TypeError, name, f"{what} {limits}", value)
@@ -76,18 +84,33 @@ def integer(value: object, name: str, low: int, end: int | None, what: str = "an
 
 def probability(value: object, name: str, *, below_one: bool = False) -> float:
     """A probability as binary64, whatever real type it came in."""
+    if type(value) is float and 0.0 <= value < 1.0:
+        return value
     expected = f"a number in [0, 1{')' if below_one else ']'}"
+    number = _real(value, name, expected)
+    if not 0.0 <= number <= 1.0 or (below_one and number == 1.0):
+        refuse(ValueError, name, expected, value)
+    return number
+
+
+def stddev(value: object) -> float:
+    expected = "a finite number >= 0"
+    number = _real(value, "stddev", expected)
+    if not 0.0 <= number < math.inf:
+        refuse(ValueError, "stddev", expected, value)
+    return number
+
+
+def _real(value: object, name: str, expected: str) -> float:
+    """Any real number as binary64; integers beyond its range are infinite."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
         refuse(TypeError, name, expected, value)
     try:
-        number = float(value)
+        return float(value)
     except OverflowError:
-        number = math.inf
-    if not 0.0 <= number <= 1.0 or (below_one and number == 1.0):
-        refuse(ValueError, name, expected, value)
-    return number
+        return math.inf if value > 0 else -math.inf
 
 
 def probabilities(value: object, name: str) -> NDArray[np.float64]:
@@ -111,9 +134,19 @@ def recurrent_rate(value: object, name: str) -> float:
     return rate
 
 
-def scale(threshold: int) -> float:
+@functools.lru_cache
+def scale(threshold: int, dtype: np.dtype[Any]) -> float:
     """What is kept is multiplied by this; nothing is kept at T = 2**32."""
-    return 0.0 if threshold >> 32 else 1.0 / (1.0 - threshold / 2.0**32)
+    return 0.0 if threshold >> 32 else rounded(1.0 / (1.0 - threshold / 2.0**32), dtype)
+
+
+def rounded(value: float, dtype: np.dtype[Any]) -> float:
+    """The number of a floating-point dtype nearest to a binary64 number, half to even."""
+    if dtype.name == "bfloat16":  # by way of float32 it would be rounded twice
+        fraction, exponent = math.frexp(value)
+        return math.ldexp(round(fraction * 256), exponent - 8)
+    with np.errstate(over="ignore"):
+        return float(dtype.type(value))
 
 
 def thread_count(value: object, default: int) -> int:
@@ -152,15 +185,37 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
     return tuple(None if axis is None else integer(axis, name, 0, None) for axis in axes)
 
 
-def element_range(offset: object, count: int, name: str = "offset") -> int:
-    start = integer(offset, name, 0, INDEX_END)
-    if start + count > INDEX_END:
-        refuse(ValueError, name, f"{name} + {count} elements to end at or before 2**63", offset)
+def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
+    """The number of the first of `count` elements, all of them below `end`, a power of two."""
+    start = integer(offset, "offset", 0, end)
+    if start + count > end:
+        limit = f"offset + {count} elements to end at or before 2**{end.bit_length() - 1}"
+        refuse(ValueError, "offset", limit, offset)
     return start
+
+
+# A dtype's name is slow to ask for; these are known without.
+_NAMES: dict[np.dtype[Any], str] = {np.dtype(name): name for name in NUMBERS}
 
 
 def array(value: object, name: str, dtypes: Sequence[str], ndim: int | None = None) -> NDArray[Any]:
     """A plain array of one of the dtypes, in native byte order; other kinds are refused."""
+    plain = operand(value, name, dtypes, ndim)
+    return plain if plain.dtype.isnative else plain.astype(native(plain.dtype))
+
+
+def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
+
+
+def operand(
+    value: object, name: str, dtypes: Sequence[str], ndim: int | None = None
+) -> NDArray[Any]:
+    """A plain array of one of the dtypes, in either byte order; other kinds are refused."""
+    if type(value) is np.ndarray and _NAMES.get(value.dtype) in dtypes:
+        if ndim is None or value.ndim == ndim:
+            return value
+        refuse(ValueError, name, f"an array of {ndim} dimensions", value)
     expected = f"an array of {' or '.join(dtypes)}"
     if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
         refuse(TypeError, name, expected, value)
@@ -172,7 +227,7 @@ def array(value: object, name: str, dtypes: Sequence[str], ndim: int | None = No
         refuse(TypeError, name, expected, plain)
     if ndim is not None and plain.ndim != ndim:
         refuse(ValueError, name, f"an array of {ndim} dimensions", plain)
-    return np.asarray(plain, dtype=plain.dtype.newbyteorder("="))
+    return plain
 
 
 def contiguous(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -191,10 +246,17 @@ def shaped(value: NDArray[Any], name: str, expected: tuple[int, ...]) -> NDArray
 
 def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """An array that can be written to, element by element."""
+    if (
+        type(out) is np.ndarray
+        and out.shape == shape
+        and out.dtype == dtype  # a byte-swapped dtype is another dtype
+        and out.flags.carray
+    ):
+        return out
     expected = f"a writable {dtype} array of shape {shape}"
     if not isinstance(out, np.ndarray) or type(out) not in (np.ndarray, np.memmap):
         refuse(TypeError, "out", expected, out)
-    if out.dtype != dtype:  # a byte-swapped dtype is another dtype
+    if out.dtype != dtype:
         raise TypeError(f"out: expected {expected}, got dtype {out.dtype.str}")
     if out.shape != shape:
         refuse(ValueError, "out", expected, out)
@@ -217,22 +279,31 @@ def _overlaps_itself(out: NDArray[Any]) -> bool:
 
 
 def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of a mask that broadcasts to `of`; None stands for the axis's own length."""
+    """The shape of a mask that broadcasts to `of`, with as many axes.
+
+    None stands for the axis's own length, and missing leading axes have length 1.
+    """
     if value is None:
         return of
-    expected = f"None or a sequence of {len(of)} entries, each None, 1 or the length in {of}"
+    expected = f"None or at most {len(of)} entries, the last of {of}, with 1 or None for any"
     axes = _axes(value)
     if axes is None:
         refuse(TypeError, "noise_shape", expected, value)
-    if len(axes) != len(of):
+    if len(axes) > len(of):
         refuse(ValueError, "noise_shape", expected, value)
     lengths = tuple(
         n if a is None else integer(a, "noise_shape", 0, None)
-        for a, n in zip(axes, of, strict=True)
+        for a, n in zip((1,) * (len(of) - len(axes)) + axes, of, strict=True)
     )
     if any(a not in (1, n) for a, n in zip(lengths, of, strict=True)):
         refuse(ValueError, "noise_shape", expected, value)
     return lengths
+
+
+def packed(value: object, count: int) -> NDArray[np.uint8]:
+    """The bits of a mask of that many elements, eight a byte."""
+    bits = shaped(array(value, "packed", ("uint8",), 1), "packed", (-(-count // 8),))
+    return contiguous(bits, np.dtype(np.uint8))
 
 
 # ---- recurrent layers ----
@@ -330,12 +401,13 @@ def weight(value: object, name: str, ndim: int) -> NDArray[np.float32]:
     return contiguous(array(value, name, ("float32",), ndim), np.dtype(np.float32))
 
 
-def indices(value: NDArray[Any], count: int, layer: str) -> None:
+def indices(value: NDArray[Any], count: int, layer: str | None = None) -> None:
     """Refuse inputs that are no rows of an embedding's table."""
     low, high = (int(value.min()), int(value.max())) if value.size else (0, -1)
     if low < 0 or high >= count:
+        name, of = ("indices", "") if layer is None else ("x", f" for layer {layer!r}")
         got = low if low < 0 else high
-        raise ValueError(f"x: expected indices in [0, {count}) for layer {layer!r}, got {got}")
+        raise ValueError(f"{name}: expected indices in [0, {count}){of}, got {got}")
 
 
 def float32(value: NDArray[Any], name: str) -> NDArray[np.float32]:

@@ -1,10 +1,11 @@
 """The backend in NumPy: the readable specification of what the C kernels compute.
 
 Names, signatures and argument order are those of the native backend. Arrays arrive checked,
-C-contiguous, aligned and of one floating-point type a call.
+C-contiguous, aligned and of one floating-point type a call; bfloat16 arrives as the uint16 of its
+bits, for NumPy itself does not know it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,160 @@ def _events(n: int, k0: int, k1: int, stream: int, first: int, threshold: int) -
     return bits.reshape(-1)[skip : skip + n]
 
 
+# Elements computed at a time where every one takes several temporary numbers of 8 bytes.
+_TILE_ELEMENTS = 1 << 15
+
+
+def _tiles(n: int) -> Iterator[slice]:
+    for start in range(0, n, _TILE_ELEMENTS):
+        yield slice(start, min(start + _TILE_ELEMENTS, n))
+
+
+def _scaled(out: Array, x: Array, scale: float) -> None:
+    """Out = x * scale, rounded once; the 16-bit types by a product in float32, exact there."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if x.dtype != np.uint16:
+            np.multiply(x, x.dtype.type(scale), out=out)
+            return
+        product = (x.astype(np.uint32) << np.uint32(16)).view(np.float32) * np.float32(scale)
+    bits = product.view(np.uint32)
+    half_to_even = np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))
+    # A NaN stays one: its payload came from 16 bits too, so below them nothing can carry.
+    out[:] = (bits + half_to_even) >> np.uint32(16)
+
+
+# ---- normals: Wichura's algorithm AS 241 (PPND16), Applied Statistics 37 (1988) ----
+
+# Numerator and denominator by falling powers, for p near 1/2, in the tail, and far out.
+_CENTRAL = (
+    (
+        2.5090809287301226727e3,
+        3.3430575583588128105e4,
+        6.7265770927008700853e4,
+        4.5921953931549871457e4,
+        1.3731693765509461125e4,
+        1.9715909503065514427e3,
+        1.3314166789178437745e2,
+        3.3871328727963666080e0,
+    ),
+    (
+        5.2264952788528545610e3,
+        2.8729085735721942674e4,
+        3.9307895800092710610e4,
+        2.1213794301586595867e4,
+        5.3941960214247511077e3,
+        6.8718700749205790830e2,
+        4.2313330701600911252e1,
+        1.0,
+    ),
+)
+_NEAR = (
+    (
+        7.74545014278341407640e-4,
+        2.27238449892691845833e-2,
+        2.41780725177450611770e-1,
+        1.27045825245236838258e0,
+        3.64784832476320460504e0,
+        5.76949722146069140550e0,
+        4.63033784615654529590e0,
+        1.42343711074968357734e0,
+    ),
+    (
+        1.05075007164441684324e-9,
+        5.47593808499534494600e-4,
+        1.51986665636164571966e-2,
+        1.48103976427480074590e-1,
+        6.89767334985100004550e-1,
+        1.67638483018380384940e0,
+        2.05319162663775882187e0,
+        1.0,
+    ),
+)
+_FAR = (
+    (
+        2.01033439929228813265e-7,
+        2.71155556874348757815e-5,
+        1.24266094738807843860e-3,
+        2.65321895265761230930e-2,
+        2.96560571828504891230e-1,
+        1.78482653991729133580e0,
+        5.46378491116411436990e0,
+        6.65790464350110377720e0,
+    ),
+    (
+        2.04426310338993978564e-15,
+        1.42151175831644588870e-7,
+        1.84631831751005468180e-5,
+        7.86869131145613259100e-4,
+        1.48753612908506148525e-2,
+        1.36929880922735805310e-1,
+        5.99832206555887937690e-1,
+        1.0,
+    ),
+)
+_LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42fefa3800p-1"), float.fromhex("0x1.ef35793c76730p-45")
+
+
+def _polynomial(coefficients: Sequence[float], r: Array) -> Array:
+    """Horner's rule, a multiplication and an addition at a time."""
+    value: Array = np.full_like(r, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * r + coefficient
+    return value
+
+
+def _log(p: Array) -> Array:
+    """Logarithm in +, -, * and / alone: the C library's would not be the same everywhere."""
+    fraction, exponent = np.frexp(p)
+    f, e = fraction * 2, exponent - 1.0
+    above = f > 1.4142135623730951
+    f, e = np.where(above, f * 0.5, f), np.where(above, e + 1, e)
+    s = (f - 1) / (f + 1)
+    t = s * s
+    d = s + s
+    series = _polynomial([1 / k for k in range(21, 1, -2)], t)
+    log: Array = e * _LN2_HIGH + ((d + d * (t * series)) + e * _LN2_LOW)
+    return log
+
+
+def _quantiles(v: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The standard normal of each 64-bit number: a sign and 52 bits of probability."""
+    p = ((v >> np.uint64(11) & np.uint64(2**52 - 1)).astype(np.float64) + 0.5) * 2.0**-53
+    q = 0.5 - p
+    z = np.empty_like(p)
+    central = q <= 0.425
+    y = q[central]
+    r = 0.180625 - y * y
+    z[central] = (y * _polynomial(_CENTRAL[0], r)) / _polynomial(_CENTRAL[1], r)
+    r = np.sqrt(-_log(p[~central]))
+    near, far = np.minimum(r, 5) - 1.6, np.maximum(r, 5) - 5
+    z[~central] = np.where(
+        r <= 5,
+        _polynomial(_NEAR[0], near) / _polynomial(_NEAR[1], near),
+        _polynomial(_FAR[0], far) / _polynomial(_FAR[1], far),
+    )
+    np.negative(z, out=z, where=v >> np.uint64(63) != 0)
+    return z
+
+
+def _normals(n: int, k0: int, k1: int, stream: int, first: int) -> NDArray[np.float64]:
+    """The normals of the elements first, ..., first + n - 1; two from each Philox call."""
+    skip = first % 2
+    pairs = np.arange(-(-(skip + n) // 2), dtype=np.uint64) + np.uint64(first // 2)
+    w = _philox(
+        (
+            pairs & _LOW,
+            (pairs >> _32) | np.uint64(64 << 24),
+            np.full_like(pairs, stream & 0xFFFFFFFF),
+            np.full_like(pairs, stream >> 32),
+        ),
+        k0,
+        k1,
+    )
+    numbers = np.stack([w[0] | w[1] << _32, w[2] | w[3] << _32], axis=1)
+    return _quantiles(numbers.reshape(-1)[skip : skip + n])
+
+
 # ---- recurrent layers ----
 
 
@@ -131,9 +286,77 @@ class Numpy:
         threshold: int,
     ) -> None:
         drop = _events(len(x), k0, k1, stream, first, threshold)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            np.multiply(x, x.dtype.type(scale), out=out)
+        _scaled(out, x, scale)
         out[drop] = 0
+
+    def apply_mask(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        bits: Array,
+        lengths: Sequence[int],
+        strides: Sequence[int],
+        first: int,
+    ) -> None:
+        for tile in _tiles(len(x)):
+            element = np.arange(first + tile.start, first + tile.stop)
+            number = np.zeros_like(element)
+            for length, stride in zip(reversed(lengths), reversed(strides), strict=True):
+                element, index = np.divmod(element, length)
+                number += index * stride
+            drop = bits[number >> 3] >> (number & 7).astype(np.uint8) & 1 != 0
+            _scaled(out[tile], x[tile], scale)
+            out[tile][drop] = 0
+
+    def zoneout(
+        self,
+        out: Array,
+        previous: Array,
+        new: Array,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None:
+        event = _events(len(out), k0, k1, stream, first, threshold)
+        out[:] = np.where(event, previous, new)
+
+    def alpha_dropout(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        shift: float,
+        fill: float,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None:
+        drop = _events(len(x), k0, k1, stream, first, threshold)
+        _scaled(out, x, scale)
+        with np.errstate(invalid="ignore", over="ignore"):
+            out += x.dtype.type(shift)
+        out[drop] = fill
+
+    def gaussian_noise(
+        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+    ) -> None:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for tile in _tiles(len(x)):
+                z = _normals(tile.stop - tile.start, k0, k1, stream, first + tile.start)
+                out[tile] = x[tile].astype(np.float64) + stddev * z
+
+    def gaussian_dropout(
+        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+    ) -> None:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for tile in _tiles(len(x)):
+                z = _normals(tile.stop - tile.start, k0, k1, stream, first + tile.start)
+                out[tile] = x[tile].astype(np.float64) * (1 + stddev * z)
 
     def activate(self, v: Array, activation: str) -> None:
         """In place: v = activation(v); tanh and sigmoid are computed in double."""

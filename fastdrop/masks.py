@@ -1,14 +1,14 @@
-"""Bernoulli masks and dropout."""
+"""Bernoulli masks, and dropout by them."""
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastdrop import _backend, _check, _threads
-from fastdrop.random import as_key
+from fastdrop.random import replayable, stream_words
 
 _EVENT_DTYPES = ("bool", "uint8", "float32", "float64")
 _PIECE = _threads.PIECE_ELEMENTS
@@ -84,32 +84,51 @@ def bernoulli(
     axes = _check.shape(shape, "shape")
     size = math.prod(axes)
     first = _check.element_range(offset, size)
-    number = _check.integer(stream, "stream", 0, 1 << 64)
     kind = np.dtype(np.uint8) if packed else _check.event_dtype(dtype, _EVENT_DTYPES)
     target = (-(-size // 8),) if packed else axes
     if out is not None:
         _check.output(out, target, kind)
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    key = as_key(rng)
-    if out is not None and out.flags.c_contiguous and out.flags.aligned:
-        mask = out
+    words = stream_words(rng, stream)
+    mask = out if out is not None and out.flags.carray else np.empty(target, kind)
+    if packed:
+        _draw_packed(mask, size, words, first, threshold, threads)
     else:
-        mask = np.empty(target, kind)
-    if size:
-        flat = mask.reshape(-1)
-        if not packed and kind.kind == "b":
-            flat = flat.view(np.uint8)
+        events = flat(mask)
+        if kind.kind == "b":
+            events = events.view(np.uint8)
+        run(_backend.active.bernoulli, (events,), words, first, (threshold,), threads)
+    return delivered(mask, out)
 
-        def draw(n: int) -> None:
-            count = min(_PIECE, size - n)
-            words = (key.k0, key.k1, key.stream(number), first + n, threshold)
-            if packed:
-                _backend.active.bernoulli_packed(flat[n // 8 : -(-(n + count) // 8)], count, *words)
-            else:
-                _backend.active.bernoulli(flat[n : n + count], *words)
 
-        _in_pieces(draw, size, threads)
-    return _delivered(mask, out)
+@overload
+def dropout(
+    x: ArrayLike,
+    rate: float,
+    *,
+    rng: object = ...,
+    stream: int = ...,
+    offset: int = ...,
+    noise_shape: tuple[int | None, ...] | None = ...,
+    out: NDArray[Any] | None = ...,
+    return_mask: Literal[False] = ...,
+    threads: int | None = ...,
+) -> NDArray[Any]: ...
+
+
+@overload
+def dropout(
+    x: ArrayLike,
+    rate: float,
+    *,
+    rng: object = ...,
+    stream: int = ...,
+    offset: int = ...,
+    noise_shape: tuple[int | None, ...] | None = ...,
+    out: NDArray[Any] | None = ...,
+    return_mask: Literal[True],
+    threads: int | None = ...,
+) -> tuple[NDArray[Any], NDArray[np.uint8]]: ...
 
 
 def dropout(
@@ -121,14 +140,15 @@ def dropout(
     offset: int = 0,
     noise_shape: tuple[int | None, ...] | None = None,
     out: NDArray[Any] | None = None,
+    return_mask: bool = False,
     threads: int | None = None,
-) -> NDArray[Any]:
+) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.uint8]]:
     """Set elements to zero with probability `rate` and scale the others by 1 / (1 - rate).
 
     Parameters
     ----------
     x : array_like
-        float32 or float64, of any shape and strides.
+        float16, bfloat16 (of ``ml_dtypes``), float32 or float64, of any shape and strides.
     rate : float
         The probability of dropping, in [0, 1]; used to 32 bits.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
@@ -136,8 +156,144 @@ def dropout(
     stream, offset : int, optional
         As in `bernoulli`; elements are those of the mask, in C order.
     noise_shape : tuple of int or None, optional
-        The mask's shape, where one mask value serves several elements: for each axis of `x` either
-        1 (one value along the whole axis) or its length, for which None may stand.
+        The mask's shape, where one mask value serves several elements: any shape that broadcasts
+        to `x`'s. Entries belong to the last axes of `x`, each 1 (one value along the whole axis)
+        or the axis's length, for which None may stand; axes without an entry have 1.
+    out : ndarray, optional
+        An array of `x`'s shape and dtype to write to. It may be `x`, or overlap it.
+    return_mask : bool, optional
+        Return the mask of what was dropped, too.
+    threads : int, optional
+        As in `bernoulli`.
+
+    Returns
+    -------
+    y : ndarray
+        `out`, or a new C-contiguous array of `x`'s shape and dtype. What is dropped is +0.0 even
+        where `x` is NaN or infinite.
+    mask : ndarray of uint8
+        Only with `return_mask`: ``bernoulli(rate, noise_shape, dtype="packed", ...)``, as
+        `apply_mask` takes it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, out of range or of the wrong shape. Nothing has been
+        written then.
+
+    See Also
+    --------
+    dropout_backward : The gradient, without a mask kept.
+
+    Notes
+    -----
+    Inverted dropout: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
+    Overfitting", JMLR 15 (2014); Keras's ``Dropout`` in training, PyTorch's ``F.dropout``. The mask
+    is ``bernoulli(rate, noise_shape, ...)``, True meaning dropped. The factor 1 / (1 - rate) is
+    rounded to `x`'s dtype (in float16 it is infinite from 65520 on), and so is each product, once.
+
+    PyTorch multiplies by a mask where fastdrop and Keras select, so there a dropped NaN or infinity
+    becomes NaN. Keras's JAX backend divides by 1 - rate, which may round differently.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> fd.dropout(np.arange(1.0, 7.0), 0.5, rng=fd.Key.from_words(0, 0))
+    array([ 2.,  0.,  6.,  0., 10.,  0.])
+    >>> fd.dropout(np.ones((3, 4)), 0.5, rng=fd.Key.from_words(0, 0), noise_shape=(3, 1))
+    array([[2., 2., 2., 2.],
+           [0., 0., 0., 0.],
+           [2., 2., 2., 2.]])
+    """
+    return_mask = _check.flag(return_mask, "return_mask")
+    y, mask = drop(x, "x", rate, rng, stream, offset, noise_shape, out, return_mask, threads)
+    return y if mask is None else (y, mask)
+
+
+def dropout_backward(
+    grad: ArrayLike,
+    rate: float,
+    *,
+    rng: object,
+    stream: int = 0,
+    offset: int = 0,
+    noise_shape: tuple[int | None, ...] | None = None,
+    out: NDArray[Any] | None = None,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """Give the gradient of `dropout` by its input, drawing the same mask again.
+
+    Parameters
+    ----------
+    grad : array_like
+        The gradient by `dropout`'s result: float16, bfloat16, float32 or float64, of `x`'s shape.
+    rate : float
+        As in the forward call.
+    rng : int, Key or SeedSequence
+        As in the forward call. What gives another mask each time is refused.
+    stream, offset, noise_shape : optional
+        As in the forward call.
+    out : ndarray, optional
+        An array of `grad`'s shape and dtype to write to. It may be `grad`, or overlap it.
+    threads : int, optional
+        As in `bernoulli`.
+
+    Returns
+    -------
+    ndarray
+        `grad` / (1 - rate) where the forward call kept the element, +0.0 where it dropped it.
+
+    Raises
+    ------
+    TypeError
+        Also for an `rng` of None, a Generator or a BitGenerator.
+    ValueError
+        If an argument is out of range or of the wrong shape. Nothing has been written then.
+
+    Notes
+    -----
+    With y = x * m / (1 - rate), the gradient by x is the gradient by y * m / (1 - rate): dropout
+    with the same mask. Keras and PyTorch keep the mask between the two; here nothing is kept, as
+    the mask is a pure function of the key, the stream and the element's number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> y = fd.dropout(np.ones(6), 0.5, rng=7)
+    >>> grad = fd.dropout_backward(np.full(6, 3.0), 0.5, rng=7)
+    >>> bool((grad == 3 * y).all())
+    True
+    """
+    key = replayable(rng)
+    return drop(grad, "grad", rate, key, stream, offset, noise_shape, out, False, threads)[0]
+
+
+def apply_mask(
+    x: ArrayLike,
+    packed: NDArray[np.uint8],
+    *,
+    rate: float = 0.0,
+    noise_shape: tuple[int | None, ...] | None = None,
+    out: NDArray[Any] | None = None,
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """Set elements to zero where a packed mask says so and scale the others by 1 / (1 - rate).
+
+    Parameters
+    ----------
+    x : array_like
+        float16, bfloat16 (of ``ml_dtypes``), float32 or float64, of any shape and strides.
+    packed : ndarray of uint8
+        A mask of `noise_shape`, 1 where an element is dropped, as
+        ``bernoulli(..., dtype="packed")`` gives it: eight elements a byte, the first in the least
+        significant bit. Bits behind the last element are not looked at.
+    rate : float, optional
+        The rate the mask was drawn at, in [0, 1]; used to 32 bits. 0 leaves what is kept as it is;
+        1, where nothing should be kept, multiplies it by 0.
+    noise_shape : tuple of int or None, optional
+        The mask's shape if not `x`'s: any shape that broadcasts to it, as in `dropout`.
     out : ndarray, optional
         An array of `x`'s shape and dtype to write to. It may be `x`, or overlap it.
     threads : int, optional
@@ -157,61 +313,197 @@ def dropout(
 
     Notes
     -----
-    Inverted dropout: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
-    Overfitting", JMLR 15 (2014); Keras's ``Dropout`` in training, PyTorch's ``F.dropout``. The mask
-    is ``bernoulli(rate, noise_shape, ...)``, True meaning dropped.
+    One mask for several arrays, a mask stored for later, or one of your own. With a mask drawn at
+    `rate` it is `dropout`, bit for bit.
 
     Examples
     --------
     >>> import numpy as np
     >>> import fastdrop as fd
-    >>> fd.dropout(np.arange(1.0, 7.0), 0.5, rng=fd.Key.from_words(0, 0))
+    >>> fd.apply_mask(np.arange(1.0, 7.0), np.array([0b101010], np.uint8), rate=0.5)
     array([ 2.,  0.,  6.,  0., 10.,  0.])
     """
-    array = _check.array(x, "x", _check.FLOATS)
+    array = _check.operand(x, "x", _check.DROPPABLE)
     threshold = _check.threshold(_check.probability(rate, "rate"))
     noise = _check.noise_shape(noise_shape, array.shape)
-    first = _check.element_range(offset, math.prod(noise))
-    number = _check.integer(stream, "stream", 0, 1 << 64)
+    bits = _check.packed(packed, math.prod(noise))
     if out is not None:
-        _check.output(out, array.shape, array.dtype)
+        _check.output(out, array.shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    key = as_key(rng)
-    source = _check.contiguous(array, array.dtype)
-    if out is None or not (out.flags.c_contiguous and out.flags.aligned):
-        result = np.empty(array.shape, array.dtype)
+    if out is not None and np.may_share_memory(bits, out):
+        bits = bits.copy()
+    result, source = prepared(out, array)
+    _select(result, source, threshold, bits, noise, threads)
+    return delivered(result, out)
+
+
+# ---- shared by all of the family ----
+
+
+def drop(
+    x: ArrayLike,
+    name: str,
+    rate: float,
+    rng: object,
+    stream: int,
+    offset: int,
+    noise_shape: tuple[int | None, ...] | None,
+    out: NDArray[Any] | None,
+    return_mask: bool,
+    threads: int | None,
+) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+    """Check the arguments of `dropout`, whose x is called `name`, and do it."""
+    array = _check.operand(x, name, _check.DROPPABLE)
+    threshold = _check.threshold(_check.probability(rate, "rate"))
+    shape = array.shape
+    noise = shape if noise_shape is None else _check.noise_shape(noise_shape, shape)
+    first = _check.element_range(offset, math.prod(noise))
+    if out is not None:
+        _check.output(out, shape, _check.native(array.dtype))
+    threads = _check.thread_count(threads, _threads.DEFAULT)
+    words = stream_words(rng, stream)
+    result, source = prepared(out, array)
+    mask = None
+    if noise == shape and not return_mask:
+        head = (_check.scale(threshold, result.dtype), *words)
+        kernel = _backend.active.dropout
+        run(kernel, (flat(result), flat(source)), head, first, (threshold,), threads)
     else:
-        result = out
-        same = source.__array_interface__["data"] == out.__array_interface__["data"]
-        if not same and np.may_share_memory(source, out):
-            source = source.copy()
-    if array.size:
-        scale = _check.scale(threshold)
-        if noise == array.shape:
-            flat, x_flat = result.reshape(-1), source.reshape(-1)
+        size = math.prod(noise)
+        mask = np.empty(-(-size // 8), np.uint8)
+        _draw_packed(mask, size, words, first, threshold, threads)
+        _select(result, source, threshold, mask, noise, threads)
+    return delivered(result, out), mask if return_mask else None
 
-            def drop(n: int) -> None:
-                piece = slice(n, n + _PIECE)
-                words = (key.k0, key.k1, key.stream(number), first + n, threshold)
-                _backend.active.dropout(flat[piece], x_flat[piece], scale, *words)
 
-            _in_pieces(drop, array.size, threads)
+def _draw_packed(
+    mask: NDArray[np.uint8],
+    size: int,
+    words: tuple[int, int, int],
+    first: int,
+    threshold: int,
+    threads: int,
+) -> None:
+    def draw(n: int) -> None:
+        count = min(_PIECE, size - n)
+        octets = mask[n // 8 : -(-(n + count) // 8)]
+        _backend.active.bernoulli_packed(octets, count, *words, first + n, threshold)
+
+    _in_pieces(draw, size, _PIECE, threads)
+
+
+def _select(
+    result: NDArray[Any],
+    source: NDArray[Any],
+    threshold: int,
+    bits: NDArray[np.uint8],
+    noise: tuple[int, ...],
+    threads: int,
+) -> None:
+    """Put into `result` the source with what the bits say dropped, and the rest scaled."""
+    lengths, strides = _layout(result.shape, noise)
+    head = (_check.scale(threshold, result.dtype), bits, lengths, strides)
+    run(_backend.active.apply_mask, (flat(result), flat(source)), head, 0, (), threads)
+
+
+def _layout(
+    shape: tuple[int, ...], noise: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Lengths, and strides in the mask, of the axes with neighbours of one kind merged."""
+    lengths: list[int] = []
+    strides: list[int] = []
+    below = 1  # mask elements for each index of this axis
+    for length, own in zip(reversed(shape), reversed(noise), strict=True):
+        if length == 1:
+            continue
+        if lengths and (strides[-1] == 0) == (own == 1):
+            lengths[-1] *= length
         else:
-            dropped = bernoulli(rate, noise, rng=key, stream=number, offset=first, threads=threads)
-            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                np.multiply(source, array.dtype.type(scale), out=result)
-            np.copyto(result, 0, where=dropped)
-    return _delivered(result, out)
+            lengths.append(length)
+            strides.append(0 if own == 1 else below)
+        below *= own
+    return tuple(reversed(lengths)) or (1,), tuple(reversed(strides)) or (0,)
 
 
-def _in_pieces(run: Callable[[int], None], size: int, threads: int) -> None:
+def run(
+    kernel: Callable[..., None],
+    arrays: tuple[NDArray[Any], ...],
+    head: tuple[Any, ...],
+    first: int,
+    tail: tuple[Any, ...],
+    threads: int,
+    cost: int = 1,
+) -> None:
+    """Call kernel(*arrays, *head, first, *tail) for flat arrays, a piece of them at a time.
+
+    An element takes about `cost` times as long as one of a mask.
+    """
+    size, length = arrays[0].size, _PIECE // cost
+    if 0 < size <= length:
+        kernel(*arrays, *head, first, *tail)
+        return
+
+    def piece(n: int) -> None:
+        part = slice(n, n + length)
+        kernel(*[array[part] for array in arrays], *head, first + n, *tail)
+
+    _in_pieces(piece, size, length, threads)
+
+
+def _in_pieces(run: Callable[[int], None], size: int, length: int, threads: int) -> None:
     """Call run(n) for the first element n of every piece."""
-    starts = range(0, size, _PIECE)
-    for _ in _threads.ordered_map(run, starts, min(threads, len(starts))):
+    starts = range(0, size, length)
+    for _ in _threads.ordered_map(run, starts, max(1, min(threads, len(starts)))):
         pass
 
 
-def _delivered(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
+def flat(array: NDArray[Any]) -> NDArray[Any]:
+    """As kernels take a contiguous array: one axis, and a dtype that NumPy knows."""
+    if array.dtype.kind == "V":  # bfloat16
+        array = array.view(np.uint16)
+    return array if array.ndim == 1 else array.reshape(-1)
+
+
+def plain(array: NDArray[Any]) -> bool:
+    """Whether a kernel can read it where it lies."""
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned and array.dtype.isnative
+
+
+def apart(array: NDArray[Any], result: NDArray[Any]) -> bool:
+    """Whether writing the result element by element spoils no element still to be read."""
+    return (
+        not np.may_share_memory(array, result)
+        or array.__array_interface__["data"] == result.__array_interface__["data"]
+    )
+
+
+def prepared(out: NDArray[Any] | None, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the array to write to, and `x` as a kernel can read it."""
+    if out is not None and out.flags.carray:
+        return out, x if x is out else readable(x, out)
+    result = np.empty(x.shape, _check.native(x.dtype))
+    if plain(x):
+        return result, x
+    np.copyto(result, x)
+    return result, result
+
+
+def readable(x: NDArray[Any], result: NDArray[Any], *others: NDArray[Any]) -> NDArray[Any]:
+    """Return `x` as a kernel can read it that writes `result`: itself, in `result`, or a copy.
+
+    It is not put into `result` over itself, for np.copyto does not see every overlap, nor over
+    others that are still to be read.
+    """
+    if plain(x) and apart(x, result):
+        return x
+    if any(np.may_share_memory(a, result) for a in (x, *others)):
+        return np.array(x, result.dtype, order="C")
+    np.copyto(result, x)
+    return result
+
+
+def delivered(result: NDArray[Any], out: NDArray[Any] | None) -> NDArray[Any]:
     """Return `out`, holding the result, where the caller gave one."""
     if out is None:
         return result

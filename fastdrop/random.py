@@ -1,7 +1,10 @@
 """Keys: where the randomness of a mask comes from."""
 
+import functools
 import hashlib
+import operator
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 
@@ -186,9 +189,11 @@ def as_key(rng: object) -> Key:
     >>> as_key(7) == Key(7)
     True
     """
-    check_rng(rng)
-    if isinstance(rng, Key):
+    if type(rng) is Key:  # the two most frequent kinds first: this is a part of small calls' time
         return rng
+    if type(rng) is int and rng >= 0:
+        return _key_of_seed(rng)
+    check_rng(rng)
     if rng is None:
         return Key(np.random.SeedSequence())
     if isinstance(rng, np.random.SeedSequence):
@@ -199,7 +204,33 @@ def as_key(rng: object) -> Key:
         key = Key.__new__(Key)
         key._set(*(int(word) & 0xFFFFFFFF for word in rng.random_raw(4)))
         return key
-    return Key(rng)  # type: ignore[arg-type]
+    if isinstance(rng, Key):
+        return rng
+    return _key_of_seed(operator.index(rng))  # type: ignore[arg-type]
+
+
+@functools.lru_cache
+def _key_of_seed(seed: int) -> Key:
+    """Remembered, for a small mask takes less time than spreading its seed."""
+    return Key(seed)
+
+
+def stream_words(rng: object, stream: object) -> tuple[int, int, int]:
+    """The k0, k1 and stream that kernels take. The last check of a call: it may draw."""
+    number = _check.integer(stream, "stream", 0, 1 << 64)
+    key = as_key(rng)
+    return key.k0, key.k1, key.base + number & 0xFFFFFFFFFFFFFFFF
+
+
+def replayable(rng: object) -> Key:
+    """The key of what gives the same mask twice; anything else is refused."""
+    if not isinstance(rng, (SupportsIndex, np.random.SeedSequence, Key)):
+        expected = (
+            "the int, SeedSequence or Key of the forward call (None, a Generator or a "
+            "BitGenerator would give another mask)"
+        )
+        _check.refuse(TypeError, "rng", expected, rng)
+    return as_key(rng)
 
 
 def check_rng(rng: object) -> None:

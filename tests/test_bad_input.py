@@ -17,6 +17,8 @@ X = np.ones((4, 6), np.float32)
 UNITS, FEATURES = 5, 3
 SEQUENCE = np.ones((2, 4, FEATURES), np.float32)
 KERNEL = np.ones((FEATURES, 4 * UNITS), np.float32)
+TOKENS = np.zeros((2, 4), np.int32)
+TABLE = np.ones((7, 3), np.float32)
 RECURRENT = np.ones((UNITS, 4 * UNITS), np.float32)
 BIAS = np.ones(4 * UNITS, np.float32)
 
@@ -27,6 +29,70 @@ def bernoulli(**changes: Any) -> Any:
 
 def dropout(**changes: Any) -> Any:
     return fd.dropout(**{"x": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def dropout_backward(**changes: Any) -> Any:
+    return fd.dropout_backward(**{"grad": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def apply_mask(**changes: Any) -> Any:
+    return fd.apply_mask(**{"x": X, "packed": np.zeros(3, np.uint8), **changes})
+
+
+def drop_connect(**changes: Any) -> Any:
+    return fd.drop_connect(**{"weight": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def alpha_dropout(**changes: Any) -> Any:
+    return fd.alpha_dropout(**{"x": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def gaussian_dropout(**changes: Any) -> Any:
+    return fd.gaussian_dropout(**{"x": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def gaussian_noise(**changes: Any) -> Any:
+    return fd.gaussian_noise(**{"x": X, "stddev": 0.5, "rng": 0, **changes})
+
+
+def zoneout(**changes: Any) -> Any:
+    return fd.zoneout(**{"previous": X, "new": X, "rate": 0.5, "rng": 0, **changes})
+
+
+def embedding_dropout(**changes: Any) -> Any:
+    arguments = {"indices": TOKENS, "table": TABLE, "rate": 0.5, "rng": 0}
+    return fd.embedding_dropout(**{**arguments, **changes})
+
+
+def spatial_dropout1d(**changes: Any) -> Any:
+    return fd.spatial_dropout1d(**{"x": X.reshape(2, 2, 6), "rate": 0.5, "rng": 0, **changes})
+
+
+def spatial_dropout2d(**changes: Any) -> Any:
+    return fd.spatial_dropout2d(**{"x": X.reshape(2, 2, 3, 2), "rate": 0.5, "rng": 0, **changes})
+
+
+def spatial_dropout3d(**changes: Any) -> Any:
+    shape = (2, 2, 3, 2, 1)
+    return fd.spatial_dropout3d(**{"x": X.reshape(shape), "rate": 0.5, "rng": 0, **changes})
+
+
+SPATIAL = (spatial_dropout1d, spatial_dropout2d, spatial_dropout3d)
+# By what they call their array. All but apply_mask draw.
+OF_SHAPE_4_6 = {
+    dropout: "x",
+    dropout_backward: "grad",
+    apply_mask: "x",
+    drop_connect: "weight",
+    alpha_dropout: "x",
+    gaussian_dropout: "x",
+    gaussian_noise: "x",
+    zoneout: "previous",
+}
+DRAWING = [function for function in OF_SHAPE_4_6 if function is not apply_mask]
+# Rates of 0 to 1, and of what must leave something.
+CLOSED = (dropout, dropout_backward, apply_mask, drop_connect, zoneout, *SPATIAL)
+HALF_OPEN = (alpha_dropout, gaussian_dropout)
 
 
 def dense(**changes: Any) -> Any:
@@ -54,9 +120,6 @@ def model() -> Model:
         ],
         (4,),
     )
-
-
-TOKENS = np.zeros((2, 4), np.int32)
 
 
 def predict(**changes: Any) -> Any:
@@ -108,25 +171,41 @@ def case(
 # ---- probabilities ----
 for value in (-1e-9, 1.0000001, 2, NAN, np.inf, -np.inf, 10**400, -(10**5000)):
     case(bernoulli, ValueError, "p: expected a number in [0, 1], got", p=value)
-    case(dropout, ValueError, "rate: expected a number in [0, 1], got", rate=value)
+    for function in (*CLOSED, embedding_dropout):
+        case(function, ValueError, "rate: expected a number in [0, 1], got", rate=value)
+    for function in HALF_OPEN:
+        case(function, ValueError, "rate: expected a number in [0, 1), got", rate=value)
     case(lstm, ValueError, "dropout: expected a number in [0, 1), got", dropout=value)
     case(lstm, ValueError, "recurrent_dropout: expected", recurrent_dropout=value)
 for value in (True, np.True_, "0.5", None, 0.5j, np.array([0.5]), [0.5]):
     case(bernoulli, TypeError, "p: expected a number in [0, 1], got", p=value)
-    case(dropout, TypeError, "rate: expected a number in [0, 1], got", rate=value)
+    for function in (*CLOSED, embedding_dropout):
+        case(function, TypeError, "rate: expected a number in [0, 1], got", rate=value)
+    for function in HALF_OPEN:
+        case(function, TypeError, "rate: expected a number in [0, 1), got", rate=value)
+    case(gaussian_noise, TypeError, "stddev: expected a finite number >= 0, got", stddev=value)
     case(lstm, TypeError, "recurrent_dropout: expected a number in [0, 1)", recurrent_dropout=value)
+for value in (-1e-300, -1, NAN, np.inf, -np.inf, 10**400, -(10**5000), np.float16(np.inf)):
+    case(gaussian_noise, ValueError, "stddev: expected a finite number >= 0, got", stddev=value)
+for value in (1, 1.0, np.float32(1)):
+    case(gaussian_dropout, ValueError, "rate: expected a number in [0, 1), got", rate=value)
 for value in (1, 1.0, 1 - 2.0**-40):
+    case(alpha_dropout, ValueError, "rate: expected a number in [0, 1", rate=value)
     case(lstm, ValueError, "dropout: expected a number in [0, 1", dropout=value)
 
 # ---- seeds, streams, places ----
-for function in (bernoulli, dropout, lstm, mc_predict):
+for function in (bernoulli, *DRAWING, *SPATIAL, embedding_dropout, lstm, mc_predict):
     case(function, ValueError, "rng: expected", rng=-1)
     for value in (0.5, 1.0, True, "seed", [1, 2], np.random.RandomState(0)):
         case(function, TypeError, "rng: expected", rng=value)
-for function in (bernoulli, dropout):
+for value in (None, np.random.default_rng(0), np.random.Philox(0)):
+    expected = "rng: expected the int, SeedSequence or Key of the forward call (None, a Generator"
+    case(dropout_backward, TypeError, expected, rng=value)
+for function in (bernoulli, *DRAWING, *SPATIAL):
     for value in (-1, 2**64, 10**5000):
         case(function, ValueError, "stream: expected an integer in [0, ", stream=value)
-    for value in (-1, 2**63, 2**63 - 23):
+    end = 2**57 if function in (gaussian_dropout, gaussian_noise) else 2**63
+    for value in (-1, end, end - (1 if function in SPATIAL else 23)):
         case(function, ValueError, "offset: expected", offset=value)
     for value in (1.0, None, True, "0"):
         case(function, TypeError, "stream: expected an integer", stream=value)
@@ -134,7 +213,7 @@ for function in (bernoulli, dropout):
 for value in (-1, 2**32):
     case(lstm, ValueError, "sample: expected", sample=value)
     case(lstm, ValueError, "site: expected", site=value)
-for function in (lstm, mc_predict):
+for function in (lstm, mc_predict, embedding_dropout):
     for value in (-1, 2**63, 2**62):
         case(function, ValueError, "row_offset: expected", row_offset=value)
     case(function, TypeError, "row_offset: expected", row_offset=0.0)
@@ -148,8 +227,8 @@ for value in (None, 1.5, "3", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
 for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int, ",", (float, -1)):
     case(bernoulli, TypeError, "dtype: expected bool, uint8, float32, float64 or", dtype=value)
-for function, dtype in ((bernoulli, "float32"), (dropout, None)):
-    more = {"dtype": dtype} if dtype else {}
+for function in (bernoulli, *OF_SHAPE_4_6):
+    more = {"dtype": "float32"} if function is bernoulli else {}
     expected = "out: expected a writable float32 array of shape (4, 6), got"
     case(function, TypeError, expected, out=X.tolist(), **more)
     case(function, TypeError, expected, out=X.astype(np.float64), **more)
@@ -162,17 +241,61 @@ for function, dtype in ((bernoulli, "float32"), (dropout, None)):
     case(function, ValueError, expected, out=overlapping((4, 6)), **more)
 case(bernoulli, ValueError, "out: expected", dtype="packed", out=np.ones(4, np.uint8))
 case(bernoulli, TypeError, "out: expected", dtype="packed", out=np.ones(3, bool))
+for function in SPATIAL:
+    case(function, TypeError, "out: expected a writable float32 array", out=X.tolist())
+    case(function, ValueError, "out: expected a writable float32 array of shape (2, 2,", out=X)
+EVERY = "float16 or bfloat16 or float32 or float64"
 for array in KINDS.values():
-    case(dropout, TypeError, "x: expected an array of float32 or float64, got", x=array)
+    for function, name in OF_SHAPE_4_6.items():
+        dtypes = EVERY if function in CLOSED else "float32 or float64"
+        case(function, TypeError, f"{name}: expected an array of {dtypes}, got", **{name: array})
+    case(zoneout, TypeError, f"new: expected an array of {EVERY}, got", new=array)
+    case(embedding_dropout, TypeError, f"table: expected an array of {EVERY}, got", table=array)
+    for function in SPATIAL:
+        case(function, TypeError, f"x: expected an array of {EVERY}, got", x=array)
     case(dense, TypeError, "x: expected an array of float32 or float64, got", x=array)
     case(lstm, TypeError, "x: expected an array of float32 or float64, got", x=array)
     case(lstm, TypeError, "kernel: expected an array of float32 or float64, got", kernel=array)
-case(dropout, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
+for function in (alpha_dropout, gaussian_dropout, gaussian_noise):
+    case(function, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
 case(dropout, ValueError, "x: expected", x=[[1.0], [1.0, 2.0]])
-for value in ((4,), (4, 6, 1), (4, 5), (2, 6), (4, -1)):
-    case(dropout, ValueError, "noise_shape: expected", noise_shape=value)
-for value in ("46", 4, (4.0, 6), (True, 6), {4, 6}):
-    case(dropout, TypeError, "noise_shape: expected", noise_shape=value)
+for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
+    for value in ((4,), (4, 6, 1), (1, 4, 6), (4, 5), (2, 6), (4, -1), (0,)):
+        case(function, ValueError, "noise_shape: expected", noise_shape=value)
+    for value in ("46", 4, (4.0, 6), (True, 6), {4, 6}):
+        case(function, TypeError, "noise_shape: expected", noise_shape=value)
+
+# ---- the family ----
+for value in (1, None, "yes"):
+    case(dropout, TypeError, "return_mask: expected True or False, got", return_mask=value)
+for value in (np.zeros(3, bool), np.zeros(3, np.int8), np.zeros(3), None, [0, 0, 0], b"abc"):
+    case(apply_mask, TypeError, "packed: expected an array of uint8, got", packed=value)
+for value in (np.zeros(2, np.uint8), np.zeros(4, np.uint8), np.zeros(24, np.uint8)):
+    case(apply_mask, ValueError, "packed: expected shape (3,), got", packed=value)
+case(apply_mask, ValueError, "packed: expected shape (1,), got", noise_shape=(4, 1))
+case(apply_mask, ValueError, "packed: expected an array of 1 dim", packed=np.zeros((1, 3), "u1"))
+for function, dimensions in zip(SPATIAL, (3, 4, 5), strict=True):
+    for value in (X, X.reshape(1, 1, 1, 1, 4, 6)):
+        case(function, ValueError, f"x: expected an array of {dimensions} dimensions, got", x=value)
+    expected = "data_format: expected 'channels_last' or 'channels_first', got"
+    case(function, ValueError, expected, data_format="NCHW")
+    case(function, TypeError, expected, data_format=None)
+case(zoneout, TypeError, "new: expected an array of float32, as previous is", new=X.astype(float))
+case(zoneout, TypeError, "new: expected an array of float32", new=X.astype(np.float16))
+case(zoneout, ValueError, "new: expected shape (4, 6), got", new=X[:1])
+case(zoneout, ValueError, "new: expected shape (4, 6), got", new=X.T)
+for value in (TOKENS.astype(float), TOKENS.astype(bool), None, TOKENS.astype(object)):
+    case(embedding_dropout, TypeError, "indices: expected an array of int8 or", indices=value)
+case(
+    embedding_dropout, ValueError, "indices: expected indices in [0, 7), got 7", indices=TOKENS + 7
+)
+case(embedding_dropout, ValueError, "indices: expected indices in [0, 7), got -1", indices=[-1, 7])
+case(embedding_dropout, ValueError, "indices: expected an array of 1 dimension", indices=3)
+case(embedding_dropout, ValueError, "indices: expected indices in [0, 0)", table=TABLE[:0])
+for value in (TABLE[0], TABLE[np.newaxis]):
+    case(embedding_dropout, ValueError, "table: expected an array of 2 dimensions", table=value)
+for value in (-1, 2**64):
+    case(embedding_dropout, ValueError, "stream: expected an integer in [0, ", stream=value)
 
 # ---- dense and activate ----
 case(dense, ValueError, "x: expected an array of 1 dimension", x=np.float32(1))
@@ -205,7 +328,7 @@ for name in ("activation", "recurrent_activation"):
     case(lstm, TypeError, f"{name}: expected 'linear', 'tanh'", **{name: None})
 case(lstm, ValueError, "scheme: expected 'per_gate' or 'tied', got 'both'", scheme="both")
 case(lstm, TypeError, "scheme: expected", scheme=None)
-for function in (lstm, mc_predict):
+for function in (lstm, mc_predict, embedding_dropout):
     case(function, ValueError, "scope: expected 'per_row' or 'shared', got 'all'", scope="all")
     case(function, TypeError, "scope: expected 'per_row' or 'shared'", scope=1)
 for name, width in (("input_mask", FEATURES), ("recurrent_mask", UNITS)):
@@ -229,7 +352,10 @@ case(lstm, ValueError, "mask: expected an array of 2 dimensions", mask=np.ones(4
 case(lstm, TypeError, "mask: expected an array of bool, got", mask=np.ones((2, 4)))
 for name in ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask"):
     case(lstm, TypeError, f"{name}: expected True or False, got 1", **{name: 1})
-for function in (bernoulli, dropout, lstm, predict, mc_predict):
+for function in (
+    *(bernoulli, *OF_SHAPE_4_6, *SPATIAL, embedding_dropout),
+    *(lstm, predict, mc_predict),
+):
     for value in (0, -1, 10**9):
         case(function, ValueError, "threads: expected None or an integer in [1, ", threads=value)
     for value in ("two", 1.0, True):

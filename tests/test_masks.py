@@ -7,9 +7,6 @@ import pytest
 
 import contract
 import fastdrop as fd
-from conftest import BACKENDS
-from fastdrop import _backend
-from fastdrop._fallback import _philox
 
 GOLDEN = [
     ((0, 0), 0, 0, 0.5, "99d8172a 1e963a72 43a853b3 64ff2427"),
@@ -67,25 +64,6 @@ def test_every_dtype_holds_the_same_events(backend: str, dtype: str, offset: int
         else:
             assert got.dtype == dtype
             assert np.array_equal(got, expected.astype(dtype))
-
-
-@pytest.mark.parametrize("rate", [0.1, 1 / 3, 0.5, 0.7, 1 - 2.0**-32])
-def test_two_million_bits_agree(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every backend against NumPy comparing all 32 bits of every number, stopping nowhere early."""
-    n, offset, stream = 2_000_003, 77, 9
-    key = fd.Key.from_words(3, 5)
-    blocks = np.arange(-(-(n + offset) // 128), dtype=np.uint64)
-    uniform = np.zeros((len(blocks), 128), np.uint32)
-    for r in range(32):
-        rest = [np.full_like(blocks, word) for word in (r << 24, stream, 0)]
-        words = np.stack(_philox([blocks, *rest], key.k0, key.k1), axis=1).astype("<u4")
-        bits = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
-        uniform |= bits.astype(np.uint32) << np.uint32(31 - r)
-    expected = (uniform < round(rate * 2**32)).reshape(-1)[offset : offset + n]
-    for backend in BACKENDS.values():
-        monkeypatch.setattr(_backend, "active", backend)
-        got = fd.bernoulli(rate, n, rng=key, stream=stream, offset=offset)
-        assert np.array_equal(got, expected), backend.tier
 
 
 def test_parts_are_the_whole(backend: str) -> None:

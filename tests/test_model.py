@@ -119,7 +119,7 @@ def test_the_comparison_sees_a_library_that_errs(
 def test_unscaled_masks_are_seen(
     small: Model, reference: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fastdrop._check.scale", lambda threshold: 1.0)
+    monkeypatch.setattr("fastdrop._check.scale", lambda threshold, dtype: 1.0)
     p = small.mc_predict(reference["x"], samples=5000, rng=1, keep_samples=True)
     assert largest(z_scores(reference, moments(p.draws))) > DETECTED
 
