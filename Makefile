@@ -7,11 +7,11 @@ STAMP := $(VENV)/stamp
 
 EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fastdrop/_csrc.pxd
 C_FILES := $(wildcard src/*.c)
-WARNINGS := -std=c11 -O3 -ffp-contract=off -fno-trapping-math -Wall -Wextra -Wpedantic -Wconversion -Werror
+WARNINGS := -std=c11 -O3 -ffp-contract=off -fno-trapping-math -fno-math-errno -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long bench lint sanitize dist demo clean
+.PHONY: help build test test-long bench report lint sanitize dist demo clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +26,9 @@ test-long: $(STAMP)-keras ## Run the tests that take minutes, and those against 
 
 bench: $(STAMP)-built ## Run the benchmarks
 	$(BIN)/pytest benchmarks
+
+report: $(STAMP)-bench ## Measure fastdrop beside every other library; write docs/ and the README's table
+	$(BIN)/python -m benchmarks.report
 
 lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .
@@ -69,12 +72,16 @@ $(VENV)/pyvenv.cfg:
 
 # Build requirements first, so that the extension is built in place and only what changed again.
 $(STAMP)-built: $(VENV)/pyvenv.cfg $(EXTENSION)
-	$(PIP) "setuptools>=77" "cython>=3.1"
+	$(PIP) "setuptools>=77" "cython>=3.1" "numpy>=2.0"
 	$(PIP) --no-build-isolation --editable ".[test]"
 	@touch $@
 
 $(STAMP)-lint: $(STAMP)-built
 	$(PIP) --no-build-isolation --editable ".[lint]"
+	@touch $@
+
+$(STAMP)-bench: $(STAMP)-built
+	$(PIP) --no-build-isolation --editable ".[bench]"
 	@touch $@
 
 $(STAMP)-dist: $(STAMP)-built

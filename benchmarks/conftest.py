@@ -1,28 +1,14 @@
 """The same backends as the tests have, and what every figure must say."""
 
-import platform
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fastdrop as fd
+from benchmarks.measure import cpu
 from fastdrop import _backend
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
-
-
-def cpu() -> str:
-    """Return the processor's name."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-        return next(
-            line.partition(":")[2].strip()
-            for line in text.splitlines()
-            if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def pytest_report_header() -> str:

@@ -1,0 +1,190 @@
+"""Measure every library side by side in this process, and write the figures to standard output.
+
+    python -m benchmarks.measure --threads 1 > figures.json
+
+The process is pinned to as many cores as threads before any library is loaded, so that each really
+has that many, whatever it thinks. All ways to do one thing take turns, round after round; the best
+round counts: what the machine can do when nothing else disturbs it.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import sys
+import timeit
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from benchmarks.peers import Row, Task
+
+# A call shorter than this is repeated until it has been timed for that long.
+SHORTEST = 2e-3
+
+
+class Figure(TypedDict):
+    """Seconds for one call; None where the library is not installed."""
+
+    operation: str
+    label: str
+    size: int
+    rate: float
+    threads: int
+    seconds: float | None
+
+
+class Figures(TypedDict):
+    """What one process measured, and where."""
+
+    cpu: str
+    system: str
+    date: str
+    tiers: list[str]
+    versions: dict[str, str]
+    rounds: int
+    figures: list[Figure]
+
+
+def cpu() -> str:
+    """Return the processor's name and, where the system tells them, its family and model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (s.partition(":") for s in lines)}
+    if "model name" not in said:
+        return platform.processor() or platform.machine()
+    numbers = [f"{key} {said[key]}" for key in ("cpu family", "model") if key in said]
+    return f"{said['model name']} ({', '.join(numbers)})" if numbers else said["model name"]
+
+
+def pin(threads: int) -> None:
+    """Leave this process `threads` cores, and libraries that do not look there the same number."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if not hasattr(os, "sched_setaffinity"):
+        if threads == 1:
+            print("benchmarks: this system cannot pin a process to a core", file=sys.stderr)
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < threads:
+        sys.exit(f"{threads} threads were asked for, this process has {len(cores)} cores")
+    os.sched_setaffinity(0, cores[-threads:])  # the first core answers most interrupts
+
+
+def check(row: "Row", task: "Task", result: Any) -> None:
+    """Refuse a result whose values, or whose fraction of events, are not what they must be."""
+    if row.rate is None:
+        return
+    import numpy as np
+
+    if row.operation == "packed":
+        octets = np.frombuffer(result, np.uint8)
+        right, events = octets.size == -(-task.size // 8), int(np.bitwise_count(octets).sum())
+    elif row.operation == "bool":
+        mask = np.asarray(result)
+        right, events = mask.dtype == bool and mask.size == task.size, int(mask.sum())
+    else:
+        y = np.asarray(result)
+        kept = y != 0
+        right = y.shape == task.x.shape and np.allclose(y[kept], task.x[kept] * task.scale, 1e-6, 0)
+        events = task.size - int(kept.sum())
+    deviation = (task.size * row.rate * (1 - row.rate)) ** 0.5
+    if not right or abs(events - task.size * row.rate) > 6 * deviation:
+        raise AssertionError(f"{row.label}: wrong result of {row.operation}, {task}: {events}")
+
+
+def measure(task: "Task", rounds: int, budget: float) -> Iterator[Figure]:
+    """Time all rows of a task in turn. What has used up its seconds sits out after two rounds."""
+    from benchmarks import peers
+    from fastdrop import _backend
+
+    chosen = _backend.active
+    rows = list(peers.rows(task))
+    timers: list[tuple[timeit.Timer, int] | None] = []
+    for row in rows:
+        if row.call is None:
+            timers.append(None)
+            continue
+        _backend.active = row.backend or chosen
+        check(row, task, row.call())
+        timer = timeit.Timer(row.call)
+        once = timer.timeit(1)
+        if once < SHORTEST:
+            once = timer.timeit(10) / 10
+        timers.append((timer, max(1, round(SHORTEST / once))))
+    best, spent = [float("inf")] * len(rows), [0.0] * len(rows)
+    for turn in range(rounds):
+        for i, timed in enumerate(timers):
+            if timed is None or (turn >= 2 and spent[i] > budget):
+                continue
+            _backend.active = rows[i].backend or chosen
+            timer, number = timed
+            seconds = timer.timeit(number)
+            spent[i] += seconds
+            best[i] = min(best[i], seconds / number)
+    _backend.active = chosen
+    for row, timed, seconds in zip(rows, timers, best, strict=True):
+        figure: Figure = {
+            "operation": row.operation,
+            "label": row.label,
+            "size": task.size,
+            "rate": task.rate,
+            "threads": row.threads,
+            "seconds": seconds if timed else None,
+        }
+        yield figure
+
+
+def tasks(threads: int, quick: bool) -> Iterator[tuple[str, int, float]]:
+    if threads > 1:
+        yield from ((kind, huge(quick), 0.1) for kind in ("masks", "dropout"))
+        return
+    sizes = [4**n for n in range(3, 9 if quick else 14)]
+    for kind, rates in (("masks", (0.1,)), ("dropout", (0.1, 0.5))):
+        yield from ((kind, size, rate) for rate in rates for size in sizes)
+    yield from (("masks", large(quick), rate) for rate in (0.25, 0.5))
+
+
+def large(quick: bool) -> int:
+    """Return the size of the tables."""
+    return 1 << (14 if quick else 24)
+
+
+def huge(quick: bool) -> int:
+    """Return the size at which two threads are compared with one, the last of the sweep."""
+    return 4 * large(quick)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds")
+    options = parser.parse_args()
+    pin(options.threads)
+    from benchmarks import peers
+
+    rounds = 3 if options.quick else 15
+    figures: list[Figure] = []
+    for kind, size, rate in tasks(options.threads, options.quick):
+        print(f"{options.threads} thread(s): {kind}, {size}, {rate}", file=sys.stderr)
+        task = peers.Task(kind, size, rate, options.threads)
+        figures += measure(task, rounds, budget=0.1 if options.quick else 1.5)
+    result: Figures = {
+        "cpu": cpu(),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.date.today().isoformat(),
+        "tiers": list(peers.TIERS),
+        "versions": peers.versions(),
+        "rounds": rounds,
+        "figures": figures,
+    }
+    json.dump(result, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
