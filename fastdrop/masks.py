@@ -384,12 +384,17 @@ def _draw_packed(
     threshold: int,
     threads: int,
 ) -> None:
+    # Nothing but the bits is written, so the rounds that they take are the cost: as many as the
+    # threshold has bits, and 8 where those are many. A thread must have enough to do.
+    rounds = max(1, 33 - (threshold & -threshold).bit_length())
+    length = _PIECE << max(0, 3 - (rounds - 1).bit_length())
+
     def draw(n: int) -> None:
-        count = min(_PIECE, size - n)
+        count = min(length, size - n)
         octets = mask[n // 8 : -(-(n + count) // 8)]
         _backend.active.bernoulli_packed(octets, count, *words, first + n, threshold)
 
-    _in_pieces(draw, size, _PIECE, threads)
+    _in_pieces(draw, size, length, threads)
 
 
 def _select(

@@ -38,7 +38,12 @@ static inline vec v_add(vec a, vec b) { return _mm256_add_epi64(a, b); }
 static inline vec v_and(vec a, vec b) { return _mm256_and_si256(a, b); }
 static inline vec v_or(vec a, vec b) { return _mm256_or_si256(a, b); }
 static inline vec v_xor(vec a, vec b) { return _mm256_xor_si256(a, b); }
-static inline vec v_xor3(vec a, vec b, vec c) { return v_xor(v_xor(a, b), c); }
+/* b ^ c is known before a, which is the last to come; as a floating-point operation gcc does
+ * not put it into another order. */
+static inline vec v_xor3(vec a, vec b, vec c) {
+    const __m256 known = _mm256_xor_ps(_mm256_castsi256_ps(b), _mm256_castsi256_ps(c));
+    return v_xor(a, _mm256_castps_si256(known));
+}
 static inline vec v_without(vec a, vec b) { return _mm256_andnot_si256(b, a); }
 static inline vec v_multiply_low(vec a, vec b) { return _mm256_mul_epu32(a, b); }
 static inline vec v_high(vec a) { return _mm256_srli_epi64(a, 32); }

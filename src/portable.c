@@ -39,18 +39,34 @@ void fd_portable_mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_b
         mask_block(bits + 16 * b, s, first_block + b);
 }
 
-static inline unsigned bit_of(const uint8_t *bits, size_t i) {
-    return bits[i / 8] >> (i % 8) & 1u;
+static void fd_portable_philox_blocks(uint64_t *out, const fd_stream *s, uint32_t round,
+                                      uint64_t first, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++) {
+        const uint64_t block = first + b;
+        uint32_t w[4] = {(uint32_t)block, (uint32_t)(block >> 32) | round << 24,
+                         (uint32_t)s->stream, (uint32_t)(s->stream >> 32)};
+        fd_philox4x32_10(w, w, s->k0, s->k1);
+        out[2 * b] = w[0] | (uint64_t)w[1] << 32;
+        out[2 * b + 1] = w[2] | (uint64_t)w[3] << 32;
+    }
 }
 
-#define EXPAND(NAME, TYPE)                                                                     \
-    void fd_portable_expand_##NAME(TYPE *out, const uint8_t *bits, size_t skip, size_t n) {    \
-        for (size_t i = 0; i < n; i++)                                                         \
-            out[i] = (TYPE)bit_of(bits, skip + i);                                             \
+/* Eight at a time: the byte with the bits, copied into every byte of a number, keeps bit j
+ * in byte j, and adding 127 carries what is left into that byte's top. */
+void fd_portable_expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_t n) {
+    const uint64_t each = 0x0101010101010101;
+    const unsigned shift = skip % 8;
+    const uint8_t *from = bits + skip / 8;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8, from++) {
+        const uint64_t octet = (uint8_t)(shift ? from[0] >> shift | from[1] << (8 - shift) : from[0]);
+        const uint64_t some = ((octet * each & 0x8040201008040201) + 0x7f * each) >> 7 & each;
+        for (size_t j = 0; j < 8; j++)
+            out[i + j] = (uint8_t)(some >> (8 * j));
     }
-EXPAND(u8, uint8_t)
-EXPAND(f32, float)
-EXPAND(f64, double)
+    for (; i < n; i++)
+        out[i] = bits[(skip + i) / 8] >> ((skip + i) % 8) & 1u;
+}
 
 /* The 16-bit types as numbers, and back, rounded half to even. NaN stays NaN. */
 
@@ -100,25 +116,26 @@ static uint16_t to_bf16(float f) {
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-static float from_f32(float f) { return f; }
-static float to_f32(float f) { return f; }
-static double from_f64(double f) { return f; }
-static double to_f64(double f) { return f; }
+#define KERNEL(NAME) fd_portable_##NAME
+#include "plain.inc"
 
-#define DROP(NAME, TYPE, SCALE)                                                                \
+#define EXPAND(NAME, TYPE)                                                                     \
+    void fd_portable_expand_##NAME(TYPE *out, const uint8_t *bits, size_t skip, size_t n) {    \
+        BY_BITS(out[j] = (TYPE)event)                                                          \
+    }
+EXPAND(f32, float)
+EXPAND(f64, double)
+
+#define DROP(NAME, TYPE, SCALE, PRODUCT)                                                       \
     void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, SCALE scale, const uint8_t *bits,   \
                                  size_t skip, size_t n, int past_cache) {                      \
         (void)past_cache;                                                                      \
-        for (size_t i = 0; i < n; i++)                                                         \
-            out[i] = bit_of(bits, skip + i) ? 0 : to_##NAME(scale * from_##NAME(x[i]));        \
+        BY_BITS(const TYPE kept = PRODUCT; out[j] = event ? 0 : kept)                          \
     }
-DROP(f16, uint16_t, float)
-DROP(bf16, uint16_t, float)
-DROP(f32, float, float)
-DROP(f64, double, double)
-
-#define KERNEL(NAME) fd_portable_##NAME
-#include "plain.inc"
+DROP(f16, uint16_t, float, to_f16(scale * from_f16(x[j])))
+DROP(bf16, uint16_t, float, to_bf16(scale * from_bf16(x[j])))
+DROP(f32, float, float, scale * x[j])
+DROP(f64, double, double, scale * x[j])
 
 /* Four k a pass: a quarter of the traffic on z, and still one sum in the order
  * of k, because C adds from the left. */
