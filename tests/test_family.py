@@ -98,6 +98,25 @@ PLACES = [
 ]
 
 
+def test_golden_normals(backend: str) -> None:
+    """The known answers of the contract."""
+    z = fd.gaussian_noise(np.zeros(4), 1.0, rng=fd.Key.from_words(0, 0))
+    known = "0x1.687576bca3f7cp-1 0x1.fa9d785e3aaaep-1 0x1.7737d5d3cfdc9p-2 0x1.23852e5940aaep-2"
+    assert [float(v).hex() for v in z] == known.split()
+
+
+# Elements of key 0, 0, stream 0 in the far tail, of which there is one in 36,000,000,000.
+FAR = [34300055030, 36683159901]
+
+
+@pytest.mark.parametrize("i", FAR)
+def test_normals_of_the_far_tail(backend: str, i: int) -> None:
+    expected = contract.normal((0, 0), 0, i)
+    assert abs(expected) > 6.66
+    got = fd.gaussian_noise(np.zeros(3), 1.0, rng=fd.Key.from_words(0, 0), offset=i - 1)[1]
+    assert float(got).hex() == expected.hex()
+
+
 def test_quantiles_are_the_contracts() -> None:
     v = numbers_of(PLACES)
     assert same(_quantiles(np.array(v, np.uint64)), np.array([contract.quantile(n) for n in v]))
