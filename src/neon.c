@@ -25,7 +25,7 @@ typedef struct vec {
     uint32x4_t low, high;
 } vec;
 #define LANES 4
-#define GROUPS 4
+#define GROUPS 2
 
 static const uint32_t lane_number[4] = {0, 1, 2, 3}, lane_bit[4] = {1, 2, 4, 8};
 
@@ -173,13 +173,12 @@ static inline void drop64_f16(uint16_t *out, const uint16_t *x, float scale, uin
     }
 }
 
-/* The upper half of each float, rounded; NaN stays NaN. */
+/* The upper half of each float, rounded half to even. The lower half of a NaN is zero, as it was
+ * made from 16 bits, so that it stays what it is. */
 static inline uint16x4_t to_bf16(float32x4_t f) {
     const uint32x4_t a = vreinterpretq_u32_f32(f);
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(a, 16), vdupq_n_u32(1));
-    const uint32x4_t sum = vaddq_u32(a, vaddq_u32(odd, vdupq_n_u32(0x7fff)));
-    const uint32x4_t quiet = vorrq_u32(a, vdupq_n_u32(0x400000));
-    return vshrn_n_u32(vbslq_u32(vceqq_f32(f, f), sum, quiet), 16);
+    return vshrn_n_u32(vaddq_u32(a, vaddq_u32(odd, vdupq_n_u32(0x7fff))), 16);
 }
 
 static inline void drop64_bf16(uint16_t *out, const uint16_t *x, float scale, uint64_t bits) {
