@@ -149,12 +149,10 @@ static inline void drop64_bf16(uint16_t *out, const uint16_t *x, float scale, ui
         const __m128i half = _mm_loadu_si128((const __m128i *)(x + j));
         const vec wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16);
         const __m256 kept = _mm256_mul_ps(factor, _mm256_castsi256_ps(wide));
-        const vec nan = _mm256_castps_si256(_mm256_cmp_ps(kept, kept, _CMP_UNORD_Q));
         const vec a = _mm256_castps_si256(kept);
         const vec odd = v_and(_mm256_srli_epi32(a, 16), _mm256_set1_epi32(1));
         const vec sum = _mm256_add_epi32(a, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
-        const vec quiet = v_or(a, _mm256_set1_epi32(0x400000));
-        const vec top = _mm256_srli_epi32(_mm256_blendv_epi8(sum, quiet, nan), 16);
+        const vec top = _mm256_srli_epi32(sum, 16);
         const vec packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(top, top), 0x08);
         const __m128i rounded = _mm256_castsi256_si128(packed);
         _mm_storeu_si128((__m128i *)(out + j), _mm_andnot_si128(lanes16(bits), rounded));

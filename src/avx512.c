@@ -108,11 +108,9 @@ static inline void drop64_bf16(uint16_t *out, const uint16_t *x, float scale, ui
         const __m256i half = _mm256_loadu_si256((const __m256i *)(x + j));
         const vec wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
         const __m512 kept = _mm512_mul_ps(factor, _mm512_castsi512_ps(wide));
-        const __mmask16 nan = _mm512_cmp_ps_mask(kept, kept, _CMP_UNORD_Q);
         const vec a = _mm512_castps_si512(kept);
         const vec odd = v_and(_mm512_srli_epi32(a, 16), _mm512_set1_epi32(1));
-        vec sum = _mm512_add_epi32(a, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-        sum = _mm512_mask_or_epi32(sum, nan, a, _mm512_set1_epi32(0x400000));
+        const vec sum = _mm512_add_epi32(a, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
         const __m256i rounded = _mm512_cvtepi32_epi16(_mm512_srli_epi32(sum, 16));
         _mm256_storeu_si256((__m256i *)(out + j),
                             _mm256_maskz_mov_epi16((__mmask16)~bits, rounded));

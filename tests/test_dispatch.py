@@ -40,6 +40,7 @@ def expected(*tiers: str) -> set[str]:
         (POPCNT | F16C, AVX2 | AVX512, ALL, ("avx2", "avx512")),
         (POPCNT, AVX2 | AVX512, ALL, ("avx512",)),  # whose own conversions are part of F
         (F16C, AVX2 | AVX512, ALL, ()),
+        (EVERY, AVX512, ALL, ()),
         (EVERY, AVX2 | AVX512, SSE_AVX, ("avx2",)),  # nor the mask registers
         (EVERY, AVX2 | AVX512, 0x27, ("avx2",)),
         (EVERY, AVX2 | AVX512, 0x67, ("avx2",)),
