@@ -102,3 +102,44 @@ def ordered_map(
     finally:
         ended.set()
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def for_each(function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
+    """Call function(item) for every item, on this thread and up to threads - 1 others.
+
+    This thread works too, because starting one takes as long as a million elements of a mask. As
+    with `ordered_map` nothing outlives a call that returns; when this thread fails or is
+    interrupted, work under way on others is not waited for.
+    """
+    waiting = deque(items)
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        while waiting:
+            try:
+                item = waiting.popleft()
+            except IndexError:  # another thread took the last
+                return
+            function(item)
+
+    def help_out() -> None:
+        try:
+            work()
+        except BaseException as error:  # for the caller's thread to raise
+            waiting.clear()
+            failures.append(error)
+
+    helpers = [
+        threading.Thread(target=help_out, name=f"fastdrop_{n}")
+        for n in range(min(threads, len(waiting)) - 1)
+    ]
+    try:
+        for helper in helpers:
+            helper.start()
+        work()
+        for helper in helpers:
+            helper.join()
+    finally:
+        waiting.clear()
+    if failures:
+        raise failures[0]

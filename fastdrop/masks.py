@@ -394,7 +394,7 @@ def _draw_packed(
         octets = mask[n // 8 : -(-(n + count) // 8)]
         _backend.active.bernoulli_packed(octets, count, *words, first + n, threshold)
 
-    _in_pieces(draw, size, length, threads)
+    _threads.for_each(draw, range(0, size, length), threads)
 
 
 def _select(
@@ -452,14 +452,7 @@ def run(
         part = slice(n, n + length)
         kernel(*[array[part] for array in arrays], *head, first + n, *tail)
 
-    _in_pieces(piece, size, length, threads)
-
-
-def _in_pieces(run: Callable[[int], None], size: int, length: int, threads: int) -> None:
-    """Call run(n) for the first element n of every piece."""
-    starts = range(0, size, length)
-    for _ in _threads.ordered_map(run, starts, max(1, min(threads, len(starts)))):
-        pass
+    _threads.for_each(piece, range(0, size, length), threads)
 
 
 def flat(array: NDArray[Any]) -> NDArray[Any]:

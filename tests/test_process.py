@@ -181,6 +181,43 @@ def test_errors_come_out_of_threads(threads: int) -> None:
         next(results)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 5, 50])
+def test_for_each_does_each_once(threads: int) -> None:
+    done: list[int] = []
+    used = set()
+
+    def work(n: int) -> None:
+        used.add(threading.get_ident())
+        time.sleep(0.001)
+        done.append(n)
+
+    _threads.for_each(work, range(40), threads)
+    assert sorted(done) == list(range(40))
+    assert threading.get_ident() in used or threads > 40
+    assert 1 < len(used) <= min(threads, 40) or threads == 1
+    assert not [t for t in threading.enumerate() if t.name.startswith("fastdrop")]
+    _threads.for_each(work, [], threads)
+    assert len(done) == 40
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("here", [False, True])
+def test_for_each_raises_what_any_thread_raises(threads: int, here: bool) -> None:
+    """And begins nothing more."""
+    main, done = threading.get_ident(), []
+
+    def work(n: int) -> None:
+        done.append(n)
+        time.sleep(0.01)
+        if (threading.get_ident() == main) is (here or threads == 1):
+            raise MemoryError("here" if here else "there")
+
+    with pytest.raises(MemoryError, match="here" if here else "there"):
+        _threads.for_each(work, range(200), threads)
+    time.sleep(0.05)
+    assert len(done) <= 2 * threads
+
+
 def test_abandoned_work_stops() -> None:
     """When the caller goes away, a worker in the middle of an item sees it."""
     ended = threading.Event()
