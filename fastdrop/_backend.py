@@ -67,6 +67,19 @@ class Backend(Protocol):
         `out` and `x` are the elements from number `first` on. The last stride is 0 or 1.
         """
 
+    def apply_alpha(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        shift: float,
+        fill: float,
+        bits: Array,
+        lengths: tuple[int, ...],
+        strides: tuple[int, ...],
+        first: int,
+    ) -> None: ...
+
     def zoneout(
         self,
         out: Array,

@@ -136,17 +136,30 @@ def recurrent_rate(value: object, name: str) -> float:
 
 @functools.lru_cache
 def scale(threshold: int, dtype: np.dtype[Any]) -> float:
-    """What is kept is multiplied by this; nothing is kept at T = 2**32."""
-    return 0.0 if threshold >> 32 else rounded(1.0 / (1.0 - threshold / 2.0**32), dtype)
+    """What is kept is multiplied by this; nothing is kept at T = 2**32.
+
+    Computed in integers, for this is part of the contract and a caller may have set another
+    rounding. (Python divides integers of more than 53 bits so.)
+    """
+    if threshold >> 32:
+        return 0.0
+    return rounded((1 << 96) / (((1 << 32) - threshold) << 64), dtype)
+
+
+_DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
 def rounded(value: float, dtype: np.dtype[Any]) -> float:
-    """The number of a floating-point dtype nearest to a binary64 number, half to even."""
-    if dtype.name == "bfloat16":  # by way of float32 it would be rounded twice
-        fraction, exponent = math.frexp(value)
-        return math.ldexp(round(fraction * 256), exponent - 8)
-    with np.errstate(over="ignore"):
-        return float(dtype.type(value))
+    """The number of a floating-point dtype nearest to a binary64 number, half to even.
+
+    For zeros, and numbers that are normal in that dtype or too large for float16.
+    """
+    if value == 0:
+        return value
+    digits = _DIGITS[dtype.name]
+    fraction, exponent = math.frexp(value)
+    nearest = math.ldexp(round(math.ldexp(fraction, digits)), exponent - digits)
+    return math.inf if digits == 11 and nearest > 65504 else nearest
 
 
 def thread_count(value: object, default: int) -> int:

@@ -47,16 +47,16 @@ cdef extern from "fastdrop.h" nogil:
         const uint64_t *strides
 
     void fd_apply_mask_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                           const uint8_t *bits, float scale, const fd_layout *layout,
+                           const uint8_t *mask, float scale, const fd_layout *layout,
                            uint64_t first, size_t n)
     void fd_apply_mask_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                            const uint8_t *bits, float scale, const fd_layout *layout,
+                            const uint8_t *mask, float scale, const fd_layout *layout,
                             uint64_t first, size_t n)
     void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x,
-                           const uint8_t *bits, float scale, const fd_layout *layout,
+                           const uint8_t *mask, float scale, const fd_layout *layout,
                            uint64_t first, size_t n)
     void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x,
-                           const uint8_t *bits, double scale, const fd_layout *layout,
+                           const uint8_t *mask, double scale, const fd_layout *layout,
                            uint64_t first, size_t n)
     void fd_alpha_dropout_f32(const fd_kernels *tier, float *out, const float *x, float scale,
                               float shift, float fill, const fd_stream *s, uint64_t first,
@@ -64,6 +64,12 @@ cdef extern from "fastdrop.h" nogil:
     void fd_alpha_dropout_f64(const fd_kernels *tier, double *out, const double *x,
                               double scale, double shift, double fill, const fd_stream *s,
                               uint64_t first, size_t n)
+    void fd_apply_alpha_f32(const fd_kernels *tier, float *out, const float *x,
+                            const uint8_t *mask, float scale, float shift, float fill,
+                            const fd_layout *layout, uint64_t first, size_t n)
+    void fd_apply_alpha_f64(const fd_kernels *tier, double *out, const double *x,
+                            const uint8_t *mask, double scale, double shift, double fill,
+                            const fd_layout *layout, uint64_t first, size_t n)
     void fd_zoneout_u16(const fd_kernels *tier, uint16_t *out, const uint16_t *previous,
                         const uint16_t *fresh, const fd_stream *s, uint64_t first, size_t n)
     void fd_zoneout_u32(const fd_kernels *tier, uint32_t *out, const uint32_t *previous,

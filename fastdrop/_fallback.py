@@ -110,6 +110,26 @@ def _scaled(out: Array, x: Array, scale: float) -> None:
     out[:] = (bits + half_to_even) >> np.uint32(16)
 
 
+def _affine(out: Array, x: Array, scale: float, shift: float) -> None:
+    """Out = scale * x + shift, rounded twice."""
+    _scaled(out, x, scale)
+    with np.errstate(invalid="ignore", over="ignore"):
+        out += x.dtype.type(shift)
+
+
+def _bits_of(
+    bits: Array, lengths: Sequence[int], strides: Sequence[int], first: int, last: int
+) -> NDArray[np.bool_]:
+    """Whether the bits are set of the elements first, ..., last - 1 of an array."""
+    element = np.arange(first, last)
+    number = np.zeros_like(element)
+    for length, stride in zip(reversed(lengths), reversed(strides), strict=True):
+        element, index = np.divmod(element, length)
+        number += index * stride
+    found: NDArray[np.bool_] = bits[number >> 3] >> (number & 7).astype(np.uint8) & 1 != 0
+    return found
+
+
 # ---- normals: Wichura's algorithm AS 241 (PPND16), Applied Statistics 37 (1988) ----
 
 # Numerator and denominator by falling powers, for p near 1/2, in the tail, and far out.
@@ -300,14 +320,26 @@ class Numpy:
         first: int,
     ) -> None:
         for tile in _tiles(len(x)):
-            element = np.arange(first + tile.start, first + tile.stop)
-            number = np.zeros_like(element)
-            for length, stride in zip(reversed(lengths), reversed(strides), strict=True):
-                element, index = np.divmod(element, length)
-                number += index * stride
-            drop = bits[number >> 3] >> (number & 7).astype(np.uint8) & 1 != 0
+            drop = _bits_of(bits, lengths, strides, first + tile.start, first + tile.stop)
             _scaled(out[tile], x[tile], scale)
             out[tile][drop] = 0
+
+    def apply_alpha(
+        self,
+        out: Array,
+        x: Array,
+        scale: float,
+        shift: float,
+        fill: float,
+        bits: Array,
+        lengths: Sequence[int],
+        strides: Sequence[int],
+        first: int,
+    ) -> None:
+        for tile in _tiles(len(x)):
+            drop = _bits_of(bits, lengths, strides, first + tile.start, first + tile.stop)
+            _affine(out[tile], x[tile], scale, shift)
+            out[tile][drop] = fill
 
     def zoneout(
         self,
@@ -337,9 +369,7 @@ class Numpy:
         threshold: int,
     ) -> None:
         drop = _events(len(x), k0, k1, stream, first, threshold)
-        _scaled(out, x, scale)
-        with np.errstate(invalid="ignore", over="ignore"):
-            out += x.dtype.type(shift)
+        _affine(out, x, scale, shift)
         out[drop] = fill
 
     def gaussian_noise(

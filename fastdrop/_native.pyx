@@ -35,8 +35,9 @@ cdef class Native:
         fd_philox(words, words, k0, k1)
         return words[0], words[1], words[2], words[3]
 
-    # Masks: arrays instead of typed memoryviews, which take longer than a small mask and
-    # do not know bfloat16.
+    # Masks: arrays instead of typed memoryviews, which take longer than a small mask. Types are
+    # told by their width, since NumPy may have several numbers for one; 16 bits that are not
+    # NumPy's are bfloat16.
 
     def bernoulli_packed(self, cnp.ndarray out, size_t n, uint32_t k0, uint32_t k1,
                          uint64_t stream, uint64_t first, uint64_t threshold):
@@ -62,16 +63,17 @@ cdef class Native:
                 uint64_t stream, uint64_t first, uint64_t threshold):
         cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
         cdef size_t n = cnp.PyArray_SIZE(x)
-        cdef int type = cnp.PyArray_TYPE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
+        cdef bint half = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16
         with nogil:
-            if type == cnp.NPY_FLOAT32:
+            if width == 4:
                 fd_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale, &s,
                                first, n)
-            elif type == cnp.NPY_FLOAT64:
+            elif width == 8:
                 fd_dropout_f64(self.table, <double *>to, <const double *>of, scale, &s, first, n)
-            elif type == cnp.NPY_FLOAT16:
+            elif half:
                 fd_dropout_f16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale,
                                &s, first, n)
             else:
@@ -84,21 +86,22 @@ cdef class Native:
         cdef uint64_t[FD_MAX_AXES] stride
         cdef fd_layout layout
         cdef size_t axis, n = cnp.PyArray_SIZE(x)
-        cdef int type = cnp.PyArray_TYPE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
         cdef const uint8_t *mask = <const uint8_t *>cnp.PyArray_DATA(bits)
         layout.axes, layout.lengths, layout.strides = len(lengths), length, stride
         for axis in range(layout.axes):
             length[axis], stride[axis] = lengths[axis], strides[axis]
+        cdef bint half = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16
         with nogil:
-            if type == cnp.NPY_FLOAT32:
+            if width == 4:
                 fd_apply_mask_f32(self.table, <float *>to, <const float *>of, mask,
                                   <float>scale, &layout, first, n)
-            elif type == cnp.NPY_FLOAT64:
+            elif width == 8:
                 fd_apply_mask_f64(self.table, <double *>to, <const double *>of, mask, scale,
                                   &layout, first, n)
-            elif type == cnp.NPY_FLOAT16:
+            elif half:
                 fd_apply_mask_f16(self.table, <uint16_t *>to, <const uint16_t *>of, mask,
                                   <float>scale, &layout, first, n)
             else:
@@ -110,16 +113,38 @@ cdef class Native:
                       uint64_t threshold):
         cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
         cdef size_t n = cnp.PyArray_SIZE(x)
-        cdef int type = cnp.PyArray_TYPE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
         with nogil:
-            if type == cnp.NPY_FLOAT32:
+            if width == 4:
                 fd_alpha_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale,
                                      <float>shift, <float>fill, &s, first, n)
             else:
                 fd_alpha_dropout_f64(self.table, <double *>to, <const double *>of, scale, shift,
                                      fill, &s, first, n)
+
+    def apply_alpha(self, cnp.ndarray out, cnp.ndarray x, double scale, double shift,
+                    double fill, cnp.ndarray bits, tuple lengths, tuple strides,
+                    uint64_t first):
+        cdef uint64_t[FD_MAX_AXES] length
+        cdef uint64_t[FD_MAX_AXES] stride
+        cdef fd_layout layout
+        cdef size_t axis, n = cnp.PyArray_SIZE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        cdef const uint8_t *mask = <const uint8_t *>cnp.PyArray_DATA(bits)
+        layout.axes, layout.lengths, layout.strides = len(lengths), length, stride
+        for axis in range(layout.axes):
+            length[axis], stride[axis] = lengths[axis], strides[axis]
+        with nogil:
+            if width == 4:
+                fd_apply_alpha_f32(self.table, <float *>to, <const float *>of, mask,
+                                   <float>scale, <float>shift, <float>fill, &layout, first, n)
+            else:
+                fd_apply_alpha_f64(self.table, <double *>to, <const double *>of, mask, scale,
+                                   shift, fill, &layout, first, n)
 
     def zoneout(self, cnp.ndarray out, cnp.ndarray previous, cnp.ndarray new, uint32_t k0,
                 uint32_t k1, uint64_t stream, uint64_t first, uint64_t threshold):
@@ -143,11 +168,11 @@ cdef class Native:
                        uint32_t k1, uint64_t stream, uint64_t first):
         cdef fd_stream s = fd_stream(k0, k1, stream, 0)
         cdef size_t n = cnp.PyArray_SIZE(x)
-        cdef int type = cnp.PyArray_TYPE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
         with nogil:
-            if type == cnp.NPY_FLOAT32:
+            if width == 4:
                 fd_gaussian_noise_f32(self.table, <float *>to, <const float *>of, stddev, &s,
                                       first, n)
             else:
@@ -158,11 +183,11 @@ cdef class Native:
                          uint32_t k1, uint64_t stream, uint64_t first):
         cdef fd_stream s = fd_stream(k0, k1, stream, 0)
         cdef size_t n = cnp.PyArray_SIZE(x)
-        cdef int type = cnp.PyArray_TYPE(x)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
         with nogil:
-            if type == cnp.NPY_FLOAT32:
+            if width == 4:
                 fd_gaussian_dropout_f32(self.table, <float *>to, <const float *>of, stddev, &s,
                                         first, n)
             else:

@@ -107,9 +107,9 @@ def ordered_map(
 def for_each(function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
     """Call function(item) for every item, on this thread and up to threads - 1 others.
 
-    This thread works too, because starting one takes as long as a million elements of a mask. As
-    with `ordered_map` nothing outlives a call that returns; when this thread fails or is
-    interrupted, work under way on others is not waited for.
+    This thread works too, because starting one takes as long as a million elements of a mask. No
+    call of the function outlives this one, also when it fails or is interrupted: they write into
+    arrays of the caller, who may use them again.
     """
     waiting = deque(items)
     failures: list[BaseException] = []
@@ -133,13 +133,15 @@ def for_each(function: Callable[[Item], object], items: Iterable[Item], threads:
         threading.Thread(target=help_out, name=f"fastdrop_{n}")
         for n in range(min(threads, len(waiting)) - 1)
     ]
+    started = []
     try:
         for helper in helpers:
             helper.start()
+            started.append(helper)
         work()
-        for helper in helpers:
-            helper.join()
     finally:
         waiting.clear()
+        for helper in started:
+            helper.join()
     if failures:
         raise failures[0]

@@ -12,8 +12,10 @@ from fastdrop.masks import (
     apply_mask,
     bernoulli,
     delivered,
+    draw_packed,
     drop,
     flat,
+    layout,
     prepared,
     readable,
     run,
@@ -25,7 +27,8 @@ DataFormat = Literal["channels_last", "channels_first"]
 # The negative saturation value of SELU: alpha times lambda of Klambauer et al. (2017).
 _SATURATION = -(1.6732632423543772 * 1.0507009873554805)
 
-# How many elements of a mask are drawn in the time of one normal number, at least.
+# How many elements of a mask are drawn in the time of one normal number, at least: pieces for
+# threads, and between looks at Ctrl-C, are so much shorter.
 _NORMAL_COST = 8
 
 
@@ -425,19 +428,16 @@ def alpha_dropout(
     a = 1 / math.sqrt((1 - p) * (1 + p * _SATURATION**2))
     # At p = 0 the shift is -0.0, the one number whose addition changes nothing, not even -0.0.
     b = -a * _SATURATION * p if threshold else -0.0
-    scale, shift, fill = (_check.rounded(v, dtype) for v in (a, b, a * _SATURATION + b))
+    affine = tuple(_check.rounded(v, dtype) for v in (a, b, a * _SATURATION + b))
     result, source = prepared(out, array)
+    arrays = flat(result), flat(source)
     if noise == shape:
-        head = (scale, shift, fill, *words)
         kernel = _backend.active.alpha_dropout
-        run(kernel, (flat(result), flat(source)), head, first, (threshold,), threads)
+        run(kernel, arrays, (*affine, *words), first, (threshold,), threads)
     else:
-        key = Key.from_words(*words)
-        dropped = bernoulli(rate, noise, rng=key, offset=first, threads=threads)
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            np.multiply(source, dtype.type(scale), out=result)
-            np.add(result, dtype.type(shift), out=result)
-        np.copyto(result, dtype.type(fill), where=dropped)
+        bits = draw_packed(math.prod(noise), words, first, threshold, threads)
+        head = (*affine, bits, *layout(shape, noise))
+        run(_backend.active.apply_alpha, arrays, head, 0, (), threads)
     return delivered(result, out)
 
 

@@ -92,7 +92,7 @@ def bernoulli(
     words = stream_words(rng, stream)
     mask = out if out is not None and out.flags.carray else np.empty(target, kind)
     if packed:
-        _draw_packed(mask, size, words, first, threshold, threads)
+        draw_packed(size, words, first, threshold, threads, mask)
     else:
         events = flat(mask)
         if kind.kind == "b":
@@ -369,21 +369,21 @@ def drop(
         kernel = _backend.active.dropout
         run(kernel, (flat(result), flat(source)), head, first, (threshold,), threads)
     else:
-        size = math.prod(noise)
-        mask = np.empty(-(-size // 8), np.uint8)
-        _draw_packed(mask, size, words, first, threshold, threads)
+        mask = draw_packed(math.prod(noise), words, first, threshold, threads)
         _select(result, source, threshold, mask, noise, threads)
     return delivered(result, out), mask if return_mask else None
 
 
-def _draw_packed(
-    mask: NDArray[np.uint8],
+def draw_packed(
     size: int,
     words: tuple[int, int, int],
     first: int,
     threshold: int,
     threads: int,
-) -> None:
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Draw the packed mask of a range of elements."""
+    mask = np.empty(-(-size // 8), np.uint8) if out is None else out
     # Nothing but the bits is written, so the rounds that they take are the cost: as many as the
     # threshold has bits, and 8 where those are many. A thread must have enough to do.
     rounds = max(1, 33 - (threshold & -threshold).bit_length())
@@ -395,6 +395,7 @@ def _draw_packed(
         _backend.active.bernoulli_packed(octets, count, *words, first + n, threshold)
 
     _threads.for_each(draw, range(0, size, length), threads)
+    return mask
 
 
 def _select(
@@ -406,12 +407,12 @@ def _select(
     threads: int,
 ) -> None:
     """Put into `result` the source with what the bits say dropped, and the rest scaled."""
-    lengths, strides = _layout(result.shape, noise)
+    lengths, strides = layout(result.shape, noise)
     head = (_check.scale(threshold, result.dtype), bits, lengths, strides)
     run(_backend.active.apply_mask, (flat(result), flat(source)), head, 0, (), threads)
 
 
-def _layout(
+def layout(
     shape: tuple[int, ...], noise: tuple[int, ...]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Lengths, and strides in the mask, of the axes with neighbours of one kind merged."""

@@ -1,5 +1,5 @@
-/* The AVX2 tier (with F16C and POPCNT): masks and dropout. Full vectors only; what is left over goes to the
- * portable kernels, by the bit. */
+/* The AVX2 tier (with F16C and POPCNT): masks and dropout. Full vectors only; what is left over
+ * goes to the portable kernels, by the bit. */
 #include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)

@@ -1,5 +1,6 @@
-/* The AVX-512 tier (F, DQ, BW, VL; with AVX2 and POPCNT): masks and dropout. Full vectors only; what is
- * left over goes to the portable kernels, by the bit. */
+/* The AVX-512 tier (F, DQ, BW, VL, with POPCNT, and with AVX2, FMA and F16C, which compilers take
+ * for part of F): masks and dropout. Full vectors only; what is left over goes to the portable
+ * kernels, by the bit. */
 #include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -10,11 +11,11 @@
 #include <string.h>
 
 static int usable(const fd_cpu *cpu) {
-    const uint32_t popcnt = 1u << 23;
+    const uint32_t fma_popcnt_f16c = 1u << 12 | 1u << 23 | 1u << 29;
     const uint32_t flags = 1u << 5 | 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
     const uint64_t saved = 0xe6; /* SSE, AVX, masks, both halves of the vectors */
-    return (cpu->leaf1_ecx & popcnt) && (cpu->leaf7_ebx & flags) == flags &&
-           (cpu->xcr0 & saved) == saved;
+    return (cpu->leaf1_ecx & fma_popcnt_f16c) == fma_popcnt_f16c &&
+           (cpu->leaf7_ebx & flags) == flags && (cpu->xcr0 & saved) == saved;
 }
 
 #if defined(__clang__)

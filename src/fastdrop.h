@@ -80,17 +80,17 @@ typedef struct fd_layout {
 
 /* out [n] = +0 where its bit is set, else scale * x[j], for the elements first, first + 1,
  * ... (in C order) of an array. out may be x.
- * bits: packed, least significant bit first. */
+ * mask: packed, least significant bit first. */
 void fd_apply_mask_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                       const uint8_t *bits, float scale, const fd_layout *layout,
+                       const uint8_t *mask, float scale, const fd_layout *layout,
                        uint64_t first, size_t n);
 void fd_apply_mask_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                        const uint8_t *bits, float scale, const fd_layout *layout,
+                        const uint8_t *mask, float scale, const fd_layout *layout,
                         uint64_t first, size_t n);
-void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *bits,
+void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *mask,
                        float scale, const fd_layout *layout, uint64_t first, size_t n);
 void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x,
-                       const uint8_t *bits, double scale, const fd_layout *layout,
+                       const uint8_t *mask, double scale, const fd_layout *layout,
                        uint64_t first, size_t n);
 
 /* out [n] = fill where element first + j is the event, else scale * x[j] + shift, rounded
@@ -100,6 +100,14 @@ void fd_alpha_dropout_f32(const fd_kernels *tier, float *out, const float *x, fl
 void fd_alpha_dropout_f64(const fd_kernels *tier, double *out, const double *x, double scale,
                           double shift, double fill, const fd_stream *s, uint64_t first,
                           size_t n);
+
+/* The same by a given mask, as in fd_apply_mask_*. */
+void fd_apply_alpha_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *mask,
+                        float scale, float shift, float fill, const fd_layout *layout,
+                        uint64_t first, size_t n);
+void fd_apply_alpha_f64(const fd_kernels *tier, double *out, const double *x,
+                        const uint8_t *mask, double scale, double shift, double fill,
+                        const fd_layout *layout, uint64_t first, size_t n);
 
 /* out [n] = previous[j] where element first + j is the event, else new[j]: elements of 2, 4
  * or 8 bytes, of any type. out may be either. */

@@ -1,6 +1,6 @@
 /* The floating-point mode of a call. Some libraries switch on the flushing of denormal
  * numbers for a whole thread when they are loaded, and a caller may have set another
- * rounding; results must not depend on either. Status flags are restored as well. */
+ * rounding; what is computed here must not depend on either. */
 #ifndef FASTDROP_FLOAT_MODE_H
 #define FASTDROP_FLOAT_MODE_H
 

@@ -93,9 +93,9 @@ BERNOULLI(u8, uint8_t)
 BERNOULLI(f32, float)
 BERNOULLI(f64, double)
 
-/* From this many bytes on (about a core's share of a last-level cache) an array that is
- * written from one end to the other would push out what it has there itself. */
-#define PAST_CACHE_BYTES ((size_t)1 << 25)
+/* From this many bytes on an array does not fit into what most last-level caches have for a
+ * core, and would only push out what is there. */
+#define PAST_CACHE_BYTES ((size_t)1 << 24)
 
 #define DROPOUT(NAME, TYPE, SCALE)                                                        \
     void fd_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x, SCALE scale, \
@@ -148,7 +148,7 @@ static place place_of(const fd_layout *layout, uint64_t element) {
     return p;
 }
 
-/* To the start of the next run along the last axis. */
+/* From the end of a run along the last axis to the start of the next. */
 static void to_next_run(place *p, const fd_layout *layout) {
     size_t axis = layout->axes - 1;
     p->bit -= p->index[axis] * layout->strides[axis];
@@ -162,41 +162,105 @@ static void to_next_run(place *p, const fd_layout *layout) {
     }
 }
 
-/* Bits for a run that has only one, which is not set. */
-#define SAME_BITS 1024
-static const uint8_t all_kept[SAME_BITS / 8];
+/* The n bits (1 .. 64) from place `at` on. Reads the bytes that hold them and no other. */
+static uint64_t bits_at(const uint8_t *bits, uint64_t at, size_t n) {
+    const uint8_t *from = bits + at / 8;
+    const unsigned shift = at % 8;
+    const size_t bytes = (shift + n + 7) / 8;
+    uint64_t word = 0;
+    for (size_t j = 0; j < bytes && j < 8; j++)
+        word |= (uint64_t)from[j] << (8 * j);
+    word >>= shift;
+    if (bytes > 8)
+        word |= (uint64_t)from[8] << (64 - shift);
+    return n < 64 ? word & (((uint64_t)1 << n) - 1) : word;
+}
+
+/* Bits written one after the other. */
+typedef struct writer {
+    uint8_t *out;
+    uint64_t word;
+    unsigned filled; /* bits of the word, below 64 */
+} writer;
+
+static void flush(writer *w) {
+    for (int j = 0; j < 8; j++)
+        w->out[j] = (uint8_t)(w->word >> (8 * j));
+    w->out += 8;
+}
+
+static void append(writer *w, uint64_t bits, size_t n) {
+    const unsigned before = w->filled;
+    w->word |= bits << before;
+    if (before + n >= 64) {
+        flush(w);
+        w->word = before ? bits >> (64 - before) : 0;
+    }
+    w->filled = (before + (unsigned)n) % 64;
+}
+
+/* bits: those of n elements from a place on, one each; n a multiple of 64 or the last ones.
+ * The place moves to behind them. */
+static void gather(uint8_t *bits, const uint8_t *mask, const fd_layout *layout, place *p,
+                   size_t n) {
+    const size_t last = layout->axes - 1;
+    writer w = {.out = bits};
+    while (n) {
+        const size_t run = smaller(layout->lengths[last] - p->index[last], n);
+        for (size_t done = 0, some; done < run; done += some) {
+            some = smaller(run - done, 64);
+            if (layout->strides[last])
+                append(&w, bits_at(mask, p->bit + done, some), some);
+            else
+                append(&w, mask[p->bit / 8] >> (p->bit % 8) & 1 ? ~(uint64_t)0 >> (64 - some) : 0,
+                       some);
+        }
+        n -= run;
+        p->index[last] += run;
+        p->bit += run * layout->strides[last];
+        if (p->index[last] == layout->lengths[last])
+            to_next_run(p, layout);
+    }
+    if (w.filled)
+        flush(&w);
+}
+
+/* The same as BY_TILES, for a mask that is given. */
+#define BY_PLACES(BODY)                                                      \
+    uint8_t bits[TILE_BYTES];                                                \
+    place p = place_of(layout, first);                                       \
+    for (size_t done = 0; done < n; done += TILE_ELEMENTS) {                 \
+        const size_t count = smaller(n - done, TILE_ELEMENTS), skip = 0;     \
+        gather(bits, mask, layout, &p, count);                               \
+        BODY;                                                                \
+    }
 
 #define APPLY_MASK(NAME, TYPE, SCALE)                                                     \
     void fd_apply_mask_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,           \
-                              const uint8_t *bits, SCALE scale, const fd_layout *layout,  \
+                              const uint8_t *mask, SCALE scale, const fd_layout *layout,  \
                               uint64_t first, size_t n) {                                 \
+        const int past_cache = out != x && n >= PAST_CACHE_BYTES / sizeof *out;           \
         const uint64_t mode = fd_enter_mode();                                            \
-        const size_t last = layout->axes - 1;                                             \
-        place p = place_of(layout, first);                                                \
-        for (size_t done = 0; done < n; to_next_run(&p, layout)) {                        \
-            const size_t end = done + smaller(layout->lengths[last] - p.index[last],      \
-                                              n - done);                                  \
-            const uint8_t *from = bits + p.bit / 8;                                       \
-            const size_t skip = (size_t)(p.bit % 8);                                      \
-            if (layout->strides[last]) {                                                  \
-                tier->drop_##NAME(out + done, x + done, scale, from, skip, end - done,     \
-                                  0);                                                     \
-                done = end;                                                               \
-            } else if (*from >> skip & 1) {                                               \
-                memset(out + done, 0, (end - done) * sizeof *out);                        \
-                done = end;                                                               \
-            }                                                                             \
-            for (size_t some; done < end; done += some) {                                 \
-                some = smaller(end - done, SAME_BITS);                                    \
-                tier->drop_##NAME(out + done, x + done, scale, all_kept, 0, some, 0);     \
-            }                                                                             \
-        }                                                                                 \
+        BY_PLACES(tier->drop_##NAME(out + done, x + done, scale, bits, skip, count,       \
+                                    past_cache))                                          \
         fd_leave_mode(mode);                                                              \
     }
 APPLY_MASK(f16, uint16_t, float)
 APPLY_MASK(bf16, uint16_t, float)
 APPLY_MASK(f32, float, float)
 APPLY_MASK(f64, double, double)
+
+#define APPLY_ALPHA(NAME, TYPE)                                                           \
+    void fd_apply_alpha_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,          \
+                               const uint8_t *mask, TYPE scale, TYPE shift, TYPE fill,    \
+                               const fd_layout *layout, uint64_t first, size_t n) {       \
+        const uint64_t mode = fd_enter_mode();                                            \
+        BY_PLACES(tier->alpha_##NAME(out + done, x + done, scale, shift, fill, bits,      \
+                                     skip, count))                                        \
+        fd_leave_mode(mode);                                                              \
+    }
+APPLY_ALPHA(f32, float)
+APPLY_ALPHA(f64, double)
 
 /* Normals come in pairs, one Philox call each. */
 #define PAIRS 128

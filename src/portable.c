@@ -59,7 +59,8 @@ void fd_portable_expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_
     const uint8_t *from = bits + skip / 8;
     size_t i = 0;
     for (; i + 8 <= n; i += 8, from++) {
-        const uint64_t octet = (uint8_t)(shift ? from[0] >> shift | from[1] << (8 - shift) : from[0]);
+        const int two = shift ? from[0] >> shift | from[1] << (8 - shift) : from[0];
+        const uint64_t octet = (uint8_t)two;
         const uint64_t some = ((octet * each & 0x8040201008040201) + 0x7f * each) >> 7 & each;
         for (size_t j = 0; j < 8; j++)
             out[i + j] = (uint8_t)(some >> (8 * j));

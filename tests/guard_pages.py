@@ -89,6 +89,11 @@ def apply_shared_bits(backend: Any, out: Array, inputs: list[Array], first: int,
     backend.apply_mask(out, x, 1.5, bits, (-(-WHOLE // COLUMNS), COLUMNS), (1, 0), first)
 
 
+def apply_alpha(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
+    x, bits = inputs
+    backend.apply_alpha(out, x, 1.5, 0.25, -1.75, bits, (WHOLE,), (1,), first)
+
+
 def of(dtype: str, first: int, n: int) -> list[Array]:
     """Inputs for a range of elements; 16 bits that are not of NumPy's float16 mean bfloat16."""
     values = INPUT[first : first + n]
@@ -124,9 +129,30 @@ CASES: list[Case] = [
     *((zoneout, two_of, dtype) for dtype in ("uint16", "float32", "float64")),
     *((gaussian_noise, of, dtype) for dtype in ("float32", "float64")),
     *((gaussian_dropout, of, dtype) for dtype in ("float32", "float64")),
+    *((apply_alpha, with_bits, dtype) for dtype in ("float32", "float64")),
     *((apply_bits, with_bits, dtype) for dtype in FLOATS),
     *((apply_shared_bits, with_shared_bits, dtype) for dtype in FLOATS),
 ]
+
+
+BLOCKS = 100  # more than the widest tier's kernels take at once, three times
+
+
+def check_whole_blocks(backend: Any) -> int:
+    """Packed masks that begin a block are written where they belong, and by all of a kernel."""
+    page, calls = Guarded(), 0
+    for rate in (0.5, 0.25, 0.3):
+        whole = np.empty(16 * BLOCKS, np.uint8)
+        backend.bernoulli_packed(whole, 128 * BLOCKS, *WORDS, 0, round(rate * 2**32))
+        for n in (128 * blocks + more for blocks in range(BLOCKS) for more in (0, 8, 120)):
+            for at_end in (False, True):
+                out = page.hold(np.zeros(n // 8, np.uint8), at_end)
+                backend.bernoulli_packed(out, n, *WORDS, 0, round(rate * 2**32))
+                assert out.tobytes() == whole[: n // 8].tobytes(), (rate, n, at_end)
+                out[:] = CANARY
+                assert (page.bytes == CANARY).all(), (rate, n, at_end, "wrote beside its array")
+                calls += 1
+    return calls
 
 
 def check(backend: Any) -> int:
@@ -158,4 +184,5 @@ def check(backend: Any) -> int:
 
 if __name__ == "__main__":
     (tier,) = sys.argv[1:]
-    print(check({backend.tier: backend for backend in _backend.available}[tier]), "calls")
+    chosen = {backend.tier: backend for backend in _backend.available}[tier]
+    print(check_whole_blocks(chosen) + check(chosen), "calls")

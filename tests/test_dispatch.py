@@ -8,7 +8,7 @@ from fastdrop import _backend
 native = pytest.importorskip("fastdrop._native", reason="the extension is not installed")
 
 # CPUID leaf 1, ECX; leaf 7, EBX; and XCR0: the registers that the system saves.
-POPCNT, F16C = 1 << 23, 1 << 29
+FMA, POPCNT, F16C = 1 << 12, 1 << 23, 1 << 29
 AVX2, F, DQ, BW, VL = (1 << bit for bit in (5, 16, 17, 30, 31))
 AVX512 = F | DQ | BW | VL
 SSE_AVX, ALL = 0x7, 0xE7
@@ -37,9 +37,10 @@ def expected(*tiers: str) -> set[str]:
         (POPCNT, AVX2, SSE_AVX, ()),
         (EVERY, AVX2, 0x3, ()),  # the system does not save the upper halves
         (EVERY, AVX2, 0, ()),
-        (POPCNT | F16C, AVX2 | AVX512, ALL, ("avx2", "avx512")),
-        (POPCNT, AVX2 | AVX512, ALL, ("avx512",)),  # whose own conversions are part of F
-        (F16C, AVX2 | AVX512, ALL, ()),
+        (FMA | POPCNT | F16C, AVX2 | AVX512, ALL, ("avx2", "avx512")),
+        (POPCNT | F16C, AVX2 | AVX512, ALL, ("avx2",)),
+        (FMA | POPCNT, AVX2 | AVX512, ALL, ()),
+        (FMA | F16C, AVX2 | AVX512, ALL, ()),
         (EVERY, AVX512, ALL, ()),
         (EVERY, AVX2 | AVX512, SSE_AVX, ("avx2",)),  # nor the mask registers
         (EVERY, AVX2 | AVX512, 0x27, ("avx2",)),

@@ -11,6 +11,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
+from fastdrop import _check
 
 # Where glibc's fenv_t holds the control word, and its bits: denormals flushed; rounded upwards.
 CONTROL = {"x86_64": (28, 0x8040, 0x4000), "aarch64": (0, 1 << 24, 1 << 22)}
@@ -63,13 +64,13 @@ def results(dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
 @pytest.mark.parametrize("tier", NATIVE)
-def test_results_do_not_depend_on_the_callers_mode(
+def test_kernels_do_not_depend_on_the_callers_mode(
     tier: str, which: int, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fastdrop._backend.active", BACKENDS[tier])
     change = CONTROL[platform.machine()][which]
     expected = results(dtype)
-    # What Python computes itself (scales, keys) is not the kernels' work: it is done before.
+    # Only kernels are run in the mode: what else is computed for them comes from Python and NumPy.
     calls = []
     monkeypatch.setattr("fastdrop._backend.active", Recorder(BACKENDS[tier], calls))
     results(dtype)
@@ -83,6 +84,18 @@ def test_results_do_not_depend_on_the_callers_mode(
         assert before & change == change
         assert again.tobytes() == out.tobytes(), name
     assert len(calls) == len(expected) + 1  # the mask of the noise shape is drawn by itself
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
+def test_dropouts_scales_do_not_depend_on_the_callers_mode(which: int) -> None:
+    """They are a part of the contract; and one that is wrong would be remembered."""
+    exact = _check.scale.__wrapped__
+    thresholds = [1, 3, 2**31 - 1, 2**32 - 1, *(round(k / 97 * 2**32) for k in range(97))]
+    dtypes = [np.dtype(name) for name in ("float16", "float32", "float64")]
+    expected = [exact(t, dtype) for t in thresholds for dtype in dtypes]
+    with mode(CONTROL[platform.machine()][which]):
+        got = [exact(t, dtype) for t in thresholds for dtype in dtypes]
+    assert got == expected
 
 
 class Recorder:

@@ -248,6 +248,24 @@ def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.Monke
     assert np.array_equal(fd.dropout(x, 0.3, rng=0, offset=5, out=x), dropped)
 
 
+@pytest.mark.parametrize("place", [0, 1, 15])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_arrays_beyond_the_cache(backend: str, dtype: str, place: int) -> None:
+    """Kernels may write these past the cache, whole lines of 64 bytes at a time."""
+    n = 2**24 // np.dtype(dtype).itemsize + 77
+    x = np.random.default_rng(0).integers(-99, 99, n + 16).astype(dtype)[place : place + n]
+    drop = fd.bernoulli(0.5, n, rng=3, offset=45)
+    frame = np.full(n + 32, 7, dtype)
+    out = frame[place + 8 : place + 8 + n]
+    fd.dropout(x, 0.5, rng=3, offset=45, out=out)
+    assert np.array_equal(out, np.where(drop, 0, x * np.dtype(dtype).type(2)))
+    out[:] = 7
+    fd.apply_mask(x, np.packbits(drop, bitorder="little"), rate=0.5, out=out)
+    assert np.array_equal(out, np.where(drop, 0, x * np.dtype(dtype).type(2)))
+    out[:] = 7
+    assert (frame == 7).all()  # and nothing beside it
+
+
 def test_out_of_memory_leaves_everything_working(backend: str) -> None:
     with pytest.raises(MemoryError):
         fd.bernoulli(0.5, 2**48, rng=0)

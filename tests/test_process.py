@@ -218,6 +218,23 @@ def test_for_each_raises_what_any_thread_raises(threads: int, here: bool) -> Non
     assert len(done) <= 2 * threads
 
 
+def test_nothing_is_written_after_for_each() -> None:
+    """A caller that is interrupted may use its arrays again."""
+    main, began, finished = threading.get_ident(), threading.Event(), []
+
+    def work(n: int) -> None:
+        if threading.get_ident() == main:
+            assert began.wait(30)
+            raise KeyboardInterrupt
+        began.set()
+        time.sleep(0.2)
+        finished.append(n)
+
+    with pytest.raises(KeyboardInterrupt):
+        _threads.for_each(work, range(100), 2)
+    assert len(finished) == 1
+
+
 def test_abandoned_work_stops() -> None:
     """When the caller goes away, a worker in the middle of an item sees it."""
     ended = threading.Event()
