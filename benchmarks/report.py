@@ -31,8 +31,9 @@ deviations.
 
 NumPy stands for the idiom `rng.random(n, dtype=float32) < p`, and for dropout
 `x * (rng.random(n, dtype=float32) >= p) * scale`, as written or with every array reused, whichever
-is faster at that point. Tables are of {large:,} elements unless they say something else. Rows that
-lose stay.
+is faster at that point. fastdrop writes to a given array (`out=`), which the dropout of PyTorch,
+TensorFlow and JAX cannot; the row "new array" shows fastdrop without that. Tables are of {large:,}
+elements unless they say something else. Rows that lose stay.
 
 ## Against the targets
 

@@ -276,12 +276,12 @@ def output(out: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray
     if not out.flags.writeable:
         raise ValueError(f"out: expected {expected}, got a read-only array")
     if _overlaps_itself(out):
-        raise ValueError(f"out: expected {expected}, got one whose elements share memory")
+        raise ValueError(f"out: expected {expected}, got one whose elements may share memory")
     return out
 
 
 def _overlaps_itself(out: NDArray[Any]) -> bool:
-    """Whether two elements share memory, as in a broadcast array: an axis steps too little."""
+    """Whether two elements may share memory, as in a broadcast array: an axis steps too little."""
     extent = out.itemsize
     axes = [(abs(s), n) for s, n in zip(out.strides, out.shape, strict=True) if n > 1]
     for stride, length in sorted(axes):

@@ -307,7 +307,8 @@ def embedding_dropout(
     Gal and Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent Neural
     Networks", NeurIPS 2016: word types are dropped, not occurrences. Word w of row n is dropped if
     event number (row_offset + n) * V + w of ``bernoulli(rate, ...)`` occurs; with "shared", as in
-    Merity, Keskar and Socher (2017), number w. Neither Keras nor PyTorch has it.
+    Merity, Keskar and Socher (2017), number w. Neither Keras nor PyTorch has it. All V events of a
+    row are drawn, however few words it has.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def bernoulli(
         An array of that shape and dtype to write to; for "packed" uint8 of shape
         (ceil(size / 8),).
     threads : int, optional
-        At most this many threads, for masks of more than 8 million elements; None means
+        At most this many threads, where there is enough to do for them; None means
         ``fastdrop.info().threads``. Never changes a result.
 
     Returns
@@ -190,7 +190,8 @@ def dropout(
     Inverted dropout: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from
     Overfitting", JMLR 15 (2014); Keras's ``Dropout`` in training, PyTorch's ``F.dropout``. The mask
     is ``bernoulli(rate, noise_shape, ...)``, True meaning dropped. The factor 1 / (1 - rate) is
-    rounded to `x`'s dtype (in float16 it is infinite from 65520 on), and so is each product, once.
+    rounded to `x`'s dtype, and so is each product, once. In float16 the factor is infinite from
+    65520 on, and what is kept then infinite, or NaN where it was zero.
 
     PyTorch multiplies by a mask where fastdrop and Keras select, so there a dropped NaN or infinity
     becomes NaN. Keras's JAX backend divides by 1 - rate, which may round differently.

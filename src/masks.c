@@ -204,21 +204,19 @@ static void append(writer *w, uint64_t bits, size_t n) {
 static void gather(uint8_t *bits, const uint8_t *mask, const fd_layout *layout, place *p,
                    size_t n) {
     const size_t last = layout->axes - 1;
+    const uint64_t length = layout->lengths[last], stride = layout->strides[last];
     writer w = {.out = bits};
     while (n) {
-        const size_t run = smaller(layout->lengths[last] - p->index[last], n);
+        const size_t run = smaller(length - p->index[last], n);
+        const uint64_t one = mask[p->bit / 8] >> (p->bit % 8) & 1 ? ~(uint64_t)0 : 0;
         for (size_t done = 0, some; done < run; done += some) {
             some = smaller(run - done, 64);
-            if (layout->strides[last])
-                append(&w, bits_at(mask, p->bit + done, some), some);
-            else
-                append(&w, mask[p->bit / 8] >> (p->bit % 8) & 1 ? ~(uint64_t)0 >> (64 - some) : 0,
-                       some);
+            append(&w, stride ? bits_at(mask, p->bit + done, some) : one >> (64 - some), some);
         }
         n -= run;
         p->index[last] += run;
-        p->bit += run * layout->strides[last];
-        if (p->index[last] == layout->lengths[last])
+        p->bit += run * stride;
+        if (p->index[last] == length)
             to_next_run(p, layout);
     }
     if (w.filled)
