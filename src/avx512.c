@@ -140,6 +140,11 @@ static inline void stream(void *to, const void *from, size_t bytes) {
         _mm512_stream_si512((vec *)((char *)to + i), _mm512_load_si512((const char *)from + i));
 }
 static inline void stream_end(void) { _mm_sfence(); }
+/* May be beyond an array's end: nothing is read there. */
+static inline void prefetch(uintptr_t at, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64)
+        _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
+}
 
 #include "simd_bits.inc"
 

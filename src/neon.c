@@ -214,6 +214,7 @@ static inline void drop64_f64(double *out, const double *x, double scale, uint64
 #define STREAMS 0
 static inline void stream(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 static inline void stream_end(void) {}
+static inline void prefetch(uintptr_t at, size_t bytes) { (void)at, (void)bytes; }
 
 #include "simd_bits.inc"
 
