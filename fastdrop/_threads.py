@@ -115,10 +115,10 @@ def for_each(function: Callable[[Item], object], items: Iterable[Item], threads:
     failures: list[BaseException] = []
 
     def work() -> None:
-        while waiting:
+        while True:
             try:
                 item = waiting.popleft()
-            except IndexError:  # another thread took the last
+            except IndexError:  # nothing waits any more
                 return
             function(item)
 

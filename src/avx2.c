@@ -202,12 +202,7 @@ const fd_kernels fd_kernels_avx2 = {
     .name = "avx2",
     .usable = usable,
     SIMD_KERNELS
-    .accumulate_f32 = fd_portable_accumulate_f32,
-    .accumulate_f64 = fd_portable_accumulate_f64,
-    .activate_f32 = fd_portable_activate_f32,
-    .activate_f64 = fd_portable_activate_f64,
-    .lstm_cell_f32 = fd_portable_lstm_cell_f32,
-    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
+    FD_PORTABLE_LAYERS
 };
 
 #endif

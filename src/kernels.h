@@ -96,8 +96,6 @@ struct fd_kernels {
 };
 
 /* The portable kernels, for tiers that have nothing better, and for tails. */
-void fd_portable_mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
-                             size_t blocks);
 void fd_portable_expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_t n);
 void fd_portable_expand_f32(float *out, const uint8_t *bits, size_t skip, size_t n);
 void fd_portable_expand_f64(double *out, const uint8_t *bits, size_t skip, size_t n);
@@ -119,6 +117,15 @@ void fd_portable_lstm_cell_f32(float *h, float *c, float *z, size_t units,
                                fd_activation activation, fd_activation recurrent_activation);
 void fd_portable_lstm_cell_f64(double *h, double *c, double *z, size_t units,
                                fd_activation activation, fd_activation recurrent_activation);
+
+/* The slots of layers, for tiers that have nothing better there. */
+#define FD_PORTABLE_LAYERS                          \
+    .accumulate_f32 = fd_portable_accumulate_f32,   \
+    .accumulate_f64 = fd_portable_accumulate_f64,   \
+    .activate_f32 = fd_portable_activate_f32,       \
+    .activate_f64 = fd_portable_activate_f64,       \
+    .lstm_cell_f32 = fd_portable_lstm_cell_f32,     \
+    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
 
 #define FD_DECLARE_TIER(tier) extern const fd_kernels fd_kernels_##tier;
 FD_TIERS(FD_DECLARE_TIER)

@@ -33,8 +33,8 @@ static void mask_block(uint8_t *bits, const fd_stream *s, uint64_t block) {
         bits[i] = (uint8_t)(event[i / 4] >> (8 * (i % 4)));
 }
 
-void fd_portable_mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
-                             size_t blocks) {
+static void mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
+                        size_t blocks) {
     for (size_t b = 0; b < blocks; b++)
         mask_block(bits + 16 * b, s, first_block + b);
 }
@@ -266,7 +266,7 @@ LSTM_CELL(f64, double)
 const fd_kernels fd_kernels_portable = {
     .name = "portable",
     .usable = usable,
-    .mask_blocks = fd_portable_mask_blocks,
+    .mask_blocks = mask_blocks,
     .expand_u8 = fd_portable_expand_u8,
     .expand_f32 = fd_portable_expand_f32,
     .expand_f64 = fd_portable_expand_f64,
@@ -275,10 +275,5 @@ const fd_kernels fd_kernels_portable = {
     .drop_f32 = fd_portable_drop_f32,
     .drop_f64 = fd_portable_drop_f64,
     PLAIN_KERNELS
-    .accumulate_f32 = fd_portable_accumulate_f32,
-    .accumulate_f64 = fd_portable_accumulate_f64,
-    .activate_f32 = fd_portable_activate_f32,
-    .activate_f64 = fd_portable_activate_f64,
-    .lstm_cell_f32 = fd_portable_lstm_cell_f32,
-    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
+    FD_PORTABLE_LAYERS
 };
