@@ -331,6 +331,7 @@ def test_processes_after_threads(method: str, tmp_path: Path) -> None:
 INTERRUPT_MASKS = """
 import os, signal, threading, time
 import fastdrop as fd
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 sent = []
 def interrupt():
     sent.append(time.perf_counter())
@@ -353,6 +354,7 @@ def test_ctrl_c_in_a_large_mask() -> None:
 INTERRUPT = """
 import os, signal, sys, threading, time
 import numpy as np, fastdrop as fd
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 rng = np.random.default_rng(0)
 rows, steps, units = {size}
 x = rng.normal(size=(rows, steps, 8)).astype(np.float32)
