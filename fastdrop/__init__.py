@@ -18,13 +18,24 @@ from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
 from fastdrop.model import Model, Prediction
 from fastdrop.random import Key
-from fastdrop.recurrent import lstm
+from fastdrop.recurrent import (
+    PackedWeights,
+    gru,
+    lstm,
+    pack_gru,
+    pack_lstm,
+    pack_simple_rnn,
+    rnn,
+    simple_rnn,
+    step,
+)
 
 __all__ = [
     "Info",
     "Key",
     "Model",
     "ModelFormatError",
+    "PackedWeights",
     "Prediction",
     "__version__",
     "activate",
@@ -38,11 +49,18 @@ __all__ = [
     "embedding_dropout",
     "gaussian_dropout",
     "gaussian_noise",
+    "gru",
     "info",
     "load",
     "lstm",
+    "pack_gru",
+    "pack_lstm",
+    "pack_simple_rnn",
+    "rnn",
+    "simple_rnn",
     "spatial_dropout1d",
     "spatial_dropout2d",
     "spatial_dropout3d",
+    "step",
     "zoneout",
 ]

@@ -18,6 +18,14 @@ from fastdrop._version import __version__
 Array = NDArray[Any]
 
 
+class Packed(Protocol):
+    """Weights of a recurrent layer in the form of the implementation that made them."""
+
+    @property
+    def width(self) -> int:
+        """Columns of a row of `Backend.project`."""
+
+
 class Backend(Protocol):
     """What an implementation offers. Arrays arrive checked, C-contiguous and aligned.
 
@@ -118,18 +126,71 @@ class Backend(Protocol):
 
     def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None: ...
 
-    def lstm(
+    def masks(
         self,
-        y_last: Array,
-        h: Array,
-        c: Array,
-        y: Array | None,
-        x: Array,
+        out: Array,
+        scale: float,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None:
+        """Factors of dropout: zero where the event occurs, else `scale`.
+
+        Row j of `out` (S, n) has those of the elements first, ..., first + n - 1 of stream
+        (stream + j) mod 2**64.
+        """
+
+    def pack(
+        self,
+        cell: str,
         kernel: Array,
         recurrent_kernel: Array,
-        bias: Array | None,
+        bias: Array,
+        reset_after: bool,
+    ) -> Packed:
+        """Weights as `project` and `rnn` take them, all copied.
+
+        kernel (D, G * H), recurrent_kernel (H, G * H), bias (G * H,), or (2, 3 * H) for a "gru"
+        with `reset_after`; G gates of H units, as many as the cell has.
+        """
+
+    def share(self, packed: Any, input_mask: Array | None, recurrent_mask: Array | None) -> Packed:
+        """Packed weights together with masks (G or 1, width) that all rows share.
+
+        To be used in place of `packed`, with None for the same masks.
+        """
+
+    def project(
+        self,
+        out: Array,
+        packed: Any,
+        x: Array,
+        input_mask: Array | None,
+        mask_rows: Array | None,
+    ) -> None:
+        """The input part of pre-activations: out (M, packed.width) = bias + x W for x (M, D).
+
+        input_mask (R, G or 1, D); mask_rows (M,) int64 says which of them a row of x has, None
+        that all have the first.
+        """
+
+    def rnn(
+        self,
+        packed: Any,
+        y_last: Array,
+        h: Array,
+        c: Array | None,
+        y: Array | None,
+        x: Array | None,
+        projected: Array | None,
+        index: Array | None,
         input_mask: Array | None,
         recurrent_mask: Array | None,
+        candidate_mask: Array | None,
+        zoneout_h: Array | None,
+        zoneout_c: Array | None,
         step_mask: Array | None,
         first: int,
         last: int,
@@ -137,7 +198,17 @@ class Backend(Protocol):
         recurrent_activation: str,
         backwards: bool,
         zero_masked_steps: bool,
-    ) -> None: ...
+    ) -> None:
+        """Take the steps first, ..., last - 1 of a sequence, in the order they are taken.
+
+        y_last, h and c (N, H) are read and written, c being None but for an "lstm"; y (N, T, H)
+        gets the outputs in the order taken. Either x (N, T, D) is the input, or the row index
+        (N, T) int64 of projected (P, packed.width) its projection. input_mask and recurrent_mask
+        (N or 1, G or 1, width), candidate_mask (N or 1, H): factors, of which zero drops by
+        selection. zoneout_h and zoneout_c (N, T, H) uint8, in the order taken: not zero where h
+        or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a step is
+        passed over.
+        """
 
 
 def _native_tiers() -> list[Backend]:

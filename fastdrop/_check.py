@@ -21,6 +21,7 @@ INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uin
 NUMBERS = ("float16", *FLOATS, *INTEGERS)
 SCHEMES = ("per_gate", "tied")
 SCOPES = ("per_row", "shared")
+MERGE_MODES = ("concat", "sum", "mul", "ave")
 DATA_FORMATS = ("channels_last", "channels_first")
 ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
 MAX_THREADS = 1024
@@ -128,6 +129,8 @@ def threshold(rate: float) -> int:
 
 def recurrent_rate(value: object, name: str) -> float:
     """A rate that leaves something: also after rounding to the contract's 32 bits."""
+    if type(value) is float and value == 0.0:  # most of a call's rates
+        return value
     rate = probability(value, name, below_one=True)
     if threshold(rate) >> 32:
         refuse(ValueError, name, "a number in [0, 1 - 2**-33)", value)
@@ -248,6 +251,9 @@ def contiguous(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
 
     Unlike np.ascontiguousarray this keeps 0-d arrays 0-d, and it mends misalignment.
     """
+    flags = value.flags
+    if flags.c_contiguous and flags.aligned and value.dtype == dtype and value.dtype.isnative:
+        return value  # np.require takes longer to find that out
     return np.require(value, dtype, ["C", "A"])
 
 
@@ -346,28 +352,158 @@ def dropout_mask(
     return contiguous(mask, dtype)
 
 
+def vector_mask(
+    value: object, name: str, rows: int, width: int, dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """An explicit mask as (rows or 1, width)."""
+    mask = array(value, name, FLOATS)
+    if mask.ndim != 2:
+        refuse(ValueError, name, f"shape ({rows}, {width}) or (1, {width})", value)
+    return dropout_mask(mask, name, rows, 1, width, dtype)[:, 0]
+
+
+def zoneout_rates(value: object, layers: Sequence[Any]) -> tuple[float, float]:
+    """The rates of h and c. A pair of them is for layers that all have c."""
+    if not isinstance(value, (tuple, list)):
+        rate = recurrent_rate(value, "zoneout")
+        return rate, rate
+    if any(weights.cell != "lstm" for weights in layers):
+        refuse(ValueError, "zoneout", "a rate, for only an LSTM has a c of its own", value)
+    if len(value) != 2:
+        refuse(ValueError, "zoneout", "a rate, or a pair of rates (h, c)", value)
+    return recurrent_rate(value[0], "zoneout h"), recurrent_rate(value[1], "zoneout c")
+
+
+def has_candidates(layers: Sequence[Any], name: str, off: str, value: object) -> None:
+    if any(weights.cell == "simple_rnn" for weights in layers):
+        refuse(ValueError, name, f"{off} for a simple RNN, which has no candidates", value)
+
+
+def cell_weights(
+    cell: str, gates: int, kernel: object, recurrent_kernel: object, bias: object, rows_of_bias: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, np.dtype[Any]]:
+    """Weights that fit each other, and their common dtype."""
+    recurrent = array(recurrent_kernel, "recurrent_kernel", FLOATS, 2)
+    width = gates * len(recurrent)
+    shaped(recurrent, "recurrent_kernel", (len(recurrent), width))
+    inputs = array(kernel, "kernel", FLOATS, 2)
+    shaped(inputs, "kernel", (len(inputs), width))
+    dtype = inputs.dtype if inputs.dtype == recurrent.dtype else np.dtype(np.float64)
+    if bias is None:
+        return inputs, recurrent, None, dtype
+    shape = (width,) if rows_of_bias == 1 else (rows_of_bias, width)
+    start = shaped(array(bias, "bias", FLOATS), "bias", shape)
+    return inputs, recurrent, start, dtype if start.dtype == dtype else np.dtype(np.float64)
+
+
+def stack(layers: object, kind: type) -> tuple[tuple[Any, ...], ...]:
+    """The directions of each layer: `kind`, a pair of it, or a list of these."""
+    if isinstance(layers, list):
+        if not layers:
+            refuse(ValueError, "layers", "at least one layer", layers)
+        return tuple(_directions(layer, f"layers[{i}]", kind, "") for i, layer in enumerate(layers))
+    return (_directions(layers, "layers", kind, ", or a list of such"),)
+
+
+def _directions(layer: object, name: str, kind: type, more: str) -> tuple[Any, ...]:
+    if type(layer) is kind:
+        return (layer,)
+    if not isinstance(layer, tuple) or [type(part) for part in layer] != [kind, kind]:
+        expected = f"{kind.__name__} or a pair (forward, backward) of them{more}"
+        refuse(TypeError, name, expected, layer)
+    return layer
+
+
+def chain(layers: Sequence[tuple[Any, ...]], merge_mode: str) -> list[int]:
+    """What each layer puts out, when each can take what the one before it does."""
+    widths: list[int] = []
+    for i, layer in enumerate(layers):
+        for weights in layer:
+            expected = widths[-1] if widths else layer[0].features
+            if weights.features != expected:
+                name = f"layers[{i}]" if i else "layers"
+                refuse(ValueError, name, f"weights of {expected} features", weights)
+        units = [weights.units for weights in layer]
+        if merge_mode != "concat" and len(set(units)) > 1:
+            refuse(ValueError, "merge_mode", "'concat' where units differ", merge_mode)
+        widths.append(sum(units) if merge_mode == "concat" else units[0])
+    return widths
+
+
 def step_mask(value: object, rows: int, steps: int) -> NDArray[np.uint8]:
     mask = array(value, "mask", ("bool",), 2)
     return contiguous(shaped(mask, "mask", (rows, steps)), np.dtype(bool)).view(np.uint8)
 
 
+def lengths(value: object, rows: int, steps: int) -> NDArray[np.uint8]:
+    """Lengths of the rows, as a mask of the steps."""
+    given = shaped(array(value, "lengths", INTEGERS, 1), "lengths", (rows,))
+    if given.size and (given.min() < 0 or given.max() > steps):
+        refuse(ValueError, "lengths", f"integers in [0, {steps}]", value)
+    return (np.arange(steps) < given[:, np.newaxis]).view(np.uint8)
+
+
+def step_range(value: object, steps: int, end: int | None) -> int:
+    """The number of the first step, such that the last is below `end`."""
+    start = integer(value, "first_step", 0, None)
+    if end is not None and start + steps > end:
+        refuse(ValueError, "first_step", f"at most {end - steps} here", start)
+    return start
+
+
 def state(
-    value: object, names: tuple[str, ...], rows: int, units: int, dtype: np.dtype[Any]
+    value: object,
+    label: str,
+    names: tuple[str, ...],
+    rows: int,
+    units: int,
+    dtype: np.dtype[Any],
 ) -> list[NDArray[Any]]:
     """Fresh, writable arrays for the initial state: zeros where none is given."""
     if value is None:
         return [np.zeros((rows, units), dtype) for _ in names]
+    if len(names) == 1 and not isinstance(value, tuple):
+        value = (value,)
     expected = f"None or the {len(names)} arrays ({', '.join(names)}) of shape ({rows}, {units})"
     if not isinstance(value, (tuple, list)) or len(value) != len(names):
-        refuse(ValueError, "initial_state", expected, value)
+        refuse(ValueError, label, expected, value)
     arrays = []
     for part, name in zip(value, names, strict=True):
-        label = f"initial_state {name}"
-        given = shaped(array(part, label, FLOATS), label, (rows, units))
+        given = shaped(array(part, f"{label} {name}", FLOATS), f"{label} {name}", (rows, units))
         if np.result_type(given, dtype) != dtype:
-            refuse(TypeError, label, f"an array of {dtype}, as x and the weights are", given)
+            refuse(
+                TypeError,
+                f"{label} {name}",
+                f"an array of {dtype}, as x and the weights are",
+                given,
+            )
         arrays.append(np.array(given, dtype, order="C"))
     return arrays
+
+
+def states(
+    value: object, layers: Sequence[tuple[Any, ...]], listed: bool, rows: int, dtype: np.dtype[Any]
+) -> list[list[NDArray[Any]]]:
+    """The initial states of all directions of all layers, as `state` gives them."""
+    of_layers = _parts(value, "initial_state", len(layers), "layers") if listed else [value]
+    found = []
+    for i, (layer, own) in enumerate(zip(layers, of_layers, strict=True)):
+        label = f"initial_state[{i}]" if listed else "initial_state"
+        pair = len(layer) == 2
+        of_directions = _parts(own, label, 2, "directions") if pair else [own]
+        for d, (weights, part) in enumerate(zip(layer, of_directions, strict=True)):
+            names = ("h", "c") if weights.cell == "lstm" else ("h",)
+            name = f"{label}[{d}]" if pair else label
+            found.append(state(part, name, names, rows, weights.units, dtype))
+    return found
+
+
+def _parts(value: object, label: str, count: int, what: str) -> Sequence[Any]:
+    if value is None:
+        return [None] * count
+    if not isinstance(value, (tuple, list)) or len(value) != count:
+        refuse(ValueError, label, f"None or the states of {count} {what}", value)
+    return value
 
 
 def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
@@ -414,11 +550,13 @@ def weight(value: object, name: str, ndim: int) -> NDArray[np.float32]:
     return contiguous(array(value, name, ("float32",), ndim), np.dtype(np.float32))
 
 
-def indices(value: NDArray[Any], count: int, layer: str | None = None) -> None:
+def indices(
+    value: NDArray[Any], count: int, layer: str | None = None, name: str = "indices"
+) -> None:
     """Refuse inputs that are no rows of an embedding's table."""
     low, high = (int(value.min()), int(value.max())) if value.size else (0, -1)
     if low < 0 or high >= count:
-        name, of = ("indices", "") if layer is None else ("x", f" for layer {layer!r}")
+        name, of = (name, "") if layer is None else ("x", f" for layer {layer!r}")
         got = low if low < 0 else high
         raise ValueError(f"{name}: expected indices in [0, {count}){of}, got {got}")
 

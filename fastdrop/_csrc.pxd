@@ -1,5 +1,5 @@
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "fastdrop.h" nogil:
@@ -95,28 +95,78 @@ cdef extern from "fastdrop.h" nogil:
 
     void fd_activate_f32(const fd_kernels *tier, float *v, size_t n, fd_activation activation)
     void fd_activate_f64(const fd_kernels *tier, double *v, size_t n, fd_activation activation)
-    void fd_dense_f32(const fd_kernels *tier, float *out, const float *x, const float *kernel,
-                      const float *bias, size_t rows, size_t inputs, size_t columns)
-    void fd_dense_f64(const fd_kernels *tier, double *out, const double *x,
+    int FD_MAX_PARTS, FD_LINE, FD_PANEL_F32, FD_PANEL_F64
+
+    size_t fd_panels_f32(size_t columns)
+    size_t fd_panels_f64(size_t columns)
+    void fd_pack_f32(float *panels, const float *w, size_t stride, size_t n, size_t units,
+                     size_t first_gate, size_t width, const uint32_t *index,
+                     const float *factors, size_t listed)
+    void fd_pack_f64(double *panels, const double *w, size_t stride, size_t n, size_t units,
+                     size_t first_gate, size_t width, const uint32_t *index,
+                     const double *factors, size_t listed)
+    size_t fd_kept_f32(uint32_t *index, float *factors, const float *mask, size_t n,
+                       size_t listed)
+    size_t fd_kept_f64(uint32_t *index, double *factors, const double *mask, size_t n,
+                       size_t listed)
+    size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element)
+    void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
+                      const float *kernel, const float *bias, size_t rows, size_t inputs,
+                      size_t columns)
+    void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                       const double *kernel, const double *bias, size_t rows, size_t inputs,
                       size_t columns)
 
-    ctypedef struct fd_lstm_shape:
-        size_t rows, steps, features, units
+    ctypedef enum fd_cell:
+        FD_LSTM
+        FD_GRU
+        FD_GRU_RESET_FIRST
+        FD_SIMPLE_RNN
+
+    ctypedef struct fd_matrix:
+        size_t n
+        const void *panels
+        const uint32_t *index
+        const void *factors
+        size_t listed
+
+    ctypedef struct fd_weights:
+        fd_cell cell
+        size_t features, units
+        const void *bias
+        const void *recurrent_bias
+        fd_matrix[2] input
+        fd_matrix[2] recurrent
+
+    ctypedef struct fd_shape:
+        size_t rows, steps
         size_t first, last
-        ptrdiff_t input_mask_stride, recurrent_mask_stride
-        int input_masks, recurrent_masks
+        size_t input_masks, recurrent_masks
+        size_t input_mask_stride, recurrent_mask_stride, candidate_mask_stride
         fd_activation activation, recurrent_activation
         int backwards, zero_masked_steps
 
-    size_t fd_lstm_scratch(const fd_lstm_shape *shape)
-    void fd_lstm_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
-                     float *scratch, const float *x, const float *kernel,
-                     const float *recurrent_kernel, const float *bias, const float *input_mask,
-                     const float *recurrent_mask, const uint8_t *step_mask,
-                     const fd_lstm_shape *shape)
-    void fd_lstm_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
-                     double *scratch, const double *x, const double *kernel,
-                     const double *recurrent_kernel, const double *bias,
-                     const double *input_mask, const double *recurrent_mask,
-                     const uint8_t *step_mask, const fd_lstm_shape *shape)
+    size_t fd_part_gates(fd_cell cell, size_t part)
+    size_t fd_width_f32(fd_cell cell, size_t units)
+    size_t fd_width_f64(fd_cell cell, size_t units)
+    size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element)
+    size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights,
+                          const fd_shape *shape, size_t element)
+    void fd_project_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
+                        const fd_weights *weights, const float *input_mask,
+                        const int64_t *mask_rows, const fd_shape *shape)
+    void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
+                        const fd_weights *weights, const double *input_mask,
+                        const int64_t *mask_rows, const fd_shape *shape)
+    void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
+                    void *scratch, const float *x, const float *projected,
+                    const int64_t *index, const fd_weights *weights,
+                    const float *input_mask, const float *recurrent_mask,
+                    const float *candidate_mask, const uint8_t *keep_h,
+                    const uint8_t *keep_c, const uint8_t *step_mask, const fd_shape *shape)
+    void fd_rnn_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
+                    void *scratch, const double *x, const double *projected,
+                    const int64_t *index, const fd_weights *weights,
+                    const double *input_mask, const double *recurrent_mask,
+                    const double *candidate_mask, const uint8_t *keep_h,
+                    const uint8_t *keep_c, const uint8_t *step_mask, const fd_shape *shape)

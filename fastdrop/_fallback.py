@@ -6,6 +6,7 @@ bits, for NumPy itself does not know it.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -264,14 +265,45 @@ def _normals(n: int, k0: int, k1: int, stream: int, first: int) -> NDArray[np.fl
 
 # ---- recurrent layers ----
 
+_GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
-def _add_product(z: Array, v: Array, w: Array, mask: Array | None) -> None:
-    """Z (N, G, H) += (v (N, K) * mask (N or 1, G or 1, K)) w (K, G, H), adding k = 0, 1, ..."""
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Packed:
+    """A layer's weights: D features, G gates, H units."""
+
+    cell: str
+    kernel: Array  # (D, G, H)
+    recurrent_kernel: Array  # (H, G, H)
+    bias: Array  # (G, H), where every sum starts
+    # (H,), where the sum starts that a GRU's reset gate multiplies. None: the gate multiplies h.
+    recurrent_bias: Array | None
+    # (1, G or 1, D) and (1, G or 1, H), where all rows share them.
+    input_mask: Array | None = None
+    recurrent_mask: Array | None = None
+
+    @property
+    def width(self) -> int:
+        return self.bias.size
+
+
+def _masked(v: Array, mask: Array | None) -> Array:
+    """V (N, K) times mask (N or 1, G or 1, K), as (N, G or 1, K)."""
     v = v[:, np.newaxis, :]
-    if mask is not None:
-        v = np.where(mask == 0, v.dtype.type(0), v * mask)  # selected, so a dropped NaN is gone
-    for k in range(w.shape[0]):
+    if mask is None:
+        return v
+    return np.where(mask == 0, v.dtype.type(0), v * mask)  # selected, so a dropped NaN is gone
+
+
+def _add_product(z: Array, v: Array, w: Array) -> None:
+    """Z (N, G, H) += v (N, G or 1, K) times w (K, G, H), adding k = 0, 1, ... in order."""
+    for k in range(len(w)):
         z += v[:, :, k, np.newaxis] * w[k]
+
+
+def _update(v: Array, new: Array, valid: Array, keep: Array | None) -> None:
+    """V = new, but where the step is passed over or zoneout keeps the previous value."""
+    np.copyto(v, new, where=valid if keep is None else valid & (keep == 0))
 
 
 class Numpy:
@@ -413,18 +445,83 @@ class Numpy:
             for k in range(kernel.shape[0]):
                 out += x[:, k, np.newaxis] * kernel[k]
 
-    def lstm(
+    def masks(
         self,
-        y_last: Array,
-        h: Array,
-        c: Array,
-        y: Array | None,
-        x: Array,
+        out: Array,
+        scale: float,
+        k0: int,
+        k1: int,
+        stream: int,
+        first: int,
+        threshold: int,
+    ) -> None:
+        for j, row in enumerate(out):
+            drop = _events(len(row), k0, k1, (stream + j) % 2**64, first, threshold)
+            row[:] = np.where(drop, 0, scale)
+
+    def pack(
+        self,
+        cell: str,
         kernel: Array,
         recurrent_kernel: Array,
-        bias: Array | None,
+        bias: Array,
+        reset_after: bool,
+    ) -> _Packed:
+        gates, units = _GATES[cell], len(recurrent_kernel)
+        recurrent_bias = None
+        if cell == "gru" and reset_after:
+            recurrent_bias = bias[1, 2 * units :].copy()
+            bias = np.concatenate(
+                [bias[0, : 2 * units] + bias[1, : 2 * units], bias[0, 2 * units :]]
+            )
+        return _Packed(
+            cell,
+            kernel.reshape(len(kernel), gates, units).copy(),
+            recurrent_kernel.reshape(units, gates, units).copy(),
+            bias.reshape(gates, units).copy(),
+            recurrent_bias,
+        )
+
+    def share(
+        self, packed: _Packed, input_mask: Array | None, recurrent_mask: Array | None
+    ) -> _Packed:
+        return replace(
+            packed,
+            input_mask=None if input_mask is None else input_mask[np.newaxis],
+            recurrent_mask=None if recurrent_mask is None else recurrent_mask[np.newaxis],
+        )
+
+    def project(
+        self,
+        out: Array,
+        packed: _Packed,
+        x: Array,
+        input_mask: Array | None,
+        mask_rows: Array | None,
+    ) -> None:
+        mask = packed.input_mask
+        if input_mask is not None:
+            mask = input_mask[:1] if mask_rows is None else input_mask[mask_rows]
+        z = out.reshape(len(out), *packed.bias.shape)
+        z[:] = packed.bias
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            _add_product(z, _masked(x, mask), packed.kernel)
+
+    def rnn(
+        self,
+        packed: _Packed,
+        y_last: Array,
+        h: Array,
+        c: Array | None,
+        y: Array | None,
+        x: Array | None,
+        projected: Array | None,
+        index: Array | None,
         input_mask: Array | None,
         recurrent_mask: Array | None,
+        candidate_mask: Array | None,
+        zoneout_h: Array | None,
+        zoneout_c: Array | None,
         step_mask: Array | None,
         first: int,
         last: int,
@@ -433,35 +530,64 @@ class Numpy:
         backwards: bool,
         zero_masked_steps: bool,
     ) -> None:
-        rows, steps, features = x.shape
-        units = h.shape[1]
-        kernel = kernel.reshape(features, 4, units)
-        recurrent_kernel = recurrent_kernel.reshape(units, 4, units)
+        inputs: Any = index if x is None else x
+        steps = inputs.shape[1]
+        rows = np.arange(len(h)) if input_mask is not None and len(input_mask) > 1 else None
+        mask = packed.recurrent_mask if recurrent_mask is None else recurrent_mask
+
+        def gate(z: Array, name: str) -> Array:
+            """The activation of z (N, H), in an array of its own."""
+            z = z.copy()  # contiguous: NumPy's results for others may differ
+            self.activate(z, name)
+            return z
+
+        def candidate(z: Array) -> Array:
+            g = gate(z, activation)
+            if candidate_mask is not None:
+                g = _masked(g, candidate_mask[:, np.newaxis])[:, 0]
+            return g
+
+        def lstm(z: Array) -> tuple[Array, Array | None]:
+            _add_product(z, _masked(h, mask), packed.recurrent_kernel)
+            i, f, o = (gate(z[:, k], recurrent_activation) for k in (0, 1, 3))
+            c_new = f * c + i * candidate(z[:, 2])
+            return o * gate(c_new, activation), c_new
+
+        def gru(z: Array) -> tuple[Array, None]:
+            R = packed.recurrent_kernel
+            v = np.broadcast_to(_masked(h, mask), z.shape)
+            _add_product(z[:, :2], v[:, :2], R[:, :2])
+            update, reset = (gate(z[:, k], recurrent_activation) for k in (0, 1))
+            if packed.recurrent_bias is None:
+                _add_product(z[:, 2:], reset[:, np.newaxis] * v[:, 2:], R[:, 2:])
+            else:
+                inner = np.tile(packed.recurrent_bias, (len(h), 1, 1))
+                _add_product(inner, v[:, 2:], R[:, 2:])
+                z[:, 2] += reset * inner[:, 0]
+            return update * h + (1 - update) * candidate(z[:, 2]), None
+
+        def simple_rnn(z: Array) -> tuple[Array, None]:
+            _add_product(z, _masked(h, mask), packed.recurrent_kernel)
+            return gate(z[:, 0], activation), None
+
+        step = {"lstm": lstm, "gru": gru, "simple_rnn": simple_rnn}[packed.cell]
         for s in range(first, last):
             t = steps - 1 - s if backwards else s
-            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                z = np.zeros((rows, 4, units), x.dtype)
-                if bias is not None:
-                    z[:] = bias.reshape(4, units)
-                _add_product(z, x[:, t], kernel, input_mask)
-                _add_product(z, h, recurrent_kernel, recurrent_mask)
-                # One contiguous array a gate: NumPy's results for strided ones may differ.
-                i, f, g, o = (np.ascontiguousarray(z[:, gate]) for gate in range(4))
-                for gate in (i, f, o):
-                    self.activate(gate, recurrent_activation)
-                self.activate(g, activation)
-                c_new = f * c + i * g
-                h_new = c_new.copy()
-                self.activate(h_new, activation)
-                h_new = o * h_new
-            if step_mask is None:
-                h[:], c[:], y_last[:] = h_new, c_new, h_new
+            z = np.empty((len(h), packed.width), h.dtype)
+            if projected is not None:
+                z[:] = projected[inputs[:, t]]
             else:
+                self.project(z, packed, inputs[:, t], input_mask, rows)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                h_new, c_new = step(z.reshape(len(h), *packed.bias.shape))
+            valid = np.full((len(h), 1), True)
+            if step_mask is not None:
                 valid = step_mask[:, t, np.newaxis] != 0
-                np.copyto(h, h_new, where=valid)
-                np.copyto(c, c_new, where=valid)
-                np.copyto(y_last, h_new, where=valid)
-                if zero_masked_steps:
-                    np.copyto(y_last, 0, where=~valid)
+            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s])
+            if c is not None and c_new is not None:
+                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s])
+            np.copyto(y_last, h, where=valid)
+            if zero_masked_steps:
+                np.copyto(y_last, 0, where=~valid)
             if y is not None:
                 y[:, s] = y_last

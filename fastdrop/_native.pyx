@@ -2,17 +2,17 @@
 # cython: freethreading_compatible=True
 """Pointers out, GIL released, C called. Arguments arrive checked; nothing is decided here."""
 
+cimport cython
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+import numpy as np
 
 from fastdrop._csrc cimport *
 
 cnp.import_array()
-
-ctypedef fused real:
-    float
-    double
 
 cdef dict ACTIVATIONS = {
     "linear": FD_LINEAR,
@@ -22,6 +22,8 @@ cdef dict ACTIVATIONS = {
     "hard_sigmoid": FD_HARD_SIGMOID,
     "hard_sigmoid_legacy": FD_HARD_SIGMOID_LEGACY,
 }
+
+cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
 
 cdef class Native:
@@ -194,78 +196,274 @@ cdef class Native:
                 fd_gaussian_dropout_f64(self.table, <double *>to, <const double *>of, stddev,
                                         &s, first, n)
 
-    def activate(self, real[::1] v, str activation):
+    def activate(self, cnp.ndarray v, str activation):
         cdef fd_activation act = ACTIVATIONS[activation]
+        cdef size_t n = cnp.PyArray_SIZE(v), width = cnp.PyArray_ITEMSIZE(v)
+        cdef void *to = cnp.PyArray_DATA(v)
         with nogil:
-            if real is float:
-                fd_activate_f32(self.table, &v[0], v.shape[0], act)
+            if width == 4:
+                fd_activate_f32(self.table, <float *>to, n, act)
             else:
-                fd_activate_f64(self.table, &v[0], v.shape[0], act)
+                fd_activate_f64(self.table, <double *>to, n, act)
 
-    def dense(self, real[:, ::1] out, const real[:, ::1] x, const real[:, ::1] kernel,
-              const real[::1] bias):
+    def masks(self, cnp.ndarray out, double scale, uint32_t k0, uint32_t k1, uint64_t stream,
+              uint64_t first, uint64_t threshold):
+        cdef fd_stream s
+        cdef size_t j, i, rows = out.shape[0], n = out.shape[1]
+        cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        cdef char *row = <char *>cnp.PyArray_DATA(out)
+        with nogil:
+            for j in range(rows):
+                s = fd_stream(k0, k1, stream + j, threshold)
+                if width == 4:
+                    for i in range(n):
+                        (<float *>row)[i] = 1
+                    fd_dropout_f32(self.table, <float *>row, <float *>row, <float>scale, &s,
+                                   first, n)
+                else:
+                    for i in range(n):
+                        (<double *>row)[i] = 1
+                    fd_dropout_f64(self.table, <double *>row, <double *>row, scale, &s, first, n)
+                row += n * width
+
+    def dense(self, cnp.ndarray out, cnp.ndarray x, cnp.ndarray kernel, cnp.ndarray bias):
         cdef size_t rows = x.shape[0], inputs = x.shape[1], columns = kernel.shape[1]
-        cdef const real *bias_ptr = NULL
-        if bias is not None:
-            bias_ptr = &bias[0]
+        cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        cdef const void *w = cnp.PyArray_DATA(kernel)
+        cdef const void *b = address(bias)
+        cdef Scratch scratch = Scratch(fd_dense_scratch(rows, inputs, columns, width))
         with nogil:
-            if real is float:
-                fd_dense_f32(self.table, &out[0, 0], &x[0, 0], &kernel[0, 0], bias_ptr, rows,
-                             inputs, columns)
+            if width == 4:
+                fd_dense_f32(self.table, <float *>to, scratch.data, <const float *>of,
+                             <const float *>w, <const float *>b, rows, inputs, columns)
             else:
-                fd_dense_f64(self.table, &out[0, 0], &x[0, 0], &kernel[0, 0], bias_ptr, rows,
-                             inputs, columns)
+                fd_dense_f64(self.table, <double *>to, scratch.data, <const double *>of,
+                             <const double *>w, <const double *>b, rows, inputs, columns)
 
-    def lstm(self, real[:, ::1] y_last, real[:, ::1] h, real[:, ::1] c, real[:, :, ::1] y,
-             const real[:, :, ::1] x, const real[:, ::1] kernel,
-             const real[:, ::1] recurrent_kernel, const real[::1] bias,
-             const real[:, :, ::1] input_mask, const real[:, :, ::1] recurrent_mask,
-             const uint8_t[:, ::1] step_mask, size_t first, size_t last, str activation,
-             str recurrent_activation, bint backwards, bint zero_masked_steps):
-        cdef fd_lstm_shape shape
-        cdef real *scratch
-        cdef real *y_ptr = NULL
-        cdef const real *bias_ptr = NULL
-        cdef const real *mx = NULL
-        cdef const real *mh = NULL
-        cdef const uint8_t *steps_ptr = NULL
-        shape.rows, shape.steps, shape.features = x.shape[0], x.shape[1], x.shape[2]
-        shape.units = h.shape[1]
-        shape.first, shape.last = first, last
-        shape.input_mask_stride = shape.recurrent_mask_stride = 0
-        shape.input_masks = shape.recurrent_masks = 1
-        shape.activation = ACTIVATIONS[activation]
-        shape.recurrent_activation = ACTIVATIONS[recurrent_activation]
-        shape.backwards, shape.zero_masked_steps = backwards, zero_masked_steps
-        if y is not None:
-            y_ptr = &y[0, 0, 0]
-        if bias is not None:
-            bias_ptr = &bias[0]
+    # Recurrent layers
+
+    def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
+             bint reset_after):
+        return Packed(CELLS[cell] if cell != "gru" or reset_after else FD_GRU_RESET_FIRST, kernel,
+                      recurrent_kernel, bias)
+
+    def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
+        return packed.sharing(input_mask, recurrent_mask)
+
+    def project(self, cnp.ndarray out, Packed packed, cnp.ndarray x, cnp.ndarray input_mask,
+                cnp.ndarray mask_rows):
+        cdef fd_shape shape
+        cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
+        cdef const void *mask = address(input_mask)
+        cdef const int64_t *rows = <const int64_t *>address(mask_rows)
+        memset(&shape, 0, sizeof(shape))
+        shape.rows = x.shape[0]
         if input_mask is not None:
-            mx = &input_mask[0, 0, 0]
-            shape.input_masks = <int>input_mask.shape[1]
+            shape.input_masks = input_mask.shape[1]
+        cdef Scratch scratch = Scratch(fd_project_scratch(&packed.weights, &shape, width))
+        with nogil:
+            if width == 4:
+                fd_project_f32(self.table, <float *>to, scratch.data, <const float *>of,
+                               &packed.weights, <const float *>mask, rows, &shape)
+            else:
+                fd_project_f64(self.table, <double *>to, scratch.data, <const double *>of,
+                               &packed.weights, <const double *>mask, rows, &shape)
+
+    def rnn(self, Packed packed, cnp.ndarray y_last, cnp.ndarray h, cnp.ndarray c, cnp.ndarray y,
+            cnp.ndarray x, cnp.ndarray projected, cnp.ndarray index, cnp.ndarray input_mask,
+            cnp.ndarray recurrent_mask, cnp.ndarray candidate_mask, cnp.ndarray zoneout_h,
+            cnp.ndarray zoneout_c, cnp.ndarray step_mask, size_t first, size_t last,
+            str activation, str recurrent_activation, bint backwards, bint zero_masked_steps):
+        cdef fd_shape shape
+        cdef size_t width = cnp.PyArray_ITEMSIZE(h)
+        cdef cnp.ndarray steps = index if x is None else x
+        cdef void *to_last = cnp.PyArray_DATA(y_last)
+        cdef void *to_h = cnp.PyArray_DATA(h)
+        cdef void *to_c = <void *>address(c)
+        cdef void *to_y = <void *>address(y)
+        cdef const void *of = address(x)
+        cdef const void *rows = address(projected)
+        cdef const int64_t *row = <const int64_t *>address(index)
+        cdef const void *mx = address(input_mask)
+        cdef const void *mh = address(recurrent_mask)
+        cdef const void *mg = address(candidate_mask)
+        cdef const uint8_t *keep_h = <const uint8_t *>address(zoneout_h)
+        cdef const uint8_t *keep_c = <const uint8_t *>address(zoneout_c)
+        cdef const uint8_t *valid = <const uint8_t *>address(step_mask)
+        memset(&shape, 0, sizeof(shape))
+        shape.rows, shape.steps = steps.shape[0], steps.shape[1]
+        shape.first, shape.last = first, last
+        if input_mask is not None:
+            shape.input_masks = input_mask.shape[1]
             if input_mask.shape[0] > 1:
                 shape.input_mask_stride = input_mask.shape[1] * input_mask.shape[2]
         if recurrent_mask is not None:
-            mh = &recurrent_mask[0, 0, 0]
-            shape.recurrent_masks = <int>recurrent_mask.shape[1]
+            shape.recurrent_masks = recurrent_mask.shape[1]
             if recurrent_mask.shape[0] > 1:
                 shape.recurrent_mask_stride = recurrent_mask.shape[1] * recurrent_mask.shape[2]
-        if step_mask is not None:
-            steps_ptr = &step_mask[0, 0]
-        scratch = <real *>PyMem_Malloc(fd_lstm_scratch(&shape) * sizeof(real))
-        if scratch == NULL:
-            raise MemoryError
+        if candidate_mask is not None and candidate_mask.shape[0] > 1:
+            shape.candidate_mask_stride = candidate_mask.shape[1]
+        shape.activation = ACTIVATIONS[activation]
+        shape.recurrent_activation = ACTIVATIONS[recurrent_activation]
+        shape.backwards, shape.zero_masked_steps = backwards, zero_masked_steps
+        cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &packed.weights, &shape, width))
         with nogil:
-            if real is float:
-                fd_lstm_f32(self.table, &y_last[0, 0], &h[0, 0], &c[0, 0], y_ptr, scratch,
-                            &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
-                            steps_ptr, &shape)
+            if width == 4:
+                fd_rnn_f32(self.table, <float *>to_last, <float *>to_h, <float *>to_c,
+                           <float *>to_y, scratch.data, <const float *>of, <const float *>rows,
+                           row, &packed.weights, <const float *>mx, <const float *>mh,
+                           <const float *>mg, keep_h, keep_c, valid, &shape)
             else:
-                fd_lstm_f64(self.table, &y_last[0, 0], &h[0, 0], &c[0, 0], y_ptr, scratch,
-                            &x[0, 0, 0], &kernel[0, 0], &recurrent_kernel[0, 0], bias_ptr, mx, mh,
-                            steps_ptr, &shape)
-        PyMem_Free(scratch)
+                fd_rnn_f64(self.table, <double *>to_last, <double *>to_h, <double *>to_c,
+                           <double *>to_y, scratch.data, <const double *>of,
+                           <const double *>rows, row, &packed.weights, <const double *>mx,
+                           <const double *>mh, <const double *>mg, keep_h, keep_c, valid, &shape)
+
+
+cdef const void *address(cnp.ndarray array) noexcept:
+    """Where an array's elements are; null for None."""
+    return NULL if array is None else cnp.PyArray_DATA(array)
+
+
+@cython.final
+cdef class Scratch:
+    """Memory for one call, aligned to cache lines."""
+
+    cdef void *data
+    cdef void *block
+
+    def __cinit__(self, size_t size):
+        self.block = PyMem_Malloc(size + FD_LINE)
+        if self.block == NULL:
+            raise MemoryError
+        self.data = <void *>(<size_t>self.block + FD_LINE - <size_t>self.block % FD_LINE)
+
+    def __dealloc__(self):
+        PyMem_Free(self.block)
+
+
+cdef cnp.ndarray aligned(size_t n, cnp.ndarray like):
+    """A new array of a type's elements, aligned to cache lines."""
+    cdef size_t width = cnp.PyArray_ITEMSIZE(like)
+    cdef cnp.ndarray room = np.empty(n * width + FD_LINE, np.uint8)
+    cdef size_t start = FD_LINE - <size_t>cnp.PyArray_DATA(room) % FD_LINE
+    return room[start:start + n * width].view(like.dtype)
+
+
+@cython.final
+cdef class Packed:
+    """A layer's weights in panels, perhaps with masks that all rows share."""
+
+    cdef fd_weights weights
+    cdef readonly int width
+    cdef cnp.ndarray kernel, recurrent_kernel
+    cdef list held  # what the pointers in `weights` point to
+
+    def __init__(self, fd_cell cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel,
+                 cnp.ndarray bias):
+        memset(&self.weights, 0, sizeof(self.weights))
+        self.weights.cell = cell
+        self.weights.features, self.weights.units = kernel.shape[0], recurrent_kernel.shape[0]
+        self.kernel, self.recurrent_kernel, self.held = kernel, recurrent_kernel, []
+        cdef size_t units = self.weights.units, gates, gate = 0, part, padded
+        cdef bint single = cnp.PyArray_ITEMSIZE(kernel) == 4
+        self.width = fd_width_f32(cell, units) if single else fd_width_f64(cell, units)
+        for part in range(2):
+            gates = fd_part_gates(cell, part)
+            if gates:
+                self.matrix(&self.weights.input[part], kernel, gate, gates, None)
+                self.matrix(&self.weights.recurrent[part], recurrent_kernel, gate, gates, None)
+            gate += gates
+        padded = self.width // gate if gate else 0
+        # A row of biases is what one k of a matrix is, part by part: u, then the gates.
+        cdef cnp.ndarray start = aligned(self.width, kernel)
+        start[:] = 0
+        first = (bias[0] + (bias[1] if cell == FD_GRU else 0)) if bias.ndim == 2 else bias
+        first = np.array(first)
+        if cell == FD_GRU:
+            first[2 * units:] = bias[0, 2 * units:]
+        gate = 0
+        for part in range(2):
+            gates = fd_part_gates(cell, part)
+            if gates:
+                columns = first[gate * units:(gate + gates) * units].reshape(gates, units)
+                start[gate * padded:gate * padded + gates * units] = columns.T.reshape(-1)
+            gate += gates
+        self.held.append(start)
+        self.weights.bias = cnp.PyArray_DATA(start)
+        if cell == FD_GRU:
+            start = aligned(padded, kernel)
+            start[:] = 0
+            start[:units] = bias[1, 2 * units:]
+            self.held.append(start)
+            self.weights.recurrent_bias = cnp.PyArray_DATA(start)
+
+    cdef matrix(self, fd_matrix *to, cnp.ndarray w, size_t gate, size_t gates,
+                cnp.ndarray mask):
+        """Pack a part's gates; of a mask [gates or 1][n], only what it keeps."""
+        cdef size_t n = w.shape[0], stride = w.shape[1], units = self.weights.units
+        cdef size_t panels, listed = 1
+        cdef bint single = cnp.PyArray_ITEMSIZE(w) == 4
+        cdef cnp.ndarray index = None
+        cdef cnp.ndarray factors = None
+        cdef cnp.ndarray packed
+        cdef const void *of = cnp.PyArray_DATA(w)
+        cdef const void *m
+        if mask is not None:
+            if mask.shape[0] > 1:
+                mask, listed = np.ascontiguousarray(mask[gate:gate + gates]), gates
+            m = cnp.PyArray_DATA(mask)
+            index = np.empty((n, listed), np.uint32)
+            factors = np.empty((n, listed), w.dtype)
+            if single:
+                n = fd_kept_f32(<uint32_t *>cnp.PyArray_DATA(index),
+                                <float *>cnp.PyArray_DATA(factors), <const float *>m, n, listed)
+            else:
+                n = fd_kept_f64(<uint32_t *>cnp.PyArray_DATA(index),
+                                <double *>cnp.PyArray_DATA(factors), <const double *>m, n, listed)
+        panels = fd_panels_f32(units * gates) if single else fd_panels_f64(units * gates)
+        packed = aligned(panels * n * (FD_PANEL_F32 if single else FD_PANEL_F64), w)
+        cdef const uint32_t *at = <const uint32_t *>address(index)
+        cdef const void *by = address(factors)
+        cdef void *into = cnp.PyArray_DATA(packed)
+        with nogil:
+            if single:
+                fd_pack_f32(<float *>into, <const float *>of, stride, n, units, gate, gates, at,
+                            <const float *>by, listed)
+            else:
+                fd_pack_f64(<double *>into, <const double *>of, stride, n, units, gate, gates, at,
+                            <const double *>by, listed)
+        to.n, to.panels, to.index, to.factors, to.listed = n, into, at, by, listed
+        self.held += [packed, index, factors]
+
+    cdef Packed sharing(self, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
+        """The same with masks (gates or 1, width), without what they drop."""
+        cdef Packed new = Packed.__new__(Packed)
+        new.weights, new.width, new.kernel = self.weights, self.width, self.kernel
+        new.recurrent_kernel, new.held = self.recurrent_kernel, [self]
+        cdef size_t gate = 0, gates, part
+        for part in range(2):
+            gates = fd_part_gates(self.weights.cell, part)
+            if gates and input_mask is not None:
+                new.matrix(&new.weights.input[part], self.kernel, gate, gates, input_mask)
+            if gates and recurrent_mask is not None:
+                if self.weights.cell == FD_GRU_RESET_FIRST and part == 1:
+                    # The reset gate multiplies unit by unit: nothing is left out.
+                    factors = np.zeros(self.width // 3, recurrent_mask.dtype)
+                    mask = recurrent_mask[gate % recurrent_mask.shape[0]]
+                    factors[:mask.shape[0]] = mask
+                    new.held.append(factors)
+                    new.weights.recurrent[1].factors = cnp.PyArray_DATA(factors)
+                    new.weights.recurrent[1].listed = 1
+                else:
+                    new.matrix(&new.weights.recurrent[part], self.recurrent_kernel, gate, gates,
+                               recurrent_mask)
+            gate += gates
+        return new
 
 
 def this_cpu():

@@ -1,4 +1,4 @@
-/* The AVX2 tier (with F16C and POPCNT): masks and dropout. Full vectors only; what is left over
+/* The AVX2 tier (with FMA, F16C and POPCNT): masks, dropout, layers. Full vectors only; what is left over
  * goes to the portable kernels, by the bit. */
 #include "kernels.h"
 
@@ -10,17 +10,17 @@
 #include <string.h>
 
 static int usable(const fd_cpu *cpu) {
-    const uint32_t popcnt_f16c = 1u << 23 | 1u << 29, avx2 = 1u << 5;
+    const uint32_t fma_popcnt_f16c = 1u << 12 | 1u << 23 | 1u << 29, avx2 = 1u << 5;
     const uint64_t saved = 0x6; /* SSE, AVX */
-    return (cpu->leaf1_ecx & popcnt_f16c) == popcnt_f16c && (cpu->leaf7_ebx & avx2) &&
-           (cpu->xcr0 & saved) == saved;
+    return (cpu->leaf1_ecx & fma_popcnt_f16c) == fma_popcnt_f16c &&
+           (cpu->leaf7_ebx & avx2) && (cpu->xcr0 & saved) == saved;
 }
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,f16c,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,popcnt"))), apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx2,f16c,popcnt")
+#pragma GCC target("avx2,fma,f16c,popcnt")
 #endif
 #include <immintrin.h>
 
@@ -192,6 +192,172 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 
 #include "simd_bits.inc"
 
+/* ---- layers ---- */
+
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define ROW_PANELS 5
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define TILES(TILE)                                                                              \
+    WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
+    WIDTHS(TILE, 1, 5) WIDTHS(TILE, 2, 1) WIDTHS(TILE, 3, 1) WIDTHS(TILE, 4, 1)                  \
+    WIDTHS(TILE, 5, 1) WIDTHS(TILE, 6, 1)
+
+typedef __m256 f32_vec;
+FD_INLINE f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
+FD_INLINE void f32_store(float *p, f32_vec a) { _mm256_storeu_ps(p, a); }
+FD_INLINE f32_vec f32_all(float a) { return _mm256_set1_ps(a); }
+FD_INLINE f32_vec f32_repeat1(const float *p) { return _mm256_broadcast_ss(p); }
+FD_INLINE f32_vec f32_repeat2(const float *p) {
+    const __m128 two = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p);
+    return _mm256_castpd_ps(_mm256_broadcastsd_pd(_mm_castps_pd(two)));
+}
+FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
+FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }
+FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm256_sub_ps(a, b); }
+FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm256_mul_ps(a, b); }
+FD_INLINE f32_vec f32_div(f32_vec a, f32_vec b) { return _mm256_div_ps(a, b); }
+FD_INLINE f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm256_fmadd_ps(a, b, c); }
+FD_INLINE f32_vec f32_minus_fma(f32_vec a, f32_vec b, f32_vec c) {
+    return _mm256_fnmsub_ps(a, b, c);
+}
+FD_INLINE f32_vec f32_max(f32_vec a, f32_vec b) { return _mm256_max_ps(a, b); }
+FD_INLINE f32_vec f32_min(f32_vec a, f32_vec b) { return _mm256_min_ps(a, b); }
+FD_INLINE f32_vec f32_minus_abs(f32_vec v) { return _mm256_or_ps(v, _mm256_set1_ps(-0.f)); }
+FD_INLINE f32_vec f32_with_sign(f32_vec a, f32_vec of) {
+    const f32_vec sign = _mm256_set1_ps(-0.f);
+    return _mm256_or_ps(_mm256_andnot_ps(sign, a), _mm256_and_ps(sign, of));
+}
+FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
+    return _mm256_blendv_ps(b, a, v); /* by the sign */
+}
+FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
+    const f32_vec kept = _mm256_cmp_ps(m, _mm256_setzero_ps(), _CMP_NEQ_UQ);
+    return _mm256_and_ps(kept, _mm256_mul_ps(a, m));
+}
+FD_INLINE f32_vec f32_power(f32_vec shifted) {
+    const __m256i n = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
+}
+/* In two steps, for 2^n may be too small for a number of its own; the first is exact. */
+FD_INLINE f32_vec f32_scaled(f32_vec a, f32_vec shifted) {
+    const __m256i rounder = _mm256_castps_si256(_mm256_set1_ps(0x1.8p23f));
+    const __m256i n = _mm256_sub_epi32(_mm256_castps_si256(shifted), rounder);
+    const __m256i half = _mm256_srai_epi32(n, 1), bias = _mm256_set1_epi32(127);
+    const __m256i rest = _mm256_sub_epi32(n, half);
+    const __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    const __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
+    a = _mm256_mul_ps(a, _mm256_castsi256_ps(first));
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(second));
+}
+FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
+    const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+    return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(twice, _mm256_set1_epi32(4 * j)));
+}
+FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
+    const __m256i fourfold = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j)));
+}
+FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+    const f32_vec a = f32_load(p), b = f32_load(p + 8);
+    const f32_vec low = _mm256_permute2f128_ps(a, b, 0x20);
+    const f32_vec high = _mm256_permute2f128_ps(a, b, 0x31);
+    to[0] = _mm256_shuffle_ps(low, high, 0x88);
+    to[1] = _mm256_shuffle_ps(low, high, 0xdd);
+}
+/* A quarter of 4 numbers for each unit: first in order, then transposed. */
+FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
+    const f32_vec a = f32_load(p), b = f32_load(p + 8);
+    const f32_vec c = f32_load(p + 16), d = f32_load(p + 24);
+    const f32_vec u04 = _mm256_permute2f128_ps(a, c, 0x20);
+    const f32_vec u15 = _mm256_permute2f128_ps(a, c, 0x31);
+    const f32_vec u26 = _mm256_permute2f128_ps(b, d, 0x20);
+    const f32_vec u37 = _mm256_permute2f128_ps(b, d, 0x31);
+    const f32_vec low01 = _mm256_unpacklo_ps(u04, u15), high01 = _mm256_unpackhi_ps(u04, u15);
+    const f32_vec low23 = _mm256_unpacklo_ps(u26, u37), high23 = _mm256_unpackhi_ps(u26, u37);
+    to[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+    to[1] = _mm256_shuffle_ps(low01, low23, 0xee);
+    to[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+    to[3] = _mm256_shuffle_ps(high01, high23, 0xee);
+}
+
+typedef __m256d f64_vec;
+FD_INLINE f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }
+FD_INLINE void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
+FD_INLINE f64_vec f64_all(double a) { return _mm256_set1_pd(a); }
+FD_INLINE f64_vec f64_repeat1(const double *p) { return _mm256_broadcast_sd(p); }
+FD_INLINE f64_vec f64_repeat2(const double *p) {
+    return _mm256_broadcast_pd((const __m128d *)p);
+}
+FD_INLINE f64_vec f64_repeat4(const double *p) { return _mm256_loadu_pd(p); }
+FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }
+FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm256_sub_pd(a, b); }
+FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm256_mul_pd(a, b); }
+FD_INLINE f64_vec f64_div(f64_vec a, f64_vec b) { return _mm256_div_pd(a, b); }
+FD_INLINE f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm256_fmadd_pd(a, b, c); }
+FD_INLINE f64_vec f64_minus_fma(f64_vec a, f64_vec b, f64_vec c) {
+    return _mm256_fnmsub_pd(a, b, c);
+}
+FD_INLINE f64_vec f64_max(f64_vec a, f64_vec b) { return _mm256_max_pd(a, b); }
+FD_INLINE f64_vec f64_min(f64_vec a, f64_vec b) { return _mm256_min_pd(a, b); }
+FD_INLINE f64_vec f64_minus_abs(f64_vec v) { return _mm256_or_pd(v, _mm256_set1_pd(-0.)); }
+FD_INLINE f64_vec f64_with_sign(f64_vec a, f64_vec of) {
+    const f64_vec sign = _mm256_set1_pd(-0.);
+    return _mm256_or_pd(_mm256_andnot_pd(sign, a), _mm256_and_pd(sign, of));
+}
+FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
+    return _mm256_blendv_pd(b, a, v);
+}
+FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
+    const f64_vec kept = _mm256_cmp_pd(m, _mm256_setzero_pd(), _CMP_NEQ_UQ);
+    return _mm256_and_pd(kept, _mm256_mul_pd(a, m));
+}
+FD_INLINE f64_vec f64_power(f64_vec shifted) {
+    const __m256i n = _mm256_add_epi64(_mm256_castpd_si256(shifted), _mm256_set1_epi64x(1023));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(n, 52));
+}
+/* n / 2 rounds down; there is no arithmetic shift of 64 bits, so it is made positive for it. */
+FD_INLINE f64_vec f64_scaled(f64_vec a, f64_vec shifted) {
+    const __m256i rounder = _mm256_castpd_si256(_mm256_set1_pd(0x1.8p52));
+    const __m256i n = _mm256_sub_epi64(_mm256_castpd_si256(shifted), rounder);
+    const __m256i above = _mm256_add_epi64(n, _mm256_set1_epi64x(2048));
+    const __m256i half = _mm256_sub_epi64(_mm256_srli_epi64(above, 1), _mm256_set1_epi64x(1024));
+    const __m256i rest = _mm256_sub_epi64(n, half), bias = _mm256_set1_epi64x(1023);
+    const __m256i first = _mm256_slli_epi64(_mm256_add_epi64(half, bias), 52);
+    const __m256i second = _mm256_slli_epi64(_mm256_add_epi64(rest, bias), 52);
+    a = _mm256_mul_pd(a, _mm256_castsi256_pd(first));
+    return _mm256_mul_pd(a, _mm256_castsi256_pd(second));
+}
+FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
+    const __m256i twice = _mm256_setr_epi32(0, 1, 0, 1, 2, 3, 2, 3);
+    const __m256i at = _mm256_add_epi32(twice, _mm256_set1_epi32(4 * j));
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), at));
+}
+FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
+    const __m256i fourfold = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
+    const __m256i at = _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j));
+    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), at));
+}
+FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+    const f64_vec a = f64_load(p), b = f64_load(p + 4);
+    const f64_vec low = _mm256_permute2f128_pd(a, b, 0x20);
+    const f64_vec high = _mm256_permute2f128_pd(a, b, 0x31);
+    to[0] = _mm256_unpacklo_pd(low, high);
+    to[1] = _mm256_unpackhi_pd(low, high);
+}
+FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+    const f64_vec a = f64_load(p), b = f64_load(p + 4);
+    const f64_vec c = f64_load(p + 8), d = f64_load(p + 12);
+    const f64_vec ab02 = _mm256_unpacklo_pd(a, b), ab13 = _mm256_unpackhi_pd(a, b);
+    const f64_vec cd02 = _mm256_unpacklo_pd(c, d), cd13 = _mm256_unpackhi_pd(c, d);
+    to[0] = _mm256_permute2f128_pd(ab02, cd02, 0x20);
+    to[1] = _mm256_permute2f128_pd(ab13, cd13, 0x20);
+    to[2] = _mm256_permute2f128_pd(ab02, cd02, 0x31);
+    to[3] = _mm256_permute2f128_pd(ab13, cd13, 0x31);
+}
+
+#include "simd_numbers.inc"
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
@@ -202,7 +368,7 @@ const fd_kernels fd_kernels_avx2 = {
     .name = "avx2",
     .usable = usable,
     SIMD_KERNELS
-    FD_PORTABLE_LAYERS
+    SIMD_LAYERS
 };
 
 #endif

@@ -19,11 +19,11 @@ static int usable(const fd_cpu *cpu) {
 }
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,popcnt"))), \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt"))), \
                              apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,popcnt")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt")
 #endif
 #include <immintrin.h>
 
@@ -148,6 +148,156 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 
 #include "simd_bits.inc"
 
+/* ---- layers ---- */
+
+#define TILE_ROWS 8
+#define TILE_PANELS 2
+#define ROW_PANELS 8
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
+#define TILES(TILE)                                                                              \
+    WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
+    WIDTHS(TILE, 1, 5) WIDTHS(TILE, 1, 6) WIDTHS(TILE, 1, 7) WIDTHS(TILE, 1, 8)                  \
+    TALL(TILE, 2) TALL(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6) TALL(TILE, 7)          \
+    TALL(TILE, 8)
+
+typedef __m512 f32_vec;
+FD_INLINE f32_vec f32_load(const float *p) { return _mm512_loadu_ps(p); }
+FD_INLINE void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
+FD_INLINE f32_vec f32_all(float a) { return _mm512_set1_ps(a); }
+FD_INLINE f32_vec f32_repeat1(const float *p) { return _mm512_set1_ps(*p); }
+FD_INLINE f32_vec f32_repeat2(const float *p) {
+    return _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_castps_pd(_mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p))));
+}
+FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
+FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm512_sub_ps(a, b); }
+FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm512_mul_ps(a, b); }
+FD_INLINE f32_vec f32_div(f32_vec a, f32_vec b) { return _mm512_div_ps(a, b); }
+FD_INLINE f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm512_fmadd_ps(a, b, c); }
+FD_INLINE f32_vec f32_minus_fma(f32_vec a, f32_vec b, f32_vec c) {
+    return _mm512_fnmsub_ps(a, b, c);
+}
+FD_INLINE f32_vec f32_max(f32_vec a, f32_vec b) { return _mm512_max_ps(a, b); }
+FD_INLINE f32_vec f32_min(f32_vec a, f32_vec b) { return _mm512_min_ps(a, b); }
+FD_INLINE f32_vec f32_minus_abs(f32_vec v) { return _mm512_or_ps(v, _mm512_set1_ps(-0.f)); }
+FD_INLINE f32_vec f32_with_sign(f32_vec a, f32_vec of) {
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
+        sign, _mm512_castps_si512(of), _mm512_castps_si512(a), 0xca));
+}
+FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
+    return _mm512_mask_mov_ps(b, _mm512_movepi32_mask(_mm512_castps_si512(v)), a);
+}
+FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
+    return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(m, _mm512_setzero_ps(), _CMP_NEQ_UQ), a, m);
+}
+FD_INLINE f32_vec f32_power(f32_vec shifted) {
+    const __m512i n = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
+}
+FD_INLINE f32_vec f32_scaled(f32_vec a, f32_vec shifted) {
+    return _mm512_scalef_ps(a, _mm512_sub_ps(shifted, _mm512_set1_ps(0x1.8p23f)));
+}
+FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(twice, _mm512_set1_epi32(8 * j)), v);
+}
+FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
+    const __m512i fourfold = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+    return _mm512_permutexvar_ps(_mm512_add_epi32(fourfold, _mm512_set1_epi32(4 * j)), v);
+}
+FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const f32_vec a = f32_load(p), b = f32_load(p + 16);
+    to[0] = _mm512_permutex2var_ps(a, even, b);
+    to[1] = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
+}
+FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(2));
+    const f32_vec a = f32_load(p), b = f32_load(p + 16);
+    const f32_vec c = f32_load(p + 32), d = f32_load(p + 48);
+    const f32_vec ab01 = _mm512_permutex2var_ps(a, first, b);
+    const f32_vec ab23 = _mm512_permutex2var_ps(a, second, b);
+    const f32_vec cd01 = _mm512_permutex2var_ps(c, first, d);
+    const f32_vec cd23 = _mm512_permutex2var_ps(c, second, d);
+    to[0] = _mm512_shuffle_f32x4(ab01, cd01, 0x44);
+    to[1] = _mm512_shuffle_f32x4(ab01, cd01, 0xee);
+    to[2] = _mm512_shuffle_f32x4(ab23, cd23, 0x44);
+    to[3] = _mm512_shuffle_f32x4(ab23, cd23, 0xee);
+}
+
+typedef __m512d f64_vec;
+FD_INLINE f64_vec f64_load(const double *p) { return _mm512_loadu_pd(p); }
+FD_INLINE void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
+FD_INLINE f64_vec f64_all(double a) { return _mm512_set1_pd(a); }
+FD_INLINE f64_vec f64_repeat1(const double *p) { return _mm512_set1_pd(*p); }
+FD_INLINE f64_vec f64_repeat2(const double *p) { return _mm512_broadcast_f64x2(_mm_loadu_pd(p)); }
+FD_INLINE f64_vec f64_repeat4(const double *p) {
+    return _mm512_broadcast_f64x4(_mm256_loadu_pd(p));
+}
+FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm512_add_pd(a, b); }
+FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm512_sub_pd(a, b); }
+FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm512_mul_pd(a, b); }
+FD_INLINE f64_vec f64_div(f64_vec a, f64_vec b) { return _mm512_div_pd(a, b); }
+FD_INLINE f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm512_fmadd_pd(a, b, c); }
+FD_INLINE f64_vec f64_minus_fma(f64_vec a, f64_vec b, f64_vec c) {
+    return _mm512_fnmsub_pd(a, b, c);
+}
+FD_INLINE f64_vec f64_max(f64_vec a, f64_vec b) { return _mm512_max_pd(a, b); }
+FD_INLINE f64_vec f64_min(f64_vec a, f64_vec b) { return _mm512_min_pd(a, b); }
+FD_INLINE f64_vec f64_minus_abs(f64_vec v) { return _mm512_or_pd(v, _mm512_set1_pd(-0.)); }
+FD_INLINE f64_vec f64_with_sign(f64_vec a, f64_vec of) {
+    const __m512i sign = _mm512_set1_epi64(INT64_MIN);
+    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(
+        sign, _mm512_castpd_si512(of), _mm512_castpd_si512(a), 0xca));
+}
+FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
+    return _mm512_mask_mov_pd(b, _mm512_movepi64_mask(_mm512_castpd_si512(v)), a);
+}
+FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
+    return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(m, _mm512_setzero_pd(), _CMP_NEQ_UQ), a, m);
+}
+FD_INLINE f64_vec f64_power(f64_vec shifted) {
+    const __m512i n = _mm512_add_epi64(_mm512_castpd_si512(shifted), _mm512_set1_epi64(1023));
+    return _mm512_castsi512_pd(_mm512_slli_epi64(n, 52));
+}
+FD_INLINE f64_vec f64_scaled(f64_vec a, f64_vec shifted) {
+    return _mm512_scalef_pd(a, _mm512_sub_pd(shifted, _mm512_set1_pd(0x1.8p52)));
+}
+FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
+    const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
+    return _mm512_permutexvar_pd(_mm512_add_epi64(twice, _mm512_set1_epi64(4 * j)), v);
+}
+FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
+    const __m512i fourfold = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1);
+    return _mm512_permutexvar_pd(_mm512_add_epi64(fourfold, _mm512_set1_epi64(2 * j)), v);
+}
+FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+    const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
+    const f64_vec a = f64_load(p), b = f64_load(p + 8);
+    to[0] = _mm512_permutex2var_pd(a, even, b);
+    to[1] = _mm512_permutex2var_pd(a, _mm512_add_epi64(even, _mm512_set1_epi64(1)), b);
+}
+FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+    const __m512i first = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
+    const __m512i second = _mm512_add_epi64(first, _mm512_set1_epi64(2));
+    const f64_vec a = f64_load(p), b = f64_load(p + 8);
+    const f64_vec c = f64_load(p + 16), d = f64_load(p + 24);
+    const f64_vec ab01 = _mm512_permutex2var_pd(a, first, b);
+    const f64_vec ab23 = _mm512_permutex2var_pd(a, second, b);
+    const f64_vec cd01 = _mm512_permutex2var_pd(c, first, d);
+    const f64_vec cd23 = _mm512_permutex2var_pd(c, second, d);
+    to[0] = _mm512_shuffle_f64x2(ab01, cd01, 0x44);
+    to[1] = _mm512_shuffle_f64x2(ab01, cd01, 0xee);
+    to[2] = _mm512_shuffle_f64x2(ab23, cd23, 0x44);
+    to[3] = _mm512_shuffle_f64x2(ab23, cd23, 0xee);
+}
+
+#include "simd_numbers.inc"
+
 #if defined(__clang__)
 #pragma clang attribute pop
 #elif defined(__GNUC__)
@@ -158,7 +308,7 @@ const fd_kernels fd_kernels_avx512 = {
     .name = "avx512",
     .usable = usable,
     SIMD_KERNELS
-    FD_PORTABLE_LAYERS
+    SIMD_LAYERS
 };
 
 #endif

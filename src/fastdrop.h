@@ -148,56 +148,136 @@ typedef enum fd_activation {
 void fd_activate_f32(const fd_kernels *tier, float *v, size_t n, fd_activation activation);
 void fd_activate_f64(const fd_kernels *tier, double *v, size_t n, fd_activation activation);
 
+/* Matrices are packed once, into panels of one cache line's columns: panel p holds for each k
+ * in turn the weights of its columns. The gates of a unit stand side by side: with `width`
+ * gates in a matrix, column u * width + g is gate g of unit u. */
+#define FD_LINE 64
+#define FD_PANEL_F32 16
+#define FD_PANEL_F64 8
+
+/* Panels of a matrix of so many columns. */
+size_t fd_panels_f32(size_t columns);
+size_t fd_panels_f64(size_t columns);
+
+/* panels [fd_panels(units * width)][n][FD_PANEL] = the gates first_gate .. first_gate + width - 1
+ * of w, whose rows of `stride` elements hold [gates][units].
+ * index [n][listed]: which row of w the k-th product of a gate takes; listed is width, or 1 for
+ * all gates. Where factors, of the same shape, is zero the weight is zero. Null: row k. */
+void fd_pack_f32(float *panels, const float *w, size_t stride, size_t n, size_t units,
+                 size_t first_gate, size_t width, const uint32_t *index, const float *factors,
+                 size_t listed);
+void fd_pack_f64(double *panels, const double *w, size_t stride, size_t n, size_t units,
+                 size_t first_gate, size_t width, const uint32_t *index, const double *factors,
+                 size_t listed);
+
+/* What masks keep, gate by gate: returns the length of the longest list.
+ * mask [listed][n]; index, factors [n][listed], filled up with element 0 and factor 0. */
+size_t fd_kept_f32(uint32_t *index, float *factors, const float *mask, size_t n, size_t listed);
+size_t fd_kept_f64(uint32_t *index, double *factors, const double *mask, size_t n,
+                   size_t listed);
+
 /* out [N][C] = bias + x kernel, each sum taken in the order of k.
- * x [N][K], kernel [K][C], bias [C] or null. */
-void fd_dense_f32(const fd_kernels *tier, float *out, const float *x, const float *kernel,
-                  const float *bias, size_t rows, size_t inputs, size_t columns);
-void fd_dense_f64(const fd_kernels *tier, double *out, const double *x, const double *kernel,
-                  const double *bias, size_t rows, size_t inputs, size_t columns);
+ * x [N][K], kernel [K][C], bias [C] or null; scratch [fd_dense_scratch()] bytes. */
+size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element);
+void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
+                  const float *kernel, const float *bias, size_t rows, size_t inputs,
+                  size_t columns);
+void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
+                  const double *kernel, const double *bias, size_t rows, size_t inputs,
+                  size_t columns);
 
-/* Sizes and options of one LSTM call. Gates stand in the order i, f, c, o. */
-typedef struct fd_lstm_shape {
-    size_t rows, steps, features, units;
-    /* The part of the sequence to run: steps first .. last - 1 in the order
-     * they are processed. A sequence may be run in parts, because h, c and
-     * y_last carry everything from one part to the next. */
+/* ---- recurrent layers ---- */
+
+typedef enum fd_cell {
+    FD_LSTM,            /* gates i, f, c, o */
+    FD_GRU,             /* gates z, r, h; the reset gate acts after the matrix product */
+    FD_GRU_RESET_FIRST, /* ... or before it */
+    FD_SIMPLE_RNN
+} fd_cell;
+
+/* A packed matrix, for the input or for the previous output. */
+typedef struct fd_matrix {
+    size_t n;              /* products a column */
+    const void *panels;    /* float or double, aligned to FD_LINE */
+    const uint32_t *index; /* null, or [n][listed]: which elements are multiplied, */
+    const void *factors;   /* and by what; zero: +0 by selection */
+    size_t listed;         /* 1 for all gates, or the matrix's gates */
+} fd_matrix;
+
+/* A layer's weights. The gates of a cell are split into parts, of a matrix each: all four of an
+ * LSTM; z, r and then h of a GRU. */
+#define FD_MAX_PARTS 2
+typedef struct fd_weights {
+    fd_cell cell;
+    size_t features, units;
+    const void *bias;           /* [fd_width()]: where the input part's sums start */
+    const void *recurrent_bias; /* FD_GRU: the same for the recurrent part of h; else null */
+    fd_matrix input[FD_MAX_PARTS], recurrent[FD_MAX_PARTS];
+} fd_weights;
+
+/* Gates of a part of a cell; 0: there is no such part. */
+size_t fd_part_gates(fd_cell cell, size_t part);
+/* Columns of a row of pre-activations: for each part [units, rounded up to FD_PANEL][gates]. */
+size_t fd_width_f32(fd_cell cell, size_t units);
+size_t fd_width_f64(fd_cell cell, size_t units);
+
+/* Sizes and options of one call. */
+typedef struct fd_shape {
+    size_t rows, steps;
+    /* The part of the sequence to run: steps first .. last - 1 in the order they are taken. A
+     * sequence may be run in parts: h, c and y_last carry everything from one to the next. */
     size_t first, last;
-    /* Elements from one row to the next; 0 where rows share one. */
-    ptrdiff_t input_mask_stride, recurrent_mask_stride;
-    int input_masks, recurrent_masks; /* masks a row: 1 for all gates, or 4 */
+    /* Masks a row: 0 for none, 1 for all gates, or one a gate. */
+    size_t input_masks, recurrent_masks;
+    /* Elements from one row's masks to the next; 0 where rows share them. */
+    size_t input_mask_stride, recurrent_mask_stride, candidate_mask_stride;
     fd_activation activation, recurrent_activation;
-    int backwards;        /* step s reads x at time steps - 1 - s */
+    int backwards;         /* step s reads x at time steps - 1 - s */
     int zero_masked_steps; /* a masked step puts out zeros, not the last output */
-} fd_lstm_shape;
+} fd_shape;
 
-/* Elements of scratch that fd_lstm_* needs. */
-size_t fd_lstm_scratch(const fd_lstm_shape *shape);
+/* Bytes of scratch that fd_project and fd_rnn need. */
+size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element);
+size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights, const fd_shape *shape,
+                      size_t element);
 
-/* Each pre-activation starts from the bias, adds the input part for feature
- * 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; a row depends
- * on no other row.
+/* out [rows][fd_width()] = the input part of the pre-activations, from the bias on.
+ * x [rows][D]; input_mask [input_masks][D] a mask row, or null; mask_rows [rows]: the mask row
+ * of each row of x; null: mask row 0 for all. Of shape, only rows and the input's masks count. */
+void fd_project_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
+                    const fd_weights *weights, const float *input_mask,
+                    const int64_t *mask_rows, const fd_shape *shape);
+void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
+                    const fd_weights *weights, const double *input_mask,
+                    const int64_t *mask_rows, const fd_shape *shape);
+
+/* Each pre-activation starts from the bias, adds the input part for feature 0, 1, 2, ..., then
+ * the recurrent part for unit 0, 1, 2, ...; on tiers of vectors by fused multiply-adds. A row
+ * depends on no other row.
  *
  * y_last         [N][H]      in and out: the last output
- * h, c           [N][H]      in and out: the state
- * y              [N][T][H]   outputs in the order processed; null: not wanted
- * scratch        [fd_lstm_scratch()]
- * x              [N][T][D]
- * kernel         [D][4H]
- * recurrent_kernel [H][4H]
- * bias           [4H]        null: none
+ * h, c           [N][H]      in and out: the state; c null but for an LSTM
+ * y              [N][T][H]   outputs in the order taken; null: not wanted
+ * scratch        [fd_rnn_scratch()] bytes
+ * x              [N][T][D]   null: the input part has been projected, and of time t of row n
+ * projected, index           it is row index [N][T] of projected [][fd_width()]
  * input_mask     [input_masks][D] a row; null: none. Zero drops by selection,
  * recurrent_mask [recurrent_masks][H] a row     anything else multiplies.
- * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c,
- *                            repeats the last output); null: none is masked */
-void fd_lstm_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
-                 float *scratch, const float *x, const float *kernel,
-                 const float *recurrent_kernel, const float *bias, const float *input_mask,
-                 const float *recurrent_mask, const uint8_t *step_mask,
-                 const fd_lstm_shape *shape);
-void fd_lstm_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
-                 double *scratch, const double *x, const double *kernel,
-                 const double *recurrent_kernel, const double *bias, const double *input_mask,
-                 const double *recurrent_mask, const uint8_t *step_mask,
-                 const fd_lstm_shape *shape);
+ * candidate_mask [H] a row   on the candidate, likewise; null: none
+ * keep_h, keep_c [N][T][H]   in the order taken; not zero: the previous value stays; null: none
+ * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c, repeats the last
+ *                            output); null: none is masked */
+void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
+                void *scratch, const float *x, const float *projected, const int64_t *index,
+                const fd_weights *weights, const float *input_mask,
+                const float *recurrent_mask, const float *candidate_mask,
+                const uint8_t *keep_h, const uint8_t *keep_c, const uint8_t *step_mask,
+                const fd_shape *shape);
+void fd_rnn_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
+                void *scratch, const double *x, const double *projected, const int64_t *index,
+                const fd_weights *weights, const double *input_mask,
+                const double *recurrent_mask, const double *candidate_mask,
+                const uint8_t *keep_h, const uint8_t *keep_c, const uint8_t *step_mask,
+                const fd_shape *shape);
 
 #endif

@@ -22,14 +22,23 @@
     TIER(portable)
 #endif
 
-/* Before a loop that is better left a loop. */
+/* Before a loop that is better left a loop, and before one that must not be left one. */
 #if defined(__clang__)
 #define FD_NO_UNROLL _Pragma("nounroll")
+#define FD_UNROLL _Pragma("clang loop unroll(full)")
+#define FD_INLINE static inline __attribute__((always_inline))
 #elif defined(__GNUC__)
 #define FD_NO_UNROLL _Pragma("GCC unroll 1")
+#define FD_UNROLL _Pragma("GCC unroll 16")
+#define FD_INLINE static inline __attribute__((always_inline))
 #else
 #define FD_NO_UNROLL
+#define FD_UNROLL
+#define FD_INLINE static __forceinline
 #endif
+
+/* Rows of a product, at most. */
+#define FD_ROWS 64
 
 /* Bits are packed: bit i is bit i % 8 of byte i / 8. `skip` is the number of leading
  * bits to pass over; no byte is read that holds none of the bits asked for. */
@@ -76,23 +85,49 @@ struct fd_kernels {
     /* z [2 * pairs]: the normals of elements 2 * first_pair and on. */
     void (*normals)(double *z, const fd_stream *s, uint64_t first_pair, size_t pairs);
 
-    /* z [columns] += sum over k = 0, 1, ... of x[k] * w[k * stride + column],
-     * each product added in turn. x [n]. */
-    void (*accumulate_f32)(float *z, const float *x, const float *w, size_t n, size_t columns,
-                           size_t stride);
-    void (*accumulate_f64)(double *z, const double *x, const double *w, size_t n, size_t columns,
-                           size_t stride);
+    /* Rows that `product` takes side by side. */
+    size_t rows;
+    /* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
+     * a[k * width + column % width] * panel[k][column], each product added in turn.
+     * start: where each row starts; it may be the row of z. rows <= FD_ROWS;
+     * width 1, 2 or 4; a [rows][n * width]; panels as fd_pack_* makes them. */
+    void (*product_f32)(float *z, size_t z_stride, const float *const *start, const float *a,
+                        size_t a_stride, const float *panel, size_t n, size_t panels,
+                        size_t rows, size_t width);
+    void (*product_f64)(double *z, size_t z_stride, const double *const *start,
+                        const double *a, size_t a_stride, const double *panel, size_t n,
+                        size_t panels, size_t rows, size_t width);
+
+    /* a [n][width] = v[k] * factors[k][g], and +0 where the factor is zero; null: v[k]. */
+    void (*operand_f32)(float *a, const float *v, const float *factors, size_t n, size_t width);
+    void (*operand_f64)(double *a, const double *v, const double *factors, size_t n,
+                        size_t width);
 
     /* v [n] = activation(v) */
     void (*activate_f32)(float *v, size_t n, fd_activation activation);
     void (*activate_f64)(double *v, size_t n, fd_activation activation);
 
-    /* h, c [units], in and out, from the pre-activations z [4][units], which
-     * are overwritten. */
-    void (*lstm_cell_f32)(float *h, float *c, float *z, size_t units, fd_activation activation,
-                          fd_activation recurrent_activation);
-    void (*lstm_cell_f64)(double *h, double *c, double *z, size_t units,
+    /* One step of a row, from its pre-activations. units is a multiple of FD_PANEL; mask [units]
+     * is on the candidate, and may be null.
+     * LSTM: h, c [units] in and out; z [units][i, f, c, o]. */
+    void (*lstm_cell_f32)(float *h, float *c, const float *z, const float *mask, size_t units,
                           fd_activation activation, fd_activation recurrent_activation);
+    void (*lstm_cell_f64)(double *h, double *c, const double *z, const double *mask,
+                          size_t units, fd_activation activation,
+                          fd_activation recurrent_activation);
+    /* GRU: h [units] in and out; z [units][z, r]; x [units] the candidate's input part. hidden
+     * [units]: its recurrent part, times r; null: x has it already. */
+    void (*gru_cell_f32)(float *h, const float *z, const float *x, const float *hidden,
+                         const float *mask, size_t units, fd_activation activation,
+                         fd_activation recurrent_activation);
+    void (*gru_cell_f64)(double *h, const double *z, const double *x, const double *hidden,
+                         const double *mask, size_t units, fd_activation activation,
+                         fd_activation recurrent_activation);
+    /* a [units] = r * a, with z [units][z, r]. */
+    void (*gru_reset_f32)(float *a, const float *z, size_t units,
+                          fd_activation recurrent_activation);
+    void (*gru_reset_f64)(double *a, const double *z, size_t units,
+                          fd_activation recurrent_activation);
 };
 
 /* The portable kernels, for tiers that have nothing better, and for tails. */
@@ -107,25 +142,6 @@ void fd_portable_drop_f32(float *out, const float *x, float scale, const uint8_t
                           size_t skip, size_t n, int past_cache);
 void fd_portable_drop_f64(double *out, const double *x, double scale, const uint8_t *bits,
                           size_t skip, size_t n, int past_cache);
-void fd_portable_accumulate_f32(float *z, const float *x, const float *w, size_t n,
-                                size_t columns, size_t stride);
-void fd_portable_accumulate_f64(double *z, const double *x, const double *w, size_t n,
-                                size_t columns, size_t stride);
-void fd_portable_activate_f32(float *v, size_t n, fd_activation activation);
-void fd_portable_activate_f64(double *v, size_t n, fd_activation activation);
-void fd_portable_lstm_cell_f32(float *h, float *c, float *z, size_t units,
-                               fd_activation activation, fd_activation recurrent_activation);
-void fd_portable_lstm_cell_f64(double *h, double *c, double *z, size_t units,
-                               fd_activation activation, fd_activation recurrent_activation);
-
-/* The slots of layers, for tiers that have nothing better there. */
-#define FD_PORTABLE_LAYERS                          \
-    .accumulate_f32 = fd_portable_accumulate_f32,   \
-    .accumulate_f64 = fd_portable_accumulate_f64,   \
-    .activate_f32 = fd_portable_activate_f32,       \
-    .activate_f64 = fd_portable_activate_f64,       \
-    .lstm_cell_f32 = fd_portable_lstm_cell_f32,     \
-    .lstm_cell_f64 = fd_portable_lstm_cell_f64,
 
 #define FD_DECLARE_TIER(tier) extern const fd_kernels fd_kernels_##tier;
 FD_TIERS(FD_DECLARE_TIER)

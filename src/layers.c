@@ -1,28 +1,77 @@
-/* Layers: loops over rows, time steps and gates.
- *
- * Notation for the LSTM, for one row: x_t [D] the input, h and c [H] the state, W [D][4H]
- * the kernel, R [H][4H] the recurrent kernel, b [4H] the bias, and
- * z = b + (x_t * mx) W + (h * mh) R the pre-activations, one mask pair (mx, mh)
- * a gate or one for all gates. A row runs through its whole part of the
- * sequence before the next one starts, so its state stays in cache and no
- * result depends on which rows share a call. */
+/* Layers: from weights to panels, and from rows, time steps and gates to products and cells. */
+#include "float_mode.h"
 #include "kernels.h"
 
 #include <string.h>
 
-#define GATES 4
+/* Bytes of weights that a core's second cache holds beside all else; half a megabyte is the least
+ * that has been usual for long. */
+#define STAYS_IN_CACHE ((size_t)256 << 10)
+/* Rows that the input part is computed for together, of one step or several. */
+#ifndef WINDOW_ROWS
+#define WINDOW_ROWS 32
+#endif
 
-size_t fd_lstm_scratch(const fd_lstm_shape *shape) {
-    const size_t widest = shape->features > shape->units ? shape->features : shape->units;
-    return GATES * shape->units + widest; /* z, and one masked operand */
+size_t fd_part_gates(fd_cell cell, size_t part) {
+    switch (cell) {
+    case FD_LSTM:
+        return part == 0 ? 4 : 0;
+    case FD_GRU:
+    case FD_GRU_RESET_FIRST:
+        return part == 0 ? 2 : part == 1 ? 1 : 0;
+    case FD_SIMPLE_RNN:
+        break;
+    }
+    return part == 0 ? 1 : 0;
+}
+
+static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Where a call keeps what, in elements from the start of its scratch. */
+typedef struct plan {
+    size_t rows, window;  /* rows taken together, and steps whose input part is, too */
+    size_t units, width;  /* padded units; columns of pre-activations */
+    size_t z_stride, a_stride[FD_MAX_PARTS], x_stride[FD_MAX_PARTS];
+    /* Factors of the masks of a row, gates side by side; from one row to the next. */
+    size_t h_factors[FD_MAX_PARTS], x_factors[FD_MAX_PARTS];
+    size_t h, c, old, z, input, candidate, a[FD_MAX_PARTS], x[FD_MAX_PARTS], fh[FD_MAX_PARTS],
+        fx[FD_MAX_PARTS], end;
+} plan;
+
+/* How many numbers a product has for an element: one for all gates, or one a gate. */
+static size_t listed(const fd_matrix *matrix, size_t gates, size_t masks) {
+    return matrix->factors ? matrix->listed : masks > 1 ? gates : 1;
 }
 
 #define REAL float
 #define SUFFIXED(name) name##_f32
-#include "layers.inc"
+#define PANEL FD_PANEL_F32
+#include "pack.inc"
+#include "recurrent.inc"
 #undef REAL
 #undef SUFFIXED
+#undef PANEL
 
 #define REAL double
 #define SUFFIXED(name) name##_f64
-#include "layers.inc"
+#define PANEL FD_PANEL_F64
+#include "pack.inc"
+#include "recurrent.inc"
+
+size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element) {
+    return element == sizeof(float) ? dense_elements_f32(rows, inputs, columns) * sizeof(float)
+                                    : dense_elements_f64(rows, inputs, columns) * sizeof(double);
+}
+
+size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element) {
+    return element == sizeof(float) ? plan_of_project_f32(weights, shape).end * sizeof(float)
+                                    : plan_of_project_f64(weights, shape).end * sizeof(double);
+}
+
+size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights, const fd_shape *shape,
+                      size_t element) {
+    return element == sizeof(float) ? plan_of_rnn_f32(tier, weights, shape).end * sizeof(float)
+                                    : plan_of_rnn_f64(tier, weights, shape).end * sizeof(double);
+}

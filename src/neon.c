@@ -1,4 +1,4 @@
-/* The NEON tier: masks and dropout on AArch64, where every CPU has it. Full vectors only;
+/* The NEON tier: masks, dropout and layers on AArch64, where every CPU has it. Full vectors only;
  * what is left over goes to the portable kernels, by the bit. Little-endian, because the
  * bits of a byte and the bytes of a word are then in one order. */
 #include "kernels.h"
@@ -218,11 +218,195 @@ static inline void prefetch(uintptr_t at, size_t bytes) { (void)at, (void)bytes;
 
 #include "simd_bits.inc"
 
+/* ---- layers ---- */
+
+/* Pairs of registers, so that layers see vectors of 8 floats and 4 doubles: 4 gates fit in one. */
+#define TILE_ROWS 6
+#define TILE_PANELS 1
+#define ROW_PANELS 5
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define TILES(TILE)                                                                              \
+    WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
+    WIDTHS(TILE, 1, 5) WIDTHS(TILE, 2, 1) WIDTHS(TILE, 3, 1) WIDTHS(TILE, 4, 1)                  \
+    WIDTHS(TILE, 5, 1) WIDTHS(TILE, 6, 1)
+
+#define BOTH(TYPE, NAME, OPERATION)                                                              \
+    FD_INLINE TYPE NAME(TYPE x, TYPE y) {                                                        \
+        return (TYPE){OPERATION(x.a, y.a), OPERATION(x.b, y.b)};                                 \
+    }
+
+typedef struct f32_vec {
+    float32x4_t a, b;
+} f32_vec;
+FD_INLINE f32_vec f32_load(const float *p) { return (f32_vec){vld1q_f32(p), vld1q_f32(p + 4)}; }
+FD_INLINE void f32_store(float *p, f32_vec v) {
+    vst1q_f32(p, v.a);
+    vst1q_f32(p + 4, v.b);
+}
+FD_INLINE f32_vec f32_twice(float32x4_t v) { return (f32_vec){v, v}; }
+FD_INLINE f32_vec f32_all(float x) { return f32_twice(vdupq_n_f32(x)); }
+FD_INLINE f32_vec f32_repeat1(const float *p) { return f32_twice(vld1q_dup_f32(p)); }
+FD_INLINE f32_vec f32_repeat2(const float *p) {
+    const float32x2_t two = vld1_f32(p);
+    return f32_twice(vcombine_f32(two, two));
+}
+FD_INLINE f32_vec f32_repeat4(const float *p) { return f32_twice(vld1q_f32(p)); }
+BOTH(f32_vec, f32_add, vaddq_f32)
+BOTH(f32_vec, f32_sub, vsubq_f32)
+BOTH(f32_vec, f32_mul, vmulq_f32)
+BOTH(f32_vec, f32_div, vdivq_f32)
+BOTH(f32_vec, f32_max, vmaxq_f32)
+BOTH(f32_vec, f32_min, vminq_f32)
+FD_INLINE f32_vec f32_fma(f32_vec x, f32_vec y, f32_vec z) {
+    return (f32_vec){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b)};
+}
+FD_INLINE f32_vec f32_minus_fma(f32_vec x, f32_vec y, f32_vec z) {
+    const f32_vec sum = f32_fma(x, y, z);
+    return (f32_vec){vnegq_f32(sum.a), vnegq_f32(sum.b)};
+}
+FD_INLINE f32_vec f32_minus_abs(f32_vec v) {
+    return (f32_vec){vnegq_f32(vabsq_f32(v.a)), vnegq_f32(vabsq_f32(v.b))};
+}
+FD_INLINE f32_vec f32_with_sign(f32_vec x, f32_vec of) {
+    const uint32x4_t sign = vdupq_n_u32(0x80000000u);
+    return (f32_vec){vbslq_f32(sign, of.a, x.a), vbslq_f32(sign, of.b, x.b)};
+}
+FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec x, f32_vec y) {
+    return (f32_vec){vbslq_f32(vcltzq_f32(v.a), x.a, y.a), vbslq_f32(vcltzq_f32(v.b), x.b, y.b)};
+}
+FD_INLINE float32x4_t f32_cleared(float32x4_t v, uint32x4_t where) {
+    return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), where));
+}
+FD_INLINE f32_vec f32_masked(f32_vec v, f32_vec m) {
+    return (f32_vec){f32_cleared(vmulq_f32(v.a, m.a), vceqzq_f32(m.a)),
+                     f32_cleared(vmulq_f32(v.b, m.b), vceqzq_f32(m.b))};
+}
+FD_INLINE float32x4_t f32_power4(float32x4_t shifted) {
+    const uint32x4_t n = vaddq_u32(vreinterpretq_u32_f32(shifted), vdupq_n_u32(127));
+    return vreinterpretq_f32_u32(vshlq_n_u32(n, 23));
+}
+FD_INLINE f32_vec f32_power(f32_vec shifted) {
+    return (f32_vec){f32_power4(shifted.a), f32_power4(shifted.b)};
+}
+/* In two steps, for 2^n may be too small for a number of its own; the first is exact. */
+FD_INLINE float32x4_t f32_scaled4(float32x4_t v, float32x4_t shifted) {
+    const int32x4_t rounder = vreinterpretq_s32_f32(vdupq_n_f32(0x1.8p23f));
+    const int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(shifted), rounder);
+    const int32x4_t half = vshrq_n_s32(n, 1), rest = vsubq_s32(n, half);
+    const int32x4_t bias = vdupq_n_s32(127);
+    v = vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(half, bias), 23)));
+    return vmulq_f32(v, vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(rest, bias), 23)));
+}
+FD_INLINE f32_vec f32_scaled(f32_vec v, f32_vec shifted) {
+    return (f32_vec){f32_scaled4(v.a, shifted.a), f32_scaled4(v.b, shifted.b)};
+}
+FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
+    const float32x4_t part = j ? v.b : v.a;
+    return (f32_vec){vzip1q_f32(part, part), vzip2q_f32(part, part)};
+}
+FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
+    const float32x4_t part = j < 2 ? v.a : v.b;
+    const float32x2_t two = j % 2 ? vget_high_f32(part) : vget_low_f32(part);
+    return (f32_vec){vdupq_lane_f32(two, 0), vdupq_lane_f32(two, 1)};
+}
+FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+    const float32x4x2_t a = vld2q_f32(p), b = vld2q_f32(p + 8);
+    to[0] = (f32_vec){a.val[0], b.val[0]};
+    to[1] = (f32_vec){a.val[1], b.val[1]};
+}
+FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
+    const float32x4x4_t a = vld4q_f32(p), b = vld4q_f32(p + 16);
+    for (int g = 0; g < 4; g++)
+        to[g] = (f32_vec){a.val[g], b.val[g]};
+}
+
+typedef struct f64_vec {
+    float64x2_t a, b;
+} f64_vec;
+FD_INLINE f64_vec f64_load(const double *p) { return (f64_vec){vld1q_f64(p), vld1q_f64(p + 2)}; }
+FD_INLINE void f64_store(double *p, f64_vec v) {
+    vst1q_f64(p, v.a);
+    vst1q_f64(p + 2, v.b);
+}
+FD_INLINE f64_vec f64_twice(float64x2_t v) { return (f64_vec){v, v}; }
+FD_INLINE f64_vec f64_all(double x) { return f64_twice(vdupq_n_f64(x)); }
+FD_INLINE f64_vec f64_repeat1(const double *p) { return f64_twice(vld1q_dup_f64(p)); }
+FD_INLINE f64_vec f64_repeat2(const double *p) { return f64_twice(vld1q_f64(p)); }
+FD_INLINE f64_vec f64_repeat4(const double *p) { return f64_load(p); }
+BOTH(f64_vec, f64_add, vaddq_f64)
+BOTH(f64_vec, f64_sub, vsubq_f64)
+BOTH(f64_vec, f64_mul, vmulq_f64)
+BOTH(f64_vec, f64_div, vdivq_f64)
+BOTH(f64_vec, f64_max, vmaxq_f64)
+BOTH(f64_vec, f64_min, vminq_f64)
+FD_INLINE f64_vec f64_fma(f64_vec x, f64_vec y, f64_vec z) {
+    return (f64_vec){vfmaq_f64(z.a, x.a, y.a), vfmaq_f64(z.b, x.b, y.b)};
+}
+FD_INLINE f64_vec f64_minus_fma(f64_vec x, f64_vec y, f64_vec z) {
+    const f64_vec sum = f64_fma(x, y, z);
+    return (f64_vec){vnegq_f64(sum.a), vnegq_f64(sum.b)};
+}
+FD_INLINE f64_vec f64_minus_abs(f64_vec v) {
+    return (f64_vec){vnegq_f64(vabsq_f64(v.a)), vnegq_f64(vabsq_f64(v.b))};
+}
+FD_INLINE f64_vec f64_with_sign(f64_vec x, f64_vec of) {
+    const uint64x2_t sign = vdupq_n_u64((uint64_t)1 << 63);
+    return (f64_vec){vbslq_f64(sign, of.a, x.a), vbslq_f64(sign, of.b, x.b)};
+}
+FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec x, f64_vec y) {
+    return (f64_vec){vbslq_f64(vcltzq_f64(v.a), x.a, y.a), vbslq_f64(vcltzq_f64(v.b), x.b, y.b)};
+}
+FD_INLINE float64x2_t f64_cleared(float64x2_t v, uint64x2_t where) {
+    return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(v), where));
+}
+FD_INLINE f64_vec f64_masked(f64_vec v, f64_vec m) {
+    return (f64_vec){f64_cleared(vmulq_f64(v.a, m.a), vceqzq_f64(m.a)),
+                     f64_cleared(vmulq_f64(v.b, m.b), vceqzq_f64(m.b))};
+}
+FD_INLINE float64x2_t f64_power2(float64x2_t shifted) {
+    const uint64x2_t n = vaddq_u64(vreinterpretq_u64_f64(shifted), vdupq_n_u64(1023));
+    return vreinterpretq_f64_u64(vshlq_n_u64(n, 52));
+}
+FD_INLINE f64_vec f64_power(f64_vec shifted) {
+    return (f64_vec){f64_power2(shifted.a), f64_power2(shifted.b)};
+}
+FD_INLINE float64x2_t f64_scaled2(float64x2_t v, float64x2_t shifted) {
+    const int64x2_t rounder = vreinterpretq_s64_f64(vdupq_n_f64(0x1.8p52));
+    const int64x2_t n = vsubq_s64(vreinterpretq_s64_f64(shifted), rounder);
+    const int64x2_t half = vshrq_n_s64(n, 1), rest = vsubq_s64(n, half);
+    const int64x2_t bias = vdupq_n_s64(1023);
+    v = vmulq_f64(v, vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(half, bias), 52)));
+    return vmulq_f64(v, vreinterpretq_f64_s64(vshlq_n_s64(vaddq_s64(rest, bias), 52)));
+}
+FD_INLINE f64_vec f64_scaled(f64_vec v, f64_vec shifted) {
+    return (f64_vec){f64_scaled2(v.a, shifted.a), f64_scaled2(v.b, shifted.b)};
+}
+FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
+    const float64x2_t part = j ? v.b : v.a;
+    return (f64_vec){vdupq_laneq_f64(part, 0), vdupq_laneq_f64(part, 1)};
+}
+FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
+    const float64x2_t part = j < 2 ? v.a : v.b;
+    return f64_twice(j % 2 ? vdupq_laneq_f64(part, 1) : vdupq_laneq_f64(part, 0));
+}
+FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+    const float64x2x2_t a = vld2q_f64(p), b = vld2q_f64(p + 4);
+    to[0] = (f64_vec){a.val[0], b.val[0]};
+    to[1] = (f64_vec){a.val[1], b.val[1]};
+}
+FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+    const float64x2x4_t a = vld4q_f64(p), b = vld4q_f64(p + 8);
+    for (int g = 0; g < 4; g++)
+        to[g] = (f64_vec){a.val[g], b.val[g]};
+}
+
+#include "simd_numbers.inc"
+
 const fd_kernels fd_kernels_neon = {
     .name = "neon",
     .usable = usable,
     SIMD_KERNELS
-    FD_PORTABLE_LAYERS
+    SIMD_LAYERS
 };
 
 #endif

@@ -138,25 +138,7 @@ DROP(bf16, uint16_t, float, to_bf16(scale * from_bf16(x[j])))
 DROP(f32, float, float, scale * x[j])
 DROP(f64, double, double, scale * x[j])
 
-/* Four k a pass: a quarter of the traffic on z, and still one sum in the order
- * of k, because C adds from the left. */
-#define ACCUMULATE(NAME, TYPE)                                                                \
-    void fd_portable_accumulate_##NAME(TYPE *restrict z, const TYPE *restrict x,              \
-                                  const TYPE *restrict w, size_t n, size_t columns,           \
-                                  size_t stride) {                                            \
-        size_t k = 0;                                                                         \
-        for (; k + 4 <= n; k += 4, w += 4 * stride) {                                         \
-            const TYPE x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];                \
-            const TYPE *w0 = w, *w1 = w + stride, *w2 = w + 2 * stride, *w3 = w + 3 * stride; \
-            for (size_t j = 0; j < columns; j++)                                              \
-                z[j] = z[j] + x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j];              \
-        }                                                                                     \
-        for (; k < n; k++, w += stride)                                                       \
-            for (size_t j = 0; j < columns; j++)                                              \
-                z[j] = z[j] + x[k] * w[j];                                                    \
-    }
-ACCUMULATE(f32, float)
-ACCUMULATE(f64, double)
+/* ---- layers ---- */
 
 /* e^v = scale * (1 + rest), without the C library: its exp and tanh are slower
  * (half of a small layer's time) and differ from system to system.
@@ -206,62 +188,21 @@ static inline double hyperbolic_tangent(double v, int degree) {
     return copysign(u / (2 + u), v);
 }
 
-/* v [n] = activation(v). The comparisons let NaN through. Computed in double;
- * the degree makes the polynomial's error small against the type's last bit. */
-#define ACTIVATE(NAME, TYPE, DEGREE)                                                          \
-    static TYPE clipped_##NAME(TYPE v) {                                                      \
-        v = v < 0 ? 0 : v;                                                                    \
-        return v > 1 ? 1 : v;                                                                 \
-    }                                                                                         \
-    void fd_portable_activate_##NAME(TYPE *v, size_t n, fd_activation activation) {           \
-        switch (activation) {                                                                 \
-        case FD_LINEAR:                                                                       \
-            break;                                                                            \
-        case FD_TANH:                                                                         \
-            for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = (TYPE)hyperbolic_tangent(v[j], DEGREE);                                \
-            break;                                                                            \
-        case FD_SIGMOID:                                                                      \
-            for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = (TYPE)sigmoid(v[j], DEGREE);                                           \
-            break;                                                                            \
-        case FD_RELU:                                                                         \
-            for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = v[j] < 0 ? 0 : v[j];                                                   \
-            break;                                                                            \
-        case FD_HARD_SIGMOID:                                                                 \
-            for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = clipped_##NAME(v[j] / 6 + (TYPE)0.5);                                  \
-            break;                                                                            \
-        case FD_HARD_SIGMOID_LEGACY:                                                          \
-            for (size_t j = 0; j < n; j++)                                                    \
-                v[j] = clipped_##NAME(v[j] * (TYPE)0.2 + (TYPE)0.5);                          \
-            break;                                                                            \
-        }                                                                                     \
-    }
-ACTIVATE(f32, float, 8)
-ACTIVATE(f64, double, 13)
+#define REAL float
+#define SUFFIXED(name) name##_f32
+#define PANEL FD_PANEL_F32
+#define DEGREE 8 /* the polynomial's error is small against the type's last bit */
+#include "portable_layers.inc"
+#undef REAL
+#undef SUFFIXED
+#undef PANEL
+#undef DEGREE
 
-/* c = f * c + i * g, h = o * activation(c), with i, f, o the activated gates
- * and g the activated candidate. h serves as scratch for activation(c). */
-#define LSTM_CELL(NAME, TYPE)                                                                 \
-    void fd_portable_lstm_cell_##NAME(TYPE *h, TYPE *c, TYPE *z, size_t units,                \
-                                 fd_activation activation,                                    \
-                                 fd_activation recurrent_activation) {                        \
-        TYPE *i = z, *f = z + units, *g = z + 2 * units, *o = z + 3 * units;                  \
-        fd_portable_activate_##NAME(i, 2 * units, recurrent_activation);                      \
-        fd_portable_activate_##NAME(g, units, activation);                                    \
-        fd_portable_activate_##NAME(o, units, recurrent_activation);                          \
-        for (size_t j = 0; j < units; j++) {                                                  \
-            c[j] = f[j] * c[j] + i[j] * g[j];                                                 \
-            h[j] = c[j];                                                                      \
-        }                                                                                     \
-        fd_portable_activate_##NAME(h, units, activation);                                    \
-        for (size_t j = 0; j < units; j++)                                                    \
-            h[j] = o[j] * h[j];                                                               \
-    }
-LSTM_CELL(f32, float)
-LSTM_CELL(f64, double)
+#define REAL double
+#define SUFFIXED(name) name##_f64
+#define PANEL FD_PANEL_F64
+#define DEGREE 13
+#include "portable_layers.inc"
 
 const fd_kernels fd_kernels_portable = {
     .name = "portable",
@@ -275,5 +216,17 @@ const fd_kernels fd_kernels_portable = {
     .drop_f32 = fd_portable_drop_f32,
     .drop_f64 = fd_portable_drop_f64,
     PLAIN_KERNELS
-    FD_PORTABLE_LAYERS
+    .rows = 1,
+    .product_f32 = product_f32,
+    .product_f64 = product_f64,
+    .operand_f32 = operand_f32,
+    .operand_f64 = operand_f64,
+    .activate_f32 = activate_f32,
+    .activate_f64 = activate_f64,
+    .lstm_cell_f32 = lstm_cell_f32,
+    .lstm_cell_f64 = lstm_cell_f64,
+    .gru_cell_f32 = gru_cell_f32,
+    .gru_cell_f64 = gru_cell_f64,
+    .gru_reset_f32 = gru_reset_f32,
+    .gru_reset_f64 = gru_reset_f64,
 };

@@ -111,6 +111,53 @@ def lstm(**changes: Any) -> Any:
     return fd.lstm(**{**arguments, **changes})
 
 
+def gru(**changes: Any) -> Any:
+    arguments = {"x": SEQUENCE, "kernel": KERNEL[:, :15], "recurrent_kernel": RECURRENT[:, :15]}
+    return fd.gru(**{**arguments, "dropout": 0.5, "rng": 0, **changes})
+
+
+def simple_rnn(**changes: Any) -> Any:
+    arguments = {"x": SEQUENCE, "kernel": KERNEL[:, :5], "recurrent_kernel": RECURRENT[:, :5]}
+    return fd.simple_rnn(**{**arguments, "dropout": 0.5, "rng": 0, **changes})
+
+
+def pack_lstm(**changes: Any) -> Any:
+    arguments = {"kernel": KERNEL, "recurrent_kernel": RECURRENT, "bias": BIAS}
+    return fd.pack_lstm(**{**arguments, **changes})
+
+
+def pack_gru(**changes: Any) -> Any:
+    arguments = {"kernel": KERNEL[:, :15], "recurrent_kernel": RECURRENT[:, :15]}
+    return fd.pack_gru(**{**arguments, **changes})
+
+
+def pack_simple_rnn(**changes: Any) -> Any:
+    arguments = {"kernel": KERNEL[:, :5], "recurrent_kernel": RECURRENT[:, :5]}
+    return fd.pack_simple_rnn(**{**arguments, **changes})
+
+
+AHEAD, GRU, SIMPLE = pack_lstm(), pack_gru(), pack_simple_rnn()
+WIDE = fd.pack_lstm(np.ones((2 * UNITS, 8), np.float32), np.ones((2, 8), np.float32))
+NEXT = fd.pack_lstm(np.ones((UNITS, 8), np.float32), np.ones((2, 8), np.float32))
+NARROW = fd.pack_gru(KERNEL[:, :6], RECURRENT[:2, :6])  # 2 units
+
+
+def rnn(**changes: Any) -> Any:
+    return fd.rnn(**{"x": SEQUENCE, "layers": AHEAD, "rng": 0, **changes})
+
+
+def stacked(**changes: Any) -> Any:
+    return rnn(**{"layers": [(AHEAD, AHEAD), WIDE], **changes})
+
+
+def embedded(**changes: Any) -> Any:
+    return rnn(**{"x": TOKENS, "embedding": TABLE, **changes})
+
+
+def step(**changes: Any) -> Any:
+    return fd.step(**{"x": SEQUENCE[:, 0], "layers": AHEAD, "rng": 0, **changes})
+
+
 def model() -> Model:
     return Model(
         [
@@ -352,9 +399,172 @@ case(lstm, ValueError, "mask: expected an array of 2 dimensions", mask=np.ones(4
 case(lstm, TypeError, "mask: expected an array of bool, got", mask=np.ones((2, 4)))
 for name in ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask"):
     case(lstm, TypeError, f"{name}: expected True or False, got 1", **{name: 1})
+
+# ---- recurrent layers ----
+RECURRENT_CALLS = (lstm, gru, simple_rnn, rnn, stacked, step)
+for function in RECURRENT_CALLS[1:]:
+    for name in ("dropout", "recurrent_dropout", "zoneout", "weight_dropout"):
+        for value in (-1e-9, 1, 1 - 2.0**-40, NAN, np.inf):
+            case(function, ValueError, f"{name}: expected a number in [0, 1", **{name: value})
+        for value in (True, "0.5", None, np.array([0.5])):
+            case(function, TypeError, f"{name}: expected a number in [0, 1)", **{name: value})
+    case(function, ValueError, "rng: expected", rng=-1, dropout=0.5)
+    case(function, TypeError, "rng: expected", rng="unused", dropout=0.0)
+    for value in (-1, 2**32, 2**32 - 15):
+        case(function, ValueError, "site: expected an integer in [0, ", site=value)
+    case(function, ValueError, "sample: expected", sample=2**32)
+    for value in (-1, 2**63, 2**62):
+        case(function, ValueError, "row_offset: expected", row_offset=value)
+    case(function, ValueError, "scheme: expected 'per_gate' or 'tied'", scheme="both")
+    case(function, ValueError, "scope: expected 'per_row' or 'shared'", scope="all")
+    case(function, TypeError, "x: expected", x=None)
+    case(function, TypeError, "x: expected an array of float32 or float64", x=SEQUENCE.astype(int))
+    case(function, ValueError, "x: expected an array of", x=SEQUENCE[0, 0])
+case(stacked, ValueError, "site: expected an integer in [0, ", site=2**32 - 31)
+for function in (rnn, stacked, step):
+    case(function, ValueError, "between_dropout: expected", between_dropout=1.0)
+    case(function, TypeError, "between_dropout: expected", between_dropout="0.5")
+case(rnn, ValueError, "between_dropout: expected 0 but for a list", between_dropout=0.5)
+case(lstm, ValueError, "between_dropout: expected 0 but for a list", between_dropout=0.5)
+for function in (lstm, gru, rnn):
+    case(function, ValueError, "candidate_dropout: expected", candidate_dropout=1.0)
+case(simple_rnn, ValueError, "candidate_dropout: expected 0 for a s", candidate_dropout=0.5)
+mask_5 = np.ones((2, UNITS), np.float32)
+case(simple_rnn, ValueError, "candidate_mask: expected None for a", candidate_mask=mask_5)
+for value in ((0.1, 0.2), [0.1, 0.2]):
+    for function in (gru, simple_rnn):
+        case(function, ValueError, "zoneout: expected a rate, for only an LSTM", zoneout=value)
+    mixed = [AHEAD, fd.pack_gru(RECURRENT[:, :3], np.ones((1, 3), np.float32))]
+    case(rnn, ValueError, "zoneout: expected a rate, for only an", zoneout=value, layers=mixed)
+for value in ((), (0.1,), (0.1, 0.1, 0.1)):
+    case(rnn, ValueError, "zoneout: expected a rate, or a pair of rates (h, c)", zoneout=value)
+case(rnn, ValueError, "zoneout c: expected a number in [0, 1)", zoneout=(0.1, 1.5))
+case(rnn, TypeError, "zoneout h: expected a number in [0, 1)", zoneout=("a", 0.1))
+# Weights.
+for function in (lstm, pack_lstm):
+    for array in KINDS.values():
+        case(function, TypeError, "recurrent_kernel: expected an array", recurrent_kernel=array)
+for function, gates in ((pack_lstm, 4), (pack_gru, 3), (pack_simple_rnn, 1)):
+    width = gates * UNITS
+    for bad in (KERNEL[:, : width - 1], KERNEL[0]):
+        case(function, ValueError, "kernel: expected", kernel=bad)
+    for bad in (RECURRENT[1:, :width], RECURRENT[:, : width - 1], RECURRENT[0]):
+        case(function, ValueError, "recurrent_kernel: expected", recurrent_kernel=bad)
+    case(function, TypeError, "kernel: expected an array", kernel=KERNEL[:, :width].astype(int))
+    case(function, TypeError, "bias: expected an array", bias=np.ones(width, int))
+    case(function, ValueError, "bias: expected shape", bias=np.ones(width + 1, np.float32))
+    case(function, ValueError, "activation: expected 'linear', 'tanh'", activation="softmax")
+    case(function, TypeError, "activation: expected 'linear', 'tanh'", activation=None)
+for function in (pack_lstm, pack_gru, gru):
+    case(function, ValueError, "recurrent_activation: expected", recurrent_activation="softmax")
+for function in (gru, pack_gru):
+    one, two = np.ones(15, np.float32), np.ones((2, 15), np.float32)
+    case(function, ValueError, "bias: expected shape (2, 15), got", bias=one)
+    case(function, ValueError, "bias: expected shape (15,), got", bias=two, reset_after=False)
+    case(function, TypeError, "reset_after: expected True or False", reset_after=1)
+# How layers fit.
+for value in (None, KERNEL, (AHEAD,), (AHEAD,) * 3, (AHEAD, None), "lstm", {"a": AHEAD}):
+    expected = "layers: expected PackedWeights or a pair (forward, backward) of them, or a list"
+    case(rnn, TypeError, expected, layers=value)
+case(rnn, ValueError, "layers: expected at least one layer", layers=[])
+case(rnn, TypeError, "layers[1]: expected PackedWeights or a pair", layers=[AHEAD, [NEXT]])
+case(rnn, TypeError, "layers[0]: expected PackedWeights or a pair", layers=[None, NEXT])
+case(rnn, ValueError, "layers[1]: expected weights of 5 features", layers=[AHEAD, WIDE])
+case(rnn, ValueError, "layers[1]: expected weights of 10", layers=[(AHEAD, AHEAD), NEXT])
+case(rnn, ValueError, "layers: expected weights of 3 features", layers=(AHEAD, NEXT))
+case(rnn, ValueError, "x: expected 5 features, as the weights have, got", layers=NEXT)
+case(stacked, ValueError, "layers[1]: expected weights of 5 features", merge_mode="sum")
+for value in ("sum", "mul", "ave"):
+    expected = "merge_mode: expected 'concat' where units differ"
+    case(rnn, ValueError, expected, layers=(AHEAD, NARROW), merge_mode=value)
+case(rnn, ValueError, "merge_mode: expected 'concat', 'sum', 'mul' or 'ave'", merge_mode="add")
+case(rnn, TypeError, "merge_mode: expected 'concat', 'sum', 'mul' or 'ave'", merge_mode=None)
+for value in ((AHEAD, AHEAD), [(AHEAD, AHEAD), WIDE]):
+    case(rnn, ValueError, "go_backwards: expected False for a", go_backwards=True, layers=value)
+    case(step, ValueError, "layers: expected layers in one direction", layers=value)
+case(step, TypeError, "layers: expected PackedWeights", layers=None)
+# Masks.
+for name, width in (("input_mask", 3), ("recurrent_mask", 5), ("candidate_mask", 5)):
+    mask = np.ones((2, width), np.float32)
+    for value in ((AHEAD, AHEAD), [AHEAD], [AHEAD, NEXT]):
+        expected = f"{name}: expected None but for one layer in one direction"
+        case(rnn, ValueError, expected, layers=value, **{name: mask})
+    rate = {"input_mask": "dropout"}.get(name, name.replace("mask", "dropout"))
+    case(rnn, ValueError, f"{rate}: expected 0 where", **{name: mask, rate: 0.5})
+for shape in ((2, 1, UNITS), (3, UNITS), (2, UNITS + 1), (UNITS,)):
+    mask = np.ones(shape, np.float32)
+    case(rnn, ValueError, "candidate_mask: expected shape", candidate_mask=mask)
+case(rnn, TypeError, "candidate_mask: expected an array of float32", candidate_mask=mask_5 + 0j)
+case(rnn, TypeError, "candidate_mask: expected", candidate_mask=mask_5.astype(float))
+case(rnn, ValueError, "candidate_mask: expected finite factors", candidate_mask=mask_5 * NAN)
+for function, layers, gates in ((rnn, GRU, 3), (rnn, SIMPLE, 1)):
+    mask = np.ones((2, 4, FEATURES), np.float32)
+    case(
+        function,
+        ValueError,
+        f"input_mask: expected shape (2, {gates}",
+        layers=layers,
+        input_mask=mask,
+    )
+# Embeddings.
+for value in (TOKENS.astype(float), TOKENS.astype(bool), None, TOKENS.astype(object)):
+    case(embedded, TypeError, "x: expected an array of int8 or", x=value)
+case(embedded, ValueError, "x: expected an array of 2 dimensions", x=TOKENS[0])
+case(embedded, ValueError, "x: expected indices in [0, 7), got 7", x=TOKENS + 7)
+case(embedded, ValueError, "x: expected indices in [0, 7), got -1", x=TOKENS - 1)
+case(embedded, TypeError, "embedding: expected an array of float32", embedding=TABLE.astype(int))
+case(embedded, ValueError, "embedding: expected an array of 2 dimensions", embedding=TABLE[0])
+case(embedded, ValueError, "embedding: expected shape (7, 3), got", embedding=TABLE[:, 1:])
+for shape in ((3, FEATURES), (2, FEATURES + 1), (FEATURES,), (2, 1, FEATURES)):
+    mask = np.ones(shape, np.float32)
+    case(embedded, ValueError, "embedding_mask: expected shape", embedding_mask=mask)
+mask = np.ones((2, FEATURES), np.float32)
+case(embedded, ValueError, "embedding_mask: expected finite", embedding_mask=mask * np.inf)
+case(embedded, TypeError, "embedding_mask: expected an array of float32", embedding_mask=mask > 0)
+case(embedded, TypeError, "embedding_mask: expected", embedding_mask=mask.astype(float))
+case(rnn, ValueError, "embedding_mask: expected None without", embedding_mask=mask)
+case(step, TypeError, "x: expected an array of int8 or", embedding=TABLE)
+case(step, ValueError, "x: expected an array of 1 dim", embedding=TABLE, x=TOKENS)
+case(step, ValueError, "x: expected an array of 2 dimensions", x=SEQUENCE)
+# States.
+H2 = np.zeros((2, 2), np.float32)
+for value in ((STATE, STATE), ((STATE, STATE),), STATE, "ab"):
+    case(rnn, ValueError, "initial_state", layers=(AHEAD, AHEAD), initial_state=value)
+case(stacked, ValueError, "initial_state: expected None or the states of 2", initial_state=[None])
+case(stacked, ValueError, "initial_state[0]: expected None or the", initial_state=[(STATE,), None])
+bad_state = [((STATE, STATE), (STATE, STATE[:1])), None]
+case(stacked, ValueError, "initial_state[0][1] c: expected shape", initial_state=bad_state)
+case(stacked, ValueError, "initial_state[1] h: expected shape", initial_state=[None, (STATE, H2)])
+for function in (gru, simple_rnn):
+    case(function, ValueError, "initial_state: expected None or", initial_state=(STATE, STATE))
+    case(function, ValueError, "initial_state h: expected shape", initial_state=STATE[:1])
+    case(function, TypeError, "initial_state h: expected", initial_state=(STATE.astype(float),))
+case(step, ValueError, "initial_state: expected", state=STATE)
+# Steps.
+for value in ([1], [1, 2, 3], [[1, 2]], [-1, 2], [1, 5]):
+    case(rnn, ValueError, "lengths: expected", lengths=np.array(value))
+for value in (np.array([1.0, 2.0]), np.array([True, True]), "ab"):
+    case(rnn, TypeError, "lengths: expected an array of int8 or", lengths=value)
+both = {"mask": np.ones((2, 4), bool), "lengths": np.array([4, 4])}
+case(rnn, ValueError, "lengths: expected None where mask is given", **both)
+for function in (rnn, stacked, step):
+    for value in (1.0, None, True, "0"):
+        case(function, TypeError, "first_step: expected an integer >= 0", first_step=value)
+    case(function, ValueError, "first_step: expected an integer >= 0", first_step=-1)
+    case(function, ValueError, "first_step: expected at most", first_step=2**24, zoneout=0.5)
+case(stacked, ValueError, "first_step: expected at", first_step=2**24 - 3, between_dropout=0.5)
+for offset in (2**40, 2**37):
+    case(rnn, ValueError, "row_offset: expected at most", row_offset=offset, zoneout=0.5)
+for function, gates in ((lstm, 4), (gru, 3), (simple_rnn, 1)):
+    end = 2**63 // (gates * UNITS)
+    case(function, ValueError, f"row_offset: expected at most {end - 2}", row_offset=end - 1)
+for name in ("return_sequences", "return_state", "go_backwards", "zero_output_for_mask"):
+    case(rnn, TypeError, f"{name}: expected True or False, got 1", **{name: 1})
+for name in ("mask", "lengths", "initial_state", "go_backwards", "return_state", "merge_mode", "a"):
+    case(step, TypeError, f"step() got an unexpected keyword argument '{name}'", **{name: None})
 for function in (
     *(bernoulli, *OF_SHAPE_4_6, *SPATIAL, embedding_dropout),
-    *(lstm, predict, mc_predict),
+    *(*RECURRENT_CALLS, predict, mc_predict),
 ):
     for value in (0, -1, 10**9):
         case(function, ValueError, "threads: expected None or an integer in [1, ", threads=value)
@@ -389,6 +599,20 @@ def test_refusals(name: str) -> None:
     assert "\n" not in str(caught.value)
     for array, before in writable:
         assert array.tobytes() == before.tobytes()
+
+
+def test_what_may_just_be() -> None:
+    """The border of what is refused."""
+    rnn(site=2**32 - 16, dropout=0.5)
+    stacked(site=2**32 - 32, dropout=0.5)
+    rnn(first_step=2**24 - 4, zoneout=0.5)
+    rnn(first_step=2**70, dropout=0.5)
+    rnn(lengths=np.array([0, 4]))
+    rnn(row_offset=2**63 // (2**24 * UNITS) - 2, zoneout=0.5)
+    for function, gates in ((lstm, 4), (gru, 3), (simple_rnn, 1)):
+        function(row_offset=2**63 // (gates * UNITS) - 2)
+        function(row_offset=2**63 // UNITS - 2, scheme="tied")
+    rnn(layers=GRU, initial_state=(STATE,))
 
 
 def test_every_public_function_is_in_the_table() -> None:

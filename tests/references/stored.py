@@ -29,7 +29,7 @@ def save(path: Path, results: Iterable[Result]) -> None:
                 entry[group].append([name, value.dtype.name, value.shape])
                 buffers.setdefault(value.dtype.name, []).append(value.ravel())
         index.append(json.dumps(entry))
-    file: dict[str, Any] = {"cases": np.array(index)}
+    file: dict[str, Any] = {"cases": np.array([line.encode() for line in index])}  # a byte a letter
     file |= {dtype: np.concatenate(parts) for dtype, parts in buffers.items()}
     np.savez_compressed(path, **file)
 
@@ -39,7 +39,7 @@ def load(path: Path) -> Iterator[Result]:
         data = {name: file[name] for name in file.files}
     start = dict.fromkeys(data, 0)
     for line in data["cases"]:
-        entry = json.loads(str(line))
+        entry = json.loads(line)
         groups: list[Arrays] = [{}, {}]
         for group, members in zip(groups, (entry["arrays"], entry["outputs"]), strict=True):
             for name, dtype, shape in members:

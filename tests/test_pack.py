@@ -1,0 +1,191 @@
+"""`PackedWeights`: what it keeps, that nothing changes it, and that it may go anywhere."""
+
+import copy
+import dataclasses
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend
+
+FEATURES, UNITS = 3, 5
+
+
+def pack_gru_reset_first(*arrays: Any, **options: Any) -> fd.PackedWeights:
+    return fd.pack_gru(*arrays, reset_after=False, **options)
+
+
+PACK: dict[str, Any] = {
+    "lstm": fd.pack_lstm,
+    "gru": fd.pack_gru,
+    "gru_reset_first": pack_gru_reset_first,
+    "simple_rnn": fd.pack_simple_rnn,
+}
+GATES = {"lstm": 4, "gru": 3, "gru_reset_first": 3, "simple_rnn": 1}
+cells = pytest.mark.parametrize("cell", PACK)
+
+
+def arrays_of(cell: str, dtype: str = "float32") -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    width = GATES[cell] * UNITS
+    bias = (2, width) if cell == "gru" else (width,)
+    shapes = ((FEATURES, width), (UNITS, width), bias)
+    return [rng.normal(0, 0.5, shape).astype(dtype) for shape in shapes]
+
+
+X = np.random.default_rng(1).normal(size=(4, 6, FEATURES)).astype(np.float32)
+OPTIONS: dict[str, Any] = {"dropout": 0.3, "recurrent_dropout": 0.3, "zoneout": 0.2, "rng": 0}
+
+
+@cells
+def test_what_it_says_of_itself(cell: str) -> None:
+    arrays = arrays_of(cell)
+    weights = PACK[cell](*arrays, activation="relu")
+    assert weights.cell == cell.removesuffix("_reset_first")
+    assert (weights.features, weights.units, weights.gates) == (FEATURES, UNITS, GATES[cell])
+    assert weights.dtype == np.float32
+    assert weights.activation == "relu"
+    assert weights.recurrent_activation == "sigmoid"
+    assert weights.reset_after is (cell == "gru")
+    for kept, given in zip(
+        (weights.kernel, weights.recurrent_kernel, weights.bias), arrays, strict=True
+    ):
+        assert np.array_equal(kept, given)
+        assert kept.flags.c_contiguous
+        assert not kept.flags.writeable
+        assert not np.shares_memory(kept, given)
+    assert PACK[cell](*arrays[:2]).bias is None
+    assert repr(weights) == (
+        f"PackedWeights(cell={weights.cell!r}, features=3, units=5, dtype=float32)"
+    )
+
+
+@cells
+def test_it_never_changes(backend: str, cell: str) -> None:
+    arrays = arrays_of(cell)
+    weights = PACK[cell](*arrays)
+    before = fd.rnn(X, weights, **OPTIONS)
+    for array in arrays:
+        array[:] = 7
+    assert np.array_equal(fd.rnn(X, weights, **OPTIONS), before)
+    with pytest.raises(ValueError, match="read-only"):
+        weights.kernel[0, 0] = 1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        weights.kernel = arrays[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del weights.kernel
+    with pytest.raises((AttributeError, TypeError)):
+        weights.new = 1
+    with pytest.raises(TypeError, match="PackedWeights: made by pack_lstm"):
+        fd.PackedWeights()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@cells
+def test_pickles(backend: str, cell: str, dtype: str, bias: bool, protocol: int) -> None:
+    arrays = arrays_of(cell, dtype)[: 3 if bias else 2]
+    weights = PACK[cell](*arrays, activation="hard_sigmoid")
+    expected = fd.rnn(X, weights, **OPTIONS)  # also: what was packed is not in the pickle
+    pickled = pickle.dumps(weights, protocol)
+    assert len(pickled) < 2 * sum(a.nbytes for a in arrays) + 1000
+    for loaded in (pickle.loads(pickled), copy.copy(weights), copy.deepcopy(weights)):
+        assert repr(loaded) == repr(weights)
+        assert (loaded.activation, loaded.reset_after) == ("hard_sigmoid", weights.reset_after)
+        assert loaded.dtype == weights.dtype
+        assert not loaded.kernel.flags.writeable
+        assert np.array_equal(fd.rnn(X, loaded, **OPTIONS), expected)
+
+
+def test_another_process_loads_it() -> None:
+    weights = fd.pack_gru(*arrays_of("gru"))
+    code = """
+import pickle, sys
+import fastdrop as fd
+x, weights = pickle.load(sys.stdin.buffer)
+sys.stdout.buffer.write(fd.rnn(x, weights, dropout=0.5, rng=0).tobytes())
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps((X, weights)),
+        capture_output=True,
+        check=True,
+    )
+    assert result.stdout == fd.rnn(X, weights, dropout=0.5, rng=0).tobytes()
+
+
+@cells
+def test_it_is_packed_once_for_each_backend_and_dtype(
+    cell: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = []
+
+    class Spy(_backend.Numpy):
+        def pack(self, *args: Any) -> Any:
+            packed.append((self, args[1].dtype.name))
+            return super().pack(*args)
+
+    weights = PACK[cell](*arrays_of(cell))
+    assert not packed  # lazily
+    spies = [Spy(), Spy()]
+    results = []
+    for _ in range(2):
+        for spy in spies:
+            monkeypatch.setattr(_backend, "active", spy)
+            for dtype in (np.float32, np.float64):
+                results.append(fd.rnn(X.astype(dtype), weights))
+    assert packed == [(spy, name) for spy in spies for name in ("float32", "float64")]
+    assert all(np.array_equal(a, b) for a, b in zip(results[:4], results[4:], strict=True))
+
+
+@cells
+def test_backends_may_alternate(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No backend is handed what another one packed."""
+    weights = PACK[cell](*arrays_of(cell))
+    results: dict[str, list[np.ndarray]] = {tier: [] for tier in BACKENDS}
+    for _ in range(2):
+        for tier, backend in BACKENDS.items():
+            monkeypatch.setattr(_backend, "active", backend)
+            results[tier].append(fd.rnn(X, weights))
+    for first, second in results.values():
+        assert np.array_equal(first, second)
+        assert np.allclose(first, results["numpy"][0], atol=1e-5)
+
+
+@cells
+def test_many_threads_use_it(backend: str, cell: str) -> None:
+    """From the first call on, when none of them has packed it yet."""
+    arrays = arrays_of(cell)
+    expected = [fd.rnn(X, PACK[cell](*arrays), **OPTIONS | {"rng": seed}) for seed in range(8)]
+    weights = PACK[cell](*arrays)
+    barrier = threading.Barrier(8)
+    wrong = []
+
+    def work(seed: int) -> None:
+        barrier.wait()
+        for _ in range(5):
+            y = fd.rnn(X, weights, **OPTIONS | {"rng": seed}, threads=2)
+            if not np.array_equal(y, expected[seed]):
+                wrong.append(seed)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+@cells
+def test_it_is_compared_by_identity_and_hashable(cell: str) -> None:
+    a, b = (PACK[cell](*arrays_of(cell)) for _ in range(2))
+    assert a != b
+    assert len({a, b}) == 2

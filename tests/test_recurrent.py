@@ -1,0 +1,1288 @@
+"""Recurrent layers: Keras's outputs under Keras's own masks, a plain loop, and the laws."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend, _threads, recurrent
+from fastdrop.recurrent import recurrent_masks
+from references.make_lstm import FILE, cases, legacy_cases
+from references.stored import Arrays, Result, load
+from tolerances import FLOAT32, FLOAT64, assert_close
+
+STORED = list(load(FILE))
+
+
+def replay(options: dict[str, Any], arrays: Arrays, **more: Any) -> Any:
+    arrays = dict(arrays)
+    state = (arrays.pop("h0"), arrays.pop("c0")) if "h0" in arrays else None
+    positional = [arrays.pop(name) for name in ("x", "kernel", "recurrent_kernel")]
+    return fd.lstm(*positional, **arrays, **options, initial_state=state, **more)
+
+
+def check(case: Result) -> None:
+    _, options, arrays, outputs = case
+    tolerance = FLOAT64 if arrays["x"].dtype == np.float64 else FLOAT32
+    sequences, h, c = replay(options, arrays, return_sequences=True, return_state=True)
+    for got, name in ((sequences, "sequences"), (h, "h"), (c, "c")):
+        assert_close(got, outputs[name], tolerance)
+    assert_close(replay(options, arrays), outputs["last"], tolerance)
+
+
+@pytest.mark.parametrize("case", STORED, ids=[case[0] for case in STORED])
+def test_stored_keras_outputs(backend: str, case: Result) -> None:
+    check(case)
+
+
+@pytest.mark.live
+def test_live_keras_outputs(backend: str) -> None:
+    pytest.importorskip("tensorflow")
+    pytest.importorskip("keras")
+    for case in cases():
+        check(case)
+
+
+def test_the_stored_masks_matter() -> None:
+    """Without its masks, or with another gate's, a case must fail: the test above can fail."""
+    tried = 0
+    for _, options, arrays, outputs in STORED:
+        for name in ("input_mask", "recurrent_mask"):
+            mask = arrays.get(name)
+            if mask is None or mask.ndim == 2 or arrays["x"].size < 10:
+                continue
+            wrong = replay(options, arrays | {name: np.roll(mask, 1, axis=1)}, return_state=True)
+            with pytest.raises(AssertionError):
+                assert_close(wrong[2], outputs["c"], 1e-3)
+            tried += 1
+    assert tried > 20
+
+
+@pytest.mark.live
+def test_live_tf_keras_outputs(backend: str) -> None:
+    pytest.importorskip("tf_keras")
+    for case in legacy_cases():
+        check(case)
+
+
+# ---- problems ----
+
+CELLS = ("lstm", "gru", "gru_reset_first", "simple_rnn")
+GATES = {"lstm": 4, "gru": 3, "gru_reset_first": 3, "simple_rnn": 1}
+FMA_TIERS = ("avx512", "avx2", "neon")
+cells = pytest.mark.parametrize("cell", CELLS)
+tiers = pytest.mark.parametrize("tier", BACKENDS)  # as the fixture, for hypothesis
+
+
+@contextmanager
+def running(tier: str) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_backend, "active", BACKENDS[tier])
+        yield
+
+
+def arrays_of(
+    rng: np.random.Generator, cell: str, features: int, units: int, dtype: str = "float32"
+) -> list[np.ndarray]:
+    """Kernel, recurrent kernel and bias."""
+    width = GATES[cell] * units
+    bias = (2, width) if cell == "gru" else (width,)
+    return [
+        rng.normal(0, 0.4, shape).astype(dtype)
+        for shape in ((features, width), (units, width), bias)
+    ]
+
+
+def pack(cell: str, arrays: list[np.ndarray], **options: Any) -> fd.PackedWeights:
+    if cell.startswith("gru"):
+        return fd.pack_gru(*arrays, reset_after=cell == "gru", **options)
+    return {"lstm": fd.pack_lstm, "simple_rnn": fd.pack_simple_rnn}[cell](*arrays, **options)
+
+
+def weights_of(
+    seed: int, cell: str, features: int, units: int, dtype: str = "float32", **options: Any
+) -> fd.PackedWeights:
+    arrays = arrays_of(np.random.default_rng(seed), cell, features, units, dtype)
+    return pack(cell, arrays, **options)
+
+
+def problem(
+    seed: int, cell: str, rows: int, steps: int, features: int, units: int, dtype: str = "float32"
+) -> tuple[np.ndarray, fd.PackedWeights]:
+    x = np.random.default_rng(seed + 1000).normal(0, 0.5, (rows, steps, features)).astype(dtype)
+    return x, weights_of(seed, cell, features, units, dtype)
+
+
+def some_lstm(seed: int, rows: int, steps: int, features: int, units: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(0, 0.5, (rows, steps, features)).astype(np.float32)
+    return [x, *arrays_of(rng, "lstm", features, units)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two results hold the same numbers, however they are nested."""
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+    return len(a) == len(b) and all(same(u, v) for u, v in zip(a, b, strict=True))
+
+
+def every_option(cell: str) -> dict[str, Any]:
+    """Everything that is drawn for a layer, all at once."""
+    options: dict[str, Any] = {**DROP, "weight_dropout": 0.2, "zoneout": 0.15}
+    if cell == "lstm":
+        options["zoneout"] = (0.15, 0.25)
+    if cell != "simple_rnn":
+        options["candidate_dropout"] = 0.25
+    return options
+
+
+DROP = {"dropout": 0.4, "recurrent_dropout": 0.3, "rng": 5}
+SHAPES = [(1, 1, 1, 1), (2, 3, 4, 5), (5, 4, 17, 16), (9, 6, 3, 33)]
+SCHEMES = [(scheme, scope) for scheme in ("per_gate", "tied") for scope in ("per_row", "shared")]
+ALL = {"return_sequences": True, "return_state": True}
+
+
+# ---- a plain loop ----
+
+
+def times(v: np.ndarray, mask: np.ndarray | None, gate: int) -> np.ndarray:
+    """V (K,) under the mask (gates or 1, K) of a gate."""
+    if mask is None:
+        return v
+    m = mask[gate % len(mask)]
+    return np.array([0.0 if b == 0 else a * b for a, b in zip(v, m, strict=True)])
+
+
+FUNCTIONS = {
+    "linear": lambda v: v,
+    "tanh": np.tanh,
+    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "relu": lambda v: np.where(v > 0, v, 0),
+    "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
+    "hard_sigmoid_legacy": lambda v: np.clip(0.2 * v + 0.5, 0, 1),
+}
+
+
+def loop(
+    x: np.ndarray,
+    weights: fd.PackedWeights,
+    *,
+    input_mask: np.ndarray | None = None,
+    recurrent_mask: np.ndarray | None = None,
+    candidate_mask: np.ndarray | None = None,
+    keep_h: np.ndarray | None = None,
+    keep_c: np.ndarray | None = None,
+    recurrent_kernel: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
+    zero: bool = False,
+    backwards: bool = False,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every row and step by itself, in float64: y, h and c. Masks are (rows, gates, width)."""
+    rows, steps, _ = x.shape
+    units = weights.units
+    wide = [np.asarray(a, np.float64) for a in (weights.kernel, weights.recurrent_kernel)]
+    W, R = wide[0], wide[1] if recurrent_kernel is None else recurrent_kernel.astype(np.float64)
+    bias = np.zeros((2, W.shape[1])) if weights.bias is None else weights.bias.astype(np.float64)
+    b0, b1 = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+    act = FUNCTIONS[weights.activation]
+    ra = FUNCTIONS[weights.recurrent_activation]
+    ys, hs, cs = np.zeros((rows, steps, units)), np.zeros((rows, units)), np.zeros((rows, units))
+
+    def of(masks: np.ndarray | None, n: int) -> np.ndarray | None:
+        return None if masks is None else masks[n % len(masks)].astype(np.float64)
+
+    for n in range(rows):
+        h, c, y = hs[n], cs[n], np.zeros(units)
+        mx, mh = of(input_mask, n), of(recurrent_mask, n)
+        mg = None if candidate_mask is None else candidate_mask[n % len(candidate_mask)][np.newaxis]
+        for s in range(steps):
+            t = steps - 1 - s if backwards else s
+            if valid is not None and not valid[n, t]:
+                y = np.zeros(units) if zero else y
+                ys[n, s] = y
+                continue
+
+            def columns(g: int) -> slice:
+                return slice(g * units, (g + 1) * units)
+
+            def inputs(g: int, n: int = n, t: int = t, mx: Any = mx) -> np.ndarray:
+                part: np.ndarray = times(x[n, t].astype(np.float64), mx, g) @ W[:, columns(g)]
+                return part + b0[columns(g)]
+
+            def previous(g: int, h: np.ndarray = h, mh: Any = mh) -> np.ndarray:
+                part: np.ndarray = times(h, mh, g) @ R[:, columns(g)] + b1[columns(g)]
+                return part
+
+            if weights.cell == "lstm":
+                i, f, o = (ra(inputs(g) + previous(g)) for g in (0, 1, 3))
+                new_c = f * c + i * times(act(inputs(2) + previous(2)), mg, 0)
+                new_h = o * act(new_c)
+            elif weights.cell == "gru":
+                z, r = (ra(inputs(g) + previous(g)) for g in (0, 1))
+                if weights.reset_after:
+                    g = act(inputs(2) + r * previous(2))
+                else:
+                    g = act(inputs(2) + (r * times(h, mh, 2)) @ R[:, columns(2)])
+                new_c, new_h = c, z * h + (1 - z) * times(g, mg, 0)
+            else:
+                new_c, new_h = c, act(inputs(0) + previous(0))
+            c = new_c if keep_c is None else np.where(keep_c[n, s], c, new_c)
+            h = new_h if keep_h is None else np.where(keep_h[n, s], h, new_h)
+            y = h
+            ys[n, s] = y
+        hs[n], cs[n] = h, c
+    return ys, hs, cs
+
+
+def factors(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.where(rng.random(shape) < 0.4, 0, rng.uniform(1, 2, shape))
+
+
+@tiers
+@cells
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_any_shape_and_option_agrees_with_a_plain_loop(tier: str, cell: str, data: Any) -> None:
+    size = st.integers(1, 40)
+    rows, steps = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 4))
+    features, units = data.draw(size), data.draw(size)
+    dtype = data.draw(st.sampled_from(["float32", "float64"]))
+    names = st.sampled_from(list(FUNCTIONS))
+    bounded = st.sampled_from(["sigmoid", "hard_sigmoid", "hard_sigmoid_legacy"])
+    options = {"activation": data.draw(names)}
+    if cell != "simple_rnn":
+        options["recurrent_activation"] = data.draw(bounded)
+    backwards, zero = data.draw(st.booleans()), data.draw(st.booleans())
+    gates = data.draw(st.sampled_from([1, GATES[cell]]))
+    some = {name: data.draw(st.booleans()) for name in ("mx", "mh", "mg", "valid")}
+    shared = data.draw(st.booleans())
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+
+    arrays = arrays_of(rng, cell, features, units, dtype)
+    if data.draw(st.booleans()):
+        arrays = arrays[:2]
+    weights = pack(cell, arrays, **options)
+    x = rng.normal(0, 0.5, (rows, steps, features)).astype(dtype)
+    n = 1 if shared else rows
+    masks = {}
+    if some["mx"]:
+        masks["input_mask"] = factors(rng, (n, gates, features)).astype(dtype)
+    if some["mh"]:
+        masks["recurrent_mask"] = factors(rng, (n, gates, units)).astype(dtype)
+    if some["mg"] and cell != "simple_rnn":
+        masks["candidate_mask"] = factors(rng, (n, units)).astype(dtype)
+    valid = rng.random((rows, steps)) < 0.6 if some["valid"] else None
+    y, h, c = loop(x, weights, **masks, valid=valid, zero=zero, backwards=backwards)
+    with running(tier):
+        got = fd.rnn(
+            x,
+            weights,
+            **masks,
+            **ALL,
+            mask=valid,
+            zero_output_for_mask=zero,
+            go_backwards=backwards,
+        )
+    tolerance = FLOAT64 if dtype == "float64" else FLOAT32
+    expected = (y, h, c) if cell == "lstm" else (y, h)
+    for a, b in zip(got, expected, strict=True):
+        assert a.dtype == dtype
+        assert a.shape == b.shape
+        # Of numbers about 1 that are added up, whatever the sum's own size.
+        assert np.abs(a - b).max() <= tolerance * max(1, np.abs(b).max())
+
+
+# ---- what is drawn ----
+
+
+def drawn(rate: float, shape: tuple[int, ...], place: int, offset: int) -> np.ndarray:
+    """Events, from the key 5 and sample 3."""
+    return fd.bernoulli(rate, shape, rng=5, stream=place << 32 | 3, offset=offset)
+
+
+def scaled(events: np.ndarray, rate: float, dtype: str) -> np.ndarray:
+    return np.where(events, 0, 1 / (1 - round(rate * 2**32) / 2**32)).astype(dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
+@cells
+def test_drawn_masks_are_the_contracts(
+    backend: str, cell: str, shape: tuple[int, ...], scheme: str, scope: str
+) -> None:
+    """Dropout equals replaying bernoulli's masks at (n * gates + g) * units + j."""
+    x, weights = problem(1, cell, *shape)
+    rows, _, features, units = shape
+    gates = GATES[cell] if scheme == "per_gate" else 1
+    rates = {"dropout": 0.4, "recurrent_dropout": 0.3}
+    masks = {}
+    for name, place, rate, width in (
+        ("input_mask", 6, 0.4, features),
+        ("recurrent_mask", 7, 0.3, units),
+        ("candidate_mask", 8, 0.2, units),
+    ):
+        own = gates if place < 8 else 1
+        n, offset = (1, 0) if scope == "shared" else (rows, 11 * own * width)
+        if place < 8 or cell != "simple_rnn":
+            masks[name] = scaled(drawn(rate, (n, own, width), place, offset), rate, "f4")
+    if cell != "simple_rnn":
+        rates["candidate_dropout"] = 0.2
+        masks["candidate_mask"] = masks["candidate_mask"][:, 0]
+    options: dict[str, Any] = {"scheme": scheme, "scope": scope, "site": 6, "sample": 3}
+    got = fd.rnn(x, weights, **rates, rng=5, row_offset=11, **options)
+    assert same(got, fd.rnn(x, weights, **masks))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+@pytest.mark.parametrize(
+    ("cell", "rates"),
+    [
+        *((cell, 0.3) for cell in CELLS),
+        *(("lstm", r) for r in ((0.0, 0.4), (0.25, 0.0), (0.2, 0.6))),
+    ],
+)
+def test_zoneout_is_the_contracts(
+    backend: str, cell: str, rates: Any, scope: str, backwards: bool
+) -> None:
+    """Element (n * 2**24 + step) * units + j keeps its value, steps in the order taken."""
+    rows, steps, units = 3, 5, 7
+    x, weights = problem(2, cell, rows, steps, 4, units, "float64")
+    rate_h, rate_c = rates if isinstance(rates, tuple) else (rates, rates)
+    keep = {}
+    for name, place, rate in (("keep_h", 9, rate_h), ("keep_c", 10, rate_c)):
+        keep[name] = np.stack(
+            [
+                drawn(rate, (steps, units), place, (n * 2**24 + 100) * units)
+                for n in ([0] * rows if scope == "shared" else range(11, 11 + rows))
+            ]
+        )
+    expected = loop(x, weights, **keep, backwards=backwards)
+    got = fd.rnn(
+        x,
+        weights,
+        **{"zoneout": rates, "rng": 5, "site": 6, "sample": 3, "row_offset": 11},
+        **ALL,
+        scope=scope,
+        first_step=100,
+        go_backwards=backwards,
+    )
+    for a, b in zip(got, expected, strict=False):
+        assert_close(a, b, FLOAT64)
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+@cells
+def test_dropped_weights_are_the_contracts(backend: str, cell: str, scope: str) -> None:
+    rng = np.random.default_rng(3)
+    kernel, recurrent, bias = arrays_of(rng, cell, 4, 6)
+    x = rng.normal(size=(3, 5, 4)).astype(np.float32)
+    kept = fd.drop_connect(recurrent, 0.35, rng=5, stream=11 << 32 | 3)
+    expected = fd.rnn(x, pack(cell, [kernel, kept, bias]))
+    options: dict[str, Any] = {"rng": 5, "site": 6, "sample": 3, "scope": scope}
+    weights = pack(cell, [kernel, recurrent, bias])
+    got = fd.rnn(x, weights, weight_dropout=0.35, **options, row_offset=7)
+    assert same(got, expected)
+    assert not same(got, fd.rnn(x, weights))  # the weights kept are as they were
+
+
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "simple_rnn"])
+def test_candidate_dropout_is_semeniutas(backend: str, cell: str) -> None:
+    """A layer whose candidates are all dropped never writes to its memory."""
+    x, weights = problem(4, cell, 3, 5, 4, 6)
+    nothing = np.zeros((1, 6), np.float32)
+    _, *state = fd.rnn(x, weights, candidate_mask=nothing, return_state=True)
+    assert all((part == 0).all() for part in state)
+
+
+@pytest.mark.parametrize("go_backwards", [False, True])
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_what_is_between_layers_is_the_contracts(
+    backend: str, scope: str, go_backwards: bool
+) -> None:
+    x, first = problem(5, "gru", 3, 5, 4, 6)
+    second, third = weights_of(6, "lstm", 6, 7), weights_of(7, "simple_rnn", 7, 2)
+    got = fd.rnn(
+        x,
+        [first, second, third],
+        **{"between_dropout": 0.3, "rng": 5, "site": 6, "sample": 3, "row_offset": 11},
+        scope=scope,
+        first_step=100,
+        go_backwards=go_backwards,
+        return_sequences=True,
+    )
+    y = x[:, ::-1] if go_backwards else x
+    for layer, weights in enumerate((first, second, third)):
+        y = fd.rnn(y, weights, return_sequences=True)
+        if layer < 2:
+            for n, row in enumerate(y):
+                of = 0 if scope == "shared" else 11 + n
+                width = weights.units
+                stream, offset = 6 + 16 * layer + 6 << 32 | 3, (of * 2**24 + 100) * width
+                y[n] = fd.dropout(row, 0.3, rng=5, stream=stream, offset=offset)
+    assert same(got, y)
+
+
+@cells
+def test_rows_of_one_sample_are_drawn_in_one_call(backend: str, cell: str) -> None:
+    """What a model's layers use: the masks of many samples, as the layer itself draws them."""
+    x, weights = problem(8, cell, 3, 4, 5, 6)
+    key, gates = fd.Key(5), GATES[cell]
+    dtype = np.dtype(np.float32)
+    for width, site, name in ((5, 9, "input_mask"), (6, 10, "recurrent_mask")):
+        rate = {"input_mask": 0.4, "recurrent_mask": 0.3}[name]
+        found = recurrent_masks(key, site << 32, range(2, 6), rate, 20, 3, gates, width, dtype)
+        assert found.shape == (4, 3, gates, width)
+        option = {"input_mask": "dropout", "recurrent_mask": "recurrent_dropout"}[name]
+        for sample, mask in zip(range(2, 6), found, strict=True):
+            expected = fd.rnn(
+                x, weights, **{option: rate}, rng=key, site=9, sample=sample, row_offset=20
+            )
+            assert same(fd.rnn(x, weights, **{name: mask}), expected)
+    empty = recurrent_masks(key, 9 << 32, range(2, 2), 0.5, 0, 3, 4, 5, dtype)
+    assert empty.shape == (0, 3, 4, 5)
+
+
+def test_streams_wrap(backend: str) -> None:
+    """The base of a key plus a stream is taken modulo 2**64."""
+    key = fd.Key.from_words(1, 2, 2**64 - (9 << 32) - 1)
+    found = recurrent_masks(key, 9 << 32, range(4), 0.5, 0, 1, 1, 300, np.dtype(np.float64))
+    for sample in range(4):
+        events = fd.bernoulli(0.5, 300, rng=key, stream=9 << 32 | sample)
+        assert np.array_equal(found[sample, 0, 0] == 0, events)
+
+
+# ---- laws ----
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
+@cells
+def test_batch_invariance_and_row_offset(
+    backend: str, cell: str, dtype: str, scheme: str, scope: str
+) -> None:
+    x, weights = problem(2, cell, 23, 7, 5, 19, dtype)
+    options: dict[str, Any] = {**every_option(cell), "scheme": scheme, "scope": scope}
+    whole = fd.rnn(x, weights, **options, return_sequences=True)
+    for start, stop in ((0, 1), (4, 5), (22, 23), (3, 20), (0, 23)):
+        part = fd.rnn(x[start:stop], weights, **options, row_offset=start, return_sequences=True)
+        assert same(part, whole[start:stop])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    rows=st.integers(1, 20),
+    features=st.integers(1, 40),
+    units=st.integers(1, 40),
+    cut=st.integers(0, 20),
+    scheme=st.sampled_from(["per_gate", "tied"]),
+    scope=st.sampled_from(["per_row", "shared"]),
+)
+@tiers
+def test_any_batch_is_its_rows(
+    tier: str, cell: str, rows: int, features: int, units: int, cut: int, scheme: str, scope: str
+) -> None:
+    x, weights = problem(rows, cell, rows, 3, features, units)
+    options: dict[str, Any] = {**every_option(cell), "scheme": scheme, "scope": scope, **ALL}
+    cut = min(cut, rows)
+    with running(tier):
+        whole = fd.rnn(x, weights, **options)
+        parts = [
+            fd.rnn(x[a:b], weights, **options, row_offset=a) for a, b in ((0, cut), (cut, rows))
+        ]
+    for both, *halves in zip(whole, *parts, strict=True):
+        assert same(np.concatenate(halves), both)
+
+
+@cells
+def test_threads_change_nothing(backend: str, cell: str) -> None:
+    x, weights = problem(3, cell, 40, 3, 4, 6)
+    again = weights_of(4, cell, 12, 5)
+    options = every_option(cell)
+    for layers in (weights, (weights, weights), [(weights, weights), again]):
+        for rows, counts in ((1, (2,)), (3, (2, 7)), (40, (3, 1024))):
+            one = fd.rnn(x[:rows], layers, **options, threads=1)
+            for threads in counts:
+                assert same(fd.rnn(x[:rows], layers, **options, threads=threads), one)
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+@cells
+def test_time_windows_change_nothing(
+    backend: str, cell: str, embedded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weights = problem(4, cell, 5, 11, 4, 6)
+    rng = np.random.default_rng(0)
+    options: dict[str, Any] = {**every_option(cell), "mask": rng.random((5, 11)) < 0.7, **ALL}
+    if embedded:
+        options["embedding"] = x[0]
+        x = rng.integers(0, 11, (5, 11))
+    for backwards in (False, True):
+        whole = fd.rnn(x, weights, **options, go_backwards=backwards)
+        with monkeypatch.context() as patch:
+            patch.setattr(_threads, "PIECE_FLOPS", 1)  # one row and step a call
+            assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(recurrent, "_PIECE_NUMBERS", 1)  # one row a call
+            assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
+
+
+@cells
+def test_a_carried_state_continues_the_sequence(backend: str, cell: str) -> None:
+    x, weights = problem(5, cell, 3, 10, 4, 6)
+    options = {**every_option(cell), **ALL}
+    sequence, *state = fd.rnn(x, weights, **options)
+    first, *between = fd.rnn(x[:, :4], weights, **options)
+    carried = tuple(between) if cell == "lstm" else between[0]
+    rest, *end = fd.rnn(x[:, 4:], weights, **options, initial_state=carried, first_step=4)
+    assert same(np.concatenate([first, rest], axis=1), sequence)
+    assert same(end, state)
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+@cells
+def test_steps_are_the_sequence(backend: str, cell: str, scope: str) -> None:
+    x, weights = problem(6, cell, 20, 5, 4, 6)
+    options: dict[str, Any] = {**every_option(cell), "scope": scope, "row_offset": 3}
+    stacked = [weights, weights_of(7, cell, 6, 5)]
+    more: dict[str, Any] = {"between_dropout": 0.3}
+    for layers, drop in ((weights, {}), (stacked[:1], more), (stacked, more)):
+        sequence, *end = fd.rnn(x, layers, **options, **drop, **ALL)
+        state = None
+        for t in range(5):
+            y, state = fd.step(x[:, t], layers, state, first_step=t, **options, **drop)
+            assert same(y, sequence[:, t])
+        assert same(state, tuple(end) if layers is weights and cell == "lstm" else end[0])
+
+
+@cells
+def test_steps_of_an_embedding_and_of_replayed_masks(backend: str, cell: str) -> None:
+    _, weights = problem(6, cell, 1, 1, 4, 6)
+    rng = np.random.default_rng(0)
+    tokens, table = rng.integers(0, 9, (3, 5)), rng.normal(size=(9, 4)).astype(np.float32)
+    options = {
+        "embedding": table,
+        "embedding_mask": factors(rng, (3, 4)).astype(np.float32),
+        "input_mask": factors(rng, (3, 4)).astype(np.float32),
+        "recurrent_mask": factors(rng, (3, 6)).astype(np.float32),
+    }
+    expected = fd.rnn(tokens, weights, **options)
+    state = None
+    for t in range(5):
+        y, state = fd.step(tokens[:, t], weights, state, **options)
+    assert same(y, expected)
+
+
+@pytest.mark.parametrize("scheme", ["per_gate", "tied"])
+@cells
+def test_rate_zero_is_no_dropout(backend: str, cell: str, scheme: str) -> None:
+    x, weights = problem(6, cell, 4, 5, 6, 7)
+    off = fd.rnn(x, weights)
+    zero: dict[str, Any] = dict.fromkeys(every_option(cell), 0) | {"rng": 0}
+    assert same(fd.rnn(x, weights, **zero, scheme=scheme), off)
+    assert same(fd.rnn(x, weights, recurrent_mask=np.ones((4, 7), np.float32)), off)
+    assert same(fd.rnn(x, weights, recurrent_mask=np.ones((1, 7), np.float32)), off)
+    # A rate that rounds to T = 0 drops nothing and scales by 1.
+    tiny: dict[str, Any] = dict.fromkeys(every_option(cell), 1e-12) | {"rng": 0}
+    assert same(fd.rnn(x, weights, **tiny), off)
+
+
+@cells
+def test_a_generator_is_used_where_a_mask_is_drawn(backend: str, cell: str) -> None:
+    x, weights = problem(6, cell, 4, 5, 6, 7)
+    generator = np.random.default_rng(0)
+    before = generator.bit_generator.state
+    fd.rnn(x, weights, rng=generator)
+    assert generator.bit_generator.state == before
+    a = fd.rnn(x, weights, rng=generator, dropout=0.5)
+    assert not same(fd.rnn(x, weights, rng=generator, dropout=0.5), a)
+
+
+@cells
+def test_equal_masks_per_gate_are_tied(backend: str, cell: str) -> None:
+    x, weights = problem(7, cell, 4, 5, 6, 7)
+    rng = np.random.default_rng(0)
+    mx, mh = (factors(rng, (4, 1, width)).astype(np.float32) for width in (6, 7))
+    tied = fd.rnn(x, weights, input_mask=mx, recurrent_mask=mh)
+    each = [np.repeat(mask, GATES[cell], 1) for mask in (mx, mh)]
+    assert same(fd.rnn(x, weights, input_mask=each[0], recurrent_mask=each[1]), tied)
+    assert same(fd.rnn(x, weights, input_mask=mx[:, 0], recurrent_mask=mh[:, 0]), tied)
+
+
+@cells
+def test_a_shared_mask_is_the_first_rows(backend: str, cell: str) -> None:
+    x, weights = problem(8, cell, 6, 5, 6, 7)
+    x[:] = x[0]
+    options = every_option(cell)
+    shared = fd.rnn(x, weights, **options, scope="shared", row_offset=9)
+    assert same(shared, np.repeat(shared[:1], 6, axis=0))
+    assert same(shared[:1], fd.rnn(x[:1], weights, **options))
+    assert len(np.unique(fd.rnn(x, weights, **options), axis=0)) == 6
+
+
+@tiers
+@settings(max_examples=20, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    shape=st.tuples(*[st.integers(1, top) for top in (12, 9, 40, 40)]),
+    gates=st.sampled_from(["one", "each"]),
+    which=st.sampled_from(["input_mask", "recurrent_mask", "both"]),
+    rate=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_one_mask_for_all_rows_equals_a_copy_for_each(
+    tier: str, cell: str, shape: tuple[int, ...], gates: str, which: str, rate: float, seed: int
+) -> None:
+    """What all rows drop may be left out of the weights: to the same bits."""
+    rows, _, features, units = shape
+    x, weights = problem(9, cell, *shape)
+    rng = np.random.default_rng(seed)
+    count = GATES[cell] if gates == "each" else 1
+    one = {
+        name: np.where(rng.random((1, count, width)) < rate, 0, 1.25).astype(np.float32)
+        for name, width in (("input_mask", features), ("recurrent_mask", units))
+        if which in (name, "both")
+    }
+    # Enough rows that the one mask goes into the weights, whatever the shape.
+    x = np.tile(x, (16, 1, 1))
+    each = {name: np.repeat(mask, 16 * rows, axis=0) for name, mask in one.items()}
+    with running(tier):
+        assert same(fd.rnn(x, weights, **one, **ALL), fd.rnn(x, weights, **each, **ALL))
+        few = {name: mask[:1] for name, mask in each.items()}
+        assert same(fd.rnn(x[:1, :1], weights, **one), fd.rnn(x[:1, :1], weights, **few))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 20])
+@cells
+def test_drawn_shared_masks_equal_their_replay_for_each_row(
+    backend: str, cell: str, rows: int
+) -> None:
+    x, weights = problem(9, cell, rows, 6, 5, 33)
+    shared = fd.rnn(x, weights, **DROP, scope="shared", sample=3, **ALL)
+    masks = {}
+    for name, place, rate, width in (
+        ("input_mask", 0, 0.4, 5),
+        ("recurrent_mask", 1, 0.3, 33),
+    ):
+        mask = scaled(drawn(rate, (1, GATES[cell], width), place, 0), rate, "f4")
+        masks[name] = np.repeat(mask, rows, axis=0)
+    assert same(shared, fd.rnn(x, weights, **masks, **ALL))
+
+
+# ---- embeddings ----
+
+
+@tiers
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_an_embedding_equals_its_gathered_rows(tier: str, data: Any) -> None:
+    cell = data.draw(st.sampled_from(CELLS))
+    rows, steps = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 12))
+    features, units = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 20))
+    vocabulary = data.draw(st.sampled_from([1, 2, 5, 40, 5000]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    table = rng.normal(size=(vocabulary, features)).astype(np.float32)
+    kind = data.draw(st.sampled_from(["i1", "u2", "i4", "u8", ">i4"]))
+    tokens = rng.integers(0, min(vocabulary, 128), (rows, steps)).astype(kind)
+    options: dict[str, Any] = data.draw(
+        st.sampled_from(
+            [
+                {},
+                {"recurrent_dropout": 0.4},
+                {"dropout": 0.4},
+                {"dropout": 0.4, "recurrent_dropout": 0.2, "scheme": "tied"},
+                {"dropout": 0.4, "scope": "shared"},
+                {"zoneout": 0.2, "weight_dropout": 0.3},
+            ]
+        )
+    )
+    x = table[tokens]
+    shape = data.draw(st.sampled_from([None, (1, features), (rows, features)]))
+    mask = None if shape is None else factors(rng, shape).astype(np.float32)
+    if mask is not None:
+        x = np.where(mask[:, np.newaxis] == 0, np.float32(0), x * mask[:, np.newaxis])
+    weights = weights_of(1, cell, features, units)
+    layers: Any = weights
+    if data.draw(st.booleans()):
+        layers = [(weights, weights_of(2, cell, features, units))]
+    with running(tier):
+        expected = fd.rnn(x, layers, rng=5, **options, **ALL)
+        got = fd.rnn(tokens, layers, rng=5, **options, **ALL, embedding=table, embedding_mask=mask)
+    assert same(got, expected)
+
+
+@cells
+def test_a_repeated_token_is_projected_once(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more rows than there are steps, and no more than different ones."""
+    projected: list[int] = []
+
+    class Spy(_backend.Numpy):
+        def project(self, out: Any, packed: Any, x: Any, *more: Any) -> None:
+            if more[0] is None or len(x) > 1:
+                projected.append(len(x))
+            super().project(out, packed, x, *more)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, cell, 3, 4)
+    table = np.ones((1000, 3), np.float32)
+    tokens = np.repeat(np.arange(5)[np.newaxis], 4, axis=0).repeat(6, axis=1)  # (4, 30)
+    cases: list[tuple[dict[str, Any], int]] = [
+        ({}, 5),
+        ({"recurrent_dropout": 0.5}, 5),
+        ({"dropout": 0.5, "scope": "shared"}, 5),
+        ({"dropout": 0.5}, 20),
+        ({"embedding_mask": np.ones((1, 3), np.float32)}, 5),
+        ({"embedding_mask": np.ones((4, 3), np.float32)}, 20),
+    ]
+    for options, expected in cases:
+        projected.clear()
+        fd.rnn(tokens, weights, embedding=table, rng=0, threads=1, **options)
+        assert projected == [expected], options
+
+
+def test_a_masked_embedding_drops_by_selection(backend: str) -> None:
+    weights = weights_of(1, "gru", 3, 4)
+    table = np.full((2, 3), np.nan, np.float32)
+    mask = np.zeros((1, 3), np.float32)
+    y = fd.rnn(np.ones((2, 3), int), weights, embedding=table, embedding_mask=mask)
+    assert same(y, fd.rnn(np.zeros((2, 3, 3), np.float32), weights))
+
+
+# ---- directions and stacks ----
+
+
+def flipped(y: np.ndarray) -> np.ndarray:
+    return y[:, ::-1]
+
+
+MERGE = {
+    "concat": lambda a, b: np.concatenate([a, b], axis=-1),
+    "sum": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "ave": lambda a, b: (a + b) / 2,
+}
+
+
+@pytest.mark.parametrize("merge_mode", MERGE)
+@pytest.mark.parametrize("masked", [False, True])
+@cells
+def test_a_pair_is_two_calls(backend: str, cell: str, masked: bool, merge_mode: str) -> None:
+    x, ahead = problem(10, cell, 6, 5, 4, 7)
+    back = weights_of(11, cell, 4, 7)
+    options: dict[str, Any] = {**every_option(cell), "row_offset": 2}
+    if masked:
+        options["mask"] = np.random.default_rng(0).random((6, 5)) < 0.6
+    merge = MERGE[merge_mode]
+    got, state = fd.rnn(x, (ahead, back), **options, **ALL, site=3, merge_mode=merge_mode)
+    a, *state_a = fd.rnn(x, ahead, **options, **ALL, site=3)
+    b, *state_b = fd.rnn(x, back, **options, **ALL, site=3 + 8, go_backwards=True)
+    assert same(got, merge(a, flipped(b)))
+    states = (tuple(state_a), tuple(state_b)) if cell == "lstm" else (*state_a, *state_b)
+    assert same(state, states)
+    last = fd.rnn(x, (ahead, back), **options, site=3, merge_mode=merge_mode)
+    assert same(last, merge(a[:, -1], b[:, -1]))
+
+
+def test_directions_of_different_cells_and_widths(backend: str) -> None:
+    x, ahead = problem(12, "lstm", 3, 5, 4, 7)
+    back = weights_of(13, "gru", 4, 2)
+    y, state = fd.rnn(x, (ahead, back), return_state=True)
+    assert same(y[:, :7], fd.rnn(x, ahead))
+    assert same(y[:, 7:], fd.rnn(x, back, go_backwards=True))
+    assert [np.shape(part) for part in state] == [(2, 3, 7), (3, 2)]
+    again, _ = fd.rnn(x, (ahead, back), initial_state=state, return_state=True)
+    assert same(again[:, 7:], fd.rnn(x, back, go_backwards=True, initial_state=(state[1],)))
+    assert same(again[:, :7], fd.rnn(x, ahead, initial_state=state[0]))
+
+
+@cells
+def test_a_stack_is_layer_after_layer(backend: str, cell: str) -> None:
+    x, first = problem(14, cell, 5, 6, 4, 7)
+    pair = (weights_of(15, "gru", 7, 3), weights_of(16, "lstm", 7, 5))
+    last = weights_of(17, cell, 8, 6)
+    valid = np.random.default_rng(0).random((5, 6)) < 0.8
+    options: dict[str, Any] = {**DROP, "mask": valid, "row_offset": 4, "zoneout": 0.2}
+    got, state = fd.rnn(x, [first, pair, last], **options, **ALL, site=2)
+    y, *state_0 = fd.rnn(x, first, **options, **ALL, site=2)
+    y, state_1 = fd.rnn(y, pair, **options, **ALL, site=2 + 16)
+    y, *state_2 = fd.rnn(y, last, **options, **ALL, site=2 + 32)
+    assert same(got, y)
+    states = [tuple(s) if cell == "lstm" else s[0] for s in (state_0, state_2)]
+    assert same(state, [states[0], state_1, states[1]])
+    # A state that came out goes in again.
+    carried = fd.rnn(x, [first, pair, last], initial_state=state)
+    y = fd.rnn(x, first, initial_state=states[0], return_sequences=True)
+    y = fd.rnn(y, pair, initial_state=state_1, return_sequences=True)
+    assert same(carried, fd.rnn(y, last, initial_state=states[1]))
+
+
+@cells
+def test_a_stack_goes_backwards_as_a_whole(backend: str, cell: str) -> None:
+    """As Keras's stacked cells do: all layers take the same step."""
+    x, first = problem(18, cell, 4, 6, 3, 5)
+    layers = [first, weights_of(19, cell, 5, 4)]
+    valid = np.random.default_rng(1).random((4, 6)) < 0.6
+    options: dict[str, Any] = {**DROP, **ALL, "zero_output_for_mask": True}
+    got = fd.rnn(x, layers, **options, mask=valid, go_backwards=True)
+    assert same(got, fd.rnn(flipped(x), layers, **options, mask=flipped(valid)))
+
+
+def test_a_list_of_one_is_the_layer(backend: str) -> None:
+    x, weights = problem(20, "lstm", 4, 6, 3, 5)
+    y, h, c = fd.rnn(x, weights, **DROP, return_state=True)
+    assert same(fd.rnn(x, [weights], **DROP, return_state=True), (y, [(h, c)]))
+
+
+# ---- padded steps ----
+
+
+@pytest.mark.parametrize("layers", ["one", "backwards", "pair", "stack"])
+@cells
+def test_ragged_rows_equal_each_row_cut(backend: str, cell: str, layers: str) -> None:
+    x, weights = problem(21, cell, 5, 7, 3, 6)
+    chosen: Any = {
+        "pair": (weights, weights_of(22, cell, 3, 4)),
+        "stack": [(weights, weights_of(22, cell, 3, 4)), weights_of(23, cell, 10, 5)],
+    }.get(layers, weights)
+    lengths = np.array([7, 0, 3, 1, 5])
+    x[np.arange(7) >= lengths[:, np.newaxis]] = np.nan
+    options: dict[str, Any] = {**DROP, "go_backwards": layers == "backwards"}
+    got = fd.rnn(x, chosen, **options, lengths=lengths)
+    assert np.isfinite(got).all()
+    mask = np.arange(7) < lengths[:, np.newaxis]
+    assert same(fd.rnn(x, chosen, **options, mask=mask), got)
+    for n, length in enumerate(lengths.tolist()):
+        row = fd.rnn(x[n : n + 1, :length], chosen, **options, row_offset=n)
+        assert same(got[n : n + 1], row)
+
+
+@cells
+def test_masked_steps_keep_the_state_and_the_numbers_of_the_others(backend: str, cell: str) -> None:
+    x, weights = problem(24, cell, 2, 5, 3, 6)
+    valid = np.array([[False, True, True, False, True], [True] * 5])
+    options: dict[str, Any] = {**DROP, "zoneout": 0.5}
+    y, *_ = fd.rnn(x, weights, **options, mask=valid, **ALL)
+    assert (y[0, 0] == 0).all()
+    assert same(y[0, 3], y[0, 2])
+    # Step 1 of row 0 is step 1 of its zoneout mask, whether or not step 0 was taken.
+    kept = drawn_zoneout(6, 1)
+    assert (y[0, 1][kept] == 0).all()
+    zeros, *_ = fd.rnn(x, weights, **options, mask=valid, **ALL, zero_output_for_mask=True)
+    assert (zeros[0, 3] == 0).all()
+    assert same(zeros[0, 4], y[0, 4])
+
+
+def drawn_zoneout(units: int, step: int) -> np.ndarray:
+    return fd.bernoulli(0.5, units, rng=5, stream=3 << 32, offset=step * units)
+
+
+# ---- numbers and arrays ----
+
+
+@cells
+def test_nan_stays_in_its_row_and_a_dropped_nan_is_gone(backend: str, cell: str) -> None:
+    x, weights = problem(9, cell, 5, 4, 3, 6)
+    clean = fd.rnn(x, weights)
+    x[2, 1, 0] = np.nan
+    dirty = fd.rnn(x, weights)
+    assert np.isnan(dirty[2]).all()
+    assert same(np.delete(dirty, 2, 0), np.delete(clean, 2, 0))
+    mask = np.ones((5, 3), np.float32)
+    mask[2, 0] = 0
+    assert np.isfinite(fd.rnn(x, weights, input_mask=mask)).all()
+    shared = np.ones((1, 3), np.float32)
+    shared[0, 0] = 0
+    assert np.isfinite(fd.rnn(x, weights, input_mask=shared)).all()
+    if cell != "simple_rnn":
+        state = np.zeros((5, 6), np.float32)
+        state[3, 2] = np.nan
+        h = (state, np.zeros_like(state)) if cell == "lstm" else state
+        y = fd.rnn(x, weights, input_mask=mask, initial_state=h)
+        assert same(np.delete(y, 3, 0), np.delete(fd.rnn(x, weights, input_mask=mask), 3, 0))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 2, 4), (3, 0, 2, 4), (3, 4, 0, 5), (3, 2, 2, 0)])
+@cells
+def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> None:
+    x, weights = problem(10, cell, *shape)
+    rows, steps, _, units = shape
+    for options in (every_option(cell), every_option(cell) | {"scope": "shared"}):
+        y, *state = fd.rnn(x, weights, **ALL, **options)
+        assert y.shape == (rows, steps, units)
+        assert all(part.shape == (rows, units) for part in state)
+    second = weights_of(11, cell, 2 * units, 3)
+    y, _ = fd.rnn(x, [(weights, weights), second], **ALL, **DROP, between_dropout=0.5)
+    assert y.shape == (rows, steps, 3)
+    if steps == 0:
+        state = [np.full((rows, units), 2 + k, np.float32) for k in range(len(state))]
+        given: Any = tuple(state)
+        last, *state = fd.rnn(x, weights, initial_state=given, return_state=True)
+        assert (last == 2).all()
+        assert all((part == 2 + k).all() for k, part in enumerate(state))
+
+
+def test_an_embedding_of_no_rows(backend: str) -> None:
+    weights = weights_of(1, "gru", 2, 3)
+    for shape in ((0, 3), (3, 0), (0, 0)):
+        tokens, table = np.zeros(shape, int), np.zeros((0, 2), np.float32)
+        assert fd.rnn(tokens, weights, embedding=table, **DROP).shape == (shape[0], 3)
+
+
+@cells
+def test_inputs_are_left_alone(backend: str, cell: str) -> None:
+    rng = np.random.default_rng(11)
+    x = rng.normal(size=(4, 5, 6)).astype(np.float32)
+    arrays = arrays_of(rng, cell, 6, 7)
+    state = [np.ones((4, 7), np.float32) for _ in range(2 if cell == "lstm" else 1)]
+    table, valid = rng.normal(size=(9, 6)).astype(np.float32), np.ones((4, 5), bool)
+    tokens = rng.integers(0, 9, (4, 5))
+    masks = [factors(rng, (4, width)).astype(np.float32) for width in (6, 7)]
+    everything = [x, *arrays, *state, table, valid, tokens, *masks]
+    before = [a.copy() for a in everything]
+    for a in everything:
+        a.flags.writeable = False
+    weights = pack(cell, arrays)
+    carried: Any = tuple(state)
+    y, *end = fd.rnn(x, weights, **every_option(cell), initial_state=carried, return_state=True)
+    fd.rnn(x, weights, input_mask=masks[0], recurrent_mask=masks[1], mask=valid)
+    fd.rnn(tokens, weights, embedding=table, embedding_mask=masks[0], **DROP)
+    functional(cell)(x, *arrays, **DROP)
+    assert all(np.array_equal(a, b) for a, b in zip(everything, before, strict=True))
+    assert not any(np.shares_memory(a, b) for a in (y, *end) for b in everything)
+    assert not np.shares_memory(y, end[0])
+
+
+def functional(cell: str) -> Any:
+    def call(*args: Any, **options: Any) -> Any:
+        if cell.startswith("gru"):
+            return fd.gru(*args, reset_after=cell == "gru", **options)
+        return {"lstm": fd.lstm, "simple_rnn": fd.simple_rnn}[cell](*args, **options)
+
+    return call
+
+
+@cells
+def test_layouts_do_not_matter(backend: str, cell: str) -> None:
+    rng = np.random.default_rng(12)
+    x = rng.normal(size=(4, 5, 6)).astype(np.float32)
+    kernel, recurrent_kernel, bias = arrays_of(rng, cell, 6, 7)
+    options = every_option(cell)
+    expected = fd.rnn(x, pack(cell, [kernel, recurrent_kernel, bias]), **options)
+    odd = [
+        kernel[::-1].copy()[::-1],
+        recurrent_kernel.astype(">f4"),
+        np.repeat(bias, 2, axis=-1)[..., ::2],
+    ]
+    assert same(fd.rnn(np.asfortranarray(x), pack(cell, odd), **options), expected)
+    assert same(functional(cell)(np.asfortranarray(x), *odd, **options), expected)
+    raw = np.zeros(x.nbytes + 1, np.uint8)
+    raw[1:] = x.reshape(-1).view(np.uint8)
+    assert same(fd.rnn(raw[1:].view("f4").reshape(x.shape), pack(cell, odd), **options), expected)
+    masks = [factors(rng, (4, GATES[cell], width)).astype(np.float32) for width in (6, 7)]
+    weights = pack(cell, odd)
+    replayed = fd.rnn(x, weights, input_mask=masks[0], recurrent_mask=masks[1])
+    masks = [np.asfortranarray(mask.astype(">f4")) for mask in masks]
+    assert same(fd.rnn(x, weights, input_mask=masks[0], recurrent_mask=masks[1]), replayed)
+    table, tokens = rng.normal(size=(9, 6)).astype(np.float32), rng.integers(0, 9, (4, 5))
+    replayed = fd.rnn(table[tokens], weights, **options)
+    table, tokens = np.asfortranarray(table), np.asfortranarray(tokens)
+    assert same(fd.rnn(tokens, weights, embedding=table, **options), replayed)
+
+
+def test_kernels_get_contiguous_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are handed pointers: nothing else would show them a stride."""
+    calls = 0
+
+    class Spy:
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(BACKENDS["numpy"], name)
+            if name not in ("rnn", "project", "masks", "pack", "share"):
+                return found
+
+            def checked(*args: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                arrays = [a for a in args if isinstance(a, np.ndarray)]
+                assert all(a.flags.c_contiguous and a.flags.aligned for a in arrays)
+                assert len({a.dtype for a in arrays if a.dtype.kind == "f"}) <= 1
+                assert all(a.dtype in (np.uint8, np.int64) for a in arrays if a.dtype.kind != "f")
+                if name == "rnn":  # nothing twice, and nothing for what is not there
+                    assert args[0].input_mask is None or args[8] is None
+                    assert args[0].recurrent_mask is None or args[9] is None
+                    assert args[3] is not None or args[12] is None
+                return found(*args)
+
+            return checked
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 3)
+    rng = np.random.default_rng(0)
+    first, back = weights_of(1, "lstm", 6, 7), weights_of(2, "gru", 6, 2)
+    second = weights_of(3, "simple_rnn", 9, 4, "float64")
+    table = np.asfortranarray(rng.normal(size=(9, 6)).astype(np.float32))
+    tokens = np.asfortranarray(rng.integers(0, 9, (7, 5)).astype(np.int8))
+    x = np.asfortranarray(rng.normal(size=(7, 5, 6)).astype(">f4"))
+    mask = np.asfortranarray(rng.random((7, 5)) < 0.8)
+    emb = np.asfortranarray(factors(rng, (7, 6)).astype(np.float32))
+    drop: dict[str, Any] = {**DROP, **ALL, "zoneout": 0.2, "weight_dropout": 0.1, "mask": mask}
+    for layers in (first, (first, back), [(first, back), second]):
+        for scope in ("per_row", "shared"):
+            fd.rnn(x, layers, **drop, scope=scope)
+            fd.rnn(tokens, layers, embedding=table, embedding_mask=emb, **drop, scope=scope)
+    options = {"go_backwards": True, "between_dropout": 0.5}
+    fd.rnn(x[..., :6], [weights_of(4, "gru", 6, 9), second], **drop, **options)
+    for rows in (7, 1):
+        fd.rnn(
+            x,
+            first,
+            input_mask=np.asfortranarray(factors(rng, (rows, 4, 6)).astype(np.float32)),
+            recurrent_mask=np.asfortranarray(factors(rng, (rows, 7)).astype(np.float32)),
+            candidate_mask=np.asfortranarray(factors(rng, (rows, 7)).astype(np.float32)),
+            initial_state=(np.asfortranarray(x[:, 0, :1].repeat(7, 1)),) * 2,
+        )
+    assert calls > 50
+
+
+@cells
+def test_mixed_dtypes_are_computed_in_the_wider(backend: str, cell: str) -> None:
+    x, weights = problem(13, cell, 3, 4, 5, 6)
+    wide = pack(cell, [a.astype(np.float64) for a in plain(weights)])
+    expected = fd.rnn(x.astype(np.float64), wide)
+    assert expected.dtype == np.float64
+    assert same(fd.rnn(x, wide), expected)
+    assert same(fd.rnn(x.astype(np.float64), weights), expected)
+    mixed = [a.astype(np.float64) if k == 1 else a for k, a in enumerate(plain(weights))]
+    assert pack(cell, mixed).dtype == np.float64
+    assert same(fd.rnn(x, pack(cell, mixed)), expected)
+    assert same(functional(cell)(x, *mixed), expected)
+    assert fd.rnn(x, weights).dtype == np.float32  # and packed anew for neither
+
+
+def plain(weights: fd.PackedWeights) -> list[np.ndarray]:
+    assert weights.bias is not None
+    return [weights.kernel, weights.recurrent_kernel, weights.bias]
+
+
+@cells
+def test_without_a_bias_it_is_zero(backend: str, cell: str) -> None:
+    x, weights = problem(14, cell, 3, 4, 5, 6)
+    arrays = plain(weights)
+    expected = fd.rnn(x, pack(cell, [*arrays[:2], np.zeros_like(arrays[2])]))
+    assert same(fd.rnn(x, pack(cell, arrays[:2])), expected)
+    assert same(functional(cell)(x, *arrays[:2]), expected)
+
+
+@cells
+def test_functional_forms_are_rnn(backend: str, cell: str) -> None:
+    x, weights = problem(15, cell, 3, 4, 5, 6)
+    options: dict[str, Any] = {**every_option(cell), **ALL, "go_backwards": True}
+    assert same(functional(cell)(x, *plain(weights), **options), fd.rnn(x, weights, **options))
+
+
+# ---- calls of kernels ----
+
+
+def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason why Ctrl-C is seen: no piece does more arithmetic than is set aside for one."""
+    flops: list[int] = []
+
+    class Spy:
+        def pack(self, *args: Any) -> Any:
+            return BACKENDS["numpy"].pack(*args)
+
+        def rnn(self, packed: Any, y_last: np.ndarray, *args: Any) -> None:
+            features = 0 if args[3] is None else args[3].shape[2]
+            count = len(y_last) * (args[13] - args[12])
+            flops.append(2 * packed.width * (features + y_last.shape[1]) * count)
+
+        def project(self, out: np.ndarray, packed: Any, x: np.ndarray, *args: Any) -> None:
+            flops.append(2 * out.shape[1] * x.size)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    for cell in CELLS:
+        for rows, steps, features, units in (
+            (200, 1000, 8, 300),
+            (1, 10000, 8, 64),
+            (64, 2, 8, 2000),
+            (64, 40, 3000, 10),
+        ):
+            x = np.zeros((rows, steps, features), np.float32)
+            weights = weights_of(0, cell, features, units)
+            fd.rnn(x, (weights, weights), threads=1)
+            tokens = np.arange(rows * steps).reshape(rows, steps) % 7000
+            table = np.zeros((7000, features), np.float32)
+            fd.rnn(tokens, weights, embedding=table, threads=1)
+    assert len(flops) > 1000
+    assert max(flops) <= _threads.PIECE_FLOPS
+
+
+def test_abandoned_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def rnn(self, *args: Any) -> None:
+            nonlocal calls
+            calls += 1
+
+    x, weights = problem(0, "lstm", 1, 50, 8, 4)
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
+    monkeypatch.setattr(_threads, "abandoned", lambda: calls >= 3)
+    fd.rnn(x, [weights, (weights_of(1, "gru", 4, 3),) * 2], threads=1)
+    assert calls == 3
+
+
+def test_a_direction_stops_with_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call waits for both, so the one that goes on must be told."""
+    main, calls, both = threading.get_ident(), 0, threading.Barrier(2, timeout=30)
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def rnn(self, *args: Any) -> None:
+            nonlocal calls
+            if args[14] == 0:
+                both.wait()
+            if threading.get_ident() == main:
+                raise KeyboardInterrupt
+            calls += 1
+            time.sleep(0.01)
+
+    x, weights = problem(0, "lstm", 1, 1000, 8, 4)
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
+    with pytest.raises(KeyboardInterrupt):
+        fd.rnn(x, (weights, weights), threads=2)
+    assert calls < 500
+
+
+# ---- tiers ----
+
+
+def on_every_tier(
+    chosen: list[str], x: np.ndarray, weights: fd.PackedWeights, **options: Any
+) -> list[np.ndarray]:
+    results = []
+    for tier in chosen:
+        with running(tier):
+            results.append(fd.rnn(x, weights, **options))
+    return results
+
+
+# Between NumPy and C the libraries' exp and tanh may differ.
+WITHOUT_LIBM = [name for name in FUNCTIONS if name not in ("tanh", "sigmoid")]
+
+
+@pytest.mark.parametrize(
+    ("group", "activation"),
+    [
+        *((("numpy", "portable"), name) for name in WITHOUT_LIBM),
+        *((FMA_TIERS, name) for name in FUNCTIONS),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@cells
+def test_tiers_of_one_arithmetic_have_the_same_bits(
+    cell: str, dtype: str, activation: str, group: tuple[str, ...]
+) -> None:
+    """The sums are taken in one fixed order, with or without fused multiply-adds."""
+    rng = np.random.default_rng(14)
+    arrays = arrays_of(rng, cell, 11, 13, dtype)
+    arrays[1] *= np.array(0.1, dtype)  # else relu and linear grow too large
+    options = {"activation": activation}
+    if cell != "simple_rnn":
+        options["recurrent_activation"] = "sigmoid" if group == FMA_TIERS else "hard_sigmoid"
+    x = rng.normal(size=(5, 9, 11)).astype(dtype)
+    chosen = [tier for tier in group if tier in BACKENDS]
+    results = on_every_tier(chosen, x, pack(cell, arrays, **options), **every_option(cell), **ALL)
+    assert all(same(result, results[0]) for result in results[1:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cell=st.sampled_from(CELLS),
+    shape=st.tuples(st.integers(0, 5), st.integers(0, 6), st.integers(1, 20), st.integers(1, 20)),
+    rates=st.tuples(st.floats(0, 0.95), st.floats(0, 0.95)),
+    scheme=st.sampled_from(["per_gate", "tied"]),
+    backwards=st.booleans(),
+    seed=st.integers(0, 2**64),
+)
+def test_any_shape_agrees_with_numpy(
+    cell: str,
+    shape: tuple[int, ...],
+    rates: tuple[float, float],
+    scheme: str,
+    backwards: bool,
+    seed: int,
+) -> None:
+    x, weights = problem(seed % 1000, cell, *shape)
+    *others, numpy = on_every_tier(
+        list(BACKENDS),
+        x,
+        weights,
+        dropout=rates[0],
+        recurrent_dropout=rates[1],
+        scheme=scheme,
+        rng=seed,
+        go_backwards=backwards,
+        return_sequences=True,
+    )
+    for result in others:
+        assert_close(result, numpy, FLOAT32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@cells
+def test_long_sequences_agree_with_numpy(cell: str, dtype: str) -> None:
+    x, weights = problem(15, cell, 2, 512, 8, 32, dtype)
+    # Small recurrent weights: with others such layers are chaotic, and no error stays small.
+    kernel, recurrent_kernel, bias = plain(weights)
+    weights = pack(cell, [kernel, recurrent_kernel * recurrent_kernel.dtype.type(0.2), bias])
+    *others, numpy = on_every_tier(
+        list(BACKENDS), x, weights, **every_option(cell), return_sequences=True
+    )
+    for result in others:
+        assert_close(result, numpy, FLOAT32 if dtype == "float32" else FLOAT64)
+
+
+# ---- lstm, as it always was ----
+
+
+def test_the_lstms_own_masks(backend: str) -> None:
+    """Bits of a call that never change: those of the mask contract at the sites 6 and 7."""
+    args = some_lstm(1, 5, 4, 17, 16)
+    masks = {
+        name: scaled(drawn(rate, (5, 4, width), place, 11 * 4 * width), rate, "f4")
+        for name, place, rate, width in (
+            ("input_mask", 6, 0.4, 17),
+            ("recurrent_mask", 7, 0.3, 16),
+        )
+    }
+    assert same(fd.lstm(*args, **DROP, site=6, sample=3, row_offset=11), fd.lstm(*args, **masks))
+
+
+def test_combinations_of_what_is_drawn_differ(backend: str) -> None:
+    """Every option does something, by itself and with any other."""
+    x, weights = problem(30, "lstm", 4, 5, 6, 7)
+    rates = {
+        "dropout": 0.5,
+        "recurrent_dropout": 0.5,
+        "candidate_dropout": 0.5,
+        "zoneout": 0.5,
+        "weight_dropout": 0.5,
+    }
+    results = [
+        fd.rnn(x, weights, rng=0, **{name: rates[name] for name in chosen})
+        for count in range(len(rates) + 1)
+        for chosen in itertools.combinations(rates, count)
+    ]
+    assert len(np.unique(np.stack(results).reshape(len(results), -1), axis=0)) == len(results)
