@@ -17,18 +17,9 @@ from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
 from fastdrop.model import Model, Prediction
+from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
-from fastdrop.recurrent import (
-    PackedWeights,
-    gru,
-    lstm,
-    pack_gru,
-    pack_lstm,
-    pack_simple_rnn,
-    rnn,
-    simple_rnn,
-    step,
-)
+from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
 
 __all__ = [
     "Info",

@@ -18,6 +18,7 @@ import fastdrop as fd
 from fastdrop import demo as spam
 from fastdrop.demo.table import table
 from fastdrop.formats._errors import printable
+from fastdrop.model._flow import parts
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -115,7 +116,8 @@ def _inspect(args: argparse.Namespace) -> None:
     ]
     total = 0
     for layer, shape in zip(model.layers, model.output_shapes, strict=True):
-        weights = [v for v in vars(layer).values() if isinstance(v, np.ndarray)]
+        held = [v for part in parts(layer) for v in vars(part).values()]
+        weights = [v for v in held if isinstance(v, np.ndarray)]
         count = sum(w.size for w in weights)
         total += count
         rows.append(

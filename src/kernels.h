@@ -27,14 +27,17 @@
 #define FD_NO_UNROLL _Pragma("nounroll")
 #define FD_UNROLL _Pragma("clang loop unroll(full)")
 #define FD_INLINE static inline __attribute__((always_inline))
+#define FD_PREFETCH(AT) __builtin_prefetch(AT, 0, 2)
 #elif defined(__GNUC__)
 #define FD_NO_UNROLL _Pragma("GCC unroll 1")
 #define FD_UNROLL _Pragma("GCC unroll 16")
 #define FD_INLINE static inline __attribute__((always_inline))
+#define FD_PREFETCH(AT) __builtin_prefetch(AT, 0, 2)
 #else
 #define FD_NO_UNROLL
 #define FD_UNROLL
 #define FD_INLINE static __forceinline
+#define FD_PREFETCH(AT) ((void)(AT))
 #endif
 
 /* Rows of a product, at most. */

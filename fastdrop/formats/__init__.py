@@ -59,7 +59,8 @@ def load(
     max_file_bytes : int
         How many bytes the file, and the weights in it, may have.
     max_tensor_bytes : int
-        How many bytes all arrays of the model may take together.
+        How many bytes all arrays of the model may take together, and one layer's output for one
+        input.
     max_json_bytes : int
         How many bytes each JSON document in the file may have.
     max_layers, max_tensors : int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,25 @@ from fastdrop.formats._safe_json import Section
 
 Shape = tuple[int | None, ...]
 
-LAYERS = frozenset({"Activation", "Dense", "Dropout", "Embedding", "InputLayer", "LSTM"})
+LAYERS = frozenset(
+    {
+        "Activation",
+        "Bidirectional",
+        "Dense",
+        "Dropout",
+        "Embedding",
+        "GRU",
+        "InputLayer",
+        "LSTM",
+        "RepeatVector",
+        "SimpleRNN",
+        "SpatialDropout1D",
+        "TimeDistributed",
+    }
+)
+_WITH_DROPOUT = frozenset(
+    {"Bidirectional", "Dropout", "GRU", "LSTM", "SimpleRNN", "SpatialDropout1D"}
+)
 
 _OBJECT_KEYS = frozenset({"module", "class_name", "config", "registered_name", "build_config"})
 _LAYER_KEYS = _OBJECT_KEYS | {"name", "inbound_nodes", "shared_object_id"}
@@ -98,7 +116,7 @@ def read_chain(model: Section, max_layers: int, legacy: bool) -> Chain:
     entries = config.items("layers")
     if len(entries) > max_layers:
         raise ModelFormatError(f"{len(entries)} layers, max_layers is {max_layers}")
-    records = [_read_record(entry, i) for i, entry in enumerate(entries)]
+    records = [_read_record(entry, f"layer {i}") for i, entry in enumerate(entries)]
     names = [record.name for record in records]
     if len(set(names)) != len(names):
         raise ModelFormatError("two layers have the same name")
@@ -121,18 +139,43 @@ def _check_origin(entry: dict[str, Any], where: str) -> None:
         raise ModelFormatError(f"{where}: custom object {show(registered)} is not supported")
 
 
-def _read_record(value: object, index: int) -> Record:
-    """Read one entry of the list of layers."""
-    entry = Section(f"layer {index}", value)
+def read_wrapped(config: Section, key: str, allowed: Collection[str]) -> Record:
+    """Return a layer that another layer is made of.
+
+    Parameters
+    ----------
+    config : Section
+        The outer layer's configuration.
+    key : str
+        Where in it the inner layer is.
+    allowed : Collection[str]
+        The classes it may be of.
+
+    Raises
+    ------
+    ModelFormatError
+        The inner layer is missing, malformed or not of these classes.
+    """
+    where = f"{config.where}: {key}"
+    return _read_record(config.values.get(key), where, allowed, f"{config.where}: ")
+
+
+def _read_record(
+    value: object, where: str, allowed: Collection[str] = LAYERS, outer: str = ""
+) -> Record:
+    """Read one layer; `outer` names the layer around it."""
+    entry = Section(where, value)
     class_name = entry.string("class_name")
     config = entry.section("config")
     name = config.string("name")
-    where = f"layer {show(name)} ({show(class_name)[1:-1]})"
+    where = f"{outer}layer {show(name)} ({show(class_name)[1:-1]})"
     entry.where = config.where = where
     _check_origin(entry.values, where)
-    if class_name not in LAYERS and not _is_mask_operation(class_name, entry):
+    if class_name not in allowed and not (
+        allowed is LAYERS and _is_mask_operation(class_name, entry)
+    ):
         raise ModelFormatError(
-            f"{where}: the class is not supported, expected one of {', '.join(sorted(LAYERS))}"
+            f"{where}: the class is not supported, expected one of {', '.join(sorted(allowed))}"
         )
     entry.refuse_others(_LAYER_KEYS)
     if entry.values.get("name", name) != name:
@@ -324,7 +367,7 @@ def _training_notes(path: list[Record], calls: dict[str, _Call], legacy: bool) -
     notes = []
     for record in path:
         training = calls[record.name].training
-        if not legacy or record.class_name not in ("Dropout", "LSTM"):
+        if not legacy or record.class_name not in _WITH_DROPOUT:
             continue
         if training is False:
             raise ModelFormatError(

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, show
-from fastdrop.formats._keras_graph import Record, Shape
+from fastdrop.formats._keras_graph import Record, Shape, read_wrapped
 from fastdrop.formats._safe_json import Section
-from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Layer
+from fastdrop.model import (
+    GRU,
+    LSTM,
+    Activation,
+    Bidirectional,
+    Dense,
+    Dropout,
+    Embedding,
+    Layer,
+    RepeatVector,
+    SimpleRNN,
+    SpatialDropout1D,
+    TimeDistributed,
+)
+from fastdrop.model.recurrent import MERGE_MODES, Recurrent
 
 Version = tuple[int, int]
 
@@ -56,11 +74,18 @@ class Plan:
         For each array of the layer its path in the layer's group and its shape.
     make : Callable
         Makes the layer from these arrays, given by keyword.
+    wrapped : dict[str, str | None]
+        The groups in the layer's group that belong to layers it is made of, and the names these
+        groups must bear if they bear any; None for no matter which.
+    notes : tuple[str, ...]
+        Remarks for the user.
     """
 
     output: Shape
     weights: dict[str, tuple[str, tuple[int, ...]]]
     make: Callable[..., Layer]
+    wrapped: Mapping[str, str | None] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def plan(record: Record, shape: Shape, version: Version) -> Plan:
@@ -82,17 +107,6 @@ def plan(record: Record, shape: Shape, version: Version) -> Plan:
     function, keys = _PLANS[record.class_name]
     config.refuse_others(_WITHOUT_EFFECT | {"dtype"} | keys)
     return function(record.name, config, shape, version)
-
-
-def version_note(record: Record, version: Version) -> str | None:
-    """Return a remark where masks follow an older version's rule."""
-    rates = [record.config.values.get(key) for key in ("dropout", "recurrent_dropout")]
-    if record.class_name == "LSTM" and (3, 0) <= version < (3, 8) and any(rates):
-        return (
-            f"{record.config.where}: written by Keras 3.0-3.7: its dropout draws one mask for all "
-            "gates, as they did"
-        )
-    return None
 
 
 def _agree(built: Shape, shape: Shape) -> bool:
@@ -154,33 +168,82 @@ def _dropout(name: str, config: Section, shape: Shape, _: Version) -> Plan:
     return Plan(shape, {}, partial(Dropout, name=name, rate=rate, noise_shape=noise))
 
 
-def _lstm(name: str, config: Section, shape: Shape, version: Version) -> Plan:
-    if len(shape) != 2:
-        raise ModelFormatError(f"{config.where}: expected an input (time, features), gets {shape}")
+def _spatial_dropout(name: str, config: Section, shape: Shape, _: Version) -> Plan:
+    _check_axes(config, shape, ("time", "channels"))
+    return Plan(shape, {}, partial(SpatialDropout1D, name=name, rate=config.rate("rate", one=True)))
+
+
+def _repeat_vector(name: str, config: Section, shape: Shape, _: Version) -> Plan:
+    _check_axes(config, shape, ("features",))
+    count = config.positive("n")
+    return Plan((count, *shape), {}, partial(RepeatVector, name=name, count=count))
+
+
+def _check_axes(config: Section, shape: Shape, axes: tuple[str, ...]) -> None:
+    if len(shape) != len(axes):
+        raise ModelFormatError(
+            f"{config.where}: expected an input ({', '.join(axes)}), gets {shape}"
+        )
+
+
+def _recurrent(
+    cell: type[Recurrent], name: str, config: Section, shape: Shape, version: Version
+) -> Plan:
+    _check_axes(config, shape, ("time", "features"))
     features, units = _features(config, shape), config.positive("units")
+    width = cell.gates * units
     weights: dict[str, tuple[str, tuple[int, ...]]] = {
-        "kernel": ("cell/vars/0", (features, 4 * units)),
-        "recurrent_kernel": ("cell/vars/1", (units, 4 * units)),
+        "kernel": ("cell/vars/0", (features, width)),
+        "recurrent_kernel": ("cell/vars/1", (units, width)),
     }
+    # A GRU that resets after the product has two biases: the input's and the recurrent one.
+    reset_after = cell is GRU and config.boolean("reset_after", True)
     if config.boolean("use_bias", True):
-        weights["bias"] = ("cell/vars/2", (4 * units,))
+        weights["bias"] = ("cell/vars/2", (2, width) if reset_after else (width,))
     rate = config.rate("dropout", one=False)
     recurrent_rate = config.rate("recurrent_dropout", one=False)
     sequences = config.boolean("return_sequences", False)
     make = partial(
-        LSTM,
+        cell,
         name=name,
         bias=None,
         activation=_activation(config, version, softmax=False),
-        recurrent_activation=_activation(config, version, "recurrent_activation", softmax=False),
         dropout=rate,
         recurrent_dropout=recurrent_rate,
-        scheme=_scheme(config, version, recurrent_rate),
         go_backwards=config.boolean("go_backwards", False),
         return_sequences=sequences,
         zero_output_for_mask=config.boolean("zero_output_for_mask", False),
     )
-    return Plan((shape[0], units) if sequences else (units,), weights, make)
+    notes: tuple[str, ...] = ()
+    if cell is not SimpleRNN:
+        make = partial(
+            make,
+            recurrent_activation=_activation(
+                config, version, "recurrent_activation", softmax=False
+            ),
+            scheme=_scheme(config, version, recurrent_rate),
+        )
+        notes = _version_notes(cell, config, version, rate, recurrent_rate)
+    if cell is GRU:
+        make = partial(make, reset_after=reset_after)
+    return Plan((shape[0], units) if sequences else (units,), weights, make, notes=notes)
+
+
+def _version_notes(
+    cell: type[Recurrent], config: Section, version: Version, rate: float, recurrent_rate: float
+) -> tuple[str, ...]:
+    """Return remarks where masks follow an older version's rule, or do not."""
+    if not (3, 0) <= version < (3, 8) or not (rate or recurrent_rate):
+        return ()
+    by = f"{config.where}: written by Keras 3.0-3.7: "
+    tied = f"{by}its dropout draws one mask for all gates, as they did"
+    if cell is GRU and recurrent_rate:
+        return (
+            tied,
+            f"{by}they also applied the recurrent mask to the state that a GRU carries over, "
+            "a mistake that is not repeated here",
+        )
+    return (tied,)
 
 
 def _scheme(config: Section, version: Version, recurrent_rate: float) -> str:
@@ -202,31 +265,108 @@ def _dense(name: str, config: Section, shape: Shape, version: Version) -> Plan:
     return Plan((*shape[:-1], units), weights, make)
 
 
+def _time_distributed(name: str, config: Section, shape: Shape, version: Version) -> Plan:
+    if len(shape) < 2:
+        raise ModelFormatError(
+            f"{config.where}: expected an input (time, ..., features), gets {shape}"
+        )
+    record = read_wrapped(config, "layer", ("Dense",))
+    inner = plan(record, shape[1:], version)
+
+    def make(**arrays: NDArray[np.float32]) -> TimeDistributed:
+        layer: Any = inner.make(**arrays)
+        return TimeDistributed(name=name, layer=layer)
+
+    weights = {name: (f"layer/{path}", lengths) for name, (path, lengths) in inner.weights.items()}
+    return Plan((shape[0], *inner.output), weights, make, {"layer/vars": record.name})
+
+
+def _bidirectional(name: str, config: Section, shape: Shape, version: Version) -> Plan:
+    _check_axes(config, shape, ("time", "features"))
+    merge_mode = config.string("merge_mode")
+    if merge_mode not in MERGE_MODES:
+        raise config.wrong("merge_mode", ", ".join(MERGE_MODES))
+    records = {"forward": read_wrapped(config, "layer", _CELLS)}
+    # The layer as it was given has groups in files of Keras 2 and early 3, with nothing in them.
+    wrapped: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}
+    wrapped["forward_layer/vars"] = records["forward"].name
+    if config.values.get("backward_layer") is not None:
+        records["backward"] = read_wrapped(config, "backward_layer", _CELLS)
+        wrapped["backward_layer/vars"] = records["backward"].name
+    else:  # Keras 2 leaves it out where it is like the forward layer; its groups bear no names
+        forward = records["forward"]
+        values = forward.config.values | {"go_backwards": True}
+        records["backward"] = replace(forward, config=Section(forward.config.where, values))
+        wrapped["backward_layer/vars"] = None
+    plans: dict[str, Plan] = {}
+    for direction, record in records.items():
+        if record.config.boolean("go_backwards", False) is not (direction == "backward"):
+            raise record.config.wrong(
+                "go_backwards", f"{'true' if direction == 'backward' else 'false'} here"
+            )
+        # Keras sets this one by itself, whatever the file says.
+        sequences = record.config.boolean("return_sequences", False)
+        record.config.boolean("zero_output_for_mask", False)
+        record.config.values["zero_output_for_mask"] = sequences
+        plans[direction] = plan(record, shape, version)
+    forward_plan, backward_plan = plans["forward"], plans["backward"]
+    if forward_plan.output != backward_plan.output:
+        raise ModelFormatError(
+            f"{config.where}: its layers put out different shapes, {forward_plan.output} and "
+            f"{backward_plan.output}"
+        )
+
+    def make(**arrays: NDArray[np.float32]) -> Bidirectional:
+        layers: dict[str, Any] = {
+            direction: inner.make(**{f: arrays[f"{direction}_{f}"] for f in inner.weights})
+            for direction, inner in plans.items()
+        }
+        return Bidirectional(name=name, merge_mode=merge_mode, **layers)
+
+    units = records["forward"].config.positive("units")
+    return Plan(
+        (*forward_plan.output[:-1], 2 * units if merge_mode == "concat" else units),
+        {
+            f"{direction}_{field}": (f"{direction}_layer/{path}", dimensions)
+            for direction, inner in plans.items()
+            for field, (path, dimensions) in inner.weights.items()
+        },
+        make,
+        wrapped,
+        forward_plan.notes + backward_plan.notes,
+    )
+
+
 def _activation_layer(name: str, config: Section, shape: Shape, version: Version) -> Plan:
     make = partial(Activation, name=name, activation=_activation(config, version))
     return Plan(shape, {}, make)
 
 
+_RECURRENT_KEYS = frozenset(
+    {
+        "units",
+        "activation",
+        "use_bias",
+        "dropout",
+        "recurrent_dropout",
+        "go_backwards",
+        "return_sequences",
+        "zero_output_for_mask",
+    }
+)
+_GATED_KEYS = _RECURRENT_KEYS | {"recurrent_activation", "implementation"}
+_CELLS = ("GRU", "LSTM", "SimpleRNN")
+
 _PLANS: dict[str, tuple[Callable[[str, Section, Shape, Version], Plan], frozenset[str]]] = {
     "Activation": (_activation_layer, frozenset({"activation"})),
+    "Bidirectional": (_bidirectional, frozenset({"merge_mode", "layer", "backward_layer"})),
     "Dense": (_dense, frozenset({"units", "activation", "use_bias"})),
     "Dropout": (_dropout, frozenset({"rate", "noise_shape"})),
     "Embedding": (_embedding, frozenset({"input_dim", "output_dim", "mask_zero"})),
-    "LSTM": (
-        _lstm,
-        frozenset(
-            {
-                "units",
-                "activation",
-                "recurrent_activation",
-                "use_bias",
-                "dropout",
-                "recurrent_dropout",
-                "implementation",
-                "go_backwards",
-                "return_sequences",
-                "zero_output_for_mask",
-            }
-        ),
-    ),
+    "GRU": (partial(_recurrent, GRU), _GATED_KEYS | {"reset_after"}),
+    "LSTM": (partial(_recurrent, LSTM), _GATED_KEYS),
+    "RepeatVector": (_repeat_vector, frozenset({"n"})),
+    "SimpleRNN": (partial(_recurrent, SimpleRNN), _RECURRENT_KEYS),
+    "SpatialDropout1D": (_spatial_dropout, frozenset({"rate"})),
+    "TimeDistributed": (_time_distributed, frozenset({"layer"})),
 }

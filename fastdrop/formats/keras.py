@@ -9,7 +9,7 @@ import numpy as np
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._keras_graph import Chain, Shape, read_chain
-from fastdrop.formats._keras_layers import Plan, Version, plan, version_note
+from fastdrop.formats._keras_layers import Plan, Version, plan
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_hdf5 import Group, read_arrays
 from fastdrop.formats._safe_json import Section, parse_object
@@ -17,6 +17,10 @@ from fastdrop.formats._safe_zip import read_members
 from fastdrop.model import Model
 
 _VERSION = re.compile(r"([23])\.(\d{1,3})(\.[0-9A-Za-z.+-]{1,40})?", re.ASCII)
+# Keras's rule for the name of a class's group.
+_WORD = re.compile("(.)([A-Z][a-z]+)")
+_CAPITAL_AFTER_SMALL = re.compile("([a-z])([A-Z])")
+
 _INPUT_DTYPES = frozenset({"float32", "float64"})
 _INDEX_DTYPES = frozenset(
     {"int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
@@ -66,6 +70,7 @@ def read(data: bytes, file_name: str, limits: Limits, allow_nonfinite: bool) -> 
     plans = _plan(chain, version)
     shapes = [shape for step in plans for _, shape in step.weights.values()]
     _check_amount(shapes, limits)
+    _check_outputs(chain, plans, limits)
 
     groups = _group_paths(chain, plans, version)
     arrays = read_arrays(members["model.weights.h5"], _expected(chain, plans, groups))
@@ -75,7 +80,7 @@ def read(data: bytes, file_name: str, limits: Limits, allow_nonfinite: bool) -> 
                 f"model.weights.h5: {path} holds NaN or infinities; "
                 "allow_nonfinite=True accepts them"
             )
-    notes = [note for r in chain.records if (note := version_note(r, version)) is not None]
+    notes = [note for step in plans for note in step.notes]
     try:
         return Model(
             layers=[
@@ -121,6 +126,17 @@ def _check_amount(shapes: list[tuple[int, ...]], limits: Limits) -> None:
         )
 
 
+def _check_outputs(chain: Chain, plans: list[Plan], limits: Limits) -> None:
+    """Refuse layers that make more of one input than all weights may take: repetition is free."""
+    for record, step in zip(chain.records, plans, strict=True):
+        size = 4 * math.prod(length or 1 for length in step.output)
+        if size > limits.max_tensor_bytes:
+            raise ModelFormatError(
+                f"{record.config.where}: an output of {size} bytes, max_tensor_bytes is "
+                f"{limits.max_tensor_bytes}"
+            )
+
+
 def _group_paths(chain: Chain, plans: list[Plan], version: Version) -> list[str]:
     """Return the path of each layer's group: its class and a counter.
 
@@ -130,8 +146,7 @@ def _group_paths(chain: Chain, plans: list[Plan], version: Version) -> list[str]
     used: dict[str, int] = {}
     paths = []
     for record, step in zip(chain.records, plans, strict=True):
-        # Keras's rule of underscores changes nothing in the names of these classes.
-        name = record.class_name.lower()
+        name = _CAPITAL_AFTER_SMALL.sub(r"\1_\2", _WORD.sub(r"\1_\2", record.class_name)).lower()
         count = used.get(name, 0)
         paths.append(f"/{root}/{name}_{count}" if count else f"/{root}/{name}")
         used[name] = count + (2 if step.weights and version < (2, 14) else 1)
@@ -145,6 +160,8 @@ def _expected(chain: Chain, plans: list[Plan], groups: list[str]) -> Group:
         _add(root, groups[0].rpartition("/")[0] + "/input_layer/vars", Group(name=chain.input_name))
     for record, step, group in zip(chain.records, plans, groups, strict=True):
         _add(root, f"{group}/vars", Group(name=record.name))
+        for path, name in step.wrapped.items():
+            _add(root, f"{group}/{path}", Group(name=name))
         for path, shape in step.weights.values():
             _add(root, f"{group}/{path}", shape)
     return root

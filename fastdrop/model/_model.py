@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check, _threads
+from fastdrop.model._flow import SITES, Draw, Flow, Layer, parts
 from fastdrop.model._prediction import Moments, Prediction
 from fastdrop.model._quantiles import QuantileSketch
-from fastdrop.model.layers import SITES, Draw, Embedding, Flow, Layer
+from fastdrop.model.layers import Embedding, SpatialDropout1D
+from fastdrop.model.recurrent import Bidirectional, Recurrent
 from fastdrop.random import Key, as_key
 
 Array = NDArray[Any]
@@ -20,6 +22,9 @@ Array = NDArray[Any]
 # Activations that one thread works on at a time, in bytes and in rows.
 _CHUNK_BYTES = 8 << 20
 _CHUNK_ROWS = 64
+
+# Layers that know what to do with a table; for all others its rows are looked up.
+_TAKE_A_TABLE = (Bidirectional, Recurrent, SpatialDropout1D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,11 @@ class _Block:
         self._flow: Flow | None = None
         self._lock = threading.Lock()
 
-    def before(self, layers: Sequence[Layer]) -> Flow:
+    def before(self, layers: Sequence[Layer], following: Layer) -> Flow:
         with self._lock:
             if self._flow is None:
-                self._flow = _run(layers, Flow(self._inputs[np.newaxis, self.rows]))
+                flow = _run(layers, Flow(self._inputs[np.newaxis, self.rows]))
+                self._flow = _for_layer(following, flow)
             return self._flow
 
 
@@ -140,8 +146,7 @@ class Model:
         blocks = [slice(n, n + height) for n in range(0, len(inputs), height)]
 
         def run(rows: slice) -> Array:
-            result: Array = _run(self.layers, Flow(inputs[np.newaxis, rows])).values[0]
-            return result
+            return self._outputs(inputs[rows])
 
         parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
         return np.concatenate(parts) if parts else run(slice(0, 0))
@@ -220,17 +225,15 @@ class Model:
         rest = self.layers[self._first_random :]
 
         def run(task: _Task) -> tuple[_Task, Array]:
-            flow = task.block.before(self.layers[: self._first_random])
-            flow = flow.with_values(
-                np.broadcast_to(flow.values, (len(task.samples), *flow.values.shape[1:]))
-            )
+            flow = task.block.before(self.layers[: self._first_random], rest[0])
+            flow = flow.repeated(len(task.samples))
             for i, layer in enumerate(rest, self._first_random):
                 draw = self._draw(key, i, task, first_row, scope) if layer.stochastic else None
-                flow = layer.run(flow, draw)
-            return task, flow.values
+                flow = layer.run(_for_layer(layer, flow), draw)
+            return task, flow.looked_up().values
 
         # An empty batch passes through the layers too: that is how the output's shape is known.
-        empty = _run(self.layers, Flow(inputs[np.newaxis, :0])).values[0]
+        empty = self._outputs(inputs[:0])
         shape = (len(inputs), *empty.shape[1:])
         mean, std = np.empty(shape), np.empty(shape)
         draws = np.empty((samples, *shape), empty.dtype) if keep_samples else None
@@ -270,6 +273,11 @@ class Model:
             _check.indices(array, len(self.layers[0].table), self.layers[0].name)
         return array
 
+    def _outputs(self, inputs: Array) -> Array:
+        """Compute the outputs with dropout off."""
+        outputs: Array = _run(self.layers, Flow(inputs[np.newaxis])).looked_up().values[0]
+        return outputs
+
     def _draw(self, key: Key, index: int, task: _Task, first_row: int, scope: str) -> Draw:
         return Draw(
             key=key,
@@ -296,9 +304,10 @@ class Model:
         """Elements of the largest array, masks included, that one row makes."""
         largest, lengths = max(1, math.prod(shape)), shape
         for layer in self.layers:
-            kernel = getattr(layer, "kernel", None)
-            if kernel is not None:  # four masks an input feature
-                largest = max(largest, 4 * kernel.shape[0], kernel.shape[1])
+            for part in parts(layer):
+                kernel = getattr(part, "kernel", None)
+                if kernel is not None:  # four masks an input feature
+                    largest = max(largest, 4 * kernel.shape[0], kernel.shape[1])
             lengths = tuple(int(n or 0) for n in layer.output_shape(lengths))
             largest = max(largest, math.prod(lengths))
         return largest
@@ -313,5 +322,10 @@ class Model:
 def _run(layers: Sequence[Layer], flow: Flow) -> Flow:
     """Run layers with dropout off."""
     for layer in layers:
-        flow = layer.run(flow, None)
+        flow = layer.run(_for_layer(layer, flow), None)
     return flow
+
+
+def _for_layer(layer: Layer, flow: Flow) -> Flow:
+    """Return what a layer is given: the activations themselves, unless it can take a table."""
+    return flow if isinstance(layer, _TAKE_A_TABLE) else flow.looked_up()

@@ -82,4 +82,5 @@ class Moments:
     def std(self) -> NDArray[np.float64]:
         if self.count < 2:
             return np.full_like(self.mean, np.nan)
-        return np.sqrt(self._squares / (self.count - 1))
+        deviation: NDArray[np.float64] = np.sqrt(self._squares / (self.count - 1))
+        return deviation

@@ -1,98 +1,24 @@
-"""The layers of a model.
-
-A layer's ``run`` takes activations of shape (samples, rows, ...), one row an input, and gives the
-same. Where nothing random has happened yet all samples are equal and the samples axis is a
-broadcast one, of stride zero.
-
-A stochastic layer draws its masks from sites ``SITES * index``, ... where `index` is its place in
-the model: site and sample number make the stream, the row's number in the whole data set makes the
-element offset.
-"""
+"""The layers of a model that carry nothing from one time step to the next."""
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastdrop import _check
 from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate, dense
 from fastdrop.masks import dropout
-from fastdrop.random import Key
-from fastdrop.recurrent import lstm
-
-Array = NDArray[Any]
-
-# Sites a layer may use: input and recurrent masks, for two directions.
-SITES = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Draw:
-    """Which masks to draw: those of some samples and rows, at one layer."""
-
-    key: Key
-    site: int
-    samples: range
-    first_row: int
-    rows: int
-    shared: bool
-
-    def stream(self, sample: int, site: int = 0) -> int:
-        return (self.site + site) << 32 | sample
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What runs through the layers.
-
-    values (samples, rows, ...); mask (rows, time), False where a time step is padding, or None.
-    """
-
-    values: Array
-    mask: Array | None = None
-
-    def with_values(self, values: Array) -> "Flow":
-        return Flow(values, self.mask)
-
-
-@runtime_checkable
-class Layer(Protocol):
-    """What a model asks of a layer."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def stochastic(self) -> str:
-        """What is random about it, for people; empty if nothing is."""
-
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """Shape of a row's output for a row's input; None is a length left open."""
-
-    def run(self, flow: Flow, draw: Draw | None) -> Flow:
-        """Run with dropout off (draw None) or on."""
-
-
-def _fits(layer: str, shape: tuple[int | None, ...], expected: str, fits: bool) -> None:
-    if not fits:
-        raise ValueError(f"layer {layer!r}: expected an input of shape {expected}, got {shape}")
-
-
-def _where(layer: Layer) -> str:
-    return f"layer {_check.text(layer.name, 'name')!r}"
-
-
-def _bias(bias: Array | None, where: str, width: int) -> Array | None:
-    if bias is None:
-        return None
-    return _check.shaped(_check.weight(bias, f"{where} bias", 1), f"{where} bias", (width,))
-
-
-def _prepare(layer: Layer, **arrays: Array | None) -> None:
-    """Put arrays that were checked and prepared in place of those given."""
-    for name, array in arrays.items():
-        object.__setattr__(layer, name, array)
+from fastdrop.model._flow import (
+    Array,
+    Draw,
+    Flow,
+    Shape,
+    check_bias,
+    check_fits,
+    equal,
+    prepare,
+    where,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,18 +32,41 @@ class Embedding:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = _where(self)
-        _prepare(self, table=_check.weight(self.table, f"{where} table", 2))
-        _check.flag(self.mask_zero, f"{where} mask_zero")
+        label = where(self)
+        prepare(self, table=_check.weight(self.table, f"{label} table", 2))
+        _check.flag(self.mask_zero, f"{label} mask_zero")
 
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def output_shape(self, shape: Shape) -> Shape:
         return (*shape, self.table.shape[1])
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
         indices = flow.values[0]  # no sample differs before an embedding
-        values = np.take(self.table, indices, axis=0)
         mask = indices != 0 if self.mask_zero else None
-        return Flow(np.broadcast_to(values, (len(flow.values), *values.shape)), mask)
+        found = Flow(flow.values, mask, table=self.table)
+        return found if indices.ndim == 2 else found.looked_up()
+
+
+def _drop(flow: Flow, draw: Draw, rate: float, noise_shape: tuple[int | None, ...] | None) -> Flow:
+    """Draw a mask of the noise shape for every sample and apply it."""
+    values = np.empty(flow.values.shape, flow.values.dtype)
+    noise = _check.noise_shape(noise_shape, values.shape[1:])
+    # One mask for all rows, by the layer's own shape or by the scope, starts at element 0.
+    for_all = draw.shared or (noise_shape is not None and noise_shape[0] == 1)
+    offset = 0 if for_all else draw.first_row * math.prod(noise[1:])
+    if for_all:
+        noise = (1, *noise[1:])
+    for j, sample in enumerate(draw.samples):
+        dropout(
+            flow.values[j],
+            rate,
+            rng=draw.key,
+            stream=draw.stream(sample),
+            offset=offset,
+            noise_shape=noise,
+            out=values[j],
+            threads=1,
+        )
+    return flow.with_values(values)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -129,145 +78,90 @@ class Dropout:
     noise_shape: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        where = _where(self)
-        _check.probability(self.rate, f"{where} rate")
+        label = where(self)
+        _check.probability(self.rate, f"{label} rate")
         if self.noise_shape is not None:
-            noise_shape = _check.open_shape(self.noise_shape, f"{where} noise_shape")
+            noise_shape = _check.open_shape(self.noise_shape, f"{label} noise_shape")
             if noise_shape[:1] not in ((None,), (1,)):
                 _check.refuse(
-                    ValueError, f"{where} noise_shape", "None or 1 for the batch axis", noise_shape
+                    ValueError, f"{label} noise_shape", "None or 1 for the batch axis", noise_shape
                 )
-            object.__setattr__(self, "noise_shape", noise_shape)
+            prepare(self, noise_shape=noise_shape)
 
     @property
     def stochastic(self) -> str:
         return f"dropout {self.rate:g}" if _check.threshold(self.rate) else ""
 
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def output_shape(self, shape: Shape) -> Shape:
         if self.noise_shape is not None:
             noise = self.noise_shape[1:]
             fits = len(noise) == len(shape) and all(
                 a in (None, 1, n) or n is None for a, n in zip(noise, shape, strict=True)
             )
-            _fits(self.name, shape, f"to which {noise} broadcasts", fits)
+            check_fits(self.name, shape, f"to which {noise} broadcasts", fits)
+        return shape
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow if draw is None else _drop(flow, draw, self.rate, self.noise_shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpatialDropout1D:
+    """Drop whole channels: one mask value for a row's channel, the same at all time steps."""
+
+    name: str
+    rate: float
+
+    def __post_init__(self) -> None:
+        _check.probability(self.rate, f"{where(self)} rate")
+
+    @property
+    def stochastic(self) -> str:
+        return f"spatial dropout {self.rate:g}" if _check.threshold(self.rate) else ""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_fits(self.name, shape, "(time, channels)", len(shape) == 2)
         return shape
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
         if draw is None:
             return flow
-        values = np.empty(flow.values.shape, flow.values.dtype)
-        noise = _check.noise_shape(self.noise_shape, values.shape[1:])
-        # One mask for all rows, by the layer's own shape or by the scope, starts at element 0.
-        for_all = draw.shared or (self.noise_shape is not None and self.noise_shape[0] == 1)
-        offset = 0 if for_all else draw.first_row * math.prod(noise[1:])
-        if for_all:
-            noise = (1, *noise[1:])
-        for j, sample in enumerate(draw.samples):
-            dropout(
-                flow.values[j],
-                self.rate,
-                rng=draw.key,
-                stream=draw.stream(sample),
-                offset=offset,
-                noise_shape=noise,
-                out=values[j],
-                threads=1,
-            )
-        return flow.with_values(values)
+        everything = _check.threshold(self.rate) >> 32
+        if flow.table is None or flow.factors is not None or everything:
+            return _drop(flow.looked_up(), draw, self.rate, (None, 1, None))
+        # The same mask elements, kept as factors so that nothing has to be looked up yet.
+        factors = draw.masks(0, self.rate, 1, flow.table.shape[1])
+        assert factors is not None
+        return Flow(flow.values, flow.mask, flow.table, factors[:, :, 0])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LSTM:
-    """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
+class RepeatVector:
+    """Make a sequence of `count` equal time steps of each vector."""
 
     name: str
-    kernel: Array
-    recurrent_kernel: Array
-    bias: Array | None = None
-    activation: str = "tanh"
-    recurrent_activation: str = "sigmoid"
-    dropout: float = 0.0
-    recurrent_dropout: float = 0.0
-    scheme: str = "per_gate"
-    go_backwards: bool = False
-    return_sequences: bool = False
-    zero_output_for_mask: bool = False
+    count: int
+
+    stochastic = ""
 
     def __post_init__(self) -> None:
-        where = _where(self)
-        recurrent_kernel = _check.weight(self.recurrent_kernel, f"{where} recurrent_kernel", 2)
-        width = 4 * len(recurrent_kernel)
-        _check.shaped(recurrent_kernel, f"{where} recurrent_kernel", (width // 4, width))
-        kernel = _check.weight(self.kernel, f"{where} kernel", 2)
-        _check.shaped(kernel, f"{where} kernel", (len(kernel), width))
-        bias = _bias(self.bias, where, width)
-        _prepare(self, kernel=kernel, recurrent_kernel=recurrent_kernel, bias=bias)
-        for option in ("activation", "recurrent_activation"):
-            _check.choice(getattr(self, option), f"{where} {option}", _check.ACTIVATIONS)
-        for option in ("dropout", "recurrent_dropout"):
-            _check.recurrent_rate(getattr(self, option), f"{where} {option}")
-        _check.choice(self.scheme, f"{where} scheme", _check.SCHEMES)
-        for option in ("go_backwards", "return_sequences", "zero_output_for_mask"):
-            _check.flag(getattr(self, option), f"{where} {option}")
+        label = where(self)
+        prepare(self, count=_check.integer(self.count, f"{label} count", 1, None))
 
-    @property
-    def stochastic(self) -> str:
-        rates = (("input dropout", self.dropout), ("recurrent dropout", self.recurrent_dropout))
-        parts = [f"{what} {rate:g}" for what, rate in rates if _check.threshold(rate)]
-        return f"{', '.join(parts)} ({self.scheme})" if parts else ""
-
-    @property
-    def units(self) -> int:
-        return int(self.recurrent_kernel.shape[0])
-
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        features = len(self.kernel)
-        _fits(self.name, shape, f"(time, {features})", len(shape) == 2 and shape[1] == features)
-        return (shape[0], self.units) if self.return_sequences else (self.units,)
+    def output_shape(self, shape: Shape) -> Shape:
+        check_fits(self.name, shape, "(features,)", len(shape) == 1)
+        return (self.count, *shape)
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
-        samples, rows = flow.values.shape[:2]
-        if draw is None:  # samples are all equal, or random through an earlier layer
-            input_mask = recurrent_mask = None
+        samples, rows, features = flow.values.shape
+        # The vectors are a table too: a recurrent layer projects each of them once, not each step.
+        if equal(flow.values):
+            table, numbers = flow.values[0], np.arange(rows)
         else:
-            input_mask = self._masks(draw, 0, self.dropout, self.kernel.shape[0])
-            recurrent_mask = self._masks(draw, 1, self.recurrent_dropout, self.units)
-        y = lstm(
-            flow.values.reshape(samples * rows, *flow.values.shape[2:]),
-            self.kernel,
-            self.recurrent_kernel,
-            self.bias,
-            activation=self.activation,
-            recurrent_activation=self.recurrent_activation,
-            input_mask=input_mask,
-            recurrent_mask=recurrent_mask,
-            mask=None if flow.mask is None else np.tile(flow.mask, (samples, 1)),
-            go_backwards=self.go_backwards,
-            return_sequences=self.return_sequences,
-            zero_output_for_mask=self.zero_output_for_mask,
-            threads=1,  # the model splits the work
-        )
-        mask = flow.mask if self.return_sequences else None
-        return Flow(y.reshape(samples, rows, *y.shape[1:]), mask)
-
-    def _masks(self, draw: Draw, site: int, rate: float, width: int) -> Array | None:
-        """Draw scaled masks (samples * rows, gates, width)."""
-        if not _check.threshold(rate):
-            return None
-        gates = 4 if self.scheme == "per_gate" else 1
-        rows, first_row = (1, 0) if draw.shared else (draw.rows, draw.first_row)
-        ones = np.ones((rows, gates, width), self.kernel.dtype)
-        masks = np.empty((len(draw.samples), draw.rows, gates, width), self.kernel.dtype)
-        for j, sample in enumerate(draw.samples):
-            masks[j] = dropout(
-                ones,
-                rate,
-                rng=draw.key,
-                stream=draw.stream(sample, site),
-                offset=first_row * gates * width,
-                threads=1,
-            )
-        return masks.reshape(-1, gates, width)
+            table = flow.values.reshape(samples * rows, features)
+            numbers = np.arange(samples * rows).reshape(samples, rows)
+        indices = np.broadcast_to(numbers[..., np.newaxis], (samples, rows, self.count))
+        return Flow(indices, table=table)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -282,15 +176,15 @@ class Dense:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = _where(self)
-        kernel = _check.weight(self.kernel, f"{where} kernel", 2)
-        bias = _bias(self.bias, where, kernel.shape[1])
-        _prepare(self, kernel=kernel, bias=bias)
-        _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
+        label = where(self)
+        kernel = _check.weight(self.kernel, f"{label} kernel", 2)
+        bias = check_bias(self.bias, label, (kernel.shape[1],))
+        prepare(self, kernel=kernel, bias=bias)
+        _check.choice(self.activation, f"{label} activation", OUTPUT_ACTIVATIONS)
 
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def output_shape(self, shape: Shape) -> Shape:
         inputs = len(self.kernel)
-        _fits(self.name, shape, f"(..., {inputs})", shape[-1:] == (inputs,))
+        check_fits(self.name, shape, f"(..., {inputs})", shape[-1:] == (inputs,))
         return (*shape[:-1], self.kernel.shape[1])
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
@@ -300,8 +194,30 @@ class Dense:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class TimeDistributed:
+    """A dense layer at every time step."""
+
+    name: str
+    layer: Dense
+
+    stochastic = ""
+
+    def __post_init__(self) -> None:
+        label = where(self)
+        if not isinstance(self.layer, Dense):
+            _check.refuse(TypeError, f"{label} layer", "a Dense layer", self.layer)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        check_fits(self.name, shape, "(time, ..., features)", len(shape) >= 2)
+        return self.layer.output_shape(shape)
+
+    def run(self, flow: Flow, draw: Draw | None) -> Flow:
+        return self.layer.run(flow, None)  # it works along the last axis wherever it is
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Activation:
-    """An activation by itself."""
+    """An activation by itself; softmax is along the last axis."""
 
     name: str
     activation: str
@@ -309,10 +225,9 @@ class Activation:
     stochastic = ""
 
     def __post_init__(self) -> None:
-        where = _where(self)
-        _check.choice(self.activation, f"{where} activation", OUTPUT_ACTIVATIONS)
+        _check.choice(self.activation, f"{where(self)} activation", OUTPUT_ACTIVATIONS)
 
-    def output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    def output_shape(self, shape: Shape) -> Shape:
         return shape
 
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
