@@ -132,6 +132,15 @@ class KerasFile:
         return path
 
 
+# The groups of classes whose names are more than one word.
+GROUPS = {
+    "RepeatVector": "repeat_vector",
+    "SimpleRNN": "simple_rnn",
+    "SpatialDropout1D": "spatial_dropout1d",
+    "TimeDistributed": "time_distributed",
+}
+
+
 def sequential(layers: list[Config], weights: dict[str, np.ndarray]) -> KerasFile:
     """Return a Sequential model; weights are by group, as in ``lstm/cell/vars/0``."""
     config = {
@@ -150,12 +159,18 @@ def sequential(layers: list[Config], weights: dict[str, np.ndarray]) -> KerasFil
     file = KerasFile(config, weights={f"layers/{k}": v.copy() for k, v in weights.items()})
     counts: dict[str, int] = {}
     for entry in layers:
-        kind = entry["class_name"].lower()
+        kind = GROUPS.get(entry["class_name"], entry["class_name"].lower())
         if kind == "inputlayer":
             continue
         counts[kind] = counts.get(kind, -1) + 1
         group = f"{kind}_{counts[kind]}" if counts[kind] else kind
         file.names[f"layers/{group}/vars"] = entry["config"]["name"]
+        if kind == "time_distributed":
+            file.names[f"layers/{group}/layer/vars"] = entry["config"]["layer"]["config"]["name"]
+        if kind == "bidirectional":
+            for key, inner in (("layer", "forward_layer"), ("backward_layer", "backward_layer")):
+                name = entry["config"][key]["config"]["name"]
+                file.names[f"layers/{group}/{inner}/vars"] = name
     return file
 
 
@@ -231,6 +246,105 @@ def sample() -> KerasFile:
             layer("Activation", name="soft", activation="softmax"),
         ],
         WEIGHTS,
+    )
+
+
+RECURRENT_WEIGHTS = {
+    "embedding/vars/0": numbers(7, 3),
+    "bidirectional/forward_layer/cell/vars/0": numbers(3, 12, start=100),
+    "bidirectional/forward_layer/cell/vars/1": numbers(4, 12, start=200),
+    "bidirectional/forward_layer/cell/vars/2": numbers(12, start=300),
+    "bidirectional/backward_layer/cell/vars/0": numbers(3, 12, start=400),
+    "bidirectional/backward_layer/cell/vars/1": numbers(4, 12, start=500),
+    "bidirectional/backward_layer/cell/vars/2": numbers(2, 12, start=600),
+    "gru/cell/vars/0": numbers(4, 6, start=700),
+    "gru/cell/vars/1": numbers(2, 6, start=800),
+    "simple_rnn/cell/vars/0": numbers(2, 3, start=900),
+    "simple_rnn/cell/vars/1": numbers(3, 3, start=1000),
+    "simple_rnn/cell/vars/2": numbers(3, start=1100),
+    "bidirectional_1/forward_layer/cell/vars/0": numbers(3, 8, start=1200),
+    "bidirectional_1/forward_layer/cell/vars/1": numbers(2, 8, start=1300),
+    "bidirectional_1/forward_layer/cell/vars/2": numbers(8, start=1400),
+    "bidirectional_1/backward_layer/cell/vars/0": numbers(3, 8, start=1500),
+    "bidirectional_1/backward_layer/cell/vars/1": numbers(2, 8, start=1600),
+    "bidirectional_1/backward_layer/cell/vars/2": numbers(8, start=1700),
+    "time_distributed/layer/vars/0": numbers(4, 5, start=1800),
+    "time_distributed/layer/vars/1": numbers(5, start=1900),
+}
+
+
+def recurrent_sample() -> KerasFile:
+    """Return a Sequential model with the recurrent layers and what goes with them."""
+    gates = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+    lstm = {"units": 2, **gates, "dropout": 0.5, "recurrent_dropout": 0.25}
+    lstm["return_sequences"] = True
+    return sequential(
+        [
+            input_layer([6]),
+            layer("Embedding", name="words", input_dim=7, output_dim=3, mask_zero=True),
+            layer("SpatialDropout1D", name="channels", rate=0.25, dtype="float32"),
+            layer(
+                "Bidirectional",
+                name="both",
+                merge_mode="sum",
+                layer=layer(
+                    "GRU",
+                    name="forward_gru",
+                    units=4,
+                    activation="relu",
+                    recurrent_activation="hard_sigmoid",
+                    dropout=0.5,
+                    reset_after=False,
+                    return_sequences=True,
+                    zero_output_for_mask=True,
+                ),
+                backward_layer=layer(
+                    "GRU",
+                    name="back",
+                    units=4,
+                    **gates,
+                    recurrent_dropout=0.125,
+                    reset_after=True,
+                    return_sequences=True,
+                    go_backwards=True,
+                ),
+            ),
+            layer(
+                "GRU",
+                name="third",
+                units=2,
+                **gates,
+                use_bias=False,
+                dropout=0.125,
+                recurrent_dropout=0.25,
+                return_sequences=True,
+                go_backwards=True,
+                zero_output_for_mask=True,
+            ),
+            layer(
+                "SimpleRNN",
+                name="simple",
+                units=3,
+                activation="sigmoid",
+                dropout=0.5,
+                recurrent_dropout=0.375,
+            ),
+            layer("RepeatVector", name="again", n=4),
+            layer(
+                "Bidirectional",
+                name="lstms",
+                merge_mode="concat",
+                layer=layer("LSTM", name="forward_lstm", **lstm),
+                backward_layer=layer("LSTM", name="backward_lstm", **lstm, go_backwards=True),
+            ),
+            layer(
+                "TimeDistributed",
+                name="steps",
+                layer=layer("Dense", name="inner", units=5, activation="tanh"),
+            ),
+            layer("Activation", name="soft", activation="softmax"),
+        ],
+        RECURRENT_WEIGHTS,
     )
 
 

@@ -134,7 +134,7 @@ def policy(name: str) -> dict[str, Any]:
 
 @table(
     ("custom class", entry("drop", class_name="MyDropout"), "the class is not supported"),
-    ("class of keras", entry("drop", class_name="GRU"), "'drop' (GRU): the class is not"),
+    ("class of keras", entry("drop", class_name="Conv1D"), "'drop' (Conv1D): the class is not"),
     ("nested model", entry("drop", class_name="Sequential"), "(Sequential): the class is not"),
     ("NotEqual outside", entry("drop", class_name="NotEqual"), "the class is not supported"),
     ("registered", entry("drop", registered_name="mine>Dropout"), "custom object 'mine>Dropout'"),

@@ -1,5 +1,6 @@
 """Models: Keras's predictions, the distribution of Monte-Carlo samples, and the laws."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,7 @@ def test_the_comparison_sees_wrong_masks(
 def broken(model: Model, **changes: Any) -> Model:
     """The model with some fields of its LSTM changed."""
     layers = list(model.layers)
-    fields = {**vars(layers[2]), **changes}
-    layers[2] = LSTM(**fields)
+    layers[2] = replace(layers[2], **changes)
     return Model(layers, model.input_shape)
 
 
