@@ -13,13 +13,15 @@ import json
 import os
 import platform
 import sys
+import time
 import timeit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from benchmarks.peers import Row, Task
+    from fastdrop._backend import Backend
 
 # A call shorter than this is repeated until it has been timed for that long.
 SHORTEST = 2e-3
@@ -36,8 +38,8 @@ class Figure(TypedDict):
     seconds: float | None
 
 
-class Figures(TypedDict):
-    """What one process measured, and where."""
+class About(TypedDict):
+    """Where and when a process measured."""
 
     cpu: str
     system: str
@@ -45,7 +47,21 @@ class Figures(TypedDict):
     tiers: list[str]
     versions: dict[str, str]
     rounds: int
+
+
+class Figures(About):
+    """What it measured."""
+
     figures: list[Figure]
+
+
+class Way(Protocol):
+    """What to call, if it is installed, and on which of fastdrop's backends."""
+
+    @property
+    def call(self) -> Callable[[], Any] | None: ...
+    @property
+    def backend(self) -> "Backend | None": ...
 
 
 def cpu() -> str:
@@ -98,46 +114,78 @@ def check(row: "Row", task: "Task", result: Any) -> None:
         raise AssertionError(f"{row.label}: wrong result of {row.operation}, {task}: {events}")
 
 
+def take_turns(
+    ways: Sequence[Way], rounds: int, budgets: Sequence[float], rest: float = 0.0
+) -> list[float | None]:
+    """Return the seconds of the fastest call of each way, all in turn, round after round.
+
+    What has used up its budget of seconds sits out after two rounds. With a rest before each,
+    threads of the one before have gone to sleep.
+    """
+    from fastdrop import _backend
+
+    chosen = _backend.active
+    timers: list[tuple[timeit.Timer, int] | None] = []
+    for way in ways:
+        if way.call is None:
+            timers.append(None)
+            continue
+        _backend.active = way.backend or chosen
+        timer = timeit.Timer(way.call)
+        once = timer.timeit(1)
+        if once < SHORTEST:
+            once = timer.timeit(10) / 10
+        timers.append((timer, max(1, round(SHORTEST / once))))
+    best, spent = [float("inf")] * len(ways), [0.0] * len(ways)
+    for turn in range(rounds):
+        for i, timed in enumerate(timers):
+            if timed is None or (turn >= 2 and spent[i] > budgets[i]):
+                continue
+            _backend.active = ways[i].backend or chosen
+            timer, number = timed
+            time.sleep(rest)
+            seconds = timer.timeit(number)
+            spent[i] += seconds
+            best[i] = min(best[i], seconds / number)
+    _backend.active = chosen
+    return [s if timed else None for timed, s in zip(timers, best, strict=True)]
+
+
 def measure(task: "Task", rounds: int, budget: float) -> Iterator[Figure]:
-    """Time all rows of a task in turn. What has used up its seconds sits out after two rounds."""
+    """Check and time all rows of a task."""
     from benchmarks import peers
     from fastdrop import _backend
 
     chosen = _backend.active
     rows = list(peers.rows(task))
-    timers: list[tuple[timeit.Timer, int] | None] = []
     for row in rows:
-        if row.call is None:
-            timers.append(None)
-            continue
-        _backend.active = row.backend or chosen
-        check(row, task, row.call())
-        timer = timeit.Timer(row.call)
-        once = timer.timeit(1)
-        if once < SHORTEST:
-            once = timer.timeit(10) / 10
-        timers.append((timer, max(1, round(SHORTEST / once))))
-    best, spent = [float("inf")] * len(rows), [0.0] * len(rows)
-    for turn in range(rounds):
-        for i, timed in enumerate(timers):
-            if timed is None or (turn >= 2 and spent[i] > budget):
-                continue
-            _backend.active = rows[i].backend or chosen
-            timer, number = timed
-            seconds = timer.timeit(number)
-            spent[i] += seconds
-            best[i] = min(best[i], seconds / number)
+        if row.call is not None:
+            _backend.active = row.backend or chosen
+            check(row, task, row.call())
     _backend.active = chosen
-    for row, timed, seconds in zip(rows, timers, best, strict=True):
-        figure: Figure = {
+    times = take_turns(rows, rounds, [budget] * len(rows))
+    for row, seconds in zip(rows, times, strict=True):
+        yield {
             "operation": row.operation,
             "label": row.label,
             "size": task.size,
             "rate": task.rate,
             "threads": row.threads,
-            "seconds": seconds if timed else None,
+            "seconds": seconds,
         }
-        yield figure
+
+
+def about(versions: dict[str, str], rounds: int) -> About:
+    from fastdrop import _backend
+
+    return {
+        "cpu": cpu(),
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "date": datetime.date.today().isoformat(),
+        "tiers": [backend.tier for backend in _backend.available],
+        "versions": versions,
+        "rounds": rounds,
+    }
 
 
 def tasks(threads: int, quick: bool) -> Iterator[tuple[str, int, float]]:
@@ -174,15 +222,7 @@ def main() -> None:
         print(f"{options.threads} thread(s): {kind}, {size}, {rate}", file=sys.stderr)
         task = peers.Task(kind, size, rate, options.threads)
         figures += measure(task, rounds, budget=0.1 if options.quick else 1.5)
-    result: Figures = {
-        "cpu": cpu(),
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "date": datetime.date.today().isoformat(),
-        "tiers": list(peers.TIERS),
-        "versions": peers.versions(),
-        "rounds": rounds,
-        "figures": figures,
-    }
+    result: Figures = {**about(peers.versions(), rounds), "figures": figures}
     json.dump(result, sys.stdout)
 
 

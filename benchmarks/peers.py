@@ -244,23 +244,26 @@ def tensorflow(task: Task) -> Iterator[Row]:
 
 
 class Library(NamedTuple):
-    """A module that must be there, the distributions that may have brought it, its rows."""
+    """Modules that must be there, the distributions that may have brought the first, its rows."""
 
-    module: str
+    modules: tuple[str, ...]
     distributions: tuple[str, ...]
-    rows: Callable[[Task], Iterator[Row]]
+    rows: Callable[[Any], Iterator[Any]]
     has_threads: bool = True
+
+    def installed(self) -> bool:
+        return all(importlib.util.find_spec(module) is not None for module in self.modules)
 
 
 LIBRARIES = {
-    "limit": Library("numpy", (), limits),
-    "fastdrop": Library("fastdrop", (), fastdrop),
-    "NumPy": Library("numpy", ("numpy",), numpy, has_threads=False),
-    "randomgen": Library("randomgen", ("randomgen",), randomgen, has_threads=False),
-    "mkl_random": Library("mkl_random", ("mkl_random",), mkl_random, has_threads=False),
-    TORCH: Library("torch", ("torch",), torch),
-    "JAX": Library("jax", ("jax",), jax),
-    TF: Library("tensorflow", ("tensorflow_cpu", "tensorflow"), tensorflow),
+    "limit": Library(("numpy",), (), limits),
+    "fastdrop": Library(("fastdrop",), (), fastdrop),
+    "NumPy": Library(("numpy",), ("numpy",), numpy, has_threads=False),
+    "randomgen": Library(("randomgen",), ("randomgen",), randomgen, has_threads=False),
+    "mkl_random": Library(("mkl_random",), ("mkl_random",), mkl_random, has_threads=False),
+    TORCH: Library(("torch",), ("torch",), torch),
+    "JAX": Library(("jax",), ("jax",), jax),
+    TF: Library(("tensorflow",), ("tensorflow_cpu", "tensorflow"), tensorflow),
 }
 
 
@@ -269,17 +272,17 @@ def rows(task: Task) -> Iterator[Row]:
     for name, library in LIBRARIES.items():
         if task.threads > 1 and not library.has_threads:
             continue
-        if importlib.util.find_spec(library.module) is not None:
+        if library.installed():
             yield from library.rows(task)
         else:
             operation = "bool" if task.kind == "masks" else "dropout"
             yield Row(operation, name, None, None, task.threads)
 
 
-def versions() -> dict[str, str]:
+def versions(libraries: dict[str, Library] = LIBRARIES) -> dict[str, str]:
     """Name and version of each library; "not installed" where it is not."""
     found = {"fastdrop": fd.__version__}
-    for name, library in LIBRARIES.items():
+    for name, library in libraries.items():
         for distribution in library.distributions:
             try:
                 found[name] = metadata.version(distribution)

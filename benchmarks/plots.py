@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from benchmarks.keras_calls import ENGINES
 from benchmarks.peers import LIMIT, NUMPY, RBG, TF, TORCH, fastdrop_label
+from benchmarks.recurrent_peers import OFF, OPENVINO, ORT, PER_GATE
+from benchmarks.recurrent_tables import CELLS, THREADS, gflops
+from benchmarks.recurrent_tables import Results as Recurrent
 from benchmarks.tables import Results
 
 # Colours that stay apart for colour-blind readers (Okabe and Ito).
@@ -70,5 +74,64 @@ def write(results: Results, directory: Path) -> list[Path]:
                 what = "float32 dropout" if operation == "dropout" else "masks"
                 _panel(axes, results, operation, rate, f"{what}, rate {rate}, one thread")
             paths.append(directory / name)
+            figure.savefig(paths[-1], metadata={"Date": None})
+    return paths
+
+
+# Dropout off: full lines. On: broken ones.
+RECURRENT = {
+    TORCH: "#e69f00",
+    ORT: "#0072b2",
+    OPENVINO: "#009e73",
+    ENGINES["tensorflow"]: "#7f7f7f",
+    ENGINES["jax"]: "#cc79a7",
+    ENGINES["torch"]: "#e69f00",
+}
+
+
+def _shapes(axes: Any, results: Recurrent, cell: str, threads: int) -> None:
+    """Draw one line an engine over the shapes, which are in no order of size."""
+    places = range(len(results.shapes))
+    lines = [(results.ours, "fastdrop", "#d55e00", 2.2, d) for d in (OFF, PER_GATE)]
+    lines += [
+        (engine, engine, colour, 1.2, PER_GATE if engine in ENGINES.values() else OFF)
+        for engine, colour in RECURRENT.items()
+    ]
+    for engine, name, colour, width, dropout in lines:
+        speeds = [
+            gflops(cell, shape, results.seconds(engine, dropout, cell, shape, threads))
+            for shape in results.shapes
+        ]
+        points = [(x, speed) for x, speed in zip(places, speeds, strict=True) if speed is not None]
+        if points:
+            style = {"color": colour, "linewidth": width, "marker": "."}
+            style["linestyle"] = "-" if dropout == OFF else "--"
+            label = name if dropout == OFF else f"{name}, dropout"
+            axes.plot(*zip(*points, strict=True), label=label, **style)
+    if threads in results.sgemm:
+        axes.axhline(results.sgemm[threads], color="#bbbbbb", label="sgemm")
+    axes.set_xticks(places)
+    axes.set_xticklabels(map(str, results.shapes), rotation=40, ha="right", fontsize="x-small")
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel("GFLOP/s")
+    axes.set_title(f"{CELLS[cell]}, {THREADS[threads]}", fontsize="medium")
+    axes.grid(color="#eeeeee")
+
+
+def write_recurrent(results: Recurrent, directory: Path) -> list[Path]:
+    """Write a figure for each cell and return their paths."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    paths = []
+    with mpl.rc_context(STYLE):
+        for cell in CELLS:
+            figure = Figure(figsize=(6.4 * len(THREADS), 4.8), layout="constrained")
+            row = figure.subplots(1, len(THREADS), squeeze=False)[0]
+            for axes, threads in zip(row, THREADS, strict=True):
+                _shapes(axes, results, cell, threads)
+            named = row[0].get_legend_handles_labels()
+            figure.legend(*named, loc="outside lower center", ncols=5, frameon=False)
+            paths.append(directory / f"recurrent-{cell}.svg")
             figure.savefig(paths[-1], metadata={"Date": None})
     return paths

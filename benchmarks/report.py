@@ -1,6 +1,7 @@
 """Measure fastdrop and every installed peer; write tables and plots.
 
-    python -m benchmarks.report            # docs/ and the README's table; several minutes
+    python -m benchmarks.report            # docs/ and the README's tables; a quarter of an hour
+    python -m benchmarks.report --only recurrent
     python -m benchmarks.report --quick --out DIR
 
 One process pinned to one core measures what one thread does, another on two cores the rest.
@@ -11,13 +12,15 @@ import importlib.util
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from benchmarks import measure, plots, tables
+from benchmarks import measure, plots, recurrent_report, tables
 from benchmarks.tables import Results
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- benchmark: masks -->\n", "<!-- /benchmark -->"
+BEGIN, END = "<!-- benchmark: {name} -->\n", "<!-- /benchmark -->"
 
 PAGE = """\
 # Benchmarks: masks and dropout
@@ -108,25 +111,19 @@ def _figures(threads: int, quick: bool) -> Results:
     return Results(json.loads(done.stdout))
 
 
-def _readme(block: str) -> None:
-    path = ROOT / "README.md"
-    before, found, rest = path.read_text("utf-8").partition(BEGIN)
+def _readme(name: str, block: str) -> None:
+    path, begin = ROOT / "README.md", BEGIN.format(name=name)
+    before, found, rest = path.read_text("utf-8").partition(begin)
     _, closed, after = rest.partition(END)
     if not found or not closed:
-        sys.exit(f"README.md has no place for the table: {BEGIN.strip()} … {END}")
-    path.write_text(before + BEGIN + block + END + after, "utf-8")
+        sys.exit(f"README.md has no place for the table: {begin.strip()} … {END}")
+    path.write_text(before + begin + block + END + after, "utf-8")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds; needs --out")
-    parser.add_argument("--out", type=Path, help="write all files here instead")
-    options = parser.parse_args()
-    if options.quick and options.out is None:
-        parser.error("--quick gives figures that mean nothing: say where to with --out")
-
-    one, two = (_figures(threads, options.quick) for threads in (1, 2))
-    large, huge = measure.large(options.quick), measure.huge(options.quick)
+def masks(directory: Path, quick: bool) -> tuple[Results, str]:
+    """Measure, write the page, and return the figures and the README's block."""
+    one, two = (_figures(threads, quick) for threads in (1, 2))
+    large, huge = measure.large(quick), measure.huge(quick)
     rates = (0.5, 0.25, 0.1)
     common = {
         "caption": one.caption(),
@@ -145,18 +142,40 @@ def main() -> None:
         two=tables.two_threads(one, two, huge),
         caption_two=two.caption("one and two threads"),
     )
+    (directory / "benchmarks.md").write_text(page, "utf-8")
     block = BLOCK.format(**common, tier=one.tiers[0], large=large, short=tables.short(one, large))
+    return one, block
+
+
+# What is measured, and what writes its page and draws its plots.
+PARTS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[..., object]]] = {
+    "masks": (masks, plots.write),
+    "recurrent": (recurrent_report.write, plots.write_recurrent),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
+    parser.add_argument("--quick", action="store_true", help="small sizes, few rounds; needs --out")
+    parser.add_argument("--out", type=Path, help="write all files here instead")
+    options = parser.parse_args()
+    if options.quick and options.out is None:
+        parser.error("--quick gives figures that mean nothing: say where to with --out")
+
     directory = options.out or ROOT / "docs"
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "benchmarks.md").write_text(page, "utf-8")
-    if importlib.util.find_spec("matplotlib") is not None:
-        plots.write(one, directory)
-    else:
-        print("NO PLOTS: matplotlib is not installed", file=sys.stderr)
-    if options.out is None:
-        _readme(block)
-    else:
-        (directory / "readme-block.md").write_text(block, "utf-8")
+    for name in [options.only] if options.only else PARTS:
+        measured, draw = PARTS[name]
+        results, block = measured(directory, options.quick)
+        if importlib.util.find_spec("matplotlib") is not None:
+            draw(results, directory)
+        else:
+            print("NO PLOTS: matplotlib is not installed", file=sys.stderr)
+        if options.out is None:
+            _readme(name, block)
+        else:
+            (directory / f"readme-{name}.md").write_text(block, "utf-8")
     print(f"wrote {directory}", file=sys.stderr)
 
 

@@ -1,0 +1,173 @@
+"""The page about recurrent layers: run every process that measures, and put the tables together."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import montecarlo_tables, recurrent_tables
+from benchmarks.recurrent import Figures
+from benchmarks.recurrent_keras import LIBRARIES, WORTH_THREADS
+from benchmarks.recurrent_tables import THREADS, Results
+from benchmarks.tables import caption, markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "recurrent.md"
+
+PAGE = """\
+# Benchmarks: recurrent layers and Monte-Carlo dropout
+
+Written by `make report`. fastdrop, PyTorch, ONNX Runtime and OpenVINO take turns in one process
+pinned to one core, then in one on two cores, up to {rounds} rounds, and the best one counts; what
+is slow sits out the later rounds. Keras has one backend a process, so each follows in one of its
+own, up to five rounds. All run float32 weights over the same inputs and return the outputs of all
+steps. Without dropout an output is checked against the equations in float64, to 1e-4, before it is
+timed; with dropout it must be finite and different each time.
+
+PyTorch, ONNX Runtime and OpenVINO run **without dropout**, for they have none inside their
+recurrent kernels; PyTorch in the fastest of batch first, time first, and without oneDNN. Keras runs
+with dropout and recurrent dropout 0.5: on TensorFlow as a tf.function with XLA, on JAX under
+jax.jit, on PyTorch eagerly. fastdrop runs with dropout off, and with both rates 0.5: a mask for
+each gate (`per_gate`), one for all gates (`tied`), and masks per gate that all rows share
+(`shared`). Its weights are packed once, in one row each call.
+
+Not measured on two threads, to keep a run short: fastdrop's slow tiers, portable and numpy, and
+Keras with fewer than {narrow} units. The slow tiers run only as many steps as they can in a
+fiftieth of a second, and are scaled.
+
+GFLOP/s count 2 G H (D + H) a row and step, with G = 4 gates for an LSTM and 3 for a GRU. Shapes are
+(batch, steps, features, units). `sgemm` is the fastest float32 matrix product that NumPy or PyTorch
+does in the same process, the FMA peak what a tier does of multiply-adds alone. Rows that lose stay.
+
+## Against the targets
+
+{targets}
+{caption}
+
+## Against the best engine without dropout
+
+How many times as fast fastdrop's strongest tier is as the best of PyTorch, ONNX Runtime and
+OpenVINO without dropout.
+
+{against}
+{caption}
+
+## Faster than fastdrop
+
+Than its strongest tier with the same dropout.
+
+{losses}
+{caption}
+
+## What dropout costs
+
+Time with dropout over time without, strongest tier.
+
+{costs}
+{caption}
+
+## Throughput
+
+GFLOP/s by shape. What the machine can do:
+
+{peaks}
+{overviews}
+![GFLOP/s of LSTM layers by shape](recurrent-lstm.svg)
+
+![GFLOP/s of GRU layers by shape](recurrent-gru.svg)
+
+## The whole Monte-Carlo job
+
+{draws} samples of a model that Keras wrote, on two threads; each engine and model in a process of
+its own, for 1 and for 32 inputs. fastdrop loads the file and calls `mc_predict`. Keras gets the
+inputs tiled {draws} times in one compiled call, or is called {draws} times; always with
+`training=True`. Peak memory is the process's resident memory, the libraries included. Where two of
+a kind are compared, their means agree as samples of one distribution do.
+
+* Model A: Embedding(64, 64), LSTM(100, dropout=0.5, recurrent_dropout=0.5), Dense(1, sigmoid); 498
+  steps. Model A2 has a Dropout(0.25) behind the embedding.
+* Model B: Embedding(5000, 64), SpatialDropout1D(0.2), GRU(64, dropout=0.2, recurrent_dropout=0.2),
+  RepeatVector(50), the same GRU with return_sequences, TimeDistributed(Dense(17)), softmax; 50
+  steps.
+
+{jobs}
+## Cold start
+
+Model A, 1 input, {draws} samples: from the start of a process to its result, with all imports and
+the model file; the best of {cold_rounds} processes. TensorFlow without XLA, which is quicker once.
+
+{cold}
+{caption}
+
+## Every layer
+
+{points}
+{caption}
+"""
+
+BLOCK = """\
+Recurrent layers, strongest tier (`{tier}`), dropout and recurrent dropout 0.5 with a mask for each
+gate. PyTorch, ONNX Runtime and OpenVINO run *without* dropout, for they have none inside their
+recurrent kernels; the figure is against the best of the three. One thread unless it says two.
+
+{short}
+The whole job of a model with dropout, 100 samples, two threads: `load(file).mc_predict(x, 100)`
+against Keras, with the inputs tiled 100 times in one compiled call, and called 100 times.
+
+{job}
+{caption} [All figures, and what is faster](docs/recurrent.md).
+"""
+
+
+def _figures(threads: int, quick: bool, keras: str | None = None) -> Figures:
+    command = [sys.executable, "-m", "benchmarks.recurrent", "--threads", str(threads)]
+    command += ["--keras", keras] if keras else []
+    command += ["--quick"] if quick else []
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def write(directory: Path, quick: bool) -> tuple[Results, str]:
+    """Measure, write the page, and return the figures and the README's block."""
+    processes = []
+    for threads in THREADS:
+        processes.append(_figures(threads, quick))
+        processes += [_figures(threads, quick, backend) for backend in LIBRARIES]
+    results = Results(processes)
+    jobs = montecarlo_tables.run(results.tiers, quick)
+    said = caption(results.about, "one and two threads")
+    target_rows = [*recurrent_tables.targets(results), *montecarlo_tables.targets(jobs)]
+    overviews = [
+        f"### {name}, {word}\n\n{recurrent_tables.overview(results, cell, threads)}\n{said}\n"
+        for cell, name in recurrent_tables.CELLS.items()
+        for threads, word in THREADS.items()
+    ]
+    tables = [
+        f"### Model {model}\n\n{montecarlo_tables.table(jobs, model)}\n{said}\n"
+        for model in montecarlo_tables.MODELS
+    ]
+    page = PAGE.format(
+        rounds=results.about["rounds"],
+        narrow=WORTH_THREADS,
+        caption=said,
+        targets=markdown(["", "wanted", "reached", ""], target_rows),
+        against=recurrent_tables.against_best(results),
+        losses="".join(recurrent_tables.losses(results)) or "Nothing that was measured.\n",
+        costs=recurrent_tables.costs(results),
+        peaks=recurrent_tables.peaks(results),
+        overviews="\n".join(overviews),
+        draws=montecarlo_tables.DRAWS,
+        cold_rounds=montecarlo_tables.COLD_ROUNDS,
+        jobs="\n".join(tables) if jobs.jobs else "Not measured: Keras is not installed.\n",
+        cold=montecarlo_tables.cold_table(jobs),
+        points=recurrent_tables.points(results),
+    )
+    (directory / NAME).write_text(page, "utf-8")
+    block = BLOCK.format(
+        tier=results.tiers[0],
+        short=recurrent_tables.short(results),
+        job=montecarlo_tables.short(jobs),
+        caption=said,
+    )
+    return results, block
