@@ -1,16 +1,18 @@
-"""Run every mask kernel of a tier with pages that must not be touched on both sides.
+"""Run every kernel of a tier with pages that must not be touched on both sides of its arrays.
 
-    python guard_pages.py TIER
+    python guard_pages.py masks|layers TIER
 
 A process of its own: a read or write too far ends it with a signal. Sanitizers do not see masked
 vector loads, the processor does.
 """
 
 import ctypes
+import itertools
 import mmap
+import random
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +33,25 @@ COLUMNS = 7  # that share a bit, in one of the layouts
 
 
 class Guarded:
-    """A page to use, between two that may be neither read nor written."""
+    """A page to use, or some, between two that may be neither read nor written."""
 
-    def __init__(self) -> None:
-        self._map = mmap.mmap(-1, 3 * PAGE)
-        self.bytes = np.frombuffer(self._map, np.uint8)[PAGE : 2 * PAGE]
+    def __init__(self, pages: int = 1) -> None:
+        self._map = mmap.mmap(-1, (pages + 2) * PAGE)
+        self.bytes = np.frombuffer(self._map, np.uint8)[PAGE:-PAGE]
         address = self.bytes.ctypes.data
         protect = ctypes.CDLL(None, use_errno=True).mprotect
         protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-        for guard in (address - PAGE, address + PAGE):
+        for guard in (address - PAGE, address + pages * PAGE):
             if protect(guard, PAGE, 0):  # PROT_NONE
                 raise OSError(ctypes.get_errno(), "mprotect")
 
     def hold(self, array: Array, at_end: bool) -> Array:
-        """Put a copy at one end of the page."""
+        """Put a copy at one end."""
         self.bytes[:] = CANARY
-        place = slice(PAGE - array.nbytes, PAGE) if at_end else slice(0, array.nbytes)
-        self.bytes[place] = array.view(np.uint8)
-        return self.bytes[place].view(array.dtype)
+        start = len(self.bytes) - array.nbytes if at_end else 0
+        held = self.bytes[start : start + array.nbytes]
+        held[:] = array.reshape(-1).view(np.uint8)
+        return held.view(array.dtype).reshape(array.shape)
 
 
 def packed(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
@@ -182,7 +185,232 @@ def check(backend: Any) -> int:
     return calls
 
 
+# ---- layers ----
+
+# About the borders of vectors, panels (8 and 16 columns), and the rows of a tile (6 and 8).
+SIZES = (*range(1, 21), *range(31, 34), *range(47, 50), *range(63, 66))
+STEPS = 7  # some rows have their inputs projected in two parts
+NUMBERS = np.random.default_rng(2).normal(0, 0.3, 1 << 20)
+FACTORS = np.where(NUMBERS < -0.1, 0, 1 + np.abs(NUMBERS))
+BYTES = np.random.default_rng(3).integers(0, 2, 1 << 20).astype(np.uint8)
+
+# Puts an array somewhere and returns it from there; nothing for None.
+Place = Callable[[Any], Any]
+
+
+def numbers(of: Array, first: int, shape: tuple[int, ...], dtype: str) -> Array:
+    """Some numbers, other ones for each `first`."""
+    n = int(np.prod(shape))
+    first = 7919 * first % (len(of) - n)
+    return of[first : first + n].astype(dtype).reshape(shape)
+
+
+class Room:
+    """Guarded pages for the arrays of a call."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, list[Guarded]] = {}
+        self._used: list[tuple[Guarded, Array]] = []
+        self.at_end = False
+
+    def __call__(self, array: Array | None) -> Array | None:
+        if array is None:
+            return None
+        size = max(1, -(-array.nbytes // PAGE))
+        pages = self._pages.setdefault(size, [])
+        page = pages.pop() if pages else Guarded(size)
+        held = page.hold(array, self.at_end)
+        self._used.append((page, held))
+        return held
+
+    def leave(self, where: object) -> None:
+        """Look beside all arrays, and take them away."""
+        for page, held in self._used:
+            held[...].reshape(-1).view(np.uint8)[:] = CANARY
+            assert (page.bytes == CANARY).all(), (where, "wrote beside an array")
+            self._pages[len(page.bytes) // PAGE].append(page)
+        self._used = []
+
+
+CELLS = {"lstm": 4, "gru": 3, "gru_reset_first": 3, "simple_rnn": 1}
+REALS = ("float32", "float64")
+# A mask a row, or one for all of them, perhaps prepared with the weights; tied or a gate.
+KINDS = (None, *itertools.product(("rows", "one", "shared"), ("tied", "gates")))
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "hard_sigmoid_legacy")
+
+
+class Recurrent(NamedTuple):
+    """A recurrent layer; its other options follow from the number."""
+
+    number: int
+    cell: str
+    dtype: str
+    rows: int
+    features: int
+    units: int
+    kind: tuple[str, str] | None  # of the recurrent mask
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        number, cell, dtype, rows, features, units, kind = self
+        chance = random.Random(number)
+        gates, lstm = CELLS[cell], cell == "lstm"
+
+        def new(of: Array, *shape: int) -> Array:
+            return numbers(of, chance.randrange(1 << 16), shape, dtype)
+
+        def mask_of(kind: tuple[str, str] | None, width: int) -> Any:
+            """A mask for `share`, and one for `rnn`."""
+            if kind is None:
+                return None, None
+            mask = new(FACTORS, rows, gates if kind[1] == "gates" else 1, width)
+            if kind[0] == "shared":
+                return mask[0], None
+            return None, mask[:1] if kind[0] == "one" else mask
+
+        def events(*shape: int) -> Array:
+            return numbers(BYTES, chance.randrange(1 << 16), shape, "uint8")
+
+        def perhaps(make: Callable[[], Array]) -> Array | None:
+            return make() if chance.random() < 0.5 else None
+
+        bias = (2, gates * units) if cell == "gru" else (gates * units,)
+        packed = backend.pack(
+            cell.removesuffix("_reset_first"),
+            place(new(NUMBERS, features, gates * units)),
+            place(new(NUMBERS, units, gates * units)),
+            place(new(NUMBERS, *bias)),
+            cell == "gru",
+        )
+        shared_x, input_mask = mask_of(chance.choice(KINDS), features)
+        shared_h, recurrent_mask = mask_of(kind, units)
+        if shared_x is not None or shared_h is not None:
+            packed = backend.share(packed, place(shared_x), place(shared_h))
+        projected = index = None
+        x = place(new(NUMBERS, rows, STEPS, features))
+        if chance.random() < 0.5:
+            found = rows + chance.randrange(3)
+            projected = place(np.zeros((found, packed.width), dtype))
+            x = place(new(NUMBERS, found, features))
+            mask_rows = None
+            if input_mask is not None and len(input_mask) > 1:
+                mask_rows = place(np.sort(np.arange(found) * 3 % rows))
+            backend.project(projected, packed, x, place(input_mask), mask_rows)
+            index = place(np.arange(rows * STEPS).reshape(rows, STEPS) * 5 % found)
+            x = input_mask = None
+        candidate_mask = None
+        if cell != "simple_rnn":
+            candidate_mask = perhaps(lambda: new(FACTORS, chance.choice((1, rows)), units))
+        y = place(perhaps(lambda: new(NUMBERS, rows, STEPS, units)))
+        y_last, h = (place(new(NUMBERS, rows, units)) for _ in range(2))
+        c = place(new(NUMBERS, rows, units)) if lstm else None
+        keep_c = perhaps(lambda: events(rows, STEPS, units)) if lstm else None
+        backend.rnn(
+            packed,
+            y_last,
+            h,
+            c,
+            y,
+            x,
+            projected,
+            index,
+            place(input_mask),
+            place(recurrent_mask),
+            place(candidate_mask),
+            place(perhaps(lambda: events(rows, STEPS, units))),
+            place(keep_c),
+            place(perhaps(lambda: events(rows, STEPS))),
+            chance.choice((0, 1)),
+            chance.choice((STEPS, STEPS - 1)),
+            chance.choice(("tanh", *ACTIVATIONS)),
+            chance.choice(("sigmoid", *ACTIVATIONS)),
+            chance.random() < 0.5,
+            chance.random() < 0.5,
+        )
+        return [a for a in (y_last, h, c, y, projected) if a is not None]
+
+
+class Dense(NamedTuple):
+    dtype: str
+    rows: int
+    inputs: int
+    columns: int
+    with_bias: bool
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        dtype, rows, inputs, columns, with_bias = self
+        out = place(np.zeros((rows, columns), dtype))
+        x, kernel, bias = (
+            place(numbers(NUMBERS, k, shape, dtype))
+            for k, shape in enumerate(((rows, inputs), (inputs, columns), (columns,)))
+        )
+        backend.dense(out, x, kernel, bias if with_bias else None)
+        return [out]
+
+
+class Activation(NamedTuple):
+    dtype: str
+    n: int
+    name: str
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        v = place(numbers(NUMBERS, self.n, (self.n,), self.dtype))
+        backend.activate(v, self.name)
+        return [v]
+
+
+class Masks(NamedTuple):
+    dtype: str
+    samples: int
+    n: int
+    first: int
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        out = place(np.zeros((self.samples, self.n), self.dtype))
+        backend.masks(out, 1.5, *WORDS, self.first, THRESHOLD)
+        return [out]
+
+
+Layer = Recurrent | Dense | Activation | Masks
+
+
+def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
+    """Each size as the number of rows, of inputs and of outputs."""
+    numbered = itertools.count()
+    for dtype, n in itertools.product(REALS, sizes):
+        for cell, kind in itertools.product(CELLS, KINDS):
+            for shape in ((n, 3, 5), (2, n, 5), (2, 3, n), (1, 3, n)):
+                yield Recurrent(next(numbered), cell, dtype, *shape, kind)
+        for shape in ((n, 3, 5), (4, n, 5), (4, 3, n), (1, 3, n)):
+            yield from (Dense(dtype, *shape, with_bias) for with_bias in (False, True))
+        yield from (Activation(dtype, n, name) for name in ACTIVATIONS)
+        yield from (Masks(dtype, samples, n, 3 * n) for samples in (1, 3))
+    # Products of more than 256 inputs are taken in parts; of matrices that are large, 64 rows
+    # side by side.
+    for dtype, cell, few in itertools.product(REALS, CELLS if large else (), (1, 7)):
+        for features in (255, 256, 257, 513):
+            yield Recurrent(next(numbered), cell, dtype, few, features, 5, ("rows", "gates"))
+        for rows, kind in ((63, None), (64, ("rows", "gates")), (65, ("shared", "tied"))):
+            yield Recurrent(next(numbered), cell, dtype, rows + few, 3, 260, kind)
+
+
+def check_layers(backend: Any, cases: Iterable[Layer]) -> int:
+    """Compare with what the same calls yield on ordinary arrays."""
+    room, calls = Room(), 0
+    for case in cases:
+        expected = case.run(backend, lambda array: None if array is None else array.copy())
+        for room.at_end in (False, True):
+            results = case.run(backend, room)
+            for got, right in zip(results, expected, strict=True):
+                assert got.tobytes() == right.tobytes(), (case, room.at_end)
+            room.leave((case, room.at_end))
+            calls += 1
+    return calls
+
+
 if __name__ == "__main__":
-    (tier,) = sys.argv[1:]
+    kernels, tier = sys.argv[1:]
     chosen = {backend.tier: backend for backend in _backend.available}[tier]
-    print(check_whole_blocks(chosen) + check(chosen), "calls")
+    if kernels == "masks":
+        print(check_whole_blocks(chosen) + check(chosen), "calls")
+    else:
+        print(check_layers(chosen, layers()), "calls")

@@ -3,8 +3,10 @@
 import ctypes
 import platform
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,29 +63,197 @@ def results(dtype: str) -> list[np.ndarray]:
     return calls
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def layer_results(dtype: str) -> list[np.ndarray]:
+    """The same of layers: inputs, states, weights and sums that are denormal, or need rounding."""
+    info = np.finfo(dtype)
+    rng = np.random.default_rng(0)
+
+    def some(*shape: int) -> np.ndarray:
+        """Every other column is denormal."""
+        values = rng.normal(0, 0.5, shape).astype(dtype)
+        values[..., ::2] *= info.tiny / 8
+        return values
+
+    x, features, units = some(9, 5, 7), 7, 11
+    drop: dict[str, Any] = {"dropout": 0.3, "recurrent_dropout": 0.3, "zoneout": 0.2, "rng": 1}
+    layers = {
+        gates: (some(features, gates * units), some(units, gates * units), some(gates * units))
+        for gates in (1, 3, 4)
+    }
+    gru = fd.pack_gru(*layers[3][:2], some(2, 3 * units), activation="linear")
+    reset_first = fd.pack_gru(*layers[3], reset_after=False)
+    calls = [
+        fd.lstm(x, *layers[4], **drop, return_sequences=True),
+        fd.lstm(x, *layers[4], **drop, scope="shared", activation="relu"),
+        fd.rnn(x, gru, **drop, candidate_dropout=0.3, initial_state=some(9, units)),
+        fd.rnn(x, reset_first, **drop, scope="shared", scheme="tied"),
+        fd.simple_rnn(x, *layers[1], **drop, activation="linear"),
+        fd.rnn(np.arange(9).reshape(3, 3), gru, **drop, embedding=some(9, features)),
+        fd.dense(x, *layers[3][::2]),
+    ]
+    names = ("tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
+    border = np.log(info.tiny)  # the sigmoid's values are denormal below
+    values = np.concatenate([some(40), rng.normal(size=40) * 3, rng.normal(size=9) + border])
+    return [*calls, *(fd.activate(values.astype(dtype), name) for name in names)]
+
+
+CASES = [
+    *((results, dtype, 6) for dtype in ("float32", "float64")),
+    (results, "float16", 3),
+    *((layer_results, dtype, 40) for dtype in ("float32", "float64")),
+]
+
+
+@pytest.mark.parametrize(
+    ("compute", "dtype", "at_least"), CASES, ids=[f"{c[0].__name__}-{c[1]}" for c in CASES]
+)
 @pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
 @pytest.mark.parametrize("tier", NATIVE)
 def test_kernels_do_not_depend_on_the_callers_mode(
-    tier: str, which: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+    tier: str,
+    which: int,
+    compute: Callable[[str], list[np.ndarray]],
+    dtype: str,
+    at_least: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastdrop._backend.active", BACKENDS[tier])
     change = CONTROL[platform.machine()][which]
-    expected = results(dtype)
     # Only kernels are run in the mode: what else is computed for them comes from Python and NumPy.
-    calls = []
+    calls: list[Call] = []
     monkeypatch.setattr("fastdrop._backend.active", Recorder(BACKENDS[tier], calls))
-    results(dtype)
-    for name, out, rest in calls:
-        again = np.empty_like(out)
+    compute(dtype)
+    for name, given, left, expected in calls:
+        again = copies(given)
         with mode(change):
             before = control_word()
-            getattr(BACKENDS[tier], name)(again, *rest)
+            result = getattr(BACKENDS[tier], name)(*again)
             after = control_word()
         assert before == after
         assert before & change == change
-        assert again.tobytes() == out.tobytes(), name
-    assert len(calls) == len(expected) + 1  # the mask of the noise shape is drawn by itself
+        assert bits(again) == bits(left), name
+        assert type(result) is type(expected)
+    assert len(calls) >= at_least
+
+
+# In the mode, weights are packed and used: both must be right.
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
+@pytest.mark.parametrize("tier", NATIVE)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+def test_weights_packed_in_a_mode_are_the_same(
+    cell: str, tier: str, which: int, dtype: str
+) -> None:
+    """They would be remembered."""
+    rng = np.random.default_rng(2)
+    backend, gates = BACKENDS[tier], {"lstm": 4, "gru": 3, "simple_rnn": 1}[cell]
+    shapes = ((3, gates * 9), (9, gates * 9), (2, 27) if cell == "gru" else (gates * 9,))
+    arrays = [rng.normal(size=shape).astype(dtype) for shape in shapes]
+    if which == 1:
+        arrays[2] *= np.finfo(dtype).tiny / 8
+    mask = np.where(rng.random((gates, 9)) < 0.5, 0, rng.random((gates, 9))).astype(dtype)
+
+    def pack() -> Any:
+        return backend.share(backend.pack(cell, *arrays, cell == "gru"), None, mask)
+
+    expected, got = pack(), None
+    with mode(CONTROL[platform.machine()][which]):
+        got = pack()
+    outputs = []
+    for packed in (expected, got):
+        # The pre-activations themselves: of inputs that are zero these are the biases.
+        out = np.zeros((1, packed.width), dtype)
+        backend.project(out, packed, np.zeros((1, 3), dtype), None, None)
+        y, h, c = rng.normal(size=(3, 1, 9)).astype(dtype) * 0 + 0.5
+        backend.rnn(
+            *(packed, y, h, c if cell == "lstm" else None, None, None),
+            *(out, np.zeros((1, 1), np.int64), None, None, None, None, None, None),
+            *(0, 1, "linear", "sigmoid", False, False),
+        )
+        outputs.append(bits([out, y, h, c]))
+    assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
+@pytest.mark.parametrize("tier", NATIVE)
+def test_the_mode_is_left_alone_by_what_fails(
+    tier: str, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastdrop._backend.active", BACKENDS[tier])
+    x, w = np.ones((2, 3, 4), np.float32), np.ones((4, 20), np.float32)
+    r = np.ones((5, 20), np.float32)
+    # Every integer there is: its 20 projections of each would take 2**64 bytes and more.
+    refused: list[tuple[type[Exception], Callable[[], object]]] = [
+        (ValueError, lambda: fd.lstm(x, w, r, np.ones(3, np.float32))),
+        (ValueError, lambda: fd.lstm(x, w, r, dropout=1.5)),
+        (ValueError, lambda: fd.rnn(x, fd.pack_lstm(w, r), recurrent_mask=np.ones((9, 5)))),
+        (TypeError, lambda: fd.step(x[:, 0], w)),
+        (ValueError, lambda: fd.dense(x, r)),
+        (ValueError, lambda: fd.activate(x, "nonsense")),
+        (MemoryError, lambda: fd.lstm(np.broadcast_to(x[:1, :1], (2**40, 1, 4)), w, r)),
+    ]
+    expected = fd.lstm(x, w, r)
+    for error, call in refused:
+        with mode(CONTROL[platform.machine()][which]):
+            before = control_word()
+            with pytest.raises(error):
+                call()
+            after = control_word()
+        assert before == after
+    assert fd.lstm(x, w, r).tobytes() == expected.tobytes()
+
+
+def cost(call: Callable[[], object], other: Callable[[], object]) -> float:
+    """How many times as long a call takes as another: the least of many, taken in turns."""
+    call(), other()
+    least = [float("inf")] * 2
+    for _ in range(30):
+        for which, measured in enumerate((call, other)):
+            start = time.perf_counter()
+            measured()
+            least[which] = min(least[which], time.perf_counter() - start)
+    return least[0] / least[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "simple_rnn"])
+@pytest.mark.parametrize("tier", NATIVE)
+def test_denormal_numbers_cost_little(
+    tier: str, cell: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastdrop._backend.active", BACKENDS[tier])
+    rng = np.random.default_rng(0)
+    rows, steps, width = 8, 60, 32
+    gates = {"lstm": 4, "gru": 3, "simple_rnn": 1}[cell]
+    denormal = np.finfo(dtype).tiny / 1024
+    pack = {"lstm": fd.pack_lstm, "gru": fd.pack_gru, "simple_rnn": fd.pack_simple_rnn}[cell]
+
+    def some(*shape: int) -> np.ndarray:
+        return rng.normal(0, 0.3, shape).astype(dtype)
+
+    def run(weights: fd.PackedWeights, x: np.ndarray, h: np.ndarray) -> Callable[[], object]:
+        state = (h, h) if cell == "lstm" else h
+        return lambda: fd.rnn(x, weights, initial_state=state, threads=1)
+
+    kernel, bias = some(width, gates * width), some(gates * width)
+    bias = np.stack([bias, bias]) if cell == "gru" else bias
+    # A candidate that turns the state and keeps its length, so that what is denormal remains so.
+    turn = np.zeros((width, gates, width))
+    turn[:, 2 if cell == "lstm" else -1] = np.linalg.qr(rng.normal(size=(width, width)))[0]
+    recurrent_kernel = some(width, gates * width)
+    usual = pack(kernel, recurrent_kernel, bias)
+    without_bias = pack(kernel, recurrent_kernel, np.zeros_like(bias))
+    decaying = pack(
+        kernel, turn.reshape(width, -1).astype(dtype), np.zeros_like(bias), activation="linear"
+    )
+    x, h = some(rows, steps, width), some(rows, width)
+    zero = np.zeros_like(x)
+    costs = {
+        "inputs and states": cost(run(usual, x * denormal, h * denormal), run(usual, x, h)),
+        "sums too": cost(run(without_bias, x * denormal, h * denormal), run(without_bias, x, h)),
+        "a long decay": cost(run(decaying, zero, h * denormal), run(decaying, zero, h)),
+    }
+    print(tier, cell, dtype, {k: round(v, 2) for k, v in costs.items()})
+    assert max(costs.values()) <= 1.2, costs
 
 
 @pytest.mark.parametrize("which", [1, 2], ids=["flush", "round-up"])
@@ -98,18 +268,32 @@ def test_dropouts_scales_do_not_depend_on_the_callers_mode(which: int) -> None:
     assert got == expected
 
 
-class Recorder:
-    """A backend that notes every call that writes floating-point numbers."""
+Call = tuple[str, list[Any], list[Any], object]
 
-    def __init__(self, backend: object, calls: list) -> None:
+
+def copies(args: tuple[Any, ...] | list[Any]) -> list[Any]:
+    """Arguments with arrays of their own; what was one array is one array again."""
+    of = {id(a): a.copy() for a in args if isinstance(a, np.ndarray)}
+    return [of.get(id(a), a) for a in args]
+
+
+def bits(args: list[Any]) -> list[bytes]:
+    return [a.tobytes() for a in args if isinstance(a, np.ndarray)]
+
+
+class Recorder:
+    """A backend that notes every call: what it was given, and what it left."""
+
+    def __init__(self, backend: object, calls: list[Call]) -> None:
         self._backend, self._calls = backend, calls
 
     def __getattr__(self, name: str) -> object:
         function = getattr(self._backend, name)
 
-        def call(out: object, *rest: object) -> object:
-            result = function(out, *rest)
-            self._calls.append((name, out, rest))
+        def call(*args: Any) -> object:
+            given = copies(args)
+            result = function(*args)
+            self._calls.append((name, given, copies(args), result))
             return result
 
         return call

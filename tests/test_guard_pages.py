@@ -13,16 +13,26 @@ from conftest import BACKENDS
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs mprotect")
 
 
-@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
-def test_mask_kernels(tier: str) -> None:
-    script = Path(guard_pages.__file__)
-    result = subprocess.run(
-        [sys.executable, script, tier], capture_output=True, text=True, check=False
-    )
+tiers = pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
+
+
+def run(kernels: str, tier: str) -> str:
+    command = [sys.executable, guard_pages.__file__, kernels, tier]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@tiers
+def test_mask_kernels(tier: str) -> None:
     calls = 2 * len(guard_pages.CASES) * len(guard_pages.LENGTHS) * len(guard_pages.OFFSETS)
     calls += 2 * 3 * 3 * guard_pages.BLOCKS
-    assert result.stdout == f"{calls} calls\n"
+    assert run("masks", tier) == f"{calls} calls\n"
+
+
+@tiers
+def test_layer_kernels(tier: str) -> None:
+    assert run("layers", tier) == f"{2 * len(list(guard_pages.layers()))} calls\n"
 
 
 def test_the_guards_are_there() -> None:
