@@ -24,6 +24,8 @@ _STEPS = 1 << 24
 _PIECE_ROWS = 64
 # Numbers that a piece holds of its projected inputs, or of its time-varying masks.
 _PIECE_NUMBERS = 1 << 23
+# Arithmetic for which another thread is worth starting: that takes as long.
+_THREAD_FLOPS = 20e6
 # From so many rows times steps on, it pays to prepare weights for a mask that rows share.
 _SHARE = 16
 
@@ -738,6 +740,8 @@ def rnn(
         shared,
     )
     y = np.empty((rows, steps, widths[-1]) if return_sequences else (rows, widths[-1]), dtype)
+    flops = rows * steps * sum(_flops(weights) for weights in every)
+    threads = min(threads, 1 + int(flops / _THREAD_FLOPS))
     height = min(_PIECE_ROWS, -(-rows // threads))
     for layer in plan:
         for direction in layer:
@@ -810,13 +814,12 @@ def _prepare(
         if any(mask is not None for mask in one):
             packed = _backend.active.share(packed, *one)
             masks[:2] = [m if o is None else None for m, o in zip(masks, one, strict=False)]
-    flops = 2 * weights.kernel.shape[1] * (weights.features + weights.units)
     is_lstm = len(state) == 2
     return _Direction(
         weights,
         packed,
         backwards,
-        max(1, int(_threads.PIECE_FLOPS / (flops or 1))),
+        max(1, int(_threads.PIECE_FLOPS / max(1, _flops(weights)))),
         state[0],
         state[1] if is_lstm else None,
         masks[_INPUT],
@@ -825,6 +828,11 @@ def _prepare(
         streams[_ZONEOUT_H],
         streams[_ZONEOUT_C] if is_lstm else None,
     )
+
+
+def _flops(weights: PackedWeights) -> int:
+    """Return the arithmetic of a row's step."""
+    return 2 * weights.gates * weights.units * (weights.features + weights.units)
 
 
 def _nested(states: list[Any]) -> Any:

@@ -505,7 +505,16 @@ def test_any_batch_is_its_rows(
 
 
 @cells
-def test_threads_change_nothing(backend: str, cell: str) -> None:
+def test_threads_change_nothing(backend: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)  # no call is too small for another thread
+    used = set()
+    real = recurrent._Call.rows
+
+    def rows(self: Any, *args: Any) -> None:
+        used.add(threading.get_ident())
+        real(self, *args)
+
+    monkeypatch.setattr(recurrent._Call, "rows", rows)
     x, weights = problem(3, cell, 40, 3, 4, 6)
     again = weights_of(4, cell, 12, 5)
     options = every_option(cell)
@@ -514,6 +523,7 @@ def test_threads_change_nothing(backend: str, cell: str) -> None:
             one = fd.rnn(x[:rows], layers, **options, threads=1)
             for threads in counts:
                 assert same(fd.rnn(x[:rows], layers, **options, threads=threads), one)
+    assert len(used) > 1
 
 
 @pytest.mark.parametrize("embedded", [False, True])
@@ -1159,6 +1169,7 @@ def test_a_direction_stops_with_the_other(monkeypatch: pytest.MonkeyPatch) -> No
     x, weights = problem(0, "lstm", 1, 1000, 8, 4)
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
     with pytest.raises(KeyboardInterrupt):
         fd.rnn(x, (weights, weights), threads=2)
     assert calls < 500
