@@ -19,7 +19,7 @@ help: ## Show the targets
 build: $(STAMP)-built ## Compile the extension and install fastdrop into .venv, editable
 
 test: $(STAMP)-built ## Run the tests on every backend
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 test-long: $(STAMP)-keras ## Run the tests that take minutes, and those against Keras itself
 	$(BIN)/pytest -m "long or live"
@@ -51,7 +51,7 @@ sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the
 	  build --build-base build/sanitize --build-lib build/sanitize/lib
 	PYTHONPATH=build/sanitize/lib FASTDROP_BACKEND=native ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 \
 	  LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
-	  $(BIN)/pytest --ignore tests/test_process.py --ignore tests/test_formats_hostile.py \
+	  $(BIN)/pytest --numprocesses auto --ignore tests/test_process.py --ignore tests/test_formats_hostile.py \
 	    --ignore tests/test_statistics.py
 
 dist: $(STAMP)-dist ## Build the source distribution and a wheel, and try both
