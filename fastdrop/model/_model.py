@@ -20,7 +20,7 @@ from fastdrop.random import Key, as_key
 Array = NDArray[Any]
 
 # Activations that one thread works on at a time, in bytes and in rows.
-_CHUNK_BYTES = 8 << 20
+_CHUNK_BYTES = 16 << 20
 _CHUNK_ROWS = 64
 
 # Layers that know what to do with a table; for all others its rows are looked up.
@@ -292,7 +292,7 @@ class Model:
         """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples."""
         total = -(-len(inputs) * samples // threads)
         chunk = self._chunk_rows(inputs.shape[1:], total)
-        height = max(1, min(chunk, len(inputs)))
+        height = _even(len(inputs), chunk)
         for n in range(0, len(inputs), height):
             rows = slice(n, min(n + height, len(inputs)))
             block = _Block(rows, inputs)
@@ -316,7 +316,12 @@ class Model:
         """Rows to take together, within the memory set aside for them."""
         # A layer's input and output are alive at a time, and the next chunk's results.
         row_bytes = 3 * 4 * self._row_elements(shape)
-        return max(1, min(_CHUNK_ROWS, wanted, _CHUNK_BYTES // row_bytes))
+        return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)))
+
+
+def _even(total: int, limit: int) -> int:
+    """Return the size of pieces of at most `limit` that are almost equal, for no thread to wait."""
+    return max(1, -(-total // max(1, -(-total // limit))))
 
 
 def _run(layers: Sequence[Layer], flow: Flow) -> Flow:
