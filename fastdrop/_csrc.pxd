@@ -149,6 +149,10 @@ cdef extern from "fastdrop.h" nogil:
     size_t fd_part_gates(fd_cell cell, size_t part)
     size_t fd_width_f32(fd_cell cell, size_t units)
     size_t fd_width_f64(fd_cell cell, size_t units)
+    void fd_pack_bias_f32(float *start, float *recurrent, const float *bias, fd_cell cell,
+                          size_t units)
+    void fd_pack_bias_f64(double *start, double *recurrent, const double *bias, fd_cell cell,
+                          size_t units)
     size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element)
     size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights,
                           const fd_shape *shape, size_t element)

@@ -369,7 +369,7 @@ cdef class Packed:
         self.weights.cell = cell
         self.weights.features, self.weights.units = kernel.shape[0], recurrent_kernel.shape[0]
         self.kernel, self.recurrent_kernel, self.held = kernel, recurrent_kernel, []
-        cdef size_t units = self.weights.units, gates, gate = 0, part, padded
+        cdef size_t units = self.weights.units, gates, gate = 0, part
         cdef bint single = cnp.PyArray_ITEMSIZE(kernel) == 4
         self.width = fd_width_f32(cell, units) if single else fd_width_f64(cell, units)
         for part in range(2):
@@ -378,29 +378,19 @@ cdef class Packed:
                 self.matrix(&self.weights.input[part], kernel, gate, gates, None)
                 self.matrix(&self.weights.recurrent[part], recurrent_kernel, gate, gates, None)
             gate += gates
-        padded = self.width // gate if gate else 0
-        # A row of biases is what one k of a matrix is, part by part: u, then the gates.
         cdef cnp.ndarray start = aligned(self.width, kernel)
-        start[:] = 0
-        first = (bias[0] + (bias[1] if cell == FD_GRU else 0)) if bias.ndim == 2 else bias
-        first = np.array(first)
+        cdef cnp.ndarray recurrent = None
         if cell == FD_GRU:
-            first[2 * units:] = bias[0, 2 * units:]
-        gate = 0
-        for part in range(2):
-            gates = fd_part_gates(cell, part)
-            if gates:
-                columns = first[gate * units:(gate + gates) * units].reshape(gates, units)
-                start[gate * padded:gate * padded + gates * units] = columns.T.reshape(-1)
-            gate += gates
-        self.held.append(start)
-        self.weights.bias = cnp.PyArray_DATA(start)
-        if cell == FD_GRU:
-            start = aligned(padded, kernel)
-            start[:] = 0
-            start[:units] = bias[1, 2 * units:]
-            self.held.append(start)
-            self.weights.recurrent_bias = cnp.PyArray_DATA(start)
+            recurrent = aligned(self.width // 3, kernel)
+        cdef void *at = cnp.PyArray_DATA(start)
+        cdef void *other = <void *>address(recurrent)
+        cdef const void *of = cnp.PyArray_DATA(bias)
+        if single:
+            fd_pack_bias_f32(<float *>at, <float *>other, <const float *>of, cell, units)
+        else:
+            fd_pack_bias_f64(<double *>at, <double *>other, <const double *>of, cell, units)
+        self.weights.bias, self.weights.recurrent_bias = at, other
+        self.held += [start, recurrent]
 
     cdef matrix(self, fd_matrix *to, cnp.ndarray w, size_t gate, size_t gates,
                 cnp.ndarray mask):

@@ -221,6 +221,14 @@ size_t fd_part_gates(fd_cell cell, size_t part);
 size_t fd_width_f32(fd_cell cell, size_t units);
 size_t fd_width_f64(fd_cell cell, size_t units);
 
+/* start [fd_width()] = the biases as fd_weights has them, and recurrent [units, rounded up] for
+ * an FD_GRU; null for the others. bias [gates][H]; FD_GRU: [2][3][H], for the input and for the
+ * recurrence; those of z and r are added. */
+void fd_pack_bias_f32(float *start, float *recurrent, const float *bias, fd_cell cell,
+                      size_t units);
+void fd_pack_bias_f64(double *start, double *recurrent, const double *bias, fd_cell cell,
+                      size_t units);
+
 /* Sizes and options of one call. */
 typedef struct fd_shape {
     size_t rows, steps;
