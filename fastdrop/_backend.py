@@ -150,7 +150,7 @@ class Backend(Protocol):
         bias: Array,
         reset_after: bool,
     ) -> Packed:
-        """Weights as `project` and `rnn` take them, all copied.
+        """Weights as `project` and `rnn` take them; the arrays must stay as they are.
 
         kernel (D, G * H), recurrent_kernel (H, G * H), bias (G * H,), or (2, 3 * H) for a "gru"
         with `reset_after`; G gates of H units, as many as the cell has.

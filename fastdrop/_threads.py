@@ -104,12 +104,17 @@ def ordered_map(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def for_each(function: Callable[[Item], object], items: Iterable[Item], threads: int) -> None:
+def for_each(
+    function: Callable[[Item], object],
+    items: Iterable[Item],
+    threads: int,
+    stop: Callable[[], None] = lambda: None,
+) -> None:
     """Call function(item) for every item, on this thread and up to threads - 1 others.
 
     This thread works too, because starting one takes as long as a million elements of a mask. No
     call of the function outlives this one, also when it fails or is interrupted: they write into
-    arrays of the caller, who may use them again.
+    arrays of the caller, who may use them again. `stop` is called then, to end long ones.
     """
     waiting = deque(items)
     failures: list[BaseException] = []
@@ -122,26 +127,36 @@ def for_each(function: Callable[[Item], object], items: Iterable[Item], threads:
                 return
             function(item)
 
-    def help_out() -> None:
+    def help_out(ended: threading.Event) -> None:
         try:
             work()
         except BaseException as error:  # for the caller's thread to raise
             waiting.clear()
             failures.append(error)
+            stop()
+        finally:
+            ended.set()
 
-    helpers = [
-        threading.Thread(target=help_out, name=f"fastdrop_{n}")
-        for n in range(min(threads, len(waiting)) - 1)
-    ]
-    started = []
+    started: list[threading.Event] = []
+    interrupts: list[BaseException] = []
     try:
-        for helper in helpers:
-            helper.start()
-            started.append(helper)
+        for n in range(min(threads, len(waiting)) - 1):
+            ended = threading.Event()
+            threading.Thread(target=help_out, args=(ended,), name=f"fastdrop_{n}").start()
+            started.append(ended)
         work()
+    except BaseException:
+        stop()
+        raise
     finally:
         waiting.clear()
-        for helper in started:
-            helper.join()
-    if failures:
-        raise failures[0]
+        # Ctrl-C interrupts the waiting itself, too; joining a thread is over then for good.
+        for ended in started:
+            while not ended.is_set():
+                try:
+                    ended.wait()
+                except BaseException as interrupt:
+                    interrupts.append(interrupt)
+                    stop()
+    if interrupts or failures:
+        raise (interrupts or failures)[0]

@@ -65,6 +65,7 @@ class PackedWeights:
     gates: int
     dtype: np.dtype[Any]
     _forms: dict[tuple[_backend.Backend, str], _backend.Packed]
+    _finite: list[bool]
 
     @classmethod
     def make(
@@ -106,6 +107,7 @@ class PackedWeights:
             "gates": GATES[cell],
             "dtype": dtype,
             "_forms": {},
+            "_finite": [],
         }
         made = cls.__new__(cls)
         for name, value in values.items():
@@ -129,6 +131,13 @@ class PackedWeights:
             self.recurrent_activation,
             self.reset_after,
         )
+
+    def finite(self) -> bool:
+        """Whether no weight is infinite or NaN; looked at once."""
+        if not self._finite:
+            kernels = (self.kernel, self.recurrent_kernel)
+            self._finite.append(all(bool(np.isfinite(kernel).all()) for kernel in kernels))
+        return self._finite[0]
 
     def form(self, dtype: np.dtype[Any], recurrent_kernel: Array | None = None) -> _backend.Packed:
         """Return the active backend's form: kept, unless other recurrent weights are given."""

@@ -25,9 +25,10 @@ _PIECE_ROWS = 64
 # Numbers that a piece holds of its projected inputs, or of its time-varying masks.
 _PIECE_NUMBERS = 1 << 23
 # Arithmetic for which another thread is worth starting: that takes as long.
-_THREAD_FLOPS = 20e6
-# From so many rows times steps on, it pays to prepare weights for a mask that rows share.
-_SHARE = 16
+_THREAD_FLOPS = 40e6
+# Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
+# features and units on, and where at least a quarter is dropped.
+_SHARE_ROW_STEPS, _SHARE_WIDTH, _SHARE_KEPT = 64, 96, 0.75
 
 
 State = Any  # as `rnn` returns it
@@ -210,13 +211,9 @@ class _Call:
     shared: bool
     stopped: bool = False
 
-    def stoppable(self, piece: slice, out: Array, threads: int) -> None:
-        """Run some rows; if that fails or is interrupted, the other threads stop too."""
-        try:
-            self.rows(piece, out, threads)
-        except BaseException:
-            self.stopped = True
-            raise
+    def stop(self) -> None:
+        """End what other threads run, for this call has failed or is interrupted."""
+        self.stopped = True
 
     def rows(self, piece: slice, out: Array, threads: int) -> None:
         """Run some rows through all layers; out (rows, steps, width) or (rows, width)."""
@@ -253,13 +250,9 @@ class _Call:
         outputs = [np.empty((*out.shape[:-1], d.weights.units), self.dtype) for d in layer]
 
         def run(d: int) -> None:
-            try:
-                self._direction(layer[d], piece, outputs[d], x, step_mask, embedded, False)
-            except BaseException:
-                self.stopped = True  # for the other direction to see, which is waited for
-                raise
+            self._direction(layer[d], piece, outputs[d], x, step_mask, embedded, False)
 
-        _threads.for_each(run, range(2), threads)
+        _threads.for_each(run, range(2), threads, self.stop)
         _merge(out, outputs[0], outputs[1], self.merge_mode)
 
     def _direction(
@@ -376,7 +369,7 @@ def _distinct(tokens: Array, vocabulary: int, by_row: bool) -> tuple[Array, Arra
         seen = np.zeros(count, bool)
         seen[keys] = True
         found = np.flatnonzero(seen)
-        place = np.empty(count, np.int64)
+        place = np.zeros(count, np.int64)  # if the tokens change meanwhile, still a row
         place[found] = np.arange(len(found))
         index = np.take(place, keys)
     else:
@@ -757,13 +750,9 @@ def rnn(
     else:
         pieces = [slice(n, min(n + height, rows)) for n in range(0, rows, height)]
         busy = min(threads, len(pieces))
-        try:
-            _threads.for_each(
-                lambda piece: call.stoppable(piece, y[piece], threads // busy), pieces, busy
-            )
-        except BaseException:  # also one that came while this thread waited for the others
-            call.stopped = True
-            raise
+        _threads.for_each(
+            lambda piece: call.rows(piece, y[piece], threads // busy), pieces, busy, call.stop
+        )
     if not return_state:
         return y
     if only is not None:
@@ -809,9 +798,14 @@ def _prepare(
         recurrent_kernel = np.array(weights.recurrent_kernel, dtype, order="C")
         drop.drop(recurrent_kernel.reshape(1, 1, -1), 0, 0, True)
         packed = weights.form(dtype, recurrent_kernel)
-    if rows * steps >= _SHARE:
-        one = [m[0] if isinstance(m, np.ndarray) and len(m) == 1 else None for m in masks[:2]]
-        if any(mask is not None for mask in one):
+    if (
+        rows * steps >= _SHARE_ROW_STEPS
+        and weights.features + weights.units >= _SHARE_WIDTH
+        and drop is None
+    ):
+        one = [_to_share(m) for m in masks[:2]]
+        # Zero times infinity is not zero: what is not finite must not be left out.
+        if any(mask is not None for mask in one) and weights.finite():
             packed = _backend.active.share(packed, *one)
             masks[:2] = [m if o is None else None for m, o in zip(masks, one, strict=False)]
     is_lstm = len(state) == 2
@@ -830,9 +824,18 @@ def _prepare(
     )
 
 
+def _to_share(mask: Array | _Masks | None) -> Array | None:
+    """Return a mask (gates, width) if all rows share it and it drops enough."""
+    if not isinstance(mask, np.ndarray) or len(mask) != 1:
+        return None
+    kept = int(np.count_nonzero(mask[0], axis=-1).max())
+    return mask[0] if kept <= _SHARE_KEPT * mask.shape[-1] else None
+
+
 def _flops(weights: PackedWeights) -> int:
-    """Return the arithmetic of a row's step."""
-    return 2 * weights.gates * weights.units * (weights.features + weights.units)
+    """Return the arithmetic of a row's step, and for what a narrow layer takes beside it."""
+    padded = -(-weights.units // 16) * 16
+    return 2 * weights.gates * padded * (weights.features + weights.units) + 10_000
 
 
 def _nested(states: list[Any]) -> Any:

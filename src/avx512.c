@@ -1,5 +1,5 @@
 /* The AVX-512 tier (F, DQ, BW, VL, with POPCNT, and with AVX2, FMA and F16C, which compilers take
- * for part of F): masks and dropout. Full vectors only; what is left over goes to the portable
+ * for part of F): masks, dropout and layers. Full vectors only; what is left over goes to the portable
  * kernels, by the bit. */
 #include "kernels.h"
 

@@ -1,10 +1,11 @@
 """The `backend` fixture: every test that asks for it runs on each implementation in turn."""
 
 import platform
+from collections.abc import Iterator
 
 import pytest
 
-from fastdrop import _backend
+from fastdrop import _backend, recurrent
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
 # What there is for an architecture, by all the names that systems have for it.
@@ -30,3 +31,13 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Make one implementation the active one and give its tier's name."""
     monkeypatch.setattr(_backend, "active", BACKENDS[request.param])
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def sharing_always() -> Iterator[None]:
+    """Leave out what shared masks drop wherever that can be done, not only where it pays."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrent, "_SHARE_ROW_STEPS", 16)
+        patch.setattr(recurrent, "_SHARE_WIDTH", 0)
+        patch.setattr(recurrent, "_SHARE_KEPT", 1)
+        yield

@@ -13,7 +13,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _threads
+from fastdrop import _threads, recurrent
 
 REFERENCES = Path(__file__).with_name("references")
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and fork")
@@ -254,11 +254,13 @@ def test_abandoned_work_stops() -> None:
     assert not _threads.abandoned()  # this is no worker
 
 
-def test_no_thread_is_left_after_a_call() -> None:
+def test_no_thread_is_left_after_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)  # threads for this little, too
     x = lstm_problem(8, 3, 4)
+    before = threading.enumerate()  # with what an abandoned iteration left to end by itself
     for _ in range(20):
         fd.lstm(*x, threads=4)
-        assert not [t for t in threading.enumerate() if t.name.startswith("fastdrop")]
+        assert not set(threading.enumerate()).difference(before)
 
 
 def lstm_problem(rows: int, steps: int, units: int) -> list[np.ndarray]:
@@ -267,8 +269,9 @@ def lstm_problem(rows: int, steps: int, units: int) -> list[np.ndarray]:
     return [rng.normal(0, 0.3, shape).astype(np.float32) for shape in shapes]
 
 
-def test_one_model_from_many_threads(backend: str) -> None:
+def test_one_model_from_many_threads(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every thread gets the right answer, while others use the same weights."""
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
     x, *arrays = lstm_problem(6, 5, 8)
     weights = fd.pack_lstm(*arrays)
     layers = [weights, (weights, weights)]  # also in one call
@@ -296,6 +299,8 @@ def test_one_model_from_many_threads(backend: str) -> None:
 
 FORK = """
 import multiprocessing, numpy as np, fastdrop as fd
+from fastdrop import recurrent
+recurrent._THREAD_FLOPS = 1  # threads for this little, too
 def filled(*shape):
     return np.full(shape, 0.1, np.float32)
 lstm = fd.pack_lstm(filled(3, 16), filled(4, 16))
@@ -359,10 +364,12 @@ def lstm(features):
 def gru(features):
     return fd.pack_gru(some(features, 768), some(256, 768))
 x, layers = some(rows, steps, 8), {layers}
-delays = []
+sent, delays = [], []
+def now():
+    return time.perf_counter(), time.process_time()
 for _ in range(3):
     def interrupt():
-        delays.append(-time.perf_counter())
+        sent[:] = now()
         os.kill(os.getpid(), signal.SIGINT)
     timer = threading.Timer(0.3, interrupt)
     timer.start()
@@ -370,10 +377,10 @@ for _ in range(3):
         fd.rnn(x, layers, threads={threads})
         print("finished")
     except KeyboardInterrupt:
-        delays[-1] += time.perf_counter()
+        delays.append([after - before for after, before in zip(now(), sent)])
     timer.join()
     assert fd.rnn(x[:1, :3], layers).shape[0] == 1
-print(*delays)
+print(*map(min, zip(*delays)))
 """
 
 
@@ -391,14 +398,17 @@ print(*delays)
     ids=["lstm-rows", "lstm-steps", "gru-rows", "gru-steps", "stack"],
 )
 def test_ctrl_c(threads: int, size: tuple[int, int], layers: str) -> None:
-    """It is seen soon, and the next call works. One bound is loose: the machine may be busy."""
+    """It is seen within 100 ms, and the next call works.
+
+    That is measured in the time of this process, as the machine may be busy with others; by the
+    clock the bound is loose.
+    """
     result = run(INTERRUPT.format(threads=threads, size=size, layers=layers))
     assert not result.stderr
     assert "finished" not in result.stdout, "the problem is too small to be interrupted"
-    delays = [float(delay) for delay in result.stdout.split()]
-    assert len(delays) == 3
-    assert min(delays) < 0.1
-    assert max(delays) < 0.5
+    by_the_clock, used = (float(delay) for delay in result.stdout.split())
+    assert used < 0.1 * threads
+    assert by_the_clock < 0.5
 
 
 # ---- memory ----

@@ -22,6 +22,9 @@ from tolerances import FLOAT32, FLOAT64, assert_close
 
 STORED = list(load(FILE))
 
+# Also where it does not pay, as it does not in most of these small cases.
+pytestmark = pytest.mark.usefixtures("sharing_always")
+
 
 def replay(options: dict[str, Any], arrays: Arrays, **more: Any) -> Any:
     arrays = dict(arrays)
@@ -1297,3 +1300,25 @@ def test_combinations_of_what_is_drawn_differ(backend: str) -> None:
         for chosen in itertools.combinations(rates, count)
     ]
     assert len(np.unique(np.stack(results).reshape(len(results), -1), axis=0)) == len(results)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan, -0.0, -1e-30])
+@cells
+def test_leaving_out_what_is_dropped_changes_nothing(
+    backend: str, cell: str, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zero times infinity is not zero, and a sum of -0 is not one of +0."""
+    kernel, recurrent_kernel, bias = arrays_of(np.random.default_rng(0), cell, 6, 5)
+    kernel[2] = value  # where the mask drops, and -1e-30 times 1e-30 also where it does not
+    kernel[4] = -1e-30
+    bias[...] = -0.0
+    x = np.full((1, 20, 6), 1e-30, np.float32)
+    mask = np.array([[0, 0, 0, 0, 1, 0]], np.float32)
+    weights = pack(cell, [kernel, recurrent_kernel, bias], activation="linear")
+    results = []
+    for row_steps in (1, 10**9):
+        monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", row_steps)
+        y = fd.rnn(x, weights, input_mask=mask, return_sequences=True)
+        results.append(y)
+    assert same(results[0], results[1])
+    assert np.array_equal(np.signbit(results[0]), np.signbit(results[1]))

@@ -17,6 +17,9 @@ from references.make_recurrent import FILE
 from references.stored import Arrays, Result, load
 from tolerances import FLOAT32, FLOAT64, assert_close
 
+# Also where it does not pay, as it does not in most of these small cases.
+pytestmark = pytest.mark.usefixtures("sharing_always")
+
 STORED = list(load(FILE))
 PACK = {"lstm": fd.pack_lstm, "gru": fd.pack_gru, "simple_rnn": fd.pack_simple_rnn}
 RUN = {"lstm": fd.lstm, "gru": fd.gru, "simple_rnn": fd.simple_rnn}
