@@ -1,0 +1,54 @@
+"""The tagger of the example, against Keras's outputs kept beside it, and its script."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from tolerances import FLOAT32, assert_close
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "pos_tagger"
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, np.ndarray]:
+    with np.load(EXAMPLE / "reference.npz") as file:
+        return dict(file)
+
+
+def test_predict_is_keras(backend: str, reference: dict[str, np.ndarray]) -> None:
+    model = fd.load(EXAMPLE / "pos_tagger.keras")
+    assert_close(model.predict(reference["x"]), reference["predict"], FLOAT32)
+
+
+def run(code: str) -> str:
+    """Run Python in the example's folder, and see that it needs nothing but fastdrop."""
+    guard = "import sys; sys.modules.update(dict.fromkeys(('keras', 'jax', 'tensorflow', 'h5py')))"
+    return subprocess.run(
+        [sys.executable, "-c", f"{guard}; sys.path.insert(0, '.'); {code}"],
+        cwd=EXAMPLE,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    ).stdout
+
+
+def test_the_script_tags_every_word() -> None:
+    arguments = "sys.argv[1:] = ['sentences.txt', '--samples', '20']"
+    lines = run(f"{arguments}; import tag; tag.main()").splitlines()
+    words = [line.split()[0] for line in lines[1:] if line]
+    text = (EXAMPLE / "sentences.txt").read_text(encoding="utf-8")
+    assert "".join(words) == "".join(text.split())
+    assert "do" in words
+    assert "n't" in words
+
+
+def test_sentences_are_encoded_backwards(reference: dict[str, np.ndarray]) -> None:
+    code = "from sentences import *; print(encode([['the', 'zyx', 'The']], {'the': 7}).tolist())"
+    (row,) = eval(run(code))
+    assert row == [0] * 47 + [7, 1, 7]
+    assert reference["x"].shape == (3, 50)
