@@ -1,5 +1,6 @@
 """How many threads there are to use, and running work on them in order."""
 
+import _thread
 import math
 import os
 import sys
@@ -127,7 +128,18 @@ def for_each(
                 return
             function(item)
 
-    def help_out(ended: threading.Event) -> None:
+    # Raw threads, because starting a Thread waits for it to begin, for ever if there is no memory
+    # left for that. Who begins when all is done finds the door closed.
+    lock = threading.Lock()
+    begun: list[threading.Event] = []
+    closed = False
+
+    def help_out() -> None:
+        ended = threading.Event()
+        with lock:
+            if closed:
+                return
+            begun.append(ended)
         try:
             work()
         except BaseException as error:  # for the caller's thread to raise
@@ -137,21 +149,23 @@ def for_each(
         finally:
             ended.set()
 
-    started: list[threading.Event] = []
     interrupts: list[BaseException] = []
     try:
-        for n in range(min(threads, len(waiting)) - 1):
-            ended = threading.Event()
-            threading.Thread(target=help_out, args=(ended,), name=f"fastdrop_{n}").start()
-            started.append(ended)
+        for _ in range(min(threads, len(waiting)) - 1):
+            try:
+                _thread.start_new_thread(help_out, ())
+            except RuntimeError:  # no room for one more; this one works anyway
+                break
         work()
     except BaseException:
         stop()
         raise
     finally:
         waiting.clear()
-        # Ctrl-C interrupts the waiting itself, too; joining a thread is over then for good.
-        for ended in started:
+        with lock:
+            closed = True
+        # Ctrl-C interrupts the waiting itself, too.
+        for ended in begun:
             while not ended.is_set():
                 try:
                     ended.wait()

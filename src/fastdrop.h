@@ -259,7 +259,7 @@ void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const do
                     const fd_weights *weights, const double *input_mask,
                     const int64_t *mask_rows, const fd_shape *shape);
 
-/* Each pre-activation starts from the bias, adds the input part for feature 0, 1, 2, ..., then
+/* Denormal numbers are taken for zero. Each pre-activation starts from the bias, adds the input part for feature 0, 1, 2, ..., then
  * the recurrent part for unit 0, 1, 2, ...; on tiers of vectors by fused multiply-adds. A row
  * depends on no other row.
  *
