@@ -24,6 +24,9 @@ _STEPS = 1 << 24
 _PIECE_ROWS = 64
 # Numbers that a piece holds of its projected inputs, or of its time-varying masks.
 _PIECE_NUMBERS = 1 << 23
+# Arithmetic that a call of the backend may do in one step, for the sake of reading large weights
+# for many rows at a time: 100 ms where nothing but plain C is to be had.
+_STEP_FLOPS = 1e9
 # Arithmetic for which another thread is worth starting: that takes as long.
 _THREAD_FLOPS = 40e6
 # Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
@@ -739,7 +742,7 @@ def rnn(
     height = min(_PIECE_ROWS, -(-rows // threads))
     for layer in plan:
         for direction in layer:
-            height = min(height, direction.affordable)
+            height = min(height, int(_STEP_FLOPS / _flops(direction.weights)))
             if embedding is not None or varying:  # what is kept for all steps of a piece
                 height = min(
                     height, _PIECE_NUMBERS // (steps * direction.weights.kernel.shape[1] or 1)
