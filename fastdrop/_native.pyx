@@ -411,10 +411,12 @@ cdef class Packed:
             factors = np.empty((n, listed), w.dtype)
             if single:
                 n = fd_kept_f32(<uint32_t *>cnp.PyArray_DATA(index),
-                                <float *>cnp.PyArray_DATA(factors), <const float *>m, n, listed)
+                                <float *>cnp.PyArray_DATA(factors), &to.full, <const float *>m, n,
+                                listed)
             else:
                 n = fd_kept_f64(<uint32_t *>cnp.PyArray_DATA(index),
-                                <double *>cnp.PyArray_DATA(factors), <const double *>m, n, listed)
+                                <double *>cnp.PyArray_DATA(factors), &to.full, <const double *>m, n,
+                                listed)
         panels = fd_panels_f32(units * gates) if single else fd_panels_f64(units * gates)
         packed = aligned(panels * n * (FD_PANEL_F32 if single else FD_PANEL_F64), w)
         cdef const uint32_t *at = <const uint32_t *>address(index)

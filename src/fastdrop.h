@@ -170,11 +170,12 @@ void fd_pack_f64(double *panels, const double *w, size_t stride, size_t n, size_
                  size_t first_gate, size_t width, const uint32_t *index, const double *factors,
                  size_t listed);
 
-/* What masks keep, gate by gate: returns the length of the longest list.
+/* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
  * mask [listed][n]; index, factors [n][listed], filled up with element 0 and factor 0. */
-size_t fd_kept_f32(uint32_t *index, float *factors, const float *mask, size_t n, size_t listed);
-size_t fd_kept_f64(uint32_t *index, double *factors, const double *mask, size_t n,
-                   size_t listed);
+size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask,
+                   size_t n, size_t listed);
+size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const double *mask,
+                   size_t n, size_t listed);
 
 /* out [N][C] = bias + x kernel, each sum taken in the order of k.
  * x [N][K], kernel [K][C], bias [C] or null; scratch [fd_dense_scratch()] bytes. */
@@ -202,6 +203,7 @@ typedef struct fd_matrix {
     const uint32_t *index; /* null, or [n][listed]: which elements are multiplied, */
     const void *factors;   /* and by what; zero: +0 by selection */
     size_t listed;         /* 1 for all gates, or the matrix's gates */
+    size_t full;           /* up to here no factor is zero */
 } fd_matrix;
 
 /* A layer's weights. The gates of a cell are split into parts, of a matrix each: all four of an
