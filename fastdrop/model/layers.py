@@ -156,7 +156,8 @@ class RepeatVector:
         samples, rows, features = flow.values.shape
         # The vectors are a table too: a recurrent layer projects each of them once, not each step.
         if equal(flow.values):
-            table, numbers = flow.values[0], np.arange(rows)
+            table: Array = flow.values[0]
+            numbers: Array = np.arange(rows)
         else:
             table = flow.values.reshape(samples * rows, features)
             numbers = np.arange(samples * rows).reshape(samples, rows)
