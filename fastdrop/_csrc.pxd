@@ -99,18 +99,16 @@ cdef extern from "fastdrop.h" nogil:
 
     size_t fd_panels_f32(size_t columns)
     size_t fd_panels_f64(size_t columns)
-    void fd_pack_f32(float *panels, const float *w, size_t stride, size_t n, size_t units,
-                     size_t first_gate, size_t width, const uint32_t *index,
+    void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                     size_t units, size_t first_gate, size_t width, const uint32_t *index,
                      const float *factors, size_t listed)
-    void fd_pack_f64(double *panels, const double *w, size_t stride, size_t n, size_t units,
-                     size_t first_gate, size_t width, const uint32_t *index,
+    void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
+                     size_t units, size_t first_gate, size_t width, const uint32_t *index,
                      const double *factors, size_t listed)
-    size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest,
-                       const float *mask, size_t n,
-                       size_t listed)
-    size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest,
-                       const double *mask, size_t n,
-                       size_t listed)
+    size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask,
+                       size_t n, size_t listed)
+    size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const double *mask,
+                       size_t n, size_t listed)
     size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element)
     void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
                       const float *kernel, const float *bias, size_t rows, size_t inputs,
@@ -128,6 +126,7 @@ cdef extern from "fastdrop.h" nogil:
     ctypedef struct fd_matrix:
         size_t n
         const void *panels
+        size_t panel_stride
         const uint32_t *index
         const void *factors
         size_t listed

@@ -375,8 +375,9 @@ cdef class Packed:
         for part in range(2):
             gates = fd_part_gates(cell, part)
             if gates:
-                self.matrix(&self.weights.input[part], kernel, gate, gates, None)
-                self.matrix(&self.weights.recurrent[part], recurrent_kernel, gate, gates, None)
+                self.weights.input[part].n = self.weights.features
+                self.weights.recurrent[part].n = units
+                self.panels(part, gate, gates, True, True)
             gate += gates
         cdef cnp.ndarray start = aligned(self.width, kernel)
         cdef cnp.ndarray recurrent = None
@@ -392,45 +393,55 @@ cdef class Packed:
         self.weights.bias, self.weights.recurrent_bias = at, other
         self.held += [start, recurrent]
 
-    cdef matrix(self, fd_matrix *to, cnp.ndarray w, size_t gate, size_t gates,
-                cnp.ndarray mask):
-        """Pack a part's gates; of a mask [gates or 1][n], only what it keeps."""
-        cdef size_t n = w.shape[0], stride = w.shape[1], units = self.weights.units
-        cdef size_t panels, listed = 1
-        cdef bint single = cnp.PyArray_ITEMSIZE(w) == 4
-        cdef cnp.ndarray index = None
-        cdef cnp.ndarray factors = None
-        cdef cnp.ndarray packed
+    cdef keep(self, fd_matrix *to, size_t n, size_t gate, size_t gates, cnp.ndarray mask):
+        """Of a matrix, take only what a mask [gates or 1][n] keeps."""
+        to.listed = 1
+        if mask.shape[0] > 1:
+            mask, to.listed = np.ascontiguousarray(mask[gate:gate + gates]), gates
+        cdef cnp.ndarray index = np.empty((n, to.listed), np.uint32)
+        cdef cnp.ndarray factors = np.empty((n, to.listed), mask.dtype)
+        cdef uint32_t *at = <uint32_t *>cnp.PyArray_DATA(index)
+        cdef void *by = cnp.PyArray_DATA(factors)
+        cdef const void *of = cnp.PyArray_DATA(mask)
+        if cnp.PyArray_ITEMSIZE(mask) == 4:
+            to.n = fd_kept_f32(at, <float *>by, &to.full, <const float *>of, n, to.listed)
+        else:
+            to.n = fd_kept_f64(at, <double *>by, &to.full, <const double *>of, n, to.listed)
+        to.index, to.factors = at, by
+        self.held += [index, factors]
+
+    cdef panels(self, size_t part, size_t gate, size_t gates, bint input, bint recurrent):
+        """Pack one matrix of a part, or both into one block of panels."""
+        cdef fd_matrix *x = &self.weights.input[part]
+        cdef fd_matrix *h = &self.weights.recurrent[part]
+        cdef size_t n = (x.n if input else 0) + (h.n if recurrent else 0)
+        cdef size_t columns = self.weights.units * gates, place = 0
+        cdef bint single = cnp.PyArray_ITEMSIZE(self.kernel) == 4
+        cdef size_t panels = fd_panels_f32(columns) if single else fd_panels_f64(columns)
+        cdef size_t stride = n * (FD_PANEL_F32 if single else FD_PANEL_F64)
+        cdef cnp.ndarray block = aligned(panels * stride, self.kernel)
+        if input:
+            self.pack(x, self.kernel, gate, gates, block, 0, stride)
+            place = x.n * FD_LINE
+        if recurrent:
+            self.pack(h, self.recurrent_kernel, gate, gates, block, place, stride)
+        self.held.append(block)
+
+    cdef pack(self, fd_matrix *to, cnp.ndarray w, size_t gate, size_t gates, cnp.ndarray block,
+              size_t place, size_t panel_stride):
+        """Pack a matrix so many bytes into each panel."""
+        cdef size_t n = to.n, stride = w.shape[1], units = self.weights.units
         cdef const void *of = cnp.PyArray_DATA(w)
-        cdef const void *m
-        if mask is not None:
-            if mask.shape[0] > 1:
-                mask, listed = np.ascontiguousarray(mask[gate:gate + gates]), gates
-            m = cnp.PyArray_DATA(mask)
-            index = np.empty((n, listed), np.uint32)
-            factors = np.empty((n, listed), w.dtype)
-            if single:
-                n = fd_kept_f32(<uint32_t *>cnp.PyArray_DATA(index),
-                                <float *>cnp.PyArray_DATA(factors), &to.full, <const float *>m, n,
-                                listed)
-            else:
-                n = fd_kept_f64(<uint32_t *>cnp.PyArray_DATA(index),
-                                <double *>cnp.PyArray_DATA(factors), &to.full, <const double *>m, n,
-                                listed)
-        panels = fd_panels_f32(units * gates) if single else fd_panels_f64(units * gates)
-        packed = aligned(panels * n * (FD_PANEL_F32 if single else FD_PANEL_F64), w)
-        cdef const uint32_t *at = <const uint32_t *>address(index)
-        cdef const void *by = address(factors)
-        cdef void *into = cnp.PyArray_DATA(packed)
+        cdef void *into = <char *>cnp.PyArray_DATA(block) + place
+        cdef bint single = cnp.PyArray_ITEMSIZE(w) == 4
         with nogil:
             if single:
-                fd_pack_f32(<float *>into, <const float *>of, stride, n, units, gate, gates, at,
-                            <const float *>by, listed)
+                fd_pack_f32(<float *>into, panel_stride, <const float *>of, stride, n, units, gate,
+                            gates, to.index, <const float *>to.factors, to.listed)
             else:
-                fd_pack_f64(<double *>into, <const double *>of, stride, n, units, gate, gates, at,
-                            <const double *>by, listed)
-        to.n, to.panels, to.index, to.factors, to.listed = n, into, at, by, listed
-        self.held += [packed, index, factors]
+                fd_pack_f64(<double *>into, panel_stride, <const double *>of, stride, n, units,
+                            gate, gates, to.index, <const double *>to.factors, to.listed)
+        to.panels, to.panel_stride = into, panel_stride
 
     cdef Packed sharing(self, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
         """The same with masks (gates or 1, width), without what they drop."""
@@ -438,22 +449,27 @@ cdef class Packed:
         new.weights, new.width, new.kernel = self.weights, self.width, self.kernel
         new.recurrent_kernel, new.held = self.recurrent_kernel, [self]
         cdef size_t gate = 0, gates, part
+        cdef bint input, recurrent
         for part in range(2):
             gates = fd_part_gates(self.weights.cell, part)
-            if gates and input_mask is not None:
-                new.matrix(&new.weights.input[part], self.kernel, gate, gates, input_mask)
-            if gates and recurrent_mask is not None:
-                if self.weights.cell == FD_GRU_RESET_FIRST and part == 1:
-                    # The reset gate multiplies unit by unit: nothing is left out.
-                    factors = np.zeros(self.width // 3, recurrent_mask.dtype)
-                    mask = recurrent_mask[gate % recurrent_mask.shape[0]]
-                    factors[:mask.shape[0]] = mask
-                    new.held.append(factors)
-                    new.weights.recurrent[1].factors = cnp.PyArray_DATA(factors)
-                    new.weights.recurrent[1].listed = 1
-                else:
-                    new.matrix(&new.weights.recurrent[part], self.recurrent_kernel, gate, gates,
-                               recurrent_mask)
+            input = gates and input_mask is not None
+            recurrent = gates and recurrent_mask is not None
+            if input:
+                new.keep(&new.weights.input[part], self.weights.features, gate, gates, input_mask)
+            if recurrent and part == 1 and self.weights.cell == FD_GRU_RESET_FIRST:
+                # The reset gate multiplies unit by unit: nothing is left out.
+                factors = np.zeros(self.width // 3, recurrent_mask.dtype)
+                mask = recurrent_mask[gate % recurrent_mask.shape[0]]
+                factors[:mask.shape[0]] = mask
+                new.held.append(factors)
+                new.weights.recurrent[1].factors = cnp.PyArray_DATA(factors)
+                new.weights.recurrent[1].listed = 1
+                recurrent = False
+            elif recurrent:
+                new.keep(&new.weights.recurrent[part], self.weights.units, gate, gates,
+                         recurrent_mask)
+            if input or recurrent:
+                new.panels(part, gate, gates, input, recurrent)
             gate += gates
         return new
 

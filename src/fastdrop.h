@@ -160,15 +160,16 @@ size_t fd_panels_f32(size_t columns);
 size_t fd_panels_f64(size_t columns);
 
 /* panels [fd_panels(units * width)][n][FD_PANEL] = the gates first_gate .. first_gate + width - 1
- * of w, whose rows of `stride` elements hold [gates][units].
+ * of w, whose rows of `stride` elements hold [gates][units]. From one panel to the next there are
+ * panel_stride elements.
  * index [n][listed]: which row of w the k-th product of a gate takes; listed is width, or 1 for
  * all gates. Where factors, of the same shape, is zero the weight is zero. Null: row k. */
-void fd_pack_f32(float *panels, const float *w, size_t stride, size_t n, size_t units,
-                 size_t first_gate, size_t width, const uint32_t *index, const float *factors,
-                 size_t listed);
-void fd_pack_f64(double *panels, const double *w, size_t stride, size_t n, size_t units,
-                 size_t first_gate, size_t width, const uint32_t *index, const double *factors,
-                 size_t listed);
+void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 const float *factors, size_t listed);
+void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
+                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 const double *factors, size_t listed);
 
 /* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
  * mask [listed][n]; index, factors [n][listed], filled up with element 0 and factor 0. */
@@ -196,10 +197,13 @@ typedef enum fd_cell {
     FD_SIMPLE_RNN
 } fd_cell;
 
-/* A packed matrix, for the input or for the previous output. */
+/* A packed matrix, for the input or for the previous output. The two of a part may stand in one
+ * block of panels, where each panel has the input's weights, then the recurrent ones: then both
+ * products are taken at once. */
 typedef struct fd_matrix {
     size_t n;              /* products a column */
     const void *panels;    /* float or double, aligned to FD_LINE */
+    size_t panel_stride;   /* in elements */
     const uint32_t *index; /* null, or [n][listed]: which elements are multiplied, */
     const void *factors;   /* and by what; zero: +0 by selection */
     size_t listed;         /* 1 for all gates, or the matrix's gates */
@@ -261,9 +265,9 @@ void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const do
                     const fd_weights *weights, const double *input_mask,
                     const int64_t *mask_rows, const fd_shape *shape);
 
-/* Denormal numbers are taken for zero. Each pre-activation starts from the bias, adds the input part for feature 0, 1, 2, ..., then
- * the recurrent part for unit 0, 1, 2, ...; on tiers of vectors by fused multiply-adds. A row
- * depends on no other row.
+/* Denormal numbers are taken for zero. Each pre-activation starts from the bias, adds the input
+ * part for feature 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; on tiers of vectors
+ * by fused multiply-adds. A row depends on no other row.
  *
  * y_last         [N][H]      in and out: the last output
  * h, c           [N][H]      in and out: the state; c null but for an LSTM

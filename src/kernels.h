@@ -92,13 +92,15 @@ struct fd_kernels {
     size_t rows;
     /* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
      * a[k * width + column % width] * panel[k][column], each product added in turn.
-     * start: where each row starts. 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width]; panels as fd_pack_* makes them. */
+     * start: where each row starts. 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width];
+     * panels as fd_pack_* makes them, from one to the next panel_stride. */
     void (*product_f32)(float *z, size_t z_stride, const float *const *start, const float *a,
-                        size_t a_stride, const float *panel, size_t n, size_t panels,
-                        size_t rows, size_t width);
-    void (*product_f64)(double *z, size_t z_stride, const double *const *start,
-                        const double *a, size_t a_stride, const double *panel, size_t n,
+                        size_t a_stride, const float *panel, size_t panel_stride, size_t n,
                         size_t panels, size_t rows, size_t width);
+    void (*product_f64)(double *z, size_t z_stride, const double *const *start,
+                        const double *a, size_t a_stride, const double *panel,
+                        size_t panel_stride, size_t n, size_t panels, size_t rows,
+                        size_t width);
 
     /* a [n][width] = v[k] * factors[k][g], and +0 where the factor is zero; null: v[k]. */
     void (*operand_f32)(float *a, const float *v, const float *factors, size_t n, size_t width);

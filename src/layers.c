@@ -29,15 +29,20 @@ static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
+/* From so many rows on, the input part of a step is taken together with its recurrent part: with
+ * fewer, weights are read too often for what is done with them. */
+#define JOINT_ROWS 8
+
 /* Where a call keeps what, in elements from the start of its scratch. */
 typedef struct plan {
     size_t rows, window;  /* rows taken together, and steps whose input part is, too */
+    int joint;            /* the first part's operands stand side by side, x and then h */
     size_t units, width;  /* padded units; columns of pre-activations */
     size_t z_stride, a_stride[FD_MAX_PARTS], x_stride[FD_MAX_PARTS];
     /* Factors of the masks of a row, gates side by side; from one row to the next. */
     size_t h_factors[FD_MAX_PARTS], x_factors[FD_MAX_PARTS];
-    size_t h, c, old, z, input, candidate, a[FD_MAX_PARTS], x[FD_MAX_PARTS], fh[FD_MAX_PARTS],
-        fx[FD_MAX_PARTS], end;
+    size_t h, c, old, z, input, candidate, a[FD_MAX_PARTS], a_end, x[FD_MAX_PARTS],
+        fh[FD_MAX_PARTS], fx[FD_MAX_PARTS], end;
 } plan;
 
 /* How many numbers a product has for an element: one for all gates, or one a gate. */
