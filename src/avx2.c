@@ -235,6 +235,11 @@ FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
     const f32_vec kept = _mm256_cmp_ps(m, _mm256_setzero_ps(), _CMP_NEQ_UQ);
     return _mm256_and_ps(kept, _mm256_mul_ps(a, m));
 }
+FD_INLINE f32_vec f32_kept(f32_vec a, unsigned bits) {
+    const __m256i each = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), each);
+    return _mm256_and_ps(a, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, each)));
+}
 FD_INLINE f32_vec f32_power(f32_vec shifted) {
     const __m256i n = _mm256_add_epi32(_mm256_castps_si256(shifted), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(n, 23));
@@ -311,6 +316,11 @@ FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
 FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
     const f64_vec kept = _mm256_cmp_pd(m, _mm256_setzero_pd(), _CMP_NEQ_UQ);
     return _mm256_and_pd(kept, _mm256_mul_pd(a, m));
+}
+FD_INLINE f64_vec f64_kept(f64_vec a, unsigned bits) {
+    const __m256i each = _mm256_setr_epi64x(1, 2, 4, 8);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi64x((int)bits), each);
+    return _mm256_and_pd(a, _mm256_castsi256_pd(_mm256_cmpeq_epi64(set, each)));
 }
 FD_INLINE f64_vec f64_power(f64_vec shifted) {
     const __m256i n = _mm256_add_epi64(_mm256_castpd_si256(shifted), _mm256_set1_epi64x(1023));

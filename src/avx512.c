@@ -192,6 +192,9 @@ FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
 FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
     return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(m, _mm512_setzero_ps(), _CMP_NEQ_UQ), a, m);
 }
+FD_INLINE f32_vec f32_kept(f32_vec a, unsigned bits) {
+    return _mm512_maskz_mov_ps((__mmask16)bits, a);
+}
 FD_INLINE f32_vec f32_power(f32_vec shifted) {
     const __m512i n = _mm512_add_epi32(_mm512_castps_si512(shifted), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(n, 23));
@@ -259,6 +262,9 @@ FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
 }
 FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
     return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(m, _mm512_setzero_pd(), _CMP_NEQ_UQ), a, m);
+}
+FD_INLINE f64_vec f64_kept(f64_vec a, unsigned bits) {
+    return _mm512_maskz_mov_pd((__mmask8)bits, a);
 }
 FD_INLINE f64_vec f64_power(f64_vec shifted) {
     const __m512i n = _mm512_add_epi64(_mm512_castpd_si512(shifted), _mm512_set1_epi64(1023));

@@ -92,8 +92,9 @@ struct fd_kernels {
     size_t rows;
     /* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
      * a[k * width + column % width] * panel[k][column], each product added in turn.
-     * start: where each row starts. 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width];
-     * panels as fd_pack_* makes them, from one to the next panel_stride. */
+     * start: where each row starts; null: z, one product after another.
+     * 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width]; panels as fd_pack_* makes
+     * them, from one to the next panel_stride. */
     void (*product_f32)(float *z, size_t z_stride, const float *const *start, const float *a,
                         size_t a_stride, const float *panel, size_t panel_stride, size_t n,
                         size_t panels, size_t rows, size_t width);
@@ -106,6 +107,11 @@ struct fd_kernels {
     void (*operand_f32)(float *a, const float *v, const float *factors, size_t n, size_t width);
     void (*operand_f64)(double *a, const double *v, const double *factors, size_t n,
                         size_t width);
+    /* a [n][width] = v[k] * scale where bit k * width + g is set, and +0 where it is not. */
+    void (*operand_kept_f32)(float *a, const float *v, float scale, const uint8_t *bits,
+                             size_t n, size_t width);
+    void (*operand_kept_f64)(double *a, const double *v, double scale, const uint8_t *bits,
+                             size_t n, size_t width);
 
     /* v [n] = activation(v) */
     void (*activate_f32)(float *v, size_t n, fd_activation activation);

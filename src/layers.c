@@ -33,22 +33,26 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
  * fewer, weights are read too often for what is done with them. */
 #define JOINT_ROWS 8
 
+/* Numbers of each row whose operands are written, and multiplied, at a time: of 64 rows and 4
+ * gates they then fill a quarter of a megabyte. A multiple of 8. */
+#define K_BLOCK 256
+
+static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Masks of a side's parts: where they are, and from one row to the next, in factors. */
+typedef struct side_plan {
+    size_t masks[FD_MAX_PARTS], stride[FD_MAX_PARTS];
+} side_plan;
+
 /* Where a call keeps what, in elements from the start of its scratch. */
 typedef struct plan {
-    size_t rows, window;  /* rows taken together, and steps whose input part is, too */
-    int joint;            /* the first part's operands stand side by side, x and then h */
-    size_t units, width;  /* padded units; columns of pre-activations */
-    size_t z_stride, a_stride[FD_MAX_PARTS], x_stride[FD_MAX_PARTS];
-    /* Factors of the masks of a row, gates side by side; from one row to the next. */
-    size_t h_factors[FD_MAX_PARTS], x_factors[FD_MAX_PARTS];
-    size_t h, c, old, z, input, candidate, a[FD_MAX_PARTS], a_end, x[FD_MAX_PARTS],
-        fh[FD_MAX_PARTS], fx[FD_MAX_PARTS], end;
+    size_t rows, window; /* rows taken together, and steps whose input part is, too */
+    int joint;           /* the first part's input part is taken with its recurrent part */
+    size_t units, width; /* padded units; columns of pre-activations */
+    size_t z_stride;
+    size_t h, c, old, z, input, candidate, operands, end;
+    side_plan x, recurrent;
 } plan;
-
-/* How many numbers a product has for an element: one for all gates, or one a gate. */
-static size_t listed(const fd_matrix *matrix, size_t gates, size_t masks) {
-    return matrix->factors ? matrix->listed : masks > 1 ? gates : 1;
-}
 
 #define REAL float
 #define SUFFIXED(name) name##_f32

@@ -281,6 +281,12 @@ FD_INLINE f32_vec f32_masked(f32_vec v, f32_vec m) {
     return (f32_vec){f32_cleared(vmulq_f32(v.a, m.a), vceqzq_f32(m.a)),
                      f32_cleared(vmulq_f32(v.b, m.b), vceqzq_f32(m.b))};
 }
+FD_INLINE f32_vec f32_kept(f32_vec v, unsigned bits) {
+    static const uint32_t each[] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const uint32x4_t set = vdupq_n_u32(bits);
+    return (f32_vec){f32_cleared(v.a, vceqzq_u32(vandq_u32(set, vld1q_u32(each)))),
+                     f32_cleared(v.b, vceqzq_u32(vandq_u32(set, vld1q_u32(each + 4))))};
+}
 FD_INLINE float32x4_t f32_power4(float32x4_t shifted) {
     const uint32x4_t n = vaddq_u32(vreinterpretq_u32_f32(shifted), vdupq_n_u32(127));
     return vreinterpretq_f32_u32(vshlq_n_u32(n, 23));
@@ -362,6 +368,12 @@ FD_INLINE float64x2_t f64_cleared(float64x2_t v, uint64x2_t where) {
 FD_INLINE f64_vec f64_masked(f64_vec v, f64_vec m) {
     return (f64_vec){f64_cleared(vmulq_f64(v.a, m.a), vceqzq_f64(m.a)),
                      f64_cleared(vmulq_f64(v.b, m.b), vceqzq_f64(m.b))};
+}
+FD_INLINE f64_vec f64_kept(f64_vec v, unsigned bits) {
+    static const uint64_t each[] = {1, 2, 4, 8};
+    const uint64x2_t set = vdupq_n_u64(bits);
+    return (f64_vec){f64_cleared(v.a, vceqzq_u64(vandq_u64(set, vld1q_u64(each)))),
+                     f64_cleared(v.b, vceqzq_u64(vandq_u64(set, vld1q_u64(each + 2))))};
 }
 FD_INLINE float64x2_t f64_power2(float64x2_t shifted) {
     const uint64x2_t n = vaddq_u64(vreinterpretq_u64_f64(shifted), vdupq_n_u64(1023));

@@ -218,6 +218,8 @@ const fd_kernels fd_kernels_portable = {
     PLAIN_KERNELS
     .rows = 1,
     .product_f32 = product_f32,
+    .operand_kept_f32 = operand_kept_f32,
+    .operand_kept_f64 = operand_kept_f64,
     .product_f64 = product_f64,
     .operand_f32 = operand_f32,
     .operand_f64 = operand_f64,

@@ -263,6 +263,8 @@ class Recurrent(NamedTuple):
             if kind is None:
                 return None, None
             mask = new(FACTORS, rows, gates if kind[1] == "gates" else 1, width)
+            if chance.random() < 0.5:  # one factor for all: kernels then read bits
+                mask = np.where(mask == 0, 0, 2).astype(dtype)
             if kind[0] == "shared":
                 return mask[0], None
             return None, mask[:1] if kind[0] == "one" else mask
