@@ -1,5 +1,6 @@
 """What stands between and after recurrent layers, with sums in the same fixed order."""
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from fastdrop import _backend, _check, _threads
 
 OUTPUT_ACTIVATIONS = (*_check.ACTIVATIONS, "softmax")
+
+# Softmax takes the columns of rows up to so long, and so many numbers at a time.
+_SHORT_ROW, _CACHED_NUMBERS = 32, 30_000
 
 
 def dense(
@@ -106,8 +110,26 @@ def _activate(v: NDArray[Any], activation: str) -> None:
     if activation == "softmax":
         if v.size:
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                v -= v.max(axis=-1, keepdims=True)
-                np.exp(v, out=v)
-                v /= v.sum(axis=-1, keepdims=True)
+                _softmax(v.reshape(-1, v.shape[-1]))
     else:
         _backend.active.activate(v.reshape(-1), activation)
+
+
+def _softmax(rows: NDArray[Any]) -> None:
+    """In place, along short rows (n, width) by columns, for NumPy reduces those many times faster.
+
+    The sums are in order then: NumPy's own order would depend on n.
+    """
+    width = rows.shape[1]
+    if width > _SHORT_ROW:
+        rows -= rows.max(axis=1, keepdims=True)
+        np.exp(rows, out=rows)
+        rows /= rows.sum(axis=1, keepdims=True)
+        return
+    height = _CACHED_NUMBERS // width
+    for n in range(0, len(rows), height):
+        columns = rows[n : n + height].T.copy()
+        columns -= columns.max(axis=0)
+        np.exp(columns, out=columns)
+        columns /= reduce(np.add, columns)
+        rows[n : n + height] = columns.T

@@ -1,5 +1,6 @@
 """Recurrent layers with dropout."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -22,11 +23,15 @@ _STEPS = 1 << 24
 
 # Rows that a call takes together. Enough for any kernel to work on side by side.
 _PIECE_ROWS = 64
+# Rows of an embedding to look up together: few enough to stay in a cache.
+_LOOK_UP_ROWS = 1024
 # Numbers that a piece holds of its projected inputs, or of its time-varying masks.
 _PIECE_NUMBERS = 1 << 23
 # Arithmetic that a call of the backend may do in one step, for the sake of reading large weights
 # for many rows at a time: 100 ms where nothing but plain C is to be had.
 _STEP_FLOPS = 1e9
+# Seconds that a call of the backend may take, once it has been seen how fast that is.
+_CALL_SECONDS = 0.05
 # Arithmetic for which another thread is worth starting: that takes as long.
 _THREAD_FLOPS = 40e6
 # Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
@@ -100,19 +105,21 @@ class _Masks(NamedTuple):
 
     def of_rows(self, first_row: int, rows: int) -> Array:
         """Factors (rows, gates, width) of rows from `first_row` on."""
-        k0, k1, stream, threshold = self.stream
-        out = np.empty((rows, self.gates, self.width), self.dtype)
-        if out.size:
-            _backend.active.masks(
-                out.reshape(1, -1),
-                _check.scale(threshold, self.dtype),
-                k0,
-                k1,
-                stream,
-                first_row * self.gates * self.width,
-                threshold,
-            )
-        return out
+        shape = (1, rows, self.gates, self.width)
+        return _factors(self.stream, first_row, shape, self.dtype).reshape(shape[1:])
+
+
+def _factors(
+    stream: _Stream, first_row: int, shape: tuple[int, int, int, int], dtype: np.dtype[Any]
+) -> Array:
+    """Draw factors (samples, rows, gates, width), each sample's from the next stream."""
+    k0, k1, number, threshold = stream
+    samples, _, gates, width = shape
+    out = np.empty(shape, dtype)
+    if out.size:
+        scale, first = _check.scale(threshold, dtype), first_row * gates * width
+        _backend.active.masks(out.reshape(samples, -1), scale, k0, k1, number, first, threshold)
+    return out
 
 
 def recurrent_masks(
@@ -158,19 +165,9 @@ def recurrent_masks(
     """
     assert samples.step == 1
     assert not streams_first & 0xFFFFFFFF
-    out = np.empty((len(samples), rows, gates, width), dtype)
-    if out.size:
-        threshold = _check.threshold(rate)
-        _backend.active.masks(
-            out.reshape(len(samples), -1),
-            _check.scale(threshold, out.dtype),
-            key.k0,
-            key.k1,
-            key.base + streams_first + samples.start & 0xFFFFFFFFFFFFFFFF,
-            first_row * gates * width,
-            threshold,
-        )
-    return out
+    first = key.base + streams_first + samples.start & 0xFFFFFFFFFFFFFFFF
+    stream = _Stream(key.k0, key.k1, first, _check.threshold(rate))
+    return _factors(stream, first_row, (len(samples), rows, gates, width), dtype)
 
 
 # ---- running ----
@@ -256,7 +253,10 @@ class _Call:
             self._direction(layer[d], piece, outputs[d], x, step_mask, embedded, False)
 
         _threads.for_each(run, range(2), threads, self.stop)
-        _merge(out, outputs[0], outputs[1], self.merge_mode)
+        ahead, back = outputs
+        if back.ndim == 3:
+            back = back[:, ::-1]  # they were put out in the order taken
+        merge(ahead, back, self.merge_mode, out)
 
     def _direction(
         self,
@@ -294,10 +294,13 @@ class _Call:
         if embedded:
             projected, index = self._project(layer, piece, x, input_mask)
             given = input_mask = None
-        for first in range(0, steps, window):
+        first = 0
+        while first < steps:
             if self.stopped or _threads.abandoned():
                 self.stopped = True
                 return
+            last = min(first + window, steps)
+            start = time.perf_counter()
             _backend.active.rnn(
                 layer.packed,
                 y_last,
@@ -314,12 +317,16 @@ class _Call:
                 zoneout_c,
                 step_mask,
                 first,
-                min(first + window, steps),
+                last,
                 layer.weights.activation,
                 layer.weights.recurrent_activation,
                 layer.backwards or backwards,
                 self.zero_output_for_mask,
             )
+            # Each call prepares masks anew: the next ones take as many steps as time allows.
+            spent = max(time.perf_counter() - start, 1e-9)
+            window = max(1, min(steps, int((last - first) * _CALL_SECONDS / spent)))
+            first = last
 
     def _project(
         self, layer: _Direction, piece: slice, tokens: Array, input_mask: Array | None
@@ -334,16 +341,21 @@ class _Call:
             mask = mask[piece]
         of_row = [m is not None and len(m) > 1 for m in (input_mask, mask)]
         words, of, index = _distinct(tokens, len(self.embedding), any(of_row))
+        bits = np.dtype(f"i{self.dtype.itemsize}")
+        # Factors, and all bits or none.
+        kept = [] if mask is None else [mask, -(mask != 0).astype(bits)]
         projected = np.empty((len(words), layer.packed.width), self.dtype)
-        for first in range(0, len(words), layer.affordable):
+        height = min(layer.affordable, _LOOK_UP_ROWS)
+        for first in range(0, len(words), height):
             if self.stopped or _threads.abandoned():
                 break
-            part = slice(first, first + layer.affordable)
+            part = slice(first, first + height)
             x = np.take(self.embedding, words[part], axis=0)
-            if mask is not None:
-                m = np.take(mask, of[part], axis=0) if of_row[1] else mask
+            if kept:
+                m, k = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
                 with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                    x = np.where(m == 0, self.dtype.type(0), x * m)
+                    x *= m
+                x.view(bits)[...] &= k  # 0 times infinity is not 0, and where() takes much longer
             rows = of[part] if of_row[0] else None
             _backend.active.project(projected[part], layer.packed, x, input_mask, rows)
         return projected, index
@@ -363,38 +375,42 @@ def _distinct(tokens: Array, vocabulary: int, by_row: bool) -> tuple[Array, Arra
 
     By row a token counts once for each row that has it, otherwise once.
     """
-    rows, steps = tokens.shape
-    keys = tokens
-    if by_row:
-        keys = tokens + np.arange(0, rows * vocabulary, vocabulary)[:, np.newaxis]
-    count = rows * vocabulary if by_row else vocabulary
-    if count <= 64 * tokens.size:  # a table is several times faster than sorting
+    groups = tokens if by_row else tokens.reshape(1, -1)
+    rows, size = groups.shape
+    count = rows * vocabulary
+    if count <= 32 * tokens.size:  # a table is several times faster than sorting
+        keys = groups + np.arange(0, count, vocabulary)[:, np.newaxis]
         seen = np.zeros(count, bool)
         seen[keys] = True
         found = np.flatnonzero(seen)
-        place = np.zeros(count, np.int64)  # if the tokens change meanwhile, still a row
+        place = np.empty(count, np.int64)
         place[found] = np.arange(len(found))
-        index = np.take(place, keys)
-    else:
-        found, index = np.unique(keys, return_inverse=True)
-        index = index.astype(np.int64, copy=False).reshape(rows, steps)
-    of, words = np.divmod(found, vocabulary)
-    return words, of, index
+        of, words = np.divmod(found, vocabulary)
+        return words, of, np.take(place, keys).reshape(tokens.shape)
+    # A token and where it stands as one number, for numbers are sorted faster than places are.
+    both = groups * size + np.arange(size)
+    both.sort(axis=1)
+    words = both // size
+    new = np.ones((rows, size), bool)
+    np.not_equal(words[:, 1:], words[:, :-1], out=new[:, 1:])
+    place = both - words * size + np.arange(0, rows * size, size)[:, np.newaxis]
+    index = np.empty(rows * size, np.int64)
+    index[place] = new.cumsum().reshape(rows, size) - 1
+    of = np.repeat(np.arange(rows), np.count_nonzero(new, axis=1))
+    return words[new], of, index.reshape(tokens.shape)
 
 
-def _merge(out: Array, ahead: Array, back: Array, mode: str) -> None:
-    """Merge the outputs of two directions, the second being in the order taken."""
-    if back.ndim == 3:
-        back = back[:, ::-1]
+def merge(ahead: Array, back: Array, mode: str, out: Array | None = None) -> Array:
+    """Merge the outputs (..., units) of two directions, both in the order of time."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         if mode == "concat":
-            np.concatenate([ahead, back], axis=-1, out=out)
-        elif mode == "mul":
-            np.multiply(ahead, back, out=out)
-        else:
-            np.add(ahead, back, out=out)
+            return np.concatenate([ahead, back], axis=-1, out=out)
+        if mode == "mul":
+            return np.multiply(ahead, back, out=out)
+        out = np.add(ahead, back, out=out)
         if mode == "ave":
             out /= 2
+        return out
 
 
 # ---- the public functions ----

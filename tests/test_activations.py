@@ -177,6 +177,22 @@ def test_softmax(backend: str) -> None:
     assert np.isfinite(fd.activate(np.array([1e308, -1e308]), "softmax")).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("width", [1, 2, 9, 17, 32, 33, 200])
+def test_softmax_of_a_row_alone(backend: str, width: int, dtype: str) -> None:
+    """A row's bits do not depend on the rows it comes with, nor on where they are cut."""
+    count = 70_000 // width
+    x = np.random.default_rng(3).normal(0, 3, (count, width)).astype(dtype)
+    x[1], x[2, 0] = np.inf, np.nan
+    whole = fd.activate(x, "softmax")
+    alone = [0, 1, 2, *range(3, count, max(1, count // 99))]
+    expected = [fd.activate(x[n], "softmax") for n in alone]
+    assert np.array_equal(whole[alone], expected, equal_nan=True)
+    for n in (2, count // 2, count - 1):
+        assert np.array_equal(fd.activate(x[n:], "softmax"), whole[n:], equal_nan=True)
+    assert np.flatnonzero(np.isnan(whole).any(axis=1)).tolist() == [1, 2]
+
+
 def rounded(exact: Fraction, dtype: str) -> np.floating:
     """The nearest number of a type, half to even: by double alone it would be rounded twice."""
     real = np.dtype(dtype).type

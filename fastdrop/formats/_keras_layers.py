@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._keras_graph import Record, Shape, read_wrapped
 from fastdrop.formats._safe_json import Section
@@ -27,7 +28,7 @@ from fastdrop.model import (
     SpatialDropout1D,
     TimeDistributed,
 )
-from fastdrop.model.recurrent import MERGE_MODES, Recurrent
+from fastdrop.model.recurrent import Recurrent
 
 Version = tuple[int, int]
 
@@ -284,8 +285,8 @@ def _time_distributed(name: str, config: Section, shape: Shape, version: Version
 def _bidirectional(name: str, config: Section, shape: Shape, version: Version) -> Plan:
     _check_axes(config, shape, ("time", "features"))
     merge_mode = config.string("merge_mode")
-    if merge_mode not in MERGE_MODES:
-        raise config.wrong("merge_mode", ", ".join(MERGE_MODES))
+    if merge_mode not in _check.MERGE_MODES:
+        raise config.wrong("merge_mode", ", ".join(_check.MERGE_MODES))
     records = {"forward": read_wrapped(config, "layer", _CELLS)}
     # The layer as it was given has groups in files of Keras 2 and early 3, with nothing in them.
     wrapped: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 # Activations that one thread works on at a time, in bytes and in rows.
 _CHUNK_BYTES = 16 << 20
-_CHUNK_ROWS = 64
+_CHUNK_ROWS = 256
 
 # Layers that know what to do with a table; for all others its rows are looked up.
 _TAKE_A_TABLE = (Bidirectional, Recurrent, SpatialDropout1D)
@@ -98,6 +98,12 @@ class Model:
                 raise ValueError(f"layer {layer.name!r}: an embedding must be the first layer")
             shape = layer.output_shape(shape)
             self.output_shapes.append(shape)
+        # The largest of a row's masks and gates: four masks an input feature.
+        self._widest = 1
+        for part in (part for layer in self.layers for part in parts(layer)):
+            kernel = getattr(part, "kernel", None)
+            if kernel is not None:
+                self._widest = max(self._widest, 4 * kernel.shape[0], kernel.shape[1])
         self._first_random = next(
             (i for i, layer in enumerate(self.layers) if layer.stochastic), len(self.layers)
         )
@@ -246,9 +252,9 @@ class Model:
                 width = values[0].size
                 moments, sketch = Moments(width), QuantileSketch(width, samples, empty.dtype)
                 sketches.append(sketch)
-            for value in values:
-                moments.add(value.reshape(-1))
-                sketch.add(value.reshape(-1))
+            flat = values.reshape(len(values), -1)
+            moments.add(flat)
+            sketch.add(flat)
             if draws is not None:
                 draws[task.samples.start : task.samples.stop, rows] = values
             if task.samples.stop == samples:
@@ -302,12 +308,8 @@ class Model:
 
     def _row_elements(self, shape: tuple[int, ...]) -> int:
         """Elements of the largest array, masks included, that one row makes."""
-        largest, lengths = max(1, math.prod(shape)), shape
+        largest, lengths = max(self._widest, math.prod(shape)), shape
         for layer in self.layers:
-            for part in parts(layer):
-                kernel = getattr(part, "kernel", None)
-                if kernel is not None:  # four masks an input feature
-                    largest = max(largest, 4 * kernel.shape[0], kernel.shape[1])
             lengths = tuple(int(n or 0) for n in layer.output_shape(lengths))
             largest = max(largest, math.prod(lengths))
         return largest

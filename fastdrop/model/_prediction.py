@@ -72,12 +72,15 @@ class Moments:
         self._squares = np.zeros(width)
 
     def add(self, values: NDArray[Any]) -> None:
-        """Take the next value of every stream. values (width,)."""
-        self.count += 1
+        """Take the next values of every stream. values (samples, width)."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            delta = values - self.mean
-            self.mean += delta / self.count
-            self._squares += delta * (values - self.mean)
+            for value in values.astype(np.float64):
+                self.count += 1
+                delta = value - self.mean
+                self.mean += delta / self.count
+                value -= self.mean
+                value *= delta
+                self._squares += value
 
     def std(self) -> NDArray[np.float64]:
         if self.count < 2:

@@ -26,21 +26,33 @@ class QuantileSketch:
         # Level l: None, or CAPACITY values that stand for 2**l each.
         self._levels: list[NDArray[Any] | None] = []
         self._merges = 0
+        # Of the values that have left the buffer.
         self._lowest = np.full(width, np.inf, dtype)
         self._highest = np.full(width, -np.inf, dtype)
 
     def add(self, values: NDArray[Any]) -> None:
-        """Take the next value of every stream. values (width,)."""
-        if self._filled == CAPACITY:
-            self._compress()
-        self._buffer[self._filled] = values
-        self._filled += 1
-        self._count += 1
-        np.minimum(self._lowest, values, out=self._lowest)
-        np.maximum(self._highest, values, out=self._highest)
+        """Take the next values of every stream. values (samples, width)."""
+        while len(values):
+            if self._filled == CAPACITY:
+                self._compress()
+            first = self._filled
+            some = values[: CAPACITY - first]
+            self._filled += len(some)
+            self._count += len(some)
+            self._buffer[first : self._filled] = some
+            values = values[len(some) :]
+
+    def _extremes(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the lowest and the highest value of every stream."""
+        held = self._buffer[: self._filled]
+        return (
+            np.minimum(self._lowest, held.min(axis=0, initial=np.inf)),
+            np.maximum(self._highest, held.max(axis=0, initial=-np.inf)),
+        )
 
     def _compress(self) -> None:
         """Empty the buffer into the levels, as a carry runs through a binary counter."""
+        self._lowest, self._highest = self._extremes()
         carry, self._buffer = self._buffer, np.empty_like(self._buffer)
         self._filled = 0
         for level in range(len(self._levels) + 1):
@@ -71,14 +83,15 @@ class QuantileSketch:
                 weights.append(np.full(len(held), 2.0**level))
         weight = np.concatenate(weights)
         targets = q * (self._count - 1)
-        result = np.empty((len(q), len(self._lowest)))
+        lowest, highest = self._extremes()
+        result = np.empty((len(q), len(lowest)))
         for j in range(result.shape[1]):  # one stream at a time, to need little memory
             values = np.concatenate([part[:, j] for part in parts]).astype(np.float64)
             order = np.argsort(values, kind="stable")
             # A value of weight w stands for w neighbouring ranks; it is placed at their middle.
             ranks = np.cumsum(weight[order]) - (weight[order] + 1) / 2
             result[:, j] = np.interp(targets, ranks, values[order])
-        result[q == 0] = self._lowest
-        result[q == 1] = self._highest
-        result[:, np.isnan(self._lowest)] = np.nan  # as numpy.quantile does
+        result[q == 0] = lowest
+        result[q == 1] = highest
+        result[:, np.isnan(lowest)] = np.nan  # as numpy.quantile does
         return result

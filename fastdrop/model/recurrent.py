@@ -8,9 +8,7 @@ import numpy as np
 from fastdrop import _check
 from fastdrop.model._flow import Array, Draw, Flow, Shape, check_bias, check_fits, prepare, where
 from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
-from fastdrop.recurrent import rnn
-
-MERGE_MODES = ("concat", "sum", "mul", "ave")
+from fastdrop.recurrent import merge, rnn
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -238,7 +236,7 @@ class Bidirectional:
                     f"{option}={value}, as the forward layer has",
                     getattr(self.backward, option),
                 )
-        _check.choice(self.merge_mode, f"{label} merge_mode", MERGE_MODES)
+        _check.choice(self.merge_mode, f"{label} merge_mode", _check.MERGE_MODES)
 
     @property
     def stochastic(self) -> str:
@@ -256,16 +254,8 @@ class Bidirectional:
     def run(self, flow: Flow, draw: Draw | None) -> Flow:
         forward = self.forward.outputs(flow, draw if self.forward.stochastic else None, 0)
         backward = self.backward.outputs(flow, draw if self.backward.stochastic else None, 1)
-        if self.forward.return_sequences:
+        sequences = self.forward.return_sequences
+        if sequences:
             backward = backward[:, :, ::-1]  # it put them out in the order it took them
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            match self.merge_mode:
-                case "concat":
-                    values = np.concatenate([forward, backward], axis=-1)
-                case "sum":
-                    values = forward + backward
-                case "mul":
-                    values = forward * backward
-                case _:
-                    values = (forward + backward) / 2
-        return Flow(values, flow.mask if self.forward.return_sequences else None)
+        values = merge(forward, backward, self.merge_mode)
+        return Flow(values, flow.mask if sequences else None)
