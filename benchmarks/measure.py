@@ -80,6 +80,8 @@ def cpu() -> str:
 def pin(threads: int) -> None:
     """Leave this process `threads` cores, and libraries that do not look there the same number."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
+    # OpenBLAS's threads sleep after 2^4 cycles, not 2^26, which would be the next engine's time.
+    os.environ["OPENBLAS_THREAD_TIMEOUT"] = "4"
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["JAX_PLATFORMS"] = "cpu"
     if not hasattr(os, "sched_setaffinity"):

@@ -31,7 +31,7 @@ _PIECE_NUMBERS = 1 << 23
 # for many rows at a time: 100 ms where nothing but plain C is to be had.
 _STEP_FLOPS = 1e9
 # Seconds that a call of the backend may take, once it has been seen how fast that is.
-_CALL_SECONDS = 0.05
+_CALL_SECONDS = 0.1
 # Arithmetic for which another thread is worth starting: that takes as long.
 _THREAD_FLOPS = 40e6
 # Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
