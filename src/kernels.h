@@ -117,21 +117,25 @@ struct fd_kernels {
     void (*activate_f32)(float *v, size_t n, fd_activation activation);
     void (*activate_f64)(double *v, size_t n, fd_activation activation);
 
-    /* One step of a row, from its pre-activations. units is a multiple of FD_PANEL; mask [units]
-     * is on the candidate, and may be null.
-     * LSTM: h, c [units] in and out; z [units][i, f, c, o]. */
-    void (*lstm_cell_f32)(float *h, float *c, const float *z, const float *mask, size_t units,
+    /* One step of some rows, from their pre-activations. units is a multiple of FD_PANEL; mask
+     * [rows][units] is on the candidate, and may be null; its stride is 0 where rows share it.
+     * LSTM: h, c [rows][units] in and out; z [rows][units][i, f, c, o]. */
+    void (*lstm_cell_f32)(float *h, float *c, const float *z, size_t z_stride, const float *mask,
+                          size_t mask_stride, size_t rows, size_t units,
                           fd_activation activation, fd_activation recurrent_activation);
-    void (*lstm_cell_f64)(double *h, double *c, const double *z, const double *mask,
-                          size_t units, fd_activation activation,
-                          fd_activation recurrent_activation);
-    /* GRU: h [units] in and out; z [units][z, r]; x [units] the candidate's input part. hidden
-     * [units]: its recurrent part, times r; null: x has it already. */
-    void (*gru_cell_f32)(float *h, const float *z, const float *x, const float *hidden,
-                         const float *mask, size_t units, fd_activation activation,
+    void (*lstm_cell_f64)(double *h, double *c, const double *z, size_t z_stride,
+                          const double *mask, size_t mask_stride, size_t rows, size_t units,
+                          fd_activation activation, fd_activation recurrent_activation);
+    /* GRU: h [rows][units] in and out; z [rows][units][z, r]; x [units] for each row the
+     * candidate's input part. hidden [rows][units], of z's stride: its recurrent part, times r;
+     * null: x has it already. */
+    void (*gru_cell_f32)(float *h, const float *z, size_t z_stride, const float *const *x,
+                         const float *hidden, const float *mask, size_t mask_stride, size_t rows,
+                         size_t units, fd_activation activation,
                          fd_activation recurrent_activation);
-    void (*gru_cell_f64)(double *h, const double *z, const double *x, const double *hidden,
-                         const double *mask, size_t units, fd_activation activation,
+    void (*gru_cell_f64)(double *h, const double *z, size_t z_stride, const double *const *x,
+                         const double *hidden, const double *mask, size_t mask_stride,
+                         size_t rows, size_t units, fd_activation activation,
                          fd_activation recurrent_activation);
     /* a [units] = r * a, with z [units][z, r]. */
     void (*gru_reset_f32)(float *a, const float *z, size_t units,
