@@ -8,9 +8,13 @@
  * that has been usual for long. */
 #define STAYS_IN_CACHE ((size_t)256 << 10)
 /* Rows that the input part is computed for together, of one step or several. */
-#ifndef WINDOW_ROWS
 #define WINDOW_ROWS 32
-#endif
+/* From so many rows on, the input part of a step is taken together with its recurrent part; with
+ * fewer, weights would be read too often for what is done with them. */
+#define JOINT_ROWS 4
+/* Numbers of each row whose operands are written, and multiplied, at a time: of 64 rows and 4
+ * gates they then fill a quarter of a megabyte. Whole panels. */
+#define K_BLOCK 256
 
 size_t fd_part_gates(fd_cell cell, size_t part) {
     switch (cell) {
@@ -28,15 +32,6 @@ size_t fd_part_gates(fd_cell cell, size_t part) {
 static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
-
-/* From so many rows on, the input part of a step is taken together with its recurrent part: with
- * fewer, weights are read too often for what is done with them. */
-#define JOINT_ROWS 8
-
-/* Numbers of each row whose operands are written, and multiplied, at a time: of 64 rows and 4
- * gates they then fill a quarter of a megabyte. A multiple of 8. */
-#define K_BLOCK 256
-
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 /* Masks of a side's parts: where they are, and from one row to the next, in factors. */
