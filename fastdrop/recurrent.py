@@ -288,7 +288,7 @@ class _Call:
             zoneout_h = layer.zoneout_h.events(first_row, self.first_step, shape, self.shared)
         if layer.zoneout_c is not None:
             zoneout_c = layer.zoneout_c.events(first_row, self.first_step, shape, self.shared)
-        window = max(1, layer.affordable // rows)
+        window, reverse = max(1, layer.affordable // rows), layer.backwards or backwards
         given: Array | None = x
         projected = index = None
         if embedded:
@@ -320,12 +320,18 @@ class _Call:
                 last,
                 layer.weights.activation,
                 layer.weights.recurrent_activation,
-                layer.backwards or backwards,
+                reverse,
                 self.zero_output_for_mask,
             )
-            # Each call prepares masks anew: the next ones take as many steps as time allows.
-            spent = max(time.perf_counter() - start, 1e-9)
-            window = max(1, min(steps, int((last - first) * _CALL_SECONDS / spent)))
+            # Each call prepares masks anew: the next ones take as many steps as time allows, if
+            # all rows take them, for masked steps cost nothing.
+            taken = rows * (last - first)
+            if step_mask is not None:
+                times = (steps - last, steps - first) if reverse else (first, last)
+                taken = np.count_nonzero(step_mask[:, slice(*times)])
+            if taken:
+                spent = max(time.perf_counter() - start, 1e-9)
+                window = max(1, min(steps, int(taken * _CALL_SECONDS / (rows * spent))))
             first = last
 
     def _project(

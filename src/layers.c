@@ -34,9 +34,10 @@ static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
-/* Masks of a side's parts: where they are, and from one row to the next, in factors. */
+/* One side of a layer: rows of a product, at most, and masks of the parts: where they are, and
+ * from one row to the next, in factors. */
 typedef struct side_plan {
-    size_t masks[FD_MAX_PARTS], stride[FD_MAX_PARTS];
+    size_t rows, masks[FD_MAX_PARTS], stride[FD_MAX_PARTS];
 } side_plan;
 
 /* Where a call keeps what, in elements from the start of its scratch. */

@@ -218,11 +218,11 @@ const fd_kernels fd_kernels_portable = {
     PLAIN_KERNELS
     .rows = 1,
     .product_f32 = product_f32,
-    .operand_kept_f32 = operand_kept_f32,
-    .operand_kept_f64 = operand_kept_f64,
     .product_f64 = product_f64,
     .operand_f32 = operand_f32,
     .operand_f64 = operand_f64,
+    .operand_kept_f32 = operand_kept_f32,
+    .operand_kept_f64 = operand_kept_f64,
     .activate_f32 = activate_f32,
     .activate_f64 = activate_f64,
     .lstm_cell_f32 = lstm_cell_f32,
