@@ -1,5 +1,6 @@
 """Dropout masks and Monte-Carlo dropout through recurrent networks, fast on CPUs."""
 
+from fastdrop import layers
 from fastdrop._backend import Info, info
 from fastdrop._version import __version__
 from fastdrop.family import (
@@ -16,12 +17,13 @@ from fastdrop.family import (
 from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
-from fastdrop.model import Model, Prediction
+from fastdrop.model import Call, Model, Prediction
 from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
 from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
 
 __all__ = [
+    "Call",
     "Info",
     "Key",
     "Model",
@@ -42,6 +44,7 @@ __all__ = [
     "gaussian_noise",
     "gru",
     "info",
+    "layers",
     "load",
     "lstm",
     "pack_gru",

@@ -7,7 +7,7 @@ import functools
 import math
 import operator
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -534,7 +534,16 @@ def text(value: object, name: str) -> str:
     return value
 
 
-def sequence_of(value: object, name: str, kind: type) -> tuple[Any, ...]:
+def names(value: object, name: str) -> dict[str, str]:
+    """A mapping of names to names; none if not given."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        refuse(TypeError, name, "a mapping of str to str", value)
+    return {text(k, name): text(v, f"{name}[{k!r}]") for k, v in value.items()}
+
+
+def sequence_of(value: object, name: str, kind: type | tuple[type, ...]) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         refuse(TypeError, name, "a list or tuple of layers", value)
     for i, item in enumerate(value):

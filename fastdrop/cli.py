@@ -18,7 +18,6 @@ import fastdrop as fd
 from fastdrop import demo as spam
 from fastdrop.demo.table import table
 from fastdrop.formats._errors import printable
-from fastdrop.model._flow import parts
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -110,36 +109,7 @@ def _shown(text: str, room: int = 40) -> str:
 
 def _inspect(args: argparse.Namespace) -> None:
     model = fd.load(args.model)
-    rows = [
-        ("layer", "kind", "output", "weights", "stochastic"),
-        ("(input)", "", _shown(_shape(model.input_shape)), "", ""),
-    ]
-    total = 0
-    for layer, shape in zip(model.layers, model.output_shapes, strict=True):
-        held = [v for part in parts(layer) for v in vars(part).values()]
-        weights = [v for v in held if isinstance(v, np.ndarray)]
-        count = sum(w.size for w in weights)
-        total += count
-        rows.append(
-            (
-                _shown(layer.name),
-                type(layer).__name__,
-                _shown(_shape(shape)),
-                f"{count:,}" if count else "-",
-                layer.stochastic or "-",
-            )
-        )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        _shown(model.source, 300),
-        *(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ),
-        f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}",
-        *(f"note: {_shown(note, 300)}" for note in model.notes),
-    ]
-    print("\n".join(lines))
+    print("\n".join(_shown(line, 300) for line in model.summary().splitlines()))
 
 
 def _info(args: argparse.Namespace) -> None:

@@ -10,7 +10,8 @@ import pytest
 import fastdrop as fd
 from fastdrop.demo import encode
 from fastdrop.demo.table import verdict
-from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Model
+from fastdrop.layers import LSTM, Activation, Dense, Dropout, Embedding
+from fastdrop.model import Model
 
 NAN = float("nan")
 X = np.ones((4, 6), np.float32)

@@ -12,7 +12,8 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import cli, demo
-from fastdrop.model import Dense, Model
+from fastdrop.layers import Dense
+from fastdrop.model import Model
 
 MODEL = Path(__file__).with_name("references") / "mc_model.keras"
 

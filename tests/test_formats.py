@@ -10,7 +10,8 @@ pytest.importorskip("h5py", reason="the files under test are written with h5py")
 
 import keras_files
 from fastdrop.formats import ModelFormatError, load
-from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Layer, Model
+from fastdrop.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer
+from fastdrop.model import Model
 from keras_files import (
     POLICY,
     WEIGHTS,
@@ -59,7 +60,7 @@ def expected_sample(weights: dict[str, np.ndarray] = WEIGHTS) -> list[object]:
             recurrent_activation="sigmoid",
             dropout=0.5,
             recurrent_dropout=0.25,
-            scheme="per_gate",
+            scheme="keras",
             go_backwards=False,
             return_sequences=True,
             zero_output_for_mask=False,
@@ -73,7 +74,7 @@ def expected_sample(weights: dict[str, np.ndarray] = WEIGHTS) -> list[object]:
             recurrent_activation="hard_sigmoid",
             dropout=0.125,
             recurrent_dropout=0.0,
-            scheme="tied",
+            scheme="keras",
             go_backwards=True,
             return_sequences=False,
             zero_output_for_mask=True,
@@ -271,7 +272,7 @@ def test_scheme_follows_the_version(
     model = load(file.write(path))
     first = model.layers[2]
     assert isinstance(first, LSTM)
-    assert first.scheme == scheme
+    assert first.drawn_scheme == scheme
     assert (first.dropout, first.recurrent_dropout) == (dropout, recurrent)
     assert len(model.notes) == noted
     assert all("'first'" in note and "3.0-3.7" in note for note in model.notes)
@@ -449,9 +450,9 @@ def test_files_written_by_keras(file: Path) -> None:
     assert (drop.rate, drop.noise_shape) == (0.25, (None, 1, 5))
     old = version in ("3.0.5", "3.7.0")
     assert (first.dropout, first.recurrent_dropout) == (0.5, 0.25)
-    assert first.scheme == ("tied" if old else "per_gate")
+    assert first.drawn_scheme == ("tied" if old else "per_gate")
     assert first.return_sequences
-    assert (second.dropout, second.recurrent_dropout, second.scheme) == (0.125, 0.0, "tied")
+    assert (second.dropout, second.recurrent_dropout, second.drawn_scheme) == (0.125, 0.0, "tied")
     assert second.bias is None
     assert second.go_backwards
     assert second.activation == "relu"
@@ -477,4 +478,4 @@ def test_the_demonstration_model() -> None:
     assert embedding.table.shape == (64, 64)
     assert drop.rate == 0.25
     assert (lstm.dropout, lstm.recurrent_dropout, lstm.units) == (0.5, 0.5, 100)
-    assert (lstm.scheme, dense.activation) == ("per_gate", "sigmoid")
+    assert (lstm.drawn_scheme, dense.activation) == ("per_gate", "sigmoid")

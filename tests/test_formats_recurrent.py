@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("h5py", reason="the files under test are written with h5py")
 
 from fastdrop.formats import ModelFormatError, load
-from fastdrop.model import (
+from fastdrop.layers import (
     GRU,
     LSTM,
     Activation,
@@ -96,7 +96,7 @@ def test_the_tagger() -> None:
 
 def test_a_tagger_of_an_older_version() -> None:
     model = load(FOLDER / "keras-3.7.0-tagger.keras")
-    assert [item.scheme for item in model.layers if isinstance(item, GRU)] == ["tied", "tied"]
+    assert [item.drawn_scheme for item in model.layers if isinstance(item, GRU)] == ["tied", "tied"]
     assert len(model.notes) == 4
 
 
@@ -123,7 +123,7 @@ def expected_sample() -> list[Any]:
                 activation="relu",
                 recurrent_activation="hard_sigmoid",
                 dropout=0.5,
-                scheme="tied",
+                scheme="keras",
                 reset_after=False,
                 return_sequences=True,
                 zero_output_for_mask=True,
@@ -134,7 +134,7 @@ def expected_sample() -> list[Any]:
                 activation="tanh",
                 recurrent_activation="sigmoid",
                 recurrent_dropout=0.125,
-                scheme="per_gate",
+                scheme="keras",
                 reset_after=True,
                 go_backwards=True,
                 return_sequences=True,
@@ -149,7 +149,7 @@ def expected_sample() -> list[Any]:
             recurrent_activation="sigmoid",
             dropout=0.125,
             recurrent_dropout=0.25,
-            scheme="per_gate",
+            scheme="keras",
             reset_after=True,
             go_backwards=True,
             return_sequences=True,
@@ -173,7 +173,7 @@ def expected_sample() -> list[Any]:
                     recurrent_activation="sigmoid",
                     dropout=0.5,
                     recurrent_dropout=0.25,
-                    scheme="per_gate",
+                    scheme="keras",
                     go_backwards=direction == "backward",
                     return_sequences=True,
                     zero_output_for_mask=True,
@@ -288,7 +288,7 @@ def test_scheme_follows_the_version(
         config["implementation"] = implementation
     model = load(file.write(path))
     gru = model.layers[2].forward if wrapped else model.layers[3]
-    assert (gru.scheme, gru.dropout, gru.recurrent_dropout) == (scheme, dropout, recurrent)
+    assert (gru.drawn_scheme, gru.dropout, gru.recurrent_dropout) == (scheme, dropout, recurrent)
     assert len(model.notes) == notes
     assert all(("'forward_gru'" if wrapped else "'third'") in note for note in model.notes)
     assert any("carries over" in note for note in model.notes) is (notes == 2)

@@ -10,7 +10,8 @@ import pytest
 import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _backend
-from fastdrop.model import LSTM, Activation, Dense, Dropout, Embedding, Model, _model
+from fastdrop.layers import LSTM, Activation, Dense, Dropout, Embedding
+from fastdrop.model import Model, _model
 from references.simulate import FAULTS, moments, simulate, z_scores
 from tolerances import FLOAT32, assert_close
 

@@ -10,7 +10,7 @@ import pytest
 
 import fastdrop as fd
 from data.mc_recurrent.make import compared
-from fastdrop.model import (
+from fastdrop.layers import (
     GRU,
     LSTM,
     Activation,
@@ -18,14 +18,12 @@ from fastdrop.model import (
     Dense,
     Dropout,
     Embedding,
-    Model,
     RepeatVector,
     SimpleRNN,
     SpatialDropout1D,
     TimeDistributed,
-    _model,
 )
-from fastdrop.model._flow import parts
+from fastdrop.model import Model, _model
 from references.simulate import moments, z_scores
 from tolerances import FLOAT32, assert_close
 

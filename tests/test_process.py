@@ -452,7 +452,8 @@ def test_memory_of_long_sequences() -> None:
     """64 sequences of 20,000 steps hold 80 MB once; chunks keep copies of a few at a time."""
     code = """
 import numpy as np
-from fastdrop.model import Dense, Dropout, Model
+from fastdrop.layers import Dense, Dropout
+from fastdrop.model import Model
 model = Model(
     [
         Dropout(name="d", rate=0.5),

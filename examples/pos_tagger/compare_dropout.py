@@ -21,7 +21,8 @@ from tag import entropy
 from train import Sentence, inputs, read, targets
 
 import fastdrop
-from fastdrop.model import GRU, Dropout, Model, SpatialDropout1D
+from fastdrop.layers import GRU, Dropout, SpatialDropout1D
+from fastdrop.model import Model
 
 RATE = 0.2
 ROWS, CHANNELS = 500, 64

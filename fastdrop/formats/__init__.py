@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from os import PathLike
 
 from fastdrop import _check
@@ -46,6 +47,8 @@ def load(
     max_layers: int = 1024,
     max_tensors: int = 16384,
     allow_nonfinite: bool = False,
+    custom: Mapping[str, str] | None = None,
+    rates: object = None,
 ) -> Model:
     """Read a trained model from a ``.keras`` file.
 
@@ -67,6 +70,11 @@ def load(
         How many layers and arrays the model may have.
     allow_nonfinite : bool
         Whether weights may be NaN or infinite.
+    custom : mapping of str to str, optional
+        Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
+        "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
+    rates : float or mapping, optional
+        Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
 
     Returns
     -------
@@ -107,13 +115,17 @@ def load(
     if "\0" in file:
         _check.refuse(ValueError, "path", "a str or path-like without null characters", path)
     name = os.path.basename(file)
+    known = _check.names(custom, "custom")
     try:
-        return _read(file, name, limits, allow_nonfinite)
+        model = _read(file, name, limits, allow_nonfinite, known)
     except ModelFormatError as error:
-        raise ModelFormatError(f"{printable(name or file)}: {error}") from error
+        raise error.within(printable(name or file)) from error
+    return model if rates is None else model.with_rates(rates)
 
 
-def _read(file: str, name: str, limits: Limits, allow_nonfinite: bool) -> Model:
+def _read(
+    file: str, name: str, limits: Limits, allow_nonfinite: bool, custom: Mapping[str, str]
+) -> Model:
     """Read a file by the reader for its format."""
     reason = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
     if reason is None:
@@ -123,4 +135,4 @@ def _read(file: str, name: str, limits: Limits, allow_nonfinite: bool) -> Model:
             reason = "not a zip archive"
     if reason is not None:
         raise ModelFormatError(f"{reason} (supported: .keras files of Keras 3, or 2.13 and later)")
-    return keras.read(data, name, limits, allow_nonfinite)
+    return keras.read(data, name, limits, allow_nonfinite, custom)

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 class ModelFormatError(ValueError):
-    """A model file is malformed, unsafe, or asks for something fastdrop does not do."""
+    """A model file is malformed, unsafe, or asks for something fastdrop does not do.
+
+    Attributes
+    ----------
+    obstacles : tuple of str
+        Everything that was found to stand in the way, a line each; mostly one.
+    """
+
+    def __init__(self, message: str, obstacles: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.obstacles = tuple(obstacles) or (message,)
+
+    @classmethod
+    def of(cls, obstacles: Sequence[str]) -> ModelFormatError:
+        """Return the error that names some obstacles."""
+        if len(obstacles) == 1:
+            return cls(obstacles[0])
+        listed = "; ".join(f"({i}) {text}" for i, text in enumerate(obstacles, 1))
+        return cls(f"{len(obstacles)} obstacles: {listed}", obstacles)
+
+    def within(self, name: str) -> ModelFormatError:
+        """Return the same error with the name of the file in front."""
+        return ModelFormatError(f"{name}: {self}", self.obstacles)
 
 
 def show(value: object) -> str:

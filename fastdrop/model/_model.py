@@ -1,8 +1,7 @@
-"""A model: layers in a row."""
+"""A model: calls of layers, predicting with dropout off and sampling with dropout on."""
 
-import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check, _threads
-from fastdrop.model._flow import SITES, Draw, Flow, Layer, parts
+from fastdrop.layers._layer import Draw, Flow, Layer, Shape, for_samples
+from fastdrop.model._graph import Call, Graph, Step, as_given, build, check_inputs
 from fastdrop.model._prediction import Moments, Prediction
 from fastdrop.model._quantiles import QuantileSketch
-from fastdrop.model.layers import Embedding, SpatialDropout1D
-from fastdrop.model.recurrent import Bidirectional, Recurrent
-from fastdrop.random import Key, as_key
+from fastdrop.random import as_key
 
 Array = NDArray[Any]
+Tensors = dict[int, Flow]
 
 # Activations that one thread works on at a time, in bytes and in rows.
 _CHUNK_BYTES = 16 << 20
 _CHUNK_ROWS = 256
-
-# Layers that know what to do with a table; for all others its rows are looked up.
-_TAKE_A_TABLE = (Bidirectional, Recurrent, SpatialDropout1D)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,102 +32,239 @@ class _Task:
 
 
 class _Block:
-    """Some rows of the inputs, and what enters the first stochastic layer for them.
+    """Some rows of the inputs, and what has no random ancestor for them.
 
     That is computed once, by whichever thread needs it first.
     """
 
-    def __init__(self, rows: slice, inputs: Array) -> None:
+    def __init__(self, rows: slice, inputs: Sequence[Array]) -> None:
         self.rows = rows
         self._inputs = inputs
-        self._flow: Flow | None = None
+        self._tensors: Tensors | None = None
         self._lock = threading.Lock()
 
-    def before(self, layers: Sequence[Layer], following: Layer) -> Flow:
+    def tensors(self, graph: Graph) -> Tensors:
         with self._lock:
-            if self._flow is None:
-                flow = _run(layers, Flow(self._inputs[np.newaxis, self.rows]))
-                self._flow = _for_layer(following, flow)
-            return self._flow
+            if self._tensors is None:
+                tensors = _run(graph.fixed, _enter(graph, self._inputs, self.rows))
+                for number, flow in tensors.items():
+                    # Looked up once, not for each sample, unless a reader makes use of the table.
+                    if not any(layer.takes_table for layer in graph.readers(number)):
+                        tensors[number] = flow.looked_up()
+                self._tensors = tensors
+            return dict(self._tensors)
 
 
 class Model:
-    """A trained network, a sequence of layers, for inference.
+    """A trained network for inference.
 
     Parameters
     ----------
-    layers : sequence of fastdrop.model.Layer
-    input_shape : tuple of int or None
-        Shape of one input, without the batch axis; None for a length left open.
+    layers : sequence of Layer or Call
+        Each layer takes what the entry before it makes, the first one the input; a `Call` names
+        what it takes. They run in the order given, as far as their inputs are there.
+    input_shape : tuple of int or None, or dict of str to such
+        Shape of one input, without the batch axis; None for a length left open. Several inputs are
+        given by name, in their order.
+    outputs : str, sequence of str, or dict of str to str, optional
+        The tensors to put out: one, several, or several by names of their own. The last entry's
+        first one if not given.
     source : str, optional
         Where the model came from, for people.
     notes : sequence of str, optional
         What a reader should know about it.
 
+    Attributes
+    ----------
+    layers : tuple of Layer
+        In the order in which they run first.
+
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong type, there is no layer, or one does not fit what comes
-        before it.
+        If an argument is of the wrong type, there is no layer, or one does not fit what it takes.
 
     Notes
     -----
     Results do not depend on how inputs are split into calls (given ``row_offset``), nor on
     ``threads``. A model is never changed by use, and may be used from many threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> from fastdrop import layers
+    >>> kernel = np.ones((2, 3), np.float32)
+    >>> chain = fd.Model(
+    ...     [layers.Dropout(name="drop", rate=0.5), layers.Dense(name="dense", kernel=kernel)], (2,)
+    ... )
+    >>> chain.output_shape
+    (3,)
+    >>> two = fd.Model(
+    ...     [
+    ...         fd.Call(layers.Dense(name="a", kernel=kernel), "left"),
+    ...         fd.Call(layers.Dense(name="b", kernel=kernel), "right"),
+    ...     ],
+    ...     {"left": (2,), "right": (2,)},
+    ...     outputs=["a", "b"],
+    ... )
+    >>> [y.shape for y in two.predict({"left": np.ones((1, 2)), "right": np.ones((1, 2))})]
+    [(1, 3), (1, 3)]
     """
 
     def __init__(
         self,
-        layers: Sequence[Layer],
-        input_shape: Sequence[int | None],
+        layers: Sequence[Layer | Call],
+        input_shape: Sequence[int | None] | Mapping[str, Sequence[int | None]],
+        *,
+        outputs: str | Sequence[str] | Mapping[str, str] | None = None,
         source: str = "",
         notes: Sequence[str] = (),
     ) -> None:
-        self.layers = _check.sequence_of(layers, "layers", Layer)
-        self.input_shape = _check.open_shape(input_shape, "input_shape")
+        self._entries = _check.sequence_of(layers, "layers", (Layer, Call))
+        self._inputs_given = check_inputs(input_shape)
         self.source = _check.text(source, "source")
-        self.notes = tuple(notes)
-        self.output_shapes: list[tuple[int | None, ...]] = []
-        shape = self.input_shape
-        for i, layer in enumerate(self.layers):
-            if i and isinstance(layer, Embedding):
-                raise ValueError(f"layer {layer.name!r}: an embedding must be the first layer")
-            shape = layer.output_shape(shape)
-            self.output_shapes.append(shape)
-        # The largest of a row's masks and gates: four masks an input feature.
-        self._widest = 1
-        for part in (part for layer in self.layers for part in parts(layer)):
-            kernel = getattr(part, "kernel", None)
-            if kernel is not None:
-                self._widest = max(self._widest, 4 * kernel.shape[0], kernel.shape[1])
-        self._first_random = next(
-            (i for i, layer in enumerate(self.layers) if layer.stochastic), len(self.layers)
+        self._notes = tuple(notes)
+        self._outputs = outputs
+        wanted: list[str] | None = None
+        if isinstance(outputs, Mapping):
+            wanted = list(outputs.values())
+        elif outputs is not None:
+            wanted = [outputs] if isinstance(outputs, str) else list(outputs)
+        if wanted == []:
+            _check.refuse(ValueError, "outputs", "at least one tensor", outputs)
+        self.graph = build(self._entries, self._inputs_given, wanted)
+        self.layers: tuple[Layer, ...] = tuple(
+            {id(step.layer): step.layer for step in self.graph.steps}.values()
         )
 
     @property
-    def stochastic(self) -> bool:
-        """Whether any layer draws masks."""
-        return self._first_random < len(self.layers)
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in their order."""
+        return tuple(self.graph.names[i] for i in self.graph.inputs)
 
     @property
-    def output_shape(self) -> tuple[int | None, ...]:
-        """Shape of one output, without the batch axis; None for a length left open."""
-        return self.output_shapes[-1]
+    def input_shape(self) -> Any:
+        """Shape of one input, without the batch axis; of several inputs a dict by name."""
+        shapes = self._inputs_given
+        return dict(shapes) if len(shapes) > 1 else next(iter(shapes.values()))
 
-    def predict(self, x: ArrayLike, *, threads: int | None = None) -> Array:
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know about the model."""
+        shapes = self.graph.shapes
+        found = [
+            remark
+            for step in self.graph.steps
+            for remark in step.layer.remarks([shapes[i] for i in step.inputs])
+        ]
+        return tuple(dict.fromkeys([*self._notes, *found]))
+
+    @property
+    def output_shapes(self) -> list[Any]:
+        """Shapes of one row of what each call makes, in the order in which they run."""
+        shapes = self.graph.shapes
+        made = [[shapes[i] for i in step.outputs] for step in self.graph.steps]
+        return [some[0] if len(some) == 1 else some for some in made]
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether any call draws masks."""
+        return any(step.draws for step in self.graph.steps)
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of one output, without the batch axis, None for a length left open.
+
+        A list or dict of such where `predict` returns one.
+        """
+        return self._arranged([self.graph.shapes[i] for i in self.graph.outputs])
+
+    def __repr__(self) -> str:
+        drawing = sum(1 for layer in self.layers if layer.stochastic)
+        inputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.inputs)
+        outputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.outputs)
+        of = f" of {self.source}" if self.source else ""
+        return f"<Model{of}: {len(self.layers)} layers, {drawing} stochastic, {inputs} -> {outputs}>"
+
+    def with_rates(self, rates: object) -> "Model":
+        """Return the same model with other rates of dropout.
+
+        Parameters
+        ----------
+        rates : float or mapping
+            A number sets both rates of all recurrent layers. A mapping gives layers by name either
+            a number, for all their rates, or a mapping of rates by name:
+            ``{"lstm": {"dropout": 0.1, "recurrent_dropout": 0.2}, "dropout_1": 0.3}``. Rates are
+            probabilities of dropping.
+
+        Returns
+        -------
+        Model
+            Of the same weights, which are not copied.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a layer or rate is unknown (the message lists the known ones), or out of range.
+
+        Examples
+        --------
+        >>> import fastdrop as fd
+        >>> from fastdrop import layers
+        >>> model = fd.Model([layers.Dropout(name="drop", rate=0.0)], (3,))
+        >>> model.with_rates({"drop": 0.25}).layers[0].rate
+        0.25
+        """
+        changed = {}
+        if isinstance(rates, Mapping):
+            known = {layer.name: layer for layer in self.layers if layer.rates()}
+            for name, value in rates.items():
+                if name not in known:
+                    what = f"one of the layers with rates ({', '.join(known) or 'there is none'})"
+                    _check.refuse(ValueError, "rates", what, name)
+                changed[id(known[name])] = known[name].with_rates(value)
+        else:
+            recurrent = [layer for layer in self.layers if layer.is_recurrent]
+            if not recurrent:
+                _check.refuse(ValueError, "rates", "rates by layer: none is recurrent", rates)
+            changed = {id(layer): layer.with_rates(rates) for layer in recurrent}
+        return self._replaced(changed)
+
+    def _replaced(self, layers: Mapping[int, Layer]) -> "Model":
+        """Return the same model with other layers in the place of some, by their identity."""
+        entries: list[Layer | Call] = []
+        for entry in self._entries:
+            if isinstance(entry, Call):
+                layer = layers.get(id(entry.layer), entry.layer)
+                entries.append(Call(layer, entry.inputs, entry.name, entry.training))
+            else:
+                # The tensor keeps its name, which other calls may ask for.
+                entries.append(layers.get(id(entry), entry))
+        return Model(
+            entries,
+            self._inputs_given,
+            outputs=self._outputs,
+            source=self.source,
+            notes=self._notes,
+        )
+
+    def predict(self, x: Any, *, threads: int | None = None) -> Any:
         """Compute the outputs with dropout off.
 
         Parameters
         ----------
-        x : array_like, shape (batch, *input_shape)
-            Integers for a model that starts with an embedding. Otherwise real numbers, which are
-            converted to float32, as Keras does: float64 is rounded.
+        x : array_like, shape (batch, *input_shape), or list or dict of such
+            Several inputs as a list in their order, or a dict by name. Whole numbers for what goes
+            into an embedding. Otherwise real numbers, which are converted to float32, as Keras
+            does: float64 is rounded.
         threads : int, optional
             At most this many threads; None means ``fastdrop.info().threads``.
 
         Returns
         -------
-        ndarray of float32, shape (batch, *output_shape)
+        ndarray of float32, shape (batch, *output_shape), or list or dict of such
+            A list where the model has several outputs, a dict where they have names.
 
         Raises
         ------
@@ -141,49 +274,57 @@ class Model:
         Examples
         --------
         >>> import numpy as np
-        >>> from fastdrop.model import Dense, Model
-        >>> model = Model([Dense(name="dense", kernel=np.eye(2, dtype=np.float32))], (2,))
+        >>> import fastdrop as fd
+        >>> from fastdrop.layers import Dense
+        >>> model = fd.Model([Dense(name="dense", kernel=np.eye(2, dtype=np.float32))], (2,))
         >>> model.predict([[1.0, 2.0]])
         array([[1., 2.]], dtype=float32)
         """
         inputs = self._inputs(x)
         threads = _check.thread_count(threads, _threads.DEFAULT)
-        height = self._chunk_rows(inputs.shape[1:], -(-len(inputs) // threads))
-        blocks = [slice(n, n + height) for n in range(0, len(inputs), height)]
+        rows = len(inputs[0])
+        height = self._chunk_rows(self._lengths(inputs), -(-rows // threads))
+        blocks = [slice(n, n + height) for n in range(0, rows, height)] or [slice(0, 0)]
 
-        def run(rows: slice) -> Array:
-            return self._outputs(inputs[rows])
+        def run(rows: slice) -> list[Array]:
+            tensors = _run(self.graph.whole, _enter(self.graph, inputs, rows))
+            return [tensors[i].looked_up().values[0] for i in self.graph.outputs]
 
         parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
-        return np.concatenate(parts) if parts else run(slice(0, 0))
+        return self._arranged([np.concatenate(some) for some in zip(*parts, strict=True)])
 
     def mc_predict(
         self,
-        x: ArrayLike,
+        x: Any,
         samples: int = 100,
         *,
         rng: object = None,
         scope: str = "per_row",
         row_offset: int = 0,
+        first_sample: int = 0,
         keep_samples: bool = False,
         threads: int | None = None,
-    ) -> Prediction:
+    ) -> Any:
         """Sample the outputs with dropout on (Monte-Carlo dropout).
 
         Parameters
         ----------
-        x : array_like, shape (batch, *input_shape)
+        x : array_like, shape (batch, *input_shape), or list or dict of such
             As in `predict`.
         samples : int, optional
             How many samples of every output to draw.
         rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
             As in `bernoulli`. Sample m of row n is the same however many samples are drawn and
-            however the rows are split.
+            however the rows are split. The masks are those of the contract ``fastdrop-model/1``:
+            the calls that can draw, in the order in which they run, have the keys
+            ``key.fold_in(0)``, ``key.fold_in(1)`` and so on.
         scope : {"per_row", "shared"}, optional
             "per_row": every row and sample has its own masks. "shared": all rows of a sample share
             one, so that a sample is one network drawn from the posterior.
         row_offset : int, optional
             The number of the first row in the whole data set.
+        first_sample : int, optional
+            The number of the first sample: where another call stopped.
         keep_samples : bool, optional
             Also return the samples themselves, which takes memory in proportion to them.
         threads : int, optional
@@ -191,9 +332,10 @@ class Model:
 
         Returns
         -------
-        Prediction
-            ``mean``, ``std`` and ``quantile()``. For the quantiles the samples of every output are
-            held up to 1,024 of them; beyond that, 1,024 values for each doubling.
+        Prediction, or list or dict of Prediction
+            ``mean``, ``std`` and ``quantile()``, arranged as `predict` arranges its arrays. For the
+            quantiles the samples of every output are held up to 1,024 of them; beyond that, 1,024
+            values for each doubling.
 
         Raises
         ------
@@ -210,115 +352,187 @@ class Model:
         Examples
         --------
         >>> import numpy as np
-        >>> from fastdrop.model import Dropout, Model
-        >>> model = Model([Dropout(name="dropout", rate=0.5)], (3,))
+        >>> import fastdrop as fd
+        >>> from fastdrop.layers import Dropout
+        >>> model = fd.Model([Dropout(name="dropout", rate=0.5)], (3,))
         >>> p = model.mc_predict(np.ones((1, 3)), samples=1000, rng=0)
         >>> bool(abs(p.mean - 1).max() < 0.15)
         True
         """
         inputs = self._inputs(x)
-        samples = _check.integer(samples, "samples", 1, 1 << 32)
-        scope = _check.choice(scope, "scope", _check.SCOPES)
-        first_row = _check.rows_range(row_offset, len(inputs), self._row_elements(inputs.shape[1:]))
+        rows = len(inputs[0])
+        first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
+        samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
+        shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
+        lengths = self._lengths(inputs)
+        first_row = _check.rows_range(row_offset, rows, self.graph.mask_elements(lengths))
         keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
         if not self.stochastic:
             raise ValueError(
                 "mc_predict: expected a model with dropout somewhere, got one in which nothing is "
-                "stochastic; use predict"
+                "stochastic; give it rates, as model.with_rates({'layer': 0.2}) or "
+                "load(..., rates=...) do, or use predict"
             )
         key = as_key(rng)
-        rest = self.layers[self._first_random :]
+        keys = {
+            step.number: key.fold_in(step.number)
+            for step in self.graph.steps
+            if step.number is not None and step.draws
+        }
 
-        def run(task: _Task) -> tuple[_Task, Array]:
-            flow = task.block.before(self.layers[: self._first_random], rest[0])
-            flow = flow.repeated(len(task.samples))
-            for i, layer in enumerate(rest, self._first_random):
-                draw = self._draw(key, i, task, first_row, scope) if layer.stochastic else None
-                flow = layer.run(_for_layer(layer, flow), draw)
-            return task, flow.looked_up().values
+        def run(task: _Task) -> tuple[_Task, list[Array]]:
+            span = task.block.rows
+            numbers = range(first_sample + task.samples.start, first_sample + task.samples.stop)
 
-        # An empty batch passes through the layers too: that is how the output's shape is known.
-        empty = self._outputs(inputs[:0])
-        shape = (len(inputs), *empty.shape[1:])
-        mean, std = np.empty(shape), np.empty(shape)
-        draws = np.empty((samples, *shape), empty.dtype) if keep_samples else None
-        sketches = []
-        moments, sketch = Moments(0), QuantileSketch(0, 1, empty.dtype)
-        tasks = self._tasks(inputs, samples, threads)
-        for task, values in _threads.ordered_map(run, tasks, threads):
-            rows = task.block.rows
-            if task.samples.start == 0:
-                width = values[0].size
-                moments, sketch = Moments(width), QuantileSketch(width, samples, empty.dtype)
-                sketches.append(sketch)
-            flat = values.reshape(len(values), -1)
-            moments.add(flat)
-            sketch.add(flat)
-            if draws is not None:
-                draws[task.samples.start : task.samples.stop, rows] = values
-            if task.samples.stop == samples:
-                mean[rows] = moments.mean.reshape(mean[rows].shape)
-                std[rows] = moments.std().reshape(std[rows].shape)
-        return Prediction(mean, std, samples, draws, tuple(sketches))
+            def draw(step: Step) -> Draw | None:
+                if not step.draws:
+                    return None
+                assert step.number is not None
+                return Draw(
+                    key=keys[step.number],
+                    samples=numbers,
+                    first_row=first_row + span.start,
+                    rows=span.stop - span.start,
+                    period=1 if shared else 0,
+                )
+
+            tensors = _run(self.graph.sampled, task.block.tensors(self.graph), draw)
+            count = len(task.samples)
+            flows = [tensors[i].looked_up() for i in self.graph.outputs]
+            return task, [for_samples(flow.values, count) for flow in flows]
+
+        folds = [
+            _Fold((rows, *(int(n or 0) for n in lengths[i])), samples, keep_samples)
+            for i in self.graph.outputs
+        ]
+        tasks = self._tasks(inputs, lengths, samples, threads)
+        for task, outputs in _threads.ordered_map(run, tasks, threads):
+            for fold, values in zip(folds, outputs, strict=True):
+                fold.add(task.block.rows, task.samples, values)
+        return self._arranged([fold.result() for fold in folds])
+
+    def summary(self) -> str:
+        """Return a table of the layers: shapes, weights, what is random, and the notes.
+
+        Examples
+        --------
+        >>> import fastdrop as fd
+        >>> from fastdrop.layers import Dropout
+        >>> print(fd.Model([Dropout(name="drop", rate=0.5)], (3,)).summary())
+        layer    kind     output      weights  stochastic
+        (input)           (batch, 3)
+        drop     Dropout  (batch, 3)  -        dropout 0.5
+        0 weights; stochastic
+        """
+        return "\n".join(summary_lines(self))
 
     # ---- inside ----
 
-    def _inputs(self, x: ArrayLike) -> Array:
-        """Check the inputs and convert them to what the first layer takes."""
-        if isinstance(self.layers[0], Embedding):
-            array = _check.array(x, "x", _check.INTEGERS)
+    def _arranged(self, values: Sequence[Any]) -> Any:
+        """Return what belongs to the outputs as a user sees these: one, a list or a dict."""
+        if isinstance(self._outputs, Mapping):
+            return dict(zip(self._outputs, values, strict=True))
+        if self._outputs is None or isinstance(self._outputs, str):
+            return values[0]
+        return list(values)
+
+    def _inputs(self, x: Any) -> list[Array]:
+        """Check the inputs and convert them to what the layers take."""
+        names = self.input_names
+        if isinstance(x, Mapping):
+            if set(x) != set(names):
+                expected = f"arrays by the names {', '.join(names)}"
+                raise ValueError(f"x: expected {expected}, got {', '.join(map(str, x))}")
+            values = [x[name] for name in names]
+        elif len(names) == 1:
+            values = [x]
         else:
-            array = _check.float32(_check.array(x, "x", _check.NUMBERS), "x")
-        expected = ("batch", *("any" if n is None else n for n in self.input_shape))
+            if not isinstance(x, (list, tuple)):
+                _check.refuse(TypeError, "x", f"{len(names)} arrays in a list or dict", x)
+            if len(x) != len(names):
+                expected = f"{len(names)} arrays ({', '.join(names)})"
+                raise ValueError(f"x: expected {expected}, got {len(x)}")
+            values = list(x)
+        labels = ["x"] if len(names) == 1 else [f"x[{name!r}]" for name in names]
+        arrays = [
+            self._input(value, tensor, label)
+            for value, tensor, label in zip(values, self.graph.inputs, labels, strict=True)
+        ]
+        for array, label in zip(arrays, labels, strict=True):
+            if len(array) != len(arrays[0]):
+                _check.refuse(ValueError, label, f"{len(arrays[0])} rows, as the first has", array)
+        return arrays
+
+    def _input(self, value: ArrayLike, tensor: int, label: str) -> Array:
+        """Check one input."""
+        shape = self.graph.shapes[tensor]
+        array = _check.array(value, label, _check.NUMBERS)
+        expected = ("batch", *("any" if n is None else n for n in shape))
         if array.ndim != len(expected) or any(
-            n is not None and n != m for n, m in zip(self.input_shape, array.shape[1:], strict=True)
+            n is not None and n != m for n, m in zip(shape, array.shape[1:], strict=True)
         ):
-            _check.refuse(ValueError, "x", f"shape ({', '.join(map(str, expected))})", array)
-        if isinstance(self.layers[0], Embedding):
-            _check.indices(array, len(self.layers[0].table), self.layers[0].name)
-        return array
+            _check.refuse(ValueError, label, f"shape ({', '.join(map(str, expected))})", array)
+        readers = self.graph.readers(tensor)
+        for layer in readers:
+            if layer.takes_indices:
+                layer.check_indices(array, label)
+        if readers and all(layer.takes_indices for layer in readers):
+            return array.astype(np.int64)
+        return _check.float32(array, label)
 
-    def _outputs(self, inputs: Array) -> Array:
-        """Compute the outputs with dropout off."""
-        outputs: Array = _run(self.layers, Flow(inputs[np.newaxis])).looked_up().values[0]
-        return outputs
+    def _lengths(self, inputs: Sequence[Array]) -> list[Shape]:
+        return self.graph.lengths([array.shape[1:] for array in inputs])
 
-    def _draw(self, key: Key, index: int, task: _Task, first_row: int, scope: str) -> Draw:
-        return Draw(
-            key=key,
-            site=SITES * index,
-            samples=task.samples,
-            first_row=first_row + task.block.rows.start,
-            rows=task.block.rows.stop - task.block.rows.start,
-            shared=scope == "shared",
-        )
-
-    def _tasks(self, inputs: Array, samples: int, threads: int) -> Iterator[_Task]:
+    def _tasks(
+        self, inputs: Sequence[Array], lengths: Sequence[Shape], samples: int, threads: int
+    ) -> Iterator[_Task]:
         """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples."""
-        total = -(-len(inputs) * samples // threads)
-        chunk = self._chunk_rows(inputs.shape[1:], total)
-        height = _even(len(inputs), chunk)
-        for n in range(0, len(inputs), height):
-            rows = slice(n, min(n + height, len(inputs)))
-            block = _Block(rows, inputs)
-            step = max(1, chunk // (rows.stop - rows.start))
+        rows = len(inputs[0])
+        chunk = self._chunk_rows(lengths, -(-rows * samples // threads))
+        height = _even(rows, chunk)
+        for n in range(0, rows, height):
+            span = slice(n, min(n + height, rows))
+            block = _Block(span, inputs)
+            step = max(1, chunk // (span.stop - span.start))
             for m in range(0, samples, step):
                 yield _Task(block, range(m, min(m + step, samples)))
 
-    def _row_elements(self, shape: tuple[int, ...]) -> int:
-        """Elements of the largest array, masks included, that one row makes."""
-        largest, lengths = max(self._widest, math.prod(shape)), shape
-        for layer in self.layers:
-            lengths = tuple(int(n or 0) for n in layer.output_shape(lengths))
-            largest = max(largest, math.prod(lengths))
-        return largest
-
-    def _chunk_rows(self, shape: tuple[int, ...], wanted: int) -> int:
+    def _chunk_rows(self, lengths: Sequence[Shape], wanted: int) -> int:
         """Rows to take together, within the memory set aside for them."""
-        # A layer's input and output are alive at a time, and the next chunk's results.
-        row_bytes = 3 * 4 * self._row_elements(shape)
+        row_bytes = 4 * self.graph.peak(lengths)
         return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)))
+
+
+class _Fold:
+    """What becomes of the samples of one output."""
+
+    def __init__(self, shape: tuple[int, ...], samples: int, keep: bool) -> None:
+        self._mean, self._std = np.empty(shape), np.empty(shape)
+        self._samples = samples
+        self._draws = np.empty((samples, *shape), np.float32) if keep else None
+        self._sketches: list[QuantileSketch] = []
+        self._moments = Moments(0)
+
+    def add(self, rows: slice, samples: range, values: Array) -> None:
+        """Take the next samples of some rows, all of whose samples come one after another."""
+        if samples.start == 0:
+            width = values[0].size
+            self._moments = Moments(width)
+            self._sketches.append(QuantileSketch(width, self._samples, values.dtype))
+        flat = values.reshape(len(values), -1)
+        self._moments.add(flat)
+        self._sketches[-1].add(flat)
+        if self._draws is not None:
+            self._draws[samples.start : samples.stop, rows] = values
+        if samples.stop == self._samples:
+            self._mean[rows] = self._moments.mean.reshape(self._mean[rows].shape)
+            self._std[rows] = self._moments.std().reshape(self._std[rows].shape)
+
+    def result(self) -> Prediction:
+        return Prediction(
+            self._mean, self._std, self._samples, self._draws, tuple(self._sketches)
+        )
 
 
 def _even(total: int, limit: int) -> int:
@@ -326,13 +540,69 @@ def _even(total: int, limit: int) -> int:
     return max(1, -(-total // max(1, -(-total // limit))))
 
 
-def _run(layers: Sequence[Layer], flow: Flow) -> Flow:
-    """Run layers with dropout off."""
-    for layer in layers:
-        flow = layer.run(_for_layer(layer, flow), None)
-    return flow
+def _enter(graph: Graph, inputs: Sequence[Array], rows: slice) -> Tensors:
+    """Return the tensors that some rows of the inputs are."""
+    given = zip(graph.inputs, inputs, strict=True)
+    return {tensor: Flow(array[np.newaxis, rows]) for tensor, array in given}
 
 
-def _for_layer(layer: Layer, flow: Flow) -> Flow:
-    """Return what a layer is given: the activations themselves, unless it can take a table."""
-    return flow if isinstance(layer, _TAKE_A_TABLE) else flow.looked_up()
+def _run(
+    steps: Iterable[tuple[Step, list[int]]],
+    tensors: Tensors,
+    draw: Any = lambda step: None,
+) -> Tensors:
+    """Run steps on the tensors there are, and forget what nobody needs any more."""
+    for step, forgotten in steps:
+        given = [as_given(tensors[i], step.layer) for i in step.inputs]
+        made = step.layer.run(given, draw(step))
+        tensors.update(zip(step.outputs, made, strict=True))
+        for number in forgotten:
+            tensors.pop(number, None)
+    return tensors
+
+
+def shown(shape: Sequence[int | None]) -> str:
+    """Return a shape with its batch axis, for people."""
+    return "(" + ", ".join(["batch", *("any" if n is None else str(n) for n in shape)]) + ")"
+
+
+def summary_lines(model: Model) -> list[str]:
+    """Return the lines of a model's summary."""
+    graph = model.graph
+    rows = [("layer", "kind", "output", "weights", "stochastic", "takes")]
+    for name, i in zip(model.input_names, graph.inputs, strict=True):
+        label = "(input)" if len(graph.inputs) == 1 else f"{name} (input)"
+        rows.append((label, "", shown(graph.shapes[i]), "", "", ""))
+    total, before, chain, counted = 0, graph.inputs[0], True, set()
+    for step in graph.steps:
+        layer = step.layer
+        count = 0 if id(layer) in counted else sum(w.size for w in layer.weights().values())
+        counted.add(id(layer))
+        total += count
+        takes = ", ".join(graph.names[i] for i in step.inputs)
+        chain = chain and step.inputs == (before,) and len(step.outputs) == 1
+        before = step.outputs[0]
+        rows.append(
+            (
+                graph.names[before],
+                type(layer).__name__,
+                ", ".join(shown(graph.shapes[i]) for i in step.outputs),
+                f"{count:,}" if count else "-",
+                (layer.stochastic if step.draws else "") or "-",
+                takes,
+            )
+        )
+    if chain:
+        rows = [(*row[:-1], "") for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        *([model.source] if model.source else []),
+        *(
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        ),
+        f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}",
+        *(f"note: {note}" for note in model.notes),
+    ]
+
+

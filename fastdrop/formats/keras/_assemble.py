@@ -1,0 +1,565 @@
+"""From records to a model: calls written out in one list, layers planned, weights put in.
+
+Models within models are written out in place, so what comes out is flat. Layers are planned in the
+order in which they run, for a layer's weights depend on the shape of its input; nothing large is
+made before everything fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastdrop.formats._errors import ModelFormatError, printable, show
+from fastdrop.formats._limits import Limits
+from fastdrop.formats.keras._records import ModelRecord, Node, Reader, Record, Ref
+from fastdrop.formats.keras._registry import row_of, supported
+from fastdrop.formats.keras._rows import (
+    WITHOUT_EFFECT,
+    Planned,
+    Row,
+    Stored,
+    Tensor,
+    one_input,
+    policy_note,
+    tensors_of,
+)
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Layer, Shape, TimeDistributed, WithMask
+from fastdrop.model import Call, Model
+from fastdrop.model._graph import running_order
+
+_INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
+
+
+# ---- calls, written out in one list ----
+
+
+@dataclass(frozen=True)
+class FlatCall:
+    """A call of a layer that is no model: what it makes, and its arguments with tensors by name.
+
+    `steps` counts the models at every time step around it.
+    """
+
+    record: Record
+    name: str
+    node: Node
+    steps: int = 0
+    mask_of: Tensor | None = None
+
+
+def _chained(model: ModelRecord) -> ModelRecord:
+    """Return a Sequential model as a functional one."""
+    layers = [record for record in model.layers if record.class_name != "InputLayer"]
+    before: Ref = Ref("", 0, 0)
+    linked: list[Record] = []
+    for record in layers:
+        linked.append(replace(record, nodes=[Node([before], {})]))
+        before = Ref(record.name, 0, 0)
+    return replace(model, layers=linked, inputs=[""], outputs=[before])
+
+
+class _Scope:
+    """One use of a model: its tensors by name."""
+
+    def __init__(
+        self, model: ModelRecord, prefix: str, given: Sequence[Any], steps: int, outer: Any = None
+    ) -> None:
+        self.model = _chained(model) if model.sequential else model
+        self.prefix = prefix
+        self.given = given
+        self.steps = steps
+        self.outer: _Scope | None = outer
+        self.by_name = {record.name: record for record in self.model.layers}
+        self.inner: dict[tuple[str, int], _Scope] = {}
+        self.skipped = {name: self._first_node(name) for name in self.by_name}
+        self.naming: set[Ref] = set()
+
+    def _first_node(self, name: str) -> int:
+        """Return the number by which the first call of an inner model is referred to.
+
+        Keras 2 counts the call by which a model was made, but does not list it.
+        """
+        record = self.by_name[name]
+        if not isinstance(record, ModelRecord):
+            return 0
+        used = [ref.node for ref in self._refs() if ref.layer == name]
+        return 1 if used and 0 not in used and len(record.nodes or ()) in used else 0
+
+    def _refs(self) -> Iterator[Ref]:
+        yield from self.model.outputs
+        for record in self.model.layers:
+            for node in record.nodes or ():
+                yield from _refs(node.args)
+                yield from _refs(node.kwargs)
+
+    def where(self, ref: Ref) -> str:
+        return f"{self.model.where}: {show(list(ref))}"
+
+    def tensor(self, ref: Ref) -> Tensor:
+        """Return the name of a tensor of this model."""
+        if ref.layer in self.model.inputs and (
+            ref.layer == "" or self.by_name[ref.layer].class_name == "InputLayer"
+        ):
+            given = self.given[self.model.inputs.index(ref.layer)]
+            if isinstance(given, Tensor):
+                return given
+            assert self.outer is not None
+            return self.outer.tensor(given)
+        record = self.by_name.get(ref.layer)
+        if record is None:
+            raise ModelFormatError(f"{self.where(ref)}: there is no such layer")
+        node = ref.node - self.skipped[ref.layer]
+        if not 0 <= node < len(record.nodes or ()):
+            raise ModelFormatError(f"{self.where(ref)}: there is no such call")
+        inner = _inner_model(record)
+        if inner is None:
+            base = self.call_name(record, node)
+            return Tensor(f"{base}:{ref.tensor}" if ref.tensor else base)
+        if ref in self.naming:
+            raise ModelFormatError(f"{self.where(ref)}: it waits for what it makes itself")
+        self.naming.add(ref)
+        try:
+            scope = self.scope(record, node, inner)
+            if ref.tensor >= len(scope.model.outputs):
+                raise ModelFormatError(f"{self.where(ref)}: there is no such output")
+            if inner is not record:
+                return Tensor(f"{self.call_name(record, node)}/out")
+            return scope.tensor(scope.model.outputs[ref.tensor])
+        finally:
+            self.naming.discard(ref)
+
+    def call_name(self, record: Record, node: int) -> str:
+        return f"{self.prefix}{record.name}" + (f"@{node}" if node else "")
+
+    def scope(self, record: Record, node: int, inner: ModelRecord) -> _Scope:
+        """Return one use of an inner model."""
+        key = record.name, node
+        if key not in self.inner:
+            call = (record.nodes or [])[node]
+            given = list(_refs(call.args))
+            wanted = 1 if inner.sequential else len(inner.inputs)
+            if len(given) != wanted:
+                raise ModelFormatError(
+                    f"{record.where}: expected {wanted} inputs, found {len(given)}"
+                )
+            timed = inner is not record
+            prefix = f"{self.call_name(record, node)}/"
+            self.inner[key] = _Scope(inner, prefix, given, self.steps + timed, self)
+        return self.inner[key]
+
+    def calls(self) -> Iterator[FlatCall]:
+        """Yield all calls, in the file's order."""
+        for record in self.model.layers:
+            if record.class_name == "InputLayer":
+                continue
+            inner = _inner_model(record)
+            for number, node in enumerate(record.nodes or ()):
+                if inner is None:
+                    named = Node(self._named(node.args), self._named(node.kwargs))
+                    yield FlatCall(record, self.call_name(record, number), named, self.steps)
+                    continue
+                scope = self.scope(record, number, inner)
+                yield from scope.calls()
+                if inner is not record:
+                    # At every time step: what comes out bears the mask of what went in.
+                    made = scope.tensor(scope.model.outputs[0])
+                    given = self.tensor(next(_refs(node.args)))
+                    name = f"{self.call_name(record, number)}/out"
+                    yield FlatCall(record, name, Node([made], {}), self.steps, given)
+
+    def _named(self, value: Any) -> Any:
+        if isinstance(value, Ref):
+            return self.tensor(value)
+        if isinstance(value, dict):
+            return {key: self._named(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._named(item) for item in value]
+        return value
+
+
+def _inner_model(record: Record) -> ModelRecord | None:
+    """Return the model that a record is, or that stands in it at every time step."""
+    if isinstance(record, ModelRecord):
+        return record
+    inner = record.config.values.get("layer") if record.class_name == "TimeDistributed" else None
+    return inner if isinstance(inner, ModelRecord) else None
+
+
+def _refs(value: Any) -> Iterator[Ref]:
+    if isinstance(value, Ref):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _refs(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _refs(item)
+
+
+# ---- layers ----
+
+
+@dataclass
+class Assembly:
+    """A model before its weights are read.
+
+    Attributes
+    ----------
+    model : ModelRecord
+    plans : dict
+        The plan of each record by its identity, None for what has none.
+    """
+
+    model: ModelRecord
+    version: Version
+    reader: Reader
+    limits: Limits
+    plans: dict[int, Planned] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _entries: list[Call] = field(default_factory=list)
+    _inputs: dict[str, Shape] = field(default_factory=dict)
+    _outputs: list[Tensor] = field(default_factory=list)
+    _fixed: list[tuple[Record, bool]] = field(default_factory=list)
+    # How the time masks of tensors are computed, and how tensors that may be masks are.
+    _masks: dict[str, object] = field(default_factory=dict)
+    _values: dict[str, object] = field(default_factory=dict)
+    # Tensors that stand for others.
+    _same: dict[str, str] = field(default_factory=dict)
+
+    # What rows ask for.
+
+    def obstacle(self, error: Exception | str) -> None:
+        self.reader.obstacles.add(str(error))
+
+    def options(self, row: Row, record: Record) -> dict[str, Any] | None:
+        config, options, fine = record.config, {}, True
+        try:
+            note = policy_note(config)
+            if note:
+                self.note(note)
+        except ModelFormatError as error:
+            self.obstacle(error)
+            fine = False
+        known = WITHOUT_EFFECT | row.without_effect | {option.key for option in row.options}
+        for key, value in config.values.items():
+            if key not in known and value is not None and value is not False:
+                self.obstacle(f"{config.where}: unsupported option {show(key)}: {show(value)}")
+                fine = False
+        for option in row.options:
+            try:
+                value = option.read(config, option.key, self.version)
+            except ModelFormatError as error:
+                self.obstacle(error)
+                fine = False
+                continue
+            name = option.key if option.field is None else option.field
+            if name:
+                options[name] = value
+        if fine and row.rule is not None:
+            try:
+                options = row.rule(options, record, self.version)
+            except ModelFormatError as error:
+                self.obstacle(error)
+                fine = False
+        return options if fine else None
+
+    def inner(self, record: Record, key: str) -> Record | None:
+        try:
+            outer = f"{record.where}: "
+            value = record.config.values.get(key)
+            if isinstance(value, Record):
+                return value
+            return self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+        except ModelFormatError as error:
+            self.obstacle(error)
+            return None
+
+    def plan(
+        self,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Planned | None:
+        row = row_of(record)
+        if row is None:
+            self.obstacle(
+                f"{record.where}: the class is not supported, expected one of {supported()}"
+            )
+            return None
+        built = record.build_shape
+        if built is not None and inputs is not None and len(inputs) == 1:
+            if not _agree(built[1:], inputs[0]):
+                self.obstacle(
+                    f"{record.where}: built for an input of shape {built[1:]}, gets {inputs[0]}"
+                )
+                inputs = None
+        try:
+            return row.plan(self, record, inputs, more or {})
+        except (ModelFormatError, ValueError, TypeError) as error:
+            text = str(error)
+            self.obstacle(text if text.startswith(record.where) else f"{record.where}: {text}")
+            return None
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    # ---- the whole ----
+
+    def build(self, shapes: Sequence[Shape]) -> None:
+        """Write out all calls and plan all layers; what stands in the way is gathered."""
+        model, obstacles = self.model, self.reader.obstacles
+        names = model.inputs if not model.sequential else ["input"]
+        self._inputs = dict(zip(names, shapes, strict=True))
+        self._check_types()
+        try:
+            scope = _Scope(model, "", [Tensor(name) for name in names], 0)
+            if not scope.model.layers:
+                raise ModelFormatError("the model has no layers")
+            calls = list(scope.calls())
+            outputs = [scope.tensor(ref) for ref in scope.model.outputs]
+            calls = self._with_masks(calls)
+            taken = [
+                [*tensors_of(call.node.args), *tensors_of(call.node.kwargs)]
+                + ([call.mask_of] if call.mask_of else [])
+                for call in calls
+            ]
+            order = running_order([call.name for call in calls], taken, self._inputs)
+        except (ModelFormatError, ValueError) as error:
+            obstacles.add(str(error), structure=True)
+            # Without an order no shape is known, but what is not supported can be said.
+            for record in _leaves(model):
+                self.plan(record, None)
+            return
+        known: dict[str, Shape] = dict(self._inputs)
+        entries: dict[int, Call] = {}
+        for i in order:
+            call = self._call(calls[i], known)
+            if call is not None:
+                entries[i] = call
+        self._entries = [entries[i] for i in sorted(entries)]
+        self._outputs = [self._named(tensor) for tensor in outputs]
+        for tensor in self._outputs:
+            if tensor not in known and not obstacles.layers:
+                obstacles.add(f"no tensor {show(str(tensor))} to put out", structure=True)
+
+    def _check_types(self) -> None:
+        for name, dtype in zip(self._inputs, self.model.dtypes, strict=True):
+            if dtype is not None and dtype not in _DTYPES:
+                self.reader.obstacles.add(
+                    f"an input of type {show(dtype)} ({show(name)}) is not supported; give the "
+                    "model numbers: do before it what it does with them"
+                )
+
+    def _with_masks(self, calls: Sequence[FlatCall]) -> list[FlatCall]:
+        """Write out masks that a call was given as calls of their own."""
+        made: list[FlatCall] = []
+        for call in calls:
+            mask = call.node.kwargs.get("mask")
+            if not isinstance(mask, Tensor):
+                made.append(call)
+                continue
+            first = next(tensors_of(call.node.args), None)
+            if first is None:
+                raise ModelFormatError(f"{call.record.where}: a mask without an input")
+            name = f"{call.name}/mask"
+            record = replace(call.record, class_name="WithMask", operation=True)
+            made.append(FlatCall(record, name, Node([first], {}), call.steps, mask))
+            kwargs = {k: v for k, v in call.node.kwargs.items() if k != "mask"}
+            args = _swapped(call.node.args, first, Tensor(name))
+            made.append(replace(call, node=Node(args, kwargs)))
+        return made
+
+    def _call(self, call: FlatCall, known: dict[str, Shape]) -> Call | None:
+        """Plan a call's layer and add the shapes of what it makes."""
+        record, node = call.record, call.node
+        if call.mask_of is not None:
+            (tensor,) = tensors_of(node.args)
+            if tensor not in known or call.mask_of not in known:
+                return None
+            known[call.name] = known[tensor]
+            tensor, mask = self._named(tensor), self._named(call.mask_of)
+            given = self._values.get(mask)
+            if given is not None and given == self._masks.get(tensor):
+                self._same[call.name] = tensor  # it has that mask already
+                return None
+            return Call(WithMask(name=call.name), [tensor, mask], call.name)
+        row = row_of(record)
+        training, kwargs = self._training(call)
+        try:
+            tensors, more = (row.call if row and row.call else one_input)(
+                Node(node.args, kwargs), record.where
+            )
+        except ModelFormatError as error:
+            if row is not None:
+                self.obstacle(error)
+            tensors, more = list(tensors_of(node.args)), {}
+            row = None
+        inputs: list[Shape] | None = None
+        if all(tensor in known for tensor in tensors) and (row or row_of(record) is None):
+            inputs = [known[tensor] for tensor in tensors]
+            if call.steps:
+                inputs = [shape[call.steps :] for shape in inputs]
+        planned = self.plans.get(record.key)
+        if planned is None or record.operation:
+            planned = self.plan(record, inputs, more)
+            if planned is None:
+                return None
+            self.plans[record.key] = planned
+            for note in planned.notes:
+                self.note(note)
+        if inputs is None:
+            return None
+        layer = planned.layer
+        for _ in range(call.steps):
+            layer = TimeDistributed(name=layer.name, layer=layer)
+        try:
+            shapes = layer.output_shapes([known[tensor] for tensor in tensors])
+        except ValueError as error:
+            self.obstacle(f"{record.where}: {error}")
+            return None
+        tensors = [self._named(tensor) for tensor in tensors]
+        masks = [self._masks.get(tensor) for tensor in tensors]
+        mask = layer.mask_symbol(tensors, masks)
+        self._values[call.name] = layer.value_symbol(
+            tensors, [self._values.get(tensor) for tensor in tensors]
+        )
+        for k, shape in enumerate(shapes):
+            size = 4 * math.prod(length or 1 for length in shape)
+            if size > self.limits.max_tensor_bytes:
+                self.reader.obstacles.add(
+                    f"{record.where}: an output of {size} bytes, max_tensor_bytes is "
+                    f"{self.limits.max_tensor_bytes}",
+                    structure=True,
+                )
+                return None
+            name = f"{call.name}:{k}" if k else call.name
+            known[name] = shape
+            self._masks[name] = mask
+        return Call(layer, tensors, call.name, training)
+
+    def _named(self, tensor: str) -> Tensor:
+        return Tensor(self._same.get(tensor, tensor))
+
+    def _training(self, call: FlatCall) -> tuple[bool | None, dict[str, Any]]:
+        """Take `training` out of a call's arguments.
+
+        Keras 3 lets the call of the model decide whatever is recorded. Keras 2 does not.
+        """
+        kwargs = dict(call.node.kwargs)
+        training = kwargs.pop("training", None)
+        row = row_of(call.record)
+        if training is None or not self.version.legacy or row is None:
+            return None, kwargs
+        where = call.record.where
+        if training not in (True, False, 0, 1):
+            self.obstacle(f"{where}: training: expected true or false, found {show(training)}")
+            return None, kwargs
+        self._fixed.append((call.record, bool(training)))
+        return bool(training), kwargs
+
+    # ---- weights ----
+
+    def records(self) -> Iterator[tuple[Record, Planned]]:
+        """Yield the layers that were planned, those of inner models at their places."""
+        for record in _leaves(self.model):
+            planned = self.plans.get(record.key)
+            if planned is not None:
+                yield record, planned
+
+    def stored_of(self, record: Record) -> Sequence[Stored]:
+        """Return what the file keeps for a layer."""
+        planned = self.plans.get(record.key)
+        return () if planned is None else planned.stored
+
+    def check_amount(self) -> None:
+        """Refuse more or larger weights than allowed, before any is read."""
+        shapes = [stored.shape for _, planned in self.records() for stored in planned.stored]
+        limits = self.limits
+        if len(shapes) > limits.max_tensors:
+            raise ModelFormatError(f"{len(shapes)} weights, max_tensors is {limits.max_tensors}")
+        size = sum(4 * math.prod(shape) for shape in shapes)
+        if size > limits.max_tensor_bytes:
+            raise ModelFormatError(
+                f"the weights take {size} bytes, max_tensor_bytes is {limits.max_tensor_bytes}"
+            )
+
+    def finish(self, arrays: Mapping[int, Mapping[str, NDArray[Any]]], source: str) -> Model:
+        """Return the model, given each layer's stored arrays by the identity of its record."""
+        layers: dict[int, Layer] = {}
+        for record, planned in self.records():
+            given = arrays.get(record.key, {})
+            made = {
+                s.field: given[s.field] if s.convert is None else s.convert(given[s.field])
+                for s in planned.stored
+            }
+            layers[id(planned.layer)] = planned.layer.with_weights(made)
+        entries = []
+        for call in self._entries:
+            layer, steps = call.layer, 0
+            while id(layer) not in layers and isinstance(layer, TimeDistributed):
+                layer, steps = layer.layer, steps + 1
+            layer = layers.get(id(layer), layer)
+            for _ in range(steps):
+                layer = TimeDistributed(name=layer.name, layer=layer)
+            entries.append(Call(layer, call.inputs, call.name, call.training))
+        for record, training in self._fixed:
+            planned = self.plans.get(record.key)
+            if planned is None or not planned.layer.can_draw:
+                continue
+            self.note(
+                f"{record.where}: called with training=True, so Keras 2 applies its dropout "
+                "always; here mc_predict does, predict does not"
+                if training
+                else f"{record.where}: called with training=False, so its dropout is always off"
+            )
+        for name, known in self.reader.used_custom.items():
+            self.note(f"the custom class {show(name)} is taken for {known}")
+        try:
+            return Model(
+                entries,
+                self._inputs,
+                outputs=self._output_names(),
+                source=source,
+                notes=self.notes,
+            )
+        except ValueError as error:  # what the model refuses is the file's fault
+            raise ModelFormatError(printable(str(error), 200, "ascii")) from error
+
+    def _output_names(self) -> Any:
+        model = self.model
+        if model.output_names is not None:
+            return dict(zip(model.output_names, self._outputs, strict=True))
+        return [*self._outputs] if model.several_outputs else str(self._outputs[0])
+
+
+def _leaves(model: ModelRecord) -> Iterator[Record]:
+    """Yield the layers of a model and of the models in it, each once, inputs left out."""
+    for record in model.layers:
+        inner = _inner_model(record)
+        if inner is not None:
+            yield from _leaves(inner)
+        elif record.class_name != "InputLayer":
+            yield record
+
+
+def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
+    if isinstance(value, Tensor):
+        return new if value == old else value
+    if isinstance(value, list):
+        return [_swapped(item, old, new) for item in value]
+    return value
+
+
+def _agree(built: Shape, shape: Shape) -> bool:
+    """Return whether two shapes may be the same; None is a length left open."""
+    return len(built) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(built, shape, strict=True)
+    )

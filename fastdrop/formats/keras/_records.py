@@ -1,0 +1,466 @@
+"""From the configuration of a Keras model to records of its layers and of their calls.
+
+Nothing is decided here about what a layer does: a record holds what the file says. A model within a
+model is a record of its own, with records in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastdrop.formats._errors import ModelFormatError, show
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Shape
+
+MODELS = ("Sequential", "Functional", "Model")
+
+_OBJECT_KEYS = frozenset({"module", "class_name", "config", "registered_name", "build_config"})
+_LAYER_KEYS = _OBJECT_KEYS | {"name", "inbound_nodes", "shared_object_id", "batch_input_shape"}
+_MODEL_KEYS = _LAYER_KEYS | {"compile_config", "keras_version", "backend"}
+_SEQUENTIAL_KEYS = frozenset({"name", "trainable", "dtype", "layers", "build_input_shape"})
+_FUNCTIONAL_KEYS = frozenset(
+    {"name", "trainable", "dtype", "layers", "input_layers", "output_layers"}
+)
+_MAX_RANK = 8
+_MAX_DEPTH = 16
+
+
+class Ref(NamedTuple):
+    """A tensor: what a call of a layer puts out at some place."""
+
+    layer: str
+    node: int
+    tensor: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A call of a layer, with a `Ref` wherever a tensor is."""
+
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One layer as the file describes it.
+
+    Attributes
+    ----------
+    name, class_name : str
+        The layer's own name and its class; of a custom class, the one that it stands for.
+    config : Section
+        Its configuration.
+    build_shape : Shape | None
+        The shape of its input when it was built, with the batch axis, if the file tells.
+    nodes : list | None
+        In a functional model, how it was called.
+    operation : bool
+        Whether it is a function that was called, not a layer.
+    """
+
+    name: str
+    class_name: str
+    config: Section
+    build_shape: Shape | None = None
+    nodes: list[Node] | None = None
+    operation: bool = False
+
+    @property
+    def where(self) -> str:
+        return self.config.where
+
+    @property
+    def key(self) -> int:
+        """The identity of the layer, whatever became of the record."""
+        return id(self.config)
+
+
+@dataclass(frozen=True)
+class ModelRecord(Record):
+    """A model as the file describes it: layers, which of them are inputs, and what is put out.
+
+    `outputs` are by name where the file names them.
+    """
+
+    layers: list[Record] = field(default_factory=list)
+    inputs: list[str] = field(default_factory=list)
+    outputs: list[Ref] = field(default_factory=list)
+    output_names: list[str] | None = None
+    several_outputs: bool = False
+    # Shape and type of each input, in the order of `inputs`; None where the file does not tell.
+    shapes: list[Shape | None] = field(default_factory=list)
+    dtypes: list[str | None] = field(default_factory=list)
+
+    @property
+    def sequential(self) -> bool:
+        return self.class_name == "Sequential"
+
+
+class Obstacles:
+    """What stands in the way of loading a file, gathered so that all of it can be said at once."""
+
+    def __init__(self) -> None:
+        self.structure: list[str] = []
+        self.layers: list[str] = []
+
+    def add(self, error: ModelFormatError | ValueError | str, *, structure: bool = False) -> None:
+        """Keep one, unless it has been said already."""
+        found = self.structure if structure else self.layers
+        if str(error) not in found:
+            found.append(str(error))
+
+    def raise_any(self) -> None:
+        """Raise one error that names them all, if there are any."""
+        found = self.structure + self.layers
+        if found:
+            raise ModelFormatError.of(found)
+
+
+class Reader:
+    """Reads records out of the configuration of a model.
+
+    Parameters
+    ----------
+    version : Version
+        What wrote it.
+    max_layers : int
+        How many layers there may be, those of inner models included.
+    custom : mapping of str to str
+        Classes of the user's and the classes that they stand for.
+    """
+
+    def __init__(self, version: Version, max_layers: int, custom: Mapping[str, str]) -> None:
+        self.version = version
+        self.max_layers = max_layers
+        self.custom = custom
+        self.used_custom: dict[str, str] = {}
+        self.obstacles = Obstacles()
+        self.count = 0
+
+    def model(self, entry: Section, outer: str = "", depth: int = 0) -> ModelRecord:
+        """Return a Sequential or functional model, the whole one or one within it."""
+        class_name = entry.string("class_name")
+        if class_name not in MODELS:
+            raise ModelFormatError(
+                f"model of class {show(class_name)}, expected Sequential or Functional: a model "
+                "that is a class of its own cannot be read; build it from layers as a functional "
+                "model, give that its weights, and save it"
+            )
+        if depth > _MAX_DEPTH:
+            raise ModelFormatError(f"models within models deeper than {_MAX_DEPTH}")
+        entry.refuse_others(_MODEL_KEYS)
+        value = entry.values.get("config")
+        if isinstance(value, list):  # Sequential of Keras 2.2.2 and before
+            value = {"name": outer or "sequential", "layers": value}
+        where = f"{outer}model ({class_name})" if not depth else f"{outer}({class_name})"
+        config = Section(where, value)
+        config.refuse_others(_SEQUENTIAL_KEYS if class_name == "Sequential" else _FUNCTIONAL_KEYS)
+        name = str(config.values.get("name", class_name))
+        entries = config.items("layers")
+        self.count += len(entries)
+        if self.count > self.max_layers:
+            raise ModelFormatError(f"{self.count} layers, max_layers is {self.max_layers}")
+        prefix = f"{outer}layer {show(name)}: " if depth else outer
+        layers = []
+        for i, layer in enumerate(entries):
+            try:
+                layers.append(self.layer(layer, f"{prefix}layer {i}", prefix, depth))
+            except ModelFormatError as error:
+                self.obstacles.add(error, structure=True)
+        names = [record.name for record in layers]
+        if len(set(names)) != len(names):
+            raise ModelFormatError(f"{where}: two layers have the same name")
+        made = dict(
+            name=name,
+            class_name="Sequential" if class_name == "Sequential" else "Functional",
+            config=config,
+            build_shape=_build_shape(entry),
+            nodes=self._nodes(entry, config.where),
+            layers=layers,
+        )
+        more = _sequential_ends if class_name == "Sequential" else _functional_ends
+        return ModelRecord(**(made | more(config, made["build_shape"], layers)))  # type: ignore[arg-type]
+
+    def layer(
+        self, value: object, where: str, outer: str = "", depth: int = 0, inner: bool = False
+    ) -> Record:
+        """Return one layer of a model; `outer` names what is around it."""
+        entry = Section(where, value)
+        class_name = entry.string("class_name")
+        module = entry.values.get("module")
+        registered = entry.values.get("registered_name")
+        short = class_name.rpartition(">")[2]
+        known = self._known_as(class_name, registered, module, where)
+        if known in MODELS:
+            record = self.model(entry, outer, depth + 1)
+            return record
+        config = entry.section("config")
+        name = config.string("name") if "name" in config.values else entry.string("name")
+        where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
+        entry.where = config.where = where
+        if known is None:
+            check_origin(entry.values, where)
+            known = class_name
+        entry.refuse_others(_LAYER_KEYS)
+        if entry.values.get("name", name) != name and not inner:
+            raise entry.wrong("name", f"{show(name)} as in its config")
+        for nested in _objects(config.values):
+            if nested.get("class_name") not in self.custom:
+                check_origin(nested, where)
+        inner_model = config.values.get("layer")
+        if known == "TimeDistributed" and isinstance(inner_model, dict):
+            if inner_model.get("class_name") in MODELS:
+                inner_entry = Section(f"{where}: layer", inner_model)
+                config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
+        operation = isinstance(module, str) and ".ops" in module
+        return Record(
+            name, known, config, _build_shape(entry), self._nodes(entry, where), operation
+        )
+
+    def _known_as(
+        self, class_name: str, registered: object, module: object, where: str
+    ) -> str | None:
+        """Return the class that a custom class stands for, or the class of a model."""
+        for spelled in (class_name, registered):
+            if not isinstance(spelled, str):
+                continue
+            for name in (spelled, spelled.rpartition(">")[2]):
+                if name in self.custom:
+                    self.used_custom[name] = self.custom[name]
+                    return self.custom[name]
+        if class_name in MODELS:
+            check_origin({"module": module, "class_name": class_name}, where)
+            return class_name
+        return None
+
+    def _nodes(self, entry: Section, where: str) -> list[Node] | None:
+        """Return the calls of a layer, in either spelling."""
+        if "inbound_nodes" not in entry.values:
+            return None
+        return [self._node(node, f"{where}: call") for node in entry.items("inbound_nodes")]
+
+    def _node(self, value: object, where: str) -> Node:
+        if isinstance(value, dict):
+            node = Section(where, value)
+            node.refuse_others(frozenset({"args", "kwargs"}))
+            kwargs = node.values.get("kwargs") or {}
+            return Node(_tensors(node.items("args"), where), _tensors(kwargs, where))
+        if not isinstance(value, list) or not value:
+            raise ModelFormatError(f"{where}: expected a list of inputs, found {show(value)}")
+        # Keras 2: [[layer, node, tensor, keywords], ...], the keywords being those of the call.
+        entries = [value] if isinstance(value[0], str) else value
+        refs: list[Any] = []
+        kwargs = {}
+        for item in entries:
+            if not isinstance(item, list) or len(item) not in (3, 4):
+                raise ModelFormatError(f"{where}: expected an input, found {show(item)}")
+            if len(item) == 4:
+                keywords = Section(where, item[3]).values
+                kwargs |= {k: _legacy_tensors(v) for k, v in keywords.items()}
+            if item[0] == "_CONSTANT_VALUE":
+                refs.append(item[2])
+            else:
+                refs.append(_ref(item[:3], where))
+        return Node(refs if len(refs) == 1 else [refs], kwargs)
+
+
+def check_origin(entry: Mapping[str, Any], where: str) -> None:
+    """Refuse a serialized object that is not Keras's own.
+
+    Nothing is ever imported, whatever stands there; but an object of somebody
+    else's may do what only their code knows.
+    """
+    class_name = entry.get("class_name")
+    registered = entry.get("registered_name")
+    module = entry.get("module")
+    keras = module is None or (
+        isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+    )
+    custom = registered if registered not in (None, class_name) else None
+    if isinstance(class_name, str) and ">" in class_name:
+        custom = class_name
+    if keras and custom is None:
+        return
+    name = str(custom or class_name).rpartition(">")[2]
+    what = f"class {show(custom or class_name)} is not a part of Keras"
+    if module is not None and not keras:
+        what += f" (module {show(module)})"
+    raise ModelFormatError(
+        f"{where}: {what}; if it is a known layer under a name of its own, say which: "
+        f"load(..., custom={{{show(name)}: 'Dropout'}})"
+    )
+
+
+def _objects(value: object) -> Iterator[dict[str, Any]]:
+    """Yield the serialized objects in a configuration."""
+    children: Any = ()
+    if isinstance(value, dict):
+        if "class_name" in value or "module" in value:
+            yield value
+        children = value.values()
+    elif isinstance(value, list):
+        children = value
+    for child in children:
+        yield from _objects(child)
+
+
+def _build_shape(entry: Section) -> Shape | None:
+    """Return the input shape a layer or model was built with, if it is there and is one."""
+    build = entry.values.get("build_config")
+    if not isinstance(build, dict) or build.get("input_shape") is None:
+        return None
+    shape = build["input_shape"]
+    if isinstance(shape, list) and any(isinstance(n, list) for n in shape):
+        return None  # of several inputs
+    if isinstance(shape, dict):
+        return None
+    return Section(f"{entry.where}: build_config", build).shape("input_shape")
+
+
+def without_batch(shape: Shape, where: str) -> Shape:
+    """Return a shape without its first axis."""
+    if not 1 <= len(shape) <= _MAX_RANK:
+        raise ModelFormatError(
+            f"{where}: expected an input of 1 to {_MAX_RANK} axes, found {shape}"
+        )
+    return shape[1:]
+
+
+def input_shape(config: Section) -> Shape | None:
+    """Return the shape of an input that a layer's configuration names, without the batch axis."""
+    for key in ("batch_shape", "batch_input_shape"):
+        if config.values.get(key) is not None:
+            return without_batch(config.shape(key), config.where)
+    return None
+
+
+_INPUT_KEYS = frozenset({"name", "dtype", "batch_shape", "batch_input_shape", "trainable"})
+
+
+def _input(record: Record) -> tuple[Shape, str | None]:
+    """Return the shape, without the batch axis, and the type of an input layer."""
+    record.config.refuse_others(_INPUT_KEYS)
+    shape = input_shape(record.config)
+    if shape is None:
+        raise ModelFormatError(f"{record.where}: no shape of the input")
+    dtype = record.config.values.get("dtype")
+    return shape, policy_name(dtype) if dtype is not None else None
+
+
+def policy_name(dtype: object) -> str | None:
+    """Return the name of a type or of a policy of types, whatever it is written as."""
+    for _ in range(3):
+        if not isinstance(dtype, dict):
+            break
+        inner = dtype.get("config")
+        dtype = inner.get("name") if isinstance(inner, dict) else inner
+    return dtype if isinstance(dtype, str) else None
+
+
+def _sequential_ends(
+    config: Section, built: Shape | None, records: list[Record]
+) -> dict[str, object]:
+    """Return the input and the output of a Sequential model; its input layer is optional."""
+    if records and records[0].class_name == "InputLayer":
+        shape, dtype = _input(records[0])
+        return {"shapes": [shape], "dtypes": [dtype]}
+    if config.values.get("build_input_shape") is not None:
+        built = config.shape("build_input_shape")
+    shape_of_first: Shape | None = None
+    first: Record | None = records[0] if records else None
+    while isinstance(first, ModelRecord) and first.shapes[:1] == [None] and first.layers:
+        first = first.layers[0]
+    if built is not None:
+        shape_of_first = without_batch(built, config.where)
+    elif isinstance(first, ModelRecord):
+        shape_of_first = first.shapes[0]
+    elif first is not None:
+        shape_of_first = input_shape(first.config)
+        if shape_of_first is None and first.build_shape is not None:
+            shape_of_first = without_batch(first.build_shape, config.where)
+    return {"shapes": [shape_of_first], "dtypes": [None]}
+
+
+def _functional_ends(
+    config: Section, built: Shape | None, records: list[Record]
+) -> dict[str, object]:
+    """Return the inputs and outputs of a functional model."""
+    by_name = {record.name: record for record in records}
+    inputs, _, _ = _ends(config, "input_layers")
+    shapes: list[Shape | None] = []
+    dtypes: list[str | None] = []
+    for ref in inputs:
+        record = by_name.get(ref.layer)
+        if record is None or record.class_name != "InputLayer":
+            raise ModelFormatError(
+                f"{config.where}: input_layers: {show(ref.layer)} is not an input layer"
+            )
+        shape, dtype = _input(record)
+        shapes.append(shape)
+        dtypes.append(dtype)
+    outputs, names, several = _ends(config, "output_layers")
+    return {
+        "inputs": [ref.layer for ref in inputs],
+        "outputs": outputs,
+        "output_names": names,
+        "several_outputs": several,
+        "shapes": shapes,
+        "dtypes": dtypes,
+    }
+
+
+def _ends(config: Section, key: str) -> tuple[list[Ref], list[str] | None, bool]:
+    """Return the inputs or the outputs, their names if they have any, and whether they are listed.
+
+    Newer Keras writes [name, 0, 0] for one, all write [[name, 0, 0], ...] for several.
+    """
+    value = config.values.get(key)
+    where = f"{config.where}: {key}"
+    if isinstance(value, dict):
+        return [_ref(item, where) for item in value.values()], [*value], True
+    value = config.items(key)
+    if len(value) == 3 and isinstance(value[0], str):
+        return [_ref(value, where)], None, False
+    if not value:
+        raise ModelFormatError(f"{where}: expected one or more, found none")
+    return [_ref(item, where) for item in value], None, len(value) > 1
+
+
+def _ref(value: object, where: str) -> Ref:
+    if (
+        not isinstance(value, list)
+        or len(value) != 3
+        or not isinstance(value[0], str)
+        or not all(type(n) is int and 0 <= n < 2**31 for n in value[1:])
+    ):
+        raise ModelFormatError(f"{where}: expected [layer, node, tensor], found {show(value)}")
+    return Ref(*value)
+
+
+def _tensors(value: Any, where: str) -> Any:
+    """Return arguments of a call with a `Ref` in place of each tensor."""
+    if isinstance(value, dict):
+        if value.get("class_name") == "__keras_tensor__":
+            config = Section(where, value).section("config")
+            return _ref(config.values.get("keras_history"), where)
+        return {key: _tensors(item, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_tensors(item, where) for item in value]
+    return value
+
+
+def _legacy_tensors(value: Any) -> Any:
+    """Return a keyword of a Keras 2 call, in which [layer, node, tensor] is a tensor."""
+    if isinstance(value, list):
+        if (
+            len(value) in (3, 4)
+            and isinstance(value[0], str)
+            and all(type(n) is int for n in value[1:3])
+        ):
+            return Ref(value[0], value[1], value[2])
+        return [_legacy_tensors(item) for item in value]
+    return value

@@ -1,0 +1,34 @@
+"""All rows: which classes of Keras are known, layers and functions apart."""
+
+from __future__ import annotations
+
+from fastdrop.formats.keras import (
+    activations,
+    core,
+    operations,
+    regularization,
+    reshaping,
+    rnn,
+)
+from fastdrop.formats.keras._records import Record
+from fastdrop.formats.keras._rows import Row
+
+FAMILIES = {
+    "core": core.ROWS,
+    "activations": activations.ROWS,
+    "regularization": regularization.ROWS,
+    "reshaping": reshaping.ROWS,
+    "rnn": rnn.ROWS,
+}
+LAYERS: dict[str, Row] = {row.name: row for rows in FAMILIES.values() for row in rows}
+OPERATIONS: dict[str, Row] = {row.name: row for row in operations.ROWS}
+
+
+def row_of(record: Record) -> Row | None:
+    """Return the row for a record; None for what is not known."""
+    return (OPERATIONS if record.operation else LAYERS).get(record.class_name)
+
+
+def supported() -> str:
+    """Return the classes of layers that are known, for people."""
+    return ", ".join(sorted([*LAYERS, "InputLayer"]))

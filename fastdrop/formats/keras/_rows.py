@@ -1,0 +1,340 @@
+"""How Keras spells a layer: what a row of the tables says, and the converters of options.
+
+A row names the layer, the options it reads and how, and where its weights are. What is true of a
+layer whatever file it came from is the layer's own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from fastdrop.formats._errors import ModelFormatError, show
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._records import Node, Record, policy_name
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Layer, Shape
+
+# Known to change nothing at inference, in whatever layer they stand. What is neither here nor an
+# option of the layer is an obstacle unless it is null or false.
+WITHOUT_EFFECT = frozenset(
+    {
+        "activity_regularizer",
+        "batch_input_shape",  # the input layer has the same and decides
+        "batch_shape",
+        "bias_constraint",
+        "bias_initializer",
+        "bias_regularizer",
+        "dtype",  # looked at for every layer
+        "embeddings_constraint",
+        "embeddings_initializer",
+        "embeddings_regularizer",
+        "input_dtype",
+        "input_length",
+        "kernel_constraint",
+        "kernel_initializer",
+        "kernel_regularizer",
+        "name",
+        "recurrent_constraint",
+        "recurrent_initializer",
+        "recurrent_regularizer",
+        "seed",
+        "trainable",
+        "unit_forget_bias",  # an initializer
+        "unroll",
+        "use_cudnn",
+    }
+)
+
+
+class Tensor(str):
+    """The name of a tensor, where arguments of a call hold one."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that a layer takes from the configuration.
+
+    Attributes
+    ----------
+    key : str
+        Its name in Keras.
+    read : Callable
+        Makes the value from the section, the key and the version.
+    field : str
+        Its name in the layer; "" for what is only checked.
+    """
+
+    key: str
+    read: Callable[[Section, str, Version], Any]
+    field: str | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array in the file and the weight that it becomes.
+
+    `group` is the path in the layer's own group of a ``.keras`` file.
+    """
+
+    field: str
+    group: str
+    shape: tuple[int, ...]
+    trainable: bool = True
+    convert: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A layer of declared weights, and the arrays in the file that they come from.
+
+    `groups` are paths in the layer's group that may be there, and the names that they must bear if
+    they bear any; None for no matter which.
+    """
+
+    layer: Layer
+    stored: Sequence[Stored] = ()
+    groups: Mapping[str, str | None] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+class Planning(Protocol):
+    """What a row may ask of the reader."""
+
+    version: Version
+
+    def obstacle(self, error: Exception | str) -> None:
+        """Keep what stands in the way, and go on."""
+
+    def options(self, row: Row, record: Record) -> dict[str, Any] | None:
+        """Return the options of a layer as its class takes them; None if some are obstacles."""
+
+    def inner(self, record: Record, key: str) -> Record | None:
+        """Return a layer that another one is made of; None if that is an obstacle."""
+
+    def plan(self, record: Record, inputs: Sequence[Shape] | None) -> Planned | None:
+        """Return a layer for inputs of these shapes; None if it or they are not known."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """How Keras spells a layer.
+
+    Attributes
+    ----------
+    name : str
+        Its class in Keras.
+    layer : type
+        The layer that it is here.
+    options : sequence of Option
+    group : str
+        Where in its group a ``.keras`` file keeps its weights, by number.
+    without_effect : frozenset
+        Further keys that change nothing at inference.
+    rule : Callable or None
+        Changes the options by what several of them, or the version, say together; raises for what
+        is refused.
+    call : Callable or None
+        Takes the tensors and further options out of a call; `one_input` if None.
+    notes : Callable or None
+        Returns remarks for the user.
+    """
+
+    name: str
+    layer: type[Layer]
+    options: tuple[Option, ...] = ()
+    group: str = "vars"
+    without_effect: frozenset[str] = frozenset()
+    rule: Callable[[dict[str, Any], Record, Version], dict[str, Any]] | None = None
+    call: Callable[[Node, str], tuple[list[Tensor], dict[str, Any]]] | None = None
+    notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        """Return the layer for inputs of these shapes; `more` options are those of the call."""
+        options = planning.options(self, record)
+        if options is None or inputs is None:
+            return None
+        layer = self.layer.declare(inputs, name=record.name, **options, **more)
+        stored = [
+            Stored(field, f"{self.group}/{i}", weight.shape, field not in layer.state_fields)
+            for i, (field, weight) in enumerate(layer.weights().items())
+        ]
+        notes = () if self.notes is None else self.notes(options, record, planning.version)
+        return Planned(layer, self.storage(stored, layer), {"vars": record.name}, notes)
+
+    def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
+        """Return how weights are stored, where that differs from how the layer has them."""
+        return stored
+
+
+def moved(planned: Planned, part: str, group: str) -> Planned:
+    """Return what is stored of a layer's part, as of the whole layer."""
+    return Planned(
+        planned.layer,
+        [
+            Stored(f"{part}.{s.field}", f"{group}/{s.group}", s.shape, s.trainable, s.convert)
+            for s in planned.stored
+        ],
+        {f"{group}/{path}": name for path, name in planned.groups.items()},
+        planned.notes,
+    )
+
+
+# ---- converters ----
+
+
+def boolean(default: bool) -> Callable[[Section, str, Version], bool]:
+    return lambda config, key, version: config.boolean(key, default)
+
+
+def positive(config: Section, key: str, version: Version) -> int:
+    return config.positive(key)
+
+
+def rate(*, one: bool) -> Callable[[Section, str, Version], float]:
+    return lambda config, key, version: config.rate(key, one=one)
+
+
+def choice(*names: str, default: str | None = None) -> Callable[[Section, str, Version], str]:
+    """Return a converter of one of some names."""
+
+    def read(config: Section, key: str, version: Version) -> str:
+        value = config.values.get(key, default)
+        if value not in names or not isinstance(value, str):
+            raise config.wrong(key, ", ".join(names))
+        return value
+
+    return read
+
+
+def number(default: float | None = None) -> Callable[[Section, str, Version], float]:
+    """Return a converter of a finite number."""
+
+    def read(config: Section, key: str, version: Version) -> float:
+        value = config.values.get(key, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise config.wrong(key, "a number")
+        return float(value)
+
+    return read
+
+
+def must_be(*values: Any) -> Callable[[Section, str, Version], Any]:
+    """Return a converter that refuses all other values; absent is as good."""
+
+    def read(config: Section, key: str, version: Version) -> Any:
+        value = config.values.get(key, values[0])
+        if not any(value == v and type(value) is type(v) for v in values):
+            raise config.wrong(key, " or ".join(show(v) for v in values))
+        return value
+
+    return read
+
+
+# Keras's names of activations and fastdrop's. One name, two functions: hard_sigmoid is 0.2 x + 0.5
+# in Keras 2, x / 6 + 0.5 since.
+_ACTIVATIONS = {
+    "linear": "linear",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+    "relu": "relu",
+    "hard_sigmoid": "hard_sigmoid",
+    "softmax": "softmax",
+}
+_LEGACY_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_legacy"}
+
+
+def activation(
+    *, default: str = "linear", elementwise: bool = False
+) -> Callable[[Section, str, Version], Any]:
+    """Return a converter of an activation; `elementwise` ones are all that a cell can have."""
+
+    def read(config: Section, key: str, version: Version) -> Any:
+        value = config.values.get(key, default)
+        if isinstance(value, dict):
+            if value.get("class_name") != "function":
+                raise config.wrong(key, "the name of a built-in activation")
+            value = value.get("config")
+        if value is None:
+            value = "linear"
+        known = [n for n in _ACTIVATIONS if not (elementwise and "softmax" in n)]
+        if value not in known:
+            raise ModelFormatError(
+                f"{config.where}: {key}: {show(value)} is not supported, "
+                f"expected {', '.join(known)}"
+            )
+        name = _ACTIVATIONS[value]
+        return _LEGACY_ACTIVATIONS.get(name, name) if version.legacy else name
+
+    return read
+
+
+# ---- calls ----
+
+
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in arguments of a call, in their order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from tensors_of(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from tensors_of(item)
+
+
+def one_input(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take the one tensor of a call without further arguments."""
+    tensors = list(tensors_of(node.args))
+    if len(node.args) != 1 or len(tensors) != 1:
+        raise ModelFormatError(f"{where}: expected one input, found {len(tensors)}")
+    refuse_arguments(node.kwargs, where)
+    return tensors, {}
+
+
+def refuse_arguments(kwargs: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> None:
+    """Refuse keywords of a call that are not known, unless they are switched off."""
+    for key, value in kwargs.items():
+        if key not in known and value is not None and value is not False:
+            raise ModelFormatError(f"{where}: unsupported argument {show(key)} of its call")
+
+
+# ---- types ----
+
+_POLICIES = {
+    "float32": "",
+    "mixed_float16": "trained in mixed_float16; here it computes in float32, in which its weights "
+    "are",
+    "mixed_bfloat16": "trained in mixed_bfloat16; here it computes in float32, in which its "
+    "weights are",
+    "float64": "of float64; its weights are rounded to float32 here",
+}
+
+
+def policy_note(config: Section) -> str:
+    """Return a remark about the types that a layer computes in, refusing what is not float32."""
+    value = config.values.get("dtype", "float32")
+    name = policy_name(value)
+    if name is None or name not in _POLICIES:
+        if isinstance(value, dict) and (
+            "Quantized" in str(value.get("class_name")) or "int8" in str(name)
+        ):
+            raise ModelFormatError(
+                f"{config.where}: dtype: a quantized layer ({show(name)}) is not supported; save "
+                "the model before quantizing it"
+            )
+        found = show(name) if name is not None else show(value)
+        raise ModelFormatError(
+            f"{config.where}: dtype: expected {', '.join(_POLICIES)}, found {found}"
+        )
+    return _POLICIES[name]

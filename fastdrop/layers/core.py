@@ -1,0 +1,113 @@
+"""Layers that map features: embeddings and dense layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastdrop import _check
+from fastdrop.feedforward import OUTPUT_ACTIVATIONS, dense
+from fastdrop.layers._layer import Declared, Draw, Flow, Shape, Single, Weight, last_axis
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Embedding(Single):
+    """Replace each index by its row of a table (V, D)."""
+
+    table: Weight
+    mask_zero: bool = False
+
+    weight_fields: ClassVar = ("table",)
+    takes_indices = True
+
+    def __post_init__(self) -> None:
+        self.check_weight("table", (None, None))
+        _check.flag(self.mask_zero, f"{self.label} mask_zero")
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        input_dim: int = 0,
+        output_dim: int = 0,
+        **options: Any,
+    ) -> Self:
+        return cls(name=name, table=Declared((input_dim, output_dim)), **options)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*shape, self.table.shape[1])
+
+    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
+        return ("not equal", tensors[0], 0.0) if self.mask_zero else None
+
+    def check_indices(self, values: Any, where: str) -> None:
+        """Refuse what is no row of the table, by its place and token."""
+        count = len(self.table)
+        if not values.size:
+            return
+        bad = (values < 0) | (values >= count)
+        if values.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                bad |= values != np.floor(values)
+        if bad.any():
+            row, *position = np.argwhere(bad)[0].tolist()
+            value = values[(row, *position)].item()
+            place = "".join(f", position {', '.join(map(str, position))}" for _ in position[:1])
+            raise ValueError(
+                f"{where}: expected indices in [0, {count}) for {self.label}, "
+                f"got {value} at row {row}{place}"
+            )
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        indices = flow.values
+        if indices.dtype.kind == "f":  # what another layer put out
+            for sample in indices:
+                self.check_indices(sample, f"{self.label} input")
+            indices = indices.astype(np.int64)
+        mask = indices != 0 if self.mask_zero else None
+        found = Flow(indices, mask, table=self.table)
+        return found if indices.ndim == 3 else found.looked_up()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dense(Single):
+    """``activation(x kernel + bias)`` over the last axis."""
+
+    kernel: Weight
+    bias: Weight | None = None
+    activation: str = "linear"
+
+    weight_fields: ClassVar = ("kernel", "bias")
+    passes_mask = True
+
+    def __post_init__(self) -> None:
+        self.check_weight("kernel", (None, None))
+        self.check_weight("bias", (self.kernel.shape[1],))
+        _check.choice(self.activation, f"{self.label} activation", OUTPUT_ACTIVATIONS)
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        units: int = 0,
+        use_bias: bool = True,
+        **options: Any,
+    ) -> Self:
+        bias = Declared((units,)) if use_bias else None
+        kernel = Declared((last_axis(name, inputs[0]), units))
+        return cls(name=name, kernel=kernel, bias=bias, **options)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        inputs = len(self.kernel)
+        self.check_fits(shape, f"(..., {inputs})", shape[-1:] == (inputs,))
+        return (*shape[:-1], self.kernel.shape[1])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow.with_values(
+            dense(flow.values, self.kernel, self.bias, activation=self.activation)
+        )

@@ -1,0 +1,114 @@
+"""Layers that are random while sampling, and pass everything on otherwise."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from fastdrop import _check
+from fastdrop.layers._layer import Draw, Flow, Shape, Single
+from fastdrop.masks import dropout
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Drop(Single):
+    """Dropout of elements or of groups of them."""
+
+    rate: float
+
+    rate_fields: ClassVar = ("rate",)
+    can_draw = True
+    passes_mask = True
+    kind: ClassVar[str] = "dropout"
+
+    def __post_init__(self) -> None:
+        _check.probability(self.rate, f"{self.label} rate")
+
+    @property
+    def stochastic(self) -> str:
+        return f"{self.kind} {self.rate:g}" if _check.threshold(self.rate) else ""
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return math.prod(n or 1 for n in inputs[0])
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dropout(_Drop):
+    """Elementwise dropout, a new mask value for every element of the (broadcast) noise shape."""
+
+    noise_shape: tuple[int | None, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.noise_shape is None:
+            return
+        noise = _check.open_shape(self.noise_shape, f"{self.label} noise_shape")
+        if not noise or noise[0] not in (None, 1):
+            expected = "a shape whose first entry, for the batch, is None or 1"
+            _check.refuse(ValueError, f"{self.label} noise_shape", expected, noise)
+        self.prepare(noise_shape=noise)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.noise_shape is not None:
+            noise = self.noise_shape[1:]
+            fits = len(noise) == len(shape) and all(
+                n in (None, 1) or n == s or s is None for n, s in zip(noise, shape, strict=True)
+            )
+            self.check_fits(shape, f"to which {noise} broadcasts", fits)
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow if draw is None else dropped(flow, draw, self.rate, self.noise_shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpatialDropout1D(_Drop):
+    """Drop whole channels: one mask value for a row's channel, the same at all time steps."""
+
+    takes_table: ClassVar = True
+    kind: ClassVar = "spatial dropout"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, "(time, channels)", len(shape) == 2)
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        if draw is None:
+            return flow
+        everything = _check.threshold(self.rate) >> 32
+        if flow.table is None or flow.factors is not None or everything:
+            return dropped(flow.looked_up(), draw, self.rate, (None, 1, None))
+        # The same mask elements, kept as factors so that nothing has to be looked up yet.
+        factors = draw.masks(0, self.rate, 1, flow.table.shape[1])
+        assert factors is not None
+        return Flow(flow.values, flow.mask, flow.table, factors[:, :, 0])
+
+
+def dropped(
+    flow: Flow, draw: Draw, rate: float, noise_shape: tuple[int | None, ...] | None = None
+) -> Flow:
+    """Draw a mask of the noise shape for every sample and apply it."""
+    values = np.empty((len(draw.samples), *flow.values.shape[1:]), flow.values.dtype)
+    rows, *lengths = values.shape[1:]
+    noise = _check.noise_shape(noise_shape, values.shape[1:])
+    # One mask for all rows, by the layer's own shape, starts at element 0; so do rows with a period.
+    one = noise_shape is not None and noise_shape[0] == 1
+    period = 1 if one else draw.period
+    offset = 0 if period else draw.first_row * math.prod(noise[1:])
+    period = period or rows
+    shape = (rows // period, period, *lengths) if rows else values.shape[1:]
+    noise = (1, period, *noise[1:]) if rows else noise
+    for j, sample in enumerate(draw.samples):
+        dropout(
+            flow.values[j if len(flow.values) > 1 else 0].reshape(shape),
+            rate,
+            rng=draw.key,
+            stream=draw.stream(sample),
+            offset=offset,
+            noise_shape=noise,
+            out=values[j].reshape(shape),
+            threads=1,
+        )
+    return flow.with_values(values)

@@ -1,0 +1,521 @@
+"""Recurrent layers, and what repeats a layer over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastdrop import _check
+from fastdrop.layers._layer import (
+    Array,
+    Declared,
+    Draw,
+    Flow,
+    Layer,
+    Shape,
+    Weight,
+    for_samples,
+    last_axis,
+)
+from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
+from fastdrop.recurrent import SITES, merge, recurrent_masks, rnn
+
+# How many masks a row has, fixed or as a library decides by the rates: Keras gives each gate its
+# own once there is recurrent dropout; tf.keras 2 draws anew at each step where there is none and
+# nothing else forbids its fast path.
+SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras")
+# Steps of a row are numbered up to here, as in `rnn`.
+_STEPS = 24
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recurrent(Layer):
+    """What the recurrent layers have in common; see `fastdrop.rnn` for the options.
+
+    It takes a sequence, and where a call gives them the initial states; it gives its output, and
+    with `return_state` the final states.
+    """
+
+    kernel: Weight
+    recurrent_kernel: Weight
+    bias: Weight | None = None
+    activation: str = "tanh"
+    dropout: float = 0.0
+    recurrent_dropout: float = 0.0
+    go_backwards: bool = False
+    return_sequences: bool = False
+    return_state: bool = False
+    zero_output_for_mask: bool = False
+    # Packed once, for all calls and threads; None where the weights are declared only.
+    packed: PackedWeights | None = field(init=False, repr=False, default=None)
+
+    weight_fields: ClassVar = ("kernel", "recurrent_kernel", "bias")
+    rate_fields: ClassVar = ("dropout", "recurrent_dropout")
+    takes_table: ClassVar = True
+    can_draw = True
+    is_recurrent = True
+    gates: ClassVar[int] = 1
+    state_names: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __post_init__(self) -> None:
+        label = self.label
+        if self.recurrent_kernel.ndim == 2:
+            width = self.gates * len(self.recurrent_kernel)
+            self.check_weight("recurrent_kernel", (len(self.recurrent_kernel), width))
+        else:
+            self.check_weight("recurrent_kernel", (None, None))
+            width = 0
+        self.check_weight("kernel", (None, width))
+        self.check_weight("bias", self._bias_shape(width))
+        _check.choice(self.activation, f"{label} activation", _check.ACTIVATIONS)
+        for option in ("dropout", "recurrent_dropout"):
+            _check.recurrent_rate(getattr(self, option), f"{label} {option}")
+        for option in ("go_backwards", "return_sequences", "return_state", "zero_output_for_mask"):
+            _check.flag(getattr(self, option), f"{label} {option}")
+        self._check_more(label)
+        if not isinstance(self.kernel, Declared):
+            packed = self._pack()
+            self.prepare(
+                kernel=packed.kernel,
+                recurrent_kernel=packed.recurrent_kernel,
+                bias=packed.bias,
+                packed=packed,
+            )
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        units: int = 0,
+        use_bias: bool = True,
+        **options: Any,
+    ) -> Self:
+        width = cls.gates * units
+        return cls(
+            name=name,
+            kernel=Declared((last_axis(name, inputs[0]), width)),
+            recurrent_kernel=Declared((units, width)),
+            bias=Declared(cls._declared_bias(width, options)) if use_bias else None,
+            **options,
+        )
+
+    @classmethod
+    def _declared_bias(cls, width: int, options: dict[str, Any]) -> tuple[int, ...]:
+        return (width,)
+
+    def _bias_shape(self, width: int) -> tuple[int, ...]:
+        return (width,)
+
+    def _check_more(self, label: str) -> None:
+        """Check the options that not all cells have."""
+
+    def _pack(self) -> PackedWeights:
+        raise NotImplementedError
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.return_sequences
+
+    def remarks(self, inputs: Sequence[Shape]) -> list[str]:
+        if inputs[0][0] != 1 or len(inputs) > 1 or not _check.threshold(self.recurrent_dropout):
+            return []
+        return [
+            f"{self.label}: recurrent dropout has no effect, for there is one time step and the "
+            "state before it is zero"
+        ]
+
+    @property
+    def drawn_scheme(self) -> str:
+        """How masks are drawn with the rates as they are: "per_gate", "tied" or "per_step"."""
+        return "tied"
+
+    @property
+    def stochastic(self) -> str:
+        rates = (("input dropout", self.dropout), ("recurrent dropout", self.recurrent_dropout))
+        return ", ".join(f"{what} {rate:g}" for what, rate in rates if _check.threshold(rate))
+
+    @property
+    def units(self) -> int:
+        return int(self.recurrent_kernel.shape[0])
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape, *states = inputs
+        features = len(self.kernel)
+        fits = len(shape) == 2 and shape[1] in (features, None)
+        self.check_fits(shape, f"(time, {features})", fits)
+        if states and len(states) != len(self.state_names):
+            raise ValueError(
+                f"{self.label}: expected no initial state or {len(self.state_names)} "
+                f"({', '.join(self.state_names)}), got {len(states)}"
+            )
+        for state in states:
+            self.check_fits(state, f"({self.units},) as a state", state == (self.units,))
+        own: Shape = (self.units,)
+        output = (shape[0], self.units) if self.return_sequences else own
+        return [output, *([own] * len(self.state_names) if self.return_state else [])]
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        masks = max(4 * len(self.kernel), int(self.kernel.shape[1]))
+        return masks + 2 * len(self.kernel) * (inputs[0][0] or 1) * self._drops_steps
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        if self._drops_steps:
+            return len(self.kernel) << _STEPS
+        return max(4 * len(self.kernel), int(self.kernel.shape[1]))
+
+    @property
+    def _drops_steps(self) -> bool:
+        return self.drawn_scheme == "per_step" and _check.threshold(self.dropout) > 0
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *states = inputs
+        y, final = self.outputs(flow, [state.values for state in states], draw)
+        flows = [Flow(y, flow.mask if self.return_sequences else None)]
+        return flows + [Flow(state) for state in final] if self.return_state else flows
+
+    def outputs(
+        self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0
+    ) -> tuple[Array, list[Array]]:
+        """Return the outputs (samples or 1, rows, ...) and final states, of one of two directions.
+
+        The direction says which masks are drawn.
+        """
+        input_mask = recurrent_mask = None
+        if draw is not None and self.stochastic:  # else random through an earlier layer, or not
+            site, gates, scheme = SITES * direction, 1, self.drawn_scheme
+            if scheme == "per_gate":
+                gates = self.gates
+            if self._drops_steps:
+                flow = self._drop_steps(flow, draw, site)
+            else:
+                input_mask = draw.masks(site, self.dropout, gates, len(self.kernel))
+            recurrent_mask = draw.masks(site + 1, self.recurrent_dropout, gates, self.units)
+        masks = (input_mask, recurrent_mask, flow.factors)
+        arrays = [flow.values, flow.mask, *masks, *states]
+        samples = max(len(array) for array in arrays if array is not None)
+        rows = flow.rows
+
+        def batch(array: Array | None, part: slice) -> Array | None:
+            """Return some samples of (samples or 1, rows, ...) as one batch."""
+            if array is None:
+                return None
+            some = for_samples(array, samples)[part]
+            return some.reshape(-1, *some.shape[2:])
+
+        def call(part: slice) -> list[Array]:
+            """Run some samples as one batch."""
+            x = batch(flow.values, part)
+            state = tuple(batch(array, part) for array in states)
+            assert x is not None
+            assert self.packed is not None, "weights are declared only"
+            results = rnn(
+                x,
+                self.packed,
+                input_mask=batch(input_mask, part),
+                recurrent_mask=batch(recurrent_mask, part),
+                embedding=flow.table,
+                embedding_mask=batch(flow.factors, part),
+                mask=batch(flow.mask, part),
+                initial_state=state or None,
+                go_backwards=self.go_backwards,
+                return_sequences=self.return_sequences,
+                return_state=self.return_state,
+                zero_output_for_mask=self.zero_output_for_mask,
+                threads=1,  # the model splits the work
+            )
+            found = results if self.return_state else (results,)
+            return [y.reshape(-1, rows, *y.shape[1:]) for y in found]
+
+        # Rows that share a sample's mask make a call of their own, which need not compute with
+        # what the mask drops.
+        if all(mask is None or mask.shape[1] == rows for mask in masks):
+            y, *final = call(slice(0, samples))
+        else:
+            calls = [call(slice(j, j + 1)) for j in range(samples)]
+            y, *final = (np.concatenate(parts) for parts in zip(*calls, strict=True))
+        return y, final
+
+    def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
+        """Drop from the input anew at each step, steps counted in the order in which they are taken.
+
+        Step t of row n has the elements (n * 2**24 + t) * features + j, as in `rnn`.
+        """
+        values = flow.looked_up().values
+        _, rows, steps, features = values.shape
+        out = np.zeros((len(draw.samples), rows, steps, features), values.dtype)
+        period = draw.period or rows
+        for n in range(min(period, rows)):
+            first = (0 if draw.period else draw.first_row) + n
+            factors = recurrent_masks(
+                draw.key,
+                draw.stream(0, site),
+                draw.samples,
+                self.dropout,
+                first << _STEPS,
+                steps,
+                1,
+                features,
+                values.dtype,
+            )[:, :, 0]
+            if self.go_backwards:
+                factors = factors[:, ::-1]
+            same = slice(n, None, period)
+            given = for_samples(values, len(out))[:, same]
+            factors = np.broadcast_to(factors[:, np.newaxis], given.shape)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                np.multiply(given, factors, out=out[:, same], where=factors != 0)
+        return Flow(out, flow.mask)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Gated(Recurrent):
+    """A cell with gates, which may have masks of their own."""
+
+    recurrent_activation: str = "sigmoid"
+    scheme: str = "per_gate"
+
+    def _check_more(self, label: str) -> None:
+        _check.choice(
+            self.recurrent_activation, f"{label} recurrent_activation", _check.ACTIVATIONS
+        )
+        _check.choice(self.scheme, f"{label} scheme", SCHEMES)
+        if self.scheme == "per_step" and self.recurrent_dropout:
+            expected = "0 with scheme='per_step'"
+            _check.refuse(
+                ValueError, f"{label} recurrent_dropout", expected, self.recurrent_dropout
+            )
+
+    @property
+    def drawn_scheme(self) -> str:
+        if self.scheme in ("per_gate", "tied", "per_step"):
+            return self.scheme
+        if _check.threshold(self.recurrent_dropout):
+            return "per_gate"
+        return "per_step" if self.scheme == "tf_keras" else "tied"
+
+    @property
+    def stochastic(self) -> str:
+        text = super().stochastic
+        return f"{text} ({self.drawn_scheme})" if text else ""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LSTM(_Gated):
+    """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
+
+    gates: ClassVar = 4
+    state_names: ClassVar = ("h", "c")
+
+    def _pack(self) -> PackedWeights:
+        return pack_lstm(
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GRU(_Gated):
+    """A GRU layer; see `fastdrop.gru` for the arrays and options."""
+
+    reset_after: bool = True
+
+    gates: ClassVar = 3
+
+    @classmethod
+    def _declared_bias(cls, width: int, options: dict[str, Any]) -> tuple[int, ...]:
+        return (2, width) if options.get("reset_after", True) else (width,)
+
+    def _bias_shape(self, width: int) -> tuple[int, ...]:
+        return (2, width) if self.reset_after else (width,)
+
+    def _check_more(self, label: str) -> None:
+        super()._check_more(label)
+        _check.flag(self.reset_after, f"{label} reset_after")
+
+    def _pack(self) -> PackedWeights:
+        return pack_gru(
+            self.kernel,
+            self.recurrent_kernel,
+            self.bias,
+            reset_after=self.reset_after,
+            activation=self.activation,
+            recurrent_activation=self.recurrent_activation,
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SimpleRNN(Recurrent):
+    """A simple recurrent layer; see `fastdrop.simple_rnn` for the arrays and options."""
+
+    def _pack(self) -> PackedWeights:
+        return pack_simple_rnn(
+            self.kernel, self.recurrent_kernel, self.bias, activation=self.activation
+        )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bidirectional(Layer):
+    """Two recurrent layers, one of which takes the time steps from the last to the first.
+
+    Their outputs are merged step by step: "concat", "sum", "mul" or "ave" (their mean); or None,
+    and both are put out. Initial states come, and final ones go, forward before backward.
+    """
+
+    forward: Recurrent
+    backward: Recurrent
+    merge_mode: str | None = "concat"
+
+    part_fields: ClassVar = ("forward", "backward")
+    takes_table: ClassVar = True
+
+    def __post_init__(self) -> None:
+        for name in ("forward", "backward"):
+            layer = getattr(self, name)
+            if not isinstance(layer, Recurrent):
+                _check.refuse(TypeError, f"{self.label} {name}", "a recurrent layer", layer)
+            if layer.go_backwards is not (name == "backward"):
+                _check.refuse(
+                    ValueError,
+                    f"{self.label} {name}",
+                    f"a layer with go_backwards={name == 'backward'}",
+                    layer.go_backwards,
+                )
+        for option in ("return_sequences", "return_state", "units"):
+            value = getattr(self.forward, option)
+            if getattr(self.backward, option) != value:
+                _check.refuse(
+                    ValueError,
+                    f"{self.label} backward",
+                    f"{option}={value}, as the forward layer has",
+                    getattr(self.backward, option),
+                )
+        if self.merge_mode is not None:
+            _check.choice(self.merge_mode, f"{self.label} merge_mode", _check.MERGE_MODES)
+
+    @property
+    def stochastic(self) -> str:
+        forward, backward = self.forward.stochastic, self.backward.stochastic
+        if forward == backward:
+            return forward
+        return f"forward: {forward or 'nothing'}; backward: {backward or 'nothing'}"
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.forward.return_sequences
+
+    def remarks(self, inputs: Sequence[Shape]) -> list[str]:
+        forward, backward = self._halves(inputs)
+        return self.forward.remarks(forward) + self.backward.remarks(backward)
+
+    def _halves(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        """Return what each direction is given."""
+        x, *states = inputs
+        half = len(states) // 2
+        if len(states) % 2:
+            raise ValueError(f"{self.label}: expected as many states forward as backward")
+        return [x, *states[:half]], [x, *states[half:]]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        forward, backward = self._halves(inputs)
+        first, *ahead = self.forward.output_shapes(forward)
+        second, *back = self.backward.output_shapes(backward)
+        *lengths, units = first
+        assert units is not None
+        if self.merge_mode is None:
+            return [first, second, *ahead, *back]
+        width = 2 * units if self.merge_mode == "concat" else units
+        return [(*lengths, width), *ahead, *back]
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        forward, backward = self._halves(inputs)
+        shapes = self.forward.output_shapes(forward)
+        outputs = 2 * sum(int(np.prod([n or 1 for n in shape])) for shape in shapes)
+        return outputs + self.forward.work_elements(forward) + self.backward.work_elements(backward)
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return max(
+            part.mask_elements(given)
+            for part, given in zip(self.parts, self._halves(inputs), strict=True)
+        )
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *states = inputs
+        values = [state.values for state in states]
+        half = len(values) // 2
+        ahead, ahead_states = self.forward.outputs(flow, values[:half], draw, 0)
+        back, back_states = self.backward.outputs(flow, values[half:], draw, 1)
+        samples = max(len(ahead), len(back))
+        ahead, back = for_samples(ahead, samples), for_samples(back, samples)
+        sequences = self.forward.return_sequences
+        if sequences:
+            back = back[:, :, ::-1]  # it put them out in the order it took them
+        mask = flow.mask if sequences else None
+        if self.merge_mode is None:
+            outputs = [Flow(ahead, mask), Flow(back, mask)]
+        else:
+            outputs = [Flow(merge(ahead, back, self.merge_mode), mask)]
+        if self.forward.return_state:
+            outputs += [Flow(state) for state in (*ahead_states, *back_states)]
+        return outputs
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TimeDistributed(Layer):
+    """A layer at every time step: what it draws, it draws anew for each."""
+
+    layer: Layer
+
+    part_fields: ClassVar = ("layer",)
+    passes_mask = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Layer):
+            _check.refuse(TypeError, f"{self.label} layer", "a layer", self.layer)
+
+    def _steps(self, inputs: Sequence[Shape]) -> int | None:
+        for shape in inputs:
+            self.check_fits(shape, "(time, ...)", len(shape) >= 1)
+        lengths = {shape[0] for shape in inputs} - {None}
+        if len(lengths) > 1:
+            raise ValueError(f"{self.label}: expected inputs of as many time steps, got {inputs}")
+        return lengths.pop() if lengths else None
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        steps = self._steps(inputs)
+        return [(steps, *shape) for shape in self.layer.output_shapes([s[1:] for s in inputs])]
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        steps = self._steps(inputs) or 1
+        return steps * self.layer.work_elements([shape[1:] for shape in inputs])
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        steps = self._steps(inputs) or 1
+        return steps * self.layer.mask_elements([shape[1:] for shape in inputs])
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        rows, steps = inputs[0].values.shape[1:3]
+
+        def as_rows(array: Array) -> Array:
+            return array.reshape(len(array), rows * steps, *array.shape[3:])
+
+        # A mask of steps is for what takes the sequence; one of steps of steps is for the layer.
+        given = [
+            Flow(
+                as_rows(flow.values),
+                as_rows(flow.mask) if flow.mask is not None and flow.mask.ndim > 3 else None,
+            )
+            for flow in inputs
+        ]
+        within = None if draw is None else draw.within(steps)
+        outputs = [flow.looked_up().values for flow in self.layer.run(given, within)]
+        return [
+            Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs
+        ]
+
+
