@@ -24,7 +24,12 @@ class NotEqual(Single):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WithMask(Layer):
-    """Give a tensor another time mask: the second input, zero where a step is padding."""
+    """Give a tensor another time mask: the second input, zero where a step is padding.
+
+    With `borrowed` it is not that input itself but the mask that it bears.
+    """
+
+    borrowed: bool = False
 
     takes_table: ClassVar = True
 
@@ -32,5 +37,6 @@ class WithMask(Layer):
         return [inputs[0]]
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
-        flow, mask = inputs
-        return [Flow(flow.values, mask.values != 0, flow.table, flow.factors)]
+        flow, other = inputs
+        mask = other.mask if self.borrowed else other.values != 0
+        return [Flow(flow.values, mask, flow.table, flow.factors)]

@@ -203,7 +203,7 @@ class Recurrent(Layer):
             if array is None:
                 return None
             some = for_samples(array, samples)[part]
-            return some.reshape(-1, *some.shape[2:])
+            return some.reshape(some.shape[0] * some.shape[1], *some.shape[2:])
 
         def call(part: slice) -> list[Array]:
             """Run some samples as one batch."""
@@ -227,7 +227,8 @@ class Recurrent(Layer):
                 threads=1,  # the model splits the work
             )
             found = results if self.return_state else (results,)
-            return [y.reshape(-1, rows, *y.shape[1:]) for y in found]
+            count = part.stop - part.start
+            return [y.reshape(count, rows, *y.shape[1:]) for y in found]
 
         # Rows that share a sample's mask make a call of their own, which need not compute with
         # what the mask drops.

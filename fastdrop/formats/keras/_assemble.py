@@ -52,6 +52,8 @@ class FlatCall:
     node: Node
     steps: int = 0
     mask_of: Tensor | None = None
+    borrowed: bool = False
+    chained: bool = False
 
 
 def _chained(model: ModelRecord) -> ModelRecord:
@@ -163,7 +165,10 @@ class _Scope:
             for number, node in enumerate(record.nodes or ()):
                 if inner is None:
                     named = Node(self._named(node.args), self._named(node.kwargs))
-                    yield FlatCall(record, self.call_name(record, number), named, self.steps)
+                    name = self.call_name(record, number)
+                    yield FlatCall(
+                        record, name, named, self.steps, chained=self.model.sequential
+                    )
                     continue
                 scope = self.scope(record, number, inner)
                 yield from scope.calls()
@@ -172,7 +177,9 @@ class _Scope:
                     made = scope.tensor(scope.model.outputs[0])
                     given = self.tensor(next(_refs(node.args)))
                     name = f"{self.call_name(record, number)}/out"
-                    yield FlatCall(record, name, Node([made], {}), self.steps, given)
+                    yield FlatCall(
+                        record, name, Node([made], {}), self.steps, given, borrowed=True
+                    )
 
     def _named(self, value: Any) -> Any:
         if isinstance(value, Ref):
@@ -236,7 +243,7 @@ class Assembly:
     # What rows ask for.
 
     def obstacle(self, error: Exception | str) -> None:
-        self.reader.obstacles.add(str(error))
+        self.reader.obstacles.add(printable(str(error), 400, "ascii"))
 
     def options(self, row: Row, record: Record) -> dict[str, Any] | None:
         config, options, fine = record.config, {}, True
@@ -384,10 +391,21 @@ class Assembly:
             (tensor,) = tensors_of(node.args)
             if tensor not in known or call.mask_of not in known:
                 return None
-            known[call.name] = known[tensor]
+            if call.borrowed:
+                known[call.name] = known[tensor]
+                pair = [self._named(tensor), self._named(call.mask_of)]
+                return Call(WithMask(name=call.name, borrowed=True), pair, call.name)
+            shape, steps = known[tensor], known[call.mask_of]
+            if not 0 < len(steps) < len(shape) or not _agree(steps, shape[: len(steps)]):
+                self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
+                return None
+            known[call.name] = shape
             tensor, mask = self._named(tensor), self._named(call.mask_of)
             given = self._values.get(mask)
-            if given is not None and given == self._masks.get(tensor):
+            if given is None:
+                self.obstacle(f"{record.where}: a mask made by {show(str(mask))}")
+                return None
+            if given == self._masks.get(tensor):
                 self._same[call.name] = tensor  # it has that mask already
                 return None
             return Call(WithMask(name=call.name), [tensor, mask], call.name)
@@ -425,6 +443,12 @@ class Assembly:
         except ValueError as error:
             self.obstacle(f"{record.where}: {error}")
             return None
+        if call.chained and len(shapes) > 1:
+            self.obstacle(
+                f"{record.where}: it puts out {len(shapes)} tensors, which a Sequential model "
+                "cannot take"
+            )
+            return None
         tensors = [self._named(tensor) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
         mask = layer.mask_symbol(tensors, masks)
@@ -456,11 +480,11 @@ class Assembly:
         kwargs = dict(call.node.kwargs)
         training = kwargs.pop("training", None)
         row = row_of(call.record)
-        if training is None or not self.version.legacy or row is None:
-            return None, kwargs
         where = call.record.where
-        if training not in (True, False, 0, 1):
+        if training is not None and not isinstance(training, bool | int):
             self.obstacle(f"{where}: training: expected true or false, found {show(training)}")
+            return None, kwargs
+        if training is None or not self.version.legacy or row is None:
             return None, kwargs
         self._fixed.append((call.record, bool(training)))
         return bool(training), kwargs

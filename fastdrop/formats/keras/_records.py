@@ -152,6 +152,8 @@ class Reader:
             )
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"models within models deeper than {_MAX_DEPTH}")
+        if not depth:
+            self.check_origin(entry.values, "model", layer=False)
         entry.refuse_others(_MODEL_KEYS)
         value = entry.values.get("config")
         if isinstance(value, list):  # Sequential of Keras 2.2.2 and before
@@ -203,14 +205,14 @@ class Reader:
         where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
         entry.where = config.where = where
         if known is None:
-            check_origin(entry.values, where)
+            self.check_origin(entry.values, where)
             known = class_name
         entry.refuse_others(_LAYER_KEYS)
         if entry.values.get("name", name) != name and not inner:
             raise entry.wrong("name", f"{show(name)} as in its config")
         for nested in _objects(config.values):
-            if nested.get("class_name") not in self.custom:
-                check_origin(nested, where)
+            if not self._is_custom(nested):
+                self.check_origin(nested, where, layer=False)
         inner_model = config.values.get("layer")
         if known == "TimeDistributed" and isinstance(inner_model, dict):
             if inner_model.get("class_name") in MODELS:
@@ -233,9 +235,41 @@ class Reader:
                     self.used_custom[name] = self.custom[name]
                     return self.custom[name]
         if class_name in MODELS:
-            check_origin({"module": module, "class_name": class_name}, where)
+            self.check_origin({"module": module, "class_name": class_name}, where, layer=False)
             return class_name
         return None
+
+    def _is_custom(self, entry: Mapping[str, Any]) -> bool:
+        name = entry.get("class_name")
+        return isinstance(name, str) and name.rpartition(">")[2] in self.custom
+
+    def check_origin(self, entry: Mapping[str, Any], where: str, *, layer: bool = True) -> None:
+        """Refuse a serialized object that is not Keras's own.
+
+        Nothing is ever imported, whatever stands there; but an object of somebody
+        else's may do what only their code knows.
+        """
+        class_name, module = entry.get("class_name"), entry.get("module")
+        registered = entry.get("registered_name")
+        # Keras 2 left the module out before it had a format of its own.
+        ours = self.version.legacy and module is None
+        if isinstance(module, str):
+            ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+        custom = registered if registered not in (None, class_name) else None
+        if isinstance(class_name, str) and ">" in class_name:
+            custom = class_name
+        if ours and custom is None:
+            return
+        what = f"class {show(custom or class_name)} is not a part of Keras"
+        if not ours:
+            what += f" (module {show(module)})"
+        if layer:
+            name = show(str(custom or class_name).rpartition(">")[2])
+            what += (
+                "; if it is a known layer under a name of its own, say which: "
+                f"load(..., custom={{{name}: 'Dropout'}})"
+            )
+        raise ModelFormatError(f"{where}: {what}")
 
     def _nodes(self, entry: Section, where: str) -> list[Node] | None:
         """Return the calls of a layer, in either spelling."""
@@ -247,7 +281,7 @@ class Reader:
         if isinstance(value, dict):
             node = Section(where, value)
             node.refuse_others(frozenset({"args", "kwargs"}))
-            kwargs = node.values.get("kwargs") or {}
+            kwargs = Section(where, node.values.get("kwargs") or {}).values
             return Node(_tensors(node.items("args"), where), _tensors(kwargs, where))
         if not isinstance(value, list) or not value:
             raise ModelFormatError(f"{where}: expected a list of inputs, found {show(value)}")
@@ -266,33 +300,6 @@ class Reader:
             else:
                 refs.append(_ref(item[:3], where))
         return Node(refs if len(refs) == 1 else [refs], kwargs)
-
-
-def check_origin(entry: Mapping[str, Any], where: str) -> None:
-    """Refuse a serialized object that is not Keras's own.
-
-    Nothing is ever imported, whatever stands there; but an object of somebody
-    else's may do what only their code knows.
-    """
-    class_name = entry.get("class_name")
-    registered = entry.get("registered_name")
-    module = entry.get("module")
-    keras = module is None or (
-        isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
-    )
-    custom = registered if registered not in (None, class_name) else None
-    if isinstance(class_name, str) and ">" in class_name:
-        custom = class_name
-    if keras and custom is None:
-        return
-    name = str(custom or class_name).rpartition(">")[2]
-    what = f"class {show(custom or class_name)} is not a part of Keras"
-    if module is not None and not keras:
-        what += f" (module {show(module)})"
-    raise ModelFormatError(
-        f"{where}: {what}; if it is a known layer under a name of its own, say which: "
-        f"load(..., custom={{{show(name)}: 'Dropout'}})"
-    )
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
@@ -365,6 +372,9 @@ def _sequential_ends(
     config: Section, built: Shape | None, records: list[Record]
 ) -> dict[str, object]:
     """Return the input and the output of a Sequential model; its input layer is optional."""
+    for record in records[1:]:
+        if record.class_name == "InputLayer":
+            raise ModelFormatError(f"{record.where}: not supported at this place")
     if records and records[0].class_name == "InputLayer":
         shape, dtype = _input(records[0])
         return {"shapes": [shape], "dtypes": [dtype]}

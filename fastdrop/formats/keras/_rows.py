@@ -261,7 +261,10 @@ def activation(
     def read(config: Section, key: str, version: Version) -> Any:
         value = config.values.get(key, default)
         if isinstance(value, dict):
-            if value.get("class_name") != "function":
+            # A function by its name; it is looked up in a table, wherever it comes from.
+            if value.get("class_name") != "function" or "activations" not in str(
+                value.get("module")
+            ):
                 raise config.wrong(key, "the name of a built-in activation")
             value = value.get("config")
         if value is None:
@@ -296,7 +299,7 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
 def one_input(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the one tensor of a call without further arguments."""
     tensors = list(tensors_of(node.args))
-    if len(node.args) != 1 or len(tensors) != 1:
+    if len(node.args) != 1 or not isinstance(node.args[0], Tensor):
         raise ModelFormatError(f"{where}: expected one input, found {len(tensors)}")
     refuse_arguments(node.kwargs, where)
     return tensors, {}

@@ -109,7 +109,11 @@ def _reset_after(config: Section, key: str, version: Version) -> bool:
 
 def _with_states(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the sequence and the initial states, in either way of writing them."""
-    given = list(tensors_of(node.args)) + list(tensors_of(node.kwargs.get("initial_state")))
+    states = node.kwargs.get("initial_state") or []
+    given = [*tensors_of(node.args), *tensors_of(states)]
+    if not isinstance(states, list) or not all(isinstance(state, Tensor) for state in states):
+        if not isinstance(states, Tensor):
+            raise ModelFormatError(f"{where}: initial_state: expected tensors")
     refuse_arguments(node.kwargs, where, ("initial_state",))
     if not given:
         raise ModelFormatError(f"{where}: expected an input, found none")
@@ -257,7 +261,7 @@ ROWS = (
             Option("backward_layer", lambda config, key, version: None, ""),
         ),
         without_effect=frozenset(
-            {"return_sequences", "return_state", "stateful", "weights", "implementation"}
+            {"return_sequences", "return_state", "stateful", "implementation"}
         ),
         call=_with_states,
     ),
