@@ -83,9 +83,7 @@ def test_a_layer_called_twice_draws_twice(backend: str) -> None:
     model = fd.Model(calls, (60,), outputs=["a", "again"])
     found = samples_of(model, np.ones((1, 60)), samples=1)
     for number, draws in enumerate(found):
-        assert np.array_equal(
-            draws[0, 0] == 0, contract.dropped(WORDS, number, 0, 0, 60, 0.5)
-        )
+        assert np.array_equal(draws[0, 0] == 0, contract.dropped(WORDS, number, 0, 0, 60, 0.5))
 
 
 def test_the_first_call_whose_inputs_are_there_runs_first(backend: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-
 # Obstacles that a message names; all are in the error.
 _SHOWN = 12
 

@@ -240,7 +240,7 @@ class Recurrent(Layer):
         return y, final
 
     def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
-        """Drop from the input anew at each step, steps counted in the order in which they are taken.
+        """Drop from the input anew at each step; steps are counted in the order they are taken.
 
         Step t of row n has the elements (n * 2**24 + t) * features + j, as in `rnn`.
         """
@@ -515,8 +515,4 @@ class TimeDistributed(Layer):
         ]
         within = None if draw is None else draw.within(steps)
         outputs = [flow.looked_up().values for flow in self.layer.run(given, within)]
-        return [
-            Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs
-        ]
-
-
+        return [Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs]

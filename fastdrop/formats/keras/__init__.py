@@ -148,13 +148,9 @@ def _groups_of(model: ModelRecord, path: str, assembly: Assembly) -> Iterator[tu
             within = list(_groups_of(record, group, assembly))
         elif isinstance(inner, ModelRecord):
             within = list(_groups_of(inner, f"{group}/layer", assembly))
-        elif record.class_name == "InputLayer":
+        elif record.class_name == "InputLayer" or record.key in assembly.plans:
             within = [(record, group)]
-        elif record.key in assembly.plans:
-            within = [(record, group)]
-        weighted = any(
-            r.key in assembly.plans and assembly.plans[r.key].stored for r, _ in within
-        )
+        weighted = any(r.key in assembly.plans and assembly.plans[r.key].stored for r, _ in within)
         used[name] = count + (2 if weighted and version < (2, 14) else 1)
         yield from within
 

@@ -166,9 +166,7 @@ class _Scope:
                 if inner is None:
                     named = Node(self._named(node.args), self._named(node.kwargs))
                     name = self.call_name(record, number)
-                    yield FlatCall(
-                        record, name, named, self.steps, chained=self.model.sequential
-                    )
+                    yield FlatCall(record, name, named, self.steps, chained=self.model.sequential)
                     continue
                 scope = self.scope(record, number, inner)
                 yield from scope.calls()
@@ -177,9 +175,7 @@ class _Scope:
                     made = scope.tensor(scope.model.outputs[0])
                     given = self.tensor(next(_refs(node.args)))
                     name = f"{self.call_name(record, number)}/out"
-                    yield FlatCall(
-                        record, name, Node([made], {}), self.steps, given, borrowed=True
-                    )
+                    yield FlatCall(record, name, Node([made], {}), self.steps, given, borrowed=True)
 
     def _named(self, value: Any) -> Any:
         if isinstance(value, Ref):
@@ -301,12 +297,10 @@ class Assembly:
             )
             return None
         built = record.build_shape
-        if built is not None and inputs is not None and len(inputs) == 1:
-            if not _agree(built[1:], inputs[0]):
-                self.obstacle(
-                    f"{record.where}: built for an input of shape {built[1:]}, gets {inputs[0]}"
-                )
-                inputs = None
+        one = inputs[0] if inputs is not None and len(inputs) == 1 else None
+        if built is not None and one is not None and not _agree(built[1:], one):
+            self.obstacle(f"{record.where}: built for an input of shape {built[1:]}, gets {one}")
+            inputs = None
         try:
             return row.plan(self, record, inputs, more or {})
         except (ModelFormatError, ValueError, TypeError) as error:
@@ -451,7 +445,7 @@ class Assembly:
             return None
         tensors = [self._named(tensor) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
-        mask = layer.mask_symbol(tensors, masks)
+        mask_symbol = layer.mask_symbol(tensors, masks)
         self._values[call.name] = layer.value_symbol(
             tensors, [self._values.get(tensor) for tensor in tensors]
         )
@@ -466,7 +460,7 @@ class Assembly:
                 return None
             name = f"{call.name}:{k}" if k else call.name
             known[name] = shape
-            self._masks[name] = mask
+            self._masks[name] = mask_symbol
         return Call(layer, tensors, call.name, training)
 
     def _named(self, tensor: str) -> Tensor:
@@ -535,8 +529,8 @@ class Assembly:
                 layer = TimeDistributed(name=layer.name, layer=layer)
             entries.append(Call(layer, call.inputs, call.name, call.training))
         for record, training in self._fixed:
-            planned = self.plans.get(record.key)
-            if planned is None or not planned.layer.can_draw:
+            fixed = self.plans.get(record.key)
+            if fixed is None or not fixed.layer.can_draw:
                 continue
             self.note(
                 f"{record.where}: called with training=True, so Keras 2 applies its dropout "

@@ -6,6 +6,7 @@ model is a record of its own, with records in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -176,16 +177,18 @@ class Reader:
         names = [record.name for record in layers]
         if len(set(names)) != len(names):
             raise ModelFormatError(f"{where}: two layers have the same name")
-        made = dict(
-            name=name,
-            class_name="Sequential" if class_name == "Sequential" else "Functional",
-            config=config,
-            build_shape=_build_shape(entry),
-            nodes=self._nodes(entry, config.where),
+        sequential = class_name == "Sequential"
+        built = _build_shape(entry)
+        ends = (_sequential_ends if sequential else _functional_ends)(config, built, layers)
+        return ModelRecord(
+            name,
+            "Sequential" if sequential else "Functional",
+            config,
+            built,
+            self._nodes(entry, config.where),
             layers=layers,
+            **ends,
         )
-        more = _sequential_ends if class_name == "Sequential" else _functional_ends
-        return ModelRecord(**(made | more(config, made["build_shape"], layers)))  # type: ignore[arg-type]
 
     def layer(
         self, value: object, where: str, outer: str = "", depth: int = 0, inner: bool = False
@@ -198,8 +201,7 @@ class Reader:
         short = class_name.rpartition(">")[2]
         known = self._known_as(class_name, registered, module, where)
         if known in MODELS:
-            record = self.model(entry, outer, depth + 1)
-            return record
+            return self.model(entry, outer, depth + 1)
         config = entry.section("config")
         name = config.string("name") if "name" in config.values else entry.string("name")
         where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
@@ -213,14 +215,13 @@ class Reader:
         for nested in _objects(config.values):
             if not self._is_custom(nested):
                 self.check_origin(nested, where, layer=False)
-        inner_model = config.values.get("layer")
-        if known == "TimeDistributed" and isinstance(inner_model, dict):
-            if inner_model.get("class_name") in MODELS:
-                inner_entry = Section(f"{where}: layer", inner_model)
-                config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
-        operation = isinstance(module, str) and ".ops" in module
+        model = config.values.get("layer") if known == "TimeDistributed" else None
+        if isinstance(model, dict) and model.get("class_name") in MODELS:
+            inner_entry = Section(f"{where}: layer", model)
+            config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
+        operation = isinstance(module, str) and re.search(r"\.(ops|activations)\b", module)
         return Record(
-            name, known, config, _build_shape(entry), self._nodes(entry, where), operation
+            name, known, config, _build_shape(entry), self._nodes(entry, where), bool(operation)
         )
 
     def _known_as(
@@ -368,9 +369,7 @@ def policy_name(dtype: object) -> str | None:
     return dtype if isinstance(dtype, str) else None
 
 
-def _sequential_ends(
-    config: Section, built: Shape | None, records: list[Record]
-) -> dict[str, object]:
+def _sequential_ends(config: Section, built: Shape | None, records: list[Record]) -> dict[str, Any]:
     """Return the input and the output of a Sequential model; its input layer is optional."""
     for record in records[1:]:
         if record.class_name == "InputLayer":
@@ -395,9 +394,7 @@ def _sequential_ends(
     return {"shapes": [shape_of_first], "dtypes": [None]}
 
 
-def _functional_ends(
-    config: Section, built: Shape | None, records: list[Record]
-) -> dict[str, object]:
+def _functional_ends(config: Section, built: Shape | None, records: list[Record]) -> dict[str, Any]:
     """Return the inputs and outputs of a functional model."""
     by_name = {record.name: record for record in records}
     inputs, _, _ = _ends(config, "input_layers")

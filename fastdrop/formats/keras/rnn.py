@@ -111,9 +111,9 @@ def _with_states(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the sequence and the initial states, in either way of writing them."""
     states = node.kwargs.get("initial_state") or []
     given = [*tensors_of(node.args), *tensors_of(states)]
-    if not isinstance(states, list) or not all(isinstance(state, Tensor) for state in states):
-        if not isinstance(states, Tensor):
-            raise ModelFormatError(f"{where}: initial_state: expected tensors")
+    listed = states if isinstance(states, list) else [states]
+    if not all(isinstance(state, Tensor) for state in listed):
+        raise ModelFormatError(f"{where}: initial_state: expected tensors")
     refuse_arguments(node.kwargs, where, ("initial_state",))
     if not given:
         raise ModelFormatError(f"{where}: expected an input, found none")
@@ -132,7 +132,7 @@ class BidirectionalRow(Row):
     ) -> Planned | None:
         options = planning.options(self, record)
         forward = planning.inner(record, "layer")
-        # The layer as it was given has groups in files of Keras 2 and early 3, with nothing in them.
+        # The layer as it was given has groups in files of Keras 2 and early 3, empty ones.
         groups: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}
         if record.config.values.get("backward_layer") is not None:
             backward = planning.inner(record, "backward_layer")
