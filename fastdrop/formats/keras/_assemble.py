@@ -314,11 +314,11 @@ class Assembly:
 
     # ---- the whole ----
 
-    def build(self, shapes: Sequence[Shape]) -> None:
+    def build(self, shapes: Sequence[Shape | None]) -> None:
         """Write out all calls and plan all layers; what stands in the way is gathered."""
         model, obstacles = self.model, self.reader.obstacles
         names = model.inputs if not model.sequential else ["input"]
-        self._inputs = dict(zip(names, shapes, strict=True))
+        self._inputs = dict(zip(names, [shape or () for shape in shapes], strict=True))
         self._check_types()
         try:
             scope = _Scope(model, "", [Tensor(name) for name in names], 0)
@@ -339,7 +339,7 @@ class Assembly:
             for record in _leaves(model):
                 self.plan(record, None)
             return
-        known: dict[str, Shape] = dict(self._inputs)
+        known = {n: s for n, s in zip(names, shapes, strict=True) if s is not None}
         entries: dict[int, Call] = {}
         for i in order:
             call = self._call(calls[i], known)
@@ -496,6 +496,11 @@ class Assembly:
         """Return what the file keeps for a layer."""
         planned = self.plans.get(record.key)
         return () if planned is None else planned.stored
+
+    def groups_of(self, record: Record) -> Mapping[str, str | None]:
+        """Return the groups that may be in a layer's group, and their names."""
+        planned = self.plans.get(record.key)
+        return {} if planned is None else planned.groups
 
     def check_amount(self) -> None:
         """Refuse more or larger weights than allowed, before any is read."""

@@ -69,6 +69,8 @@ class Record:
     build_shape: Shape | None = None
     nodes: list[Node] | None = None
     operation: bool = False
+    # The class as the file has it, by which Keras names a layer's group.
+    spelled: str = ""
 
     @property
     def where(self) -> str:
@@ -153,7 +155,7 @@ class Reader:
             )
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"models within models deeper than {_MAX_DEPTH}")
-        if not depth:
+        if not depth and entry.values.get("module") is not None:  # .h5 files leave it out
             self.check_origin(entry.values, "model", layer=False)
         entry.refuse_others(_MODEL_KEYS)
         value = entry.values.get("config")
@@ -186,6 +188,7 @@ class Reader:
             config,
             built,
             self._nodes(entry, config.where),
+            spelled="Sequential" if sequential else "Functional",
             layers=layers,
             **ends,
         )
@@ -221,7 +224,13 @@ class Reader:
             config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
         operation = isinstance(module, str) and re.search(r"\.(ops|activations)\b", module)
         return Record(
-            name, known, config, _build_shape(entry), self._nodes(entry, where), bool(operation)
+            name,
+            known,
+            config,
+            _build_shape(entry),
+            self._nodes(entry, where),
+            bool(operation),
+            short,
         )
 
     def _known_as(

@@ -141,6 +141,8 @@ class Row:
         Takes the tensors and further options out of a call; `one_input` if None.
     notes : Callable or None
         Returns remarks for the user.
+    input_of : Callable or None
+        Returns the shape of an input by that of the first weight, for files that do not tell it.
     """
 
     name: str
@@ -151,6 +153,7 @@ class Row:
     rule: Callable[[dict[str, Any], Record, Version], dict[str, Any]] | None = None
     call: Callable[[Node, str], tuple[list[Tensor], dict[str, Any]]] | None = None
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
+    input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
 
     def plan(
         self,

@@ -14,6 +14,7 @@ ROWS = (
             Option("output_dim", positive),
             Option("mask_zero", boolean(False)),
         ),
+        input_of=lambda shape: (None,),
     ),
     Row(
         "Dense",
@@ -23,5 +24,6 @@ ROWS = (
             Option("use_bias", boolean(True)),
             Option("activation", activation()),
         ),
+        input_of=lambda shape: shape[:1],
     ),
 )

@@ -120,6 +120,11 @@ def _with_states(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
     return given, {}
 
 
+def _sequences(shape: tuple[int, ...]) -> Shape:
+    """Return the shape of sequences that a kernel takes."""
+    return (None, *shape[:1])
+
+
 class BidirectionalRow(Row):
     """Two layers, of which the second is made from the first where the file leaves it out."""
 
@@ -233,6 +238,7 @@ ROWS = (
         rule=_gated,
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
     ),
     Row(
         "GRU",
@@ -242,6 +248,7 @@ ROWS = (
         rule=_gated,
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
     ),
     Row(
         "SimpleRNN",
@@ -251,6 +258,7 @@ ROWS = (
         without_effect=frozenset({"implementation"}),
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
     ),
     BidirectionalRow(
         "Bidirectional",
@@ -264,6 +272,7 @@ ROWS = (
             {"return_sequences", "return_state", "stateful", "implementation"}
         ),
         call=_with_states,
+        input_of=_sequences,
     ),
     TimeDistributedRow(
         "TimeDistributed",
