@@ -6,29 +6,58 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
 from fastdrop.layers.activations import Activation
 from fastdrop.layers.core import Dense, Embedding
-from fastdrop.layers.operations import NotEqual, WithMask
+from fastdrop.layers.merging import Concatenate, Dot, Merge
+from fastdrop.layers.operations import (
+    Elementwise,
+    ExpandDims,
+    MatMul,
+    Reduce,
+    Slice,
+    Squeeze,
+    Stack,
+    Transpose,
+    WithMask,
+)
 from fastdrop.layers.regularization import Dropout, SpatialDropout1D
 from fastdrop.layers.reshaping import RepeatVector
-from fastdrop.layers.rnn import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
+from fastdrop.layers.rnn import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    SimpleRNN,
+    StackedRNN,
+    TimeDistributed,
+)
 
 __all__ = [
     "GRU",
     "LSTM",
     "Activation",
     "Bidirectional",
+    "Concatenate",
     "Declared",
     "Dense",
+    "Dot",
     "Draw",
     "Dropout",
+    "Elementwise",
     "Embedding",
+    "ExpandDims",
     "Flow",
     "Layer",
-    "NotEqual",
+    "MatMul",
+    "Merge",
+    "Reduce",
     "RepeatVector",
     "Shape",
     "SimpleRNN",
     "Single",
+    "Slice",
     "SpatialDropout1D",
+    "Squeeze",
+    "Stack",
+    "StackedRNN",
     "TimeDistributed",
+    "Transpose",
     "WithMask",
 ]

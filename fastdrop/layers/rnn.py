@@ -467,6 +467,76 @@ class Bidirectional(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class StackedRNN(Layer):
+    """Recurrent layers of which each takes all steps of the one before.
+
+    The first may take them from the last to the first; the last puts out all steps or its last
+    one. Initial states come, and final ones go, layer by layer.
+    """
+
+    cells: tuple[Recurrent, ...]
+
+    part_fields: ClassVar = ("cells",)
+    takes_table: ClassVar = True
+
+    def __post_init__(self) -> None:
+        if not self.cells or not all(isinstance(cell, Recurrent) for cell in self.cells):
+            _check.refuse(TypeError, f"{self.label} cells", "recurrent layers", self.cells)
+        for i, cell in enumerate(self.cells):
+            if not cell.return_sequences and i < len(self.cells) - 1:
+                expected = "layers that return sequences, up to the last"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+            if cell.go_backwards and i:
+                expected = "layers that go forwards, from the second on"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+            if cell.return_state is not self.cells[0].return_state:
+                expected = "layers that all return states, or none"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.cells[-1].return_sequences
+
+    def _given(self, states: Sequence[Any]) -> list[list[Any]]:
+        """Return the initial states of each layer."""
+        counts = [len(cell.state_names) for cell in self.cells]
+        if len(states) not in (0, sum(counts)):
+            raise ValueError(f"{self.label}: expected no or {sum(counts)} states")
+        rest = list(states)
+        return [[rest.pop(0) for _ in range(count)] if states else [] for count in counts]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape, *states = inputs
+        final: list[Shape] = []
+        for cell, given in zip(self.cells, self._given(states), strict=True):
+            shape, *some = cell.output_shapes([shape, *given])
+            final += some
+        return [shape, *final]
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        steps = inputs[0][0] or 1
+        width = max(cell.units for cell in self.cells)
+        masks = max(max(4 * len(c.kernel), int(c.kernel.shape[1])) for c in self.cells)
+        return 2 * steps * width + masks
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return max(cell.mask_elements([(None, len(cell.kernel))]) for cell in self.cells)
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *states = inputs
+        mask = flow.mask
+        final: list[Flow] = []
+        given = self._given([state.values for state in states])
+        for i, (cell, own) in enumerate(zip(self.cells, given, strict=True)):
+            y, some = cell.outputs(flow, own, draw, 2 * i)
+            final += [Flow(state) for state in some]
+            # What comes out is in the order taken.
+            taken = mask if mask is None or not self.cells[0].go_backwards else mask[:, :, ::-1]
+            flow = Flow(y, taken)
+        return [Flow(flow.values, mask if self.passes_mask else None), *final]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TimeDistributed(Layer):
     """A layer at every time step: what it draws, it draws anew for each."""
 

@@ -115,7 +115,7 @@ _FLOATS = frozenset({"float16", "float32", "float64"})
 
 
 def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Asked) -> NDArray[Any]:
-    """Return a weight as it is computed with, refusing what is not finite unless that is allowed."""
+    """Return a weight as it is computed with; what is not finite must be allowed."""
     if array.dtype != np.float32:
         assembly.note(f"weights of {array.dtype} in the file are rounded to float32")
         with np.errstate(over="ignore", under="ignore"):
@@ -339,7 +339,7 @@ def assemble(
     ModelFormatError
         Names everything that stands in the way.
     """
-    reader = Reader(version, asked.limits.max_layers, asked.custom)
+    reader = Reader(version, asked.limits.max_layers, asked.custom, modules=file is None)
     try:
         model = reader.model(config)
     except ModelFormatError as error:

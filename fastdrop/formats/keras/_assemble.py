@@ -407,7 +407,7 @@ class Assembly:
         training, kwargs = self._training(call)
         try:
             tensors, more = (row.call if row and row.call else one_input)(
-                Node(node.args, kwargs), record.where
+                Node(node.args, kwargs), record
             )
         except ModelFormatError as error:
             if row is not None:
@@ -420,7 +420,7 @@ class Assembly:
             if call.steps:
                 inputs = [shape[call.steps :] for shape in inputs]
         planned = self.plans.get(record.key)
-        if planned is None or record.operation:
+        if planned is None or (row is not None and row.per_call):
             planned = self.plan(record, inputs, more)
             if planned is None:
                 return None

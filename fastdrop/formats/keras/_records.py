@@ -134,9 +134,14 @@ class Reader:
         How many layers there may be, those of inner models included.
     custom : mapping of str to str
         Classes of the user's and the classes that they stand for.
+    modules : bool
+        Whether the file says of each class which module it is from; ``.h5`` files do not.
     """
 
-    def __init__(self, version: Version, max_layers: int, custom: Mapping[str, str]) -> None:
+    def __init__(
+        self, version: Version, max_layers: int, custom: Mapping[str, str], modules: bool
+    ) -> None:
+        self.modules = modules
         self.version = version
         self.max_layers = max_layers
         self.custom = custom
@@ -155,7 +160,7 @@ class Reader:
             )
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"models within models deeper than {_MAX_DEPTH}")
-        if not depth and entry.values.get("module") is not None:  # .h5 files leave it out
+        if not depth:
             self.check_origin(entry.values, "model", layer=False)
         entry.refuse_others(_MODEL_KEYS)
         value = entry.values.get("config")
@@ -223,6 +228,9 @@ class Reader:
             inner_entry = Section(f"{where}: layer", model)
             config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
         operation = isinstance(module, str) and re.search(r"\.(ops|activations)\b", module)
+        if module is None and not self.version.legacy and not self.modules:
+            # A function has no more than a name and options.
+            operation = not {"trainable", "dtype"} & config.values.keys()
         return Record(
             name,
             known,
@@ -261,8 +269,7 @@ class Reader:
         """
         class_name, module = entry.get("class_name"), entry.get("module")
         registered = entry.get("registered_name")
-        # Keras 2 left the module out before it had a format of its own.
-        ours = self.version.legacy and module is None
+        ours = module is None and not self.modules
         if isinstance(module, str):
             ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
         custom = registered if registered not in (None, class_name) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastdrop.formats.keras import (
     activations,
     core,
+    merging,
     operations,
     regularization,
     reshaping,
@@ -19,6 +20,8 @@ FAMILIES = {
     "regularization": regularization.ROWS,
     "reshaping": reshaping.ROWS,
     "rnn": rnn.ROWS,
+    "merging": merging.ROWS,
+    "operations": operations.LAMBDAS,
 }
 LAYERS: dict[str, Row] = {row.name: row for rows in FAMILIES.values() for row in rows}
 OPERATIONS: dict[str, Row] = {row.name: row for row in operations.ROWS}

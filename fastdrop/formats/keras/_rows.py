@@ -151,7 +151,7 @@ class Row:
     group: str = "vars"
     without_effect: frozenset[str] = frozenset()
     rule: Callable[[dict[str, Any], Record, Version], dict[str, Any]] | None = None
-    call: Callable[[Node, str], tuple[list[Tensor], dict[str, Any]]] | None = None
+    call: Callable[[Node, Record], tuple[list[Tensor], dict[str, Any]]] | None = None
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
     input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
 
@@ -173,6 +173,11 @@ class Row:
         ]
         notes = () if self.notes is None else self.notes(options, record, planning.version)
         return Planned(layer, self.storage(stored, layer), {"vars": record.name}, notes)
+
+    @property
+    def per_call(self) -> bool:
+        """Whether each call makes a layer of its own."""
+        return False
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
         """Return how weights are stored, where that differs from how the layer has them."""
@@ -299,13 +304,22 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
             yield from tensors_of(item)
 
 
-def one_input(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
+def one_input(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the one tensor of a call without further arguments."""
     tensors = list(tensors_of(node.args))
     if len(node.args) != 1 or not isinstance(node.args[0], Tensor):
-        raise ModelFormatError(f"{where}: expected one input, found {len(tensors)}")
-    refuse_arguments(node.kwargs, where)
+        raise ModelFormatError(f"{record.where}: expected one input, found {len(tensors)}")
+    refuse_arguments(node.kwargs, record.where)
     return tensors, {}
+
+
+def many_inputs(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take the tensors of a call, in a list, without further arguments."""
+    given = node.args[0] if len(node.args) == 1 else None
+    if not isinstance(given, list) or not all(isinstance(item, Tensor) for item in given):
+        raise ModelFormatError(f"{record.where}: expected a list of inputs")
+    refuse_arguments(node.kwargs, record.where)
+    return given, {}
 
 
 def refuse_arguments(kwargs: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> None:
