@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate, dense
+from fastdrop.feedforward import activate, dense
 from fastdrop.masks import dropout
 from fastdrop.model._flow import (
     Array,
@@ -172,7 +172,7 @@ class Dense:
     name: str
     kernel: Array
     bias: Array | None = None
-    activation: str = "linear"
+    activation: _check.Activation = "linear"
 
     stochastic = ""
 
@@ -181,7 +181,7 @@ class Dense:
         kernel = _check.weight(self.kernel, f"{label} kernel", 2)
         bias = check_bias(self.bias, label, (kernel.shape[1],))
         prepare(self, kernel=kernel, bias=bias)
-        _check.choice(self.activation, f"{label} activation", OUTPUT_ACTIVATIONS)
+        _check.activation(self.activation, f"{label} activation", rows=True)
 
     def output_shape(self, shape: Shape) -> Shape:
         inputs = len(self.kernel)
@@ -221,12 +221,12 @@ class Activation:
     """An activation by itself; softmax is along the last axis."""
 
     name: str
-    activation: str
+    activation: _check.Activation
 
     stochastic = ""
 
     def __post_init__(self) -> None:
-        _check.choice(self.activation, f"{where(self)} activation", OUTPUT_ACTIVATIONS)
+        _check.activation(self.activation, f"{where(self)} activation", rows=True)
 
     def output_shape(self, shape: Shape) -> Shape:
         return shape

@@ -19,7 +19,7 @@ class Recurrent:
     kernel: Array
     recurrent_kernel: Array
     bias: Array | None = None
-    activation: str = "tanh"
+    activation: _check.Activation = "tanh"
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     go_backwards: bool = False
@@ -38,7 +38,7 @@ class Recurrent:
         kernel = _check.weight(self.kernel, f"{label} kernel", 2)
         _check.shaped(kernel, f"{label} kernel", (len(kernel), width))
         bias = check_bias(self.bias, label, self._bias_shape(width))
-        _check.choice(self.activation, f"{label} activation", _check.ACTIVATIONS)
+        _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
         for option in ("go_backwards", "return_sequences", "zero_output_for_mask"):
@@ -133,13 +133,11 @@ def _batch(mask: Array | None, part: slice) -> Array | None:
 class _Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
-    recurrent_activation: str = "sigmoid"
+    recurrent_activation: _check.Activation = "sigmoid"
     scheme: str = "per_gate"
 
     def _check_more(self, label: str) -> None:
-        _check.choice(
-            self.recurrent_activation, f"{label} recurrent_activation", _check.ACTIVATIONS
-        )
+        _check.activation(self.recurrent_activation, f"{label} recurrent_activation")
         _check.choice(self.scheme, f"{label} scheme", _check.SCHEMES)
 
     @property
