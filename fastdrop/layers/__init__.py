@@ -4,7 +4,7 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 """
 
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
-from fastdrop.layers.activations import Activation
+from fastdrop.layers.activations import Activation, PReLU, Softmax
 from fastdrop.layers.core import Dense, Embedding
 from fastdrop.layers.merging import Concatenate, Dot, Merge
 from fastdrop.layers.operations import (
@@ -48,11 +48,13 @@ __all__ = [
     "MatMul",
     "Merge",
     "Reduce",
+    "PReLU",
     "RepeatVector",
     "Shape",
     "SimpleRNN",
     "Single",
     "Slice",
+    "Softmax",
     "SpatialDropout1D",
     "Squeeze",
     "Stack",

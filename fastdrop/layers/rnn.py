@@ -40,7 +40,7 @@ class Recurrent(Layer):
     kernel: Weight
     recurrent_kernel: Weight
     bias: Weight | None = None
-    activation: str = "tanh"
+    activation: _check.Activation = "tanh"
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     go_backwards: bool = False
@@ -68,7 +68,7 @@ class Recurrent(Layer):
             width = 0
         self.check_weight("kernel", (None, width))
         self.check_weight("bias", self._bias_shape(width))
-        _check.choice(self.activation, f"{label} activation", _check.ACTIVATIONS)
+        _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
         for option in ("go_backwards", "return_sequences", "return_state", "zero_output_for_mask"):
@@ -275,13 +275,11 @@ class Recurrent(Layer):
 class _Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
-    recurrent_activation: str = "sigmoid"
+    recurrent_activation: _check.Activation = "sigmoid"
     scheme: str = "per_gate"
 
     def _check_more(self, label: str) -> None:
-        _check.choice(
-            self.recurrent_activation, f"{label} recurrent_activation", _check.ACTIVATIONS
-        )
+        _check.activation(self.recurrent_activation, f"{label} recurrent_activation")
         _check.choice(self.scheme, f"{label} scheme", SCHEMES)
         if self.scheme == "per_step" and self.recurrent_dropout:
             expected = "0 with scheme='per_step'"

@@ -364,7 +364,8 @@ class Assembly:
         made: list[FlatCall] = []
         for call in calls:
             mask = call.node.kwargs.get("mask")
-            if not isinstance(mask, Tensor):
+            row = row_of(call.record)
+            if not isinstance(mask, Tensor) or (row is not None and row.own_mask):
                 made.append(call)
                 continue
             first = next(tensors_of(call.node.args), None)

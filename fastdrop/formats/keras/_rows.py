@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Node, Record, policy_name
@@ -143,6 +144,8 @@ class Row:
         Returns remarks for the user.
     input_of : Callable or None
         Returns the shape of an input by that of the first weight, for files that do not tell it.
+    own_mask : bool
+        Whether a mask given in a call is an input like others.
     """
 
     name: str
@@ -154,6 +157,7 @@ class Row:
     call: Callable[[Node, Record], tuple[list[Tensor], dict[str, Any]]] | None = None
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
     input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
+    own_mask: bool = False
 
     def plan(
         self,
@@ -248,45 +252,84 @@ def must_be(*values: Any) -> Callable[[Section, str, Version], Any]:
     return read
 
 
-# Keras's names of activations and fastdrop's. One name, two functions: hard_sigmoid is 0.2 x + 0.5
-# in Keras 2, x / 6 + 0.5 since.
-_ACTIVATIONS = {
-    "linear": "linear",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "relu": "relu",
-    "hard_sigmoid": "hard_sigmoid",
-    "softmax": "softmax",
-}
-_LEGACY_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_legacy"}
+# Keras's names of activations, where they differ from fastdrop's.
+_RENAMED = {"swish": "silu", "hard_swish": "hard_silu"}
+# One name, two functions: hard_sigmoid is 0.2 x + 0.5 in Keras 2, x / 6 + 0.5 since.
+_LEGACY = {"hard_sigmoid": "hard_sigmoid_legacy"}
+_OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
+_NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
 
 
 def activation(
     *, default: str = "linear", elementwise: bool = False
 ) -> Callable[[Section, str, Version], Any]:
-    """Return a converter of an activation; `elementwise` ones are all that a cell can have."""
+    """Return a converter of an activation; `elementwise` ones are all that a cell can have.
+
+    It may be a name, the same as a serialized function, or a layer.
+    """
 
     def read(config: Section, key: str, version: Version) -> Any:
         value = config.values.get(key, default)
         if isinstance(value, dict):
+            inner = value.get("config")
+            name = str(value.get("class_name")).rpartition(">")[2]
+            if name in LAYER_ACTIVATIONS and isinstance(inner, dict):
+                return layer_activation(name, Section(f"{config.where}: {key}", inner), version)
+            if name == "Activation" and isinstance(inner, dict):
+                return read(Section(f"{config.where}: {key}", inner), "activation", version)
             # A function by its name; it is looked up in a table, wherever it comes from.
-            if value.get("class_name") != "function" or "activations" not in str(
-                value.get("module")
-            ):
+            if name != "function" or "activations" not in str(value.get("module")):
                 raise config.wrong(key, "the name of a built-in activation")
-            value = value.get("config")
+            value = inner
         if value is None:
             value = "linear"
-        known = [n for n in _ACTIVATIONS if not (elementwise and "softmax" in n)]
-        if value not in known:
+        known = _NAMES if elementwise else (*_NAMES, *_check.ROW_ACTIVATIONS)
+        if not isinstance(value, str) or value not in known:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "
                 f"expected {', '.join(known)}"
             )
-        name = _ACTIVATIONS[value]
-        return _LEGACY_ACTIVATIONS.get(name, name) if version.legacy else name
+        if version.legacy:
+            return _LEGACY.get(value, value)
+        return _RENAMED.get(value, value)
 
     return read
+
+
+def _relu(config: Section, version: Version) -> Any:
+    highest = config.values.get("max_value")
+    if highest is not None:
+        highest = number()(config, "max_value", version)
+    slope = number(0.0)(config, "negative_slope", version)
+    return ("relu", slope, highest, number(0.0)(config, "threshold", version))
+
+
+def _leaky_relu(config: Section, version: Version) -> Any:
+    key = "alpha" if "alpha" in config.values else "negative_slope"
+    return ("leaky_relu", number(0.3)(config, key, version))
+
+
+# Layers that are activations, with their parameters.
+LAYER_ACTIVATIONS: dict[str, Callable[[Section, Version], Any]] = {
+    "ReLU": _relu,
+    "LeakyReLU": _leaky_relu,
+    "ELU": lambda config, version: ("elu", number(1.0)(config, "alpha", version)),
+    "Softmax": lambda config, version: _last_axis(config, version),
+}
+
+
+def _last_axis(config: Section, version: Version) -> str:
+    must_be(-1)(config, "axis", version)
+    return "softmax"
+
+
+def layer_activation(name: str, config: Section, version: Version) -> Any:
+    """Return the activation that a layer is."""
+    value = LAYER_ACTIVATIONS[name](config, version)
+    try:
+        return _check.activation(value, "activation", rows=True)
+    except (TypeError, ValueError) as error:
+        raise ModelFormatError(f"{config.where}: {error}") from error
 
 
 # ---- calls ----
