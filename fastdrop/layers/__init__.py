@@ -19,7 +19,7 @@ from fastdrop.layers.operations import (
     WithMask,
 )
 from fastdrop.layers.regularization import Dropout, SpatialDropout1D
-from fastdrop.layers.reshaping import RepeatVector
+from fastdrop.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from fastdrop.layers.rnn import (
     GRU,
     LSTM,
@@ -43,13 +43,16 @@ __all__ = [
     "Elementwise",
     "Embedding",
     "ExpandDims",
+    "Flatten",
     "Flow",
     "Layer",
     "MatMul",
     "Merge",
-    "Reduce",
     "PReLU",
+    "Permute",
+    "Reduce",
     "RepeatVector",
+    "Reshape",
     "Shape",
     "SimpleRNN",
     "Single",

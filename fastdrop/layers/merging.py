@@ -98,7 +98,9 @@ class Concatenate(Layer):
                     f"{self.label}: expected inputs that differ along axis {at} alone, "
                     f"got {list(inputs)}"
                 )
-        same = tuple(next((n for n in ls if n is not None), None) for ls in zip(*others, strict=True))
+        same = tuple(
+            next((n for n in ls if n is not None), None) for ls in zip(*others, strict=True)
+        )
         along = [shape[at] for shape in inputs]
         length = None if None in along else sum(n for n in along if n is not None)
         return [(*same[:at], length, *same[at:])]

@@ -194,7 +194,9 @@ class Reduce(Single):
         return (self.function, values[0]) if known and values[0] is not None else None
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        return Flow(reduced(flow.values, self.function, self._axes(flow.values.ndim - 2), self.keepdims))
+        return Flow(
+            reduced(flow.values, self.function, self._axes(flow.values.ndim - 2), self.keepdims)
+        )
 
 
 def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool = False) -> Array:

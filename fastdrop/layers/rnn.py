@@ -23,8 +23,8 @@ from fastdrop.recurrent import SITES, merge, recurrent_masks, rnn
 
 # How many masks a row has, fixed or as a library decides by the rates: Keras gives each gate its
 # own once there is recurrent dropout; tf.keras 2 draws anew at each step where there is none and
-# nothing else forbids its fast path.
-SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras")
+# nothing else forbids its fast path, and so did its first versions, which otherwise had one mask.
+SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras", "tf_keras_early")
 # Steps of a row are numbered up to here, as in `rnn`.
 _STEPS = 24
 
@@ -292,8 +292,8 @@ class _Gated(Recurrent):
         if self.scheme in ("per_gate", "tied", "per_step"):
             return self.scheme
         if _check.threshold(self.recurrent_dropout):
-            return "per_gate"
-        return "per_step" if self.scheme == "tf_keras" else "tied"
+            return "tied" if self.scheme == "tf_keras_early" else "per_gate"
+        return "tied" if self.scheme == "keras" else "per_step"
 
     @property
     def stochastic(self) -> str:

@@ -18,6 +18,8 @@ from fastdrop.layers import Shape
 
 MODELS = ("Sequential", "Functional", "Model")
 
+# Modules whose classes are functions that were called.
+_FUNCTIONS = re.compile(r"\.(ops|activations)\b")
 _OBJECT_KEYS = frozenset({"module", "class_name", "config", "registered_name", "build_config"})
 _LAYER_KEYS = _OBJECT_KEYS | {"name", "inbound_nodes", "shared_object_id", "batch_input_shape"}
 _MODEL_KEYS = _LAYER_KEYS | {"compile_config", "keras_version", "backend"}
@@ -227,17 +229,17 @@ class Reader:
         if isinstance(model, dict) and model.get("class_name") in MODELS:
             inner_entry = Section(f"{where}: layer", model)
             config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
-        operation = isinstance(module, str) and re.search(r"\.(ops|activations)\b", module)
+        operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
         if module is None and not self.version.legacy and not self.modules:
             # A function has no more than a name and options.
-            operation = not {"trainable", "dtype"} & config.values.keys()
+            operation = known != "InputLayer" and "trainable" not in config.values
         return Record(
             name,
             known,
             config,
             _build_shape(entry),
             self._nodes(entry, where),
-            bool(operation),
+            operation,
             short,
         )
 

@@ -550,7 +550,8 @@ def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, 
 def _of_slice(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     key = node.kwargs.get("slice_spec")
     return _called(
-        KERAS["GetItem"], Arguments({"x": node.args[0] if node.args else None, "key": key}, record.where)
+        KERAS["GetItem"],
+        Arguments({"x": node.args[0] if node.args else None, "key": key}, record.where),
     )
 
 

@@ -84,19 +84,22 @@ _CUDNN = (
 def _gated(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
     """Say how masks are drawn: by what each version of Keras does."""
     implementation = options.pop("implementation")
-    if version.legacy and not version.tensorflow:
-        scheme = "tied" if implementation == 2 else "per_gate"
-    elif (3, 0) <= version < (3, 8):
+    by_implementation = "tied" if implementation == 2 else "per_gate"
+    # Without recurrent dropout, TensorFlow's Keras 2 takes a path of its own with these options.
+    fast = version.legacy and version.tensorflow
+    fast = fast and (options["activation"], options["recurrent_activation"]) == ("tanh", "sigmoid")
+    fast = fast and record.config.values.get("unroll") is not True and options["use_bias"]
+    fast = fast and options.get("reset_after", True)
+    if (3, 0) <= version < (3, 8):
         scheme = "tied"
-    elif implementation == 1:
-        scheme = "per_gate"
+    elif version.legacy and not version.tensorflow:
+        scheme = by_implementation
+    elif version < (2, 3):  # both of TensorFlow's: that of its version 1 is implementation 1
+        scheme = "tf_keras_early" if fast and implementation == 2 else by_implementation
+    elif fast:
+        scheme = "tf_keras"
     else:
-        scheme = "keras"
-        fast = options["activation"] == "tanh" and options["recurrent_activation"] == "sigmoid"
-        unrolled = record.config.values.get("unroll") is True
-        fast = fast and not unrolled and options["use_bias"] and options.get("reset_after", True)
-        if version.legacy and fast:
-            scheme = "tf_keras"
+        scheme = "per_gate" if implementation == 1 else "keras"
     return options | {"scheme": scheme}
 
 
@@ -111,14 +114,25 @@ def _notes(options: dict[str, Any], record: Record, version: Version) -> Sequenc
     """Remark also where masks follow an older version's rule."""
     notes = _stateful(options, record, version)
     rates = options["dropout"], options["recurrent_dropout"]
-    if "scheme" not in options or not (3, 0) <= version < (3, 8) or not any(rates):
+    if "scheme" not in options or not any(rates):
         return notes
-    by = f"{record.where}: written by Keras 3.0-3.7: "
-    notes.append(f"{by}its dropout draws one mask for all gates, as they did")
-    if record.class_name == "GRU" and rates[1]:
+    early = (3, 0) <= version < (3, 8)
+    if early:
         notes.append(
-            f"{by}they also applied the recurrent mask to the state that a GRU carries over, "
-            "a mistake that is not repeated here"
+            f"{record.where}: written by Keras 3.0-3.7: its dropout draws one mask for all gates, "
+            "as they did"
+        )
+    tied = options["scheme"] in ("tied", "tf_keras_early")
+    if record.class_name == "GRU" and rates[1] and tied:
+        by = "Keras 3.0-3.7" if early else "a Keras 2 before TensorFlow 2.2"
+        notes.append(
+            f"{record.where}: written by {by}, which also applied the recurrent mask to the state "
+            "that a GRU carries over, a mistake that is not repeated here"
+        )
+    if version[:2] == (3, 0) and rates[1] and rates[0] != rates[1]:
+        notes.append(
+            f"{record.where}: written by Keras 3.0, which drew the recurrent mask with the rate of "
+            "the input, a mistake that is not repeated here"
         )
     return notes
 
@@ -200,9 +214,7 @@ class RNNRow(Row):
             return Planned(named, planned.stored, {"vars": record.name}, planned.notes)
         return self._stack(planning, record, cell, inputs, own)
 
-    def _layer(
-        self, planning: Planning, cell: Record, own: Mapping[str, Any]
-    ) -> Record | None:
+    def _layer(self, planning: Planning, cell: Record, own: Mapping[str, Any]) -> Record | None:
         """Return the layer that does over time what a cell does in a step."""
         if cell.class_name not in _CELL_CLASSES:
             planning.obstacle(
@@ -231,9 +243,7 @@ class RNNRow(Row):
             states = []
         shape = None if inputs is None else inputs[0]
         for i in range(len(entries)):
-            holder = replace(
-                record, config=Section(f"{record.where}: cells", {"cell": entries[i]})
-            )
+            holder = replace(record, config=Section(f"{record.where}: cells", {"cell": entries[i]}))
             inner = planning.inner(holder, "cell")
             if inner is None:
                 continue
