@@ -535,7 +535,7 @@ class Numpy:
     def softmax(self, v: Array, logarithm: bool) -> None:
         """In place, along the rows (n, width): NumPy sums a row in an order of its own, but all.
 
-        Short rows it would sum by columns, in an order that depends on n: these are summed in order.
+        Short rows it would sum by columns, in an order that depends on n: these it takes in order.
         """
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             v -= v.max(axis=1, keepdims=True)

@@ -54,18 +54,16 @@ def along(values: Array, activation: _check.Activation, axis: int) -> Array:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Softmax(Layer):
-    """Softmax along an axis of a row; a second input says, by zero, what to leave out."""
+    """Softmax along axes of a row together; a second input says, by zero, what to leave out."""
 
-    axis: int = -1
+    axes: tuple[int, ...] = (-1,)
 
     passes_mask = True
 
-    def __post_init__(self) -> None:
-        self.prepare(axis=_check.integer(self.axis, f"{self.label} axis", -64, 64))
-
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         shape, *masks = inputs
-        axis_of(self.label, self.axis, len(shape))
+        for axis in self.axes:
+            axis_of(self.label, axis, len(shape))
         if any(mask != shape for mask in masks):
             refuse_shape(self.name, masks[0], f"{shape} as a mask")
         return [shape]
@@ -75,7 +73,14 @@ class Softmax(Layer):
         values = flow.values
         for mask in masks:
             values = np.where(mask.values != 0, values, np.float32(-1e9))
-        return [flow.with_values(along(values, "softmax", self.axis))]
+        if len(self.axes) == 1:
+            return [flow.with_values(along(values, "softmax", self.axes[0]))]
+        rank = values.ndim - 2
+        axes = [2 + axis_of(self.label, axis, rank) for axis in self.axes]
+        moved = np.moveaxis(values, axes, range(-len(axes), 0))
+        flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], -1)
+        found = activate(flat, "softmax").reshape(moved.shape)
+        return [flow.with_values(np.moveaxis(found, range(-len(axes), 0), axes))]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -66,7 +66,8 @@ class Merge(Layer):
         masks = [flow.mask for flow in inputs if flow.mask is not None]
         if not masks or (self.masks == "any" and len(masks) < len(inputs)):
             return None
-        return reduce(np.logical_or if self.masks == "any" else np.logical_and, masks)
+        found: Array = reduce(np.logical_or if self.masks == "any" else np.logical_and, masks)
+        return found
 
 
 def _with_axes(values: Array, rank: int) -> Array:
@@ -185,13 +186,15 @@ def normalized(values: Array) -> Array:
     values = np.ascontiguousarray(values)
     with np.errstate(all="ignore"):
         squares = np.sum(np.square(values), axis=-1, keepdims=True)
-        return values * (np.float32(1) / np.sqrt(np.maximum(squares, np.float32(1e-12))))
+        scaled: Array = values * (np.float32(1) / np.sqrt(np.maximum(squares, np.float32(1e-12))))
+        return scaled
 
 
 def products(left: Array, right: Array) -> Array:
-    """Return sums of products along the last axes: (..., [a,] k) and (..., [b,] k) -> (..., [a,] [b]).
+    """Return sums of products along the last axes of (..., a, k) and (..., b, k), as (..., a, b).
 
-    Row by row, so that none depends on another.
+    Either may lack a or b, and so does the result then. Row by row, so that none depends on
+    another.
     """
     one, other = left.ndim == 3, right.ndim == 3
     left = left[:, :, np.newaxis] if one else left

@@ -200,7 +200,7 @@ class Reduce(Single):
 
 
 def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool = False) -> Array:
-    """Reduce rows (samples, rows, ...) along axes of a row, in an order that no other row changes."""
+    """Reduce rows (samples, rows, ...) along axes of a row, each in an order of its own."""
     rank = values.ndim - 2
     kept = [i for i in range(rank) if i not in axes]
     moved = values.transpose(0, 1, *(2 + i for i in kept), *(2 + i for i in axes))

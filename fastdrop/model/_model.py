@@ -469,7 +469,7 @@ class Model:
     def _input(self, value: ArrayLike, tensor: int, label: str) -> Array:
         """Check one input."""
         shape = self.graph.shapes[tensor]
-        array = _check.array(value, label, _check.NUMBERS)
+        array = _check.array(value, label, (*_check.NUMBERS, "bool"))
         expected = ("batch", *("any" if n is None else n for n in shape))
         if array.ndim != len(expected) or any(
             n is not None and n != m for n, m in zip(shape, array.shape[1:], strict=True)

@@ -298,7 +298,9 @@ class Assembly:
             return None
         built = record.build_shape
         one = inputs[0] if inputs is not None and len(inputs) == 1 else None
-        if built is not None and one is not None and not _agree(built[1:], one):
+        if built is None or one is None or row.per_call:
+            pass  # a function is built for its first argument, which may be a constant
+        elif not _agree(built[1:], one):
             self.obstacle(f"{record.where}: built for an input of shape {built[1:]}, gets {one}")
             inputs = None
         try:

@@ -25,13 +25,12 @@ def _function(options: dict[str, Any], record: Record, version: Version) -> dict
     return {"activation": layer_activation(record.class_name, record.config, version)}
 
 
-def _axis(config: Section, key: str, version: Version) -> int:
+def _axes(config: Section, key: str, version: Version) -> tuple[int, ...]:
     value = config.values.get(key, -1)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if type(value) is not int or value == 0:
-        raise config.wrong(key, "one axis other than 0, the axis of the batch")
-    return value - 1 if value > 0 else value
+    axes = value if isinstance(value, list) else [value]
+    if not axes or not all(type(n) is int and n != 0 for n in axes):
+        raise config.wrong(key, "axes other than 0, the axis of the batch")
+    return tuple(n - 1 if n > 0 else n for n in axes)
 
 
 def _shared(config: Section, key: str, version: Version) -> tuple[int, ...]:
@@ -65,7 +64,7 @@ ROWS = (
         Row(name, Activation, rule=_function, without_effect=frozenset(keys))
         for name, keys in _PARAMETERS.items()
     ),
-    Row("Softmax", Softmax, (Option("axis", _axis),), call=_with_mask, own_mask=True),
+    Row("Softmax", Softmax, (Option("axis", _axes, "axes"),), call=_with_mask, own_mask=True),
     Row(
         "PReLU",
         PReLU,

@@ -199,9 +199,9 @@ def _reshape(given: Arguments) -> Built:
     shape = given.values.get("newshape")
     if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
         raise given.refuse("newshape", "a list of lengths")
-    if shape[0] != -1:
+    if shape[0] != -1 and -1 not in shape[1:]:
         raise given.refuse("newshape", "-1 for the batch, the first axis")
-    given.take("newshape")
+    given.take("newshape")  # a batch of fixed size stands for any
     return Reshape, {"target_shape": tuple(shape[1:])}
 
 
@@ -519,8 +519,8 @@ def _of_keras(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]
     if len(node.args) > len(function.arguments):
         raise ModelFormatError(f"{record.where}: expected at most {len(function.arguments)} inputs")
     values = dict(zip(function.arguments, node.args, strict=False)) | node.kwargs
-    options = {k: v for k, v in record.config.values.items() if k not in ("name", "dtype")}
-    options.pop("trainable", None)
+    unused = {"name", "trainable", "dtype"} - set(function.arguments)
+    options = {k: v for k, v in record.config.values.items() if k not in unused}
     return _called(function, Arguments(options | values, record.where))
 
 
@@ -548,11 +548,8 @@ def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, 
 
 
 def _of_slice(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
-    key = node.kwargs.get("slice_spec")
-    return _called(
-        KERAS["GetItem"],
-        Arguments({"x": node.args[0] if node.args else None, "key": key}, record.where),
-    )
+    values = {"x": node.args[0] if node.args else None, "key": node.kwargs.get("slice_spec")}
+    return _called(KERAS["GetItem"], Arguments(values, record.where))
 
 
 class OperationRow(Row):

@@ -237,10 +237,6 @@ class RNNRow(Row):
         cell.config.refuse_others(frozenset({"name", "trainable", "dtype", "cells"}))
         plans: list[Planned] = []
         counts: dict[str, int] = {}
-        if inputs is not None and len(inputs) > 1:
-            states = list(inputs[1:])
-        else:
-            states = []
         shape = None if inputs is None else inputs[0]
         for i in range(len(entries)):
             holder = replace(record, config=Section(f"{record.where}: cells", {"cell": entries[i]}))
@@ -342,7 +338,7 @@ class BidirectionalRow(Row):
             groups["backward_layer/vars"] = None
         layers = {direction: planned.layer for direction, planned in plans.items()}
         return Planned(
-            Bidirectional(name=record.name, **options, **layers),  # type: ignore[arg-type]
+            Bidirectional(name=record.name, **options, **layers),
             [stored for planned in plans.values() for stored in planned.stored],
             {"vars": record.name} | groups,
             [note for planned in plans.values() for note in planned.notes],
