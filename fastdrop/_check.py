@@ -94,11 +94,18 @@ def probability(value: object, name: str, *, below_one: bool = False) -> float:
     return number
 
 
-def stddev(value: object) -> float:
+def stddev(value: object, name: str = "stddev") -> float:
     expected = "a finite number >= 0"
-    number = _real(value, "stddev", expected)
+    number = _real(value, name, expected)
     if not 0.0 <= number < math.inf:
-        refuse(ValueError, "stddev", expected, value)
+        refuse(ValueError, name, expected, value)
+    return number
+
+
+def finite(value: object, name: str) -> float:
+    number = _real(value, name, "a finite number")
+    if not math.isfinite(number):
+        refuse(ValueError, name, "a finite number", value)
     return number
 
 
@@ -191,6 +198,26 @@ def _axes(value: object) -> tuple[Any, ...] | None:
     if not ordered or (isinstance(value, np.ndarray) and value.ndim != 1):
         return None
     return tuple(value)  # type: ignore[arg-type]
+
+
+def integers(value: object, name: str, low: int) -> tuple[int, ...]:
+    """A sequence of one integer or more, none below `low`."""
+    axes = _axes(value)
+    if axes is None:
+        refuse(TypeError, name, f"a sequence of integers >= {low}", value)
+    if not axes:
+        refuse(ValueError, name, "at least one integer", value)
+    return tuple(integer(axis, name, low, None) for axis in axes)
+
+
+def each(value: object, name: str, count: int, low: int = 1) -> tuple[int, ...]:
+    """An integer for each of `count` axes, or one for all of them."""
+    if _axes(value) is None:
+        return (integer(value, name, low, None, f"{count} integers, or one"),) * count
+    found = integers(value, name, low)
+    if len(found) != count:
+        refuse(ValueError, name, f"{count} integers, or one", value)
+    return found
 
 
 def open_shape(value: object, name: str) -> tuple[int | None, ...]:

@@ -1,5 +1,6 @@
 """Layers that only lay out numbers anew."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,3 +28,72 @@ class RepeatVector(Single):
         table = flow.values.reshape(samples * rows, features)
         numbers = np.arange(samples * rows).reshape(samples, rows, 1)
         return Flow(np.broadcast_to(numbers, (samples, rows, self.count)), table=table)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Flatten(Single):
+    """Lay out all numbers of a row as one vector. A mask ends here."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (_product(shape),)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return _laid_out(flow, self.output_shape(flow.values.shape[2:]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reshape(Single):
+    """Give rows another shape; one length may be -1, which is what remains. A mask ends here."""
+
+    target_shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        name = f"{self.label} target_shape"
+        lengths = _check.integers(self.target_shape, name, -1)
+        if 0 in lengths or lengths.count(-1) > 1:
+            _check.refuse(ValueError, name, "positive lengths, at most one of them -1", lengths)
+        self.prepare(target_shape=lengths)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        size, known = _product(shape), math.prod(n for n in self.target_shape if n > 0)
+        if -1 not in self.target_shape:
+            fits = size is None or size == known
+            self.check_fits(shape, f"of {known} numbers", fits)
+            return self.target_shape
+        self.check_fits(shape, f"of a multiple of {known} numbers", not size or size % known == 0)
+        rest = None if size is None else size // known
+        return tuple(rest if n < 0 else n for n in self.target_shape)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return _laid_out(flow, self.output_shape(flow.values.shape[2:]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Permute(Single):
+    """Put the axes of a row into another order, the first one being 1. A mask ends here."""
+
+    dims: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        name = f"{self.label} dims"
+        dims = _check.integers(self.dims, name, 1)
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            _check.refuse(ValueError, name, f"1 to {len(dims)}, each once", dims)
+        self.prepare(dims=dims)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, f"of {len(self.dims)} axes", len(shape) == len(self.dims))
+        return tuple(shape[d - 1] for d in self.dims)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        order = (0, 1, *(d + 1 for d in self.dims))
+        return Flow(np.ascontiguousarray(flow.values.transpose(order)))
+
+
+def _product(shape: Shape) -> int | None:
+    """Return how many numbers there are; None where a length is left open."""
+    return None if None in shape else math.prod(n for n in shape if n is not None)
+
+
+def _laid_out(flow: Flow, shape: Shape) -> Flow:
+    return Flow(flow.values.reshape(*flow.values.shape[:2], *(n or 0 for n in shape)))

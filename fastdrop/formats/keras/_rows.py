@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fastdrop.formats._errors import ModelFormatError, show
-from fastdrop.formats._safe_json import Section
+from fastdrop.formats._safe_json import Section, is_dimension
 from fastdrop.formats.keras._records import Node, Record, policy_name
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import Layer, Shape
@@ -224,6 +224,26 @@ def number(default: float | None = None) -> Callable[[Section, str, Version], fl
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise config.wrong(key, "a number")
         return float(value)
+
+    return read
+
+
+def channels_last(config: Section, key: str, version: Version) -> str:
+    """Refuse the other order of axes."""
+    if config.values.get(key, "channels_last") != "channels_last":
+        raise config.wrong(key, "'channels_last'")
+    return "channels_last"
+
+
+def each(count: int) -> Callable[[Section, str, Version], tuple[int, ...]]:
+    """Return a converter of a positive integer for each of some axes, or one for all of them."""
+
+    def read(config: Section, key: str, version: Version) -> tuple[int, ...]:
+        value = config.values.get(key)
+        found = value if isinstance(value, list) else [value] * count
+        if len(found) != count or not all(is_dimension(n) for n in found):
+            raise config.wrong(key, f"{count} positive integers, or one")
+        return tuple(found)
 
     return read
 
