@@ -5,8 +5,35 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
 from fastdrop.layers.activations import Activation
+from fastdrop.layers.convolutional import (
+    Conv1D,
+    Conv2D,
+    Cropping1D,
+    Cropping2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
 from fastdrop.layers.core import Dense, Embedding, Identity, Masking
+from fastdrop.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    UnitNormalization,
+)
 from fastdrop.layers.operations import NotEqual, WithMask
+from fastdrop.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
 from fastdrop.layers.regularization import (
     AlphaDropout,
     Dropout,
@@ -23,7 +50,14 @@ __all__ = [
     "LSTM",
     "Activation",
     "AlphaDropout",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
     "Bidirectional",
+    "Conv1D",
+    "Conv2D",
+    "Cropping1D",
+    "Cropping2D",
     "Declared",
     "Dense",
     "Draw",
@@ -33,12 +67,21 @@ __all__ = [
     "Flow",
     "GaussianDropout",
     "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
     "Identity",
     "Layer",
+    "LayerNormalization",
     "Masking",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "Normalization",
     "NotEqual",
     "Permute",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Shape",
     "SimpleRNN",
@@ -46,5 +89,10 @@ __all__ = [
     "SpatialDropout1D",
     "SpatialDropout2D",
     "TimeDistributed",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
     "WithMask",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
 ]
