@@ -122,9 +122,16 @@ class Backend(Protocol):
         self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
     ) -> None: ...
 
-    def activate(self, v: Array, activation: str) -> None: ...
+    def activate(self, v: Array, activation: _check.Activation) -> None:
+        """In place: v (n,) = activation(v), as `_check.activation` gives it."""
+
+    def softmax(self, v: Array, logarithm: bool) -> None:
+        """In place: each row of v (n, width), width > 0, or its logarithm."""
 
     def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None: ...
+
+    def matmul(self, out: Array, a: Array, b: Array) -> None:
+        """Out (n, N, C) = a (n, N, K) times b (n, K, C), each as `dense` without a bias."""
 
     def masks(
         self,
@@ -194,8 +201,8 @@ class Backend(Protocol):
         step_mask: Array | None,
         first: int,
         last: int,
-        activation: str,
-        recurrent_activation: str,
+        activation: _check.Activation,
+        recurrent_activation: _check.Activation,
         backwards: bool,
         zero_masked_steps: bool,
     ) -> None:

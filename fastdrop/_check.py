@@ -8,7 +8,7 @@ import math
 import operator
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,39 @@ SCHEMES = ("per_gate", "tied")
 SCOPES = ("per_row", "shared")
 MERGE_MODES = ("concat", "sum", "mul", "ave")
 DATA_FORMATS = ("channels_last", "channels_first")
-ACTIVATIONS = ("linear", "tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
+ROW_ACTIVATIONS = ("softmax", "log_softmax")
+ACTIVATIONS = (
+    "linear",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "hard_sigmoid",
+    "hard_sigmoid_legacy",
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "gelu_tanh",
+    "hard_shrink",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "leaky_relu",
+    "log_sigmoid",
+    "mish",
+    "relu6",
+    "selu",
+    "silu",
+    "soft_shrink",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "squareplus",
+    "swish",
+    "tanh_shrink",
+    "threshold",
+)
 MAX_THREADS = 1024
 
 
@@ -176,6 +208,76 @@ def thread_count(value: object, default: int) -> int:
     if value is None:
         return default
     return integer(value, "threads", 1, MAX_THREADS + 1, "None or an integer")
+
+
+# ---- activations ----
+
+# A name, or a tuple of it and its parameters.
+Activation = str | tuple[Any, ...]
+
+
+class _Parameter(NamedTuple):
+    """A parameter of an activation; without a default it has to be given."""
+
+    name: str
+    default: float | None
+    expected: str
+    low: float
+    high: float
+
+
+def _within(name: str, default: float | None, low: str = "-2**64") -> _Parameter:
+    lows = {"-2**64": -(2.0**64), "0": 0.0, "2**-64": 2.0**-64}
+    return _Parameter(name, default, f"a number in [{low}, 2**64]", lows[low], 2.0**64)
+
+
+_MAX_VALUE = _Parameter("max_value", math.inf, "None or a number >= 0", 0.0, math.inf)
+_PARAMETERS = {
+    "relu": (_within("negative_slope", 0.0), _MAX_VALUE, _within("threshold", 0.0, "0")),
+    "leaky_relu": (_within("negative_slope", 0.2),),
+    "elu": (_within("alpha", 1.0),),
+    "celu": (_within("alpha", 1.0, "2**-64"),),
+    "hard_shrink": (_within("threshold", 0.5, "0"),),
+    "soft_shrink": (_within("threshold", 0.5, "0"),),
+    "squareplus": (_within("b", 4.0, "2**-64"),),
+    "threshold": (_within("threshold", None), _within("value", None)),
+}
+_SAME = {"swish": "silu", "hard_swish": "hard_silu"}
+
+
+def activation(value: object, name: str, *, rows: bool = False) -> Activation:
+    """An activation as backends take it, with `rows` also one that is taken along rows.
+
+    A name, where there are no parameters or they make no difference; else a tuple of it and of
+    all its parameters.
+    """
+    options = (*ACTIVATIONS, *ROW_ACTIVATIONS) if rows else ACTIVATIONS
+    given: tuple[object, ...] = ()
+    if isinstance(value, tuple) and value:
+        value, *given = value  # type: ignore[assignment]
+    elif not isinstance(value, str):
+        refuse(TypeError, name, f"{words(options)}, or a tuple of it and its parameters", value)
+    function = choice(value, name, options)
+    function = _SAME.get(function, function)
+    parameters = _PARAMETERS.get(function, ())
+    if len(given) > len(parameters):
+        what = ", ".join(parameter.name for parameter in parameters) or "nothing"
+        refuse(ValueError, name, f"{function!r} with {what}", (function, *given))
+    numbers = []
+    for k, (label, default, expected, low, high) in enumerate(parameters):
+        if k >= len(given):
+            if default is None:
+                refuse(ValueError, name, f"{function!r} with its {label}", (function, *given))
+            numbers.append(default)
+            continue
+        number = math.inf if given[k] is None and high == math.inf else None
+        number = _real(given[k], f"{name} {label}", expected) if number is None else number
+        if not low <= number <= high:  # also refuses NaN
+            refuse(ValueError, f"{name} {label}", expected, given[k])
+        numbers.append(number)
+    if (function, *numbers) in (("relu", 0.0, math.inf, 0.0), ("leaky_relu", 0.0)):
+        return "relu"
+    return (function, *numbers) if numbers else function
 
 
 # ---- shapes and arrays ----

@@ -85,16 +85,47 @@ cdef extern from "fastdrop.h" nogil:
     void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *x,
                                  double stddev, const fd_stream *s, uint64_t first, size_t n)
 
-    ctypedef enum fd_activation:
+    ctypedef enum fd_function:
         FD_LINEAR
         FD_TANH
         FD_SIGMOID
         FD_RELU
         FD_HARD_SIGMOID
         FD_HARD_SIGMOID_LEGACY
+        FD_BENT_RELU
+        FD_RELU6
+        FD_LEAKY_RELU
+        FD_ELU
+        FD_SELU
+        FD_CELU
+        FD_GELU
+        FD_GELU_TANH
+        FD_SILU
+        FD_MISH
+        FD_SOFTPLUS
+        FD_LOG_SIGMOID
+        FD_SOFTSIGN
+        FD_EXPONENTIAL
+        FD_HARD_SILU
+        FD_HARD_TANH
+        FD_TANH_SHRINK
+        FD_SOFT_SHRINK
+        FD_HARD_SHRINK
+        FD_THRESHOLD
+        FD_SPARSE_PLUS
+        FD_SPARSE_SIGMOID
+        FD_SQUAREPLUS
+
+    ctypedef struct fd_activation:
+        fd_function function
+        double a, b, c
 
     void fd_activate_f32(const fd_kernels *tier, float *v, size_t n, fd_activation activation)
     void fd_activate_f64(const fd_kernels *tier, double *v, size_t n, fd_activation activation)
+    void fd_softmax_f32(const fd_kernels *tier, float *v, size_t rows, size_t columns,
+                        int logarithm)
+    void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t columns,
+                        int logarithm)
     int FD_MAX_PARTS, FD_LINE, FD_PANEL_F32, FD_PANEL_F64
 
     size_t fd_panels_f32(size_t columns)
@@ -116,6 +147,11 @@ cdef extern from "fastdrop.h" nogil:
     void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                       const double *kernel, const double *bias, size_t rows, size_t inputs,
                       size_t columns)
+
+    void fd_matmul_f32(const fd_kernels *tier, float *out, void *scratch, const float *a,
+                       const float *b, size_t n, size_t rows, size_t inputs, size_t columns)
+    void fd_matmul_f64(const fd_kernels *tier, double *out, void *scratch, const double *a,
+                       const double *b, size_t n, size_t rows, size_t inputs, size_t columns)
 
     ctypedef enum fd_cell:
         FD_LSTM

@@ -5,8 +5,10 @@ C-contiguous, aligned and of one floating-point type a call; bfloat16 arrives as
 bits, for NumPy itself does not know it.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -306,6 +308,99 @@ def _update(v: Array, new: Array, valid: Array, keep: Array | None) -> None:
     np.copyto(v, new, where=valid if keep is None else valid & (keep == 0))
 
 
+# ---- activations, in double: Keras's, which it names and defines in keras.activations ----
+
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+# The logarithm of what no number is as small as: from there on below zero, products of e^v are
+# what they tend to, where infinity times zero would not be.
+_LOWEST = -800.0
+
+
+def _exponential_linear(v: Array, alpha: float) -> Array:
+    return np.where(v < 0, alpha * np.expm1(np.minimum(v, 0)), v)
+
+
+def _bent_relu(v: Array, slope: float, most: float, threshold: float) -> Array:
+    below = slope * (v - threshold) if slope else np.where(np.isnan(v), v, 0)
+    return np.where(v > threshold, np.minimum(v, most), below)
+
+
+def _silu(v: Array) -> Array:
+    v = np.maximum(v, _LOWEST)
+    return v / (1 + np.exp(-v))
+
+
+def _gelu_tanh(v: Array) -> Array:
+    v = np.maximum(v, -40.0)
+    return v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+
+
+def _gelu(v: Array) -> Array:
+    v = np.maximum(v, -40.0)
+    return v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+
+
+def _mish(v: Array) -> Array:
+    v = np.maximum(v, _LOWEST)
+    return v * np.tanh(np.logaddexp(v, 0))
+
+
+def _softsign(v: Array) -> Array:
+    v = np.clip(v, -(2.0**60), 2.0**60)  # +-1 there already, as at infinity
+    return v / (1 + np.abs(v))
+
+
+def _tanh_shrink(v: Array) -> Array:
+    """V - tanh(v), for small v as (v cosh v - sinh v) / cosh v: the series has no differences."""
+    few = np.clip(v, -2, 2)
+    series = sum(2 * k / math.factorial(2 * k + 1) * few ** (2 * k) for k in range(1, 17))
+    return np.where(np.abs(v) < 2, v * series / np.cosh(few), v - np.tanh(v))
+
+
+def _squareplus(v: Array, b: float) -> Array:
+    """(V + sqrt(v^2 + b)) / 2, below zero written without a difference."""
+    mean = np.hypot(v, np.sqrt(b)) / 2 + np.abs(v) / 2
+    return np.where(v < 0, b / 4 / mean, mean)
+
+
+# Rows of softmax that are summed in order.
+_SHORT_ROW = 32
+
+
+def _unless_nan(v: Array, value: float) -> Array:
+    return np.where(np.isnan(v), v, value)
+
+
+_FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "tanh": np.tanh,
+    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "relu": _bent_relu,
+    "relu6": lambda v: np.clip(v, 0, 6) + 0,  # -0 is +0
+    "leaky_relu": lambda v, slope: np.where(v < 0, slope * v, v),
+    "elu": _exponential_linear,
+    "selu": lambda v: 1.0507009873554805 * _exponential_linear(v, 1.6732632423543772),
+    "celu": lambda v, alpha: np.where(v < 0, alpha * np.expm1(np.minimum(v, 0) / alpha), v),
+    "gelu": _gelu,
+    "gelu_tanh": _gelu_tanh,
+    "silu": _silu,
+    "mish": _mish,
+    "softplus": lambda v: np.logaddexp(v, 0),
+    "log_sigmoid": lambda v: -np.logaddexp(-v, 0),
+    "softsign": _softsign,
+    "exponential": np.exp,
+    "hard_silu": lambda v: np.maximum(v, -3) * (np.clip(v + 3, 0, 6) / 6),
+    "hard_tanh": lambda v: np.clip(v, -1, 1),
+    "tanh_shrink": _tanh_shrink,
+    "soft_shrink": lambda v, threshold: v - np.clip(v, -threshold, threshold),
+    "hard_shrink": lambda v, threshold: np.where(np.abs(v) > threshold, v, _unless_nan(v, 0)),
+    "threshold": lambda v, threshold, value: np.where(v > threshold, v, _unless_nan(v, value)),
+    "sparse_plus": lambda v: np.where(v < 1, (np.maximum(v, -1) + 1) ** 2 / 4, v),
+    "sparse_sigmoid": lambda v: np.clip(0.5 * (v + 1), 0, 1),
+    "squareplus": _squareplus,
+}
+
+
 class Numpy:
     """Every kernel in NumPy."""
 
@@ -420,30 +515,46 @@ class Numpy:
                 z = _normals(tile.stop - tile.start, k0, k1, stream, first + tile.start)
                 out[tile] = x[tile].astype(np.float64) * (1 + stddev * z)
 
-    def activate(self, v: Array, activation: str) -> None:
-        """In place: v = activation(v); tanh and sigmoid are computed in double."""
+    def activate(self, v: Array, activation: str | tuple[Any, ...]) -> None:
+        """In place: v = activation(v)."""
+        name, *parameters = (activation,) if isinstance(activation, str) else activation
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            match activation:
+            match name:
                 case "linear":
                     pass
-                case "tanh":
-                    v[:] = np.tanh(v.astype(np.float64))
-                case "sigmoid":
-                    v[:] = 1 / (1 + np.exp(-v.astype(np.float64)))
-                case "relu":
+                case "relu" if not parameters:
                     np.maximum(v, 0, out=v)
                 case "hard_sigmoid":
                     np.clip(v / 6 + v.dtype.type(0.5), 0, 1, out=v)
                 case "hard_sigmoid_legacy":
                     np.clip(v * v.dtype.type(0.2) + v.dtype.type(0.5), 0, 1, out=v)
                 case _:
-                    raise AssertionError(activation)
+                    own = [float(v.dtype.type(parameter)) for parameter in parameters]
+                    v[:] = _FUNCTIONS[name](v.astype(np.float64), *own)
+
+    def softmax(self, v: Array, logarithm: bool) -> None:
+        """In place, along the rows (n, width): NumPy sums a row in an order of its own, but all.
+
+        Short rows it would sum by columns, in an order that depends on n: these are summed in order.
+        """
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            v -= v.max(axis=1, keepdims=True)
+            e = np.exp(v)
+            if v.shape[1] > _SHORT_ROW:
+                total = e.sum(axis=1, keepdims=True)
+            else:
+                total = reduce(np.add, e.T)[:, np.newaxis]
+            v[:] = v - np.log(total) if logarithm else e / total
 
     def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
         out[:] = 0 if bias is None else bias
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for k in range(kernel.shape[0]):
                 out += x[:, k, np.newaxis] * kernel[k]
+
+    def matmul(self, out: Array, a: Array, b: Array) -> None:
+        for product, left, right in zip(out, a, b, strict=True):
+            self.dense(product, left, right, None)
 
     def masks(
         self,
@@ -525,8 +636,8 @@ class Numpy:
         step_mask: Array | None,
         first: int,
         last: int,
-        activation: str,
-        recurrent_activation: str,
+        activation: str | tuple[Any, ...],
+        recurrent_activation: str | tuple[Any, ...],
         backwards: bool,
         zero_masked_steps: bool,
     ) -> None:
@@ -535,7 +646,7 @@ class Numpy:
         rows = np.arange(len(h)) if input_mask is not None and len(input_mask) > 1 else None
         mask = packed.recurrent_mask if recurrent_mask is None else recurrent_mask
 
-        def gate(z: Array, name: str) -> Array:
+        def gate(z: Array, name: str | tuple[Any, ...]) -> Array:
             """The activation of z (N, H), in an array of its own."""
             z = z.copy()  # contiguous: NumPy's results for others may differ
             self.activate(z, name)

@@ -14,13 +14,35 @@ from fastdrop._csrc cimport *
 
 cnp.import_array()
 
-cdef dict ACTIVATIONS = {
+cdef dict FUNCTIONS = {
     "linear": FD_LINEAR,
     "tanh": FD_TANH,
     "sigmoid": FD_SIGMOID,
     "relu": FD_RELU,
     "hard_sigmoid": FD_HARD_SIGMOID,
     "hard_sigmoid_legacy": FD_HARD_SIGMOID_LEGACY,
+    "relu6": FD_RELU6,
+    "leaky_relu": FD_LEAKY_RELU,
+    "elu": FD_ELU,
+    "selu": FD_SELU,
+    "celu": FD_CELU,
+    "gelu": FD_GELU,
+    "gelu_tanh": FD_GELU_TANH,
+    "silu": FD_SILU,
+    "mish": FD_MISH,
+    "softplus": FD_SOFTPLUS,
+    "log_sigmoid": FD_LOG_SIGMOID,
+    "softsign": FD_SOFTSIGN,
+    "exponential": FD_EXPONENTIAL,
+    "hard_silu": FD_HARD_SILU,
+    "hard_tanh": FD_HARD_TANH,
+    "tanh_shrink": FD_TANH_SHRINK,
+    "soft_shrink": FD_SOFT_SHRINK,
+    "hard_shrink": FD_HARD_SHRINK,
+    "threshold": FD_THRESHOLD,
+    "sparse_plus": FD_SPARSE_PLUS,
+    "sparse_sigmoid": FD_SPARSE_SIGMOID,
+    "squareplus": FD_SQUAREPLUS,
 }
 
 cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
@@ -196,8 +218,8 @@ cdef class Native:
                 fd_gaussian_dropout_f64(self.table, <double *>to, <const double *>of, stddev,
                                         &s, first, n)
 
-    def activate(self, cnp.ndarray v, str activation):
-        cdef fd_activation act = ACTIVATIONS[activation]
+    def activate(self, cnp.ndarray v, activation):
+        cdef fd_activation act = activation_of(activation)
         cdef size_t n = cnp.PyArray_SIZE(v), width = cnp.PyArray_ITEMSIZE(v)
         cdef void *to = cnp.PyArray_DATA(v)
         with nogil:
@@ -205,6 +227,15 @@ cdef class Native:
                 fd_activate_f32(self.table, <float *>to, n, act)
             else:
                 fd_activate_f64(self.table, <double *>to, n, act)
+
+    def softmax(self, cnp.ndarray v, bint logarithm):
+        cdef size_t rows = v.shape[0], columns = v.shape[1], width = cnp.PyArray_ITEMSIZE(v)
+        cdef void *to = cnp.PyArray_DATA(v)
+        with nogil:
+            if width == 4:
+                fd_softmax_f32(self.table, <float *>to, rows, columns, logarithm)
+            else:
+                fd_softmax_f64(self.table, <double *>to, rows, columns, logarithm)
 
     def masks(self, cnp.ndarray out, double scale, uint32_t k0, uint32_t k1, uint64_t stream,
               uint64_t first, uint64_t threshold):
@@ -242,6 +273,21 @@ cdef class Native:
                 fd_dense_f64(self.table, <double *>to, scratch.data, <const double *>of,
                              <const double *>w, <const double *>b, rows, inputs, columns)
 
+    def matmul(self, cnp.ndarray out, cnp.ndarray a, cnp.ndarray b):
+        cdef size_t n = a.shape[0], rows = a.shape[1], inputs = a.shape[2], columns = b.shape[2]
+        cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *left = cnp.PyArray_DATA(a)
+        cdef const void *right = cnp.PyArray_DATA(b)
+        cdef Scratch scratch = Scratch(fd_dense_scratch(rows, inputs, columns, width))
+        with nogil:
+            if width == 4:
+                fd_matmul_f32(self.table, <float *>to, scratch.data, <const float *>left,
+                              <const float *>right, n, rows, inputs, columns)
+            else:
+                fd_matmul_f64(self.table, <double *>to, scratch.data, <const double *>left,
+                              <const double *>right, n, rows, inputs, columns)
+
     # Recurrent layers
 
     def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
@@ -277,7 +323,7 @@ cdef class Native:
             cnp.ndarray x, cnp.ndarray projected, cnp.ndarray index, cnp.ndarray input_mask,
             cnp.ndarray recurrent_mask, cnp.ndarray candidate_mask, cnp.ndarray zoneout_h,
             cnp.ndarray zoneout_c, cnp.ndarray step_mask, size_t first, size_t last,
-            str activation, str recurrent_activation, bint backwards, bint zero_masked_steps):
+            activation, recurrent_activation, bint backwards, bint zero_masked_steps):
         cdef fd_shape shape
         cdef size_t width = cnp.PyArray_ITEMSIZE(h)
         cdef cnp.ndarray steps = index if x is None else x
@@ -307,8 +353,8 @@ cdef class Native:
                 shape.recurrent_mask_stride = recurrent_mask.shape[1] * recurrent_mask.shape[2]
         if candidate_mask is not None and candidate_mask.shape[0] > 1:
             shape.candidate_mask_stride = candidate_mask.shape[1]
-        shape.activation = ACTIVATIONS[activation]
-        shape.recurrent_activation = ACTIVATIONS[recurrent_activation]
+        shape.activation = activation_of(activation)
+        shape.recurrent_activation = activation_of(recurrent_activation)
         shape.backwards, shape.zero_masked_steps = backwards, zero_masked_steps
         cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &packed.weights, &shape, width))
         with nogil:
@@ -322,6 +368,18 @@ cdef class Native:
                            <double *>to_y, scratch.data, <const double *>of,
                            <const double *>rows, row, &packed.weights, <const double *>mx,
                            <const double *>mh, <const double *>mg, keep_h, keep_c, valid, &shape)
+
+
+cdef fd_activation activation_of(activation) except *:
+    """A name, or a tuple of it and its parameters."""
+    cdef fd_activation found = fd_activation(FD_LINEAR, 0, 0, 0)
+    if isinstance(activation, str):
+        found.function = FUNCTIONS[activation]
+        return found
+    name, *parameters = activation
+    found.function = FD_BENT_RELU if name == "relu" else FUNCTIONS[name]
+    found.a, found.b, found.c = (*parameters, 0, 0)[:3]
+    return found
 
 
 cdef const void *address(cnp.ndarray array) noexcept:

@@ -29,9 +29,9 @@ class PackedWeights:
     recurrent_kernel : ndarray, shape (units, gates * units)
     bias : ndarray or None
         Of the shape given.
-    activation : str
+    activation : str or tuple
         Of the candidate, the LSTM's output, or the simple RNN's output.
-    recurrent_activation : str
+    recurrent_activation : str or tuple
         Of the gates; a simple RNN has none and ignores it.
     reset_after : bool
         Whether a GRU's reset gate acts after the matrix product; False for other cells.
@@ -57,8 +57,8 @@ class PackedWeights:
     kernel: Array
     recurrent_kernel: Array
     bias: Array | None
-    activation: str
-    recurrent_activation: str
+    activation: _check.Activation
+    recurrent_activation: _check.Activation
     reset_after: bool
     features: int
     units: int
@@ -97,10 +97,8 @@ class PackedWeights:
             "kernel": fixed[0],
             "recurrent_kernel": fixed[1],
             "bias": fixed[2],
-            "activation": _check.choice(activation, "activation", _check.ACTIVATIONS),
-            "recurrent_activation": _check.choice(
-                recurrent_activation, "recurrent_activation", _check.ACTIVATIONS
-            ),
+            "activation": _check.activation(activation, "activation"),
+            "recurrent_activation": _check.activation(recurrent_activation, "recurrent_activation"),
             "reset_after": reset_after,
             "features": len(arrays[0]),
             "units": len(arrays[1]),
@@ -168,8 +166,8 @@ def pack_lstm(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: str = "tanh",
-    recurrent_activation: str = "sigmoid",
+    activation: _check.Activation = "tanh",
+    recurrent_activation: _check.Activation = "sigmoid",
 ) -> PackedWeights:
     """Prepare the weights of an LSTM layer for `rnn` and `step`.
 
@@ -180,7 +178,7 @@ def pack_lstm(
         o).
     recurrent_kernel : array_like, shape (units, 4 * units)
     bias : array_like, shape (4 * units,), optional
-    activation, recurrent_activation : str, optional
+    activation, recurrent_activation : str or tuple, optional
         "tanh", "sigmoid", "relu", "linear", "hard_sigmoid" (x / 6 + 0.5 clipped to [0, 1], as in
         Keras 3 and PyTorch) or "hard_sigmoid_legacy" (0.2 x + 0.5 clipped, as in tf-keras and
         ONNX). The second is that of the three gates.
@@ -218,8 +216,8 @@ def pack_gru(
     bias: ArrayLike | None = None,
     *,
     reset_after: bool = True,
-    activation: str = "tanh",
-    recurrent_activation: str = "sigmoid",
+    activation: _check.Activation = "tanh",
+    recurrent_activation: _check.Activation = "sigmoid",
 ) -> PackedWeights:
     """Prepare the weights of a GRU layer for `rnn` and `step`.
 
@@ -234,7 +232,7 @@ def pack_gru(
     reset_after : bool, optional
         Whether the reset gate acts after the matrix product, as in Keras's default, PyTorch and
         cuDNN, or before it, as in the paper.
-    activation, recurrent_activation : str, optional
+    activation, recurrent_activation : str or tuple, optional
         As in `pack_lstm`. The second is that of the two gates.
 
     Returns
@@ -269,7 +267,7 @@ def pack_simple_rnn(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: str = "tanh",
+    activation: _check.Activation = "tanh",
 ) -> PackedWeights:
     """Prepare the weights of a simple recurrent layer for `rnn` and `step`.
 
@@ -279,7 +277,7 @@ def pack_simple_rnn(
         float32 or float64.
     recurrent_kernel : array_like, shape (units, units)
     bias : array_like, shape (units,), optional
-    activation : str, optional
+    activation : str or tuple, optional
         As in `pack_lstm`.
 
     Returns

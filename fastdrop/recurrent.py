@@ -950,8 +950,8 @@ def lstm(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: str = "tanh",
-    recurrent_activation: str = "sigmoid",
+    activation: _check.Activation = "tanh",
+    recurrent_activation: _check.Activation = "sigmoid",
     **options: Unpack[_Options],
 ) -> Any:
     """Run an LSTM layer with dropout.
@@ -963,7 +963,7 @@ def lstm(
     kernel : array_like, shape (features, 4 * units)
     recurrent_kernel : array_like, shape (units, 4 * units)
     bias : array_like, shape (4 * units,), optional
-    activation, recurrent_activation : str, optional
+    activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_lstm`.
     **options
         As in `rnn`.
@@ -1017,8 +1017,8 @@ def gru(
     bias: ArrayLike | None = None,
     *,
     reset_after: bool = True,
-    activation: str = "tanh",
-    recurrent_activation: str = "sigmoid",
+    activation: _check.Activation = "tanh",
+    recurrent_activation: _check.Activation = "sigmoid",
     **options: Unpack[_Options],
 ) -> Any:
     """Run a GRU layer with dropout.
@@ -1031,7 +1031,7 @@ def gru(
     recurrent_kernel : array_like, shape (units, 3 * units)
     bias : array_like, shape (2, 3 * units) with `reset_after`, else (3 * units,), optional
     reset_after : bool, optional
-    activation, recurrent_activation : str, optional
+    activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_gru`.
     **options
         As in `rnn`.
@@ -1086,7 +1086,7 @@ def simple_rnn(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: str = "tanh",
+    activation: _check.Activation = "tanh",
     **options: Unpack[_Options],
 ) -> Any:
     """Run a simple recurrent layer with dropout.
@@ -1098,7 +1098,7 @@ def simple_rnn(
     kernel : array_like, shape (features, units)
     recurrent_kernel : array_like, shape (units, units)
     bias : array_like, shape (units,), optional
-    activation : str, optional
+    activation : str or tuple, optional
         The weights, as in `pack_simple_rnn`.
     **options
         As in `rnn`.

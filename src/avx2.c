@@ -217,6 +217,7 @@ FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }
 FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm256_sub_ps(a, b); }
 FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm256_mul_ps(a, b); }
 FD_INLINE f32_vec f32_div(f32_vec a, f32_vec b) { return _mm256_div_ps(a, b); }
+FD_INLINE f32_vec f32_sqrt(f32_vec a) { return _mm256_sqrt_ps(a); }
 FD_INLINE f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm256_fmadd_ps(a, b, c); }
 FD_INLINE f32_vec f32_minus_fma(f32_vec a, f32_vec b, f32_vec c) {
     return _mm256_fnmsub_ps(a, b, c);
@@ -230,6 +231,9 @@ FD_INLINE f32_vec f32_with_sign(f32_vec a, f32_vec of) {
 }
 FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
     return _mm256_blendv_ps(b, a, v); /* by the sign */
+}
+FD_INLINE f32_vec f32_if_less(f32_vec u, f32_vec v, f32_vec a, f32_vec b) {
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(u, v, _CMP_LT_OQ));
 }
 FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
     const f32_vec kept = _mm256_cmp_ps(m, _mm256_setzero_ps(), _CMP_NEQ_UQ);
@@ -299,6 +303,7 @@ FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }
 FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm256_sub_pd(a, b); }
 FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm256_mul_pd(a, b); }
 FD_INLINE f64_vec f64_div(f64_vec a, f64_vec b) { return _mm256_div_pd(a, b); }
+FD_INLINE f64_vec f64_sqrt(f64_vec a) { return _mm256_sqrt_pd(a); }
 FD_INLINE f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm256_fmadd_pd(a, b, c); }
 FD_INLINE f64_vec f64_minus_fma(f64_vec a, f64_vec b, f64_vec c) {
     return _mm256_fnmsub_pd(a, b, c);
@@ -312,6 +317,9 @@ FD_INLINE f64_vec f64_with_sign(f64_vec a, f64_vec of) {
 }
 FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
     return _mm256_blendv_pd(b, a, v);
+}
+FD_INLINE f64_vec f64_if_less(f64_vec u, f64_vec v, f64_vec a, f64_vec b) {
+    return _mm256_blendv_pd(b, a, _mm256_cmp_pd(u, v, _CMP_LT_OQ));
 }
 FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
     const f64_vec kept = _mm256_cmp_pd(m, _mm256_setzero_pd(), _CMP_NEQ_UQ);

@@ -174,6 +174,7 @@ FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
 FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm512_sub_ps(a, b); }
 FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm512_mul_ps(a, b); }
 FD_INLINE f32_vec f32_div(f32_vec a, f32_vec b) { return _mm512_div_ps(a, b); }
+FD_INLINE f32_vec f32_sqrt(f32_vec a) { return _mm512_sqrt_ps(a); }
 FD_INLINE f32_vec f32_fma(f32_vec a, f32_vec b, f32_vec c) { return _mm512_fmadd_ps(a, b, c); }
 FD_INLINE f32_vec f32_minus_fma(f32_vec a, f32_vec b, f32_vec c) {
     return _mm512_fnmsub_ps(a, b, c);
@@ -188,6 +189,9 @@ FD_INLINE f32_vec f32_with_sign(f32_vec a, f32_vec of) {
 }
 FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
     return _mm512_mask_mov_ps(b, _mm512_movepi32_mask(_mm512_castps_si512(v)), a);
+}
+FD_INLINE f32_vec f32_if_less(f32_vec u, f32_vec v, f32_vec a, f32_vec b) {
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(u, v, _CMP_LT_OQ), a);
 }
 FD_INLINE f32_vec f32_masked(f32_vec a, f32_vec m) {
     return _mm512_maskz_mul_ps(_mm512_cmp_ps_mask(m, _mm512_setzero_ps(), _CMP_NEQ_UQ), a, m);
@@ -245,6 +249,7 @@ FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm512_add_pd(a, b); }
 FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm512_sub_pd(a, b); }
 FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm512_mul_pd(a, b); }
 FD_INLINE f64_vec f64_div(f64_vec a, f64_vec b) { return _mm512_div_pd(a, b); }
+FD_INLINE f64_vec f64_sqrt(f64_vec a) { return _mm512_sqrt_pd(a); }
 FD_INLINE f64_vec f64_fma(f64_vec a, f64_vec b, f64_vec c) { return _mm512_fmadd_pd(a, b, c); }
 FD_INLINE f64_vec f64_minus_fma(f64_vec a, f64_vec b, f64_vec c) {
     return _mm512_fnmsub_pd(a, b, c);
@@ -259,6 +264,9 @@ FD_INLINE f64_vec f64_with_sign(f64_vec a, f64_vec of) {
 }
 FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
     return _mm512_mask_mov_pd(b, _mm512_movepi64_mask(_mm512_castpd_si512(v)), a);
+}
+FD_INLINE f64_vec f64_if_less(f64_vec u, f64_vec v, f64_vec a, f64_vec b) {
+    return _mm512_mask_mov_pd(b, _mm512_cmp_pd_mask(u, v, _CMP_LT_OQ), a);
 }
 FD_INLINE f64_vec f64_masked(f64_vec a, f64_vec m) {
     return _mm512_maskz_mul_pd(_mm512_cmp_pd_mask(m, _mm512_setzero_pd(), _CMP_NEQ_UQ), a, m);

@@ -135,18 +135,53 @@ void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *
 
 /* ---- layers ---- */
 
-typedef enum fd_activation {
+/* NaN stays NaN, and at infinity each is what it tends to. */
+typedef enum fd_function {
     FD_LINEAR,
     FD_TANH,
     FD_SIGMOID,
     FD_RELU,
-    FD_HARD_SIGMOID,       /* clip(x / 6 + 0.5, 0, 1) */
-    FD_HARD_SIGMOID_LEGACY /* clip(0.2 * x + 0.5, 0, 1) */
+    FD_HARD_SIGMOID,        /* clip(v / 6 + 0.5, 0, 1) */
+    FD_HARD_SIGMOID_LEGACY, /* clip(0.2 v + 0.5, 0, 1) */
+    FD_BENT_RELU,           /* v > c ? min(v, b) : a (v - c), for b, c >= 0 */
+    FD_RELU6,               /* clip(v, 0, 6) */
+    FD_LEAKY_RELU,          /* v < 0 ? a v : v */
+    FD_ELU,                 /* v < 0 ? a (e^v - 1) : v */
+    FD_SELU,                /* 1.05070098... elu(v), a = 1.67326324... */
+    FD_CELU,                /* v < 0 ? a (e^(v / a) - 1) : v, for a > 0 */
+    FD_GELU,                /* v (1 + erf(v / sqrt 2)) / 2 */
+    FD_GELU_TANH,           /* v (1 + tanh(sqrt(2 / pi) (v + 0.044715 v^3))) / 2 */
+    FD_SILU,                /* v sigmoid(v) */
+    FD_MISH,                /* v tanh(softplus(v)) */
+    FD_SOFTPLUS,            /* log(1 + e^v) */
+    FD_LOG_SIGMOID,         /* -softplus(-v) */
+    FD_SOFTSIGN,            /* v / (1 + |v|) */
+    FD_EXPONENTIAL,
+    FD_HARD_SILU,      /* v clip(v + 3, 0, 6) / 6 */
+    FD_HARD_TANH,      /* clip(v, -1, 1) */
+    FD_TANH_SHRINK,    /* v - tanh(v) */
+    FD_SOFT_SHRINK,    /* v - clip(v, -a, a), for a >= 0 */
+    FD_HARD_SHRINK,    /* |v| > a ? v : 0 */
+    FD_THRESHOLD,      /* v > a ? v : b */
+    FD_SPARSE_PLUS,    /* v < 1 ? (max(v, -1) + 1)^2 / 4 : v */
+    FD_SPARSE_SIGMOID, /* clip((v + 1) / 2, 0, 1) */
+    FD_SQUAREPLUS      /* (v + sqrt(v^2 + a)) / 2, for 0 < a <= 2^64 */
+} fd_function;
+
+typedef struct fd_activation {
+    fd_function function;
+    double a, b, c; /* its parameters, rounded to the array's type */
 } fd_activation;
 
 /* v [n] = activation(v) */
 void fd_activate_f32(const fd_kernels *tier, float *v, size_t n, fd_activation activation);
 void fd_activate_f64(const fd_kernels *tier, double *v, size_t n, fd_activation activation);
+
+/* v [rows][columns] = e^v over the sum of its row's e^v, or the logarithm of that; columns > 0. A
+ * row depends on no other row. */
+void fd_softmax_f32(const fd_kernels *tier, float *v, size_t rows, size_t columns, int logarithm);
+void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t columns,
+                    int logarithm);
 
 /* Matrices are packed once, into panels of one cache line's columns: panel p holds for each k
  * in turn the weights of its columns. The gates of a unit stand side by side: with `width`
@@ -187,6 +222,13 @@ void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float
 void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                   const double *kernel, const double *bias, size_t rows, size_t inputs,
                   size_t columns);
+
+/* out [n][N][C] = a [n][N][K] times b [n][K][C], matrix by matrix, each as fd_dense without a bias;
+ * scratch [fd_dense_scratch()] bytes, of one. */
+void fd_matmul_f32(const fd_kernels *tier, float *out, void *scratch, const float *a,
+                   const float *b, size_t n, size_t rows, size_t inputs, size_t columns);
+void fd_matmul_f64(const fd_kernels *tier, double *out, void *scratch, const double *a,
+                   const double *b, size_t n, size_t rows, size_t inputs, size_t columns);
 
 /* ---- recurrent layers ---- */
 

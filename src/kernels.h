@@ -27,16 +27,19 @@
 #define FD_NO_UNROLL _Pragma("nounroll")
 #define FD_UNROLL _Pragma("clang loop unroll(full)")
 #define FD_INLINE static inline __attribute__((always_inline))
+#define FD_APART __attribute__((noinline))
 #define FD_PREFETCH(AT) __builtin_prefetch(AT, 0, 2)
 #elif defined(__GNUC__)
 #define FD_NO_UNROLL _Pragma("GCC unroll 1")
 #define FD_UNROLL _Pragma("GCC unroll 16")
 #define FD_INLINE static inline __attribute__((always_inline))
+#define FD_APART __attribute__((noinline))
 #define FD_PREFETCH(AT) __builtin_prefetch(AT, 0, 2)
 #else
 #define FD_NO_UNROLL
 #define FD_UNROLL
 #define FD_INLINE static __forceinline
+#define FD_APART __declspec(noinline)
 #define FD_PREFETCH(AT) ((void)(AT))
 #endif
 
@@ -116,6 +119,10 @@ struct fd_kernels {
     /* v [n] = activation(v) */
     void (*activate_f32)(float *v, size_t n, fd_activation activation);
     void (*activate_f64)(double *v, size_t n, fd_activation activation);
+
+    /* v [rows][columns] = e^v over its row's sum, or the logarithm of that; no row is empty. */
+    void (*softmax_f32)(float *v, size_t rows, size_t columns, int logarithm);
+    void (*softmax_f64)(double *v, size_t rows, size_t columns, int logarithm);
 
     /* One step of some rows, from their pre-activations. units is a multiple of FD_PANEL; mask
      * [rows][units] is on the candidate, and may be null; its stride is 0 where rows share it.

@@ -257,6 +257,9 @@ BOTH(f32_vec, f32_mul, vmulq_f32)
 BOTH(f32_vec, f32_div, vdivq_f32)
 BOTH(f32_vec, f32_max, vmaxq_f32)
 BOTH(f32_vec, f32_min, vminq_f32)
+FD_INLINE f32_vec f32_sqrt(f32_vec v) {
+    return (f32_vec){vsqrtq_f32(v.a), vsqrtq_f32(v.b)};
+}
 FD_INLINE f32_vec f32_fma(f32_vec x, f32_vec y, f32_vec z) {
     return (f32_vec){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b)};
 }
@@ -273,6 +276,10 @@ FD_INLINE f32_vec f32_with_sign(f32_vec x, f32_vec of) {
 }
 FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec x, f32_vec y) {
     return (f32_vec){vbslq_f32(vcltzq_f32(v.a), x.a, y.a), vbslq_f32(vcltzq_f32(v.b), x.b, y.b)};
+}
+FD_INLINE f32_vec f32_if_less(f32_vec u, f32_vec v, f32_vec x, f32_vec y) {
+    return (f32_vec){vbslq_f32(vcltq_f32(u.a, v.a), x.a, y.a),
+                     vbslq_f32(vcltq_f32(u.b, v.b), x.b, y.b)};
 }
 FD_INLINE float32x4_t f32_cleared(float32x4_t v, uint32x4_t where) {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), where));
@@ -345,6 +352,9 @@ BOTH(f64_vec, f64_mul, vmulq_f64)
 BOTH(f64_vec, f64_div, vdivq_f64)
 BOTH(f64_vec, f64_max, vmaxq_f64)
 BOTH(f64_vec, f64_min, vminq_f64)
+FD_INLINE f64_vec f64_sqrt(f64_vec v) {
+    return (f64_vec){vsqrtq_f64(v.a), vsqrtq_f64(v.b)};
+}
 FD_INLINE f64_vec f64_fma(f64_vec x, f64_vec y, f64_vec z) {
     return (f64_vec){vfmaq_f64(z.a, x.a, y.a), vfmaq_f64(z.b, x.b, y.b)};
 }
@@ -361,6 +371,10 @@ FD_INLINE f64_vec f64_with_sign(f64_vec x, f64_vec of) {
 }
 FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec x, f64_vec y) {
     return (f64_vec){vbslq_f64(vcltzq_f64(v.a), x.a, y.a), vbslq_f64(vcltzq_f64(v.b), x.b, y.b)};
+}
+FD_INLINE f64_vec f64_if_less(f64_vec u, f64_vec v, f64_vec x, f64_vec y) {
+    return (f64_vec){vbslq_f64(vcltq_f64(u.a, v.a), x.a, y.a),
+                     vbslq_f64(vcltq_f64(u.b, v.b), x.b, y.b)};
 }
 FD_INLINE float64x2_t f64_cleared(float64x2_t v, uint64x2_t where) {
     return vreinterpretq_f64_u64(vbicq_u64(vreinterpretq_u64_f64(v), where));

@@ -157,23 +157,40 @@ static const double taylor[] = {
     1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
 };
 
-static inline exponential exponential_of(double v, int degree) {
-    const double rounder = 0x1.8p52; /* adding it rounds to an integer, in the low bits */
-    v = v < -708 ? -708 : v; /* one comparison a statement, so that loops vectorize */
-    v = v > 709 ? 709 : v;
-    const double shifted = v * 0x1.71547652b82fep0 + rounder; /* 1 / ln 2 */
-    const double n = shifted - rounder;
+static const double rounder = 0x1.8p52; /* adding it rounds to an integer, in the low bits */
+
+/* rest; shifted: n plus the rounder. */
+static inline double exponential_rest(double v, int degree, double *shifted) {
+    *shifted = v * 0x1.71547652b82fep0 + rounder; /* 1 / ln 2 */
+    const double n = *shifted - rounder;
     /* ln 2 in two parts, the first so short that n times it is exact. */
     const double r = v - n * 0x1.62e42feep-1 - n * 0x1.a39ef35793c76p-33;
     double sum = taylor[degree - 1];
     for (int k = degree - 1; k > 0; k--)
         sum = sum * r + taylor[k - 1];
+    return r * sum;
+}
+
+/* 2^n, a normal number */
+static inline double power(uint64_t n) {
+    const uint64_t bits = (n + 1023) << 52;
+    double a;
+    memcpy(&a, &bits, sizeof a);
+    return a;
+}
+
+static inline uint64_t bits_of(double a) {
     uint64_t bits;
-    memcpy(&bits, &shifted, sizeof bits);
-    bits = (bits + 1023) << 52;
-    exponential e = {.rest = r * sum};
-    memcpy(&e.scale, &bits, sizeof bits);
-    return e;
+    memcpy(&bits, &a, sizeof bits);
+    return bits;
+}
+
+static inline exponential exponential_of(double v, int degree) {
+    v = v < -708 ? -708 : v; /* one comparison a statement, so that loops vectorize */
+    v = v > 709 ? 709 : v;
+    double shifted;
+    const double rest = exponential_rest(v, degree, &shifted);
+    return (exponential){.scale = power(bits_of(shifted)), .rest = rest};
 }
 
 static inline double sigmoid(double v, int degree) {
@@ -186,6 +203,190 @@ static inline double hyperbolic_tangent(double v, int degree) {
     const exponential e = exponential_of(-2 * fabs(v), degree);
     const double u = (e.scale - 1) + e.scale * e.rest;
     return copysign(u / (2 + u), v);
+}
+
+/* a e^v, down to the smallest number and up to infinity: the power of two in two steps. */
+static inline double times_exponential(double a, double v, int degree) {
+    double shifted;
+    v = v < -760 ? -760 : v;
+    v = v > 710 ? 710 : v;
+    const double rest = exponential_rest(v, degree, &shifted);
+    const uint64_t n = bits_of(shifted) - bits_of(rounder);
+    const uint64_t half = (n + 2048) / 2 - 1024;
+    return (a + a * rest) * power(half) * power(n - half);
+}
+
+/* e^v - 1 for v <= 0 */
+static inline double exponential_less_one(double v, int degree) {
+    const exponential e = exponential_of(v, degree);
+    return (e.scale - 1) + e.scale * e.rest;
+}
+
+/* v / (1 + e^-w), for w of v's sign */
+static inline double gated(double v, double w, int degree) {
+    const double t = times_exponential(1, -fabs(w), degree);
+    return w < 0 ? times_exponential(v, w, degree) / (1 + t) : v / (1 + t);
+}
+
+/* Products are v's limit from so far below zero on. */
+static inline double not_below(double v, double low) { return v < low ? low : v; }
+
+static double silu(double v, int degree) {
+    v = not_below(v, -800);
+    return gated(v, v, degree);
+}
+
+static double gelu_tanh(double v, int degree) {
+    const double root = 1.5957691216057308; /* 2 sqrt(2 / pi) */
+    v = not_below(v, -40);
+    return v > 40 ? v : gated(v, root * (v + 0.044715 * v * v * v), degree);
+}
+
+static double mish(double v, int degree) {
+    v = not_below(v, -800);
+    const double t = times_exponential(1, -fabs(v), degree);
+    if (v < 0)
+        return times_exponential(v, v, degree) * (2 + t) / (2 + t * (2 + t));
+    return v * (1 + 2 * t) / (1 + 2 * t * (1 + t));
+}
+
+/* max(v, 0) - y Q(y), y = |v|, with Q(y) = e^(-y^2 / 2) (1 + s) / (2 + 3 y) what the normal
+ * distribution has beyond y. */
+static double gelu(double v, int degree) {
+    static const double c[] = { /* Chebyshev's, of s (y + 5) / y by falling powers of q: 2^-60 */
+        -0x1.1fb6b4874c50bp-30, -0x1.d5ba3c9bbc11ap-29, 0x1.6cbb9b5ab073bp-28,
+        0x1.088ab577c71ebp-25, -0x1.16272c3ffe242p-26, -0x1.a4c4d8e85cba1p-23,
+        0x1.0850663dd2e88p-24, 0x1.44cae16eda593p-20, -0x1.400249476337ep-21,
+        -0x1.03e64ce02f1a8p-17, 0x1.22ffaa7e346b9p-17, 0x1.9497cc69c67c1p-15,
+        -0x1.fb13102027418p-14, -0x1.a909809a480ddp-13, 0x1.73990966b0c33p-10,
+        -0x1.adbe0a453acadp-10, -0x1.22332d95746dep-7, 0x1.b01826bc8de7p-5,
+        -0x1.4b442c77a623fp-3, 0x1.6c570522fcfd8p-2, -0x1.384720e6ef765p-1,
+        0x1.a9d48589f5706p-1, -0x1.c15bfd53a26ddp-1, 0x1.3b02e2004fce9p-1,
+    };
+    double y = fabs(v), s = 0;
+    y = y > 39 ? 39 : y;
+    const double q = (y - 5) / (y + 5);
+    for (size_t k = 0; k < sizeof c / sizeof *c; k++)
+        s = s * q + c[k];
+    s = s * (y / (y + 5));
+    /* The square's first part is exact. */
+    uint64_t bits = bits_of(y) & ~(uint64_t)0x7ffffff;
+    double high;
+    memcpy(&high, &bits, sizeof high);
+    const double above = 0.5 * y * (1 + s) / (1 + 1.5 * y);
+    const double rest = -0.5 * (y - high) * (y + high);
+    const double tail =
+        times_exponential(above + above * (rest + rest * rest / 2), -0.5 * high * high, degree);
+    return copysign((v < 0 ? 0 : v) - tail, v);
+}
+
+/* log(1 + t) for 0 <= t <= 1: with f = t, or half of t - 1 and ln 2 more, and s = f / (2 + f),
+ * 2 s + 2 s^3 / 3 + 2 s^5 / 5 + ..., written so that f stands alone and nothing else is large. */
+static inline double logarithm(double t) {
+    const int far = t > 0.5;
+    const double f = far ? 0.5 * (t - 1) : t;
+    const double high = far ? 0x1.62e42feep-1 : 0, low = far ? 0x1.a39ef35793c76p-33 : 0;
+    const double s = f / (2 + f), z = s * s, square = 0.5 * f * f;
+    double sum = 0;
+    for (int k = 23; k > 1; k -= 2)
+        sum = sum * z + 2.0 / k;
+    return high + (f - (square - (s * (square + z * sum) + low)));
+}
+
+static double softplus(double v, int degree) {
+    return (v < 0 ? 0 : v) + logarithm(times_exponential(1, -fabs(v), degree));
+}
+
+/* For small v as a fraction of series without a difference: v cosh(v) - sinh(v) by cosh(v). */
+static double tanh_shrink(double v, int degree) {
+    if (!(fabs(v) < 2))
+        return v - hyperbolic_tangent(v, degree);
+    const double z = v * v;
+    double above = 0, below = 0, factorial = 8.683317618811886e36; /* 33! */
+    for (int k = 16; k > 0; k--) {
+        above = above * z + 2 * k / factorial;
+        factorial /= 2 * k + 1;
+        below = below * z + 1 / factorial;
+        factorial /= 2 * k;
+    }
+    return v * z * above / (1 + z * below);
+}
+
+/* Below zero as b / 4 over the same of -v, where nothing cancels. */
+static double squareplus(double v, double b) {
+    const double y = fabs(v), mean = 0.5 * (y > 0x1p500 ? y : sqrt(y * y + b)) + 0.5 * y;
+    return v < 0 ? 0.25 * b / mean : mean;
+}
+
+/* NaN gets through, and whatever is not NaN is `value`. */
+static inline double unless_nan(double v, double value) { return v != v ? v : value; }
+
+/* Those that few layers have; rounded once at the end. */
+static double other(double v, const fd_activation *activation, double a, double b, double c,
+                    int degree) {
+    switch (activation->function) {
+    case FD_BENT_RELU:
+        if (v > c)
+            return v > b ? b : v;
+        return a == 0 ? unless_nan(v, 0) : a * (v - c);
+    case FD_RELU6:
+        v = v > 0 ? v : unless_nan(v, 0);
+        return v > 6 ? 6 : v;
+    case FD_LEAKY_RELU:
+        return v < 0 ? a * v : v;
+    case FD_ELU:
+        return v < 0 ? a * exponential_less_one(v, degree) : v;
+    case FD_SELU:
+        return 1.0507009873554805 *
+               (v < 0 ? 1.6732632423543772 * exponential_less_one(v, degree) : v);
+    case FD_CELU:
+        return v < 0 ? a * exponential_less_one(v / a, degree) : v;
+    case FD_GELU:
+        return gelu(v, degree);
+    case FD_GELU_TANH:
+        return gelu_tanh(v, degree);
+    case FD_SILU:
+        return silu(v, degree);
+    case FD_MISH:
+        return mish(v, degree);
+    case FD_SOFTPLUS:
+        return softplus(v, degree);
+    case FD_LOG_SIGMOID:
+        return -softplus(-v, degree);
+    case FD_SOFTSIGN: /* +-1 from 2^55 on, at infinity too */
+        v = v > 0x1p55 ? 0x1p55 : not_below(v, -0x1p55);
+        return v / (1 + fabs(v));
+    case FD_EXPONENTIAL:
+        return times_exponential(1, v, degree);
+    case FD_HARD_SILU:
+        if (v > 3)
+            return v;
+        v = not_below(v, -3);
+        return v * (v + 3) / 6;
+    case FD_HARD_TANH:
+        v = not_below(v, -1);
+        return v > 1 ? 1 : v;
+    case FD_TANH_SHRINK:
+        return tanh_shrink(v, degree);
+    case FD_SOFT_SHRINK:
+        return v > a ? v - a : v < -a ? v + a : unless_nan(v, 0);
+    case FD_HARD_SHRINK:
+        return fabs(v) > a ? v : unless_nan(v, 0);
+    case FD_THRESHOLD:
+        return v > a ? v : unless_nan(v, b);
+    case FD_SPARSE_PLUS:
+        if (!(v < 1))
+            return v;
+        v = not_below(v, -1) + 1;
+        return 0.25 * v * v;
+    case FD_SPARSE_SIGMOID:
+        v = 0.5 * (not_below(v, -1) + 1);
+        return v > 1 ? 1 : v;
+    case FD_SQUAREPLUS:
+        return squareplus(v, a);
+    default:
+        return v;
+    }
 }
 
 #define REAL float
@@ -225,6 +426,8 @@ const fd_kernels fd_kernels_portable = {
     .operand_kept_f64 = operand_kept_f64,
     .activate_f32 = activate_f32,
     .activate_f64 = activate_f64,
+    .softmax_f32 = softmax_f32,
+    .softmax_f64 = softmax_f64,
     .lstm_cell_f32 = lstm_cell_f32,
     .lstm_cell_f64 = lstm_cell_f64,
     .gru_cell_f32 = gru_cell_f32,

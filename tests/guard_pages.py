@@ -236,7 +236,9 @@ CELLS = {"lstm": 4, "gru": 3, "gru_reset_first": 3, "simple_rnn": 1}
 REALS = ("float32", "float64")
 # A mask a row, or one for all of them, perhaps prepared with the weights; tied or a gate.
 KINDS = (None, *itertools.product(("rows", "one", "shared"), ("tied", "gates")))
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "hard_sigmoid_legacy")
+# What cells compute inline, then what they call.
+FREQUENT = ("tanh", "sigmoid", "relu", "linear", "hard_sigmoid", "hard_sigmoid_legacy")
+ACTIVATIONS: tuple[Any, ...] = (*FREQUENT, "silu", "gelu", ("elu", 0.3))
 
 
 class Recurrent(NamedTuple):
@@ -352,12 +354,40 @@ class Dense(NamedTuple):
 class Activation(NamedTuple):
     dtype: str
     n: int
-    name: str
+    name: Any
 
     def run(self, backend: Any, place: Place) -> list[Array]:
         v = place(numbers(NUMBERS, self.n, (self.n,), self.dtype))
         backend.activate(v, self.name)
         return [v]
+
+
+class Softmax(NamedTuple):
+    dtype: str
+    rows: int
+    columns: int
+    logarithm: bool
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        v = place(numbers(NUMBERS, self.columns, (self.rows, self.columns), self.dtype))
+        backend.softmax(v, self.logarithm)
+        return [v]
+
+
+class Product(NamedTuple):
+    dtype: str
+    n: int
+    rows: int
+    inputs: int
+    columns: int
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        dtype, n, rows, inputs, columns = self
+        out = place(np.zeros((n, rows, columns), dtype))
+        a = place(numbers(NUMBERS, 0, (n, rows, inputs), dtype))
+        b = place(numbers(NUMBERS, 1, (n, inputs, columns), dtype))
+        backend.matmul(out, a, b)
+        return [out]
 
 
 class Masks(NamedTuple):
@@ -372,7 +402,7 @@ class Masks(NamedTuple):
         return [out]
 
 
-Layer = Recurrent | Dense | Activation | Masks
+Layer = Recurrent | Dense | Product | Activation | Softmax | Masks
 
 
 def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
@@ -384,7 +414,9 @@ def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
                 yield Recurrent(next(numbered), cell, dtype, *shape, kind)
         for shape in ((n, 3, 5), (4, n, 5), (4, 3, n), (1, 3, n)):
             yield from (Dense(dtype, *shape, with_bias) for with_bias in (False, True))
+            yield Product(dtype, 3, *shape)
         yield from (Activation(dtype, n, name) for name in ACTIVATIONS)
+        yield from (Softmax(dtype, 3, n, logarithm) for logarithm in (False, True))
         yield from (Masks(dtype, samples, n, 3 * n) for samples in (1, 3))
     # Products of more than 256 inputs are taken in parts; of matrices that are large, 64 rows
     # side by side.

@@ -14,6 +14,7 @@ import pytest
 import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _check
+from fastdrop.feedforward import matmul
 
 # Where glibc's fenv_t holds the control word, and its bits: denormals flushed; rounded upwards.
 CONTROL = {"x86_64": (28, 0x8040, 0x4000), "aarch64": (0, 1 << 24, 1 << 22)}
@@ -89,9 +90,12 @@ def layer_results(dtype: str) -> list[np.ndarray]:
         fd.rnn(x, reset_first, **drop, scope="shared", scheme="tied"),
         fd.simple_rnn(x, *layers[1], **drop, activation="linear"),
         fd.rnn(np.arange(9).reshape(3, 3), gru, **drop, embedding=some(9, features)),
+        fd.simple_rnn(x, *layers[1], **drop, activation="silu"),
+        fd.lstm(x, *layers[4], activation="gelu", recurrent_activation=("elu", 0.3)),
         fd.dense(x, *layers[3][::2]),
+        matmul(x, some(9, 7, 5)),
     ]
-    names = ("tanh", "sigmoid", "relu", "hard_sigmoid", "hard_sigmoid_legacy")
+    names = (*_check.ACTIVATIONS[:-1], ("threshold", 0.1, 0.3), *_check.ROW_ACTIVATIONS)
     border = np.log(info.tiny)  # the sigmoid's values are denormal below
     values = np.concatenate([some(40), rng.normal(size=40) * 3, rng.normal(size=9) + border])
     return [*calls, *(fd.activate(values.astype(dtype), name) for name in names)]
@@ -100,7 +104,7 @@ def layer_results(dtype: str) -> list[np.ndarray]:
 CASES = [
     *((results, dtype, 6) for dtype in ("float32", "float64")),
     (results, "float16", 3),
-    *((layer_results, dtype, 40) for dtype in ("float32", "float64")),
+    *((layer_results, dtype, 60) for dtype in ("float32", "float64")),
 ]
 
 

@@ -135,37 +135,36 @@ def policy(name: str) -> dict[str, Any]:
 @table(
     ("custom class", entry("drop", class_name="MyDropout"), "the class is not supported"),
     ("class of keras", entry("drop", class_name="Conv1D"), "'drop' (Conv1D): the class is not"),
-    ("nested model", entry("drop", class_name="Sequential"), "(Sequential): the class is not"),
+    ("nested model", entry("drop", class_name="Sequential"), "unsupported option 'rate'"),
     ("NotEqual outside", entry("drop", class_name="NotEqual"), "the class is not supported"),
-    ("registered", entry("drop", registered_name="mine>Dropout"), "custom object 'mine>Dropout'"),
-    ("module", entry("drop", module="mine.layers"), "module 'mine.layers' is not a part of Keras"),
-    ("module prefix", entry("drop", module="kerasx"), "module 'kerasx' is not"),
-    ("no module", entry("drop", module=None), "module None is not"),
+    ("registered", entry("drop", registered_name="mine>Dropout"), "class 'mine>Dropout' is not"),
+    ("module", entry("drop", module="mine.layers"), "(module 'mine.layers')"),
+    ("module prefix", entry("drop", module="kerasx"), "(module 'kerasx')"),
+    ("no module", entry("drop", module=None), "(module None)"),
     ("layer key", entry("drop", extra=1), "unsupported option 'extra': 1"),
     ("other name", entry("drop", name="else"), "name: expected 'drop' as in its config"),
     ("no name", without("drop", "name"), "name: expected a string, found nothing"),
     ("option", option("drop", extra=[1]), "'drop' (Dropout): unsupported option 'extra': [1]"),
-    ("return_state", option("first", return_state=True), "unsupported option 'return_state'"),
-    ("stateful", option("first", stateful=True), "unsupported option 'stateful'"),
-    ("time_major", option("first", time_major=True), "unsupported option 'time_major'"),
+    ("return_state", option("first", return_state=True), "it puts out 3 tensors"),
+    ("stateful", option("first", stateful=1), "stateful: expected true or false"),
+    ("time_major", option("first", time_major=True), "time_major: expected False, found True"),
     ("lora", option("out", lora_rank=4), "unsupported option 'lora_rank'"),
     ("quantized", option("out", quantization_config={"a": 1}), "'quantization_config'"),
     ("ragged", option("tokens", ragged=True), "unsupported option 'ragged'"),
-    ("float16", option("first", dtype="float16"), "dtype: expected float32, found 'float16'"),
-    ("mixed", option("first", dtype=policy("mixed_float16")), "dtype: expected float32"),
-    ("quantized policy", option("out", dtype="int8_from_float32"), "dtype: expected float32"),
-    ("input float16", option("tokens", dtype="float16"), "an input of type 'float16'"),
+    ("float16", option("first", dtype="float16"), "float64, found 'float16'"),
+    ("policy", option("first", dtype=policy("float8")), "dtype: expected float32, mixed_"),
+    ("quantized policy", option("out", dtype="int8_from_float32"), "found 'int8_from_float32'"),
+    ("input of text", option("tokens", dtype="string"), "an input of type 'string'"),
     ("selu", option("out", activation="selu"), "activation: 'selu' is not supported, expected"),
     ("softmax gate", option("first", recurrent_activation="softmax"), "recurrent_activation"),
-    ("no activation", without("out", "activation"), "activation: None is not supported"),
     ("rate 1 in LSTM", option("first", dropout=1.0), "dropout: expected a rate in [0, 1), found"),
     ("rate near 1", option("first", dropout=0.9999999999999), "dropout"),
     ("rate -1", option("first", recurrent_dropout=-0.5), "recurrent_dropout: expected a rate"),
     ("rate 2", option("drop", rate=2), "rate: expected a rate in [0, 1], found 2"),
     ("rate true", option("drop", rate=True), "rate: expected a rate in [0, 1], found True"),
     ("rate text", option("drop", rate="0.5"), "rate: expected a rate"),
-    ("noise rank", option("drop", noise_shape=[None, 1]), "noise_shape: expected"),
-    ("noise length", option("drop", noise_shape=[None, 1, 2]), "noise_shape: expected"),
+    ("noise rank", option("drop", noise_shape=[None, 1]), "to which (1,) broadcasts"),
+    ("noise length", option("drop", noise_shape=[None, 1, 2]), "to which (1, 2) broadcasts"),
     ("noise batch", option("drop", noise_shape=[5, 1, 3]), "noise_shape: expected"),
     ("units 0", option("first", units=0), "units: expected a positive integer, found 0"),
     ("units true", option("first", units=True), "units: expected a positive integer"),
@@ -173,12 +172,11 @@ def policy(name: str) -> dict[str, Any]:
     ("units huge", option("first", units=2**40), "units: expected a positive integer"),
     ("bias", option("first", use_bias=1), "use_bias: expected true or false, found 1"),
     ("implementation", option("first", implementation=3), "implementation: expected 0, 1 or 2"),
-    ("LSTM in 2-D", option("first", return_sequences=False), "expected an input (time, features)"),
-    ("rank", option("tokens", batch_shape=[None] * 9), "expected an input of 2 to 8 axes"),
-    ("no axes", option("tokens", batch_shape=[None]), "expected an input of 2 to 8 axes"),
+    ("LSTM in 2-D", option("first", return_sequences=False), "an input of shape (time, 4)"),
+    ("rank", option("tokens", batch_shape=[None] * 9), "expected an input of 1 to 8 axes"),
+    ("no axes", option("tokens", batch_shape=[None]), "to which (1, 3) broadcasts, got (3,)"),
     ("negative", option("tokens", batch_shape=[None, -1]), "a list of positive integers"),
     ("build shape", entry("first", build_config={"input_shape": [None, 6, 9]}), "built for"),
-    ("build keys", entry("first", build_config={"shapes_dict": {}}), "'shapes_dict'"),
     ("second input", append(input_layer([6]) | {"name": "tokens"}), "same name"),
     ("late input", append(layer("InputLayer", name="b", batch_shape=[None, 5])), "at this place"),
     ("late embedding", append(layer("Embedding", input_dim=2, output_dim=2)), "missing"),
@@ -187,7 +185,7 @@ def policy(name: str) -> dict[str, Any]:
     ("only input", lambda f: f.layers.__delitem__(slice(1, None)), "the model has no layers"),
     ("layers", lambda f: f.config["config"].update(layers={}), "layers: expected a list"),
     ("subclass", lambda f: f.config.update(class_name="MyModel"), "model of class 'MyModel'"),
-    ("model module", lambda f: f.config.update(module="mine"), "module 'mine' is not a part"),
+    ("model module", lambda f: f.config.update(module="mine"), "(module 'mine')"),
     ("model key", lambda f: f.config.update(safe_mode=True), "unsupported option 'safe_mode'"),
     ("model option", lambda f: f.config["config"].update(x=1), "unsupported option 'x'"),
     ("keras 4", lambda f: f.metadata.update(keras_version="4.0.0"), "keras_version: expected"),
@@ -210,25 +208,14 @@ def call(name: str, /, **values: Any) -> Edit:
 
 
 @table(
-    ("shared layer", lambda f: f.layer("drop")["inbound_nodes"].append({}), "called 2 times"),
-    ("not called", entry("drop", inbound_nodes=[]), "called 0 times, expected once"),
+    ("bad call", lambda f: f.layer("drop")["inbound_nodes"].append({}), "args: expected a list"),
+    ("not called", entry("drop", inbound_nodes=[]), "there is no such call"),
     ("two inputs", node("drop", args=[tensor("words")] * 2), "expected one input, found 2"),
-    ("constant", node("drop", args=[1]), "expected an object, found 1"),
-    ("list of inputs", node("drop", args=[[tensor("words")]]), "expected an object"),
-    ("branch", node("second", args=[tensor("drop")]), "layer 'drop' has several consumers"),
-    ("cycle", node("drop", args=[tensor("first")]), "several consumers"),
-    ("cut", node("drop", args=[tensor("nowhere")]), "expected a single path from 'tokens'"),
-    ("output", lambda f: f.config["config"].update(output_layers=["out", 0, 0]), "single path"),
-    (
-        "two outputs",
-        lambda f: f.config["config"].update(output_layers=[["out", 0, 0], ["soft", 0, 0]]),
-        "expected one [layer, 0, 0]",
-    ),
-    (
-        "two inputs of the model",
-        lambda f: f.config["config"].update(input_layers=[["tokens", 0, 0], ["b", 0, 0]]),
-        "expected one [layer, 0, 0]",
-    ),
+    ("constant", node("drop", args=[1]), "expected one input, found 0"),
+    ("list of inputs", node("drop", args=[[tensor("words")]]), "expected one input"),
+    ("unfit branch", node("second", args=[tensor("drop")]), "expected shape (3, 8), found"),
+    ("cycle", node("drop", args=[tensor("first")]), "it waits for what it makes itself"),
+    ("cut", node("drop", args=[tensor("nowhere")]), "there is no such layer"),
     (
         "input",
         lambda f: f.config["config"].update(input_layers=["words", 0, 0]),
@@ -237,16 +224,16 @@ def call(name: str, /, **values: Any) -> Edit:
     (
         "second node",
         lambda f: f.config["config"].update(output_layers=["soft", 1, 0]),
-        "used more than once",
+        "there is no such call",
     ),
-    ("initial_state", call("first", initial_state=[1]), "unsupported option 'initial_state'"),
+    ("initial_state", call("first", initial_state=[1]), "initial_state: expected tensors"),
     ("training", call("first", training="yes"), "training: expected true or false"),
-    ("own mask", call("first", mask=tensor("drop")), "a mask made by 'drop'"),
-    ("mask value", call("first", mask=[True]), "mask: expected an object"),
+    ("own mask", call("first", mask=tensor("drop")), "a mask of shape (6, 3) for an"),
+    ("mask value", call("first", mask=[True]), "unsupported argument 'mask' of its call"),
     (
         "object in a call",
         node("drop", args=[{"module": "os", "class_name": "system", "config": "true"}]),
-        "expected the output of a layer",
+        "expected one input, found 0",
     ),
 )
 def test_functional(path: Path, edit: Edit, fragment: str) -> None:
@@ -257,28 +244,20 @@ def test_functional(path: Path, edit: Edit, fragment: str) -> None:
 
 @table(
     (
-        "other source",
+        "other shape",
         lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("words"), 0]),
-        "a mask that is not made by an Embedding",
+        "a mask of shape (6, 3) for an input of (6, 3)",
     ),
     (
-        "other value",
-        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), 1]),
-        "only the comparison with 0",
+        "no number",
+        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), False]),
+        "expected a number, found False",
     ),
-    ("no mask_zero", option("words", mask_zero=False), "a mask that is not made by an Embedding"),
 )
 def test_recorded_masks(path: Path, edit: Edit, fragment: str) -> None:
     file = with_recorded_mask()
     edit(file)
     refused(file.write(path), fragment)
-
-
-def test_keras_2_fixes_dropout_to_off(path: Path) -> None:
-    file = functional(sample())
-    file.metadata["keras_version"] = "2.16.0"
-    call("drop", training=False)(file)
-    refused(file.write(path), "called with training=False")
 
 
 # Published holes of Keras: what each file would have made Keras do.
@@ -294,7 +273,7 @@ def test_keras_2_fixes_dropout_to_off(path: Path) -> None:
             layer("Dense")
             | {"module": "os", "class_name": "system", "config": {"name": "x", "command": "true"}}
         ),
-        "module 'os' is not a part of Keras",
+        "(module 'os')",
     ),
     (
         "CVE-2025-1550 nested",
@@ -307,7 +286,7 @@ def test_keras_2_fixes_dropout_to_off(path: Path) -> None:
                 "registered_name": "function",
             },
         ),
-        "module 'antigravity' is not a part of Keras",
+        "(module 'antigravity')",
     ),
     (
         "CVE-2025-8747 keras.utils function",
@@ -717,8 +696,7 @@ def test_other_formats_by_suffix(path: Path, edit: str, fragment: str) -> None:
 
 def test_what_the_model_refuses(path: Path) -> None:
     file = sample()
-    file.layers.append(layer("Embedding", name="ü" * 1000, input_dim=2, output_dim=2))
-    file.weights["layers/embedding_1/vars/0"] = numbers(2, 2)
+    file.layers.append(layer("SpatialDropout1D", name="ü" * 1000, rate=0.5))
     refused(file.write(path), r"layer '\xfc\xfc")
 
 

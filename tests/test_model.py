@@ -157,13 +157,14 @@ def test_sample_m_of_row_n_is_always_the_same(backend: str, small: Model, scope:
 
 
 def test_samples_are_lstm_calls(backend: str, small: Model) -> None:
-    """A sample equals the public functions called with the layers' own sites, one by one."""
+    """A sample equals the public functions called with the keys of the calls that can draw."""
     x = tokens(4)
     embedding, drop, lstm, dense = small.layers
     p = small.mc_predict(x, samples=3, rng=8, row_offset=5, keep_samples=True)
+    keys = [fd.Key(8).fold_in(n) for n in range(2)]
     for m in range(3):
         e = embedding.table[x]
-        e = fd.dropout(e, drop.rate, rng=8, stream=4 << 32 | m, offset=5 * 10 * 8)
+        e = fd.dropout(e, drop.rate, rng=keys[0], stream=m, offset=5 * 10 * 8)
         h = fd.lstm(
             e,
             lstm.kernel,
@@ -171,8 +172,7 @@ def test_samples_are_lstm_calls(backend: str, small: Model) -> None:
             lstm.bias,
             dropout=0.4,
             recurrent_dropout=0.3,
-            rng=8,
-            site=8,
+            rng=keys[1],
             sample=m,
             row_offset=5,
         )
@@ -304,11 +304,11 @@ def test_noise_shapes_do_not_depend_on_the_split(backend: str, noise_shape: Any)
 
 def test_layers_before_the_first_mask_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    run = Embedding.run
+    forward = Embedding.forward
     monkeypatch.setattr(
         Embedding,
-        "run",
-        lambda self, flow, draw: calls.append(flow.values.size) or run(self, flow, draw),
+        "forward",
+        lambda self, flow, draw: calls.append(flow.values.size) or forward(self, flow, draw),
     )
     model = Model(
         [

@@ -5,60 +5,64 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from os import PathLike
+from typing import IO
 
 from fastdrop import _check
 from fastdrop.formats import keras
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
-from fastdrop.formats._safe_file import read_file
+from fastdrop.formats._recognise import recognise
+from fastdrop.formats._safe_file import read_file, read_stream
+from fastdrop.formats.keras import Asked
 from fastdrop.model import Model
 
 __all__ = ["ModelFormatError", "load"]
 
-_PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
-_HDF5 = "legacy HDF5 models are not supported, whatever their suffix; save the model as .keras"
 _BY_SUFFIX = {
-    ".h5": _HDF5,
-    ".hdf5": _HDF5,
-    ".pt": _PICKLE,
-    ".pth": _PICKLE,
-    ".pkl": _PICKLE,
-    ".pickle": _PICKLE,
-    ".joblib": _PICKLE,
     ".safetensors": "safetensors files are not supported",
     ".onnx": "ONNX models are not supported",
 }
-_BY_CONTENT = {
-    b"\x89HDF\r\n\x1a\n": _HDF5,
-    b"\x80\x02": _PICKLE,
-    b"\x80\x03": _PICKLE,
-    b"\x80\x04": _PICKLE,
-    b"\x80\x05": _PICKLE,
-}
 _ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_SUPPORTED = "supported: .keras and .h5 files of Keras 2 and 3"
+
+Source = str | bytes | PathLike[str] | PathLike[bytes] | IO[bytes]
 
 
 def load(
-    path: str | bytes | PathLike[str] | PathLike[bytes],
+    path: Source,
     *,
+    architecture: Source | None = None,
+    custom: Mapping[str, str] | None = None,
+    rates: object = None,
+    allow_nonfinite: bool = False,
     max_file_bytes: int = 1024 * MIB,
     max_tensor_bytes: int = 1024 * MIB,
     max_json_bytes: int = 8 * MIB,
     max_layers: int = 1024,
     max_tensors: int = 16384,
-    allow_nonfinite: bool = False,
-    custom: Mapping[str, str] | None = None,
-    rates: object = None,
 ) -> Model:
-    """Read a trained model from a ``.keras`` file.
+    """Read a trained model from a ``.keras`` or ``.h5`` file.
 
     Nothing in the file is run, imported or unpickled, and no other file is
     opened. Neither Keras nor h5py is needed.
 
     Parameters
     ----------
-    path : str or path-like
-        The file. A path of bytes is decoded as the system decodes file names.
+    path : str, path-like or binary file object
+        The file. A path of bytes is decoded as the system decodes file names; a file object, such
+        as an io.BytesIO or a stream from object storage, is read to its end. What the file is is
+        seen by its content.
+    architecture : str, path-like or binary file object, optional
+        For a file of weights alone: what ``model.to_json()`` of Keras returned, as a file, or a
+        ``.keras`` file of the same model.
+    custom : mapping of str to str, optional
+        Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
+        "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
+    rates : float or mapping, optional
+        Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
+    allow_nonfinite : bool
+        Whether weights may be NaN or infinite.
     max_file_bytes : int
         How many bytes the file, and the weights in it, may have.
     max_tensor_bytes : int
@@ -68,29 +72,21 @@ def load(
         How many bytes each JSON document in the file may have.
     max_layers, max_tensors : int
         How many layers and arrays the model may have.
-    allow_nonfinite : bool
-        Whether weights may be NaN or infinite.
-    custom : mapping of str to str, optional
-        Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
-        "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
-    rates : float or mapping, optional
-        Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
 
     Returns
     -------
     Model
-        The model, ready to predict.
+        The model, ready to predict. What a user should know about it is in ``notes``.
 
     Raises
     ------
     ModelFormatError
-        The file is malformed or unsafe, or uses what fastdrop does not support;
-        the message names the file, the part, what was expected and what was found.
+        The file is malformed or unsafe, or uses what fastdrop does not support; the message names
+        the file and all that stands in the way, which is also in ``obstacles``, a line each.
     OSError
         The file cannot be opened; a missing one is a FileNotFoundError.
     TypeError, ValueError
-        `path` cannot be a path, a limit is not a positive integer, or
-        `allow_nonfinite` is not a bool.
+        An argument is of the wrong type or range, or `rates` does not fit the model.
 
     Examples
     --------
@@ -100,7 +96,6 @@ def load(
     >>> model.input_shape, model.output_shape
     ((498,), (1,))
     """
-    allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
     limits = Limits(
         max_file_bytes=max_file_bytes,
         max_tensor_bytes=max_tensor_bytes,
@@ -108,31 +103,49 @@ def load(
         max_layers=max_layers,
         max_tensors=max_tensors,
     )
+    allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
+    known = keras.check_custom(custom)
+    name = _name(path, "path")
+    other = None if architecture is None else _name(architecture, "architecture")
     try:
-        file = os.fsdecode(path)
-    except TypeError:
-        _check.refuse(TypeError, "path", "a str or path-like", path)
-    if "\0" in file:
-        _check.refuse(ValueError, "path", "a str or path-like without null characters", path)
-    name = os.path.basename(file)
-    known = _check.names(custom, "custom")
-    try:
-        model = _read(file, name, limits, allow_nonfinite, known)
+        data = _bytes(path, name, limits)
+        description = None
+        if architecture is not None:
+            assert other is not None
+            description = _bytes(architecture, other, limits)
+        asked = Asked(limits, allow_nonfinite, known, description)
+        if data.startswith(_HDF5):
+            model = keras.read_h5(data, os.path.basename(name), asked)
+        elif data.startswith(_ZIP):
+            model = keras.read(data, os.path.basename(name), asked)
+        else:
+            reason = recognise(data) or "neither a .keras nor an .h5 file"
+            raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     except ModelFormatError as error:
-        raise error.within(printable(name or file)) from error
+        raise error.within(printable(os.path.basename(name) or name)) from error
     return model if rates is None else model.with_rates(rates)
 
 
-def _read(
-    file: str, name: str, limits: Limits, allow_nonfinite: bool, custom: Mapping[str, str]
-) -> Model:
-    """Read a file by the reader for its format."""
+def _name(source: object, argument: str) -> str:
+    """Return the path of a file, or what a stream is called."""
+    if callable(getattr(source, "read", None)):
+        name = getattr(source, "name", None)
+        return name if isinstance(name, str) else f"<{type(source).__name__}>"
+    try:
+        file = os.fsdecode(source)  # type: ignore[arg-type]
+    except TypeError:
+        _check.refuse(TypeError, argument, "a str or path-like, or a binary file object", source)
+    if "\0" in file:
+        expected = "a str or path-like without null characters"
+        _check.refuse(ValueError, argument, expected, source)
+    return file
+
+
+def _bytes(source: Source, name: str, limits: Limits) -> bytes:
+    """Return what a file or a stream holds."""
+    if callable(getattr(source, "read", None)):
+        return read_stream(source, limits.max_file_bytes)
     reason = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
-    if reason is None:
-        data = read_file(file, limits.max_file_bytes)
-        reason = next((why for magic, why in _BY_CONTENT.items() if data.startswith(magic)), None)
-        if reason is None and not data.startswith(_ZIP):
-            reason = "not a zip archive"
     if reason is not None:
-        raise ModelFormatError(f"{reason} (supported: .keras files of Keras 3, or 2.13 and later)")
-    return keras.read(data, name, limits, allow_nonfinite, custom)
+        raise ModelFormatError(f"{reason} ({_SUPPORTED})")
+    return read_file(name, limits.max_file_bytes)

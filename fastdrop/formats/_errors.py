@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+# Obstacles that a message names; all are in the error.
+_SHOWN = 12
+
 
 class ModelFormatError(ValueError):
     """A model file is malformed, unsafe, or asks for something fastdrop does not do.
@@ -24,8 +27,9 @@ class ModelFormatError(ValueError):
         """Return the error that names some obstacles."""
         if len(obstacles) == 1:
             return cls(obstacles[0])
-        listed = "; ".join(f"({i}) {text}" for i, text in enumerate(obstacles, 1))
-        return cls(f"{len(obstacles)} obstacles: {listed}", obstacles)
+        listed = "; ".join(f"({i}) {text}" for i, text in enumerate(obstacles[:_SHOWN], 1))
+        more = f"; and {len(obstacles) - _SHOWN} more" if len(obstacles) > _SHOWN else ""
+        return cls(f"{len(obstacles)} obstacles: {listed}{more}", obstacles)
 
     def within(self, name: str) -> ModelFormatError:
         """Return the same error with the name of the file in front."""

@@ -4,7 +4,7 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 """
 
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
-from fastdrop.layers.activations import Activation
+from fastdrop.layers.activations import Activation, PReLU, Softmax
 from fastdrop.layers.convolutional import (
     Conv1D,
     Conv2D,
@@ -16,6 +16,7 @@ from fastdrop.layers.convolutional import (
     ZeroPadding2D,
 )
 from fastdrop.layers.core import Dense, Embedding, Identity, Masking
+from fastdrop.layers.merging import Concatenate, Dot, Merge
 from fastdrop.layers.normalization import (
     BatchNormalization,
     LayerNormalization,
@@ -23,7 +24,17 @@ from fastdrop.layers.normalization import (
     Rescaling,
     UnitNormalization,
 )
-from fastdrop.layers.operations import NotEqual, WithMask
+from fastdrop.layers.operations import (
+    Elementwise,
+    ExpandDims,
+    MatMul,
+    Reduce,
+    Slice,
+    Squeeze,
+    Stack,
+    Transpose,
+    WithMask,
+)
 from fastdrop.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -43,7 +54,14 @@ from fastdrop.layers.regularization import (
     SpatialDropout2D,
 )
 from fastdrop.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
-from fastdrop.layers.rnn import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
+from fastdrop.layers.rnn import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    SimpleRNN,
+    StackedRNN,
+    TimeDistributed,
+)
 
 __all__ = [
     "GRU",
@@ -54,15 +72,19 @@ __all__ = [
     "AveragePooling2D",
     "BatchNormalization",
     "Bidirectional",
+    "Concatenate",
     "Conv1D",
     "Conv2D",
     "Cropping1D",
     "Cropping2D",
     "Declared",
     "Dense",
+    "Dot",
     "Draw",
     "Dropout",
+    "Elementwise",
     "Embedding",
+    "ExpandDims",
     "Flatten",
     "Flow",
     "GaussianDropout",
@@ -75,20 +97,29 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "Masking",
+    "MatMul",
     "MaxPooling1D",
     "MaxPooling2D",
+    "Merge",
     "Normalization",
-    "NotEqual",
+    "PReLU",
     "Permute",
+    "Reduce",
     "RepeatVector",
     "Rescaling",
     "Reshape",
     "Shape",
     "SimpleRNN",
     "Single",
+    "Slice",
+    "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "Squeeze",
+    "Stack",
+    "StackedRNN",
     "TimeDistributed",
+    "Transpose",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

@@ -44,8 +44,8 @@ class Declared:
         return self.shape[0]
 
 
-# What a field for a weight holds. Mostly an array, so that is what the type says.
-Weight = Array
+# What a field for a weight holds: an array of float32, or what is `Declared`.
+Weight = Any
 
 
 # ---- what runs through a model ----
@@ -65,7 +65,7 @@ class Draw:
     period: int = 0
 
     def within(self, steps: int) -> "Draw":
-        """Return what is drawn where each of `steps` steps is a row: step t of row n is n * T + t."""
+        """Return what is drawn where step t of row n is a row of its own: n * steps + t."""
         return replace(
             self,
             first_row=self.first_row * steps,

@@ -1,22 +1,120 @@
 """Activations that stand as layers of their own."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from fastdrop import _check
-from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate
-from fastdrop.layers._layer import Draw, Flow, Single
+from fastdrop.feedforward import activate
+from fastdrop.layers._layer import (
+    Array,
+    Declared,
+    Draw,
+    Flow,
+    Layer,
+    Shape,
+    Single,
+    Weight,
+    refuse_shape,
+)
+from fastdrop.layers.operations import axis_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Activation(Single):
-    """An activation by itself; softmax is along the last axis."""
+    """An activation by itself; softmax and log_softmax are along an axis of a row."""
 
-    activation: str
+    activation: _check.Activation
+    axis: int = -1
 
     passes_mask = True
 
     def __post_init__(self) -> None:
-        _check.choice(self.activation, f"{self.label} activation", OUTPUT_ACTIVATIONS)
+        _check.activation(self.activation, f"{self.label} activation", rows=True)
+        self.prepare(axis=_check.integer(self.axis, f"{self.label} axis", -64, 64))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape:
+            axis_of(self.label, self.axis, len(shape))
+        return shape
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        return flow.with_values(activate(flow.values, self.activation))
+        return flow.with_values(along(flow.values, self.activation, self.axis))
+
+
+def along(values: Array, activation: _check.Activation, axis: int) -> Array:
+    """Apply an activation to rows (samples, rows, ...), along an axis of a row."""
+    if axis in (-1, values.ndim - 3) or activation not in _check.ROW_ACTIVATIONS:
+        return activate(values, activation)
+    at = axis if axis < 0 else 2 + axis
+    return np.moveaxis(activate(np.moveaxis(values, at, -1), activation), -1, at)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Softmax(Layer):
+    """Softmax along an axis of a row; a second input says, by zero, what to leave out."""
+
+    axis: int = -1
+
+    passes_mask = True
+
+    def __post_init__(self) -> None:
+        self.prepare(axis=_check.integer(self.axis, f"{self.label} axis", -64, 64))
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape, *masks = inputs
+        axis_of(self.label, self.axis, len(shape))
+        if any(mask != shape for mask in masks):
+            refuse_shape(self.name, masks[0], f"{shape} as a mask")
+        return [shape]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *masks = inputs
+        values = flow.values
+        for mask in masks:
+            values = np.where(mask.values != 0, values, np.float32(-1e9))
+        return [flow.with_values(along(values, "softmax", self.axis))]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PReLU(Single):
+    """Multiply what is negative by a weight, one for each place in a row or for all of an axis."""
+
+    alpha: Weight
+
+    weight_fields: ClassVar = ("alpha",)
+    passes_mask = True
+
+    def __post_init__(self) -> None:
+        self.check_weight("alpha", (None,) * self.alpha.ndim)
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        shared_axes: Sequence[int] = (),
+        **options: Any,
+    ) -> Self:
+        """Take `shared_axes` of a row, along which one weight serves all."""
+        rank = len(inputs[0])
+        shared = {axis_of(f"layer {name!r}", axis, rank) for axis in shared_axes}
+        lengths = [1 if i in shared else n for i, n in enumerate(inputs[0])]
+        if None in lengths:
+            refuse_shape(name, inputs[0], "of fixed lengths, but for shared axes")
+        return cls(name=name, alpha=Declared(tuple(n for n in lengths if n is not None)), **options)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        fits = len(shape) == self.alpha.ndim and all(
+            a in (1, n) for a, n in zip(self.alpha.shape, shape, strict=True)
+        )
+        self.check_fits(shape, f"to which {self.alpha.shape} broadcasts", fits)
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        values = flow.values
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            return flow.with_values(np.where(values > 0, values, self.alpha * values))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.feedforward import OUTPUT_ACTIVATIONS, dense
+from fastdrop.feedforward import dense
 from fastdrop.layers._layer import Declared, Draw, Flow, Shape, Single, Weight, last_axis
 
 
@@ -79,7 +79,7 @@ class Dense(Single):
 
     kernel: Weight
     bias: Weight | None = None
-    activation: str = "linear"
+    activation: _check.Activation = "linear"
 
     weight_fields: ClassVar = ("kernel", "bias")
     passes_mask = True
@@ -87,7 +87,7 @@ class Dense(Single):
     def __post_init__(self) -> None:
         self.check_weight("kernel", (None, None))
         self.check_weight("bias", (self.kernel.shape[1],))
-        _check.choice(self.activation, f"{self.label} activation", OUTPUT_ACTIVATIONS)
+        _check.activation(self.activation, f"{self.label} activation", rows=True)
 
     @classmethod
     def declare(

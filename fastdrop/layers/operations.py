@@ -1,30 +1,414 @@
-"""Functions of tensors, as layers."""
+"""Functions of tensors, as layers: arithmetic, reductions, slices and changes of shape.
 
-from collections.abc import Sequence
+Axes are those of a row: the first one after the batch is 0.
+"""
+
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastdrop.layers._layer import Draw, Flow, Layer, Shape, Single
+from fastdrop import _check, feedforward
+from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, Single, for_samples
+
+# ---- elementwise ----
+
+
+def _truth(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that says 1 for true and 0 for false."""
+    return lambda *values: function(*values).astype(np.float32)
+
+
+def _logical(function: Callable[..., Any]) -> Callable[..., Any]:
+    return _truth(lambda *values: function(*(value != 0 for value in values)))
+
+
+_ONE = np.float32(1)
+
+# What can be computed of single numbers: how many it takes, and how.
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    "add": (2, np.add),
+    "subtract": (2, np.subtract),
+    "multiply": (2, np.multiply),
+    "divide": (2, np.true_divide),
+    "floor_divide": (2, np.floor_divide),
+    "mod": (2, np.mod),
+    "power": (2, np.power),
+    "maximum": (2, np.maximum),
+    "minimum": (2, np.minimum),
+    "negative": (1, np.negative),
+    "absolute": (1, np.abs),
+    "sign": (1, np.sign),
+    "exp": (1, np.exp),
+    "expm1": (1, np.expm1),
+    "log": (1, np.log),
+    "log1p": (1, np.log1p),
+    "sqrt": (1, np.sqrt),
+    "rsqrt": (1, lambda x: _ONE / np.sqrt(x)),
+    "square": (1, np.square),
+    "reciprocal": (1, lambda x: _ONE / x),
+    "sin": (1, np.sin),
+    "cos": (1, np.cos),
+    "floor": (1, np.floor),
+    "ceil": (1, np.ceil),
+    "round": (1, np.rint),
+    "trunc": (1, np.trunc),
+    "identity": (1, np.positive),
+    "zeros": (1, np.zeros_like),
+    "ones": (1, np.ones_like),
+    "clip": (3, lambda x, low, high: np.minimum(np.maximum(x, low), high)),
+    "where": (3, lambda condition, x, y: np.where(condition != 0, x, y)),
+    "equal": (2, _truth(np.equal)),
+    "not_equal": (2, _truth(np.not_equal)),
+    "greater": (2, _truth(np.greater)),
+    "greater_equal": (2, _truth(np.greater_equal)),
+    "less": (2, _truth(np.less)),
+    "less_equal": (2, _truth(np.less_equal)),
+    "logical_and": (2, _logical(np.logical_and)),
+    "logical_or": (2, _logical(np.logical_or)),
+    "logical_not": (1, _logical(np.logical_not)),
+}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class NotEqual(Single):
-    """Say 1 where a number is not `value`, else 0."""
+class Elementwise(Layer):
+    """Compute a function of single numbers, of tensors and constants.
 
-    value: float
+    `operands` are the function's arguments in their order: the number of an input, or an array
+    (float32) that broadcasts to a row. Inputs have equally many axes, of equal lengths or 1.
+    """
+
+    function: str
+    operands: tuple[int | Array, ...] = (0,)
+
+    @classmethod
+    def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
+        """Take constants with an axis of length 1 for the batch, too."""
+        rank = len(inputs[0]) + 1
+        operands = [
+            o[0] if not isinstance(o, int) and np.ndim(o) == rank and len(o) == 1 else o
+            for o in options.pop("operands")
+        ]
+        return cls(name=name, operands=tuple(operands), **options)
+
+    def __post_init__(self) -> None:
+        _check.choice(self.function, f"{self.label} function", tuple(FUNCTIONS))
+        count, _ = FUNCTIONS[self.function]
+        if len(self.operands) != count:
+            _check.refuse(
+                ValueError, f"{self.label} operands", f"{count} of them", len(self.operands)
+            )
+        prepared = tuple(
+            o if isinstance(o, int) else np.asarray(o, np.float32) for o in self.operands
+        )
+        self.prepare(operands=prepared)
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shapes = []
+        for operand in self.operands:
+            if not isinstance(operand, int):
+                shapes.append(operand.shape)
+            elif operand >= len(inputs):
+                raise ValueError(f"{self.label}: expected {operand + 1} inputs, got {len(inputs)}")
+            else:
+                shapes.append(inputs[operand])
+        if len({len(shape) for shape in inputs}) > 1:
+            raise ValueError(f"{self.label}: expected inputs of equally many axes, got {inputs}")
+        rank = len(inputs[0])
+        if any(len(shape) > rank for shape in shapes):
+            raise ValueError(f"{self.label}: a constant has more axes than a row, {shapes}")
+        return [broadcast(self.label, [(1,) * (rank - len(s)) + s for s in shapes])]
+
+    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
+        return None
 
     def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
-        return ("not equal", tensors[0], self.value)
+        if self.function in ("not_equal", "equal", "greater", "less", "zeros", "ones"):
+            constants = [o if isinstance(o, int) else o.tobytes() for o in self.operands]
+            if self.function == "not_equal" and len(tensors) == 1:
+                constant = self.operands[1]
+                if not isinstance(constant, int) and constant.size == 1:
+                    return ("not equal", tensors[0], float(constant))
+            return (self.function, *tensors, *constants)
+        return (self.function, *values) if None not in values else None
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        _, compute = FUNCTIONS[self.function]
+        values = [inputs[o].values if isinstance(o, int) else o for o in self.operands]
+        with np.errstate(all="ignore"):
+            return [Flow(np.asarray(compute(*values), np.float32))]
+
+
+def broadcast(label: str, shapes: Sequence[Shape]) -> Shape:
+    """Return the shape to which shapes of as many axes broadcast."""
+    found: list[int | None] = []
+    for lengths in zip(*shapes, strict=True):
+        fixed = {n for n in lengths if n not in (1, None)}
+        if len(fixed) > 1:
+            raise ValueError(f"{label}: expected shapes that broadcast, got {list(shapes)}")
+        found.append(fixed.pop() if fixed else None if None in lengths else 1)
+    return tuple(found)
+
+
+# ---- reductions ----
+
+REDUCTIONS: dict[str, Callable[..., Any]] = {
+    "mean": np.mean,
+    "sum": np.sum,
+    "max": np.max,
+    "min": np.min,
+    "prod": np.prod,
+    "any": lambda x, axis: np.any(x != 0, axis=axis).astype(np.float32),
+    "all": lambda x, axis: np.all(x != 0, axis=axis).astype(np.float32),
+    "argmax": lambda x, axis: np.argmax(x, axis=axis).astype(np.float32),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Reduce(Single):
+    """Reduce a row along some axes, or along all of them (None)."""
+
+    function: str
+    axes: tuple[int, ...] | None = None
+    keepdims: bool = False
+
+    def __post_init__(self) -> None:
+        _check.choice(self.function, f"{self.label} function", tuple(REDUCTIONS))
+        _check.flag(self.keepdims, f"{self.label} keepdims")
+
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        if self.axes is None:
+            return tuple(range(rank))
+        return tuple(sorted(axis_of(self.label, axis, rank) for axis in self.axes))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axes = self._axes(len(shape))
+        if self.keepdims:
+            return tuple(1 if i in axes else n for i, n in enumerate(shape))
+        return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+    def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
+        known = self.function in ("any", "all") and self.axes == (-1,) and not self.keepdims
+        return (self.function, values[0]) if known and values[0] is not None else None
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        return flow.with_values((flow.values != np.float32(self.value)).astype(np.float32))
+        return Flow(
+            reduced(flow.values, self.function, self._axes(flow.values.ndim - 2), self.keepdims)
+        )
+
+
+def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool = False) -> Array:
+    """Reduce rows (samples, rows, ...) along axes of a row, in an order that no other row changes."""
+    rank = values.ndim - 2
+    kept = [i for i in range(rank) if i not in axes]
+    moved = values.transpose(0, 1, *(2 + i for i in kept), *(2 + i for i in axes))
+    lengths = moved.shape[: 2 + len(kept)]
+    # Along contiguous numbers NumPy's order depends on their count alone.
+    flat = np.ascontiguousarray(moved).reshape(*lengths, math.prod(moved.shape[2 + len(kept) :]))
+    with np.errstate(all="ignore"):
+        found = np.asarray(REDUCTIONS[function](flat, axis=-1), np.float32)
+    if not keepdims:
+        return found
+    shape = [1 if i in axes else values.shape[2 + i] for i in range(rank)]
+    return found.reshape(*values.shape[:2], *shape)
+
+
+def axis_of(label: str, axis: int, rank: int) -> int:
+    """Return an axis of a row counted from the front."""
+    if not -rank <= axis < rank:
+        raise ValueError(f"{label}: expected an axis of a row of {rank} axes, got {axis}")
+    return axis % rank
+
+
+# ---- slices and shapes ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Slice(Single):
+    """Take a part of each row: integers, slices, None for a new axis, as in NumPy."""
+
+    key: tuple[int | slice | None, ...]
+
+    @classmethod
+    def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
+        """Take `whole`, a key that counts the batch and may hold an ellipsis, in place of `key`."""
+        whole = options.pop("whole", None)
+        if whole is None:
+            return cls(name=name, **options)
+        used = sum(part is not None and part is not ... for part in whole)
+        missing = len(inputs[0]) + 1 - used
+        rest = [slice(None)] * missing
+        parts: list[Any] = []
+        for part in whole:
+            parts += rest if part is ... else [part]
+        if parts[:1] != [slice(None)] or missing < 0 or sum(p is ... for p in whole) > 1:
+            _check.refuse(
+                ValueError, f"layer {name!r} key", "a key that takes the whole batch", whole
+            )
+        return cls(name=name, key=tuple(parts[1:]), **options)
+
+    def __post_init__(self) -> None:
+        if not all(part is None or isinstance(part, (int, slice)) for part in self.key):
+            _check.refuse(TypeError, f"{self.label} key", "integers, slices and None", self.key)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        found: list[int | None] = []
+        lengths = list(shape)
+        for part in self.key:
+            if part is None:
+                found.append(1)
+                continue
+            if not lengths:
+                raise ValueError(f"{self.label}: expected at most {len(shape)} indices")
+            length = lengths.pop(0)
+            if isinstance(part, slice):
+                found.append(_sliced(part, length))
+            elif length is not None and not -length <= part < length:
+                raise ValueError(f"{self.label}: index {part} of an axis of length {length}")
+        return (*found, *lengths)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return Flow(flow.values[(slice(None), slice(None), *self.key)])
+
+
+def _sliced(part: slice, length: int | None) -> int | None:
+    """Return how long a slice of an axis is, if that is known."""
+    if length is not None:
+        return len(range(*part.indices(length)))
+    return None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ExpandDims(Single):
+    """Put in an axis of length 1, counted in the result."""
+
+    axis: int
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape) + 1)
+        return (*shape[:at], 1, *shape[at:])
+
+    def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
+        return None if values[0] is None else ("expand", self.axis, values[0])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = axis_of(self.label, self.axis, flow.values.ndim - 1)
+        return Flow(np.expand_dims(flow.values, 2 + at))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Squeeze(Single):
+    """Take out axes of length 1: those given, or all of them (None)."""
+
+    axes: tuple[int, ...] | None = None
+
+    def _axes(self, shape: Shape) -> tuple[int, ...]:
+        if self.axes is None:
+            return tuple(i for i, n in enumerate(shape) if n == 1)
+        return tuple(axis_of(self.label, axis, len(shape)) for axis in self.axes)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axes = self._axes(shape)
+        for axis in axes:
+            self.check_fits(shape, f"of length 1 along axis {axis}", shape[axis] in (1, None))
+        return tuple(n for i, n in enumerate(shape) if i not in axes)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        axes = self._axes(flow.values.shape[2:])
+        return Flow(np.squeeze(flow.values, tuple(2 + axis for axis in axes)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Stack(Layer):
+    """Put inputs of one shape side by side along a new axis, counted in the result."""
+
+    axis: int
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        if any(len(shape) != len(inputs[0]) for shape in inputs):
+            raise ValueError(f"{self.label}: expected inputs of one shape, got {list(inputs)}")
+        at = axis_of(self.label, self.axis, len(inputs[0]) + 1)
+        same = broadcast(self.label, inputs)
+        return [(*same[:at], len(inputs), *same[at:])]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        samples = max(len(flow.values) for flow in inputs)
+        values = [for_samples(flow.values, samples) for flow in inputs]
+        at = axis_of(self.label, self.axis, values[0].ndim - 1)
+        return [Flow(np.stack(values, axis=2 + at))]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Transpose(Single):
+    """Put the axes of a row into another order; `axes[i]` is what becomes axis i."""
+
+    axes: tuple[int, ...]
+
+    @classmethod
+    def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
+        """Take `swapped`, two axes that change places, in place of `axes`."""
+        swapped = options.pop("swapped", None)
+        if swapped is None:
+            return cls(name=name, **options)
+        label, axes = f"layer {name!r}", list(range(len(inputs[0])))
+        one, other = (axis_of(label, axis, len(axes)) for axis in swapped)
+        axes[one], axes[other] = axes[other], axes[one]
+        return cls(name=name, axes=tuple(axes), **options)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        fits = sorted(self.axes) == list(range(len(shape)))
+        self.check_fits(shape, f"of {len(self.axes)} axes, to be ordered {self.axes}", fits)
+        return tuple(shape[axis] for axis in self.axes)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return Flow(flow.values.transpose(0, 1, *(2 + axis for axis in self.axes)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MatMul(Layer):
+    """Multiply the matrices of two inputs (..., a, k) and (..., k, b), row by row."""
+
+    transpose_a: bool = False
+    transpose_b: bool = False
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        if len(inputs) != 2 or {len(shape) for shape in inputs} != {2}:
+            raise ValueError(f"{self.label}: expected two inputs of matrices, got {list(inputs)}")
+        left = inputs[0][::-1] if self.transpose_a else inputs[0]
+        right = inputs[1][::-1] if self.transpose_b else inputs[1]
+        if len({left[1], right[0]} - {None}) > 1:
+            raise ValueError(f"{self.label}: expected matrices that fit, got {list(inputs)}")
+        return [(left[0], right[1])]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        left, right = (flow.values for flow in inputs)
+        left = np.swapaxes(left, -1, -2) if self.transpose_a else left
+        right = np.swapaxes(right, -1, -2) if self.transpose_b else right
+        return [Flow(matmul(left, right))]
+
+
+def matmul(left: Array, right: Array) -> Array:
+    """Multiply stacks of matrices (samples or 1, rows, a, k) and (samples or 1, rows, k, b)."""
+    samples, rows = max(len(left), len(right)), left.shape[1]
+    a = for_samples(left, samples).reshape(samples * rows, *left.shape[2:])
+    b = for_samples(right, samples).reshape(samples * rows, *right.shape[2:])
+    found: Array = feedforward.matmul(a, b)
+    return found.reshape(samples, rows, *found.shape[1:])
+
+
+# ---- masks ----
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WithMask(Layer):
-    """Give a tensor another time mask: the second input, zero where a step is padding."""
+    """Give a tensor another time mask: the second input, zero where a step is padding.
+
+    With `borrowed` it is not that input itself but the mask that it bears.
+    """
+
+    borrowed: bool = False
 
     takes_table: ClassVar = True
 
@@ -32,5 +416,6 @@ class WithMask(Layer):
         return [inputs[0]]
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
-        flow, mask = inputs
-        return [Flow(flow.values, mask.values != 0, flow.table, flow.factors)]
+        flow, other = inputs
+        mask = other.mask if self.borrowed else other.values != 0
+        return [Flow(flow.values, mask, flow.table, flow.factors)]

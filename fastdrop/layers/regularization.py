@@ -215,7 +215,7 @@ def dropped(
     values = np.empty((len(draw.samples), *flow.values.shape[1:]), flow.values.dtype)
     rows, *lengths = values.shape[1:]
     noise = _check.noise_shape(noise_shape, values.shape[1:])
-    # One mask for all rows, by the layer's own shape, starts at element 0; so do rows of a period.
+    # One mask for all rows, by the layer's own shape, starts at element 0; so does a period.
     one = noise_shape is not None and noise_shape[0] == 1
     period = 1 if one else draw.period
     offset = 0 if period else draw.first_row * math.prod(noise[1:])

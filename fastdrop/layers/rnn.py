@@ -23,8 +23,8 @@ from fastdrop.recurrent import SITES, merge, recurrent_masks, rnn
 
 # How many masks a row has, fixed or as a library decides by the rates: Keras gives each gate its
 # own once there is recurrent dropout; tf.keras 2 draws anew at each step where there is none and
-# nothing else forbids its fast path.
-SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras")
+# nothing else forbids its fast path, and so did its first versions, which otherwise had one mask.
+SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras", "tf_keras_early")
 # Steps of a row are numbered up to here, as in `rnn`.
 _STEPS = 24
 
@@ -40,7 +40,7 @@ class Recurrent(Layer):
     kernel: Weight
     recurrent_kernel: Weight
     bias: Weight | None = None
-    activation: str = "tanh"
+    activation: _check.Activation = "tanh"
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
     go_backwards: bool = False
@@ -68,7 +68,7 @@ class Recurrent(Layer):
             width = 0
         self.check_weight("kernel", (None, width))
         self.check_weight("bias", self._bias_shape(width))
-        _check.choice(self.activation, f"{label} activation", _check.ACTIVATIONS)
+        _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
         for option in ("go_backwards", "return_sequences", "return_state", "zero_output_for_mask"):
@@ -203,7 +203,7 @@ class Recurrent(Layer):
             if array is None:
                 return None
             some = for_samples(array, samples)[part]
-            return some.reshape(-1, *some.shape[2:])
+            return some.reshape(some.shape[0] * some.shape[1], *some.shape[2:])
 
         def call(part: slice) -> list[Array]:
             """Run some samples as one batch."""
@@ -227,7 +227,8 @@ class Recurrent(Layer):
                 threads=1,  # the model splits the work
             )
             found = results if self.return_state else (results,)
-            return [y.reshape(-1, rows, *y.shape[1:]) for y in found]
+            count = part.stop - part.start
+            return [y.reshape(count, rows, *y.shape[1:]) for y in found]
 
         # Rows that share a sample's mask make a call of their own, which need not compute with
         # what the mask drops.
@@ -239,7 +240,7 @@ class Recurrent(Layer):
         return y, final
 
     def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
-        """Drop from the input anew at each step, steps counted in the order in which they are taken.
+        """Drop from the input anew at each step; steps are counted in the order they are taken.
 
         Step t of row n has the elements (n * 2**24 + t) * features + j, as in `rnn`.
         """
@@ -274,13 +275,11 @@ class Recurrent(Layer):
 class _Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
-    recurrent_activation: str = "sigmoid"
+    recurrent_activation: _check.Activation = "sigmoid"
     scheme: str = "per_gate"
 
     def _check_more(self, label: str) -> None:
-        _check.choice(
-            self.recurrent_activation, f"{label} recurrent_activation", _check.ACTIVATIONS
-        )
+        _check.activation(self.recurrent_activation, f"{label} recurrent_activation")
         _check.choice(self.scheme, f"{label} scheme", SCHEMES)
         if self.scheme == "per_step" and self.recurrent_dropout:
             expected = "0 with scheme='per_step'"
@@ -293,8 +292,8 @@ class _Gated(Recurrent):
         if self.scheme in ("per_gate", "tied", "per_step"):
             return self.scheme
         if _check.threshold(self.recurrent_dropout):
-            return "per_gate"
-        return "per_step" if self.scheme == "tf_keras" else "tied"
+            return "tied" if self.scheme == "tf_keras_early" else "per_gate"
+        return "tied" if self.scheme == "keras" else "per_step"
 
     @property
     def stochastic(self) -> str:
@@ -466,6 +465,76 @@ class Bidirectional(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
+class StackedRNN(Layer):
+    """Recurrent layers of which each takes all steps of the one before.
+
+    The first may take them from the last to the first; the last puts out all steps or its last
+    one. Initial states come, and final ones go, layer by layer.
+    """
+
+    cells: tuple[Recurrent, ...]
+
+    part_fields: ClassVar = ("cells",)
+    takes_table: ClassVar = True
+
+    def __post_init__(self) -> None:
+        if not self.cells or not all(isinstance(cell, Recurrent) for cell in self.cells):
+            _check.refuse(TypeError, f"{self.label} cells", "recurrent layers", self.cells)
+        for i, cell in enumerate(self.cells):
+            if not cell.return_sequences and i < len(self.cells) - 1:
+                expected = "layers that return sequences, up to the last"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+            if cell.go_backwards and i:
+                expected = "layers that go forwards, from the second on"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+            if cell.return_state is not self.cells[0].return_state:
+                expected = "layers that all return states, or none"
+                _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.cells[-1].return_sequences
+
+    def _given(self, states: Sequence[Any]) -> list[list[Any]]:
+        """Return the initial states of each layer."""
+        counts = [len(cell.state_names) for cell in self.cells]
+        if len(states) not in (0, sum(counts)):
+            raise ValueError(f"{self.label}: expected no or {sum(counts)} states")
+        rest = list(states)
+        return [[rest.pop(0) for _ in range(count)] if states else [] for count in counts]
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape, *states = inputs
+        final: list[Shape] = []
+        for cell, given in zip(self.cells, self._given(states), strict=True):
+            shape, *some = cell.output_shapes([shape, *given])
+            final += some
+        return [shape, *final]
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        steps = inputs[0][0] or 1
+        width = max(cell.units for cell in self.cells)
+        masks = max(max(4 * len(c.kernel), int(c.kernel.shape[1])) for c in self.cells)
+        return 2 * steps * width + masks
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return max(cell.mask_elements([(None, len(cell.kernel))]) for cell in self.cells)
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *states = inputs
+        mask = flow.mask
+        final: list[Flow] = []
+        given = self._given([state.values for state in states])
+        for i, (cell, own) in enumerate(zip(self.cells, given, strict=True)):
+            y, some = cell.outputs(flow, own, draw, 2 * i)
+            final += [Flow(state) for state in some]
+            # What comes out is in the order taken.
+            taken = mask if mask is None or not self.cells[0].go_backwards else mask[:, :, ::-1]
+            flow = Flow(y, taken)
+        return [Flow(flow.values, mask if self.passes_mask else None), *final]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TimeDistributed(Layer):
     """A layer at every time step: what it draws, it draws anew for each."""
 
@@ -514,8 +583,4 @@ class TimeDistributed(Layer):
         ]
         within = None if draw is None else draw.within(steps)
         outputs = [flow.looked_up().values for flow in self.layer.run(given, within)]
-        return [
-            Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs
-        ]
-
-
+        return [Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs]

@@ -84,8 +84,8 @@ class Graph:
     def lengths(self, inputs: Sequence[tuple[int, ...]]) -> list[Shape]:
         """Return the shapes of all tensors for inputs of these shapes."""
         shapes: list[Shape] = [()] * len(self.shapes)
-        for tensor, shape in zip(self.inputs, inputs, strict=True):
-            shapes[tensor] = shape
+        for tensor, lengths in zip(self.inputs, inputs, strict=True):
+            shapes[tensor] = lengths
         for step in self.steps:
             made = step.layer.output_shapes([shapes[i] for i in step.inputs])
             for tensor, shape in zip(step.outputs, made, strict=True):

@@ -185,7 +185,9 @@ class Model:
         inputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.inputs)
         outputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.outputs)
         of = f" of {self.source}" if self.source else ""
-        return f"<Model{of}: {len(self.layers)} layers, {drawing} stochastic, {inputs} -> {outputs}>"
+        return (
+            f"<Model{of}: {len(self.layers)} layers, {drawing} stochastic, {inputs} -> {outputs}>"
+        )
 
     def with_rates(self, rates: object) -> "Model":
         """Return the same model with other rates of dropout.
@@ -530,9 +532,7 @@ class _Fold:
             self._std[rows] = self._moments.std().reshape(self._std[rows].shape)
 
     def result(self) -> Prediction:
-        return Prediction(
-            self._mean, self._std, self._samples, self._draws, tuple(self._sketches)
-        )
+        return Prediction(self._mean, self._std, self._samples, self._draws, tuple(self._sketches))
 
 
 def _even(total: int, limit: int) -> int:
@@ -604,5 +604,3 @@ def summary_lines(model: Model) -> list[str]:
         f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}",
         *(f"note: {note}" for note in model.notes),
     ]
-
-

@@ -52,6 +52,8 @@ class FlatCall:
     node: Node
     steps: int = 0
     mask_of: Tensor | None = None
+    borrowed: bool = False
+    chained: bool = False
 
 
 def _chained(model: ModelRecord) -> ModelRecord:
@@ -163,7 +165,8 @@ class _Scope:
             for number, node in enumerate(record.nodes or ()):
                 if inner is None:
                     named = Node(self._named(node.args), self._named(node.kwargs))
-                    yield FlatCall(record, self.call_name(record, number), named, self.steps)
+                    name = self.call_name(record, number)
+                    yield FlatCall(record, name, named, self.steps, chained=self.model.sequential)
                     continue
                 scope = self.scope(record, number, inner)
                 yield from scope.calls()
@@ -172,7 +175,7 @@ class _Scope:
                     made = scope.tensor(scope.model.outputs[0])
                     given = self.tensor(next(_refs(node.args)))
                     name = f"{self.call_name(record, number)}/out"
-                    yield FlatCall(record, name, Node([made], {}), self.steps, given)
+                    yield FlatCall(record, name, Node([made], {}), self.steps, given, borrowed=True)
 
     def _named(self, value: Any) -> Any:
         if isinstance(value, Ref):
@@ -236,7 +239,7 @@ class Assembly:
     # What rows ask for.
 
     def obstacle(self, error: Exception | str) -> None:
-        self.reader.obstacles.add(str(error))
+        self.reader.obstacles.add(printable(str(error), 400, "ascii"))
 
     def options(self, row: Row, record: Record) -> dict[str, Any] | None:
         config, options, fine = record.config, {}, True
@@ -294,12 +297,10 @@ class Assembly:
             )
             return None
         built = record.build_shape
-        if built is not None and inputs is not None and len(inputs) == 1:
-            if not _agree(built[1:], inputs[0]):
-                self.obstacle(
-                    f"{record.where}: built for an input of shape {built[1:]}, gets {inputs[0]}"
-                )
-                inputs = None
+        one = inputs[0] if inputs is not None and len(inputs) == 1 else None
+        if built is not None and one is not None and not _agree(built[1:], one):
+            self.obstacle(f"{record.where}: built for an input of shape {built[1:]}, gets {one}")
+            inputs = None
         try:
             return row.plan(self, record, inputs, more or {})
         except (ModelFormatError, ValueError, TypeError) as error:
@@ -313,11 +314,11 @@ class Assembly:
 
     # ---- the whole ----
 
-    def build(self, shapes: Sequence[Shape]) -> None:
+    def build(self, shapes: Sequence[Shape | None]) -> None:
         """Write out all calls and plan all layers; what stands in the way is gathered."""
         model, obstacles = self.model, self.reader.obstacles
         names = model.inputs if not model.sequential else ["input"]
-        self._inputs = dict(zip(names, shapes, strict=True))
+        self._inputs = dict(zip(names, [shape or () for shape in shapes], strict=True))
         self._check_types()
         try:
             scope = _Scope(model, "", [Tensor(name) for name in names], 0)
@@ -338,7 +339,7 @@ class Assembly:
             for record in _leaves(model):
                 self.plan(record, None)
             return
-        known: dict[str, Shape] = dict(self._inputs)
+        known = {n: s for n, s in zip(names, shapes, strict=True) if s is not None}
         entries: dict[int, Call] = {}
         for i in order:
             call = self._call(calls[i], known)
@@ -363,7 +364,8 @@ class Assembly:
         made: list[FlatCall] = []
         for call in calls:
             mask = call.node.kwargs.get("mask")
-            if not isinstance(mask, Tensor):
+            row = row_of(call.record)
+            if not isinstance(mask, Tensor) or (row is not None and row.own_mask):
                 made.append(call)
                 continue
             first = next(tensors_of(call.node.args), None)
@@ -384,10 +386,21 @@ class Assembly:
             (tensor,) = tensors_of(node.args)
             if tensor not in known or call.mask_of not in known:
                 return None
-            known[call.name] = known[tensor]
+            if call.borrowed:
+                known[call.name] = known[tensor]
+                pair = [self._named(tensor), self._named(call.mask_of)]
+                return Call(WithMask(name=call.name, borrowed=True), pair, call.name)
+            shape, steps = known[tensor], known[call.mask_of]
+            if not 0 < len(steps) < len(shape) or not _agree(steps, shape[: len(steps)]):
+                self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
+                return None
+            known[call.name] = shape
             tensor, mask = self._named(tensor), self._named(call.mask_of)
             given = self._values.get(mask)
-            if given is not None and given == self._masks.get(tensor):
+            if given is None:
+                self.obstacle(f"{record.where}: a mask made by {show(str(mask))}")
+                return None
+            if given == self._masks.get(tensor):
                 self._same[call.name] = tensor  # it has that mask already
                 return None
             return Call(WithMask(name=call.name), [tensor, mask], call.name)
@@ -395,7 +408,7 @@ class Assembly:
         training, kwargs = self._training(call)
         try:
             tensors, more = (row.call if row and row.call else one_input)(
-                Node(node.args, kwargs), record.where
+                Node(node.args, kwargs), record
             )
         except ModelFormatError as error:
             if row is not None:
@@ -408,7 +421,7 @@ class Assembly:
             if call.steps:
                 inputs = [shape[call.steps :] for shape in inputs]
         planned = self.plans.get(record.key)
-        if planned is None or record.operation:
+        if planned is None or (row is not None and row.per_call):
             planned = self.plan(record, inputs, more)
             if planned is None:
                 return None
@@ -425,9 +438,15 @@ class Assembly:
         except ValueError as error:
             self.obstacle(f"{record.where}: {error}")
             return None
+        if call.chained and len(shapes) > 1:
+            self.obstacle(
+                f"{record.where}: it puts out {len(shapes)} tensors, which a Sequential model "
+                "cannot take"
+            )
+            return None
         tensors = [self._named(tensor) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
-        mask = layer.mask_symbol(tensors, masks)
+        mask_symbol = layer.mask_symbol(tensors, masks)
         self._values[call.name] = layer.value_symbol(
             tensors, [self._values.get(tensor) for tensor in tensors]
         )
@@ -442,7 +461,7 @@ class Assembly:
                 return None
             name = f"{call.name}:{k}" if k else call.name
             known[name] = shape
-            self._masks[name] = mask
+            self._masks[name] = mask_symbol
         return Call(layer, tensors, call.name, training)
 
     def _named(self, tensor: str) -> Tensor:
@@ -456,11 +475,11 @@ class Assembly:
         kwargs = dict(call.node.kwargs)
         training = kwargs.pop("training", None)
         row = row_of(call.record)
-        if training is None or not self.version.legacy or row is None:
-            return None, kwargs
         where = call.record.where
-        if training not in (True, False, 0, 1):
+        if training is not None and not isinstance(training, bool | int):
             self.obstacle(f"{where}: training: expected true or false, found {show(training)}")
+            return None, kwargs
+        if training is None or not self.version.legacy or row is None:
             return None, kwargs
         self._fixed.append((call.record, bool(training)))
         return bool(training), kwargs
@@ -478,6 +497,11 @@ class Assembly:
         """Return what the file keeps for a layer."""
         planned = self.plans.get(record.key)
         return () if planned is None else planned.stored
+
+    def groups_of(self, record: Record) -> Mapping[str, str | None]:
+        """Return the groups that may be in a layer's group, and their names."""
+        planned = self.plans.get(record.key)
+        return {} if planned is None else planned.groups
 
     def check_amount(self) -> None:
         """Refuse more or larger weights than allowed, before any is read."""
@@ -511,8 +535,8 @@ class Assembly:
                 layer = TimeDistributed(name=layer.name, layer=layer)
             entries.append(Call(layer, call.inputs, call.name, call.training))
         for record, training in self._fixed:
-            planned = self.plans.get(record.key)
-            if planned is None or not planned.layer.can_draw:
+            fixed = self.plans.get(record.key)
+            if fixed is None or not fixed.layer.can_draw:
                 continue
             self.note(
                 f"{record.where}: called with training=True, so Keras 2 applies its dropout "

@@ -6,6 +6,7 @@ model is a record of its own, with records in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from fastdrop.layers import Shape
 
 MODELS = ("Sequential", "Functional", "Model")
 
+# Modules whose classes are functions that were called.
+_FUNCTIONS = re.compile(r"\.(ops|activations)\b")
 _OBJECT_KEYS = frozenset({"module", "class_name", "config", "registered_name", "build_config"})
 _LAYER_KEYS = _OBJECT_KEYS | {"name", "inbound_nodes", "shared_object_id", "batch_input_shape"}
 _MODEL_KEYS = _LAYER_KEYS | {"compile_config", "keras_version", "backend"}
@@ -68,6 +71,8 @@ class Record:
     build_shape: Shape | None = None
     nodes: list[Node] | None = None
     operation: bool = False
+    # The class as the file has it, by which Keras names a layer's group.
+    spelled: str = ""
 
     @property
     def where(self) -> str:
@@ -131,9 +136,14 @@ class Reader:
         How many layers there may be, those of inner models included.
     custom : mapping of str to str
         Classes of the user's and the classes that they stand for.
+    modules : bool
+        Whether the file says of each class which module it is from; ``.h5`` files do not.
     """
 
-    def __init__(self, version: Version, max_layers: int, custom: Mapping[str, str]) -> None:
+    def __init__(
+        self, version: Version, max_layers: int, custom: Mapping[str, str], modules: bool
+    ) -> None:
+        self.modules = modules
         self.version = version
         self.max_layers = max_layers
         self.custom = custom
@@ -152,6 +162,8 @@ class Reader:
             )
         if depth > _MAX_DEPTH:
             raise ModelFormatError(f"models within models deeper than {_MAX_DEPTH}")
+        if not depth:
+            self.check_origin(entry.values, "model", layer=False)
         entry.refuse_others(_MODEL_KEYS)
         value = entry.values.get("config")
         if isinstance(value, list):  # Sequential of Keras 2.2.2 and before
@@ -174,16 +186,19 @@ class Reader:
         names = [record.name for record in layers]
         if len(set(names)) != len(names):
             raise ModelFormatError(f"{where}: two layers have the same name")
-        made = dict(
-            name=name,
-            class_name="Sequential" if class_name == "Sequential" else "Functional",
-            config=config,
-            build_shape=_build_shape(entry),
-            nodes=self._nodes(entry, config.where),
+        sequential = class_name == "Sequential"
+        built = _build_shape(entry)
+        ends = (_sequential_ends if sequential else _functional_ends)(config, built, layers)
+        return ModelRecord(
+            name,
+            "Sequential" if sequential else "Functional",
+            config,
+            built,
+            self._nodes(entry, config.where),
+            spelled="Sequential" if sequential else "Functional",
             layers=layers,
+            **ends,
         )
-        more = _sequential_ends if class_name == "Sequential" else _functional_ends
-        return ModelRecord(**(made | more(config, made["build_shape"], layers)))  # type: ignore[arg-type]
 
     def layer(
         self, value: object, where: str, outer: str = "", depth: int = 0, inner: bool = False
@@ -196,29 +211,36 @@ class Reader:
         short = class_name.rpartition(">")[2]
         known = self._known_as(class_name, registered, module, where)
         if known in MODELS:
-            record = self.model(entry, outer, depth + 1)
-            return record
+            return self.model(entry, outer, depth + 1)
         config = entry.section("config")
         name = config.string("name") if "name" in config.values else entry.string("name")
         where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
         entry.where = config.where = where
         if known is None:
-            check_origin(entry.values, where)
+            self.check_origin(entry.values, where)
             known = class_name
         entry.refuse_others(_LAYER_KEYS)
         if entry.values.get("name", name) != name and not inner:
             raise entry.wrong("name", f"{show(name)} as in its config")
         for nested in _objects(config.values):
-            if nested.get("class_name") not in self.custom:
-                check_origin(nested, where)
-        inner_model = config.values.get("layer")
-        if known == "TimeDistributed" and isinstance(inner_model, dict):
-            if inner_model.get("class_name") in MODELS:
-                inner_entry = Section(f"{where}: layer", inner_model)
-                config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
-        operation = isinstance(module, str) and ".ops" in module
+            if not self._is_custom(nested):
+                self.check_origin(nested, where, layer=False)
+        model = config.values.get("layer") if known == "TimeDistributed" else None
+        if isinstance(model, dict) and model.get("class_name") in MODELS:
+            inner_entry = Section(f"{where}: layer", model)
+            config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
+        operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
+        if module is None and not self.version.legacy and not self.modules:
+            # A function has no more than a name and options.
+            operation = known != "InputLayer" and "trainable" not in config.values
         return Record(
-            name, known, config, _build_shape(entry), self._nodes(entry, where), operation
+            name,
+            known,
+            config,
+            _build_shape(entry),
+            self._nodes(entry, where),
+            operation,
+            short,
         )
 
     def _known_as(
@@ -233,9 +255,40 @@ class Reader:
                     self.used_custom[name] = self.custom[name]
                     return self.custom[name]
         if class_name in MODELS:
-            check_origin({"module": module, "class_name": class_name}, where)
+            self.check_origin({"module": module, "class_name": class_name}, where, layer=False)
             return class_name
         return None
+
+    def _is_custom(self, entry: Mapping[str, Any]) -> bool:
+        name = entry.get("class_name")
+        return isinstance(name, str) and name.rpartition(">")[2] in self.custom
+
+    def check_origin(self, entry: Mapping[str, Any], where: str, *, layer: bool = True) -> None:
+        """Refuse a serialized object that is not Keras's own.
+
+        Nothing is ever imported, whatever stands there; but an object of somebody
+        else's may do what only their code knows.
+        """
+        class_name, module = entry.get("class_name"), entry.get("module")
+        registered = entry.get("registered_name")
+        ours = module is None and not self.modules
+        if isinstance(module, str):
+            ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
+        custom = registered if registered not in (None, class_name) else None
+        if isinstance(class_name, str) and ">" in class_name:
+            custom = class_name
+        if ours and custom is None:
+            return
+        what = f"class {show(custom or class_name)} is not a part of Keras"
+        if not ours:
+            what += f" (module {show(module)})"
+        if layer:
+            name = show(str(custom or class_name).rpartition(">")[2])
+            what += (
+                "; if it is a known layer under a name of its own, say which: "
+                f"load(..., custom={{{name}: 'Dropout'}})"
+            )
+        raise ModelFormatError(f"{where}: {what}")
 
     def _nodes(self, entry: Section, where: str) -> list[Node] | None:
         """Return the calls of a layer, in either spelling."""
@@ -247,7 +300,7 @@ class Reader:
         if isinstance(value, dict):
             node = Section(where, value)
             node.refuse_others(frozenset({"args", "kwargs"}))
-            kwargs = node.values.get("kwargs") or {}
+            kwargs = Section(where, node.values.get("kwargs") or {}).values
             return Node(_tensors(node.items("args"), where), _tensors(kwargs, where))
         if not isinstance(value, list) or not value:
             raise ModelFormatError(f"{where}: expected a list of inputs, found {show(value)}")
@@ -266,33 +319,6 @@ class Reader:
             else:
                 refs.append(_ref(item[:3], where))
         return Node(refs if len(refs) == 1 else [refs], kwargs)
-
-
-def check_origin(entry: Mapping[str, Any], where: str) -> None:
-    """Refuse a serialized object that is not Keras's own.
-
-    Nothing is ever imported, whatever stands there; but an object of somebody
-    else's may do what only their code knows.
-    """
-    class_name = entry.get("class_name")
-    registered = entry.get("registered_name")
-    module = entry.get("module")
-    keras = module is None or (
-        isinstance(module, str) and module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
-    )
-    custom = registered if registered not in (None, class_name) else None
-    if isinstance(class_name, str) and ">" in class_name:
-        custom = class_name
-    if keras and custom is None:
-        return
-    name = str(custom or class_name).rpartition(">")[2]
-    what = f"class {show(custom or class_name)} is not a part of Keras"
-    if module is not None and not keras:
-        what += f" (module {show(module)})"
-    raise ModelFormatError(
-        f"{where}: {what}; if it is a known layer under a name of its own, say which: "
-        f"load(..., custom={{{show(name)}: 'Dropout'}})"
-    )
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
@@ -361,10 +387,11 @@ def policy_name(dtype: object) -> str | None:
     return dtype if isinstance(dtype, str) else None
 
 
-def _sequential_ends(
-    config: Section, built: Shape | None, records: list[Record]
-) -> dict[str, object]:
+def _sequential_ends(config: Section, built: Shape | None, records: list[Record]) -> dict[str, Any]:
     """Return the input and the output of a Sequential model; its input layer is optional."""
+    for record in records[1:]:
+        if record.class_name == "InputLayer":
+            raise ModelFormatError(f"{record.where}: not supported at this place")
     if records and records[0].class_name == "InputLayer":
         shape, dtype = _input(records[0])
         return {"shapes": [shape], "dtypes": [dtype]}
@@ -385,9 +412,7 @@ def _sequential_ends(
     return {"shapes": [shape_of_first], "dtypes": [None]}
 
 
-def _functional_ends(
-    config: Section, built: Shape | None, records: list[Record]
-) -> dict[str, object]:
+def _functional_ends(config: Section, built: Shape | None, records: list[Record]) -> dict[str, Any]:
     """Return the inputs and outputs of a functional model."""
     by_name = {record.name: record for record in records}
     inputs, _, _ = _ends(config, "input_layers")

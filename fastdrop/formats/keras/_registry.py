@@ -6,6 +6,7 @@ from fastdrop.formats.keras import (
     activations,
     convolutional,
     core,
+    merging,
     normalization,
     operations,
     pooling,
@@ -25,6 +26,8 @@ FAMILIES = {
     "regularization": regularization.ROWS,
     "reshaping": reshaping.ROWS,
     "rnn": rnn.ROWS,
+    "merging": merging.ROWS,
+    "operations": operations.LAMBDAS,
 }
 LAYERS: dict[str, Row] = {row.name: row for rows in FAMILIES.values() for row in rows}
 OPERATIONS: dict[str, Row] = {row.name: row for row in operations.ROWS}

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._safe_json import Section, is_dimension
 from fastdrop.formats.keras._records import Node, Record, policy_name
@@ -141,6 +142,10 @@ class Row:
         Takes the tensors and further options out of a call; `one_input` if None.
     notes : Callable or None
         Returns remarks for the user.
+    input_of : Callable or None
+        Returns the shape of an input by that of the first weight, for files that do not tell it.
+    own_mask : bool
+        Whether a mask given in a call is an input like others.
     """
 
     name: str
@@ -149,8 +154,10 @@ class Row:
     group: str = "vars"
     without_effect: frozenset[str] = frozenset()
     rule: Callable[[dict[str, Any], Record, Version], dict[str, Any]] | None = None
-    call: Callable[[Node, str], tuple[list[Tensor], dict[str, Any]]] | None = None
+    call: Callable[[Node, Record], tuple[list[Tensor], dict[str, Any]]] | None = None
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
+    input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
+    own_mask: bool = False
 
     def plan(
         self,
@@ -169,7 +176,17 @@ class Row:
             for i, (field, weight) in enumerate(layer.weights().items())
         ]
         notes = () if self.notes is None else self.notes(options, record, planning.version)
-        return Planned(layer, self.storage(stored, layer), {"vars": record.name}, notes)
+        groups: dict[str, str | None] = {"vars": record.name}
+        for key in ("activation", "recurrent_activation"):
+            if isinstance(record.config.values.get(key), dict):  # a layer may have a group
+                inner = self.group.removesuffix("vars")
+                groups |= {f"{key}/vars": None, f"{inner}{key}/vars": None}
+        return Planned(layer, self.storage(stored, layer), groups, notes)
+
+    @property
+    def per_call(self) -> bool:
+        """Whether each call makes a layer of its own."""
+        return False
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
         """Return how weights are stored, where that differs from how the layer has them."""
@@ -260,42 +277,84 @@ def must_be(*values: Any) -> Callable[[Section, str, Version], Any]:
     return read
 
 
-# Keras's names of activations and fastdrop's. One name, two functions: hard_sigmoid is 0.2 x + 0.5
-# in Keras 2, x / 6 + 0.5 since.
-_ACTIVATIONS = {
-    "linear": "linear",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "relu": "relu",
-    "hard_sigmoid": "hard_sigmoid",
-    "softmax": "softmax",
-}
-_LEGACY_ACTIVATIONS = {"hard_sigmoid": "hard_sigmoid_legacy"}
+# Keras's names of activations, where they differ from fastdrop's.
+_RENAMED = {"swish": "silu", "hard_swish": "hard_silu"}
+# One name, two functions: hard_sigmoid is 0.2 x + 0.5 in Keras 2, x / 6 + 0.5 since.
+_LEGACY = {"hard_sigmoid": "hard_sigmoid_legacy"}
+_OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
+_NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
 
 
 def activation(
     *, default: str = "linear", elementwise: bool = False
 ) -> Callable[[Section, str, Version], Any]:
-    """Return a converter of an activation; `elementwise` ones are all that a cell can have."""
+    """Return a converter of an activation; `elementwise` ones are all that a cell can have.
+
+    It may be a name, the same as a serialized function, or a layer.
+    """
 
     def read(config: Section, key: str, version: Version) -> Any:
         value = config.values.get(key, default)
         if isinstance(value, dict):
-            if value.get("class_name") != "function":
+            inner = value.get("config")
+            name = str(value.get("class_name")).rpartition(">")[2]
+            if name in LAYER_ACTIVATIONS and isinstance(inner, dict):
+                return layer_activation(name, Section(f"{config.where}: {key}", inner), version)
+            if name == "Activation" and isinstance(inner, dict):
+                return read(Section(f"{config.where}: {key}", inner), "activation", version)
+            # A function by its name; it is looked up in a table, wherever it comes from.
+            if name != "function" or "activations" not in str(value.get("module")):
                 raise config.wrong(key, "the name of a built-in activation")
-            value = value.get("config")
+            value = inner
         if value is None:
             value = "linear"
-        known = [n for n in _ACTIVATIONS if not (elementwise and "softmax" in n)]
-        if value not in known:
+        known = _NAMES if elementwise else (*_NAMES, *_check.ROW_ACTIVATIONS)
+        if not isinstance(value, str) or value not in known:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "
                 f"expected {', '.join(known)}"
             )
-        name = _ACTIVATIONS[value]
-        return _LEGACY_ACTIVATIONS.get(name, name) if version.legacy else name
+        if version.legacy:
+            return _LEGACY.get(value, value)
+        return _RENAMED.get(value, value)
 
     return read
+
+
+def _relu(config: Section, version: Version) -> Any:
+    highest = config.values.get("max_value")
+    if highest is not None:
+        highest = number()(config, "max_value", version)
+    slope = number(0.0)(config, "negative_slope", version)
+    return ("relu", slope, highest, number(0.0)(config, "threshold", version))
+
+
+def _leaky_relu(config: Section, version: Version) -> Any:
+    key = "alpha" if "alpha" in config.values else "negative_slope"
+    return ("leaky_relu", number(0.3)(config, key, version))
+
+
+# Layers that are activations, with their parameters.
+LAYER_ACTIVATIONS: dict[str, Callable[[Section, Version], Any]] = {
+    "ReLU": _relu,
+    "LeakyReLU": _leaky_relu,
+    "ELU": lambda config, version: ("elu", number(1.0)(config, "alpha", version)),
+    "Softmax": lambda config, version: _last_axis(config, version),
+}
+
+
+def _last_axis(config: Section, version: Version) -> str:
+    must_be(-1)(config, "axis", version)
+    return "softmax"
+
+
+def layer_activation(name: str, config: Section, version: Version) -> Any:
+    """Return the activation that a layer is."""
+    value = LAYER_ACTIVATIONS[name](config, version)
+    try:
+        return _check.activation(value, "activation", rows=True)
+    except (TypeError, ValueError) as error:
+        raise ModelFormatError(f"{config.where}: {error}") from error
 
 
 # ---- calls ----
@@ -313,13 +372,22 @@ def tensors_of(value: Any) -> Iterator[Tensor]:
             yield from tensors_of(item)
 
 
-def one_input(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
+def one_input(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the one tensor of a call without further arguments."""
     tensors = list(tensors_of(node.args))
-    if len(node.args) != 1 or len(tensors) != 1:
-        raise ModelFormatError(f"{where}: expected one input, found {len(tensors)}")
-    refuse_arguments(node.kwargs, where)
+    if len(node.args) != 1 or not isinstance(node.args[0], Tensor):
+        raise ModelFormatError(f"{record.where}: expected one input, found {len(tensors)}")
+    refuse_arguments(node.kwargs, record.where)
     return tensors, {}
+
+
+def many_inputs(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take the tensors of a call, in a list, without further arguments."""
+    given = node.args[0] if len(node.args) == 1 else None
+    if not isinstance(given, list) or not all(isinstance(item, Tensor) for item in given):
+        raise ModelFormatError(f"{record.where}: expected a list of inputs")
+    refuse_arguments(node.kwargs, record.where)
+    return given, {}
 
 
 def refuse_arguments(kwargs: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> None:

@@ -21,6 +21,10 @@ class Version(NamedTuple):
         return self.major < 3
 
 
+# Whose rules hold where a file does not say which Keras 3 wrote it.
+NEWEST = Version(3, 99)
+
+
 def parse_version(text: str) -> Version | None:
     """Return the version that a text names; None if it is none of Keras 2 or 3."""
     match = _VERSION.fullmatch(text)

@@ -2,7 +2,74 @@
 
 from __future__ import annotations
 
-from fastdrop.formats.keras._rows import Option, Row, activation
-from fastdrop.layers import Activation
+from typing import Any
 
-ROWS = (Row("Activation", Activation, (Option("activation", activation()),)),)
+from fastdrop.formats._errors import ModelFormatError, show
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._records import Node, Record
+from fastdrop.formats.keras._rows import (
+    Option,
+    Row,
+    Tensor,
+    activation,
+    layer_activation,
+    one_input,
+    refuse_arguments,
+)
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Activation, PReLU, Softmax
+
+
+def _function(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Say which activation the layer is, with its parameters."""
+    return {"activation": layer_activation(record.class_name, record.config, version)}
+
+
+def _axis(config: Section, key: str, version: Version) -> int:
+    value = config.values.get(key, -1)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if type(value) is not int or value == 0:
+        raise config.wrong(key, "one axis other than 0, the axis of the batch")
+    return value - 1 if value > 0 else value
+
+
+def _shared(config: Section, key: str, version: Version) -> tuple[int, ...]:
+    value = config.values.get(key)
+    axes = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(type(n) is int and n != 0 for n in axes):
+        raise config.wrong(key, "null or axes other than 0, the axis of the batch")
+    return tuple(n - 1 if n > 0 else n for n in axes)
+
+
+def _with_mask(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take the input and, if it is given, a mask of the same shape."""
+    kwargs = dict(node.kwargs)
+    mask = kwargs.pop("mask", node.args[1] if len(node.args) == 2 else None)
+    tensors, more = one_input(Node(node.args[:1], {}), record)
+    refuse_arguments(kwargs, record.where)
+    if mask is not None and not isinstance(mask, Tensor):
+        raise ModelFormatError(f"{record.where}: mask: expected a tensor, found {show(mask)}")
+    return tensors if mask is None else [*tensors, mask], more
+
+
+_PARAMETERS = {
+    "ReLU": ("max_value", "negative_slope", "threshold"),
+    "LeakyReLU": ("alpha", "negative_slope"),
+    "ELU": ("alpha",),
+}
+
+ROWS = (
+    Row("Activation", Activation, (Option("activation", activation()),)),
+    *(
+        Row(name, Activation, rule=_function, without_effect=frozenset(keys))
+        for name, keys in _PARAMETERS.items()
+    ),
+    Row("Softmax", Softmax, (Option("axis", _axis),), call=_with_mask, own_mask=True),
+    Row(
+        "PReLU",
+        PReLU,
+        (Option("shared_axes", _shared),),
+        without_effect=frozenset({"alpha_initializer", "alpha_regularizer", "alpha_constraint"}),
+    ),
+)

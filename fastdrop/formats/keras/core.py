@@ -26,6 +26,7 @@ ROWS = (
             Option("output_dim", positive),
             Option("mask_zero", boolean(False)),
         ),
+        input_of=lambda shape: (None,),
     ),
     Row(
         "Dense",
@@ -35,6 +36,7 @@ ROWS = (
             Option("use_bias", boolean(True)),
             Option("activation", activation()),
         ),
+        input_of=lambda shape: shape[:1],
     ),
     Row("Masking", Masking, (Option("mask_value", number(0.0)),)),
     Row("Identity", Identity, rule=passes_mask_since_3),

@@ -1,23 +1,585 @@
-"""Rows of functions that Keras 3 saves where a layer was called: tensors in, tensors out."""
+"""Functions of tensors that a functional model holds where layers stand.
+
+Keras 3 saves a call of ``keras.ops`` as a class of that name, TensorFlow's Keras 2 one of
+TensorFlow's functions as TFOpLambda, and a slice as SlicingOpLambda. Each is a row of a table: the
+names of the arguments, and what becomes of them. Axes count the batch, which no function may touch.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from fastdrop.formats._errors import ModelFormatError, show
-from fastdrop.formats.keras._records import Node
-from fastdrop.formats.keras._rows import Row, Tensor
-from fastdrop.layers import NotEqual
+from fastdrop.formats.keras._records import Node, Record
+from fastdrop.formats.keras._rows import Planned, Planning, Row, Tensor
+from fastdrop.layers import (
+    Activation,
+    Concatenate,
+    Elementwise,
+    ExpandDims,
+    Layer,
+    MatMul,
+    Reduce,
+    Reshape,
+    Slice,
+    Squeeze,
+    Stack,
+    Transpose,
+)
+from fastdrop.layers._layer import Shape
 
 
-def _with_a_number(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
-    """Take a tensor and a number."""
-    values = [*node.args, *node.kwargs.values()]
-    if len(values) != 2 or not isinstance(values[0], Tensor):
-        raise ModelFormatError(f"{where}: expected a tensor and a number")
-    if isinstance(values[1], bool) or not isinstance(values[1], int | float):
-        raise ModelFormatError(f"{where}: expected a number, found {show(values[1])}")
-    return [values[0]], {"value": float(values[1])}
+class Arguments:
+    """The arguments of one call, by name; what nobody asks for is refused."""
+
+    def __init__(self, values: Mapping[str, Any], where: str) -> None:
+        self.values = {k: v for k, v in values.items() if v is not None}
+        self.where = where
+        self.tensors: list[Tensor] = []
+
+    def refuse(self, name: str, expected: str) -> ModelFormatError:
+        return ModelFormatError(
+            f"{self.where}: {name}: expected {expected}, found {show(self.values.get(name))}"
+        )
+
+    def take(self, name: str, default: Any = None) -> Any:
+        return self.values.pop(name, default)
+
+    def input(self, name: str) -> None:
+        """Take a tensor as the next input."""
+        value = self.values.get(name)
+        if not isinstance(value, Tensor):
+            raise self.refuse(name, "a tensor")
+        self.tensors.append(self.take(name))
+
+    def inputs(self, name: str) -> None:
+        """Take a list of tensors as inputs."""
+        value = self.values.get(name)
+        if not isinstance(value, list) or not all(isinstance(v, Tensor) for v in value):
+            raise self.refuse(name, "tensors")
+        self.tensors += self.take(name)
+
+    def operand(self, name: str) -> Any:
+        """Take a tensor as an input and return its number, or return a constant."""
+        value = self.values.get(name)
+        if isinstance(value, Tensor):
+            self.take(name)
+            if value not in self.tensors:
+                self.tensors.append(value)
+            return self.tensors.index(value)
+        constant = _constant(value)
+        if constant is None:
+            raise self.refuse(name, "a tensor or numbers")
+        self.take(name)
+        return constant
+
+    def axes(self, name: str) -> tuple[int, ...] | None:
+        """Take axes that count the batch, and return those of a row; None for all."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        listed = value if isinstance(value, list) else [value]
+        if not all(type(n) is int for n in listed):
+            raise self.refuse(name, "whole numbers")
+        if 0 in listed:
+            raise self.refuse(name, "no axis 0, which is that of the batch")
+        self.take(name)
+        return tuple(n - 1 if n > 0 else n for n in listed)
+
+    def axis(self, name: str) -> int:
+        """Take one axis."""
+        axes = self.axes(name)
+        if axes is None or len(axes) != 1:
+            raise self.refuse(name, "one axis")
+        return axes[0]
+
+    def flag(self, name: str) -> bool:
+        value = self.take(name, False)
+        if not isinstance(value, bool):
+            self.values[name] = value
+            raise self.refuse(name, "true or false")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self.take(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            self.values[name] = value
+            raise self.refuse(name, "a number")
+        return float(value)
+
+    def finish(self) -> None:
+        for name, value in self.values.items():
+            if value is not False:
+                raise ModelFormatError(
+                    f"{self.where}: unsupported argument {show(name)}: {show(value)}"
+                )
 
 
-ROWS = (Row("NotEqual", NotEqual, call=_with_a_number),)
+def _constant(value: Any) -> Any:
+    """Return a constant as an array; None if it is none."""
+    if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
+        config = value.get("config")
+        value = config.get("value") if isinstance(config, dict) else None
+    try:
+        array = np.asarray(value)
+    except ValueError:  # a ragged list
+        return None
+    if array.dtype.kind not in "bif" or array.ndim > 8:
+        return None
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+Built = tuple[type[Layer], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its arguments by position, and what becomes of them."""
+
+    arguments: tuple[str, ...]
+    build: Callable[[Arguments], Built]
+
+
+def _elementwise(function: str, *names: str) -> Function:
+    def build(given: Arguments) -> Built:
+        operands = tuple(given.operand(name) for name in names)
+        if not given.tensors:
+            raise given.refuse(names[0], "a tensor")
+        return Elementwise, {"function": function, "operands": operands}
+
+    return Function(names, build)
+
+
+def _reduction(function: str) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        axes = given.axes("axis")
+        if axes is None:
+            raise given.refuse("axis", "axes: without, rows of a batch would be mixed")
+        return Reduce, {"function": function, "axes": axes, "keepdims": given.flag("keepdims")}
+
+    return Function(("x", "axis", "keepdims"), build)
+
+
+def _activation(name: str, *parameters: tuple[str, float]) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        numbers = tuple(given.number(key, default) for key, default in parameters)
+        return Activation, {"activation": (name, *numbers) if numbers else name}
+
+    return Function(("x", *(key for key, _ in parameters)), build)
+
+
+def _gelu(default: bool) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        if "approximate" not in given.values:
+            given.values["approximate"] = default
+        return Activation, {"activation": "gelu_tanh" if given.flag("approximate") else "gelu"}
+
+    return Function(("x", "approximate"), build)
+
+
+def _softmax(name: str) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        axes = given.axes("axis")
+        return Activation, {"activation": name, "axis": -1 if axes is None else axes[0]}
+
+    return Function(("x", "axis"), build)
+
+
+def _reshape(given: Arguments) -> Built:
+    given.input("x")
+    shape = given.values.get("newshape")
+    if not isinstance(shape, list) or not shape or not all(type(n) is int for n in shape):
+        raise given.refuse("newshape", "a list of lengths")
+    if shape[0] != -1:
+        raise given.refuse("newshape", "-1 for the batch, the first axis")
+    given.take("newshape")
+    return Reshape, {"target_shape": tuple(shape[1:])}
+
+
+def _transpose(given: Arguments) -> Built:
+    given.input("x")
+    axes = given.values.get("axes")
+    if not isinstance(axes, list) or axes[:1] != [0] or not all(type(n) is int for n in axes):
+        raise given.refuse("axes", "all axes, the batch first")
+    given.take("axes")
+    return Transpose, {"axes": tuple(n - 1 for n in axes[1:])}
+
+
+def _swapaxes(given: Arguments) -> Built:
+    given.input("x")
+    return Transpose, {"swapped": (given.axis("axis1"), given.axis("axis2"))}
+
+
+def _squeeze(given: Arguments) -> Built:
+    given.input("x")
+    return Squeeze, {"axes": given.axes("axis")}
+
+
+def _expand_dims(given: Arguments) -> Built:
+    given.input("x")
+    return ExpandDims, {"axis": given.axis("axis")}
+
+
+def _joined(layer: type[Layer]) -> Function:
+    def build(given: Arguments) -> Built:
+        given.inputs("xs")
+        return layer, {"axis": given.axis("axis")}
+
+    return Function(("xs", "axis"), build)
+
+
+def _matmul(given: Arguments) -> Built:
+    given.input("x1")
+    given.input("x2")
+    sides = {key: given.flag(key) for key in ("transpose_a", "transpose_b")}
+    return MatMul, sides
+
+
+def _cast(given: Arguments) -> Built:
+    given.input("x")
+    dtype = str(given.take("dtype"))
+    if dtype.startswith(("float", "bfloat")):
+        return Elementwise, {"function": "identity", "operands": (0,)}
+    if dtype.startswith(("int", "uint")):
+        return Elementwise, {"function": "trunc", "operands": (0,)}
+    if dtype == "bool":
+        return Elementwise, {"function": "not_equal", "operands": (0, np.float32(0))}
+    raise ModelFormatError(f"{given.where}: dtype: {show(dtype)} is not supported")
+
+
+def _get_item(given: Arguments) -> Built:
+    given.input("x")
+    if "key" not in given.values:
+        given.values["key"] = None
+    key = given.take("key")
+    parts = key if isinstance(key, list) else [key]
+    return Slice, {"whole": tuple(_index(part, given) for part in parts)}
+
+
+def _index(part: Any, given: Arguments) -> Any:
+    """Return an index, a slice, None or ... out of what stands for it."""
+    if part is None or type(part) is int:
+        return part
+    if isinstance(part, dict):
+        config = part.get("config", part)
+        if part.get("class_name") == "__ellipsis__":
+            return ...
+        if isinstance(config, dict) and "start" in config:
+            ends = [config.get(name) for name in ("start", "stop", "step")]
+            if all(n is None or type(n) is int for n in ends):
+                return slice(*ends)
+    raise ModelFormatError(f"{given.where}: key: {show(part)} is not supported")
+
+
+# Keras 3's classes.
+KERAS: dict[str, Function] = {
+    **{
+        name: _elementwise(function, "x1", "x2")
+        for name, function in {
+            "Add": "add",
+            "Subtract": "subtract",
+            "Multiply": "multiply",
+            "Divide": "divide",
+            "TrueDivide": "divide",
+            "FloorDivide": "floor_divide",
+            "Mod": "mod",
+            "Power": "power",
+            "Maximum": "maximum",
+            "Minimum": "minimum",
+            "Equal": "equal",
+            "NotEqual": "not_equal",
+            "Greater": "greater",
+            "GreaterEqual": "greater_equal",
+            "Less": "less",
+            "LessEqual": "less_equal",
+            "LogicalAnd": "logical_and",
+            "LogicalOr": "logical_or",
+        }.items()
+    },
+    **{
+        name: _elementwise(function, "x")
+        for name, function in {
+            "Negative": "negative",
+            "Absolute": "absolute",
+            "Sign": "sign",
+            "Exp": "exp",
+            "Expm1": "expm1",
+            "Log": "log",
+            "Log1p": "log1p",
+            "Sqrt": "sqrt",
+            "Rsqrt": "rsqrt",
+            "Square": "square",
+            "Reciprocal": "reciprocal",
+            "Sin": "sin",
+            "Cos": "cos",
+            "Floor": "floor",
+            "Ceil": "ceil",
+            "Round": "round",
+            "Trunc": "trunc",
+            "Identity": "identity",
+            "StopGradient": "identity",
+            "Copy": "identity",
+            "LogicalNot": "logical_not",
+            "ZerosLike": "zeros",
+            "OnesLike": "ones",
+        }.items()
+    },
+    "Clip": _elementwise("clip", "x", "x_min", "x_max"),
+    "Where": _elementwise("where", "condition", "x1", "x2"),
+    **{
+        name: _reduction(function)
+        for name, function in {
+            "Mean": "mean",
+            "Sum": "sum",
+            "Max": "max",
+            "Min": "min",
+            "Amax": "max",
+            "Amin": "min",
+            "Prod": "prod",
+            "Any": "any",
+            "All": "all",
+        }.items()
+    },
+    **{
+        name: _activation(function)
+        for name, function in {
+            "Tanh": "tanh",
+            "Sigmoid": "sigmoid",
+            "Relu": "relu",
+            "Relu6": "relu6",
+            "Silu": "silu",
+            "HardSigmoid": "hard_sigmoid",
+            "HardSilu": "hard_silu",
+            "HardTanh": "hard_tanh",
+            "Softplus": "softplus",
+            "Softsign": "softsign",
+            "Selu": "selu",
+            "LogSigmoid": "log_sigmoid",
+            "Mish": "mish",
+            "TanhShrink": "tanh_shrink",
+        }.items()
+    },
+    "Elu": _activation("elu", ("alpha", 1.0)),
+    "Celu": _activation("celu", ("alpha", 1.0)),
+    "LeakyRelu": _activation("leaky_relu", ("negative_slope", 0.2)),
+    "Gelu": _gelu(True),
+    "Softmax": _softmax("softmax"),
+    "LogSoftmax": _softmax("log_softmax"),
+    "Reshape": Function(("x", "newshape"), _reshape),
+    "Transpose": Function(("x", "axes"), _transpose),
+    "Swapaxes": Function(("x", "axis1", "axis2"), _swapaxes),
+    "Squeeze": Function(("x", "axis"), _squeeze),
+    "ExpandDims": Function(("x", "axis"), _expand_dims),
+    "Concatenate": _joined(Concatenate),
+    "Stack": _joined(Stack),
+    "Matmul": Function(("x1", "x2"), _matmul),
+    "Cast": Function(("x", "dtype"), _cast),
+    "GetItem": Function(("x", "key"), _get_item),
+}
+
+
+def _relu(given: Arguments) -> Built:
+    given.input("x")
+    slope = given.number("negative_slope", 0.0)
+    highest = given.values.pop("max_value", None)
+    threshold = given.number("threshold", 0.0)
+    return Activation, {"activation": ("relu", slope, highest, threshold)}
+
+
+KERAS["ReLU"] = Function(("x", "negative_slope", "max_value", "threshold"), _relu)
+
+# TensorFlow's functions: the class above that does the same, and their own names of its arguments.
+_TWO = {"x": "x1", "y": "x2"}
+_REDUCE = {"input_tensor": "x", "axis": "axis", "keepdims": "keepdims"}
+_SAME = {"x": "x", "features": "x", "logits": "x", "input": "x"}
+TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
+    **{
+        f"{module}.{function}": (name, _TWO)
+        for function, name in {
+            "add": "Add",
+            "subtract": "Subtract",
+            "sub": "Subtract",
+            "multiply": "Multiply",
+            "mul": "Multiply",
+            "truediv": "TrueDivide",
+            "divide": "TrueDivide",
+            "div": "TrueDivide",
+            "floordiv": "FloorDivide",
+            "pow": "Power",
+            "maximum": "Maximum",
+            "minimum": "Minimum",
+            "equal": "Equal",
+            "not_equal": "NotEqual",
+            "ne": "NotEqual",
+            "greater": "Greater",
+            "gt": "Greater",
+            "greater_equal": "GreaterEqual",
+            "ge": "GreaterEqual",
+            "less": "Less",
+            "lt": "Less",
+            "less_equal": "LessEqual",
+            "le": "LessEqual",
+            "logical_and": "LogicalAnd",
+            "logical_or": "LogicalOr",
+        }.items()
+        for module in ("math", "__operators__")
+    },
+    **{
+        f"math.{function}": (name, _SAME)
+        for function, name in {
+            "negative": "Negative",
+            "abs": "Absolute",
+            "exp": "Exp",
+            "log": "Log",
+            "log1p": "Log1p",
+            "sqrt": "Sqrt",
+            "rsqrt": "Rsqrt",
+            "square": "Square",
+            "reciprocal": "Reciprocal",
+            "sin": "Sin",
+            "cos": "Cos",
+            "tanh": "Tanh",
+            "sigmoid": "Sigmoid",
+            "softplus": "Softplus",
+            "logical_not": "LogicalNot",
+        }.items()
+    },
+    **{
+        f"nn.{function}": (name, _SAME)
+        for function, name in {
+            "relu": "Relu",
+            "relu6": "Relu6",
+            "elu": "Elu",
+            "selu": "Selu",
+            "silu": "Silu",
+            "swish": "Silu",
+            "softsign": "Softsign",
+            "softplus": "Softplus",
+            "sigmoid": "Sigmoid",
+            "tanh": "Tanh",
+        }.items()
+    },
+    "__operators__.neg": ("Negative", _SAME),
+    "__operators__.abs": ("Absolute", _SAME),
+    "nn.leaky_relu": ("LeakyRelu", _SAME | {"alpha": "negative_slope"}),
+    "nn.softmax": ("Softmax", _SAME | {"axis": "axis"}),
+    "nn.log_softmax": ("LogSoftmax", _SAME | {"axis": "axis"}),
+    "identity": ("Identity", _SAME),
+    "stop_gradient": ("Identity", _SAME),
+    "cast": ("Cast", {"x": "x", "dtype": "dtype"}),
+    "clip_by_value": ("Clip", {"t": "x", "clip_value_min": "x_min", "clip_value_max": "x_max"}),
+    "where": ("Where", {"condition": "condition", "x": "x1", "y": "x2"}),
+    "expand_dims": ("ExpandDims", {"input": "x", "axis": "axis"}),
+    "reshape": ("Reshape", {"tensor": "x", "shape": "newshape"}),
+    "squeeze": ("Squeeze", {"input": "x", "axis": "axis"}),
+    "compat.v1.squeeze": ("Squeeze", {"input": "x", "axis": "axis"}),
+    "transpose": ("Transpose", {"a": "x", "perm": "axes"}),
+    "compat.v1.transpose": ("Transpose", {"a": "x", "perm": "axes", "conjugate": "conjugate"}),
+    "linalg.matmul": (
+        "Matmul",
+        {"a": "x1", "b": "x2", "transpose_a": "transpose_a", "transpose_b": "transpose_b"},
+    ),
+    "concat": ("Concatenate", {"values": "xs", "axis": "axis"}),
+    "stack": ("Stack", {"values": "xs", "axis": "axis"}),
+    **{
+        f"math.reduce_{function}": (name, _REDUCE)
+        for function, name in {
+            "mean": "Mean",
+            "sum": "Sum",
+            "max": "Max",
+            "min": "Min",
+            "prod": "Prod",
+            "any": "Any",
+            "all": "All",
+        }.items()
+    },
+}
+TENSORFLOW["nn.gelu"] = ("GeluOfTensorFlow", _SAME | {"approximate": "approximate"})
+_TF_ONLY = {"GeluOfTensorFlow": _gelu(False)}
+
+
+def _called(function: Function, given: Arguments) -> tuple[list[Tensor], dict[str, Any]]:
+    layer, options = function.build(given)
+    given.finish()
+    return given.tensors, {"layer": layer, **options}
+
+
+def _of_keras(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take apart a call of a function of Keras 3, whose options are in the configuration."""
+    function = KERAS[record.class_name]
+    if len(node.args) > len(function.arguments):
+        raise ModelFormatError(f"{record.where}: expected at most {len(function.arguments)} inputs")
+    values = dict(zip(function.arguments, node.args, strict=False)) | node.kwargs
+    options = {k: v for k, v in record.config.values.items() if k not in ("name", "dtype")}
+    options.pop("trainable", None)
+    return _called(function, Arguments(options | values, record.where))
+
+
+def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take apart a call of a function of TensorFlow, whose options are keywords."""
+    name = record.config.string("function")
+    if name not in TENSORFLOW:
+        raise ModelFormatError(f"{record.where}: the function {show(name)} is not supported")
+    class_name, names = TENSORFLOW[name]
+    function = _TF_ONLY.get(class_name) or KERAS[class_name]
+    first = node.args
+    if class_name in ("Concatenate", "Stack"):
+        first = [node.args[0] if isinstance(node.args[0], list) else node.args]
+    values = dict(zip(names, first, strict=False)) | node.kwargs
+    values.pop("name", None)
+    unknown = {k: v for k, v in values.items() if k not in names and v not in (None, False)}
+    for key, value in unknown.items():
+        raise ModelFormatError(
+            f"{record.where}: unsupported argument {show(key)}: {show(value)} of its call"
+        )
+    given = {names[k]: v for k, v in values.items() if k in names and v is not None}
+    if class_name in ("Concatenate", "Stack") and "axis" not in given:
+        given["axis"] = 0
+    return _called(function, Arguments(given, record.where))
+
+
+def _of_slice(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    key = node.kwargs.get("slice_spec")
+    return _called(
+        KERAS["GetItem"],
+        Arguments({"x": node.args[0] if node.args else None, "key": key}, record.where),
+    )
+
+
+class OperationRow(Row):
+    """A function: which layer it is, and its options, are known from the call."""
+
+    @property
+    def per_call(self) -> bool:
+        return True
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        if inputs is None or "layer" not in more:
+            return None
+        options = dict(more)
+        layer: type[Layer] = options.pop("layer")
+        made = layer.declare(inputs, name=record.name, **options)
+        return Planned(made, groups={"vars": record.name})
+
+
+ROWS = tuple(OperationRow(name, Layer, call=_of_keras) for name in KERAS)
+# They stand among the layers.
+LAMBDAS = (
+    OperationRow("TFOpLambda", Layer, call=_of_tensorflow),
+    OperationRow("SlicingOpLambda", Layer, call=_of_slice),
+)

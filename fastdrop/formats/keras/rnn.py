@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._safe_json import Section
@@ -14,6 +16,7 @@ from fastdrop.formats.keras._rows import (
     Planned,
     Planning,
     Row,
+    Stored,
     Tensor,
     activation,
     boolean,
@@ -30,12 +33,15 @@ from fastdrop.layers import (
     GRU,
     LSTM,
     Bidirectional,
+    Layer,
     Shape,
     SimpleRNN,
+    StackedRNN,
     TimeDistributed,
 )
+from fastdrop.layers.rnn import Recurrent
 
-CELLS = ("GRU", "LSTM", "SimpleRNN")
+CELLS = ("GRU", "LSTM", "SimpleRNN", "RNN", "CuDNNGRU", "CuDNNLSTM")
 
 
 def _implementation(config: Section, key: str, version: Version) -> int:
@@ -65,39 +71,68 @@ _GATED = (
 )
 
 
+_CUDNN = (
+    Option("units", positive),
+    Option("go_backwards", boolean(False)),
+    Option("return_sequences", boolean(False)),
+    Option("return_state", boolean(False)),
+    Option("stateful", boolean(False), ""),
+    Option("time_major", must_be(False), ""),
+)
+
+
 def _gated(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
     """Say how masks are drawn: by what each version of Keras does."""
     implementation = options.pop("implementation")
-    if version.legacy and not version.tensorflow:
-        scheme = "tied" if implementation == 2 else "per_gate"
-    elif (3, 0) <= version < (3, 8):
+    by_implementation = "tied" if implementation == 2 else "per_gate"
+    # Without recurrent dropout, TensorFlow's Keras 2 takes a path of its own with these options.
+    fast = version.legacy and version.tensorflow
+    fast = fast and (options["activation"], options["recurrent_activation"]) == ("tanh", "sigmoid")
+    fast = fast and record.config.values.get("unroll") is not True and options["use_bias"]
+    fast = fast and options.get("reset_after", True)
+    if (3, 0) <= version < (3, 8):
         scheme = "tied"
-    elif implementation == 1:
-        scheme = "per_gate"
+    elif version.legacy and not version.tensorflow:
+        scheme = by_implementation
+    elif version < (2, 3):  # both of TensorFlow's: that of its version 1 is implementation 1
+        scheme = "tf_keras_early" if fast and implementation == 2 else by_implementation
+    elif fast:
+        scheme = "tf_keras"
     else:
-        scheme = "keras"
-        fast = options["activation"] == "tanh" and options["recurrent_activation"] == "sigmoid"
-        unrolled = record.config.values.get("unroll") is True
-        fast = fast and not unrolled and options["use_bias"] and options.get("reset_after", True)
-        if version.legacy and fast:
-            scheme = "tf_keras"
+        scheme = "per_gate" if implementation == 1 else "keras"
     return options | {"scheme": scheme}
 
 
+def _stateful(options: dict[str, Any], record: Record, version: Version) -> list[str]:
+    """Remark where a layer keeps its state."""
+    if record.config.values.get("stateful") is not True:
+        return []
+    return [f"{record.where}: stateful; here each call starts from zeros"]
+
+
 def _notes(options: dict[str, Any], record: Record, version: Version) -> Sequence[str]:
-    """Remark where a layer keeps its state, and where masks follow an older version's rule."""
-    notes = []
-    if record.config.values.get("stateful") is True:
-        notes.append(f"{record.where}: stateful; here each call starts from zeros")
+    """Remark also where masks follow an older version's rule."""
+    notes = _stateful(options, record, version)
     rates = options["dropout"], options["recurrent_dropout"]
-    if "scheme" not in options or not (3, 0) <= version < (3, 8) or not any(rates):
+    if "scheme" not in options or not any(rates):
         return notes
-    by = f"{record.where}: written by Keras 3.0-3.7: "
-    notes.append(f"{by}its dropout draws one mask for all gates, as they did")
-    if record.class_name == "GRU" and rates[1]:
+    early = (3, 0) <= version < (3, 8)
+    if early:
         notes.append(
-            f"{by}they also applied the recurrent mask to the state that a GRU carries over, "
-            "a mistake that is not repeated here"
+            f"{record.where}: written by Keras 3.0-3.7: its dropout draws one mask for all gates, "
+            "as they did"
+        )
+    tied = options["scheme"] in ("tied", "tf_keras_early")
+    if record.class_name == "GRU" and rates[1] and tied:
+        by = "Keras 3.0-3.7" if early else "a Keras 2 before TensorFlow 2.2"
+        notes.append(
+            f"{record.where}: written by {by}, which also applied the recurrent mask to the state "
+            "that a GRU carries over, a mistake that is not repeated here"
+        )
+    if version[:2] == (3, 0) and rates[1] and rates[0] != rates[1]:
+        notes.append(
+            f"{record.where}: written by Keras 3.0, which drew the recurrent mask with the rate of "
+            "the input, a mistake that is not repeated here"
         )
     return notes
 
@@ -107,13 +142,147 @@ def _reset_after(config: Section, key: str, version: Version) -> bool:
     return config.boolean(key, not version.legacy)
 
 
-def _with_states(node: Node, where: str) -> tuple[list[Tensor], dict[str, Any]]:
+def _with_states(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the sequence and the initial states, in either way of writing them."""
-    given = list(tensors_of(node.args)) + list(tensors_of(node.kwargs.get("initial_state")))
+    where = record.where
+    states = node.kwargs.get("initial_state") or []
+    given = [*tensors_of(node.args), *tensors_of(states)]
+    listed = states if isinstance(states, list) else [states]
+    if not all(isinstance(state, Tensor) for state in listed):
+        raise ModelFormatError(f"{where}: initial_state: expected tensors")
     refuse_arguments(node.kwargs, where, ("initial_state",))
     if not given:
         raise ModelFormatError(f"{where}: expected an input, found none")
     return given, {}
+
+
+class CuDNNRow(Row):
+    """A layer of cuDNN's, whose weights Keras keeps in cuDNN's order."""
+
+    def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
+        gates = {LSTM: 4, GRU: 3}[type(layer)]  # type: ignore[index]
+
+        def transformed(one: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            return lambda array: np.hstack([one(gate) for gate in np.hsplit(array, gates)])
+
+        kernel, recurrent, bias = stored
+        width = kernel.shape[1]
+        return [
+            replace(kernel, convert=transformed(lambda k: k.T.reshape(k.shape, order="F"))),
+            replace(recurrent, convert=transformed(lambda k: k.T)),
+            replace(
+                bias,
+                shape=(2 * width,),
+                convert=lambda b: b.reshape(2, width) if gates == 3 else b[:width] + b[width:],
+            ),
+        ]
+
+
+_CELL_CLASSES = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
+_OF_LAYER = (
+    "go_backwards",
+    "return_sequences",
+    "return_state",
+    "zero_output_for_mask",
+    "stateful",
+    "time_major",
+    "unroll",
+)
+
+
+class RNNRow(Row):
+    """A cell, or several, run over time: what the layer of that name is, or a stack of such."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        options = planning.options(self, record)
+        cell = planning.inner(record, "cell")
+        if options is None or cell is None:
+            return None
+        own = {key: record.config.values.get(key, False) for key in _OF_LAYER}
+        if cell.class_name != "StackedRNNCells":
+            layer = self._layer(planning, cell, own)
+            planned = None if layer is None else planning.plan(layer, inputs)
+            if planned is None:
+                return None
+            named = replace(planned.layer, name=record.name)
+            return Planned(named, planned.stored, {"vars": record.name}, planned.notes)
+        return self._stack(planning, record, cell, inputs, own)
+
+    def _layer(self, planning: Planning, cell: Record, own: Mapping[str, Any]) -> Record | None:
+        """Return the layer that does over time what a cell does in a step."""
+        if cell.class_name not in _CELL_CLASSES:
+            planning.obstacle(
+                f"{cell.where}: expected one of {', '.join((*_CELL_CLASSES, 'StackedRNNCells'))}"
+            )
+            return None
+        # A cell never takes the fast path on which tf.keras draws anew at each step.
+        config = Section(cell.where, cell.config.values | dict(own) | {"unroll": True})
+        return replace(cell, class_name=_CELL_CLASSES[cell.class_name], config=config)
+
+    def _stack(
+        self,
+        planning: Planning,
+        record: Record,
+        cell: Record,
+        inputs: Sequence[Shape] | None,
+        own: Mapping[str, Any],
+    ) -> Planned | None:
+        entries = cell.config.items("cells")
+        cell.config.refuse_others(frozenset({"name", "trainable", "dtype", "cells"}))
+        plans: list[Planned] = []
+        counts: dict[str, int] = {}
+        if inputs is not None and len(inputs) > 1:
+            states = list(inputs[1:])
+        else:
+            states = []
+        shape = None if inputs is None else inputs[0]
+        for i in range(len(entries)):
+            holder = replace(record, config=Section(f"{record.where}: cells", {"cell": entries[i]}))
+            inner = planning.inner(holder, "cell")
+            if inner is None:
+                continue
+            last = i == len(entries) - 1
+            flags = dict(own) | {"return_sequences": own["return_sequences"] if last else True}
+            flags["go_backwards"] = own["go_backwards"] if i == 0 else False
+            flags["zero_output_for_mask"] = own["zero_output_for_mask"] if last else False
+            layer = self._layer(planning, inner, flags)
+            planned = None
+            if layer is not None:
+                planned = planning.plan(layer, None if shape is None else [shape])
+            if planned is None:
+                shape = None
+                continue
+            assert shape is not None
+            shape = planned.layer.output_shapes([shape])[0]
+            name = {"LSTMCell": "lstm_cell", "GRUCell": "gru_cell"}.get(
+                inner.class_name, "simple_rnn_cell"
+            )
+            count = counts.get(name, 0)
+            counts[name] = count + 1
+            group = f"cell/cells/{name}_{count}" if count else f"cell/cells/{name}"
+            stored = [replace(s, group=s.group.removeprefix("cell/")) for s in planned.stored]
+            plain = Planned(planned.layer, stored, {}, planned.notes)
+            plans.append(moved(plain, f"cells.{i}", group))
+        if len(plans) < len(entries) or not plans:
+            return None
+        layers = tuple(planned.layer for planned in plans)
+        return Planned(
+            StackedRNN(name=record.name, cells=layers),  # type: ignore[arg-type]
+            [stored for planned in plans for stored in planned.stored],
+            {"vars": record.name},
+            [note for planned in plans for note in planned.notes],
+        )
+
+
+def _sequences(shape: tuple[int, ...]) -> Shape:
+    """Return the shape of sequences that a kernel takes."""
+    return (None, *shape[:1])
 
 
 class BidirectionalRow(Row):
@@ -128,7 +297,7 @@ class BidirectionalRow(Row):
     ) -> Planned | None:
         options = planning.options(self, record)
         forward = planning.inner(record, "layer")
-        # The layer as it was given has groups in files of Keras 2 and early 3, with nothing in them.
+        # The layer as it was given has groups in files of Keras 2 and early 3, empty ones.
         groups: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}
         if record.config.values.get("backward_layer") is not None:
             backward = planning.inner(record, "backward_layer")
@@ -229,6 +398,7 @@ ROWS = (
         rule=_gated,
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
     ),
     Row(
         "GRU",
@@ -238,6 +408,7 @@ ROWS = (
         rule=_gated,
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
     ),
     Row(
         "SimpleRNN",
@@ -247,6 +418,18 @@ ROWS = (
         without_effect=frozenset({"implementation"}),
         call=_with_states,
         notes=_notes,
+        input_of=_sequences,
+    ),
+    CuDNNRow("CuDNNLSTM", LSTM, _CUDNN, call=_with_states, notes=_stateful),
+    CuDNNRow("CuDNNGRU", GRU, _CUDNN, call=_with_states, notes=_stateful),
+    RNNRow(
+        "RNN",
+        Recurrent,
+        (
+            *(Option(key, boolean(False), "") for key in _OF_LAYER),
+            Option("cell", lambda config, key, version: None, ""),
+        ),
+        call=_with_states,
     ),
     BidirectionalRow(
         "Bidirectional",
@@ -257,9 +440,10 @@ ROWS = (
             Option("backward_layer", lambda config, key, version: None, ""),
         ),
         without_effect=frozenset(
-            {"return_sequences", "return_state", "stateful", "weights", "implementation"}
+            {"return_sequences", "return_state", "stateful", "implementation"}
         ),
         call=_with_states,
+        input_of=_sequences,
     ),
     TimeDistributedRow(
         "TimeDistributed",

@@ -1,0 +1,56 @@
+"""Rows of the layers that make one tensor of several."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._records import Record
+from fastdrop.formats.keras._rows import Option, Row, boolean, many_inputs
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Concatenate, Dot, Merge
+
+
+def _axis(config: Section, key: str, version: Version) -> int:
+    """Return an axis of a row; in a file the batch is axis 0."""
+    value = config.values.get(key, -1)
+    if type(value) is not int or value == 0:
+        raise config.wrong(key, "a whole number other than 0, the axis of the batch")
+    return value - 1 if value > 0 else value
+
+
+def _axes(config: Section, key: str, version: Version) -> tuple[int, int]:
+    value = config.values.get(key)
+    if type(value) is int:
+        value = [value, value]
+    if not isinstance(value, list) or len(value) != 2 or not all(type(n) is int for n in value):
+        raise config.wrong(key, "a whole number, or two")
+    if 0 in value:
+        raise config.wrong(key, "no axis 0, which is that of the batch")
+    return value[0], value[1]
+
+
+def _masks(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Say how masks become one: by what each version does."""
+    return options | {"masks": "any" if version >= (3, 8) else "all"}
+
+
+def _merge(name: str) -> Row:
+    function = name.lower()
+
+    def rule(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+        return _masks(options, record, version) | {"function": function}
+
+    return Row(name, Merge, rule=rule, call=many_inputs)
+
+
+ROWS = (
+    *map(_merge, ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")),
+    Row("Concatenate", Concatenate, (Option("axis", _axis),), rule=_masks, call=many_inputs),
+    Row(
+        "Dot",
+        Dot,
+        (Option("axes", _axes), Option("normalize", boolean(False))),
+        call=many_inputs,
+    ),
+)

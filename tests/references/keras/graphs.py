@@ -1,0 +1,604 @@
+"""Functional models, operations where layers are expected, and policies."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .case import (
+    MASK,
+    SOME,
+    X2,
+    X3,
+    X4,
+    XM,
+    L,
+    add,
+    floats,
+    padded,
+    padded_tokens,
+    tokens,
+)
+
+X3B = floats(2, 5, 3, tag=1)
+P3, P3B = floats(2, 5, 3, positive=True), floats(2, 5, 3, tag=1, positive=True)
+
+
+# Operations. -------------------------------------------------------------------------------------
+
+
+def dense(keras: Any, x: Any, units: int = 3) -> Any:
+    return keras.layers.Dense(units)(x)
+
+
+def apply(keras: Any, *tensors: Any, f: Callable[..., Any]) -> Any:
+    return f(*tensors)
+
+
+def apply_between(keras: Any, *tensors: Any, f: Callable[..., Any]) -> Any:
+    """Apply it to what layers computed, and go on with a layer."""
+    result = f(*[dense(keras, x) for x in tensors])
+    return keras.layers.Dense(2)(result)
+
+
+ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul,
+              "div": operator.truediv}
+for name, f in ARITHMETIC.items():
+    add(f"op-{name}", [P3, P3B], functools.partial(apply, f=f), both=True)
+    add(f"op-{name}-layers", [X3, X3B], functools.partial(apply_between, f=f))
+    add(f"op-{name}-constant", [P3], functools.partial(apply, f=functools.partial(
+        lambda x, f: f(x, 1.5), f=f)), both=True)
+    add(f"op-constant-{name}", [P3], functools.partial(apply, f=functools.partial(
+        lambda x, f: f(2.5, x), f=f)), both=True)
+    add(f"op-{name}-integer", [P3], functools.partial(apply, f=functools.partial(
+        lambda x, f: f(x, 3), f=f)))
+    add(f"op-{name}-broadcast", [P3, floats(2, 1, 3, tag=1, positive=True)], functools.partial(
+        apply, f=f))
+    add(f"op-{name}-array", [P3], functools.partial(apply, f=functools.partial(
+        lambda x, f: f(x, np.array([0.5, -1.0, 2.0], "float32")), f=f)))
+    add(f"op-{name}-itself", [P3], functools.partial(apply, f=functools.partial(
+        lambda x, f: f(x, f(x, x)), f=f)))
+add("op-pow", [P3, P3B], functools.partial(apply, f=operator.pow))
+add("op-pow-2", [X3], functools.partial(apply, f=lambda x: x**2), both=True)
+add("op-pow-half", [P3], functools.partial(apply, f=lambda x: x**0.5))
+add("op-pow-minus-1", [P3], functools.partial(apply, f=lambda x: x**-1.0))
+add("op-constant-pow", [X3], functools.partial(apply, f=lambda x: 2.0**x))
+add("op-negative", [X3], functools.partial(apply, f=operator.neg), both=True)
+add("op-abs", [X3], functools.partial(apply, f=abs))
+add("op-chain", [X3, X3B], functools.partial(apply, f=lambda x, y: (x - y) * 0.5 + x * y))
+add("op-one-minus", [X3], functools.partial(
+    apply_between, f=lambda x: (1.0 - x) * (1.0 - x)), both=True)
+
+SLICES: dict[str, Any] = {
+    "last": lambda x: x[:, -1],
+    "last-all": lambda x: x[:, -1, :],
+    "first": lambda x: x[:, 0],
+    "range": lambda x: x[:, 1:3],
+    "range-steps": lambda x: x[:, 1:4, ::2],
+    "tail": lambda x: x[:, -2:],
+    "head": lambda x: x[:, :-1, :],
+    "feature": lambda x: x[:, :, 1],
+    "feature-kept": lambda x: x[:, :, 1:2],
+    "ellipsis": lambda x: x[..., 0],
+    "ellipsis-none": lambda x: x[..., None],
+    "none": lambda x: x[:, None],
+    "none-middle": lambda x: x[:, :, None, :],
+    "all": lambda x: x[:],
+    "reverse": lambda x: x[:, ::-1],
+}
+for name, f in SLICES.items():
+    add(f"op-slice-{name}", [X3], functools.partial(apply, f=f),
+        both=name in ("last", "range-steps", "ellipsis-none"))
+
+
+def lstm_last_step(keras: Any, x: Any) -> Any:
+    h = keras.layers.LSTM(4, return_sequences=True)(x)
+    return keras.layers.Dense(2)(h[:, -1, :])
+
+
+add("op-slice-lstm", X3, lstm_last_step, both=True)
+
+
+def ops3(name: str, *args: Any, count: int = 1, listed: bool = False, **kwargs: Any) -> Any:
+    def build(keras: Any, *tensors: Any) -> Any:
+        function = getattr(keras.ops, name)
+        return function(list(tensors) if listed else tensors[0], *args, **kwargs) if (
+            count == 1 or listed) else function(*tensors, *args, **kwargs)
+
+    return build
+
+
+REDUCTIONS: dict[str, dict[str, Any]] = {
+    "axis-1": {"axis": 1}, "axis--1": {"axis": -1}, "axes": {"axis": [1, 2]},
+    "keepdims": {"axis": 1, "keepdims": True}, "axes-keepdims": {"axis": (1, 2), "keepdims": True},
+}
+for name in ("mean", "sum", "max", "min"):
+    for kind, options in REDUCTIONS.items():
+        add(f"ops-{name}-{kind}", X3, ops3(name, **options), only="3",
+            both=kind in ("axis-1", "axes"))
+for name in ("exp", "square", "abs", "absolute", "negative", "tanh", "sigmoid", "relu", "softmax",
+             "silu", "gelu", "softplus", "elu", "selu", "softsign", "log_sigmoid", "leaky_relu",
+             "hard_sigmoid", "relu6", "log_softmax", "sin", "cos"):
+    add(f"ops-{name}", X3, ops3(name), only="3")
+for name in ("log", "sqrt", "rsqrt", "log1p", "reciprocal"):
+    add(f"ops-{name}", P3, ops3(name), only="3")
+add("ops-softmax-axis-1", X3, ops3("softmax", axis=1), only="3")
+add("ops-leaky_relu-slope", X3, ops3("leaky_relu", negative_slope=0.1), only="3")
+add("ops-reshape", X3, ops3("reshape", (-1, 15)), only="3", both=True)
+add("ops-reshape-3d", X3, ops3("reshape", (-1, 3, 5)), only="3")
+add("ops-reshape-unknown", X3, ops3("reshape", (2, -1, 1)), only="3", fixed_batch=True)
+add("ops-transpose", X3, ops3("transpose", (0, 2, 1)), only="3", both=True)
+add("ops-transpose-axes", X4, ops3("transpose", axes=[0, 3, 1, 2]), only="3")
+add("ops-swapaxes", X3, ops3("swapaxes", 1, 2), only="3")
+add("ops-squeeze", floats(2, 1, 3), ops3("squeeze", axis=1), only="3", both=True)
+add("ops-squeeze--1", floats(2, 3, 1), ops3("squeeze", -1), only="3")
+add("ops-expand_dims", X3, ops3("expand_dims", axis=1), only="3", both=True)
+add("ops-expand_dims--1", X2, ops3("expand_dims", -1), only="3")
+add("ops-concatenate", [X3, X3B], ops3("concatenate", listed=True, axis=-1), only="3", both=True)
+add("ops-concatenate-1", [X3, X3B], ops3("concatenate", listed=True, axis=1), only="3")
+add("ops-stack", [X2, floats(3, 4, tag=1)], ops3("stack", listed=True, axis=1), only="3", both=True)
+add("ops-stack--1", [X3, X3B], ops3("stack", listed=True, axis=-1), only="3")
+add("ops-matmul", [X3, floats(2, 3, 4)], ops3("matmul", count=2), only="3", both=True)
+add("ops-cast", tokens(3, 4, of=9), ops3("cast", "float32"), only="3")
+add("ops-cast-between", X3, ops3("cast", dtype="float32"), only="3")
+for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power"):
+    add(f"ops-{name}", [P3, P3B], ops3(name, count=2), only="3")
+    add(f"ops-{name}-constant", [P3], ops3(name, 0.75, count=2), only="3")
+add("ops-clip", X3, ops3("clip", -0.5, 0.5), only="3")
+add("ops-dot", [X3, floats(2, 3)], lambda keras, x, y: keras.ops.matmul(
+    x, keras.ops.expand_dims(y, -1)), only="3")
+
+
+def attention_by_hand(keras: Any, x: Any) -> Any:
+    """Weights over the time steps, as many write it."""
+    layers = keras.layers
+    h = layers.LSTM(4, return_sequences=True)(x)
+    weights = layers.Softmax(axis=1)(layers.Dense(1, activation="tanh")(h))
+    return layers.Dense(2)(keras.ops.sum(h * weights, axis=1))
+
+
+def attention_repeated(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(x)
+    a = layers.Dense(1, activation="tanh")(h)
+    a = layers.Activation("softmax")(layers.Flatten()(a))
+    a = layers.Permute([2, 1])(layers.RepeatVector(6)(a))
+    h = layers.Multiply()([h, a])
+    return layers.Dense(1, activation="sigmoid")(layers.GlobalAveragePooling1D()(h))
+
+
+add("attention-by-hand", X3, attention_by_hand, only="3", both=True)
+add("attention-repeated", X3, attention_repeated, both=True)
+for name in ("relu", "sigmoid", "tanh", "softmax", "gelu", "elu", "selu", "softplus"):
+    add(f"function-{name}", X3, functools.partial(
+        lambda keras, x, name: getattr(keras.activations, name)(x), name=name),
+        both=name in ("relu", "sigmoid"))
+add("function-relu-options", 3 * X3, lambda keras, x: keras.activations.relu(
+    x, max_value=2.0, threshold=0.5))
+add("function-gelu-approximate", X3, lambda keras, x: keras.activations.gelu(x, approximate=True))
+add("function-softmax-axis", X3, lambda keras, x: keras.activations.softmax(x, axis=1))
+add("function-leaky_relu", X3, lambda keras, x: keras.activations.leaky_relu(x, 0.1), only="3")
+
+
+def tf2(path: str, *args: Any, listed: bool = False, **kwargs: Any) -> Any:
+    def build(keras: Any, *tensors: Any) -> Any:
+        import tensorflow as tf
+
+        function: Any = tf
+        for part in path.split("."):
+            function = getattr(function, part)
+        return function(list(tensors), *args, **kwargs) if listed else (
+            function(*tensors, *args, **kwargs))
+
+    return build
+
+
+def backend2(name: str, *args: Any, listed: bool = False, **kwargs: Any) -> Any:
+    def build(keras: Any, *tensors: Any) -> Any:
+        function = getattr(keras.backend, name)
+        return function(list(tensors) if listed else tensors[0], *args, **kwargs)
+
+    return build
+
+
+for name in ("mean", "sum", "max", "min"):
+    for kind, options in REDUCTIONS.items():
+        add(f"tf-reduce_{name}-{kind}", X3, tf2(f"reduce_{name}", **options), only="2",
+            both=kind in ("axis-1", "axes"))
+    add(f"backend-{name}", X3, backend2(name, axis=1), only="2")
+for name in ("exp", "square", "abs", "negative", "tanh", "sigmoid", "nn.relu", "nn.softmax",
+             "nn.silu", "nn.gelu", "nn.softplus", "nn.elu", "nn.selu", "nn.softsign",
+             "nn.leaky_relu", "nn.relu6", "nn.log_softmax", "identity", "math.sin"):
+    add(f"tf-{name}", X3, tf2(name), only="2")
+for name in ("math.log", "sqrt", "math.rsqrt"):
+    add(f"tf-{name}", P3, tf2(name), only="2")
+for name in ("exp", "square", "sqrt", "log", "abs", "softmax", "sigmoid", "tanh", "relu"):
+    add(f"backend-{name}", P3, backend2(name), only="2")
+add("tf-softmax-axis-1", X3, tf2("nn.softmax", axis=1), only="2")
+add("tf-reshape", X3, tf2("reshape", (-1, 15)), only="2", both=True)
+add("tf-reshape-3d", X3, tf2("reshape", shape=[-1, 3, 5]), only="2")
+add("tf-transpose", X3, tf2("transpose", (0, 2, 1)), only="2", both=True)
+add("tf-transpose-perm", X4, tf2("transpose", perm=[0, 3, 1, 2]), only="2")
+add("tf-squeeze", floats(2, 1, 3), tf2("squeeze", axis=1), only="2", both=True)
+add("tf-squeeze-list", floats(2, 3, 1), tf2("squeeze", axis=[2]), only="2")
+add("tf-expand_dims", X3, tf2("expand_dims", axis=1), only="2", both=True)
+add("tf-expand_dims--1", X2, tf2("expand_dims", -1), only="2")
+add("tf-concat", [X3, X3B], tf2("concat", listed=True, axis=-1), only="2", both=True)
+add("tf-concat-1", [X3, X3B], tf2("concat", 1, listed=True), only="2")
+add("tf-stack", [X2, floats(3, 4, tag=1)], tf2("stack", listed=True, axis=1), only="2", both=True)
+add("tf-matmul", [X3, floats(2, 3, 4)], tf2("matmul"), only="2", both=True)
+add("tf-matmul-transpose_b", [X3, floats(2, 4, 3)], tf2("matmul", transpose_b=True), only="2")
+add("tf-cast", tokens(3, 4, of=9), tf2("cast", "float32"), only="2")
+for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow", "math.add"):
+    add(f"tf-{name}", [P3, P3B], tf2(name), only="2")
+    add(f"tf-{name}-constant", [P3], tf2(name, 0.75), only="2")
+add("tf-clip_by_value", X3, tf2("clip_by_value", -0.5, 0.5), only="2")
+add("backend-concatenate", [X3, X3B], backend2("concatenate", listed=True), only="2")
+add("backend-stack", [X3, X3B], backend2("stack", listed=True, axis=1), only="2")
+add("backend-expand_dims", X3, backend2("expand_dims", 1), only="2")
+add("backend-squeeze", floats(2, 1, 3), backend2("squeeze", 1), only="2")
+add("backend-reshape", X3, backend2("reshape", (-1, 15)), only="2")
+add("backend-permute_dimensions", X3, backend2("permute_dimensions", (0, 2, 1)), only="2")
+
+
+def attention_by_hand_2(keras: Any, x: Any) -> Any:
+    import tensorflow as tf
+
+    layers = keras.layers
+    h = layers.LSTM(4, return_sequences=True)(x)
+    weights = tf.nn.softmax(layers.Dense(1, activation="tanh")(h), axis=1)
+    return layers.Dense(2)(tf.reduce_sum(h * weights, axis=1))
+
+
+add("attention-by-hand-tf", X3, attention_by_hand_2, only="2", both=True)
+
+
+def op_masked(keras: Any, x: Any) -> Any:
+    """Does an operation pass a mask on?"""
+    h = keras.layers.Masking(0.0)(x)
+    return keras.layers.LSTM(3)(h * 2.0)
+
+
+def op_mask_slice(keras: Any, x: Any) -> Any:
+    h = keras.layers.Masking(0.0)(x)
+    return keras.layers.LSTM(3)(h[:, 1:])
+
+
+def op_mask_two(keras: Any, x: Any, y: Any) -> Any:
+    masking = keras.layers.Masking
+    return keras.layers.LSTM(3)(masking(0.0)(x) + masking(0.0)(y))
+
+
+def op_mask_mean(keras: Any, x: Any) -> Any:
+    h = keras.layers.Masking(0.0)(x)
+    h = keras.layers.LSTM(4, return_sequences=True)(h)
+    return keras.layers.Dense(2)(h[:, -1])
+
+
+add("op-mul-masked", XM, op_masked, both=True)
+add("op-slice-masked", XM, op_mask_slice)
+add("op-add-masked-two", [XM, padded(3, tag=1)], op_mask_two)
+add("op-last-of-masked", XM, op_mask_mean, both=True)
+
+
+# Functional models. ------------------------------------------------------------------------------
+
+T1, T2 = padded_tokens(9), tokens(5, 4, of=7, low=1)
+
+
+def two_inputs(keras: Any, t: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.LSTM(4)(layers.Embedding(9, 3, mask_zero=True)(t))
+    x = layers.Dense(3, activation="relu")(x)
+    return layers.Dense(2, activation="softmax")(layers.Concatenate()([h, x]))
+
+
+def two_outputs(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.LSTM(4)(x)
+    return [layers.Dense(2, name="second")(h), layers.Dense(3, name="first")(h)]
+
+
+def inputs_in_other_order(keras: Any, x: Any, y: Any, z: Any) -> Any:
+    layers = keras.layers
+    z = layers.Dense(3)(z)
+    return layers.Subtract()([layers.Subtract()([z, y]), x])
+
+
+def dict_outputs(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.GRU(4)(x)
+    return {"price": layers.Dense(1, name="a")(h), "class": layers.Dense(3, name="b")(h)}
+
+
+def dict_inputs(keras: Any, a: Any, b: Any) -> Any:
+    layers = keras.layers
+    return layers.Dense(2)(layers.Concatenate()([layers.LSTM(3)(b), a]))
+
+
+def dict_both(keras: Any, a: Any, b: Any) -> Any:
+    layers = keras.layers
+    h = layers.Concatenate()([layers.LSTM(3)(b), a])
+    return {"z": layers.Dense(2)(h), "y": layers.Dense(1)(h)}
+
+
+def shared_layer(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    lstm = layers.LSTM(4)
+    return layers.Dense(2)(layers.Subtract()([lstm(x), lstm(y)]))
+
+
+def shared_embedding(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    embedding, last = layers.Embedding(9, 3, mask_zero=True), layers.Dense(2)
+    return [last(layers.LSTM(4)(embedding(x))), last(layers.GRU(4)(embedding(y)))]
+
+
+def shared_in_a_row(keras: Any, x: Any) -> Any:
+    again = keras.layers.Dense(3, activation="tanh")
+    return again(again(again(x)))
+
+
+def shared_bidirectional(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    both = layers.Bidirectional(layers.GRU(3))
+    return layers.Dot(axes=1, normalize=True)([both(x), both(y)])
+
+
+def residual(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.Add()([x, layers.LSTM(3, return_sequences=True)(x)])
+    h = layers.LayerNormalization()(h)
+    h = layers.Add()([h, layers.Dense(3, activation="relu")(h)])
+    return layers.Dense(1)(layers.GlobalMaxPooling1D()(h))
+
+
+def unused_outputs(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h, state, _ = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    layers.Dense(7)(h)  # leads nowhere: Keras leaves it out
+    return layers.Dense(2)(state)
+
+
+def output_twice(keras: Any, x: Any) -> Any:
+    h = keras.layers.Dense(2)(x)
+    return [h, keras.layers.Activation("relu")(h), h]
+
+
+def input_is_output(keras: Any, x: Any) -> Any:
+    return [x, keras.layers.Dense(2)(x)]
+
+
+def no_layer(keras: Any, x: Any) -> Any:
+    return keras.Model(x, x)
+
+
+def listed(keras: Any, x: Any) -> Any:
+    return keras.Model([x], [keras.layers.Dense(2)(keras.layers.LSTM(3)(x))])
+
+
+def named_model(keras: Any, x: Any) -> Any:
+    return keras.Model(inputs=x, outputs=keras.layers.LSTM(3)(x), name="my model/1")
+
+
+def nested_sequential(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    head = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"),
+                             layers.Dropout(0.5), layers.Dense(2)], name="head")
+    return head(layers.LSTM(4)(x))
+
+
+def nested_unbuilt(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    head = keras.Sequential([layers.Dense(3, activation="relu"), layers.Dense(2)])
+    return head(layers.LSTM(4)(x))
+
+
+def encoder_of(keras: Any) -> Any:
+    layers = keras.layers
+    x = keras.Input((5, 3))
+    h, *_ = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    return keras.Model(x, [layers.Dense(2)(h), layers.GRU(3)(h)], name="encoder")
+
+
+def nested_functional(keras: Any, x: Any) -> Any:
+    first, second = encoder_of(keras)(x)
+    return keras.layers.Dense(2)(keras.layers.Concatenate()([keras.layers.Flatten()(first), second]))
+
+
+def nested_twice(keras: Any, x: Any, y: Any) -> Any:
+    encoder = encoder_of(keras)
+    return keras.layers.Subtract()([encoder(x)[1], encoder(y)[1]])
+
+
+def nested_two_inputs(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    a, b = keras.Input((5, 3)), keras.Input((5, 3))
+    model = keras.Model([a, b], layers.Subtract()([layers.LSTM(3)(a), layers.LSTM(3)(b)]))
+    return layers.Dense(2)(model([y, x]))
+
+
+def nested_deep(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    a = keras.Sequential([keras.Input((5, 3)), layers.LSTM(4, return_sequences=True)], name="a")
+    b = keras.Sequential([keras.Input((5, 3)), a, layers.LSTM(3)], name="b")
+    c = keras.Sequential([keras.Input((5, 3)), b, layers.Dense(2)], name="c")
+    return layers.Dense(2)(c(x))
+
+
+def nested_mask_out(keras: Any, t: Any) -> Any:
+    layers = keras.layers
+    i = keras.Input((6,), dtype="int32")
+    model = keras.Model(i, layers.Dense(3)(layers.Embedding(9, 3, mask_zero=True)(i)))
+    return layers.LSTM(3)(model(t))
+
+
+def nested_mask_in(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    i = keras.Input((6, 3))
+    model = keras.Model(i, layers.LSTM(3)(layers.Dense(2)(i)))
+    return model(layers.Masking(0.0)(x))
+
+
+def nested_sequential_mask(keras: Any, t: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((6,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True), layers.Dropout(0.1)])
+    return layers.GRU(3)(model(t))
+
+
+def nested_sequential_mask_in(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    model = keras.Sequential([keras.Input((6, 3)), layers.Dense(2), layers.LSTM(3)])
+    return model(layers.Masking(0.0)(x))
+
+
+def sequential_of_models(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    i = keras.Input((5, 3))
+    functional = keras.Model(i, layers.Concatenate()([i, layers.LSTM(2, return_sequences=True)(i)]))
+    inner = keras.Sequential([keras.Input((5, 5)), layers.Conv1D(3, 2), layers.LSTM(3)])
+    return keras.Sequential([keras.Input((5, 3)), functional, inner, layers.Dense(2)])
+
+
+def sequential_first_model(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    inner = keras.Sequential([keras.Input((5, 3)), layers.Conv1D(3, 2), layers.LSTM(3)])
+    return keras.Sequential([inner, layers.Dense(2)])
+
+
+def shared_nested_layer(keras: Any, x: Any) -> Any:
+    """One layer both in the inner and in the outer model."""
+    layers = keras.layers
+    dense = layers.Dense(3, name="shared")
+    inner = keras.Sequential([keras.Input((5, 3)), dense], name="inner")
+    return layers.LSTM(2)(dense(inner(x)))
+
+
+def luong(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    e, *s = layers.LSTM(4, return_sequences=True, return_state=True)(x)
+    d = layers.LSTM(4, return_sequences=True)(y, initial_state=s)
+    context = layers.Attention()([d, e])
+    h = layers.Concatenate(axis=-1)([context, d])
+    return layers.TimeDistributed(layers.Dense(2, activation="softmax"))(h)
+
+
+def luong_masked(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    ex = layers.Embedding(9, 3, mask_zero=True)(x)
+    ey = layers.Embedding(7, 3, mask_zero=True)(y)
+    e, *s = layers.LSTM(4, return_sequences=True, return_state=True)(ex)
+    d = layers.LSTM(4, return_sequences=True)(ey, initial_state=s)
+    h = layers.Concatenate()([layers.AdditiveAttention()([d, e]), d])
+    return layers.Dense(3)(h)
+
+
+def dot_attention(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    e = layers.GRU(4, return_sequences=True)(x)
+    d = layers.GRU(4, return_sequences=True)(y)
+    scores = layers.Activation("softmax")(layers.Dot(axes=[2, 2])([d, e]))
+    return layers.Dense(2)(layers.Concatenate()([layers.Dot(axes=[2, 1])([scores, e]), d]))
+
+
+def transformer(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.LSTM(4, return_sequences=True)(x)
+    a = layers.MultiHeadAttention(num_heads=2, key_dim=2, dropout=0.1)(h, h)
+    h = layers.LayerNormalization(epsilon=1e-6)(h + a)
+    f = layers.Dense(4)(layers.Dropout(0.1)(layers.Dense(8, activation="relu")(h)))
+    h = layers.LayerNormalization(epsilon=1e-6)(layers.Add()([h, f]))
+    return layers.Dense(1)(layers.GlobalAveragePooling1D()(h))
+
+
+def branches(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    a = layers.GlobalMaxPooling1D()(layers.Conv1D(3, 2, activation="relu")(x))
+    b = layers.GlobalAveragePooling1D()(layers.Conv1D(2, 3, padding="same")(x))
+    c = layers.Bidirectional(layers.LSTM(3))(x)
+    h = layers.BatchNormalization()(layers.Concatenate()([a, b, c]))
+    return layers.Dense(2, activation="softmax")(layers.Dropout(0.3)(h))
+
+
+def states_between(keras: Any, x: Any, y: Any) -> Any:
+    """A state that went through layers."""
+    layers = keras.layers
+    h, c = layers.Dense(4, activation="tanh")(y), layers.Dense(4)(y)
+    return layers.LSTM(4, return_sequences=True)(x, initial_state=[h, c])
+
+
+XY = [X3, X3B]
+for name, inputs, model in (
+    ("two-inputs", [T1, floats(5, 2)], two_inputs),
+    ("two-outputs", X3, two_outputs),
+    ("inputs-in-other-order", [X2, floats(3, 4, tag=1), floats(3, 3)], None),
+    ("shared-lstm", XY, shared_layer),
+    ("shared-embedding", [T1, tokens(5, 4, of=9)], shared_embedding),
+    ("shared-in-a-row", X3, shared_in_a_row),
+    ("shared-bidirectional", XY, shared_bidirectional),
+    ("residual", X3, residual),
+    ("unused-outputs", X3, unused_outputs),
+    ("output-twice", X2, output_twice),
+    ("input-is-output", X2, input_is_output),
+    ("listed", X3, listed),
+    ("named", X3, named_model),
+    ("nested-sequential", X3, nested_sequential),
+    ("nested-unbuilt", X3, nested_unbuilt),
+    ("nested-functional", X3, nested_functional),
+    ("nested-twice", XY, nested_twice),
+    ("nested-two-inputs", XY, nested_two_inputs),
+    ("nested-deep", X3, nested_deep),
+    ("nested-mask-out", T1, nested_mask_out),
+    ("nested-mask-in", XM, nested_mask_in),
+    ("nested-sequential-mask", T1, nested_sequential_mask),
+    ("nested-sequential-mask-in", XM, nested_sequential_mask_in),
+    ("sequential-of-models", X3, sequential_of_models),
+    ("sequential-first-model", X3, sequential_first_model),
+    ("shared-nested-layer", X3, shared_nested_layer),
+    ("luong", [X3, floats(2, 4, 2)], luong),
+    ("luong-masked", [T1, T2], luong_masked),
+    ("dot-attention", [X3, floats(2, 4, 2)], dot_attention),
+    ("transformer", X3, transformer),
+    ("branches", X3, branches),
+    ("states-between", [X3, floats(2, 3)], states_between),
+    ("dict-outputs", X3, dict_outputs),
+):
+    if model is None:
+        model = inputs_in_other_order
+        inputs = [floats(3, 3), floats(3, 3, tag=1), X2]
+    add(f"graph-{name}", inputs, model, both=True)
+NAMES = ["beta", "alpha"]
+add("graph-dict-inputs", [floats(2, 4), X3], dict_inputs, input_names=NAMES, both=True)
+add("graph-dict-both", [floats(2, 4), X3], dict_both, input_names=NAMES, both=True)
+
+
+# Policies. ---------------------------------------------------------------------------------------
+
+
+def with_attention(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.LSTM(4, return_sequences=True)(x)
+    h = layers.Add()([h, layers.Attention()([h, h])])
+    return layers.Dense(2, activation="softmax", dtype="float32")(layers.Flatten()(h))
+
+
+for policy in ("mixed_float16", "mixed_bfloat16", "float64"):
+    for name, inputs, model in (
+        ("lstm", X3, [L.LSTM(4), L.Dense(2)]),
+        ("gru-masked", XM, [MASK, L.GRU(4), L.Dense(2)]),
+        ("embedding", tokens(3, 6, of=9), [
+            L.Embedding(9, 3), L.Dropout(0.2), L.Bidirectional(L.LSTM(3)), L.Dense(1)]),
+        ("conv", X3, [L.Conv1D(4, 2), L.BatchNormalization(), L.ReLU(), L.MaxPooling1D(),
+                      L.SimpleRNN(3), L.Dense(1, dtype="float32")]),
+        ("attention", X3, with_attention),
+    ):
+        add(f"{policy}-{name}", inputs, model, policy=policy, both=name == "lstm")
+add("dtype-float64-layer", X3, [L.LSTM(4, dtype="float64"), L.Dense(2)], both=True)
+add("dtype-mixed-layer", X3, [
+    L.LSTM(4), L.Dense(3, activation="relu", dtype="float32"), L.Dense(2, dtype="float64")])
+add("dtype-float32", X3, [L.LSTM(4, dtype="float32"), L.Dense(2, dtype="float32")])

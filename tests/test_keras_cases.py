@@ -1,0 +1,130 @@
+"""Every layer with every option as Keras saved and computed it, in each version and form of file."""
+
+import io
+import tarfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from conftest import BACKENDS
+from fastdrop import _backend
+from references.simulate import moments, z_scores
+from tolerances import FLOAT32, assert_close
+
+ARCHIVES = sorted((Path(__file__).with_name("references") / "keras").glob("cases-*.tar.xz"))
+TIERS = list(dict.fromkeys([next(iter(BACKENDS)), "numpy"]))
+# Standard errors. All seeds are fixed, so what agrees once agrees always.
+AGREES = 4.5
+SAMPLES = 2000
+
+Arrays = dict[str, np.ndarray]
+
+
+def read_archives() -> dict[str, bytes]:
+    """Return the members of all archives, as keras3.15/NAME.FORM."""
+    members = {}
+    for path in ARCHIVES:
+        version = path.name.removeprefix("cases-").removesuffix(".tar.xz")
+        with tarfile.open(path, "r:xz") as archive:
+            for info in archive:
+                file = archive.extractfile(info)
+                assert file is not None
+                members[f"keras{version}/{info.name}"] = file.read()
+    return members
+
+
+MEMBERS = read_archives()
+
+
+@cache
+def arrays_of(case: str) -> Arrays:
+    with np.load(io.BytesIO(MEMBERS[f"{case}.npz"])) as file:
+        return dict(file)
+
+
+def cases(array: str) -> list[Any]:
+    """Return the models whose arrays have this one, with ids like keras3.15-lstm-h5."""
+    params = []
+    for member in sorted(MEMBERS):
+        case, _, form = member.rpartition(".")
+        if form != "npz" and f"{array}.npy".encode() in MEMBERS[f"{case}.npz"]:
+            name = case.replace("/", "-")
+            params.append(pytest.param(case, form, id=f"{name}-{form}"))
+    return params
+
+
+def load(case: str, form: str) -> fd.Model:
+    return fd.load(io.BytesIO(MEMBERS[f"{case}.{form}"]))
+
+
+def numbered(arrays: Arrays, name: str) -> list[np.ndarray]:
+    return [arrays[f"{name}{i}"] for i in range(len(arrays)) if f"{name}{i}" in arrays]
+
+
+def inputs_of(arrays: Arrays) -> Any:
+    """Return the inputs as the model takes them: an array, a list or a dict."""
+    inputs = numbered(arrays, "x")
+    if "input_names" in arrays:
+        return dict(zip(arrays["input_names"].tolist(), inputs, strict=True))
+    return inputs if len(inputs) > 1 else inputs[0]
+
+
+def outputs_of(result: Any, arrays: Arrays, count: int) -> list[Any]:
+    """Return what the model gave for its outputs, in the file's order."""
+    if "output_names" in arrays:
+        names = arrays["output_names"].tolist()
+        assert isinstance(result, dict)
+        assert sorted(result) == sorted(names)
+        return [result[name] for name in names]
+    if count > 1:
+        assert isinstance(result, list)
+        assert len(result) == count
+        return result
+    return [result]
+
+
+def test_there_are_cases() -> None:
+    assert len(ARCHIVES) == 4
+    assert len(cases("y0")) >= 500
+    assert len(cases("mean0")) >= 40
+
+
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize(("case", "form"), cases("y0"))
+def test_predict(case: str, form: str, tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_backend, "active", BACKENDS[tier])
+    arrays = arrays_of(case)
+    expected = numbered(arrays, "y")
+    result = load(case, form).predict(inputs_of(arrays))
+    for got, y in zip(outputs_of(result, arrays, len(expected)), expected, strict=True):
+        assert_close(got, y.astype(np.float32), FLOAT32)
+
+
+@pytest.mark.parametrize(("case", "form"), cases("mean0"))
+def test_moments(case: str, form: str) -> None:
+    arrays = arrays_of(case)
+    means = numbered(arrays, "mean")
+    result = load(case, form).mc_predict(
+        inputs_of(arrays), samples=SAMPLES, rng=0, keep_samples=True
+    )
+    predictions = outputs_of(result, arrays, len(means))
+    for i, prediction in enumerate(predictions):
+        rows = len(means[i])
+        ours = moments(prediction.samples.reshape(SAMPLES, rows, -1))
+        theirs = {
+            name: arrays[f"{name}{i}"]
+            for name in ("mean", "variance", "fourth", "covariance", "products")
+        } | {"n": arrays["n"]}
+        # What nothing random reaches has one value; the others are compared in standard errors.
+        random = theirs["variance"] > 1e-12 * max(1.0, float(np.abs(theirs["mean"]).max())) ** 2
+        np.testing.assert_array_equal(ours["variance"] > 1e-10, random)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            scores = z_scores(ours, theirs)
+        for name, z in scores.items():
+            worst = np.abs(z[random if z.ndim == 2 else random[:2].all(axis=0)])
+            assert worst.size == 0 or worst.max() < AGREES, f"{name}: {worst.max():.1f}"
+        np.testing.assert_allclose(ours["mean"][~random], theirs["mean"][~random], atol=1e-5)
