@@ -5,8 +5,25 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
 from fastdrop.layers.activations import Activation, PReLU, Softmax
-from fastdrop.layers.core import Dense, Embedding
+from fastdrop.layers.convolutional import (
+    Conv1D,
+    Conv2D,
+    Cropping1D,
+    Cropping2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+from fastdrop.layers.core import Dense, Embedding, Identity, Masking
 from fastdrop.layers.merging import Concatenate, Dot, Merge
+from fastdrop.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    UnitNormalization,
+)
 from fastdrop.layers.operations import (
     Elementwise,
     ExpandDims,
@@ -18,7 +35,24 @@ from fastdrop.layers.operations import (
     Transpose,
     WithMask,
 )
-from fastdrop.layers.regularization import Dropout, SpatialDropout1D
+from fastdrop.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+from fastdrop.layers.regularization import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 from fastdrop.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from fastdrop.layers.rnn import (
     GRU,
@@ -33,8 +67,16 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "AlphaDropout",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "BatchNormalization",
     "Bidirectional",
     "Concatenate",
+    "Conv1D",
+    "Conv2D",
+    "Cropping1D",
+    "Cropping2D",
     "Declared",
     "Dense",
     "Dot",
@@ -45,13 +87,26 @@ __all__ = [
     "ExpandDims",
     "Flatten",
     "Flow",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "Identity",
     "Layer",
+    "LayerNormalization",
+    "Masking",
     "MatMul",
+    "MaxPooling1D",
+    "MaxPooling2D",
     "Merge",
+    "Normalization",
     "PReLU",
     "Permute",
     "Reduce",
     "RepeatVector",
+    "Rescaling",
     "Reshape",
     "Shape",
     "SimpleRNN",
@@ -59,10 +114,16 @@ __all__ = [
     "Slice",
     "Softmax",
     "SpatialDropout1D",
+    "SpatialDropout2D",
     "Squeeze",
     "Stack",
     "StackedRNN",
     "TimeDistributed",
     "Transpose",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
     "WithMask",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
 ]

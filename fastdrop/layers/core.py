@@ -1,5 +1,6 @@
-"""Layers that map features: embeddings and dense layers."""
+"""Layers that map features: embeddings and dense layers; masks; and what changes nothing."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -111,3 +112,46 @@ class Dense(Single):
         return flow.with_values(
             dense(flow.values, self.kernel, self.bias, activation=self.activation)
         )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Masking(Single):
+    """Mark as padding, and set to zero, what is `mask_value` in all features.
+
+    Both sides of the comparison are float32. A mask that comes in is replaced.
+    """
+
+    mask_value: float = 0.0
+
+    def __post_init__(self) -> None:
+        value = _check.finite(self.mask_value, f"{self.label} mask_value")
+        self.prepare(mask_value=value)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, "(..., features)", len(shape) >= 1)
+        return shape
+
+    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
+        return ("any", ("not equal", tensors[0], self.mask_value))
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return math.prod(n or 1 for n in inputs[0]) // 4 + 1  # what is compared, in bytes
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        with np.errstate(over="ignore", under="ignore"):
+            value = np.float64(self.mask_value).astype(np.float32)
+        mask = (flow.values != value).any(axis=-1)
+        return Flow(np.where(mask[..., np.newaxis], flow.values, np.float32(0)), mask)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Identity(Single):
+    """Change nothing. `passes_mask` says whether a mask goes on too."""
+
+    passes_mask: bool = True
+
+    def __post_init__(self) -> None:
+        _check.flag(self.passes_mask, f"{self.label} passes_mask")
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow if self.passes_mask else Flow(flow.values)

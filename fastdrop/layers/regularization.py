@@ -1,14 +1,15 @@
 """Layers that are random while sampling, and pass everything on otherwise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.layers._layer import Draw, Flow, Shape, Single
+from fastdrop.family import alpha_dropout, gaussian_dropout, gaussian_noise
+from fastdrop.layers._layer import Array, Draw, Flow, Shape, Single
 from fastdrop.masks import dropout
 
 
@@ -35,8 +36,8 @@ class _Drop(Single):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dropout(_Drop):
-    """Elementwise dropout, a new mask value for every element of the (broadcast) noise shape."""
+class _Noisy(_Drop):
+    """Dropout with a noise shape, to which a row's mask is broadcast."""
 
     noise_shape: tuple[int | None, ...] | None = None
 
@@ -59,8 +60,29 @@ class Dropout(_Drop):
             self.check_fits(shape, f"to which {noise} broadcasts", fits)
         return shape
 
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Dropout(_Noisy):
+    """Elementwise dropout, a new mask value for every element of the (broadcast) noise shape."""
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow if draw is None else dropped(flow, draw, self.rate, self.noise_shape)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AlphaDropout(_Noisy):
+    """Dropout that keeps mean and variance, for SELU: what is dropped becomes its lower limit."""
+
+    kind: ClassVar = "alpha dropout"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.recurrent_rate(self.rate, f"{self.label} rate")
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        if draw is None:
+            return flow
+        return dropped(flow, draw, self.rate, self.noise_shape, alpha_dropout)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -86,10 +108,110 @@ class SpatialDropout1D(_Drop):
         return Flow(flow.values, flow.mask, flow.table, factors[:, :, 0])
 
 
-def dropped(
-    flow: Flow, draw: Draw, rate: float, noise_shape: tuple[int | None, ...] | None = None
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SpatialDropout2D(_Drop):
+    """Drop whole channels of images: one mask value for a row's channel, the same everywhere."""
+
+    kind: ClassVar = "spatial dropout"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, "(height, width, channels)", len(shape) == 3)
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow if draw is None else dropped(flow, draw, self.rate, (None, 1, 1, None))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Gaussian(Single):
+    """Normal noise, a number of its own for every element."""
+
+    can_draw = True
+    passes_mask = True
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        # There are fewer normal numbers than mask elements, so rows end so much sooner.
+        return math.prod(n or 1 for n in inputs[0]) * (_check.INDEX_END // _check.NORMALS_END)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GaussianDropout(_Gaussian):
+    """Multiply by normal noise of mean 1 and the variance that dropout at this rate has."""
+
+    rate: float
+
+    rate_fields: ClassVar = ("rate",)
+
+    def __post_init__(self) -> None:
+        _check.probability(self.rate, f"{self.label} rate", below_one=True)
+
+    @property
+    def stochastic(self) -> str:
+        return f"Gaussian dropout {self.rate:g}" if self.rate else ""
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        if draw is None:
+            return flow
+        return _noisy(flow, draw, self.rate, gaussian_dropout, np.multiply, 1.0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GaussianNoise(_Gaussian):
+    """Add normal noise of mean 0. Its rate is the standard deviation."""
+
+    stddev: float
+
+    rate_fields: ClassVar = ("stddev",)
+
+    def __post_init__(self) -> None:
+        _check.stddev(self.stddev, f"{self.label} stddev")
+
+    @property
+    def stochastic(self) -> str:
+        return f"Gaussian noise {self.stddev:g}" if self.stddev else ""
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        if draw is None:
+            return flow
+        return _noisy(flow, draw, self.stddev, gaussian_noise, np.add, 0.0)
+
+
+def _noisy(
+    flow: Flow,
+    draw: Draw,
+    amount: float,
+    function: Callable[..., Array],
+    apply: np.ufunc,
+    neutral: float,
 ) -> Flow:
-    """Draw a mask of the noise shape for every sample and apply it."""
+    """Apply a function of normal noise, which changes `neutral` numbers to the noise itself."""
+    values = np.empty((len(draw.samples), *flow.values.shape[1:]), flow.values.dtype)
+    rows, *lengths = values.shape[1:]
+    options: dict[str, Any] = {"rng": draw.key, "threads": 1}
+    for j, sample in enumerate(draw.samples):
+        given = flow.values[j if len(flow.values) > 1 else 0]
+        options["stream"] = draw.stream(sample)
+        if not draw.period or not rows:
+            offset = draw.first_row * math.prod(lengths)
+            function(given, amount, offset=offset, out=values[j], **options)
+            continue
+        # In binary64, in which the function works and from which it rounds once.
+        noise = function(np.full((draw.period, *lengths), neutral), amount, **options)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for row in range(0, rows, draw.period):
+                block = slice(row, row + draw.period)
+                values[j, block] = apply(given[block], noise)
+    return flow.with_values(values)
+
+
+def dropped(
+    flow: Flow,
+    draw: Draw,
+    rate: float,
+    noise_shape: tuple[int | None, ...] | None = None,
+    function: Callable[..., Array] = dropout,
+) -> Flow:
+    """Draw a mask of the noise shape for every sample and apply it as a function does."""
     values = np.empty((len(draw.samples), *flow.values.shape[1:]), flow.values.dtype)
     rows, *lengths = values.shape[1:]
     noise = _check.noise_shape(noise_shape, values.shape[1:])
@@ -101,7 +223,7 @@ def dropped(
     shape = (rows // period, period, *lengths) if rows else values.shape[1:]
     noise = (1, period, *noise[1:]) if rows else noise
     for j, sample in enumerate(draw.samples):
-        dropout(
+        function(
             flow.values[j if len(flow.values) > 1 else 0].reshape(shape),
             rate,
             rng=draw.key,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from fastdrop.formats.keras import (
     activations,
+    convolutional,
     core,
     merging,
+    normalization,
     operations,
+    pooling,
     regularization,
     reshaping,
     rnn,
@@ -17,6 +20,9 @@ from fastdrop.formats.keras._rows import Row
 FAMILIES = {
     "core": core.ROWS,
     "activations": activations.ROWS,
+    "normalization": normalization.ROWS,
+    "convolutional": convolutional.ROWS,
+    "pooling": pooling.ROWS,
     "regularization": regularization.ROWS,
     "reshaping": reshaping.ROWS,
     "rnn": rnn.ROWS,

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from fastdrop.formats.keras._rows import Option, Row, activation, boolean, positive
-from fastdrop.layers import Dense, Embedding
+from typing import Any
+
+from fastdrop.formats.keras._records import Record
+from fastdrop.formats.keras._rows import Option, Row, activation, boolean, number, positive
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import Dense, Embedding, Identity, Masking
+
+
+def passes_mask_since_3(
+    options: dict[str, Any], record: Record, version: Version
+) -> dict[str, Any]:
+    """Add that a mask ends at a layer in Keras 2, which Keras 3 passes on."""
+    return options | {"passes_mask": not version.legacy}
+
 
 ROWS = (
     Row(
@@ -26,4 +38,6 @@ ROWS = (
         ),
         input_of=lambda shape: shape[:1],
     ),
+    Row("Masking", Masking, (Option("mask_value", number(0.0)),)),
+    Row("Identity", Identity, rule=passes_mask_since_3),
 )

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from fastdrop.formats._safe_json import Section
-from fastdrop.formats.keras._rows import Option, Row, rate
+from fastdrop.formats.keras._rows import Option, Row, channels_last, rate
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Dropout, Shape, SpatialDropout1D
+from fastdrop.layers import (
+    AlphaDropout,
+    Dropout,
+    GaussianDropout,
+    GaussianNoise,
+    Identity,
+    Shape,
+    SpatialDropout1D,
+    SpatialDropout2D,
+)
 
 
 def _noise_shape(config: Section, key: str, version: Version) -> Shape | None:
@@ -17,7 +26,22 @@ def _noise_shape(config: Section, key: str, version: Version) -> Shape | None:
     return noise
 
 
+def _stddev(config: Section, key: str, version: Version) -> float:
+    value = config.values.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise config.wrong(key, "a number >= 0")
+    return float(value)
+
+
+RATE, BELOW_ONE = Option("rate", rate(one=True)), Option("rate", rate(one=False))
+NOISE_SHAPE = Option("noise_shape", _noise_shape)
+
 ROWS = (
-    Row("Dropout", Dropout, (Option("rate", rate(one=True)), Option("noise_shape", _noise_shape))),
-    Row("SpatialDropout1D", SpatialDropout1D, (Option("rate", rate(one=True)),)),
+    Row("Dropout", Dropout, (RATE, NOISE_SHAPE)),
+    Row("SpatialDropout1D", SpatialDropout1D, (RATE,)),
+    Row("SpatialDropout2D", SpatialDropout2D, (RATE, Option("data_format", channels_last, ""))),
+    Row("AlphaDropout", AlphaDropout, (BELOW_ONE, NOISE_SHAPE)),
+    Row("GaussianDropout", GaussianDropout, (BELOW_ONE,)),
+    Row("GaussianNoise", GaussianNoise, (Option("stddev", _stddev),)),
+    Row("ActivityRegularization", Identity, without_effect=frozenset({"l1", "l2"})),
 )

@@ -1,0 +1,102 @@
+"""Rows of convolutions, and of layers that lengthen or shorten the axes these slide over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastdrop.formats._errors import ModelFormatError
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._records import Record
+from fastdrop.formats.keras._rows import (
+    Option,
+    Row,
+    activation,
+    boolean,
+    channels_last,
+    choice,
+    each,
+    must_be,
+    positive,
+)
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import (
+    Conv1D,
+    Conv2D,
+    Cropping1D,
+    Cropping2D,
+    UpSampling1D,
+    UpSampling2D,
+    ZeroPadding1D,
+    ZeroPadding2D,
+)
+
+DATA_FORMAT = Option("data_format", channels_last, "")
+
+
+def _positive_or_1(config: Section, key: str, version: Version) -> int:
+    return config.positive(key) if key in config.values else 1
+
+
+def _conv(dims: int, *paddings: str) -> tuple[Option, ...]:
+    return (
+        Option("filters", positive),
+        Option("kernel_size", each(dims)),
+        Option("strides", each(dims)),
+        Option("padding", choice("valid", "same", *paddings)),
+        Option("dilation_rate", each(dims)),
+        Option("groups", _positive_or_1),
+        Option("activation", activation()),
+        Option("use_bias", boolean(True)),
+        DATA_FORMAT,
+    )
+
+
+def _groups(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Refuse groups that do not share the filters evenly."""
+    if options["filters"] % options["groups"]:
+        raise ModelFormatError(
+            f"{record.where}: groups: expected a divisor of the {options['filters']} filters, "
+            f"found {options['groups']}"
+        )
+    return options
+
+
+def _pairs(dims: int) -> Callable[[Section, str, Version], Any]:
+    """Return a converter of how many there are before and behind on each axis."""
+
+    def is_pair(value: Any) -> bool:
+        return (
+            isinstance(value, list)
+            and len(value) == 2
+            and all(type(n) is int and 0 <= n < 2**31 for n in value)
+        )
+
+    def read(config: Section, key: str, version: Version) -> tuple[tuple[int, int], ...]:
+        value = config.values.get(key)
+        pairs = [value] if dims == 1 else value
+        if not isinstance(pairs, list) or len(pairs) != dims or not all(map(is_pair, pairs)):
+            raise config.wrong(key, "a pair of integers >= 0" + " for each axis" * (dims > 1))
+        return tuple((a, b) for a, b in pairs)
+
+    return read
+
+
+ROWS = (
+    Row("Conv1D", Conv1D, _conv(1, "causal"), rule=_groups),
+    Row("Conv2D", Conv2D, _conv(2), rule=_groups),
+    Row("ZeroPadding1D", ZeroPadding1D, (Option("padding", _pairs(1)), DATA_FORMAT)),
+    Row("ZeroPadding2D", ZeroPadding2D, (Option("padding", _pairs(2)), DATA_FORMAT)),
+    Row("Cropping1D", Cropping1D, (Option("cropping", _pairs(1)),)),
+    Row("Cropping2D", Cropping2D, (Option("cropping", _pairs(2)), DATA_FORMAT)),
+    Row("UpSampling1D", UpSampling1D, (Option("size", each(1)),)),
+    Row(
+        "UpSampling2D",
+        UpSampling2D,
+        (
+            Option("size", each(2)),
+            Option("interpolation", must_be("nearest"), ""),
+            DATA_FORMAT,
+        ),
+    ),
+)

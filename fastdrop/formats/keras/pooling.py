@@ -1,0 +1,45 @@
+"""Rows of pooling layers."""
+
+from __future__ import annotations
+
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras._rows import Option, Row, boolean, channels_last, choice, each
+from fastdrop.formats.keras._version import Version
+from fastdrop.layers import (
+    AveragePooling1D,
+    AveragePooling2D,
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    MaxPooling1D,
+    MaxPooling2D,
+)
+
+
+def _pooling(dims: int) -> tuple[Option, ...]:
+    sizes = each(dims)
+
+    def strides(config: Section, key: str, version: Version) -> tuple[int, ...] | None:
+        return None if config.values.get(key) is None else sizes(config, key, version)
+
+    return (
+        Option("pool_size", sizes),
+        Option("strides", strides),
+        Option("padding", choice("valid", "same", default="valid")),
+        Option("data_format", channels_last, ""),
+    )
+
+
+GLOBAL = (Option("keepdims", boolean(False)), Option("data_format", channels_last, ""))
+
+ROWS = (
+    Row("MaxPooling1D", MaxPooling1D, _pooling(1)),
+    Row("MaxPooling2D", MaxPooling2D, _pooling(2)),
+    Row("AveragePooling1D", AveragePooling1D, _pooling(1)),
+    Row("AveragePooling2D", AveragePooling2D, _pooling(2)),
+    Row("GlobalMaxPooling1D", GlobalMaxPooling1D, GLOBAL),
+    Row("GlobalMaxPooling2D", GlobalMaxPooling2D, GLOBAL),
+    Row("GlobalAveragePooling1D", GlobalAveragePooling1D, GLOBAL),
+    Row("GlobalAveragePooling2D", GlobalAveragePooling2D, GLOBAL),
+)

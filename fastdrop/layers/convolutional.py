@@ -1,0 +1,303 @@
+"""Convolutions, and layers that lengthen or shorten the axes that these slide over.
+
+A mask ends at each of them. Channels are last.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastdrop import _check
+from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate, dense
+from fastdrop.layers._layer import (
+    Array,
+    Declared,
+    Draw,
+    Flow,
+    Shape,
+    Weight,
+    last_axis,
+    refuse_shape,
+)
+from fastdrop.layers._windows import Each, Spatial, Window, taps, windowed
+
+# Windows are copied side by side, so many numbers at a time, to be multiplied by the kernel.
+_PIECE = 1 << 17
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Conv(Spatial):
+    """``activation(sum of kernel * window + bias)`` for each window.
+
+    The kernel (sizes of the window, channels of a group, filters) is as Keras has it. With groups
+    each has its share of the channels and of the filters.
+    """
+
+    kernel: Weight
+    bias: Weight | None = None
+    strides: Each = 1
+    padding: str = "valid"
+    dilation_rate: Each = 1
+    groups: int = 1
+    activation: str = "linear"
+
+    weight_fields: ClassVar = ("kernel", "bias")
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
+
+    def __post_init__(self) -> None:
+        self.check_weight("kernel", (None,) * (self.dims + 2))
+        filters = self.kernel.shape[-1]
+        self.check_weight("bias", (filters,))
+        for field in ("strides", "dilation_rate"):
+            value = _check.each(getattr(self, field), f"{self.label} {field}", self.dims)
+            self.prepare(**{field: value})
+        _check.choice(self.padding, f"{self.label} padding", self.paddings)
+        _check.choice(self.activation, f"{self.label} activation", OUTPUT_ACTIVATIONS)
+        groups = _check.integer(self.groups, f"{self.label} groups", 1, None)
+        if filters % groups:
+            what = f"a divisor of the {filters} filters"
+            _check.refuse(ValueError, f"{self.label} groups", what, groups)
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        filters: int = 1,
+        kernel_size: Sequence[int] = (),
+        use_bias: bool = True,
+        groups: int = 1,
+        **options: Any,
+    ) -> Self:
+        channels = last_axis(name, inputs[0])
+        if channels % groups:
+            refuse_shape(name, inputs[0], f"(..., channels), a multiple of {groups} channels")
+        kernel = Declared((*kernel_size, channels // groups, filters))
+        bias = Declared((filters,)) if use_bias else None
+        return cls(name=name, kernel=kernel, bias=bias, groups=groups, **options)
+
+    @property
+    def windows(self) -> list[Window]:
+        assert isinstance(self.strides, tuple)
+        assert isinstance(self.dilation_rate, tuple)
+        sizes = self.kernel.shape[:-2]
+        return [
+            Window(size, stride, dilation, self.padding)
+            for size, stride, dilation in zip(sizes, self.strides, self.dilation_rate, strict=True)
+        ]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        channels = self.kernel.shape[-2] * self.groups
+        self.check_fits(shape, f"(..., {channels})", shape[-1] == channels)
+        return (*windowed(self, self.windows, shape), self.kernel.shape[-1])
+
+    def _lines(self, lengths: Sequence[int]) -> tuple[int, int]:
+        """Return the numbers in the windows of a row, and in those of one place on the first axis.
+
+        `lengths` are those of the output's axes.
+        """
+        line = math.prod(lengths[1:]) * math.prod(self.kernel.shape[:-1]) * self.groups
+        return line * lengths[0], line
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        lengths = [n or 1 for n in self.output_shape(inputs[0])[:-1]]
+        row, line = self._lines(lengths)
+        return min(row, max(line, _PIECE))
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        samples, rows, *shape = flow.values.shape
+        lengths = [n or 0 for n in self.output_shape(tuple(shape))[:-1]]
+        values = flow.values.reshape(samples * rows, *shape)
+        filters = self.kernel.shape[-1]
+        share = filters // self.groups
+        kernels = [
+            self.kernel[..., g : g + share].reshape(-1, share) for g in range(0, filters, share)
+        ]
+        out = np.empty((len(values), *lengths, filters), np.float32)
+        row, line = self._lines(lengths)
+        height = max(1, _PIECE // max(row, 1))
+        step = lengths[0] if row <= _PIECE else max(1, _PIECE // max(line, 1))
+        for n in range(0, len(values), height):
+            for start in range(0, lengths[0], max(step, 1)):
+                some = range(start, min(start + step, lengths[0]))
+                patches = self._patches(values[n : n + height], [some, *map(range, lengths[1:])])
+                parts = [
+                    dense(
+                        patches[..., g, :, :].reshape(*patches.shape[:-3], -1),
+                        kernel,
+                        None if self.bias is None else self.bias[g * share : (g + 1) * share],
+                    )
+                    for g, kernel in enumerate(kernels)
+                ]
+                part = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+                out[n : n + height, some.start : some.stop] = activate(part, self.activation)
+        return Flow(out.reshape(samples, rows, *lengths, filters))
+
+    def _patches(self, values: Array, which: Sequence[range]) -> Array:
+        """Return what stands in some windows: (rows, windows ..., groups, places, channels)."""
+        windows, channels = self.windows, self.kernel.shape[-2]
+        places = math.prod(window.size for window in windows)
+        counts = [len(some) for some in which]
+        shape = (len(values), *counts, self.groups, places, channels)
+        patches = np.zeros(shape, np.float32)
+        grouped = values.reshape(*values.shape[:-1], self.groups, channels)
+        lengths = values.shape[1:-1]
+        for place, (found, where) in enumerate(taps(windows, lengths, which)):
+            # All groups, whose axis is the last but two, at this place.
+            patches[..., place, :][(slice(None), *found)] = grouped[(slice(None), *where)]
+        return patches
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv1D(_Conv):
+    """``activation(sum of kernel * window + bias)`` for each window of time steps.
+
+    The kernel is (steps, channels of a group, filters). A window that "causal" padding places at a
+    step ends there.
+    """
+
+    dims: ClassVar = 1
+    paddings: ClassVar = ("valid", "same", "causal")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Conv2D(_Conv):
+    """``activation(sum of kernel * window + bias)`` for each window of an image.
+
+    The kernel is (height, width, channels of a group, filters).
+    """
+
+    dims: ClassVar = 2
+
+
+# ---- longer and shorter axes ----
+
+
+def _pairs(value: Any, name: str, dims: int) -> tuple[tuple[int, int], ...]:
+    """Return what is before and behind on each axis: one number, one an axis, or a pair an axis.
+
+    For one axis, a pair itself.
+    """
+    if dims == 1 and isinstance(value, Sequence) and len(value) == 2:
+        value = (value,)
+    each = (value,) * dims if not isinstance(value, Sequence) else value
+    if len(each) != dims:
+        _check.refuse(ValueError, name, f"a number or a pair for each of {dims} axes", value)
+    found = [_check.each(item, name, 2, 0) for item in each]
+    return tuple((a, b) for a, b in found)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _ZeroPadding(Spatial):
+    padding: Any = 1
+
+    def __post_init__(self) -> None:
+        self.prepare(padding=_pairs(self.padding, f"{self.label} padding", self.dims))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        lengths = [
+            None if n is None else a + n + b for n, (a, b) in zip(shape, self.padding, strict=False)
+        ]
+        return (*lengths, shape[-1])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return Flow(np.pad(flow.values, [(0, 0), (0, 0), *self.padding, (0, 0)]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ZeroPadding1D(_ZeroPadding):
+    """Put steps of zeros before and behind: a number of them, or one for each end."""
+
+    dims: ClassVar = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ZeroPadding2D(_ZeroPadding):
+    """Put zeros around images: a number, one for each axis, or a pair for each."""
+
+    dims: ClassVar = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Cropping(Spatial):
+    cropping: Any = 0
+
+    def __post_init__(self) -> None:
+        self.prepare(cropping=_pairs(self.cropping, f"{self.label} cropping", self.dims))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        lengths = [
+            None if n is None else max(0, n - a - b)
+            for n, (a, b) in zip(shape, self.cropping, strict=False)
+        ]
+        self.check_fits(shape, f"longer than what {self.cropping} takes off", 0 not in lengths)
+        return (*lengths, shape[-1])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        lengths = flow.values.shape[2:]
+        kept = (slice(a, n - b) for n, (a, b) in zip(lengths, self.cropping, strict=False))
+        return Flow(np.ascontiguousarray(flow.values[(slice(None), slice(None), *kept)]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cropping1D(_Cropping):
+    """Take steps off before and behind: a number of them, or one for each end."""
+
+    dims: ClassVar = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Cropping2D(_Cropping):
+    """Take the edges off images: a number, one for each axis, or a pair for each."""
+
+    dims: ClassVar = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _UpSampling(Spatial):
+    size: Each = 2
+
+    def __post_init__(self) -> None:
+        self.prepare(size=_check.each(self.size, f"{self.label} size", self.dims))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        assert isinstance(self.size, tuple)
+        return self.size
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        lengths = [
+            None if n is None else n * size for n, size in zip(shape, self.sizes, strict=False)
+        ]
+        return (*lengths, shape[-1])
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return math.prod(n or 1 for n in self.output_shape(inputs[0])) * (self.dims - 1)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        values = flow.values
+        for axis, size in enumerate(self.sizes):
+            values = np.repeat(values, size, axis=axis + 2)
+        return Flow(values)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UpSampling1D(_UpSampling):
+    """Repeat each time step."""
+
+    dims: ClassVar = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UpSampling2D(_UpSampling):
+    """Repeat each row and column of images."""
+
+    dims: ClassVar = 2

@@ -1,0 +1,118 @@
+"""Layers that lay out numbers anew, against loops over places."""
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop.formats import ModelFormatError
+from fastdrop.layers import Dense, Flatten, Permute, RepeatVector, Reshape
+from layer_laws import KERAS_3, TF_KERAS, check_laws, normal, output, planned
+
+X2, X3, X4 = normal(7, 4), normal(7, 5, 3), normal(7, 2, 3, 4)
+
+
+@pytest.mark.parametrize("x", [normal(7), X2, X3, X4], ids=lambda x: f"{x.ndim}-d")
+def test_flatten(x: np.ndarray) -> None:
+    layer = Flatten(name="f")
+    check_laws(layer, x)
+    np.testing.assert_array_equal(output(layer, x), [[*row.flat] for row in x])
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"),
+    [((3, 5), (3, 5)), ((-1, 1), (15, 1)), ((5, -1), (5, 3)), ((-1,), (15,)), ((1, 15, 1),) * 2],
+)
+def test_reshape(target: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    layer = Reshape(name="r", target_shape=target)
+    check_laws(layer, X3)
+    got = output(layer, X3)
+    assert got.shape == (7, *shape)
+    np.testing.assert_array_equal(got.reshape(-1), X3.reshape(-1))
+
+
+def test_lengths_left_open() -> None:
+    assert Flatten(name="f").output_shape((None, 3)) == (None,)
+    assert Reshape(name="r", target_shape=(-1, 2)).output_shape((None, 3)) == (None, 2)
+    assert Reshape(name="r", target_shape=(6, 2)).output_shape((None, 3)) == (6, 2)
+    assert Permute(name="p", dims=(2, 1)).output_shape((None, 3)) == (3, None)
+    model = fd.Model([Reshape(name="r", target_shape=(-1, 2))], (None, 3))
+    assert model.predict(normal(2, 4, 3)).shape == (2, 6, 2)
+    with pytest.raises(ValueError, match=r"layer 'r': expected an input of shape of a multiple"):
+        model.predict(normal(2, 5, 3))
+    fixed = fd.Model([Reshape(name="r", target_shape=(6, 2))], (None, 3))
+    with pytest.raises(ValueError, match=r"layer 'r': expected an input of shape of 12 numbers"):
+        fixed.predict(normal(2, 5, 3))
+    # A layer behind it needs a fixed number of features.
+    with pytest.raises(ValueError, match="layer 'd': expected an input of shape"):
+        fd.Model([Flatten(name="f"), Dense(name="d", kernel=normal(12, 2))], (None, 3))
+
+
+@pytest.mark.parametrize("dims", [(2, 1, 3), (3, 1, 2), (1, 2, 3), (3, 2, 1)])
+def test_permute(dims: tuple[int, ...]) -> None:
+    layer = Permute(name="p", dims=dims)
+    check_laws(layer, X4)
+    got = output(layer, X4)
+    assert got.flags.c_contiguous
+    for place in product(*(range(n) for n in X4.shape[1:])):
+        moved = tuple(place[d - 1] for d in dims)
+        np.testing.assert_array_equal(got[(slice(None), *moved)], X4[(slice(None), *place)])
+
+
+def test_repeat_vector() -> None:
+    layer = RepeatVector(name="r", count=3)
+    check_laws(layer, X2)
+    np.testing.assert_array_equal(output(layer, X2), np.stack([X2] * 3, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("make", "match"),
+    [
+        (lambda: Reshape(name="r", target_shape=(-1, -1)), "layer 'r' target_shape: expected pos"),
+        (lambda: Reshape(name="r", target_shape=(0, 2)), "layer 'r' target_shape: expected pos"),
+        (lambda: Reshape(name="r", target_shape=(-2, 2)), "layer 'r' target_shape: expected an i"),
+        (lambda: Reshape(name="r", target_shape=()), "layer 'r' target_shape: expected at least"),
+        (lambda: Permute(name="p", dims=(1, 3)), "layer 'p' dims: expected 1 to 2, each once"),
+        (lambda: Permute(name="p", dims=(1, 1)), "layer 'p' dims: expected 1 to 2, each once"),
+        (
+            lambda: fd.Model([Permute(name="p", dims=(2, 1))], (2, 3, 4)),
+            r"layer 'p': expected an input of shape of 2 axes, got \(2, 3, 4\)",
+        ),
+        (
+            lambda: fd.Model([Reshape(name="r", target_shape=(2, 2))], (5,)),
+            r"layer 'r': expected an input of shape of 4 numbers, got \(5,\)",
+        ),
+    ],
+)
+def test_refusals(make: Any, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        make()
+
+
+@pytest.mark.parametrize("version", [KERAS_3, TF_KERAS], ids=["keras 3", "keras 2"])
+def test_rows(version: Any) -> None:
+    flat = planned("Flatten", (5, 3), version, data_format="channels_last")
+    assert type(flat) is Flatten
+    assert planned("Reshape", (5, 3), version, target_shape=[-1, 5]).target_shape == (-1, 5)
+    assert planned("Permute", (5, 3), version, dims=[2, 1]).dims == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "match"),
+    [
+        ("Flatten", {"data_format": "channels_first"}, "data_format: expected 'channels_last'"),
+        ("Reshape", {"target_shape": [-1, True]}, "target_shape: expected positive integers"),
+        ("Reshape", {"target_shape": [-1.0]}, "target_shape: expected positive integers"),
+        ("Reshape", {"target_shape": [-1, -1]}, "target_shape: expected positive lengths"),
+        ("Reshape", {"target_shape": [4]}, "expected an input of shape of 4 numbers"),
+        ("Reshape", {}, "target_shape: expected a list"),
+        ("Permute", {"dims": [1, 3]}, "dims: expected 1 to 2, each once"),
+        ("Permute", {"dims": [0, 1]}, "dims: expected a list of positive integers"),
+        ("Permute", {"dims": [2, 1], "axes": 4}, "unsupported option 'axes': 4"),
+    ],
+)
+def test_rows_refuse(name: str, config: dict[str, Any], match: str) -> None:
+    with pytest.raises(ModelFormatError, match=match):
+        planned(name, (5, 3), **config)
