@@ -1,4 +1,4 @@
-"""Every layer with every option as Keras saved and computed it, in each version and form of file."""
+"""Every layer with every option, as Keras saved and computed it, in all versions and forms."""
 
 import io
 import tarfile

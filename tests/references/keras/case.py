@@ -7,7 +7,6 @@ Units are few, and differ from each other, so that a wrong axis is a wrong shape
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +35,9 @@ class Later:
         if self.call is None:
             return value
         args, kwargs = self.call
-        return value(*[made(x, keras) for x in args], **{k: made(x, keras) for k, x in kwargs.items()})
+        return value(
+            *[made(x, keras) for x in args], **{k: made(x, keras) for k, x in kwargs.items()}
+        )
 
 
 def made(value: Any, keras: Any) -> Any:

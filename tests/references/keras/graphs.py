@@ -11,7 +11,6 @@ import numpy as np
 
 from .case import (
     MASK,
-    SOME,
     X2,
     X3,
     X4,
@@ -45,23 +44,50 @@ def apply_between(keras: Any, *tensors: Any, f: Callable[..., Any]) -> Any:
     return keras.layers.Dense(2)(result)
 
 
-ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul,
-              "div": operator.truediv}
+ARITHMETIC = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "div": operator.truediv,
+}
 for name, f in ARITHMETIC.items():
     add(f"op-{name}", [P3, P3B], functools.partial(apply, f=f), both=True)
     add(f"op-{name}-layers", [X3, X3B], functools.partial(apply_between, f=f))
-    add(f"op-{name}-constant", [P3], functools.partial(apply, f=functools.partial(
-        lambda x, f: f(x, 1.5), f=f)), both=True)
-    add(f"op-constant-{name}", [P3], functools.partial(apply, f=functools.partial(
-        lambda x, f: f(2.5, x), f=f)), both=True)
-    add(f"op-{name}-integer", [P3], functools.partial(apply, f=functools.partial(
-        lambda x, f: f(x, 3), f=f)))
-    add(f"op-{name}-broadcast", [P3, floats(2, 1, 3, tag=1, positive=True)], functools.partial(
-        apply, f=f))
-    add(f"op-{name}-array", [P3], functools.partial(apply, f=functools.partial(
-        lambda x, f: f(x, np.array([0.5, -1.0, 2.0], "float32")), f=f)))
-    add(f"op-{name}-itself", [P3], functools.partial(apply, f=functools.partial(
-        lambda x, f: f(x, f(x, x)), f=f)))
+    add(
+        f"op-{name}-constant",
+        [P3],
+        functools.partial(apply, f=functools.partial(lambda x, f: f(x, 1.5), f=f)),
+        both=True,
+    )
+    add(
+        f"op-constant-{name}",
+        [P3],
+        functools.partial(apply, f=functools.partial(lambda x, f: f(2.5, x), f=f)),
+        both=True,
+    )
+    add(
+        f"op-{name}-integer",
+        [P3],
+        functools.partial(apply, f=functools.partial(lambda x, f: f(x, 3), f=f)),
+    )
+    add(
+        f"op-{name}-broadcast",
+        [P3, floats(2, 1, 3, tag=1, positive=True)],
+        functools.partial(apply, f=f),
+    )
+    add(
+        f"op-{name}-array",
+        [P3],
+        functools.partial(
+            apply,
+            f=functools.partial(lambda x, f: f(x, np.array([0.5, -1.0, 2.0], "float32")), f=f),
+        ),
+    )
+    add(
+        f"op-{name}-itself",
+        [P3],
+        functools.partial(apply, f=functools.partial(lambda x, f: f(x, f(x, x)), f=f)),
+    )
 add("op-pow", [P3, P3B], functools.partial(apply, f=operator.pow))
 add("op-pow-2", [X3], functools.partial(apply, f=lambda x: x**2), both=True)
 add("op-pow-half", [P3], functools.partial(apply, f=lambda x: x**0.5))
@@ -70,8 +96,12 @@ add("op-constant-pow", [X3], functools.partial(apply, f=lambda x: 2.0**x))
 add("op-negative", [X3], functools.partial(apply, f=operator.neg), both=True)
 add("op-abs", [X3], functools.partial(apply, f=abs))
 add("op-chain", [X3, X3B], functools.partial(apply, f=lambda x, y: (x - y) * 0.5 + x * y))
-add("op-one-minus", [X3], functools.partial(
-    apply_between, f=lambda x: (1.0 - x) * (1.0 - x)), both=True)
+add(
+    "op-one-minus",
+    [X3],
+    functools.partial(apply_between, f=lambda x: (1.0 - x) * (1.0 - x)),
+    both=True,
+)
 
 SLICES: dict[str, Any] = {
     "last": lambda x: x[:, -1],
@@ -91,8 +121,13 @@ SLICES: dict[str, Any] = {
     "reverse": lambda x: x[:, ::-1],
 }
 for name, f in SLICES.items():
-    add(f"op-slice-{name}", [X3], functools.partial(apply, f=f),
-        both=name in ("last", "range-steps", "ellipsis-none"))
+    add(
+        f"op-slice-{name}",
+        [X3],
+        functools.partial(apply, f=f),
+        both=name in ("last", "range-steps", "ellipsis-none"),
+        only="2" if name == "all" else "",
+    )
 
 
 def lstm_last_step(keras: Any, x: Any) -> Any:
@@ -106,23 +141,55 @@ add("op-slice-lstm", X3, lstm_last_step, both=True)
 def ops3(name: str, *args: Any, count: int = 1, listed: bool = False, **kwargs: Any) -> Any:
     def build(keras: Any, *tensors: Any) -> Any:
         function = getattr(keras.ops, name)
-        return function(list(tensors) if listed else tensors[0], *args, **kwargs) if (
-            count == 1 or listed) else function(*tensors, *args, **kwargs)
+        return (
+            function(list(tensors) if listed else tensors[0], *args, **kwargs)
+            if (count == 1 or listed)
+            else function(*tensors, *args, **kwargs)
+        )
 
     return build
 
 
 REDUCTIONS: dict[str, dict[str, Any]] = {
-    "axis-1": {"axis": 1}, "axis--1": {"axis": -1}, "axes": {"axis": [1, 2]},
-    "keepdims": {"axis": 1, "keepdims": True}, "axes-keepdims": {"axis": (1, 2), "keepdims": True},
+    "axis-1": {"axis": 1},
+    "axis--1": {"axis": -1},
+    "axes": {"axis": [1, 2]},
+    "keepdims": {"axis": 1, "keepdims": True},
+    "axes-keepdims": {"axis": (1, 2), "keepdims": True},
 }
 for name in ("mean", "sum", "max", "min"):
     for kind, options in REDUCTIONS.items():
-        add(f"ops-{name}-{kind}", X3, ops3(name, **options), only="3",
-            both=kind in ("axis-1", "axes"))
-for name in ("exp", "square", "abs", "absolute", "negative", "tanh", "sigmoid", "relu", "softmax",
-             "silu", "gelu", "softplus", "elu", "selu", "softsign", "log_sigmoid", "leaky_relu",
-             "hard_sigmoid", "relu6", "log_softmax", "sin", "cos"):
+        add(
+            f"ops-{name}-{kind}",
+            X3,
+            ops3(name, **options),
+            only="3",
+            both=kind in ("axis-1", "axes"),
+        )
+for name in (
+    "exp",
+    "square",
+    "abs",
+    "absolute",
+    "negative",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "softmax",
+    "silu",
+    "gelu",
+    "softplus",
+    "elu",
+    "selu",
+    "softsign",
+    "log_sigmoid",
+    "leaky_relu",
+    "hard_sigmoid",
+    "relu6",
+    "log_softmax",
+    "sin",
+    "cos",
+):
     add(f"ops-{name}", X3, ops3(name), only="3")
 for name in ("log", "sqrt", "rsqrt", "log1p", "reciprocal"):
     add(f"ops-{name}", P3, ops3(name), only="3")
@@ -149,8 +216,12 @@ for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow
     add(f"ops-{name}", [P3, P3B], ops3(name, count=2), only="3")
     add(f"ops-{name}-constant", [P3], ops3(name, 0.75, count=2), only="3")
 add("ops-clip", X3, ops3("clip", -0.5, 0.5), only="3")
-add("ops-dot", [X3, floats(2, 3)], lambda keras, x, y: keras.ops.matmul(
-    x, keras.ops.expand_dims(y, -1)), only="3")
+add(
+    "ops-dot",
+    [X3, floats(2, 3)],
+    lambda keras, x, y: keras.ops.matmul(x, keras.ops.expand_dims(y, -1)),
+    only="3",
+)
 
 
 def attention_by_hand(keras: Any, x: Any) -> Any:
@@ -174,11 +245,17 @@ def attention_repeated(keras: Any, x: Any) -> Any:
 add("attention-by-hand", X3, attention_by_hand, only="3", both=True)
 add("attention-repeated", X3, attention_repeated, both=True)
 for name in ("relu", "sigmoid", "tanh", "softmax", "gelu", "elu", "selu", "softplus"):
-    add(f"function-{name}", X3, functools.partial(
-        lambda keras, x, name: getattr(keras.activations, name)(x), name=name),
-        both=name in ("relu", "sigmoid"))
-add("function-relu-options", 3 * X3, lambda keras, x: keras.activations.relu(
-    x, max_value=2.0, threshold=0.5))
+    add(
+        f"function-{name}",
+        X3,
+        functools.partial(lambda keras, x, name: getattr(keras.activations, name)(x), name=name),
+        both=name in ("relu", "sigmoid"),
+    )
+add(
+    "function-relu-options",
+    3 * X3,
+    lambda keras, x: keras.activations.relu(x, max_value=2.0, threshold=0.5),
+)
 add("function-gelu-approximate", X3, lambda keras, x: keras.activations.gelu(x, approximate=True))
 add("function-softmax-axis", X3, lambda keras, x: keras.activations.softmax(x, axis=1))
 add("function-leaky_relu", X3, lambda keras, x: keras.activations.leaky_relu(x, 0.1), only="3")
@@ -191,8 +268,11 @@ def tf2(path: str, *args: Any, listed: bool = False, **kwargs: Any) -> Any:
         function: Any = tf
         for part in path.split("."):
             function = getattr(function, part)
-        return function(list(tensors), *args, **kwargs) if listed else (
-            function(*tensors, *args, **kwargs))
+        return (
+            function(list(tensors), *args, **kwargs)
+            if listed
+            else (function(*tensors, *args, **kwargs))
+        )
 
     return build
 
@@ -207,12 +287,35 @@ def backend2(name: str, *args: Any, listed: bool = False, **kwargs: Any) -> Any:
 
 for name in ("mean", "sum", "max", "min"):
     for kind, options in REDUCTIONS.items():
-        add(f"tf-reduce_{name}-{kind}", X3, tf2(f"reduce_{name}", **options), only="2",
-            both=kind in ("axis-1", "axes"))
+        add(
+            f"tf-reduce_{name}-{kind}",
+            X3,
+            tf2(f"reduce_{name}", **options),
+            only="2",
+            both=kind in ("axis-1", "axes"),
+        )
     add(f"backend-{name}", X3, backend2(name, axis=1), only="2")
-for name in ("exp", "square", "abs", "negative", "tanh", "sigmoid", "nn.relu", "nn.softmax",
-             "nn.silu", "nn.gelu", "nn.softplus", "nn.elu", "nn.selu", "nn.softsign",
-             "nn.leaky_relu", "nn.relu6", "nn.log_softmax", "identity", "math.sin"):
+for name in (
+    "exp",
+    "square",
+    "abs",
+    "negative",
+    "tanh",
+    "sigmoid",
+    "nn.relu",
+    "nn.softmax",
+    "nn.silu",
+    "nn.gelu",
+    "nn.softplus",
+    "nn.elu",
+    "nn.selu",
+    "nn.softsign",
+    "nn.leaky_relu",
+    "nn.relu6",
+    "nn.log_softmax",
+    "identity",
+    "math.sin",
+):
     add(f"tf-{name}", X3, tf2(name), only="2")
 for name in ("math.log", "sqrt", "math.rsqrt"):
     add(f"tf-{name}", P3, tf2(name), only="2")
@@ -382,13 +485,20 @@ def listed(keras: Any, x: Any) -> Any:
 
 
 def named_model(keras: Any, x: Any) -> Any:
-    return keras.Model(inputs=x, outputs=keras.layers.LSTM(3)(x), name="my model/1")
+    return keras.Model(inputs=x, outputs=keras.layers.LSTM(3)(x), name="my-model.1")
 
 
 def nested_sequential(keras: Any, x: Any) -> Any:
     layers = keras.layers
-    head = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"),
-                             layers.Dropout(0.5), layers.Dense(2)], name="head")
+    head = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(3, activation="relu"),
+            layers.Dropout(0.5),
+            layers.Dense(2),
+        ],
+        name="head",
+    )
     return head(layers.LSTM(4)(x))
 
 
@@ -407,7 +517,9 @@ def encoder_of(keras: Any) -> Any:
 
 def nested_functional(keras: Any, x: Any) -> Any:
     first, second = encoder_of(keras)(x)
-    return keras.layers.Dense(2)(keras.layers.Concatenate()([keras.layers.Flatten()(first), second]))
+    return keras.layers.Dense(2)(
+        keras.layers.Concatenate()([keras.layers.Flatten()(first), second])
+    )
 
 
 def nested_twice(keras: Any, x: Any, y: Any) -> Any:
@@ -447,7 +559,12 @@ def nested_mask_in(keras: Any, x: Any) -> Any:
 def nested_sequential_mask(keras: Any, t: Any) -> Any:
     layers = keras.layers
     model = keras.Sequential(
-        [keras.Input((6,), dtype="int32"), layers.Embedding(9, 3, mask_zero=True), layers.Dropout(0.1)])
+        [
+            keras.Input((6,), dtype="int32"),
+            layers.Embedding(9, 3, mask_zero=True),
+            layers.Dropout(0.1),
+        ]
+    )
     return layers.GRU(3)(model(t))
 
 
@@ -468,7 +585,9 @@ def sequential_of_models(keras: Any, x: Any) -> Any:
 def sequential_first_model(keras: Any, x: Any) -> Any:
     layers = keras.layers
     inner = keras.Sequential([keras.Input((5, 3)), layers.Conv1D(3, 2), layers.LSTM(3)])
-    return keras.Sequential([inner, layers.Dense(2)])
+    model = keras.Sequential([inner, layers.Dense(2)])
+    model(np.zeros((1, 5, 3), "float32"))
+    return model
 
 
 def shared_nested_layer(keras: Any, x: Any) -> Any:
@@ -591,14 +710,30 @@ for policy in ("mixed_float16", "mixed_bfloat16", "float64"):
     for name, inputs, model in (
         ("lstm", X3, [L.LSTM(4), L.Dense(2)]),
         ("gru-masked", XM, [MASK, L.GRU(4), L.Dense(2)]),
-        ("embedding", tokens(3, 6, of=9), [
-            L.Embedding(9, 3), L.Dropout(0.2), L.Bidirectional(L.LSTM(3)), L.Dense(1)]),
-        ("conv", X3, [L.Conv1D(4, 2), L.BatchNormalization(), L.ReLU(), L.MaxPooling1D(),
-                      L.SimpleRNN(3), L.Dense(1, dtype="float32")]),
+        (
+            "embedding",
+            tokens(3, 6, of=9),
+            [L.Embedding(9, 3), L.Dropout(0.2), L.Bidirectional(L.LSTM(3)), L.Dense(1)],
+        ),
+        (
+            "conv",
+            X3,
+            [
+                L.Conv1D(4, 2),
+                L.BatchNormalization(),
+                L.ReLU(),
+                L.MaxPooling1D(),
+                L.SimpleRNN(3),
+                L.Dense(1, dtype="float32"),
+            ],
+        ),
         ("attention", X3, with_attention),
     ):
         add(f"{policy}-{name}", inputs, model, policy=policy, both=name == "lstm")
 add("dtype-float64-layer", X3, [L.LSTM(4, dtype="float64"), L.Dense(2)], both=True)
-add("dtype-mixed-layer", X3, [
-    L.LSTM(4), L.Dense(3, activation="relu", dtype="float32"), L.Dense(2, dtype="float64")])
+add(
+    "dtype-mixed-layer",
+    X3,
+    [L.LSTM(4), L.Dense(3, activation="relu", dtype="float32"), L.Dense(2, dtype="float64")],
+)
 add("dtype-float32", X3, [L.LSTM(4, dtype="float32"), L.Dense(2, dtype="float32")])

@@ -17,6 +17,7 @@ from .case import (
     X4,
     XM,
     A,
+    Array,
     L,
     Later,
     add,
@@ -28,15 +29,43 @@ from .case import (
 
 # Activations. ------------------------------------------------------------------------------------
 
-ACTIVATIONS = (
-    "linear relu relu6 leaky_relu elu selu celu gelu silu swish mish softplus softsign exponential "
-    "hard_sigmoid hard_silu hard_swish hard_tanh hard_shrink soft_shrink tanh_shrink threshold "
-    "squareplus sparse_plus sparse_sigmoid tanh sigmoid log_sigmoid softmax log_softmax"
-).split()
+ACTIVATIONS = [
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "swish",
+    "mish",
+    "softplus",
+    "softsign",
+    "exponential",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "hard_shrink",
+    "soft_shrink",
+    "tanh_shrink",
+    "threshold",
+    "squareplus",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "tanh",
+    "sigmoid",
+    "log_sigmoid",
+    "softmax",
+    "log_softmax",
+]
 RECURRENT_ACTIVATIONS = [
     name
     for name in ACTIVATIONS
-    if name not in ("softmax", "log_softmax", "threshold", "tanh", "swish", "hard_swish")
+    if name
+    not in ("softmax", "log_softmax", "threshold", "tanh", "swish", "hard_swish", "exponential")
 ]
 FEW = ("relu", "elu", "silu", "gelu", "softplus", "softsign", "hard_sigmoid", "linear", "swish")
 
@@ -114,12 +143,22 @@ add("embedding-flatten", T, [L.Embedding(9, 4), L.Flatten(), L.Dense(3)])
 add("embedding-input-length", T, [L.Embedding(9, 4, input_length=6), L.Flatten(), L.Dense(3)])
 for cell in ("LSTM", "GRU", "SimpleRNN"):
     layer = getattr(L, cell)
-    add(f"embedding-mask_zero-{cell.lower()}", padded_tokens(9), [
-        L.Embedding(9, 4, mask_zero=True), layer(3)], both=True)
-add("embedding-mask_zero-float", padded_tokens(9).astype("float32"), [
-    L.Embedding(9, 4, mask_zero=True), L.LSTM(3)])
-add("embedding-mask_zero-dense", padded_tokens(9), [
-    L.Embedding(9, 4, mask_zero=True), L.Dense(3, activation="relu"), L.Dropout(0.5), L.LSTM(3)])
+    add(
+        f"embedding-mask_zero-{cell.lower()}",
+        padded_tokens(9),
+        [L.Embedding(9, 4, mask_zero=True), layer(3)],
+        both=True,
+    )
+add(
+    "embedding-mask_zero-float",
+    padded_tokens(9).astype("float32"),
+    [L.Embedding(9, 4, mask_zero=True), L.LSTM(3)],
+)
+add(
+    "embedding-mask_zero-dense",
+    padded_tokens(9),
+    [L.Embedding(9, 4, mask_zero=True), L.Dense(3, activation="relu"), L.Dropout(0.5), L.LSTM(3)],
+)
 add("embedding-mask_zero-3d", tokens(2, 3, 4, of=4), [L.Embedding(4, 2, mask_zero=True)])
 add("dense-2d", X2, [L.Dense(5)], both=True)
 add("dense-3d", X3, [L.Dense(4), L.Dense(2, activation="tanh")], both=True)
@@ -127,13 +166,38 @@ add("dense-4d", X4, [L.Dense(2)])
 add("dense-no_bias", X3, [L.Dense(4, use_bias=False)])
 add("dense-one", X2, [L.Dense(1, activation="sigmoid")])
 add("dense-any-length", X3, [L.Dense(4)], shapes=[(None, 3)])
-add("dense-regularizers", X2, [L.Dense(
-    4, kernel_regularizer="l2", bias_regularizer="l1", activity_regularizer="l2",
-    kernel_constraint="max_norm", bias_constraint="non_neg", kernel_initializer="he_normal")])
-add("lstm-regularizers", X3, [L.LSTM(
-    4, kernel_regularizer="l2", recurrent_regularizer="l2", bias_regularizer="l1",
-    activity_regularizer="l2", kernel_constraint="max_norm", unit_forget_bias=False,
-    kernel_initializer="he_normal", recurrent_initializer="identity")])
+add(
+    "dense-regularizers",
+    X2,
+    [
+        L.Dense(
+            4,
+            kernel_regularizer="l2",
+            bias_regularizer="l1",
+            activity_regularizer="l2",
+            kernel_constraint="max_norm",
+            bias_constraint="non_neg",
+            kernel_initializer="he_normal",
+        )
+    ],
+)
+add(
+    "lstm-regularizers",
+    X3,
+    [
+        L.LSTM(
+            4,
+            kernel_regularizer="l2",
+            recurrent_regularizer="l2",
+            bias_regularizer="l1",
+            activity_regularizer="l2",
+            kernel_constraint="max_norm",
+            unit_forget_bias=False,
+            kernel_initializer="he_normal",
+            recurrent_initializer="identity",
+        )
+    ],
+)
 add("identity", X3, [L.Identity(), L.Dense(2)])
 add("identity-masked", XM, [MASK, L.Identity(), L.LSTM(3)])
 for value in (0.0, -1.0, -999999999.0, 0.1, -9999.0):
@@ -147,19 +211,44 @@ add("bare-dense", X2, [L.Dense(5), L.Dense(2)], bare=True, both=True)
 add("bare-lstm", X3, [L.LSTM(4), L.Dense(2)], bare=True, both=True)
 add("bare-embedding", T, [L.Embedding(9, 4), L.LSTM(4), L.Dense(2)], bare=True, both=True)
 add("input_shape-lstm", X3, [L.LSTM(4, input_shape=(5, 3)), L.Dense(2)], bare=True, both=True)
-add("batch_input_shape-lstm", X3, [
-    L.LSTM(4, batch_input_shape=(2, 5, 3)), L.Dense(2)], bare=True, both=True, only="2")
+add(
+    "batch_input_shape-lstm",
+    X3,
+    [L.LSTM(4, batch_input_shape=(2, 5, 3)), L.Dense(2)],
+    bare=True,
+    both=True,
+    only="2",
+)
 add("input-layer", X3, [L.InputLayer(input_shape=(5, 3)), L.LSTM(4)], bare=True, only="2")
-add("names", X3, [
-    L.LSTM(4, name="encoder_1", return_sequences=True), L.Dropout(0.1, name="drop-me.not"),
-    L.LSTM(3, name="encoder_10"), L.Dense(2, name="überblick")], both=True)
+add(
+    "names",
+    X3,
+    [
+        L.LSTM(4, name="encoder_1", return_sequences=True),
+        L.Dropout(0.1, name="drop-me.not"),
+        L.LSTM(3, name="encoder_10"),
+        L.Dense(2, name="output_2"),
+    ],
+    both=True,
+)
+add(
+    "names-unicode",
+    X3,
+    [L.LSTM(4, name="a layer"), L.Dense(2, name="überblick 予測")],
+    only="3",
+    both=True,
+)
 add("eleven-dense", X2, [L.Dense(2 + i % 3) for i in range(12)], both=True)
 
 
 # Recurrent. --------------------------------------------------------------------------------------
 
-CELLS = {"lstm": (L.LSTM, {}), "gru": (L.GRU, {}), "gru-before": (L.GRU, {"reset_after": False}),
-         "simple_rnn": (L.SimpleRNN, {})}
+CELLS = {
+    "lstm": (L.LSTM, {}),
+    "gru": (L.GRU, {}),
+    "gru-before": (L.GRU, {"reset_after": False}),
+    "simple_rnn": (L.SimpleRNN, {}),
+}
 
 
 def returns(keras: Any, x: Any, *, layer: Later, reverse: bool = False) -> Any:
@@ -212,64 +301,121 @@ for name, (layer, fixed) in CELLS.items():
     add(f"{name}-dropouts", X3, [layer(4, dropout=0.3, recurrent_dropout=0.2)])
     add(f"{name}-masked", XM, [MASK, layer(4)], both=True)
     add(f"{name}-masked-sequences", XM, [MASK, layer(4, **sequences)], both=True)
-    add(f"{name}-masked-zero", XM, [
-        MASK, layer(4, zero_output_for_mask=True, **sequences)])
+    add(f"{name}-masked-zero", XM, [MASK, layer(4, zero_output_for_mask=True, **sequences)])
     add(f"{name}-masked-zero-last", XM, [MASK, layer(4, zero_output_for_mask=True)])
     add(f"{name}-masked-backwards", XM, [MASK, layer(4, go_backwards=True, **sequences)])
-    add(f"{name}-masked-backwards-zero", XM, [
-        MASK, layer(4, go_backwards=True, zero_output_for_mask=True, **sequences)])
-    add(f"{name}-masked-backwards-two", XM, [
-        MASK, layer(4, go_backwards=True, **sequences), layer(3)])
+    add(
+        f"{name}-masked-backwards-zero",
+        XM,
+        [MASK, layer(4, go_backwards=True, zero_output_for_mask=True, **sequences)],
+    )
+    add(
+        f"{name}-masked-backwards-two",
+        XM,
+        [MASK, layer(4, go_backwards=True, **sequences), layer(3)],
+    )
     add(f"{name}-masked-unroll", XM, [MASK, layer(4, unroll=True, **sequences)])
     add(f"{name}-masked-two", XM, [MASK, layer(4, **sequences), layer(3), L.Dense(2)])
-    add(f"{name}-masked-two-zero", XM, [
-        MASK, layer(4, zero_output_for_mask=True, **sequences), layer(3, **sequences)])
+    add(
+        f"{name}-masked-two-zero",
+        XM,
+        [MASK, layer(4, zero_output_for_mask=True, **sequences), layer(3, **sequences)],
+    )
     part = functools.partial(returns, layer=layer(4, return_state=True))
     add(f"{name}-return_state", X3, part, both=True)
-    add(f"{name}-return_state-sequences", X3, functools.partial(
-        returns, layer=layer(4, return_state=True, **sequences), reverse=True))
-    add(f"{name}-return_state-output-only", X3, functools.partial(
-        first_of, layer=layer(4, return_state=True, **sequences)), both=True)
-    add(f"{name}-return_state-state-only", X3, functools.partial(
-        last_of, layer=layer(4, return_state=True, **sequences)), both=True)
-    add(f"{name}-return_state-backwards", X3, functools.partial(
-        returns, layer=layer(4, return_state=True, go_backwards=True, **sequences)))
+    add(
+        f"{name}-return_state-sequences",
+        X3,
+        functools.partial(returns, layer=layer(4, return_state=True, **sequences), reverse=True),
+    )
+    add(
+        f"{name}-return_state-output-only",
+        X3,
+        functools.partial(first_of, layer=layer(4, return_state=True, **sequences)),
+        both=True,
+    )
+    add(
+        f"{name}-return_state-state-only",
+        X3,
+        functools.partial(last_of, layer=layer(4, return_state=True, **sequences)),
+        both=True,
+    )
+    add(
+        f"{name}-return_state-backwards",
+        X3,
+        functools.partial(
+            returns, layer=layer(4, return_state=True, go_backwards=True, **sequences)
+        ),
+    )
 
     def masked_returns(keras: Any, x: Any, *, layer: Later) -> Any:
         return list(layer.make(keras)(keras.layers.Masking(0.0)(x)))
 
-    add(f"{name}-return_state-masked", XM, functools.partial(
-        masked_returns, layer=layer(4, return_state=True, **sequences)))
+    add(
+        f"{name}-return_state-masked",
+        XM,
+        functools.partial(masked_returns, layer=layer(4, return_state=True, **sequences)),
+    )
     begin = [floats(2, 4, tag=i + 1) for i in range(states)]
     for style in ("keyword", "list") + (("one",) if states == 1 else ()):
-        add(f"{name}-initial_state-{style}", [X3, *begin], functools.partial(
-            starts, layer=layer(4), style=style), both=True, only="2" if style == "list" else "")
-    add(f"{name}-initial_state-backwards", [X3, *begin], functools.partial(
-        starts, layer=layer(4, go_backwards=True, **sequences), style="keyword"))
-    add(f"{name}-initial_state-masked", [XM, *[floats(5, 4, tag=i) for i in range(states)]],
-        functools.partial(starts_masked, layer=layer(4, **sequences)))
-    add(f"{name}-initial_state-masked-zero", [XM, *[floats(5, 4, tag=i) for i in range(states)]],
+        add(
+            f"{name}-initial_state-{style}",
+            [X3, *begin],
+            functools.partial(starts, layer=layer(4), style=style),
+            both=True,
+            only="2" if style == "list" else "",
+        )
+    add(
+        f"{name}-initial_state-backwards",
+        [X3, *begin],
+        functools.partial(starts, layer=layer(4, go_backwards=True, **sequences), style="keyword"),
+    )
+    add(
+        f"{name}-initial_state-masked",
+        [XM, *[floats(5, 4, tag=i) for i in range(states)]],
+        functools.partial(starts_masked, layer=layer(4, **sequences)),
+    )
+    add(
+        f"{name}-initial_state-masked-zero",
+        [XM, *[floats(5, 4, tag=i) for i in range(states)]],
+        functools.partial(starts_masked, layer=layer(4, zero_output_for_mask=True, **sequences)),
+    )
+    add(
+        f"{name}-encoder-decoder",
+        [X3, floats(2, 4, 2)],
         functools.partial(
-            starts_masked, layer=layer(4, zero_output_for_mask=True, **sequences)))
-    add(f"{name}-encoder-decoder", [X3, floats(2, 4, 2)], functools.partial(
-        encoder_decoder, layer=layer(4, return_state=True), decoder=layer(4, **sequences)),
-        both=True)
+            encoder_decoder, layer=layer(4, return_state=True), decoder=layer(4, **sequences)
+        ),
+        both=True,
+    )
     add(f"{name}-time_major", X3, [layer(4, time_major=False)], only="2")
     for implementation in (1, 2):
-        add(f"{name}-implementation-{implementation}", X3, [
-            layer(4, implementation=implementation)])
+        add(
+            f"{name}-implementation-{implementation}", X3, [layer(4, implementation=implementation)]
+        )
 
 for name in ("lstm", "gru", "simple_rnn"):
     layer = CELLS[name][0]
     for activation in FEW if name != "lstm" else RECURRENT_ACTIVATIONS:
-        add(f"{name}-activation-{activation}", X3, [
-            layer(4, activation=activation, return_sequences=True)])
+        add(
+            f"{name}-activation-{activation}",
+            X3,
+            [layer(4, activation=activation, return_sequences=True)],
+        )
     if name != "simple_rnn":
         for activation in ("hard_sigmoid", "relu", "tanh", "linear", "softsign", "silu"):
-            add(f"{name}-recurrent_activation-{activation}", X3, [
-                layer(4, recurrent_activation=activation)])
-        add(f"{name}-activations", XM, [
-            MASK, layer(4, activation="relu", recurrent_activation="hard_sigmoid")], both=True)
+            add(
+                f"{name}-recurrent_activation-{activation}",
+                X3,
+                [layer(4, recurrent_activation=activation)],
+            )
+        add(
+            f"{name}-activations",
+            XM,
+            [MASK, layer(4, activation="relu", recurrent_activation="hard_sigmoid")],
+            both=True,
+        )
+add("lstm-activation-exponential", X3[:, :2] / 4, [L.LSTM(3, activation="exponential")])
 add("lstm-activation-none", X3, [L.LSTM(4, activation=None)])
 add("lstm-activation-softmax", X3, [L.LSTM(4, activation="softmax")])
 add("gru-before-activation-relu", X3, [L.GRU(4, activation="relu", reset_after=False)])
@@ -283,8 +429,9 @@ CELL = {
     "gru": L.GRUCell(4),
     "gru-before": L.GRUCell(4, reset_after=False),
     "simple_rnn": L.SimpleRNNCell(4, activation="relu"),
-    "lstm-options": L.LSTMCell(4, activation="relu", recurrent_activation="hard_sigmoid",
-                               use_bias=False),
+    "lstm-options": L.LSTMCell(
+        4, activation="relu", recurrent_activation="hard_sigmoid", use_bias=False
+    ),
     "stacked-one": L.StackedRNNCells([L.LSTMCell(4)]),
     "stacked": L.StackedRNNCells(STACK),
 }
@@ -300,8 +447,11 @@ for name in ("lstm", "gru", "stacked"):
     add(f"rnn-{name}-zero", XM, [MASK, rnn(zero_output_for_mask=True, return_sequences=True)])
 add("rnn-list-of-cells", X3, [L.RNN([L.LSTMCell(4), L.LSTMCell(3)])], both=True)
 add("rnn-lstm-stateful", X3, [L.RNN(L.LSTMCell(4), stateful=True)], fixed_batch=True)
-add("rnn-lstm-initial_state", [X3, floats(2, 4, tag=1), floats(2, 4, tag=2)], functools.partial(
-    starts, layer=L.RNN(L.LSTMCell(4)), style="keyword"))
+add(
+    "rnn-lstm-initial_state",
+    [X3, floats(2, 4, tag=1), floats(2, 4, tag=2)],
+    functools.partial(starts, layer=L.RNN(L.LSTMCell(4)), style="keyword"),
+)
 
 
 def stacked_states(keras: Any, x: Any, y: Any) -> Any:
@@ -316,8 +466,11 @@ def stacked_states(keras: Any, x: Any, y: Any) -> Any:
 
 add("rnn-stacked-encoder-decoder", [X3, floats(2, 4, 3)], stacked_states)
 add("bidirectional-rnn-lstm", X3, [L.Bidirectional(L.RNN(L.LSTMCell(4)))], both=True)
-add("bidirectional-rnn-stacked", X3, [
-    L.Bidirectional(L.RNN([L.GRUCell(3), L.LSTMCell(2)], return_sequences=True))])
+add(
+    "bidirectional-rnn-stacked",
+    X3,
+    [L.Bidirectional(L.RNN([L.GRUCell(3), L.LSTMCell(2)], return_sequences=True))],
+)
 
 # Bidirectional.
 for name in ("lstm", "gru", "simple_rnn"):
@@ -331,22 +484,45 @@ for name in ("lstm", "gru", "simple_rnn"):
     add(f"bidirectional-{name}-masked-last", XM, [MASK, both(), L.Dense(2)], both=True)
     add(f"bidirectional-{name}-masked-two", XM, [MASK, series(), both()])
     for kind, wrapped in (("last", both), ("sequences", series)):
-        add(f"bidirectional-{name}-none-{kind}", X3, functools.partial(
-            returns, layer=wrapped(merge_mode=None)), both=True)
+        add(
+            f"bidirectional-{name}-none-{kind}",
+            X3,
+            functools.partial(returns, layer=wrapped(merge_mode=None)),
+            both=True,
+        )
     state = L.Bidirectional(layer(4, return_state=True))
-    add(f"bidirectional-{name}-return_state", X3, functools.partial(returns, layer=state),
-        both=True)
-    add(f"bidirectional-{name}-return_state-masked", XM, functools.partial(
-        masked_returns, layer=L.Bidirectional(layer(4, return_state=True, return_sequences=True))))
-    add(f"bidirectional-{name}-none-return_state", X3, functools.partial(
-        returns, layer=L.Bidirectional(layer(4, return_state=True), merge_mode=None)))
+    add(
+        f"bidirectional-{name}-return_state", X3, functools.partial(returns, layer=state), both=True
+    )
+    add(
+        f"bidirectional-{name}-return_state-masked",
+        XM,
+        functools.partial(
+            masked_returns,
+            layer=L.Bidirectional(layer(4, return_state=True, return_sequences=True)),
+        ),
+    )
+    add(
+        f"bidirectional-{name}-none-return_state",
+        X3,
+        functools.partial(
+            returns, layer=L.Bidirectional(layer(4, return_state=True), merge_mode=None)
+        ),
+    )
     begin = [floats(2, 4, tag=i + 1) for i in range(4 if name == "lstm" else 2)]
     for style in ("keyword", "list"):
-        add(f"bidirectional-{name}-initial_state-{style}", [X3, *begin], functools.partial(
-            starts, layer=series(), style=style), both=True, only="2" if style == "list" else "")
-    add(f"bidirectional-{name}-initial_state-masked", [
-        XM, *[floats(5, 4, tag=i) for i in range(len(begin))]], functools.partial(
-            starts_masked, layer=series()))
+        add(
+            f"bidirectional-{name}-initial_state-{style}",
+            [X3, *begin],
+            functools.partial(starts, layer=series(), style=style),
+            both=True,
+            only="2" if style == "list" else "",
+        )
+    add(
+        f"bidirectional-{name}-initial_state-masked",
+        [XM, *[floats(5, 4, tag=i) for i in range(len(begin))]],
+        functools.partial(starts_masked, layer=series()),
+    )
 
 
 def bidirectional_decoder(keras: Any, x: Any, y: Any) -> Any:
@@ -365,25 +541,62 @@ def bidirectional_pair(keras: Any, x: Any, y: Any) -> Any:
 
 add("bidirectional-encoder-decoder", [X3, floats(2, 4, 2)], bidirectional_decoder, both=True)
 add("bidirectional-encoder-bidirectional", [X3, floats(2, 4, 2)], bidirectional_pair, both=True)
-add("bidirectional-backward_layer", X3, [L.Bidirectional(
-    L.LSTM(4, return_sequences=True),
-    backward_layer=L.GRU(3, return_sequences=True, go_backwards=True))], both=True)
-add("bidirectional-backward_layer-masked", XM, [MASK, L.Bidirectional(
-    L.LSTM(4, return_sequences=True),
-    backward_layer=L.LSTM(4, activation="relu", return_sequences=True, go_backwards=True),
-    merge_mode="sum")])
-add("bidirectional-of-backwards", X3, [L.Bidirectional(
-    L.LSTM(4, go_backwards=True, return_sequences=True),
-    backward_layer=L.LSTM(3, return_sequences=True))])
+add(
+    "bidirectional-backward_layer",
+    X3,
+    [
+        L.Bidirectional(
+            L.LSTM(4, return_sequences=True),
+            backward_layer=L.GRU(3, return_sequences=True, go_backwards=True),
+        )
+    ],
+    both=True,
+)
+add(
+    "bidirectional-backward_layer-masked",
+    XM,
+    [
+        MASK,
+        L.Bidirectional(
+            L.LSTM(4, return_sequences=True),
+            backward_layer=L.LSTM(4, activation="relu", return_sequences=True, go_backwards=True),
+            merge_mode="sum",
+        ),
+    ],
+)
+add(
+    "bidirectional-of-backwards",
+    X3,
+    [
+        L.Bidirectional(
+            L.LSTM(4, go_backwards=True, return_sequences=True),
+            backward_layer=L.LSTM(3, return_sequences=True),
+        )
+    ],
+)
 add("bidirectional-stateful", X3, [L.Bidirectional(L.LSTM(4, stateful=True))], fixed_batch=True)
-add("bidirectional-zero_output", XM, [MASK, L.Bidirectional(
-    L.LSTM(4, zero_output_for_mask=True, return_sequences=True))])
+add(
+    "bidirectional-zero_output",
+    XM,
+    [MASK, L.Bidirectional(L.LSTM(4, zero_output_for_mask=True, return_sequences=True))],
+)
 add("bidirectional-gru-before", X3, [L.Bidirectional(L.GRU(4, reset_after=False))])
-add("bidirectional-dropouts", X3, [
-    L.Bidirectional(L.LSTM(4, dropout=0.2, recurrent_dropout=0.2), name="bi"), L.Dense(1)])
-add("bidirectional-two", X3, [
-    L.Bidirectional(L.LSTM(4, return_sequences=True)), L.Dropout(0.2),
-    L.Bidirectional(L.LSTM(3)), L.Dense(1, activation="sigmoid")], both=True)
+add(
+    "bidirectional-dropouts",
+    X3,
+    [L.Bidirectional(L.LSTM(4, dropout=0.2, recurrent_dropout=0.2), name="bi"), L.Dense(1)],
+)
+add(
+    "bidirectional-two",
+    X3,
+    [
+        L.Bidirectional(L.LSTM(4, return_sequences=True)),
+        L.Dropout(0.2),
+        L.Bidirectional(L.LSTM(3)),
+        L.Dense(1, activation="sigmoid"),
+    ],
+    both=True,
+)
 
 # TimeDistributed.
 
@@ -410,29 +623,55 @@ add("time_distributed-dense-4d", X4, [TD(L.Dense(2))])
 add("time_distributed-dense-masked", XM, [MASK, TD(L.Dense(4)), L.LSTM(2)])
 add("time_distributed-dense-masked-alone", XM, [MASK, TD(L.Dense(4))])
 add("time_distributed-dense-any-length", X3, [TD(L.Dense(4))], shapes=[(None, 3)])
-add("time_distributed-conv1d", X4, [TD(L.Conv1D(2, 2)), TD(L.MaxPooling1D()), TD(L.Flatten()),
-                                    L.LSTM(3)], both=True)
-add("time_distributed-conv2d", floats(2, 3, 5, 4, 2), [
-    TD(L.Conv2D(2, 2, activation="relu")), TD(L.MaxPooling2D(2)), TD(L.Dropout(0.2)),
-    TD(L.Flatten()), L.LSTM(3)], both=True)
-add("time_distributed-global", floats(2, 3, 5, 4, 2), [
-    TD(L.GlobalAveragePooling2D()), L.LSTM(3)])
+add(
+    "time_distributed-conv1d",
+    X4,
+    [TD(L.Conv1D(2, 2)), TD(L.MaxPooling1D()), TD(L.Flatten()), L.LSTM(3)],
+    both=True,
+)
+add(
+    "time_distributed-conv2d",
+    floats(2, 3, 5, 4, 2),
+    [
+        TD(L.Conv2D(2, 2, activation="relu")),
+        TD(L.MaxPooling2D(2)),
+        TD(L.Dropout(0.2)),
+        TD(L.Flatten()),
+        L.LSTM(3),
+    ],
+    both=True,
+)
+add("time_distributed-global", floats(2, 3, 5, 4, 2), [TD(L.GlobalAveragePooling2D()), L.LSTM(3)])
 add("time_distributed-lstm", X4, [TD(L.LSTM(3)), L.LSTM(2)], both=True)
 add("time_distributed-lstm-sequences", X4, [TD(L.LSTM(3, return_sequences=True))])
 add("time_distributed-bidirectional", X4, [TD(L.Bidirectional(L.GRU(3))), L.GRU(2)], both=True)
-add("time_distributed-embedding", tokens(2, 3, 4, of=7), [
-    TD(L.Embedding(7, 2)), TD(L.LSTM(3)), L.LSTM(2)])
-add("time_distributed-embedding-masked", tokens(3, 3, 4, of=3), [
-    TD(L.Embedding(3, 2, mask_zero=True)), TD(L.LSTM(3)), L.Dense(2)])
+add(
+    "time_distributed-embedding",
+    tokens(2, 3, 4, of=7),
+    [TD(L.Embedding(7, 2)), TD(L.LSTM(3)), L.LSTM(2)],
+)
+add(
+    "time_distributed-embedding-masked",
+    tokens(3, 3, 4, of=3),
+    [TD(L.Embedding(3, 2, mask_zero=True)), TD(L.LSTM(3)), L.Dense(2)],
+)
 add("time_distributed-batch_normalization", X3, [TD(L.BatchNormalization()), L.LSTM(2)])
 add("time_distributed-layer_normalization", X4, [TD(L.LayerNormalization()), TD(L.Flatten())])
 add("time_distributed-activation", X3, [TD(L.Activation("softmax"))])
 add("time_distributed-reshape", X4, [TD(L.Reshape((3, 4))), TD(L.Permute((2, 1)))])
 add("time_distributed-twice", X4, [TD(TD(L.Dense(2)))])
-add("time_distributed-sequential", floats(2, 3, 4, 3), functools.partial(
-    distributed, what=inner), both=True)
-add("time_distributed-functional", floats(2, 3, 4, 3), functools.partial(
-    distributed, what=inner_functional), both=True)
+add(
+    "time_distributed-sequential",
+    floats(2, 3, 4, 3),
+    functools.partial(distributed, what=inner),
+    both=True,
+)
+add(
+    "time_distributed-functional",
+    floats(2, 3, 4, 3),
+    functools.partial(distributed, what=inner_functional),
+    both=True,
+)
 
 
 # Regularization, with dropout off. ---------------------------------------------------------------
@@ -473,20 +712,40 @@ for name, options in {
     "-momentum": {"momentum": 0.5},
 }.items():
     add(f"batch_normalization{name}", X3, [L.BatchNormalization(**options), L.LSTM(3)], both=True)
-    add(f"batch_normalization{name}-2d", X2, [
-        L.Dense(5), L.BatchNormalization(**options), L.Activation("relu"), L.Dense(2)])
+    add(
+        f"batch_normalization{name}-2d",
+        X2,
+        [L.Dense(5), L.BatchNormalization(**options), L.Activation("relu"), L.Dense(2)],
+    )
 add("batch_normalization-axis-1", X3, [L.BatchNormalization(axis=1), L.LSTM(3)], both=True)
 add("batch_normalization-axis-list", X3, [L.BatchNormalization(axis=[2]), L.LSTM(3)], only="2")
 add("batch_normalization-4d", X4, [L.BatchNormalization(), L.Conv2D(2, 2)])
 add("batch_normalization-4d-axis-1", X4, [L.BatchNormalization(axis=1)])
 add("batch_normalization-masked", XM, [MASK, L.BatchNormalization(), L.LSTM(3)], both=True)
 add("batch_normalization-masked-alone", XM, [MASK, L.BatchNormalization()])
-add("batch_normalization-after-lstm", X3, [
-    L.LSTM(4, return_sequences=True), L.BatchNormalization(), L.LSTM(3), L.BatchNormalization(),
-    L.Dense(2)], both=True)
-add("batch_normalization-after-conv", X3, [
-    L.Conv1D(4, 2), L.BatchNormalization(), L.ReLU(), L.Conv1D(3, 2, use_bias=False),
-    L.BatchNormalization(scale=False)])
+add(
+    "batch_normalization-after-lstm",
+    X3,
+    [
+        L.LSTM(4, return_sequences=True),
+        L.BatchNormalization(),
+        L.LSTM(3),
+        L.BatchNormalization(),
+        L.Dense(2),
+    ],
+    both=True,
+)
+add(
+    "batch_normalization-after-conv",
+    X3,
+    [
+        L.Conv1D(4, 2),
+        L.BatchNormalization(),
+        L.ReLU(),
+        L.Conv1D(3, 2, use_bias=False),
+        L.BatchNormalization(scale=False),
+    ],
+)
 add("batch_normalization-renorm", X3, [L.BatchNormalization(renorm=False), L.LSTM(3)], only="2")
 for name, options in {
     "": {},
@@ -515,10 +774,17 @@ add("normalization-axis-none", X3, [L.Normalization(axis=None), L.LSTM(3)], prep
 add("normalization-axis-1", X3, [L.Normalization(axis=1), L.LSTM(3)], prepare=adapt)
 add("normalization-axes", X3, [L.Normalization(axis=[1, 2]), L.LSTM(3)], prepare=adapt)
 add("normalization-given", X3, [L.Normalization(mean=0.5, variance=2.0), L.LSTM(3)], both=True)
-add("normalization-given-list", X3, [
-    L.Normalization(mean=[0.5, -1.0, 2.0], variance=[1.0, 2.0, 0.25]), L.LSTM(3)], both=True)
-add("normalization-zero-variance", X3, [
-    L.Normalization(mean=[0.5, -1.0, 2.0], variance=[1.0, 0.0, 0.25])])
+add(
+    "normalization-given-list",
+    X3,
+    [L.Normalization(mean=[0.5, -1.0, 2.0], variance=[1.0, 2.0, 0.25]), L.LSTM(3)],
+    both=True,
+)
+add(
+    "normalization-zero-variance",
+    X3,
+    [L.Normalization(mean=[0.5, -1.0, 2.0], variance=[1.0, 0.0, 0.25])],
+)
 add("normalization-invert", X3, [L.Normalization(invert=True), L.LSTM(3)], prepare=adapt)
 add("normalization-invert-given", X3, [L.Normalization(mean=0.5, variance=4.0, invert=True)])
 add("rescaling", X3, [L.Rescaling(0.25), L.LSTM(3)], both=True)
@@ -573,12 +839,18 @@ for rank, x in ((1, C1), (2, C2)):
                 "-3-strides-1": {"pool_size": 3, "strides": 1},
                 "-2-strides-3": {"pool_size": 2, "strides": 3},
             }.items():
-                add(f"{mode.lower()}_pooling{rank}d-{padding}{name}", x, [
-                    pool(padding=padding, **options)])
+                add(
+                    f"{mode.lower()}_pooling{rank}d-{padding}{name}",
+                    x,
+                    [pool(padding=padding, **options)],
+                )
         if rank == 2:
             add(f"{mode.lower()}_pooling2d-oblong", x, [pool((2, 3), strides=(1, 2))])
-            add(f"{mode.lower()}_pooling2d-oblong-same", x, [
-                pool((3, 2), strides=(2, 1), padding="same")])
+            add(
+                f"{mode.lower()}_pooling2d-oblong-same",
+                x,
+                [pool((3, 2), strides=(2, 1), padding="same")],
+            )
         pool = getattr(L, f"Global{mode}Pooling{rank}D")
         add(f"global_{mode.lower()}_pooling{rank}d", x, [pool(), L.Dense(2)])
         add(f"global_{mode.lower()}_pooling{rank}d-keepdims", x, [pool(keepdims=True)])
@@ -586,22 +858,43 @@ add("conv1d-alias", C1, [L.Convolution1D(3, 2), L.MaxPool1D(2), L.GlobalMaxPool1
 add("conv1d-masked", XM, [MASK, L.Conv1D(4, 2), L.LSTM(3)])
 add("conv1d-masked-same", XM, [MASK, L.Conv1D(4, 3, padding="same"), L.LSTM(3)])
 add("conv1d-any-length", C1, [L.Conv1D(5, 3), L.GlobalMaxPooling1D()], shapes=[(None, 4)])
-add("conv1d-lstm", C1, [
-    L.Conv1D(5, 3, activation="relu"), L.MaxPooling1D(2), L.LSTM(4), L.Dense(1)], both=True)
-add("conv2d-flatten", C2, [
-    L.Conv2D(3, 3, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(2)], both=True)
+add(
+    "conv1d-lstm",
+    C1,
+    [L.Conv1D(5, 3, activation="relu"), L.MaxPooling1D(2), L.LSTM(4), L.Dense(1)],
+    both=True,
+)
+add(
+    "conv2d-flatten",
+    C2,
+    [L.Conv2D(3, 3, activation="relu"), L.MaxPooling2D(), L.Flatten(), L.Dense(2)],
+    both=True,
+)
 add("conv1d-embedding", T, [L.Embedding(9, 4), L.Conv1D(5, 3), L.GlobalMaxPooling1D()])
 for mode in ("Max", "Average"):
     lower = mode.lower()
     add(f"{lower}_pooling1d-masked", XM, [MASK, getattr(L, f"{mode}Pooling1D")(2), L.LSTM(3)])
-    add(f"global_{lower}_pooling1d-masked", padded(3, pattern=SOME), [
-        MASK, getattr(L, f"Global{mode}Pooling1D")(), L.Dense(2)])
-    add(f"global_{lower}_pooling1d-mask_zero", padded_tokens(9, SOME), [
-        L.Embedding(9, 4, mask_zero=True), getattr(L, f"Global{mode}Pooling1D")()], both=True)
-    add(f"global_{lower}_pooling1d-masked-keepdims", padded(3, pattern=SOME), [
-        MASK, getattr(L, f"Global{mode}Pooling1D")(keepdims=True)])
-    add(f"global_{lower}_pooling1d-masked-lstm", padded(3, pattern=SOME), [
-        MASK, L.LSTM(4, return_sequences=True), getattr(L, f"Global{mode}Pooling1D")()])
+    add(
+        f"global_{lower}_pooling1d-masked",
+        padded(3, pattern=SOME),
+        [MASK, getattr(L, f"Global{mode}Pooling1D")(), L.Dense(2)],
+    )
+    add(
+        f"global_{lower}_pooling1d-mask_zero",
+        padded_tokens(9, SOME),
+        [L.Embedding(9, 4, mask_zero=True), getattr(L, f"Global{mode}Pooling1D")()],
+        both=True,
+    )
+    add(
+        f"global_{lower}_pooling1d-masked-keepdims",
+        padded(3, pattern=SOME),
+        [MASK, getattr(L, f"Global{mode}Pooling1D")(keepdims=True)],
+    )
+    add(
+        f"global_{lower}_pooling1d-masked-lstm",
+        padded(3, pattern=SOME),
+        [MASK, L.LSTM(4, return_sequences=True), getattr(L, f"Global{mode}Pooling1D")()],
+    )
 for padding in (1, (2, 1), (0, 3)):
     tag = "-".join(map(str, padding)) if isinstance(padding, tuple) else str(padding)
     add(f"zero_padding1d-{tag}", X3, [L.ZeroPadding1D(padding), L.LSTM(3)])
@@ -610,8 +903,11 @@ for cropping in ((1, 1), (2, 1), (0, 3), 1):
     add(f"cropping1d-{tag}", X3, [L.Cropping1D(cropping), L.LSTM(3)])
 for size in (2, 3):
     add(f"up_sampling1d-{size}", X3, [L.UpSampling1D(size), L.LSTM(3)])
-for name, layer in {"zero_padding1d": L.ZeroPadding1D(1), "cropping1d": L.Cropping1D(1),
-                    "up_sampling1d": L.UpSampling1D(2)}.items():
+for name, layer in {
+    "zero_padding1d": L.ZeroPadding1D(1),
+    "cropping1d": L.Cropping1D(1),
+    "up_sampling1d": L.UpSampling1D(2),
+}.items():
     add(f"{name}-masked", XM, [MASK, layer, L.LSTM(3)])
 
 
@@ -634,8 +930,12 @@ add("permute", X3, [L.Permute((2, 1)), L.LSTM(2)], both=True)
 add("permute-4d", X4, [L.Permute((3, 1, 2))])
 add("permute-masked", XM, [MASK, L.Permute((2, 1)), L.LSTM(2)])
 add("repeat_vector", X2, [L.RepeatVector(3), L.LSTM(2)], both=True)
-add("repeat_vector-autoencoder", X3, [
-    L.LSTM(4), L.RepeatVector(5), L.LSTM(3, return_sequences=True), TD(L.Dense(3))], both=True)
+add(
+    "repeat_vector-autoencoder",
+    X3,
+    [L.LSTM(4), L.RepeatVector(5), L.LSTM(3, return_sequences=True), TD(L.Dense(3))],
+    both=True,
+)
 
 
 def merge(keras: Any, *tensors: Any, layer: Later, then: str = "") -> Any:
@@ -663,12 +963,21 @@ for name in MERGES:
 MASKED_B = padded(3, pattern=PATTERN[::-1], tag=1)
 for name in (*MERGES, "Concatenate"):
     for sides in ("xy", "x", "y"):
-        add(f"{name.lower()}-masked-{sides}", [XM, MASKED_B], functools.partial(
-            merge_masked, layer=getattr(L, name)(), sides=sides, then="LSTM"))
-add("concatenate-masked-axis-1", [XM, MASKED_B], functools.partial(
-    merge_masked, layer=L.Concatenate(axis=1), sides="xy", then="GRU"))
-add("concatenate-masked-axis-1-x", [XM, MASKED_B], functools.partial(
-    merge_masked, layer=L.Concatenate(axis=1), sides="x", then="GRU"))
+        add(
+            f"{name.lower()}-masked-{sides}",
+            [XM, MASKED_B],
+            functools.partial(merge_masked, layer=getattr(L, name)(), sides=sides, then="LSTM"),
+        )
+add(
+    "concatenate-masked-axis-1",
+    [XM, MASKED_B],
+    functools.partial(merge_masked, layer=L.Concatenate(axis=1), sides="xy", then="GRU"),
+)
+add(
+    "concatenate-masked-axis-1-x",
+    [XM, MASKED_B],
+    functools.partial(merge_masked, layer=L.Concatenate(axis=1), sides="x", then="GRU"),
+)
 for name, shapes, options in (
     ("", [(2, 5, 3), (2, 5, 2)], {}),
     ("-2d", [(3, 2), (3, 4)], {}),
@@ -677,8 +986,12 @@ for name, shapes, options in (
     ("-axis--2", [(2, 5, 3), (2, 2, 3)], {"axis": -2}),
     ("-three", [(2, 5, 3), (2, 5, 1), (2, 5, 2)], {}),
 ):
-    add(f"concatenate{name}", [floats(*shape) for shape in shapes], functools.partial(
-        merge, layer=L.Concatenate(**options)), both=True)
+    add(
+        f"concatenate{name}",
+        [floats(*shape) for shape in shapes],
+        functools.partial(merge, layer=L.Concatenate(**options)),
+        both=True,
+    )
 for name, shapes, options in (
     ("-2d", [(3, 4), (3, 4)], {"axes": 1}),
     ("-2d-normalize", [(3, 4), (3, 4)], {"axes": 1, "normalize": True}),
@@ -695,8 +1008,11 @@ for name, shapes, options in (
     ("-2d-3d-2", [(2, 3), (2, 5, 3)], {"axes": [1, 2]}),
     ("-4d-3d", [(2, 4, 5, 3), (2, 3, 2)], {"axes": [3, 1]}),
 ):
-    add(f"dot{name}", [floats(*shape, tag=i) for i, shape in enumerate(shapes)], functools.partial(
-        merge, layer=L.Dot(**options)))
+    add(
+        f"dot{name}",
+        [floats(*shape, tag=i) for i, shape in enumerate(shapes)],
+        functools.partial(merge, layer=L.Dot(**options)),
+    )
 
 
 # Attention. --------------------------------------------------------------------------------------
@@ -727,13 +1043,26 @@ def attend_explicitly(keras: Any, q: Any, v: Any, qm: Any, vm: Any, *, layer: La
 
 
 for kind, cls, variants in (
-    ("attention", L.Attention, {
-        "": {}, "-scale": {"use_scale": True}, "-concat": {"score_mode": "concat"},
-        "-concat-scale": {"score_mode": "concat", "use_scale": True}, "-dropout": {"dropout": 0.3},
-    }),
-    ("additive_attention", L.AdditiveAttention, {
-        "": {}, "-no_scale": {"use_scale": False}, "-dropout": {"dropout": 0.3},
-    }),
+    (
+        "attention",
+        L.Attention,
+        {
+            "": {},
+            "-scale": {"use_scale": True},
+            "-concat": {"score_mode": "concat"},
+            "-concat-scale": {"score_mode": "concat", "use_scale": True},
+            "-dropout": {"dropout": 0.3},
+        },
+    ),
+    (
+        "additive_attention",
+        L.AdditiveAttention,
+        {
+            "": {},
+            "-no_scale": {"use_scale": False},
+            "-dropout": {"dropout": 0.3},
+        },
+    ),
 ):
     for name, options in variants.items():
         layer = cls(**options)
@@ -743,18 +1072,22 @@ for kind, cls, variants in (
         add(f"{kind}{name}-masks", [QM, VM], functools.partial(part, masks="qv"))
     layer = cls()
     part = functools.partial(attend, layer=layer)
-    add(f"{kind}-self", [V], functools.partial(
-        lambda keras, x, layer: layer.make(keras)([x, x]), layer=layer))
+    add(
+        f"{kind}-self",
+        [V],
+        functools.partial(lambda keras, x, layer: layer.make(keras)([x, x]), layer=layer),
+    )
     add(f"{kind}-scores", [Q, V], functools.partial(part, scores=True), both=True)
     add(f"{kind}-causal", [Q, V], functools.partial(part, use_causal_mask=True), both=True)
-    add(f"{kind}-causal-masks", [QM, VM], functools.partial(
-        part, masks="qv", use_causal_mask=True))
+    add(f"{kind}-causal-masks", [QM, VM], functools.partial(part, masks="qv", use_causal_mask=True))
     add(f"{kind}-query-mask", [QM, VM], functools.partial(part, masks="q"))
     add(f"{kind}-value-mask", [QM, VM], functools.partial(part, masks="v"))
     add(f"{kind}-masks-lstm", [QM, VM], functools.partial(part, masks="qvl"))
-    add(f"{kind}-explicit-masks", [
-        QM, VM, np.array([[1, 1, 0, 1, 1]] * 4, bool), SOME], functools.partial(
-            attend_explicitly, layer=layer))
+    add(
+        f"{kind}-explicit-masks",
+        [QM, VM, np.array([[1, 1, 0, 1, 1]] * 4, bool), SOME],
+        functools.partial(attend_explicitly, layer=layer),
+    )
 
 
 def attend_heads(
@@ -797,24 +1130,43 @@ for name, layer in {
 part = functools.partial(attend_heads, layer=MHA(2, 3))
 add("multi_head_attention-key", [Q, V, floats(2, 5, 2, tag=2)], part)
 add("multi_head_attention-masks", [QM, VM], functools.partial(part, masks="qv"))
-add("multi_head_attention-masks-key", [QM, VM, padded(3, pattern=SOME[::-1], tag=5)],
-    functools.partial(part, masks="qvk"))
+add(
+    "multi_head_attention-masks-key",
+    [QM, VM, padded(3, pattern=SOME[::-1], tag=5)],
+    functools.partial(part, masks="qvk"),
+)
 add("multi_head_attention-query-mask", [QM, VM], functools.partial(part, masks="q"))
 add("multi_head_attention-value-mask", [QM, VM], functools.partial(part, masks="v"))
 add("multi_head_attention-masks-lstm", [QM, VM], functools.partial(part, masks="qvl"))
 add("multi_head_attention-self-mask", [VM], functools.partial(part, masks="q"))
 add("multi_head_attention-causal", [V], functools.partial(part, use_causal_mask=True), both=True)
 add("multi_head_attention-causal-cross", [Q, V], functools.partial(part, use_causal_mask=True))
-add("multi_head_attention-causal-masks", [VM], functools.partial(
-    part, masks="q", use_causal_mask=True))
+add(
+    "multi_head_attention-causal-masks",
+    [VM],
+    functools.partial(part, masks="q", use_causal_mask=True),
+)
 add("multi_head_attention-scores", [Q, V], functools.partial(part, scores=True), both=True)
 add("multi_head_attention-attention_mask", [Q, V, floats(2, 4, 5) > -0.7], attend_heads_mask)
 add("multi_head_attention-keywords", [Q, V], attend_heads_keyword)
-add("multi_head_attention-axes", [floats(2, 3, 4, 3)], functools.partial(
-    attend_heads, layer=MHA(2, 3, attention_axes=[2])))
-add("multi_head_attention-axes-all", [floats(2, 3, 4, 3)], functools.partial(
-    attend_heads, layer=MHA(2, 3, attention_axes=(1, 2))))
-add("multi_head_attention-4d", [floats(2, 3, 4, 3)], functools.partial(
-    attend_heads, layer=MHA(2, 3)))
-add("multi_head_attention-flash-false", [V], functools.partial(
-    attend_heads, layer=MHA(2, 3, flash_attention=False)), only="3")
+add(
+    "multi_head_attention-axes",
+    [floats(2, 3, 4, 3)],
+    functools.partial(attend_heads, layer=MHA(2, 3, attention_axes=[2])),
+)
+add(
+    "multi_head_attention-axes-all",
+    [floats(2, 3, 4, 3)],
+    functools.partial(attend_heads, layer=MHA(2, 3, attention_axes=(1, 2))),
+)
+add(
+    "multi_head_attention-4d",
+    [floats(2, 3, 4, 3)],
+    functools.partial(attend_heads, layer=MHA(2, 3)),
+)
+add(
+    "multi_head_attention-flash-false",
+    [V],
+    functools.partial(attend_heads, layer=MHA(2, 3, flash_attention=False)),
+    only="3",
+)

@@ -1,5 +1,6 @@
 """Models with dropout on. Each ends in what mixes steps and units, so that masks which are tied
-over them, or are not, show in the variance."""
+over them, or are not, show in the variance.
+"""
 
 from __future__ import annotations
 
@@ -34,42 +35,70 @@ for name, layer in {
 }.items():
     mc(name, X, [layer, *FLAT])
     mc(f"{name}-sum", X, [layer, *POOL], both=False)
-mc("dropout-noise_shape-batch", X, [L.Dropout(0.4, noise_shape=(1, 5, 3)), *FLAT],
-   stochastic="passes")
-mc("dropout-in-a-row", X, [L.Dropout(0.2), L.Dense(4), L.Dropout(0.3), L.Dense(3), L.Dropout(0.1),
-                           *FLAT])
+mc(
+    "dropout-noise_shape-batch",
+    X,
+    [L.Dropout(0.4, noise_shape=(1, 5, 3)), *FLAT],
+    stochastic="passes",
+)
+mc(
+    "dropout-in-a-row",
+    X,
+    [L.Dropout(0.2), L.Dense(4), L.Dropout(0.3), L.Dense(3), L.Dropout(0.1), *FLAT],
+)
 mc("dropout-2d", floats(2, 4), [L.Dense(5, activation="relu"), L.Dropout(0.5), L.Dense(2)])
 mc("dropout-activity", X, [L.ActivityRegularization(l1=0.1), L.Dropout(0.3), *FLAT])
 mc("spatial_dropout2d", X4, [L.SpatialDropout2D(0.3), *FLAT])
 mc("spatial_dropout2d-sum", X4, [L.SpatialDropout2D(0.3), L.GlobalAveragePooling2D(), L.Dense(2)])
 
 CELLS: dict[str, Callable[..., Later]] = {
-    "lstm": L.LSTM, "gru": L.GRU, "gru-before": functools.partial(L.GRU, reset_after=False),
+    "lstm": L.LSTM,
+    "gru": L.GRU,
+    "gru-before": functools.partial(L.GRU, reset_after=False),
     "simple_rnn": L.SimpleRNN,
 }
-RATES = {"input": {"dropout": 0.4}, "recurrent": {"recurrent_dropout": 0.4},
-         "both": {"dropout": 0.3, "recurrent_dropout": 0.3}}
+RATES = {
+    "input": {"dropout": 0.4},
+    "recurrent": {"recurrent_dropout": 0.4},
+    "both": {"dropout": 0.3, "recurrent_dropout": 0.3},
+}
 for name, layer in CELLS.items():
     for kind, rates in RATES.items():
         # Up to 3.7, the GRU's recurrent mask also fell on the state that is carried on.
         skip = ("3.0",) if "gru" in name and kind != "input" else ()
         mc(f"{name}-{kind}", X, [layer(4, **rates), L.Dense(2)], skip=skip)
-        mc(f"{name}-{kind}-implementation-1", X, [
-            layer(4, implementation=1, **rates), L.Dense(2)], skip=skip, both=False)
+        mc(
+            f"{name}-{kind}-implementation-1",
+            X,
+            [layer(4, implementation=1, **rates), L.Dense(2)],
+            skip=skip,
+            both=False,
+        )
     skip = ("3.0",) if "gru" in name else ()
-    mc(f"{name}-sequences", X, [
-        layer(4, return_sequences=True, dropout=0.3, recurrent_dropout=0.3), *FLAT], skip=skip)
+    mc(
+        f"{name}-sequences",
+        X,
+        [layer(4, return_sequences=True, dropout=0.3, recurrent_dropout=0.3), *FLAT],
+        skip=skip,
+    )
     mc(f"{name}-input-sequences", X, [layer(4, return_sequences=True, dropout=0.3), *FLAT])
-    mc(f"{name}-masked", XM, [
-        MASK, layer(4, dropout=0.3, recurrent_dropout=0.3), L.Dense(2)], skip=skip)
+    mc(
+        f"{name}-masked",
+        XM,
+        [MASK, layer(4, dropout=0.3, recurrent_dropout=0.3), L.Dense(2)],
+        skip=skip,
+    )
     mc(f"{name}-input-masked", XM, [MASK, layer(4, dropout=0.3), L.Dense(2)])
     # What decides, in Keras 2, whether the input's mask is new at each step.
     mc(f"{name}-input-unroll", X, [layer(4, unroll=True, dropout=0.4), L.Dense(2)])
     mc(f"{name}-input-no_bias", X, [layer(4, use_bias=False, dropout=0.4), L.Dense(2)])
     mc(f"{name}-input-relu", X, [layer(4, activation="relu", dropout=0.4), L.Dense(2)])
     mc(f"{name}-input-backwards", X, [layer(4, go_backwards=True, dropout=0.4), L.Dense(2)])
-mc("lstm-input-hard_sigmoid", X, [
-    L.LSTM(4, recurrent_activation="hard_sigmoid", dropout=0.4), L.Dense(2)])
+mc(
+    "lstm-input-hard_sigmoid",
+    X,
+    [L.LSTM(4, recurrent_activation="hard_sigmoid", dropout=0.4), L.Dense(2)],
+)
 mc("lstm-one-step", floats(2, 1, 4), [L.LSTM(4, dropout=0.3, recurrent_dropout=0.4), L.Dense(2)])
 
 
@@ -90,17 +119,25 @@ mc("lstm-input-initial_state", STATES, from_state_input)
 for name in ("lstm", "gru", "simple_rnn"):
     layer = CELLS[name]
     skip = ("3.0",) if name == "gru" else ()
-    mc(f"bidirectional-{name}", X, [
-        L.Bidirectional(layer(3, dropout=0.3, recurrent_dropout=0.3)), L.Dense(2)], skip=skip)
-    mc(f"bidirectional-{name}-input", X, [
-        L.Bidirectional(layer(3, dropout=0.4), merge_mode="sum"), L.Dense(2)])
+    mc(
+        f"bidirectional-{name}",
+        X,
+        [L.Bidirectional(layer(3, dropout=0.3, recurrent_dropout=0.3)), L.Dense(2)],
+        skip=skip,
+    )
+    mc(
+        f"bidirectional-{name}-input",
+        X,
+        [L.Bidirectional(layer(3, dropout=0.4), merge_mode="sum"), L.Dense(2)],
+    )
 for name, cell in {
     "lstm": L.LSTMCell(4, dropout=0.3, recurrent_dropout=0.3),
     "lstm-input": L.LSTMCell(4, dropout=0.4),
     "gru": L.GRUCell(4, dropout=0.3, recurrent_dropout=0.3),
     "simple_rnn": L.SimpleRNNCell(4, dropout=0.3, recurrent_dropout=0.3),
-    "stacked": L.StackedRNNCells([
-        L.LSTMCell(4, dropout=0.2, recurrent_dropout=0.2), L.LSTMCell(3, dropout=0.3)]),
+    "stacked": L.StackedRNNCells(
+        [L.LSTMCell(4, dropout=0.2, recurrent_dropout=0.2), L.LSTMCell(3, dropout=0.3)]
+    ),
 }.items():
     mc(f"rnn-{name}", X, [L.RNN(cell), L.Dense(2)], skip=("3.0",) if name == "gru" else ())
 TD = L.TimeDistributed
@@ -108,30 +145,72 @@ mc("time_distributed-dropout", X, [TD(L.Dropout(0.3)), *POOL])
 mc("time_distributed-spatial", X4, [TD(L.SpatialDropout1D(0.4)), TD(L.Flatten()), *POOL])
 mc("time_distributed-lstm", X4, [TD(L.LSTM(3, dropout=0.3, recurrent_dropout=0.3)), *POOL])
 mc("time_distributed-masked", XM, [MASK, TD(L.Dropout(0.3)), L.LSTM(3), L.Dense(2)])
-mc("two-lstm", X, [
-    L.LSTM(4, return_sequences=True), L.Dropout(0.3), L.LSTM(3), L.Dropout(0.3), L.Dense(1)])
-mc("two-lstm-rates", X, [
-    L.LSTM(4, return_sequences=True, dropout=0.2, recurrent_dropout=0.2),
-    L.LSTM(3, dropout=0.2, recurrent_dropout=0.2), L.Dense(1)])
-mc("embedding", tokens(2, 5, of=7), [
-    L.Embedding(7, 3), L.SpatialDropout1D(0.3), L.LSTM(4, dropout=0.2, recurrent_dropout=0.2),
-    L.Dense(2, activation="softmax")])
-mc("embedding-mask_zero", np.array([[3, 1, 2, 0, 0], [0, 4, 5, 5, 1]], "int32"), [
-    L.Embedding(7, 3, mask_zero=True), L.Dropout(0.3),
-    L.LSTM(4, dropout=0.2, recurrent_dropout=0.2), L.Dense(2)])
-mc("batch_normalization", X, [
-    L.Dropout(0.3), L.BatchNormalization(), L.LSTM(4), L.BatchNormalization(), L.Dropout(0.3),
-    L.Dense(2)])
+mc(
+    "two-lstm",
+    X,
+    [L.LSTM(4, return_sequences=True), L.Dropout(0.3), L.LSTM(3), L.Dropout(0.3), L.Dense(1)],
+)
+mc(
+    "two-lstm-rates",
+    X,
+    [
+        L.LSTM(4, return_sequences=True, dropout=0.2, recurrent_dropout=0.2),
+        L.LSTM(3, dropout=0.2, recurrent_dropout=0.2),
+        L.Dense(1),
+    ],
+)
+mc(
+    "embedding",
+    tokens(2, 5, of=7),
+    [
+        L.Embedding(7, 3),
+        L.SpatialDropout1D(0.3),
+        L.LSTM(4, dropout=0.2, recurrent_dropout=0.2),
+        L.Dense(2, activation="softmax"),
+    ],
+)
+mc(
+    "embedding-mask_zero",
+    np.array([[3, 1, 2, 0, 0], [0, 4, 5, 5, 1]], "int32"),
+    [
+        L.Embedding(7, 3, mask_zero=True),
+        L.Dropout(0.3),
+        L.LSTM(4, dropout=0.2, recurrent_dropout=0.2),
+        L.Dense(2),
+    ],
+)
+mc(
+    "batch_normalization",
+    X,
+    [
+        L.Dropout(0.3),
+        L.BatchNormalization(),
+        L.LSTM(4),
+        L.BatchNormalization(),
+        L.Dropout(0.3),
+        L.Dense(2),
+    ],
+)
 mc("layer_normalization", X, [L.Dropout(0.3), L.LayerNormalization(), *FLAT])
-mc("conv", X, [
-    L.Conv1D(4, 2, activation="relu"), L.Dropout(0.3), L.MaxPooling1D(2), L.LSTM(3), L.Dense(2)])
+mc(
+    "conv",
+    X,
+    [L.Conv1D(4, 2, activation="relu"), L.Dropout(0.3), L.MaxPooling1D(2), L.LSTM(3), L.Dense(2)],
+)
 mc("conv-noise", X, [L.GaussianNoise(0.3), L.Conv1D(4, 2), L.SpatialDropout1D(0.3), *POOL])
-mc("repeat_vector", X, [
-    L.LSTM(4), L.Dropout(0.3), L.RepeatVector(4), L.LSTM(3, return_sequences=True), *FLAT])
+mc(
+    "repeat_vector",
+    X,
+    [L.LSTM(4), L.Dropout(0.3), L.RepeatVector(4), L.LSTM(3, return_sequences=True), *FLAT],
+)
 mc("selu-alpha", X, [L.Dense(4, activation="selu"), L.AlphaDropout(0.2), *FLAT])
 mc("activation-function", X, [L.LSTM(4, activation=A.elu, dropout=0.3), L.Dense(2)])
-mc("mixed_float16", X, [L.LSTM(4), L.Dropout(0.3), L.Dense(2, dtype="float32")],
-   policy="mixed_float16")
+mc(
+    "mixed_float16",
+    X,
+    [L.LSTM(4), L.Dropout(0.3), L.Dense(2, dtype="float32")],
+    policy="mixed_float16",
+)
 
 
 # Graphs. -----------------------------------------------------------------------------------------
@@ -156,8 +235,11 @@ def attend_scores(keras: Any, q: Any, v: Any) -> Any:
 
 QV = [floats(2, 3, 4, tag=7), floats(2, 5, 4, tag=8)]
 mc("attention", QV, functools.partial(attend, layer=L.Attention(dropout=0.4)))
-mc("attention-concat", QV, functools.partial(
-    attend, layer=L.Attention(dropout=0.4, score_mode="concat")))
+mc(
+    "attention-concat",
+    QV,
+    functools.partial(attend, layer=L.Attention(dropout=0.4, score_mode="concat")),
+)
 mc("attention-scores", QV, attend_scores)
 mc("additive_attention", QV, functools.partial(attend, layer=L.AdditiveAttention(dropout=0.4)))
 mc("multi_head_attention", QV, attend_heads)
