@@ -36,7 +36,7 @@ def dropout_backward(**changes: Any) -> Any:
 
 
 def apply_mask(**changes: Any) -> Any:
-    return fd.apply_mask(**{"x": X, "packed": np.zeros(3, np.uint8), **changes})
+    return fd.apply_mask(**{"x": X, "mask": np.zeros(3, np.uint8), **changes})
 
 
 def drop_connect(**changes: Any) -> Any:
@@ -315,12 +315,17 @@ for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
 # ---- the family ----
 for value in (1, None, "yes"):
     case(dropout, TypeError, "return_mask: expected True or False, got", return_mask=value)
-for value in (np.zeros(3, bool), np.zeros(3, np.int8), np.zeros(3), None, [0, 0, 0], b"abc"):
-    case(apply_mask, TypeError, "packed: expected an array of uint8, got", packed=value)
-for value in (np.zeros(2, np.uint8), np.zeros(4, np.uint8), np.zeros(24, np.uint8)):
-    case(apply_mask, ValueError, "packed: expected shape (3,), got", packed=value)
-case(apply_mask, ValueError, "packed: expected shape (1,), got", noise_shape=(4, 1))
-case(apply_mask, ValueError, "packed: expected an array of 1 dim", packed=np.zeros((1, 3), "u1"))
+for value in (np.zeros(3, np.int8), np.zeros(3), None, [0, 0, 0], b"abc", X, X > np.ma.masked):
+    case(apply_mask, TypeError, "mask: expected an array of bool or uint8, got", mask=value)
+for size in (2, 4, 24, (1, 3), (4, 6), ()):
+    expected = "mask: expected bool of shape (4, 6), or packed uint8 of shape (3,), got uint8"
+    case(apply_mask, ValueError, expected, mask=np.zeros(size, np.uint8))
+for size in (24, 3, (6, 4), (1, 6), (4, 6, 1), ()):
+    case(apply_mask, ValueError, "mask: expected shape (4, 6), got bool", mask=np.zeros(size, bool))
+expected = "mask: expected bool of shape (4, 1), or packed uint8 of shape (1,), got"
+case(apply_mask, ValueError, expected, noise_shape=(4, 1))
+expected = "mask: expected shape (4, 1), got bool array of shape (4, 6)"
+case(apply_mask, ValueError, expected, noise_shape=(4, 1), mask=np.zeros((4, 6), bool))
 for function, dimensions in zip(SPATIAL, (3, 4, 5), strict=True):
     for value in (X, X.reshape(1, 1, 1, 1, 4, 6)):
         case(function, ValueError, f"x: expected an array of {dimensions} dimensions, got", x=value)

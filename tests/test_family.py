@@ -34,12 +34,17 @@ def mask_of(x: Any) -> np.ndarray:
     return fd.bernoulli(0.3, np.shape(x), rng=5, dtype="packed")
 
 
+def bools_of(x: Any) -> np.ndarray:
+    return fd.bernoulli(0.3, np.shape(x), rng=5)
+
+
 # Every function as one of x and options. All take float32 and float64, the first ones all dtypes.
 ALL_DTYPES: dict[str, Call] = {
     "dropout": lambda x, **k: fd.dropout(x, 0.3, rng=5, **k),
     "rows": lambda x, **k: fd.dropout(x, 0.3, rng=5, noise_shape=rows_of(x), **k),
     "mask": lambda x, **k: fd.dropout(x, 0.3, rng=5, return_mask=True, **k)[0],
     "apply_mask": lambda x, **k: fd.apply_mask(x, mask_of(x), rate=0.3, **k),
+    "bool mask": lambda x, **k: fd.apply_mask(x, bools_of(x), rate=0.3, **k),
     "backward": lambda x, **k: fd.dropout_backward(x, 0.3, rng=5, **k),
     "drop_connect": lambda x, **k: fd.drop_connect(x, 0.3, rng=5, **k),
     "zoneout from": lambda x, **k: fd.zoneout(x, np.zeros_like(x), 0.3, rng=5, **k),
@@ -51,7 +56,8 @@ ELEMENTWISE: dict[str, Call] = ALL_DTYPES | {
     "gaussian_dropout": lambda x, **k: fd.gaussian_dropout(x, 0.3, rng=5, **k),
     "gaussian_noise": lambda x, **k: fd.gaussian_noise(x, 0.7, rng=5, **k),
 }
-WITH_OFFSET = [name for name in ELEMENTWISE if name not in ("rows", "apply_mask", "alpha rows")]
+WITHOUT_OFFSET = ("rows", "apply_mask", "bool mask", "alpha rows")
+WITH_OFFSET = [name for name in ELEMENTWISE if name not in WITHOUT_OFFSET]
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -395,7 +401,8 @@ def test_every_noise_shape(backend: str, shape: tuple[int, ...]) -> None:
         assert same(got, expected), noise
         assert np.array_equal(mask, np.packbits(dropped, bitorder="little"))
         assert same(fd.dropout(x, 0.5, rng=2, offset=3, noise_shape=noise), expected), noise
-        assert same(fd.apply_mask(x, mask, rate=0.5, noise_shape=noise), expected), noise
+        for drops in (mask, dropped):
+            assert same(fd.apply_mask(x, drops, rate=0.5, noise_shape=noise), expected), noise
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -405,6 +412,7 @@ def test_apply_mask_is_dropout(backend: str, dtype: str, rate: float) -> None:
     mask = fd.bernoulli(rate, x.shape, rng=KEY, dtype="packed")
     expected = fd.dropout(x, rate, rng=KEY)
     assert same(fd.apply_mask(x, mask, rate=rate), expected)
+    assert same(fd.apply_mask(x, fd.bernoulli(rate, x.shape, rng=KEY), rate=rate), expected)
     y, drops = fd.dropout(x, rate, rng=KEY, return_mask=True)
     assert same(y, expected)
     assert np.array_equal(drops, mask)
@@ -418,6 +426,25 @@ def test_apply_mask_takes_any_mask(backend: str) -> None:
     assert same(got, np.array([0.0, 1.5, -0.0, 0.0, 7.0]))
     every_other = np.repeat(packed, 2)[::2]
     assert same(fd.apply_mask(x, every_other), got)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "read-only", "broadcast"])
+def test_apply_mask_takes_bools_in_any_layout(backend: str, layout: str) -> None:
+    """True where dropped, whatever the order in memory; the way back from bits is NumPy's."""
+    x = RNG.normal(size=(13, 29))
+    mask = RNG.random((13, 29)) < 0.5
+    if layout == "broadcast":
+        other = mask = np.broadcast_to(mask[0], mask.shape)
+    else:
+        other = LAYOUTS[layout](mask)
+    got = fd.apply_mask(x, other, rate=0.5)
+    assert same(got, np.where(mask, 0.0, 2 * x))
+    packed = np.packbits(mask, axis=None, bitorder="little")
+    assert same(fd.apply_mask(x, packed, rate=0.5), got)
+    again = np.unpackbits(packed, count=mask.size, bitorder="little").astype(bool)
+    assert np.array_equal(again.reshape(mask.shape), mask)
+    every_other = np.repeat(mask, 2, axis=0)[::2]
+    assert same(fd.apply_mask(x, every_other, rate=0.5), got)
 
 
 def test_apply_mask_onto_its_own_mask(backend: str) -> None:
