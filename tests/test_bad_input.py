@@ -315,7 +315,15 @@ for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
 # ---- the family ----
 for value in (1, None, "yes"):
     case(dropout, TypeError, "return_mask: expected True or False, got", return_mask=value)
-for value in (np.zeros(3, np.int8), np.zeros(3), None, [0, 0, 0], b"abc", X, X > np.ma.masked):
+for value in (
+    np.zeros(3, np.int8),
+    np.zeros(3),
+    None,
+    [0, 0, 0],
+    b"abc",
+    X,
+    np.ma.masked_array(X > 0),
+):
     case(apply_mask, TypeError, "mask: expected an array of bool or uint8, got", mask=value)
 for size in (2, 4, 24, (1, 3), (4, 6), ()):
     expected = "mask: expected bool of shape (4, 6), or packed uint8 of shape (3,), got uint8"

@@ -242,7 +242,7 @@ class Model:
         empty = self._outputs(inputs[:0])
         shape = (len(inputs), *empty.shape[1:])
         mean, std = np.empty(shape), np.empty(shape)
-        draws = np.empty((samples, *shape), empty.dtype) if keep_samples else None
+        kept = np.empty((samples, *shape), empty.dtype) if keep_samples else None
         sketches = []
         moments, sketch = Moments(0), QuantileSketch(0, 1, empty.dtype)
         tasks = self._tasks(inputs, samples, threads)
@@ -255,12 +255,12 @@ class Model:
             flat = values.reshape(len(values), -1)
             moments.add(flat)
             sketch.add(flat)
-            if draws is not None:
-                draws[task.samples.start : task.samples.stop, rows] = values
+            if kept is not None:
+                kept[task.samples.start : task.samples.stop, rows] = values
             if task.samples.stop == samples:
                 mean[rows] = moments.mean.reshape(mean[rows].shape)
                 std[rows] = moments.std().reshape(std[rows].shape)
-        return Prediction(mean, std, samples, draws, tuple(sketches))
+        return Prediction(mean, std, samples, kept, tuple(sketches))
 
     # ---- inside ----
 
