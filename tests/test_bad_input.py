@@ -628,6 +628,46 @@ def test_what_may_just_be() -> None:
     rnn(layers=GRU, initial_state=(STATE,))
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda base: base[:, ::2][np.newaxis],  # the stride of an axis of length 1 says nothing
+        lambda base: np.lib.stride_tricks.as_strided(base, (1, 4, 6), (0, 48, 8)),
+        lambda base: np.lib.stride_tricks.as_strided(base, (4, 1, 6), (48, 4, 8)),
+        lambda base: np.lib.stride_tricks.as_strided(base, (4, 6), (24, 4)),  # touching, not more
+        lambda base: base[::-1, ::-2],
+        lambda base: base.T[::2],
+        lambda base: np.lib.stride_tricks.as_strided(base, (0, 4, 6), (0, 0, 0)),
+    ],
+)
+def test_an_out_whose_elements_are_apart(view: Callable[[np.ndarray], np.ndarray]) -> None:
+    out = view(np.zeros((4, 12), np.float32))
+    for mask in (fd.bernoulli(0.5, out.shape, rng=0, dtype="float32", out=out), out):
+        assert np.array_equal(mask, fd.bernoulli(0.5, out.shape, rng=0).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [
+        ((4, 6), (20, 4)),  # a row begins in the last element of the one before
+        ((4, 6), (4, 12)),
+        ((4, 6), (-20, 4)),
+        ((2, 3, 4), (44, 16, 4)),
+        ((4, 6), (24, 0)),
+        ((4, 6), (48, 3)),
+        ((24,), (2,)),
+    ],
+)
+def test_an_out_whose_elements_share_memory(
+    shape: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
+    base = np.zeros(100, np.float32)
+    out = np.lib.stride_tricks.as_strided(base[40:], shape, strides)
+    with pytest.raises(ValueError, match=r"out: expected .* got one whose elements may share"):
+        fd.bernoulli(0.5, shape, rng=0, dtype="float32", out=out)
+    assert not base.any()
+
+
 def test_every_public_function_is_in_the_table() -> None:
     covered = {function.__name__ for function, *_ in CASES.values()}
     public = {name for name in fd.__all__ if callable(getattr(fd, name)) and name[0].islower()}

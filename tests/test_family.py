@@ -473,6 +473,20 @@ def test_the_gradient_has_the_forward_mask(backend: str, noise_shape: Any) -> No
     assert same(out, backward)
 
 
+def test_the_end_of_the_index_range_counts_masks(backend: str) -> None:
+    """Not the elements of x, where a mask value serves several of them."""
+    x = np.ones((4, 100))
+    for function in (fd.dropout, fd.alpha_dropout):
+        more: Any = {"rng": 2, "noise_shape": (4, 1)}
+        whole = function(np.ones((6, 100)), 0.5, offset=2**63 - 6, rng=2, noise_shape=(6, 1))
+        assert same(function(x, 0.5, offset=2**63 - 4, **more), whole[2:])
+        with pytest.raises(ValueError, match=r"offset: expected offset \+ 4 elements"):
+            function(x, 0.5, offset=2**63 - 3, **more)
+    spatial = fd.spatial_dropout1d(x.reshape(1, 4, 100), 0.5, rng=2, offset=2**63 - 100)
+    assert spatial.shape == (1, 4, 100)
+    assert fd.dropout_backward(x, 0.5, rng=2, offset=2**63 - 4, noise_shape=(4, 1)).shape == x.shape
+
+
 # ---- 16-bit types ----
 
 BITS = np.arange(1 << 16, dtype=np.uint16)
@@ -561,7 +575,26 @@ def test_roundings_that_a_detour_would_spoil() -> None:
     above_half = 1 + 2.0**-8 + 2.0**-40  # float32 would make it a tie, which goes to 1
     assert _check.rounded(above_half, bfloat16) == 1 + 2.0**-7
     assert _check.rounded(1 + 2.0**-11 + 2.0**-40, np.dtype("float16")) == 1 + 2.0**-10
-    assert _check.scale(2**32 - 1, np.dtype("float16")) == math.inf  # and no warning
+    float16 = np.dtype("float16")
+    assert _check.scale(2**32 - 1, float16) == math.inf  # and no warning
+    # The greatest number, and the first that is nearer to what would come next.
+    assert _check.rounded(65504.0, float16) == _check.rounded(65519.9, float16) == 65504.0
+    assert _check.rounded(65520.0, float16) == math.inf
+    assert _check.rounded(65520.0, np.dtype("float32")) == 65520.0
+    assert _check.rounded(-0.0, float16) == 0.0
+    assert math.copysign(1, _check.rounded(-0.0, float16)) == -1.0
+
+
+@pytest.mark.parametrize(("threshold", "scale"), [(2**32 - 65568, 65504.0), (2**32 - 1, np.inf)])
+def test_the_greatest_factors_of_float16(backend: str, threshold: int, scale: float) -> None:
+    """Whatever is kept of a hundred thousand, which is an element or two."""
+    mask, rate = np.ones(8, bool), threshold / 2**32
+    mask[3] = False
+    expected = np.where(mask, 0, scale).astype(np.float16)
+    assert same(fd.apply_mask(np.ones(8, np.float16), mask, rate=rate), expected)
+    x = np.ones(10**6, np.float16)
+    kept = ~fd.bernoulli(rate, x.size, rng=1)
+    assert same(fd.dropout(x, rate, rng=1), np.where(kept, scale, 0).astype(np.float16))
 
 
 # ---- laws for all ----
