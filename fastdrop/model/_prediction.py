@@ -93,7 +93,7 @@ class Moments:
 
     def add(self, values: NDArray[Any]) -> None:
         """Take the next values of every stream. values (samples, width)."""
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             for value in values.astype(np.float64):
                 self.count += 1
                 delta = value - self._mean

@@ -119,7 +119,7 @@ def _interpolated(
         # Beyond the first and the last of the ranks it is their value.
         low, high = np.maximum(below, 0), np.minimum(below + 1, ranks.shape[1] - 1)
         start, end = ranks[place, low], ranks[place, high]
-        with np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(all="ignore"):
             share = np.where(end > start, (target - start) / (end - start), 0)
             a = values[stream, low].astype(np.float64)
             b = values[stream, high].astype(np.float64)
