@@ -272,6 +272,11 @@ for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**62), (1,) * 65, 10**500
     case(bernoulli, ValueError, "shape: expected", shape=value)
 for value in (None, 1.5, "3", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
+for value in (np.array(3), np.array([[4, 6]])):
+    expected = "shape: expected an integer or a sequence of integers >= 0, got int64 array"
+    case(bernoulli, TypeError, expected, shape=value.astype(np.int64))
+    expected = "noise_shape: expected None or at most 2 entries, the last of (4, 6), with"
+    case(dropout, TypeError, expected, noise_shape=value)
 for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int, ",", (float, -1)):
     case(bernoulli, TypeError, "dtype: expected bool, uint8, float32, float64 or", dtype=value)
 for function in (bernoulli, *OF_SHAPE_4_6):
@@ -305,7 +310,8 @@ for array in KINDS.values():
     case(lstm, TypeError, "kernel: expected an array of float32 or float64, got", kernel=array)
 for function in (alpha_dropout, gaussian_dropout, gaussian_noise):
     case(function, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
-case(dropout, ValueError, "x: expected", x=[[1.0], [1.0, 2.0]])
+ragged = f"x: expected an array of {EVERY}, got [[1.0], [1.0, 2.0]] (list)"
+case(dropout, ValueError, ragged, x=[[1.0], [1.0, 2.0]])
 for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
     for value in ((4,), (4, 6, 1), (1, 4, 6), (4, 5), (2, 6), (4, -1), (0,)):
         case(function, ValueError, "noise_shape: expected", noise_shape=value)

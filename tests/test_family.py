@@ -617,6 +617,43 @@ def test_backends_agree_on_every_length(
             assert same(function(x[:n], **more), whole[:n]), (n, more)
 
 
+# More than two of the tiles of 131,072 elements that kernels take at a time, and no multiple.
+LARGE = (293, 300, 3)
+BROADCAST: dict[str, Call] = {
+    f"{function.__name__} {noise}": lambda x, f=function, n=noise: f(x, 0.3, rng=5, noise_shape=n)
+    for function in (fd.dropout, fd.alpha_dropout)
+    for noise in ((1, 300, 1), (293, 1, 3), (1, 1, 3), (1, 1, 1))
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *BROADCAST])
+def test_backends_agree_on_large_arrays(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where tiles meet, and on rare branches: of 100,000 normals every one."""
+    function = (ELEMENTWISE | BROADCAST)[name]
+    x = np.random.default_rng(1).normal(size=LARGE).astype(dtype)
+    more = {"offset": 2**40 + 77} if name in WITH_OFFSET else {}
+    got = []
+    for backend in BACKENDS.values():
+        monkeypatch.setattr(_backend, "active", backend)
+        got.append(function(x, **more))
+    for other in got[:-1]:
+        assert same(other, got[-1])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float32", "float64", "packed"])
+def test_backends_agree_on_large_masks(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for offset in (0, 128, 2**40 + 77):
+        got = []
+        for backend in BACKENDS.values():
+            monkeypatch.setattr(_backend, "active", backend)
+            got.append(fd.bernoulli(0.3, LARGE, rng=5, offset=offset, dtype=dtype))
+        for other in got[:-1]:
+            assert np.array_equal(other, got[-1])
+
+
 @pytest.mark.parametrize("name", WITH_OFFSET)
 def test_parts_are_the_whole(backend: str, name: str) -> None:
     function, x = ELEMENTWISE[name], RNG.normal(size=(40, 61))
