@@ -15,7 +15,7 @@ import pytest
 import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _check
+from fastdrop import _backend, _check, masks
 from fastdrop._fallback import _quantiles
 from test_masks import LAYOUTS
 
@@ -786,6 +786,74 @@ def test_kernels_get_what_they_are_promised(
     buffer = np.ones(1000)
     ELEMENTWISE[name](buffer[:900], out=buffer[100:])
     assert len(calls) >= 4 * len(LAYOUTS) + 3
+
+
+@pytest.mark.parametrize("name", WITH_OFFSET)
+def test_the_first_stream_and_element_are_number_0(name: str) -> None:
+    function, x = ELEMENTWISE[name], RNG.normal(size=300)
+    assert same(function(x), function(x, stream=0, offset=0))
+    assert not same(function(x), function(x, stream=1))
+    assert not same(function(x), function(x, offset=1))
+
+
+def test_numbers_from_0_of_masks_and_words() -> None:
+    assert np.array_equal(
+        fd.bernoulli(0.5, 300, rng=5), fd.bernoulli(0.5, 300, rng=5, stream=0, offset=0)
+    )
+    tokens, table = RNG.integers(0, 37, (9, 11)), RNG.normal(size=(37, 5))
+    more: Any = {"stream": 0, "row_offset": 0, "scope": "per_row"}
+    got = fd.embedding_dropout(tokens, table, 0.5, rng=5)
+    assert same(got, fd.embedding_dropout(tokens, table, 0.5, rng=5, **more))
+    x = RNG.normal(size=(4, 5, 3, 2, 6))
+    for part, function in (
+        (x[0, 0], fd.spatial_dropout1d),
+        (x[0], fd.spatial_dropout2d),
+        (x, fd.spatial_dropout3d),
+    ):
+        options: Any = {"data_format": "channels_last", "stream": 0, "offset": 0}
+        assert same(function(part, 0.5, rng=5), function(part, 0.5, rng=5, **options))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_as_few_calls_as_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A normal number counts for 8 elements; what is written in place is read there."""
+    calls = []
+
+    def look(kernel: str, *arguments: Any) -> None:
+        arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+        if not kernel.startswith("bernoulli"):
+            calls.append(arrays[0].ctypes.data == arrays[1].ctypes.data)
+
+    monkeypatch.setattr(_backend, "active", Backend("numpy", look))
+    monkeypatch.setattr("fastdrop.masks._PIECE", 64)
+    piece = 8 if name.startswith("gaussian") else 64
+    for n, count in ((1, 1), (piece, 1), (piece + 1, 2), (3 * piece, 3)):
+        calls.clear()
+        x = RNG.normal(size=(n, 1))
+        ELEMENTWISE[name](x[:], out=x[:], threads=1)
+        assert calls == [name != "zoneout to"] * count
+
+
+@pytest.mark.parametrize(
+    ("shape", "noise", "lengths", "strides"),
+    [
+        ((2, 3, 4, 5), (2, 3, 4, 5), (120,), (1,)),
+        ((2, 3, 4, 5), (2, 3, 1, 1), (6, 20), (1, 0)),
+        ((2, 3, 4, 5), (1, 1, 4, 5), (6, 20), (0, 1)),
+        ((2, 3, 4, 5), (1, 3, 1, 5), (2, 3, 4, 5), (0, 5, 0, 1)),
+        ((2, 1, 4, 1), (2, 1, 4, 1), (8,), (1,)),
+        ((2, 3), (1, 1), (6,), (0,)),
+        ((1, 1), (1, 1), (1,), (0,)),
+        ((), (), (1,), (0,)),
+    ],
+)
+def test_neighbouring_axes_of_one_kind_are_one(
+    shape: tuple[int, ...],
+    noise: tuple[int, ...],
+    lengths: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> None:
+    assert masks.layout(shape, noise) == (lengths, strides)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (1, 1, 1)])
