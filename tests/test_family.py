@@ -334,6 +334,23 @@ def test_embedding_dropout(
     assert same(got, np.where(shared, table.dtype.type(0), doubled[tokens]))
 
 
+@pytest.mark.parametrize(("piece", "rows"), [(100, [2, 2, 2, 2, 1]), (1, [1] * 9), (333, [9])])
+def test_embedding_dropout_draws_some_rows_at_a_time(
+    piece: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the events of a large vocabulary never take more memory than a piece, or a row."""
+    sizes = []
+
+    def spy(rate: float, size: int, **options: Any) -> np.ndarray:
+        sizes.append(size)
+        return fd.bernoulli(rate, size, **options)
+
+    monkeypatch.setattr("fastdrop.family.bernoulli", spy)
+    monkeypatch.setattr("fastdrop._threads.PIECE_ELEMENTS", piece)
+    fd.embedding_dropout(RNG.integers(0, 37, (9, 11)), RNG.normal(size=(37, 5)), 0.5, rng=1)
+    assert sizes == [37 * n for n in rows]
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
 def test_embedding_dropout_of_nothing(backend: str, shape: tuple[int, ...]) -> None:
     empty = np.empty(shape, int)
