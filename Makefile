@@ -22,7 +22,7 @@ test: $(STAMP)-built ## Run the tests on every backend
 	$(BIN)/pytest --numprocesses auto
 
 test-long: $(STAMP)-keras ## Run the tests that take minutes, and those against Keras itself
-	$(BIN)/pytest -m "long or live"
+	$(BIN)/pytest --numprocesses 1 -m "long or live"
 
 bench: $(STAMP)-built ## Run the benchmarks
 	$(BIN)/pytest benchmarks

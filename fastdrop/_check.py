@@ -448,10 +448,16 @@ def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
     return lengths
 
 
-def packed(value: object, count: int) -> NDArray[np.uint8]:
-    """The bits of a mask of that many elements, eight a byte."""
-    bits = shaped(array(value, "packed", ("uint8",), 1), "packed", (-(-count // 8),))
-    return contiguous(bits, np.dtype(np.uint8))
+def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The bits of a mask of that shape, eight a byte, from a mask of bool or from such bits."""
+    given = array(value, "mask", ("bool", "uint8"))
+    if given.dtype == bool:
+        return np.packbits(shaped(given, "mask", shape), axis=None, bitorder="little")
+    size = (-(-math.prod(shape) // 8),)
+    if given.shape != size:
+        expected = f"bool of shape {shape}, or packed uint8 of shape {size}"
+        refuse(ValueError, "mask", expected, value)
+    return contiguous(given, np.dtype(np.uint8))
 
 
 # ---- recurrent layers ----

@@ -129,17 +129,13 @@ def for_each(
             function(item)
 
     # Raw threads, because starting a Thread waits for it to begin, for ever if there is no memory
-    # left for that. Who begins when all is done finds the door closed.
-    lock = threading.Lock()
+    # left for that. Each is in this list before it takes an item, and who waits for those in it
+    # first empties what waits: who begins after that finds nothing to do.
     begun: list[threading.Event] = []
-    closed = False
 
     def help_out() -> None:
         ended = threading.Event()
-        with lock:
-            if closed:
-                return
-            begun.append(ended)
+        begun.append(ended)
         try:
             work()
         except BaseException as error:  # for the caller's thread to raise
@@ -162,8 +158,6 @@ def for_each(
         raise
     finally:
         waiting.clear()
-        with lock:
-            closed = True
         # Ctrl-C interrupts the waiting itself, too.
         for ended in begun:
             while not ended.is_set():

@@ -48,7 +48,7 @@ def _predict(args: argparse.Namespace) -> None:
             "std": p.std,
             "quantiles": p.quantile(QUANTILES),
             "probabilities": np.array(QUANTILES),
-            "samples": p.samples,
+            "samples": p.n_samples,
         }
     seconds = time.perf_counter() - start
     try:
