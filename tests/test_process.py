@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -668,3 +669,41 @@ def test_every_public_function_has_an_example() -> None:
         if callable(item) and name[0].islower():
             assert "Parameters" in text or name == "info", name
             assert "Examples" in text, name
+
+
+def test_every_function_that_draws_says_what_a_key_gives() -> None:
+    """The same for all: whoever passes one key to two functions should have read it."""
+    drawing = 0
+    for name in fd.__all__:
+        item = getattr(fd, name)
+        if callable(item) and name[0].islower():
+            text = " ".join((item.__doc__ or "").split())
+            if "rng" in text:
+                drawing += 1
+                assert "One key and stream give the same " in text, name
+    assert drawing >= 16
+
+
+def test_one_key_and_stream_give_the_same_bits_in_every_function() -> None:
+    """And keys of their own give others."""
+
+    def masks(keys: Sequence[fd.Key]) -> list[bytes]:
+        x, table = np.ones((8, 16), np.float32), np.ones((16, 1))
+        none = np.zeros((16, 16), np.float32)
+        layer = fd.pack_simple_rnn(np.eye(16, dtype=np.float32), none)
+        words = np.tile(np.arange(16), (8, 1))
+        draws: list[Callable[[fd.Key], np.ndarray]] = [
+            lambda key: fd.bernoulli(0.5, x.shape, rng=key),
+            lambda key: fd.dropout(x, 0.5, rng=key) == 0,
+            lambda key: fd.dropout_backward(x, 0.5, rng=key) == 0,
+            lambda key: fd.drop_connect(x, 0.5, rng=key) == 0,
+            lambda key: fd.spatial_dropout1d(x[:, np.newaxis], 0.5, rng=key)[:, 0] == 0,
+            lambda key: fd.embedding_dropout(words, table, 0.5, rng=key)[..., 0] == 0,
+            lambda key: fd.alpha_dropout(x, 0.5, rng=key) < 0,
+            lambda key: fd.zoneout(0 * x, x, 0.5, rng=key) == 0,
+            lambda key: fd.rnn(x[:, np.newaxis], layer, dropout=0.5, rng=key) == 0,
+        ]
+        return [draw(key).tobytes() for draw, key in zip(draws, keys, strict=True)]
+
+    assert len(set(masks([fd.Key(5)] * 9))) == 1
+    assert len(set(masks(fd.Key(5).split(9)))) == 9
