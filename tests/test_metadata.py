@@ -20,7 +20,7 @@ def targets(text: str) -> list[str]:
 
 
 def test_links_of_all_kinds_are_found() -> None:
-    text = """See [a](docs/a.md), ![b](<b.svg> "title"), [c](#c) and <a href="d">, <img src='e.png'>,
+    text = """See [a](docs/a.md), ![b](<b.svg> "title"), [c](#c), <a href="d">, <img src='e.png'>
 [f] and [g](https://example.org/g).
 
 [f]: ../f
