@@ -371,6 +371,11 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
     "more-data": (saved(TOKENS) * 2, "928 bytes where int64 of shape (5, 10) has 400"),
     "objects": (saved(np.array([{}])), "the header \"{'descr': '|O', "),
     "complex": (saved(np.ones(3, complex)), "the header \"{'descr': '<c16', "),
+    "complex64": (saved(np.ones(3, np.complex64)), "the header \"{'descr': '<c8', "),
+    **{
+        f"type-{kind}": (headed(SHAPE.format("(1,)").replace("<f4", kind), bytes(8)), "the header")
+        for kind in ("f4", "=f4", "<f6", "<i16", "|f8", "|i4", "<M8", "|V8", "<f4 ", "")
+    },
     "strings": (saved(np.array(["a"])), "the header \"{'descr': '<U1', "),
     "fields": (saved(np.zeros(2, "i4,f4")), "the header \"{'descr': [('f0', "),
     "no-header": (headed(""), "the header ''"),
