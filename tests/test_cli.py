@@ -387,7 +387,7 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
     "below-zero": (headed(SHAPE.format("(-1,)")), "the header"),
     "sum": (headed(SHAPE.format("(1+1,)")), "the header"),
     "big-number": (headed(SHAPE.format(f"({'9' * 5000},)")), "the header"),
-    "many-axes": (headed(SHAPE.format(f"({'1, ' * 65})"), b"abcd"), "the header"),
+    "many-axes": (headed(SHAPE.format(f"({', '.join('1' * 65)})"), b"abcd"), "the header"),
     "big-and-empty": (headed(SHAPE.format(f"(0,{'9' * 15},{'9' * 15})")), "the shape (0, 999"),
     "more-than-there-is": (headed(SHAPE.format(f"({2**40},)")), "0 bytes where float32 of shape"),
 }
