@@ -631,7 +631,7 @@ def printing(command: str, to: str, directory: Path, **options: Any) -> tuple[in
         cwd=directory,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
         **options,
     )
@@ -670,7 +670,7 @@ def test_a_broken_pipe(command: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
 def test_bad_usage_is_told_wherever_the_output_goes(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$0" -m fastdrop nonsense > /dev/null', sys.executable]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 2
     assert "invalid choice: 'nonsense'" in result.stderr
 
@@ -679,5 +679,5 @@ def test_bad_usage_is_told_wherever_the_output_goes(tmp_path: Path) -> None:
 def test_errors_without_standard_error(tmp_path: Path) -> None:
     """The line must not go to the standard output in its place."""
     command = ["sh", "-c", 'exec "$0" -m fastdrop inspect missing.keras 2>&-', sys.executable]
-    result = subprocess.run(command, stdout=subprocess.PIPE, cwd=tmp_path, timeout=60, check=False)
+    result = subprocess.run(command, stdout=subprocess.PIPE, cwd=tmp_path, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (1, b"")
