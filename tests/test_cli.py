@@ -495,8 +495,15 @@ def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFi
     refused_out(missing, "one in a directory that does not exist", capsys)
     link = tmp_path / "link"
     link.symlink_to(os.fspath(MODEL))
-    for model, x, out in ((MODEL, "x", link), ("m", tmp_path / "y", tmp_path / "no" / ".." / "y")):
-        (tmp_path / "no").mkdir(exist_ok=True)
+    (tmp_path / "no").mkdir()
+    other = tmp_path / "other"
+    other.symlink_to("y")
+    for model, x, out in (
+        (MODEL, "x", link),
+        ("m", tmp_path / "y", tmp_path / "no" / ".." / "y"),
+        (other, "x", tmp_path / "y"),
+        ("m", other, tmp_path / "y"),
+    ):
         assert run("predict", model, x, "--out", out) == 1
         assert capsys.readouterr().err.endswith("a new one, found a file that is read\n")
     closed = tmp_path / "closed"
