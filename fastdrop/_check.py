@@ -332,7 +332,7 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
 
 def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
     """The number of the first of `count` elements, all of them below `end`, a power of two."""
-    start = integer(offset, "offset", 0, end)
+    start = integer(offset, "offset", 0, end + 1)  # no elements may stand at the end itself
     if start + count > end:
         limit = f"offset + {count} elements to end at or before 2**{end.bit_length() - 1}"
         refuse(ValueError, "offset", limit, offset)
@@ -654,7 +654,7 @@ def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
 
 def rows_range(value: object, rows: int, elements: int) -> int:
     """The number of the first row, such that every row's mask elements have an index."""
-    start = integer(value, "row_offset", 0, INDEX_END)
+    start = integer(value, "row_offset", 0, INDEX_END + 1)
     if (start + rows) * elements > INDEX_END:
         refuse(ValueError, "row_offset", f"at most {INDEX_END // elements - rows} here", value)
     return start

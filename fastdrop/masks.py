@@ -35,7 +35,7 @@ def bernoulli(
         The mask's shape. Elements are numbered in C order.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
         Where the randomness comes from. The same integer twice is the same mask twice. None takes
-        fresh entropy.
+        fresh entropy. One key and stream give the same bits in every function: see `Key.split`.
     stream : int, optional
         Which of the key's 2**64 streams.
     offset : int, optional
@@ -152,7 +152,7 @@ def dropout(
     rate : float
         The probability of dropping, in [0, 1]; used to 32 bits.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
-        As in `bernoulli`.
+        As in `bernoulli`. One key and stream give the same bits in every function.
     stream, offset : int, optional
         As in `bernoulli`; elements are those of the mask, in C order.
     noise_shape : tuple of int or None, optional
@@ -232,7 +232,8 @@ def dropout_backward(
     rate : float
         As in the forward call.
     rng : int, Key or SeedSequence
-        As in the forward call. What gives another mask each time is refused.
+        As in the forward call. What gives another mask each time is refused. One key and stream
+        give the same bits in every function.
     stream, offset, noise_shape : optional
         As in the forward call.
     out : ndarray, optional

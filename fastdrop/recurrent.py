@@ -516,7 +516,8 @@ def rnn(
         For a list: the probability, in [0, 1), of dropping an element of what a layer but the last
         puts out, anew at each step, scaled.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
-        As in `bernoulli`. Used only where a mask is drawn.
+        As in `bernoulli`. Used only where a mask is drawn. One key and stream give the same bits
+        in every function: layers that are called one by one take keys, or a `site`, of their own.
     scheme : {"per_gate", "tied"}, optional
         One input and recurrent mask for each gate, or one for all of them.
     scope : {"per_row", "shared"}, optional
@@ -893,7 +894,8 @@ def step(
     **options
         As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
         between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
-        candidate_mask, embedding, embedding_mask, threads.
+        candidate_mask, embedding, embedding_mask, threads. One key and stream give the same bits in
+        every function, and so at every step; without a key each step draws other masks.
 
     Returns
     -------
@@ -966,7 +968,7 @@ def lstm(
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_lstm`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -1034,7 +1036,7 @@ def gru(
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_gru`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -1101,7 +1103,7 @@ def simple_rnn(
     activation : str or tuple, optional
         The weights, as in `pack_simple_rnn`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------
