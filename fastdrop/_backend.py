@@ -205,8 +205,8 @@ class Backend(Protocol):
         gets the outputs in the order taken. Either x (N, T, D) is the input, or the row index
         (N, T) int64 of projected (P, packed.width) its projection. input_mask and recurrent_mask
         (N or 1, G or 1, width), candidate_mask (N or 1, H): factors, of which zero drops by
-        selection. zoneout_h and zoneout_c (N, T, H) uint8, in the order taken: not zero where h
-        or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a step is
+        selection. zoneout_h and zoneout_c (N, last - first, H) uint8, of these steps alone: not
+        zero where h or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a step is
         passed over.
         """
 

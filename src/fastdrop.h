@@ -278,7 +278,8 @@ void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const do
  * input_mask     [input_masks][D] a row; null: none. Zero drops by selection,
  * recurrent_mask [recurrent_masks][H] a row     anything else multiplies.
  * candidate_mask [H] a row   on the candidate, likewise; null: none
- * keep_h, keep_c [N][T][H]   in the order taken; not zero: the previous value stays; null: none
+ * keep_h, keep_c [N][last - first][H] of the steps to run, in the order taken; not zero: the
+ *                            previous value stays; null: none
  * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c, repeats the last
  *                            output); null: none is masked */
 void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
