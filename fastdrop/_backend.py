@@ -124,7 +124,11 @@ class Backend(Protocol):
 
     def activate(self, v: Array, activation: str) -> None: ...
 
-    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None: ...
+    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
+        """Out (N, C) = bias + x (N, K) kernel (K, C).
+
+        `out` and `kernel` may be the same columns of wider arrays; else all are contiguous.
+        """
 
     def masks(
         self,
@@ -206,8 +210,8 @@ class Backend(Protocol):
         (N, T) int64 of projected (P, packed.width) its projection. input_mask and recurrent_mask
         (N or 1, G or 1, width), candidate_mask (N or 1, H): factors, of which zero drops by
         selection. zoneout_h and zoneout_c (N, last - first, H) uint8, of these steps alone: not
-        zero where h or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a step is
-        passed over.
+        zero where h or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a
+        step is passed over.
         """
 
 

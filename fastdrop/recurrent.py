@@ -664,10 +664,10 @@ def rnn(
 
     Input and recurrent dropout are those of Gal and Ghahramani, "A Theoretically Grounded
     Application of Dropout in Recurrent Neural Networks", NIPS 2016: "tied" is their tied-weights
-    variant, "per_gate" is what Keras does when `recurrent_dropout` is above zero. "per_step" is what
-    tf.keras 2.x does in an LSTM or GRU without it: the input through an ordinary dropout layer.
-    Candidate dropout: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", COLING 2016, per
-    sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
+    variant, "per_gate" is what Keras does when `recurrent_dropout` is above zero. "per_step" is
+    what tf.keras 2.x does in an LSTM or GRU without it, as if the input went through `dropout`.
+    Candidate dropout: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", COLING
+    2016, per sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
     Activations", ICLR 2017; h's new value is computed from c's, before either is kept. Dropped
     weights: Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models", ICLR
     2018. Between layers: the ``dropout`` of ``torch.nn.LSTM``.

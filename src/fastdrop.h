@@ -30,6 +30,15 @@ typedef struct fd_cpu {
 } fd_cpu;
 
 fd_cpu fd_this_cpu(void);
+/* The same of any machine, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf 0, and
+ * XCR0, which must not be asked for where the system does not tell. */
+typedef struct fd_machine {
+    void (*cpuid)(void *context, uint32_t out[4], uint32_t leaf);
+    uint64_t (*xgetbv)(void *context);
+    void *context;
+} fd_machine;
+
+fd_cpu fd_cpu_of(const fd_machine *machine);
 /* Non-zero where such a CPU and operating system can run the tier. */
 int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu);
 
@@ -159,16 +168,16 @@ void fd_activate_f64(const fd_kernels *tier, double *v, size_t n, fd_activation 
 size_t fd_panels_f32(size_t columns);
 size_t fd_panels_f64(size_t columns);
 
-/* panels [fd_panels(units * width)][n][FD_PANEL] = the gates first_gate .. first_gate + width - 1
- * of w, whose rows of `stride` elements hold [gates][units]. From one panel to the next there are
- * panel_stride elements.
+/* panels [fd_panels(units * width)][n][FD_PANEL] = `width` gates of so many units of w, whose rows
+ * are `stride` elements apart and the gates in them gate_stride. From one panel to the next there
+ * are panel_stride elements.
  * index [n][listed]: which row of w the k-th product of a gate takes; listed is width, or 1 for
  * all gates. Where factors, of the same shape, is zero the weight is zero. Null: row k. */
 void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
-                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const float *factors, size_t listed);
 void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
-                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const double *factors, size_t listed);
 
 /* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
@@ -179,14 +188,15 @@ size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const dou
                    size_t n, size_t listed);
 
 /* out [N][C] = bias + x kernel, each sum taken in the order of k.
- * x [N][K], kernel [K][C], bias [C] or null; scratch [fd_dense_scratch()] bytes. */
+ * x [N][K], kernel [K][C], bias [C] or null; rows of out and of kernel are `stride` elements apart,
+ * so that some columns may be taken of many; scratch [fd_dense_scratch()] bytes. */
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element);
 void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
                   const float *kernel, const float *bias, size_t rows, size_t inputs,
-                  size_t columns);
+                  size_t columns, size_t stride);
 void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                   const double *kernel, const double *bias, size_t rows, size_t inputs,
-                  size_t columns);
+                  size_t columns, size_t stride);
 
 /* ---- recurrent layers ---- */
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _check, _threads, recurrent
+from fastdrop import _backend, _check, _threads, feedforward, recurrent
 from fastdrop.recurrent import recurrent_masks
 from references.make_lstm import FILE, cases, legacy_cases
 from references.stored import Arrays, Result, load
@@ -1355,6 +1355,67 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast, *_ = np.diff(calls)
     assert slow > 1000
     assert fast < slow / 2  # where more is done in the time, there are fewer calls
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 70), (9, 33, 48), (5, 1, 17), (3, 0, 5), (2, 3, 0)])
+def test_dense_layers_in_pieces(
+    backend: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns and rows a few at a time, to the same bits."""
+    _, inputs, columns = shape
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (
+        rng.normal(size=shape[:2]),
+        rng.normal(size=shape[1:]),
+        rng.normal(size=columns),
+    )
+    for start in (bias, None):
+        whole = fd.dense(x, kernel, start)
+        assert_close(whole, x @ kernel + (0 if start is None else start), FLOAT64)
+        with monkeypatch.context() as patch:
+            patch.setattr(feedforward, "_PACKED_NUMBERS", 32 * max(1, inputs))
+            patch.setattr(_threads, "PIECE_FLOPS", 2 * 2 * 32 * max(1, inputs))
+            assert same(fd.dense(x, kernel, start), whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(feedforward, "_PACKED_NUMBERS", 1)
+            patch.setattr(_threads, "PIECE_FLOPS", 1)
+            assert same(fd.dense(x, kernel, start), whole)
+
+
+def test_no_call_of_a_dense_layer_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    class Spy:
+        def dense(self, out: Any, x: np.ndarray, kernel: np.ndarray, bias: Any) -> None:
+            calls.append((len(x), *kernel.shape))
+            assert out.shape == (len(x), kernel.shape[1])
+            assert bias.shape == (kernel.shape[1],)
+
+        def activate(self, *args: Any) -> None:
+            pass
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    most = feedforward._PACKED_NUMBERS
+    for rows, inputs, columns in (
+        (1000, 1000, 4194),
+        (1000, 1000, 4195),
+        (70, 5000, 4000),
+        (3, most // 16, 40),
+        (100_000, 10, 10),
+    ):
+        calls.clear()
+        bias = np.broadcast_to(np.float32(0), columns)
+        arrays = [np.zeros(shape, np.float32) for shape in ((rows, inputs), (inputs, columns))]
+        fd.dense(*arrays, bias)
+        done = [n * k * m for n, k, m in calls]
+        assert sum(done) == rows * inputs * columns
+        assert max(k * m for _, k, m in calls) <= most
+        assert max(2 * work for work in done) <= _threads.PIECE_FLOPS
+        # And none is short without need: each packs its weights.
+        assert 2 * calls[0][0] * calls[0][1] * calls[0][2] > _threads.PIECE_FLOPS / 2 or (
+            calls[0][0] == rows
+        )
+        assert calls[0][1] * (calls[0][2] + 16) > most or calls[0][2] == columns
 
 
 def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
