@@ -667,10 +667,10 @@ def rnn(
     variant, "per_gate" is what Keras does when `recurrent_dropout` is above zero. "per_step" is
     what tf.keras 2.x does in an LSTM or GRU without it, as if the input went through `dropout`.
     Candidate dropout: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", COLING
-    2016, per sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
-    Activations", ICLR 2017; h's new value is computed from c's, before either is kept. Dropped
-    weights: Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models", ICLR
-    2018. Between layers: the ``dropout`` of ``torch.nn.LSTM``.
+    2016, per sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving
+    Hidden Activations", ICLR 2017; h's new value is computed from c's, before either is kept.
+    Dropped weights: Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models",
+    ICLR 2018. Between layers: the ``dropout`` of ``torch.nn.LSTM``.
 
     Elements of masks that serve all steps, for row n of the data set: (n * gates + g) * width + j.
     Of those that are new at each step (zoneout, between layers, input masks of "per_step"):

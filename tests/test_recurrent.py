@@ -647,6 +647,86 @@ def test_threads_change_nothing(backend: str, cell: str, monkeypatch: pytest.Mon
     assert len(used) > 1
 
 
+@pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
+@pytest.mark.parametrize("layers", ["one", "pair", "stack"])
+@pytest.mark.parametrize("embedded", [False, True])
+@cells
+def test_pieces_of_rows_change_nothing(
+    backend: str,
+    cell: str,
+    embedded: bool,
+    layers: str,
+    scheme: str,
+    scope: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is a row's own goes with it into the piece that the row is in."""
+    x, first = problem(4, cell, 7, 4, 3, 5)
+    rng = np.random.default_rng(0)
+    chosen: Any = first
+    options: dict[str, Any] = {**every_option(cell, scheme), **ALL, "scope": scope}
+    options |= {"mask": rng.random((7, 4)) < 0.7, "row_offset": 3, "first_step": 2}
+    if layers != "one":
+        chosen = (first, weights_of(5, "lstm", 3, 2))
+        options["zoneout"] = 0.2
+        options.pop("candidate_dropout", None)
+    if layers == "stack":
+        chosen = [chosen, weights_of(6, "gru", 7, 3)]
+        options["between_dropout"] = 0.3
+    if embedded:
+        options["embedding"] = rng.normal(size=(6, 3)).astype(np.float32)
+        options["embedding_mask"] = factors(rng, (7, 3)).astype(np.float32)
+        x = rng.integers(0, 6, (7, 4))
+    _, *state = fd.rnn(x, chosen, **options)
+    carried = tuple(state) if layers == "one" and cell == "lstm" else state[0]
+    options["initial_state"] = carried
+    whole = fd.rnn(x, chosen, **options)
+    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    assert same(fd.rnn(x, chosen, **options, threads=1), whole)
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    assert same(fd.rnn(x, chosen, **options, threads=3), whole)
+
+
+@pytest.mark.parametrize("gates", [False, True])
+@cells
+def test_pieces_of_rows_have_the_masks_given_for_them(
+    backend: str, cell: str, gates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weights = problem(4, cell, 7, 4, 3, 5)
+    rng = np.random.default_rng(0)
+    masks = {
+        name: factors(rng, (7, GATES[cell] if gates else 1, width)).astype(np.float32)
+        for name, width in (("input_mask", 3), ("recurrent_mask", 5))
+    }
+    if cell != "simple_rnn":
+        masks["candidate_mask"] = factors(rng, (7, 5)).astype(np.float32)
+    whole = fd.rnn(x, weights, **masks, **ALL)
+    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    assert same(fd.rnn(x, weights, **masks, **ALL), whole)
+    for name in masks:
+        one = {**masks, name: masks[name][:1]}
+        each = {**masks, name: masks[name][:1].repeat(7, 0)}
+        assert same(fd.rnn(x, weights, **one, **ALL), fd.rnn(x, weights, **each, **ALL))
+    table, tokens = rng.normal(size=(6, 3)).astype(np.float32), rng.integers(0, 6, (7, 4))
+    whole = fd.rnn(table[tokens], weights, **masks, **ALL)
+    assert same(fd.rnn(tokens, weights, embedding=table, **masks, **ALL), whole)
+
+
+def test_rows_beyond_a_piece_as_it_is(backend: str) -> None:
+    """100 rows, without any patch: the last ones are as if alone."""
+    rng = np.random.default_rng(0)
+    x, first = problem(4, "lstm", 100, 3, 4, 5)
+    layers = [first, weights_of(5, "gru", 5, 3)]
+    options: dict[str, Any] = {"dropout": 0.4, "zoneout": 0.2, "between_dropout": 0.5, "rng": 0}
+    whole = fd.rnn(x, layers, **options)
+    assert same(fd.rnn(x[70:], layers, **options, row_offset=70), whole[70:])
+    table, tokens = x[0].copy(), rng.integers(0, 3, (100, 6))
+    mask = factors(rng, (100, 4)).astype(np.float32)
+    whole = fd.rnn(tokens, first, embedding=table, embedding_mask=mask)
+    part = fd.rnn(tokens[70:], first, embedding=table, embedding_mask=mask[70:])
+    assert same(part, whole[70:])
+
+
 @pytest.mark.parametrize("scheme", ["per_gate", "per_step"])
 @pytest.mark.parametrize("embedded", [False, True])
 @cells
@@ -1056,6 +1136,96 @@ def test_nan_stays_in_its_row_and_a_dropped_nan_is_gone(backend: str, cell: str)
         assert same(np.delete(y, 3, 0), np.delete(fd.rnn(x, weights, input_mask=mask), 3, 0))
 
 
+@pytest.mark.parametrize("alike", [False, True])
+@cells
+def test_a_dropped_nan_is_gone_whatever_the_factors(backend: str, cell: str, alike: bool) -> None:
+    """Kernels read masks of one scale as bits, and others as numbers; per gate or one for all."""
+    x, weights = problem(9, cell, 3, 4, 37, 5)
+    x[..., 0] = np.nan
+    x[..., 34] = np.inf
+    for gates in (1, GATES[cell]):
+        mask = np.full((3, gates, 37), 2 if alike else 0.5, np.float32)
+        mask[..., 1::2] = 2
+        mask[..., [0, 34]] = 0
+        clean = np.where(mask[:, :1] == 0, np.float32(0), x)
+        expected = fd.rnn(clean, weights, input_mask=mask, **ALL)
+        assert all(np.isfinite(part).all() for part in expected)
+        assert same(fd.rnn(x, weights, input_mask=mask, **ALL), expected)
+        shared = fd.rnn(x, weights, input_mask=mask[:1], **ALL)
+        assert same(shared, fd.rnn(clean, weights, input_mask=mask[:1], **ALL))
+
+
+@pytest.mark.parametrize("kept", [(299, 399, 449, 499), (255, 256, 257, 512), (0, 1, 600, 300)])
+@pytest.mark.parametrize("rows", [1, 9])
+def test_shared_masks_of_gates_that_keep_few_and_many(
+    backend: str, rows: int, kept: tuple[int, ...]
+) -> None:
+    """More than a product takes at a time, some gates' lists having ended before others'."""
+    x, weights = problem(9, "lstm", rows, 16, 700, 5)
+    x[..., 0] = np.nan
+    mask = np.zeros((1, 4, 700), np.float32)
+    for gate, count in enumerate(kept):
+        mask[0, gate, 700 - count :] = 1.5
+    got = fd.rnn(x, weights, input_mask=mask, **ALL)
+    assert all(np.isfinite(part).all() for part in got)
+    x[..., 0] = 0
+    # To the same bits as masks that every row has for itself.
+    each = fd.rnn(x, weights, input_mask=mask.repeat(rows, 0), **ALL) if rows > 1 else None
+    assert each is None or same(got, each)
+    assert_close(got[0], loop(x, weights, input_mask=mask)[0].astype(np.float32), FLOAT32)
+
+
+@cells
+def test_no_sum_is_minus_zero(backend: str, cell: str) -> None:
+    """It would tell whether products of zero were left out; NumPy has no such kernels."""
+    if backend == "numpy":
+        return
+    width = GATES[cell] * 5
+    arrays = [np.full(shape, -1, np.float32) for shape in ((3, width), (5, width))]
+    bias = np.full((2, width) if cell == "gru" else width, -0.0, np.float32)
+    weights = pack(cell, [*arrays, bias], activation="linear")
+    for rows in (1, 2, 9):
+        y = fd.rnn(np.zeros((rows, 2, 3), np.float32), weights, return_sequences=True)
+        assert not y.any()
+        assert not np.signbit(y).any()
+    if cell == "simple_rnn":
+        out = fd.dense(np.zeros((2, 3), np.float32), arrays[0], bias)
+        assert not np.signbit(out).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tanh_in_cells_is_within_a_step(backend: str, dtype: str) -> None:
+    """Of an LSTM's state and of both cells' candidates, up to where it is 1."""
+    values = np.concatenate([np.linspace(0.01, 8, 100), np.linspace(8, 24, 400)]).astype(dtype)
+    units = len(values)
+    exact = np.tanh(values.astype(np.longdouble)).astype(np.float64)
+    signs = np.where(np.arange(units) % 2, 1, -1)
+    step = np.spacing(np.nextafter(exact.astype(dtype), np.zeros(1, dtype))).astype(np.float64)
+    bound = np.where(values < 8.6, 4, 1)
+    zero = np.zeros((1, 1, 0), dtype)
+    # All gates are 1, through a hard sigmoid.
+    bias = np.full((4, units), 9, dtype)
+    bias[2] = 0
+    arrays = [np.zeros((0, 4 * units), dtype), np.zeros((units, 4 * units), dtype)]
+    weights = fd.pack_lstm(*arrays, bias.reshape(-1), recurrent_activation="hard_sigmoid")
+    state = np.stack([values * signs.astype(dtype)])
+    h = fd.rnn(zero, weights, initial_state=(np.zeros_like(state), state))[0]
+    assert (np.abs(h - exact * signs) <= bound * step).all()
+    bias[2] = state
+    bias[1] = -9  # nothing of the old state
+    weights = fd.pack_lstm(*arrays, bias.reshape(-1), recurrent_activation="hard_sigmoid")
+    *_, c = fd.rnn(zero, weights, return_state=True)
+    assert (np.abs(c[0] - exact * signs) <= bound * step).all()
+    # An update gate of 0 takes the candidate alone.
+    bias = np.stack([np.full(units, -9), np.zeros(units), state[0]]).astype(dtype)
+    arrays = [np.zeros((0, 3 * units), dtype), np.zeros((units, 3 * units), dtype)]
+    weights = fd.pack_gru(
+        *arrays, bias.reshape(-1), reset_after=False, recurrent_activation="hard_sigmoid"
+    )
+    h = fd.rnn(zero, weights)[0]
+    assert (np.abs(h - exact * signs) <= bound * step).all()
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4), (3, 0, 2, 4), (3, 4, 0, 5), (3, 2, 2, 0)])
 @cells
 def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> None:
@@ -1272,6 +1442,10 @@ def test_mixed_dtypes_are_computed_in_the_wider(backend: str, cell: str) -> None
     mixed = [a.astype(np.float64) if k == 1 else a for k, a in enumerate(plain(weights))]
     assert pack(cell, mixed).dtype == np.float64
     assert same(fd.rnn(x, pack(cell, mixed)), expected)
+    for k in range(3):  # also where only one of the arrays is
+        mixed = [a.astype(np.float64) if i == k else a for i, a in enumerate(plain(weights))]
+        assert pack(cell, mixed).dtype == np.float64
+        assert same(fd.rnn(x, pack(cell, mixed)), expected)
     assert same(functional(cell)(x, *mixed), expected)
     assert fd.rnn(x, weights).dtype == np.float32  # and packed anew for neither
 
@@ -1416,6 +1590,68 @@ def test_no_call_of_a_dense_layer_is_long(monkeypatch: pytest.MonkeyPatch) -> No
             calls[0][0] == rows
         )
         assert calls[0][1] * (calls[0][2] + 16) > most or calls[0][2] == columns
+
+
+def test_projected_inputs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a piece, whose rows may all have other tokens."""
+    heights: list[int] = []
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def rnn(self, *args: Any) -> None:
+            heights.append(len(args[2]))
+            super().rnn(*args)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, "lstm", 3, 5)
+    tokens, table = np.zeros((9, 6), int), np.ones((2, 3), np.float32)
+    for numbers, bound in ((3 * 6 * 20, 3), (3 * 6 * 20 - 1, 2), (1, 1), (10**6, 9)):
+        monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", numbers)
+        for layers in (weights, (weights, weights_of(2, "gru", 3, 2))):
+            heights.clear()
+            fd.rnn(tokens, layers, embedding=table, threads=1)
+            assert max(heights) == bound
+            heights.clear()
+            fd.rnn(table[tokens], layers, threads=1)  # nothing is kept of these
+            assert max(heights) == 9
+
+
+def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64, and as many as there are threads for, and fewer of large weights."""
+    heights: list[int] = []
+
+    class Spy:
+        def pack(self, *args: Any) -> Any:
+            return BACKENDS["numpy"].pack(*args)
+
+        def rnn(self, *args: Any) -> None:
+            heights.append(len(args[2]))
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, "lstm", 3, 5)
+    flops = 2 * 4 * 16 * (3 + 5) + 10_000  # of a row's step, units being padded
+    assert recurrent._flops(weights) == flops
+
+    def taken(rows: int, threads: int, steps: int = 1) -> list[int]:
+        heights.clear()
+        fd.rnn(np.zeros((rows, steps, 3), np.float32), weights, threads=threads)
+        return sorted(heights, reverse=True)
+
+    assert taken(64, 1) == [64]
+    assert taken(65, 1) == [64, 1]
+    assert taken(200, 1) == [64, 64, 64, 8]
+    assert taken(64, 2) == [64]  # too little for two
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 30 * flops)
+    assert taken(29, 4) == [29]
+    assert taken(30, 4) == [15, 15]
+    assert taken(60, 4) == [20, 20, 20]
+    assert taken(61, 3) == [21, 21, 19]
+    assert taken(10, 2, steps=3) == [5, 5]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops)
+    assert taken(15, 1) == [7, 7, 1]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops - 1)
+    assert taken(15, 1) == [6, 6, 3]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 1)
+    assert taken(2, 1) == [1, 1]
 
 
 def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
