@@ -34,7 +34,7 @@ def dense(
     -------
     ndarray, shape (..., columns)
         Of the common dtype of the arguments. A row's result has the same bits whatever other rows
-        are computed with it, which ``x @ kernel`` does not promise.
+        are computed with it (but for the sign of a NaN), which ``x @ kernel`` does not promise.
 
     Raises
     ------

@@ -659,8 +659,9 @@ def rnn(
         simple RNN  h = activation(b + (x_t * mx) W + (h * mh) R)
 
     Each sum starts from the bias and adds the input's products, then the recurrent ones, in order.
-    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. In C
-    denormal numbers are taken for zero.
+    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. Of a NaN
+    that holds for being one, not for its sign and payload. In C denormal numbers are taken for
+    zero.
 
     Input and recurrent dropout are those of Gal and Ghahramani, "A Theoretically Grounded
     Application of Dropout in Recurrent Neural Networks", NIPS 2016: "tied" is their tied-weights
@@ -981,7 +982,7 @@ def step(
     Notes
     -----
     A sequence taken step by step, with the same `rng` (an int or a Key) and the number of each step
-    in `first_step`, gives the bits of the whole sequence in one call of `rnn`.
+    in `first_step`, gives the bits of the whole sequence in one call of `rnn`, signs of NaNs aside.
 
     Examples
     --------

@@ -15,8 +15,8 @@ from tolerances import FLOAT64, assert_close
 # Tiers of fused multiply-adds, whose tanh and sigmoid of float32 are computed in float32; the
 # others compute them in double.
 FUSED = [tier for tier in ("avx512", "avx2", "neon") if tier in BACKENDS]
-# Units in the last place.
-ULP32 = {tier: 2.0 if tier in FUSED else 1.0 for tier in BACKENDS}
+# Units in the last place: little more than the largest errors there are.
+ULP32 = {tier: 1.6 if tier in FUSED else 1.0 for tier in BACKENDS}
 ULP64 = 3.0
 
 
