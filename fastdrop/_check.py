@@ -19,7 +19,7 @@ FLOATS = ("float32", "float64")
 DROPPABLE = ("float16", "bfloat16", *FLOATS)
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("float16", *FLOATS, *INTEGERS)
-SCHEMES = ("per_gate", "tied")
+SCHEMES = ("per_gate", "tied", "per_step")
 SCOPES = ("per_row", "shared")
 MERGE_MODES = ("concat", "sum", "mul", "ave")
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -512,6 +512,17 @@ def zoneout_rates(value: object, layers: Sequence[Any]) -> tuple[float, float]:
 def has_candidates(layers: Sequence[Any], name: str, off: str, value: object) -> None:
     if any(weights.cell == "simple_rnn" for weights in layers):
         refuse(ValueError, name, f"{off} for a simple RNN, which has no candidates", value)
+
+
+def only_per_step(
+    rate: float, recurrent_dropout: object, input_mask: object, recurrent_mask: object
+) -> None:
+    """Refuse what the scheme that has new masks at each step does not have."""
+    if rate:
+        refuse(ValueError, "recurrent_dropout", "0 with scheme='per_step'", recurrent_dropout)
+    for name, mask in (("input_mask", input_mask), ("recurrent_mask", recurrent_mask)):
+        if mask is not None:
+            refuse(ValueError, name, "None with scheme='per_step'", mask)
 
 
 def cell_weights(

@@ -694,9 +694,9 @@ class Numpy:
             valid = np.full((len(h), 1), True)
             if step_mask is not None:
                 valid = step_mask[:, t, np.newaxis] != 0
-            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s])
+            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s - first])
             if c is not None and c_new is not None:
-                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s])
+                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s - first])
             np.copyto(y_last, h, where=valid)
             if zero_masked_steps:
                 np.copyto(y_last, 0, where=~valid)

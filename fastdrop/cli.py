@@ -106,8 +106,7 @@ def _shown(text: str, room: int = 40) -> str:
 
 def _inspect(args: argparse.Namespace) -> str:
     model = fd.load(args.model)
-    return "
-".join(_shown(line, 300) for line in model.summary().splitlines())
+    return "\n".join(_shown(line, 300) for line in model.summary().splitlines())
 
 
 def _info(args: argparse.Namespace) -> str:

@@ -393,7 +393,7 @@ case(lstm, TypeError, "bias: expected", bias=BIAS.astype(int))
 for name in ("activation", "recurrent_activation"):
     case(lstm, ValueError, f"{name}: expected 'linear', 'tanh'", **{name: "softmax"})
     case(lstm, TypeError, f"{name}: expected 'linear', 'tanh'", **{name: None})
-case(lstm, ValueError, "scheme: expected 'per_gate' or 'tied', got 'both'", scheme="both")
+case(lstm, ValueError, "scheme: expected 'per_gate', 'tied' or 'per_step', got", scheme="both")
 case(lstm, TypeError, "scheme: expected", scheme=None)
 for function in (lstm, mc_predict, embedding_dropout):
     case(function, ValueError, "scope: expected 'per_row' or 'shared', got 'all'", scope="all")
@@ -435,7 +435,14 @@ for function in RECURRENT_CALLS[1:]:
     case(function, ValueError, "sample: expected", sample=2**32)
     for value in (-1, 2**63, 2**62):
         case(function, ValueError, "row_offset: expected", row_offset=value)
-    case(function, ValueError, "scheme: expected 'per_gate' or 'tied'", scheme="both")
+    case(function, ValueError, "scheme: expected 'per_gate', 'tied' or 'per_step'", scheme="both")
+    case(
+        function,
+        ValueError,
+        "recurrent_dropout: expected 0 with scheme='per_step', got 0.5",
+        recurrent_dropout=0.5,
+        scheme="per_step",
+    )
     case(function, ValueError, "scope: expected 'per_row' or 'shared'", scope="all")
     case(function, TypeError, "x: expected", x=None)
     case(function, TypeError, "x: expected an array of float32 or float64", x=SEQUENCE.astype(int))
@@ -509,6 +516,9 @@ for name, width in (("input_mask", 3), ("recurrent_mask", 5), ("candidate_mask",
     for value in ((AHEAD, AHEAD), [AHEAD], [AHEAD, NEXT]):
         expected = f"{name}: expected None but for one layer in one direction"
         case(rnn, ValueError, expected, layers=value, **{name: mask})
+    if name != "candidate_mask":
+        expected = f"{name}: expected None with scheme='per_step', got"
+        case(rnn, ValueError, expected, scheme="per_step", **{name: mask})
     rate = {"input_mask": "dropout"}.get(name, name.replace("mask", "dropout"))
     case(rnn, ValueError, f"{rate}: expected 0 where", **{name: mask, rate: 0.5})
 for shape in ((2, 1, UNITS), (3, UNITS), (2, UNITS + 1), (UNITS,)):

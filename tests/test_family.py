@@ -86,6 +86,16 @@ def test_normals_are_the_contracts(backend: str, first: int) -> None:
     assert same(got, np.array(expected))
 
 
+@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
+def test_many_normals_have_the_bits_of_the_readable_version(tier: str) -> None:
+    """A last term of a series changes one number in tens of thousands."""
+    key, n = fd.Key(0), 100_000
+    results = [np.empty(n) for _ in range(2)]
+    for out, backend in zip(results, (BACKENDS[tier], BACKENDS["numpy"]), strict=True):
+        backend.gaussian_noise(out, np.zeros(n), 1.0, key.k0, key.k1, key.base, 0)
+    assert same(*results)
+
+
 def numbers_of(m: list[int]) -> list[int]:
     """The 64-bit numbers of these 52 bits, of both signs, with other bits set below."""
     return [sign << 63 | k % 2**52 << 11 | 0x2A5 for k in m for sign in (0, 1)]
