@@ -11,8 +11,29 @@ from fastdrop.formats._errors import ModelFormatError, malformed, show
 
 _MAX_NESTING = 64
 _MAX_DIGITS = 20
+
+# What a document may become: three times its bytes, the text that is parsed among them. Small
+# documents may become more, for objects of few entries take many times their text.
+_MAX_GROWTH = 3
+_FREE_BYTES = 8 * 2**20
+# Upper bounds of what values take in CPython 3.11 to 3.14, in bytes.
+_SLOT = 9  # of a list, which grows by an eighth
+_FIRST_SLOTS = 24  # more, for the first
+_EMPTY = 64  # a list, an object
+_NUMBER = 32
+_ENTRIES = 120  # of an object, up to five together
+_ENTRY = 52  # each, where there are more
+_PAIR = 72  # of an object until it is closed
+_NEW_KEY = 120  # in the table of keys, each of which is kept once
+_STRING = 56  # besides its characters
+_ESCAPED_CHARACTER = 7  # a byte of a string that has to be put together
+
 # Possessive, and an open string runs to the end: linear time whatever the text.
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|[\[{]|[\]}]', re.DOTALL)
+_TOKEN = re.compile(
+    rb'(?P<string>"(?:[^"\\]++|\\.?)*+"?)(?P<key>[ \t\n\r]*+:)?|[\[{]|[\]}]|[^\s",:\[\]{}]++',
+    re.DOTALL,
+)
+_WIDE, _WIDEST = re.compile(rb"[\xc4-\xff]"), re.compile(rb"[\xf0-\xff]")
 
 
 def parse_object(data: bytes, part: str) -> dict[str, Any]:
@@ -23,11 +44,12 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
     ModelFormatError
         The data are not UTF-8 or not JSON, nest deeper than 64, repeat a key of
         an object, hold NaN, an infinity or an integer of more than 20 digits,
-        or are something else than an object.
+        would take more memory than 8 MiB and three times their bytes, or are
+        something else than an object.
     """
+    _check_amount(data, part)
     with malformed(part):
         text = data.decode("utf-8")
-    _check_nesting(text, part)
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -62,17 +84,67 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
     return value
 
 
-def _check_nesting(text: str, part: str) -> None:
-    """Count brackets before parsing: the parser recurses once for each."""
-    depth = 0
-    for match in _STRING_OR_BRACKET.finditer(text):
-        first = match.group()[0]
-        if first in "[{":
-            depth += 1
-        elif first in "]}":
-            depth -= 1
-        if depth > _MAX_NESTING:
-            raise ModelFormatError(f"{part} nests deeper than {_MAX_NESTING}")
+def _check_amount(data: bytes, part: str) -> None:
+    """Count what parsing would build, before any of it is built.
+
+    Brackets are counted too: the parser recurses once for each that is open.
+    """
+    room = max(_MAX_GROWTH * len(data), _FREE_BYTES) - _width(data) * len(data)
+    # How many entries each open object has; a list has -2, one without a value -1.
+    inside = [0]
+    keys: set[bytes] = set()
+    for match in _TOKEN.finditer(data):
+        start, end = match.span()
+        first = data[start]
+        if first in b"]}":
+            count = max(inside.pop(), 0) if len(inside) > 1 else 0
+            if count:
+                room -= _ENTRIES if count <= 5 else _ENTRY * count
+                _check_room(room, data, part)
+                room += _PAIR * count
+            continue
+        if match["key"] is not None:
+            inside[-1] = max(inside[-1], 0) + 1
+            room -= _PAIR
+            key = match["string"]
+            if key not in keys:
+                keys.add(key)
+                room -= _NEW_KEY + _string(data, start, match.end("string"))
+        else:
+            if inside[-1] < 0:
+                room -= _SLOT + _FIRST_SLOTS * (inside[-1] + 2)
+                inside[-1] = -2
+            if first in b"[{":
+                inside.append(-1 if first in b"[" else 0)
+                room -= _EMPTY
+                if len(inside) > 1 + _MAX_NESTING:
+                    raise ModelFormatError(f"{part} nests deeper than {_MAX_NESTING}")
+            elif first in b'"':
+                room -= _string(data, start, end)
+            elif first in b"-0123456789" and end - start > 1:  # digits exist already
+                room -= _NUMBER
+        _check_room(room, data, part)
+
+
+def _check_room(room: int, data: bytes, part: str) -> None:
+    if room < 0:
+        raise ModelFormatError(f"{part} has too many values for its {len(data)} bytes")
+
+
+def _width(data: bytes) -> int:
+    """Return how many bytes each character of a text may take."""
+    if data.isascii():
+        return 1
+    return 4 if _WIDEST.search(data) else 2 if _WIDE.search(data) else 1
+
+
+def _string(data: bytes, start: int, end: int) -> int:
+    """Return how many bytes a string may take, quotes counted; the shortest exist already."""
+    if end - start <= 3:
+        return 0
+    escaped = data.find(b"\\u", start, end) >= 0
+    width = _ESCAPED_CHARACTER if escaped else _width(data[start:end])
+    return _STRING + width * (end - start - 2)
 
 
 class Section:

@@ -37,7 +37,7 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
     ------
     ModelFormatError
         The archive is malformed, a member is missing, unexpected, unsafe or too
-        large, or a checksum is wrong.
+        large, two overlap, or a checksum is wrong.
     """
     # Each entry of the directory begins with the signature, so this bounds what zipfile builds.
     if data.count(_CENTRAL_SIGNATURE) > _MAX_ENTRIES:
@@ -56,7 +56,13 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
         )
     for name in max_bytes.keys() - found.keys():
         raise ModelFormatError(f"zip member {name!r} is missing")
-    return {name: _extract(data, found[name], limit) for name, limit in max_bytes.items()}
+    members = {name: _extract(data, found[name], limit) for name, limit in max_bytes.items()}
+    last = 0
+    for start, end in sorted(span for span, _ in members.values()):
+        if start < last:
+            raise ModelFormatError("members of the zip archive overlap")
+        last = end
+    return {name: content for name, (_, content) in members.items()}
 
 
 def _check_entry(entry: ZipInfo) -> None:
@@ -76,8 +82,8 @@ def _check_entry(entry: ZipInfo) -> None:
         )
 
 
-def _extract(data: bytes, entry: ZipInfo, limit: int) -> bytes:
-    """Return the contents of one member.
+def _extract(data: bytes, entry: ZipInfo, limit: int) -> tuple[tuple[int, int], bytes]:
+    """Return where a member begins and ends, and its contents.
 
     zipfile stops quietly at the declared size, so data hidden behind it would
     go unnoticed. Here a member has exactly the bytes it declares.
@@ -117,4 +123,4 @@ def _extract(data: bytes, entry: ZipInfo, limit: int) -> bytes:
         raise ModelFormatError(f"{where} declares {size} bytes and holds another number")
     if zlib.crc32(content) != entry.CRC:
         raise ModelFormatError(f"{where} has a wrong checksum")
-    return content
+    return (entry.header_offset, start + stored_size), content
