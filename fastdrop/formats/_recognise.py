@@ -1,0 +1,84 @@
+"""Say in plain words what a file is that is not a model, or not one that can be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from os import PathLike
+
+_PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
+_ARCHIVE = "a {} archive; unpack it and load the model file that is in it"
+_FOLDER = (
+    "a TensorFlow SavedModel, which holds a program; load it with the Keras that wrote it, "
+    'and call model.save("model.keras")'
+)
+_LFS = (
+    "a Git LFS pointer, which stands for the model and does not hold it; "
+    "fetch the file itself with `git lfs pull`"
+)
+_WEB_PAGE = "a web page; download the file itself, not the page that shows it"
+
+# Where the bytes stand, what they are, what that means.
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"version https://git-lfs.github.com/spec/", _LFS),
+    (0, b"\x1f\x8b", _ARCHIVE.format("gzip")),
+    (0, b"BZh", _ARCHIVE.format("bzip2")),
+    (0, b"\xfd7zXZ\0", _ARCHIVE.format("xz")),
+    (0, b"\x28\xb5\x2f\xfd", _ARCHIVE.format("zstd")),
+    (0, b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("7z")),
+    (0, b"Rar!\x1a\x07", _ARCHIVE.format("rar")),
+    (257, b"ustar", _ARCHIVE.format("tar")),
+    (0, b"\x80\x02", _PICKLE),
+    (0, b"\x80\x03", _PICKLE),
+    (0, b"\x80\x04", _PICKLE),
+    (0, b"\x80\x05", _PICKLE),
+    (4, b"TFL3", "a TensorFlow Lite model, which is compiled; load the model it was made from"),
+    (0, b"\x93NUMPY", "a NumPy array; a model has layers too"),
+    (8, b'{"', "a safetensors file"),
+    (0, b"PK\x05\x06", "an empty zip archive"),
+)
+_HTML = re.compile(rb"\s*+<(?:!doctype\s|html|head|\?xml)", re.IGNORECASE)
+_JSON = re.compile(rb'\s*+\{\s*+"')
+
+# Members by which a zip archive is known that is not a .keras file.
+_MEMBERS = (
+    ("data.pkl", "a PyTorch checkpoint: " + _PICKLE),
+    ("saved_model.pb", _FOLDER),
+    (".npy", "an .npz file of arrays; a model has layers too"),
+    (".keras", _ARCHIVE.format("zip")),
+    (".h5", _ARCHIVE.format("zip")),
+)
+_OWN = "model.weights.h5"
+
+
+def recognise(data: bytes) -> str | None:
+    """Return what a file is, by its first bytes, or None where they say nothing.
+
+    Neither zip archives nor HDF5 files are among what is known here: they may be
+    models.
+    """
+    if not data:
+        return "an empty file"
+    for at, magic, meaning in _MAGIC:
+        if data.startswith(magic, at):
+            return meaning
+    if _HTML.match(data[:512]):
+        return _WEB_PAGE
+    if _JSON.match(data[:512]):
+        return "JSON without weights; give it as architecture= beside a file of weights"
+    return None
+
+
+def recognise_members(names: list[str]) -> str | None:
+    """Return what a zip archive is by the names in it, or None where they say nothing."""
+    for end, meaning in _MEMBERS:
+        if any(name.endswith(end) and name != _OWN for name in names):
+            return meaning
+    return None
+
+
+def recognise_folder(path: str | PathLike[str]) -> str | None:
+    """Return what a folder is, or None where it is nothing known; only names are looked at."""
+    if os.path.isfile(os.path.join(path, "saved_model.pb")):
+        return _FOLDER
+    return None
