@@ -328,17 +328,20 @@ def _bent_relu(v: Array, slope: float, most: float, threshold: float) -> Array:
 
 def _silu(v: Array) -> Array:
     v = np.maximum(v, _LOWEST)
-    return v / (1 + np.exp(-v))
+    result: Array = v / (1 + np.exp(-v))
+    return result
 
 
 def _gelu_tanh(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    return v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    result: Array = v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    return result
 
 
 def _gelu(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    return v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+    result: Array = v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+    return result
 
 
 def _mish(v: Array) -> Array:
@@ -348,7 +351,8 @@ def _mish(v: Array) -> Array:
 
 def _softsign(v: Array) -> Array:
     v = np.clip(v, -(2.0**60), 2.0**60)  # +-1 there already, as at infinity
-    return v / (1 + np.abs(v))
+    result: Array = v / (1 + np.abs(v))
+    return result
 
 
 def _tanh_shrink(v: Array) -> Array:

@@ -660,8 +660,8 @@ def rnn(
         simple RNN  h = activation(b + (x_t * mx) W + (h * mh) R)
 
     Each sum starts from the bias and adds the input's products, then the recurrent ones, in order.
-    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. Of a NaN
-    that holds for being one, not for its sign and payload. In C denormal numbers are taken for
+    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. Of a
+    NaN that holds for being one, not for its sign and payload. In C denormal numbers are taken for
     zero.
 
     Input and recurrent dropout are those of Gal and Ghahramani, "A Theoretically Grounded

@@ -138,19 +138,13 @@ def normal(key: tuple[int, int], stream: int, i: int) -> float:
 # ---- models ----
 
 
-def child(words: tuple[int, int, int], number: int) -> tuple[int, int, int]:
-    """Return the words (k0, k1, base) of `Key.fold_in` of an integer."""
-    k0, k1, base = words
-    counter = (number % 2**32, number >> 32 | 240 << 24, base % 2**32, base >> 32)
-    w = philox4x32_10(counter, (k0, k1))
-    return w[0], w[1], w[2] | w[3] << 32
-
-
 def dropped(
     words: tuple[int, int, int], call: int, stream: int, first: int, count: int, rate: float
 ) -> NDArray[np.bool_]:
     """Return which elements the call of a model with this number drops."""
-    k0, k1, base = child(words, call)
+    k0, k1, base = words
+    k0, k1, low, high = fold_in((k0, k1, base % 2**32, base >> 32), call)
+    base = low + high * 2**32
     block, skip = divmod(first, 128)
     blocks = -(-(skip + count) // 128)
     numbers = events((k0, k1), (base + stream) % 2**64, block, blocks)
