@@ -24,7 +24,9 @@ pytest.importorskip("h5py", reason="the files under test are written with h5py")
 import h5py
 
 from fastdrop.formats import ModelFormatError, load
+from fastdrop.formats._safe_file import read_file
 from fastdrop.formats._safe_json import parse_object
+from fastdrop.formats._safe_zip import read_members
 from keras_files import KerasFile, functional, input_layer, layer, numbers, sample, small, tensor
 from test_formats import expected_sample, fields, same, with_recorded_mask
 
@@ -796,6 +798,60 @@ CONFIG = b"config.json"
 def test_zip(path: Path, edit: bytes, fragment: str) -> None:
     path.write_bytes(edit)
     refused(path, fragment)
+
+
+def test_limits_of_members() -> None:
+    """Exactly what is allowed is read, one byte more is not."""
+    parts = small().parts()
+    exact = {name: len(content) for name, content in parts.items()}
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        content = archive(*parts.items(), base=False, compression=method)
+        assert read_members(content, exact) == parts
+        for name in exact:
+            with pytest.raises(ModelFormatError, match=f"the limit is {exact[name] - 1}"):
+                read_members(content, exact | {name: exact[name] - 1})
+            with pytest.raises(ModelFormatError, match=f"unexpected zip member '{name}'"):
+                read_members(content, {k: v for k, v in exact.items() if k != name})
+
+
+def test_the_number_of_members() -> None:
+    """Signatures are counted wherever they are: at most 64."""
+    for more, good in ((62, True), (63, False)):
+        content = archive(("a", b"PK\x01\x02" * more), ("b", b""), base=False)
+        if good:
+            assert read_members(content, {"a": 1000, "b": 1000})["b"] == b""
+        else:
+            with pytest.raises(ModelFormatError, match="more than 64 members"):
+                read_members(content, {"a": 1000, "b": 1000})
+
+
+def test_how_far_members_may_expand() -> None:
+    """A hundred times, above 16 MiB; zeros are deflated to a thousandth."""
+    for size, good in ((2**24, True), (2**24 + 1, False)):
+        content = archive(("a", bytes(size)), base=False, compression=zipfile.ZIP_DEFLATED)
+        if good:
+            assert read_members(content, {"a": size})["a"] == bytes(size)
+        else:
+            with pytest.raises(ModelFormatError, match="expands from"):
+                read_members(content, {"a": size})
+    noise = random.Random(4).randbytes(2**18)
+    content = archive(("a", noise + bytes(2**24)), base=False, compression=zipfile.ZIP_DEFLATED)
+    assert len(read_members(content, {"a": 2**25})["a"]) == 2**18 + 2**24
+
+
+def test_neighbours_in_an_archive_do_not_overlap() -> None:
+    """One ends where the next begins: stored as close as zipfile does."""
+    parts = {f"m{i}": bytes([i]) * i for i in range(5)}
+    content = archive(*parts.items(), base=False)
+    assert read_members(content, dict.fromkeys(parts, 10)) == parts
+
+
+def test_the_limit_of_a_file(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_bytes(b"x" * 100)
+    assert read_file(target, 100) == b"x" * 100
+    with pytest.raises(ModelFormatError, match="the file has 100 bytes, max_file_bytes is 99"):
+        read_file(target, 99)
 
 
 @table(

@@ -21,7 +21,7 @@ import h5py
 from fastdrop.formats import ModelFormatError
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_legacy import Legacy, read_legacy
-from hdf5_files import FLOAT32, VARIABLE, Image, attribute, space
+from hdf5_files import FLOAT32, TABLE, VARIABLE, Image, attribute, space
 
 LIMITS = Limits()
 Layers = dict[str, dict[str, np.ndarray]]
@@ -451,6 +451,17 @@ def test_shared_strings_are_bounded() -> None:
     refused(content, "more bytes than the file")
     assert tracemalloc.get_traced_memory()[1] < 3 * len(content)
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["model_weights", "layer"])
+def test_the_same_group_twice(name: str) -> None:
+    """One of the root's, and one that is listed."""
+    image = Image()
+    heap, names = image.local_heap([name.encode()] * 2)
+    leaf = image.leaf([(at, image.group({})) for at in names])
+    table = TABLE, struct.pack("<2Q", image.node([leaf]), heap)
+    listed = [image.strings("layer_names", [b"layer"])] if name == "layer" else []
+    refused(image.finish(image.header([table, *listed])), f"'{name}' occurs twice")
 
 
 def test_empty_lists_of_any_type() -> None:
