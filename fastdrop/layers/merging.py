@@ -56,11 +56,33 @@ class Merge(Layer):
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rank = max(flow.values.ndim for flow in inputs)
         values = [_with_axes(flow.values, rank) for flow in inputs]
+        if self.masks == "any" and self.function in ("multiply", "maximum", "minimum"):
+            return [self._with_masks(values, [flow.mask for flow in inputs])]
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             merged: Array = reduce(MERGES[self.function], values)
             if self.function == "average":
                 merged = merged / np.float32(len(values))
         return [Flow(merged, self._mask(inputs, rank))]
+
+    def _with_masks(self, values: Sequence[Array], masks: Sequence[Array | None]) -> Flow:
+        """Combine what counts alone: a step that an input lacks leaves that input out."""
+        compute = MERGES[self.function]
+        merged, whole = values[0], masks[0]
+        if self.function == "multiply" and whole is not None:
+            merged = np.where(_spread(whole, merged.ndim), merged, np.float32(1))
+        for x, mask in zip(values[1:], masks[1:], strict=True):
+            given = x
+            if mask is not None:
+                instead = np.float32(1) if self.function == "multiply" else merged
+                given = np.where(_spread(mask, x.ndim), x, instead)
+            if whole is not None and self.function != "multiply":
+                merged = np.where(_spread(whole, merged.ndim), merged, given)
+            whole = None if whole is None or mask is None else whole | mask
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                merged = compute(merged, given)
+        if whole is not None and self.function == "multiply":
+            merged = np.where(_spread(whole, merged.ndim), merged, np.float32(0))
+        return Flow(merged, whole)
 
     def _mask(self, inputs: Sequence[Flow], rank: int) -> Array | None:
         masks = [flow.mask for flow in inputs if flow.mask is not None]
@@ -69,6 +91,11 @@ class Merge(Layer):
         join: Any = np.logical_or if self.masks == "any" else np.logical_and
         found: Array = reduce(join, masks)
         return found
+
+
+def _spread(mask: Array, rank: int) -> Array:
+    """Return a mask with axes of length 1 for what is behind its own."""
+    return mask.reshape(*mask.shape, *(1,) * (rank - mask.ndim))
 
 
 def _with_axes(values: Array, rank: int) -> Array:
@@ -156,8 +183,6 @@ class Dot(Layer):
         if len(inputs) != 2:
             raise ValueError(f"{self.label}: expected 2 inputs, got {len(inputs)}")
         ranks = [len(shape) for shape in inputs]
-        if not all(1 <= rank <= 2 for rank in ranks):
-            raise ValueError(f"{self.label}: expected inputs of 1 or 2 axes, got {list(inputs)}")
         along = self._along(ranks)
         lengths = {shape[at] for shape, at in zip(inputs, along, strict=True)} - {None}
         if len(lengths) > 1:
@@ -192,17 +217,13 @@ def normalized(values: Array) -> Array:
 
 
 def products(left: Array, right: Array) -> Array:
-    """Return sums of products along the last axes of (..., a, k) and (..., b, k), as (..., a, b).
+    """Return sums of products along the last axes of rows (..., k) and (..., k).
 
-    Either may lack a or b, and so does the result then. Row by row, so that none depends on
-    another.
+    The other axes of the first are followed by those of the second. Row by row, so that none
+    depends on another.
     """
-    one, other = left.ndim == 3, right.ndim == 3
-    left = left[:, :, np.newaxis] if one else left
-    right = right[:, :, np.newaxis] if other else right
-    found = matmul(left, np.swapaxes(right, -1, -2))
-    if one and other:
-        return found[:, :, 0, 0]
-    if one:
-        return found[:, :, 0]
-    return found[..., 0] if other else found
+    samples, rows, *one, length = left.shape
+    other = right.shape[2:-1]
+    flat = [part.reshape(samples, rows, -1, length) for part in (left, right)]
+    found = matmul(flat[0], np.swapaxes(flat[1], -1, -2))
+    return found.reshape(samples, rows, *one, *other)

@@ -26,6 +26,7 @@ def _logical(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _ONE = np.float32(1)
+_COMPARISONS = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
 
 # What can be computed of single numbers: how many it takes, and how.
 FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -132,6 +133,8 @@ class Elementwise(Layer):
                 if not isinstance(constant, int) and constant.size == 1:
                     return ("not equal", tensors[0], float(constant))
             return (self.function, *tensors, *constants)
+        if self.function.startswith("logical") or self.function in _COMPARISONS:
+            return (self.function, *values) if None not in values else ("made by", self.name)
         return (self.function, *values) if None not in values else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
@@ -190,8 +193,10 @@ class Reduce(Single):
         return tuple(n for i, n in enumerate(shape) if i not in axes)
 
     def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
-        known = self.function in ("any", "all") and self.axes == (-1,) and not self.keepdims
-        return (self.function, values[0]) if known and values[0] is not None else None
+        if self.function not in ("any", "all"):
+            return None
+        known = self.axes == (-1,) and not self.keepdims and values[0] is not None
+        return (self.function, values[0]) if known else ("made by", self.name)
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return Flow(

@@ -47,6 +47,8 @@ class Recurrent(Layer):
     return_sequences: bool = False
     return_state: bool = False
     zero_output_for_mask: bool = False
+    # False: time masks are passed on, but all steps are taken.
+    uses_mask: bool = True
     # Packed once, for all calls and threads; None where the weights are declared only.
     packed: PackedWeights | None = field(init=False, repr=False, default=None)
 
@@ -71,7 +73,13 @@ class Recurrent(Layer):
         _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
-        for option in ("go_backwards", "return_sequences", "return_state", "zero_output_for_mask"):
+        for option in (
+            "go_backwards",
+            "return_sequences",
+            "return_state",
+            "zero_output_for_mask",
+            "uses_mask",
+        ):
             _check.flag(getattr(self, option), f"{label} {option}")
         self._check_more(label)
         if not isinstance(self.kernel, Declared):
@@ -194,7 +202,8 @@ class Recurrent(Layer):
                 input_mask = draw.masks(site, self.dropout, gates, len(self.kernel))
             recurrent_mask = draw.masks(site + 1, self.recurrent_dropout, gates, self.units)
         masks = (input_mask, recurrent_mask, flow.factors)
-        arrays = [flow.values, flow.mask, *masks, *states]
+        time_mask = flow.mask if self.uses_mask else None
+        arrays = [flow.values, time_mask, *masks, *states]
         samples = max(len(array) for array in arrays if array is not None)
         rows = flow.rows
 
@@ -218,7 +227,7 @@ class Recurrent(Layer):
                 recurrent_mask=batch(recurrent_mask, part),
                 embedding=flow.table,
                 embedding_mask=batch(flow.factors, part),
-                mask=batch(flow.mask, part),
+                mask=batch(time_mask, part),
                 initial_state=state or None,
                 go_backwards=self.go_backwards,
                 return_sequences=self.return_sequences,
@@ -378,14 +387,17 @@ class Bidirectional(Layer):
             layer = getattr(self, name)
             if not isinstance(layer, Recurrent):
                 _check.refuse(TypeError, f"{self.label} {name}", "a recurrent layer", layer)
-            if layer.go_backwards is not (name == "backward"):
-                _check.refuse(
-                    ValueError,
-                    f"{self.label} {name}",
-                    f"a layer with go_backwards={name == 'backward'}",
-                    layer.go_backwards,
-                )
-        for option in ("return_sequences", "return_state", "units"):
+        if self.backward.go_backwards is self.forward.go_backwards:
+            _check.refuse(
+                ValueError,
+                f"{self.label} backward",
+                f"a layer with go_backwards={not self.forward.go_backwards}",
+                self.backward.go_backwards,
+            )
+        same = ("return_sequences", "return_state")
+        if self.merge_mode in ("sum", "mul", "ave"):
+            same += ("units",)
+        for option in same:
             value = getattr(self.forward, option)
             if getattr(self.backward, option) != value:
                 _check.refuse(
@@ -428,7 +440,7 @@ class Bidirectional(Layer):
         assert units is not None
         if self.merge_mode is None:
             return [first, second, *ahead, *back]
-        width = 2 * units if self.merge_mode == "concat" else units
+        width = units + self.backward.units if self.merge_mode == "concat" else units
         return [(*lengths, width), *ahead, *back]
 
     def work_elements(self, inputs: Sequence[Shape]) -> int:

@@ -19,7 +19,7 @@ from fastdrop.formats._safe_legacy import Legacy, Weight, read_legacy
 from fastdrop.formats._safe_zip import read_members
 from fastdrop.formats.keras._assemble import Assembly
 from fastdrop.formats.keras._records import ModelRecord, Reader, Record
-from fastdrop.formats.keras._registry import LAYERS, row_of, supported
+from fastdrop.formats.keras._registry import LAYERS, is_function, row_of, supported
 from fastdrop.formats.keras._rows import Stored
 from fastdrop.formats.keras._version import NEWEST, Version, parse_version
 from fastdrop.layers import Shape
@@ -100,22 +100,32 @@ def _stored_arrays(
     image: bytes, assembly: Assembly, asked: Asked
 ) -> dict[int, dict[str, NDArray[Any]]]:
     """Return each layer's arrays out of the HDF5 file in which Keras 3 keeps weights."""
-    arrays = read_arrays(image, _expected(assembly), dtypes=_FLOATS)
+    arrays = read_arrays(image, _expected(assembly), dtypes=_FLOATS | _WHOLE)
     found: dict[int, dict[str, NDArray[Any]]] = {}
     for record, path in _groups(assembly):
         for stored in assembly.stored_of(record):
             where = f"{_WEIGHTS}: {path}/{stored.group}"
             array = arrays[f"{path}/{stored.group}"]
             own = found.setdefault(record.key, {})
+            _check_type(array.dtype, stored, where)
             own[stored.field] = _as_float32(array, where, assembly, asked)
     return found
 
 
 _FLOATS = frozenset({"float16", "float32", "float64"})
+_WHOLE = frozenset({"int32", "int64"})
+
+
+def _check_type(dtype: np.dtype[Any], stored: Stored, where: str) -> None:
+    """Refuse what are no numbers of the kind that belongs there."""
+    if dtype.name not in _FLOATS and not (stored.whole_numbers and dtype.name in _WHOLE):
+        raise ModelFormatError(f"{where}: expected float32, found {dtype}")
 
 
 def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Asked) -> NDArray[Any]:
     """Return a weight as it is computed with; what is not finite must be allowed."""
+    if array.dtype.kind == "i":
+        return array.astype(np.float32)
     if array.dtype != np.float32:
         assembly.note(f"weights of {array.dtype} in the file are rounded to float32")
         with np.errstate(over="ignore", under="ignore"):
@@ -154,9 +164,10 @@ def _groups_of(model: ModelRecord, path: str, assembly: Assembly) -> Iterator[tu
         group = f"{path}/{root}/{name}_{count}" if count else f"{path}/{root}/{name}"
         inner = record.config.values.get("layer")
         if isinstance(record, ModelRecord):
-            within = list(_groups_of(record, group, assembly))
+            within = [(record, group), *_groups_of(record, group, assembly)]
         elif isinstance(inner, ModelRecord):
-            within = list(_groups_of(inner, f"{group}/layer", assembly))
+            below = f"{group}/layer"
+            within = [(record, group), (inner, below), *_groups_of(inner, below, assembly)]
         else:
             within = [(record, group)]
         weighted = any(assembly.stored_of(each) for each, _ in within)
@@ -168,9 +179,8 @@ def _expected(assembly: Assembly) -> Group:
     """Return what the HDF5 file must hold."""
     root = Group({"vars": Group()}, ignored=_TRAINING)
     for record, path in _groups(assembly):
-        if record.class_name == "InputLayer":
+        if record.key not in assembly.plans:  # an input, or a model
             _add(root, f"{path}/vars", Group(name=record.name))
-            continue
         for group, name in assembly.groups_of(record).items():
             _add(root, f"{path}/{group}", Group(name=name))
         for stored in assembly.stored_of(record):
@@ -299,8 +309,7 @@ def _numbers(
     where = f"{record.where}: weight {show(weight.name)}"
     if weight.shape != stored.shape:
         raise ModelFormatError(f"{where}: expected shape {stored.shape}, found {weight.shape}")
-    if weight.dtype.name not in _FLOATS:
-        raise ModelFormatError(f"{where}: expected float32, found {weight.dtype}")
+    _check_type(weight.dtype, stored, where)
     return _as_float32(weight.read(), where, assembly, asked)
 
 
@@ -339,7 +348,9 @@ def assemble(
     ModelFormatError
         Names everything that stands in the way.
     """
-    reader = Reader(version, asked.limits.max_layers, asked.custom, modules=file is None)
+    reader = Reader(
+        version, asked.limits.max_layers, asked.custom, file is None, is_function=is_function
+    )
     try:
         model = reader.model(config)
     except ModelFormatError as error:

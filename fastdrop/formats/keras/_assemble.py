@@ -53,6 +53,7 @@ class FlatCall:
     steps: int = 0
     mask_of: Tensor | None = None
     borrowed: bool = False
+    masked: bool = False
     chained: bool = False
 
 
@@ -378,7 +379,7 @@ class Assembly:
             made.append(FlatCall(record, name, Node([first], {}), call.steps, mask))
             kwargs = {k: v for k, v in call.node.kwargs.items() if k != "mask"}
             args = _swapped(call.node.args, first, Tensor(name))
-            made.append(replace(call, node=Node(args, kwargs)))
+            made.append(replace(call, node=Node(args, kwargs), masked=True))
         return made
 
     def _call(self, call: FlatCall, known: dict[str, Shape]) -> Call | None:
@@ -417,6 +418,9 @@ class Assembly:
                 self.obstacle(error)
             tensors, more = list(tensors_of(node.args)), {}
             row = None
+        if self.version.major >= 3 and kwargs.get("initial_state") and not call.masked:
+            # Keras 3 hands the mask on where a call has one tensor alone.
+            more = more | {"uses_mask": False}
         inputs: list[Shape] | None = None
         if all(tensor in known for tensor in tensors) and (row or row_of(record) is None):
             inputs = [known[tensor] for tensor in tensors]

@@ -7,7 +7,7 @@ model is a record of its own, with records in it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -138,11 +138,19 @@ class Reader:
         Classes of the user's and the classes that they stand for.
     modules : bool
         Whether the file says of each class which module it is from; ``.h5`` files do not.
+    is_function : callable
+        Says, by a class and a configuration, whether it is a function, where the module does not.
     """
 
     def __init__(
-        self, version: Version, max_layers: int, custom: Mapping[str, str], modules: bool
+        self,
+        version: Version,
+        max_layers: int,
+        custom: Mapping[str, str],
+        modules: bool,
+        is_function: Callable[[str, Mapping[str, Any]], bool],
     ) -> None:
+        self.is_function = is_function
         self.modules = modules
         self.version = version
         self.max_layers = max_layers
@@ -222,17 +230,16 @@ class Reader:
         entry.refuse_others(_LAYER_KEYS)
         if entry.values.get("name", name) != name and not inner:
             raise entry.wrong("name", f"{show(name)} as in its config")
-        for nested in _objects(config.values):
-            if not self._is_custom(nested):
-                self.check_origin(nested, where, layer=False)
         model = config.values.get("layer") if known == "TimeDistributed" else None
         if isinstance(model, dict) and model.get("class_name") in MODELS:
             inner_entry = Section(f"{where}: layer", model)
             config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
+        for nested in _objects(config.values):
+            if not self._is_custom(nested):
+                self.check_origin(nested, where, layer=False)
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
         if module is None and not self.version.legacy and not self.modules:
-            # A function has no more than a name and options.
-            operation = known != "InputLayer" and "trainable" not in config.values
+            operation = self.is_function(known, config.values)
         return Record(
             name,
             known,
@@ -450,9 +457,20 @@ def _ends(config: Section, key: str) -> tuple[list[Ref], list[str] | None, bool]
     value = config.items(key)
     if len(value) == 3 and isinstance(value[0], str):
         return [_ref(value, where)], None, False
-    if not value:
+    refs = [_ref(item, where) for item in _flat(value, where)]
+    if not refs:
         raise ModelFormatError(f"{where}: expected one or more, found none")
-    return [_ref(item, where) for item in value], None, len(value) > 1
+    return refs, None, len(refs) > 1
+
+
+def _flat(value: list[Any], where: str, depth: int = 0) -> Iterator[Any]:
+    """Yield what stands for tensors in lists of lists."""
+    for item in value:
+        nested = isinstance(item, list) and bool(item) and isinstance(item[0], list)
+        if nested and depth < 8:
+            yield from _flat(item, where, depth + 1)
+        else:
+            yield item
 
 
 def _ref(value: object, where: str) -> Ref:

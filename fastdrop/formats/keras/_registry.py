@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastdrop.formats.keras import (
     activations,
     convolutional,
@@ -36,6 +39,16 @@ OPERATIONS: dict[str, Row] = {row.name: row for row in operations.ROWS}
 def row_of(record: Record) -> Row | None:
     """Return the row for a record; None for what is not known."""
     return (OPERATIONS if record.operation else LAYERS).get(record.class_name)
+
+
+def is_function(class_name: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a class is that of a function: of some names there is a layer, too.
+
+    A function has no more than a name and its arguments.
+    """
+    if class_name not in OPERATIONS:
+        return False
+    return class_name not in LAYERS or not {"trainable", "dtype"} & config.keys()
 
 
 def supported() -> str:

@@ -86,6 +86,7 @@ class Stored:
     shape: tuple[int, ...]
     trainable: bool = True
     convert: Callable[[Any], Any] | None = None
+    whole_numbers: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,12 @@ class Planning(Protocol):
     def inner(self, record: Record, key: str) -> Record | None:
         """Return a layer that another one is made of; None if that is an obstacle."""
 
-    def plan(self, record: Record, inputs: Sequence[Shape] | None) -> Planned | None:
+    def plan(
+        self,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Planned | None:
         """Return a layer for inputs of these shapes; None if it or they are not known."""
 
 

@@ -93,7 +93,12 @@ class _Adapted(Row):
         weights = layer.weights().values()
         if any(isinstance(weight, np.ndarray) for weight in weights):
             return []
-        return [*stored, Stored("count", f"{self.group}/{len(stored)}", (), trainable=False)]
+        return [*stored, self._count(len(stored))]
+
+    def _count(self, place: int) -> Stored:
+        """Return how many values the mean is of, which is of no use here."""
+        group = f"{self.group}/{place}"
+        return Stored("count", group, (), trainable=False, whole_numbers=True)
 
 
 VECTORS = frozenset(

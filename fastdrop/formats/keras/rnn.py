@@ -142,13 +142,19 @@ def _reset_after(config: Section, key: str, version: Version) -> bool:
     return config.boolean(key, not version.legacy)
 
 
+def _all_tensors(value: Any) -> bool:
+    """Return whether there are tensors alone, in lists that may hold lists."""
+    if isinstance(value, list):
+        return all(_all_tensors(item) for item in value)
+    return isinstance(value, Tensor)
+
+
 def _with_states(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     """Take the sequence and the initial states, in either way of writing them."""
     where = record.where
     states = node.kwargs.get("initial_state") or []
     given = [*tensors_of(node.args), *tensors_of(states)]
-    listed = states if isinstance(states, list) else [states]
-    if not all(isinstance(state, Tensor) for state in listed):
+    if not _all_tensors(states):
         raise ModelFormatError(f"{where}: initial_state: expected tensors")
     refuse_arguments(node.kwargs, where, ("initial_state",))
     if not given:
@@ -207,12 +213,12 @@ class RNNRow(Row):
         own = {key: record.config.values.get(key, False) for key in _OF_LAYER}
         if cell.class_name != "StackedRNNCells":
             layer = self._layer(planning, cell, own)
-            planned = None if layer is None else planning.plan(layer, inputs)
+            planned = None if layer is None else planning.plan(layer, inputs, more)
             if planned is None:
                 return None
             named = replace(planned.layer, name=record.name)
             return Planned(named, planned.stored, {"vars": record.name}, planned.notes)
-        return self._stack(planning, record, cell, inputs, own)
+        return self._stack(planning, record, cell, inputs, own, more)
 
     def _layer(self, planning: Planning, cell: Record, own: Mapping[str, Any]) -> Record | None:
         """Return the layer that does over time what a cell does in a step."""
@@ -223,7 +229,8 @@ class RNNRow(Row):
             return None
         # A cell never takes the fast path on which tf.keras draws anew at each step.
         config = Section(cell.where, cell.config.values | dict(own) | {"unroll": True})
-        return replace(cell, class_name=_CELL_CLASSES[cell.class_name], config=config)
+        name = _CELL_CLASSES[cell.class_name]
+        return replace(cell, class_name=name, config=config, build_shape=None)
 
     def _stack(
         self,
@@ -232,6 +239,7 @@ class RNNRow(Row):
         cell: Record,
         inputs: Sequence[Shape] | None,
         own: Mapping[str, Any],
+        more: Mapping[str, Any],
     ) -> Planned | None:
         entries = cell.config.items("cells")
         cell.config.refuse_others(frozenset({"name", "trainable", "dtype", "cells"}))
@@ -250,7 +258,7 @@ class RNNRow(Row):
             layer = self._layer(planning, inner, flags)
             planned = None
             if layer is not None:
-                planned = planning.plan(layer, None if shape is None else [shape])
+                planned = planning.plan(layer, None if shape is None else [shape], more)
             if planned is None:
                 shape = None
                 continue
@@ -299,7 +307,8 @@ class BidirectionalRow(Row):
             backward = planning.inner(record, "backward_layer")
         elif forward is not None:
             # Keras 2 leaves it out where it is like the forward layer; its groups bear no names.
-            values = forward.config.values | {"go_backwards": True}
+            onward = forward.config.values.get("go_backwards") is True
+            values = forward.config.values | {"go_backwards": not onward}
             backward = replace(forward, config=Section(forward.where, values))
         else:
             backward = None
@@ -317,17 +326,11 @@ class BidirectionalRow(Row):
             if layer.class_name not in CELLS:
                 planning.obstacle(f"{layer.where}: expected one of {', '.join(CELLS)} here")
                 continue
-            if layer.config.values.get("go_backwards", False) is not (direction == "backward"):
-                planning.obstacle(
-                    layer.config.wrong(
-                        "go_backwards", f"{'true' if direction == 'backward' else 'false'} here"
-                    )
-                )
             # Keras sets this one by itself, whatever the file says.
             values = layer.config.values
             values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
             config = Section(layer.where, values)
-            planned = planning.plan(replace(layer, config=config), given)
+            planned = planning.plan(replace(layer, config=config), given, more)
             if planned is not None:
                 plans[direction] = moved(planned, direction, f"{direction}_layer")
         if options is None or len(plans) < 2:
