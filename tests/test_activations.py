@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,10 @@ import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _check, feedforward
 from fastdrop._check import Activation
+from references.stored import load
 from tolerances import FLOAT32, FLOAT64, assert_close
+
+REFERENCES = Path(__file__).parent / "references"
 
 # Tiers of fused multiply-adds, whose tanh and sigmoid of float32 are computed in float32; the
 # others compute them in double.
@@ -93,8 +97,10 @@ DOUBLE: dict[str, Callable[..., np.ndarray]] = {
     "selu": lambda v: elu_in_double(v, 1.6732632423543772, 1.0507009873554805),
     "celu": lambda v, alpha: np.where(v < 0, alpha * np.expm1(np.minimum(v, 0) / alpha), v),
     "gelu": lambda v: np.maximum(v, LOW) / 2 * erfc(-np.maximum(v, LOW) / 2**0.5).astype(float),
-    "gelu_tanh": lambda v: np.maximum(v, LOW)
-    * sigmoid_in_double((8 / np.pi) ** 0.5 * (v + 0.044715 * np.clip(v, -1e9, 1e9) ** 3)),
+    "gelu_tanh": lambda v: (
+        np.maximum(v, LOW)
+        * sigmoid_in_double((8 / np.pi) ** 0.5 * (v + 0.044715 * np.clip(v, -1e9, 1e9) ** 3))
+    ),
     "silu": lambda v: np.maximum(v, LOW) * sigmoid_in_double(v),
     "mish": lambda v: np.maximum(v, LOW) * np.tanh(np.logaddexp(v, 0)),
     "softplus": lambda v: np.logaddexp(v, 0),
@@ -272,14 +278,14 @@ def elu_of(v: Decimal, alpha: Decimal) -> Decimal:
 
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-SCALE, ALPHA = Decimal("1.0507009873554804934193349852946"), Decimal("1.6732632423543772848170429917")
+SCALE = Decimal("1.0507009873554804934193349852946")
+ALPHA = Decimal("1.6732632423543772848170429916717")
 DIGITS: dict[str, Callable[..., Decimal]] = {
     "tanh": tanh_of,
     "sigmoid": lambda v: 1 / (1 + (-v).exp()),
     "silu": lambda v: v / (1 + (-v).exp()),
     "gelu": lambda v: v / 2 * erfc_of(-v / Decimal(2).sqrt()),
-    "gelu_tanh": lambda v: v
-    / (1 + (-((8 / PI).sqrt() * (v + Decimal("0.044715") * v**3))).exp()),
+    "gelu_tanh": lambda v: v / (1 + (-((8 / PI).sqrt() * (v + Decimal("0.044715") * v**3))).exp()),
     "mish": lambda v: v * tanh_of(softplus_of(v)),
     "softplus": softplus_of,
     "log_sigmoid": lambda v: -softplus_of(-v),
@@ -356,6 +362,18 @@ def test_special_values(backend: str, activation: Activation, dtype: str) -> Non
     got, expected = fd.activate(x, activation), np.array(SPECIAL[activation], dtype)
     np.testing.assert_allclose(got, expected, rtol=3e-7, atol=1e-300)
     assert np.signbit(got).tolist()[1:] == np.signbit(expected).tolist()[1:]
+
+
+def test_as_keras_computes(backend: str) -> None:
+    """What Keras put out, for the parameters that it was given."""
+    tested = set()
+    for case, options, arrays, outputs in load(REFERENCES / "activations.npz"):
+        given = tuple(options["activation"])
+        got = fd.activate(arrays["x"], given if len(given) > 1 else given[0])
+        # Keras takes differences: these are exact to the last bit of numbers of up to 20.
+        np.testing.assert_allclose(got, outputs["y"], rtol=2e-6, atol=2e-6, err_msg=case)
+        tested.add(given[0])
+    assert tested == {*_check.ACTIVATIONS, *_check.ROW_ACTIVATIONS} - {"hard_sigmoid_legacy"}
 
 
 def test_every_name_is_tested() -> None:
@@ -529,7 +547,8 @@ def test_activations_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "shape", [(3, 5, 6, 4), (1, 70, 300, 9), (4, 1, 7, 33), (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)]
+    "shape",
+    [(3, 5, 6, 4), (1, 70, 300, 9), (4, 1, 7, 33), (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)],
 )
 @pytest.mark.parametrize("piece", [2e8, 3000, 10])
 def test_matmul_is_a_dense_layer_for_each_matrix(
@@ -562,9 +581,7 @@ def test_matmul_is_a_dense_layer_for_each_matrix(
         (np.ones((2, 3, 4), int), np.ones((2, 4, 4)), TypeError, "a: expected an array of float32"),
     ],
 )
-def test_matmul_refuses(
-    a: np.ndarray, b: np.ndarray, error: type[Exception], message: str
-) -> None:
+def test_matmul_refuses(a: np.ndarray, b: np.ndarray, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         feedforward.matmul(a, b)
 
