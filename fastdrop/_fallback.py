@@ -328,20 +328,20 @@ def _bent_relu(v: Array, slope: float, most: float, threshold: float) -> Array:
 
 def _silu(v: Array) -> Array:
     v = np.maximum(v, _LOWEST)
-    result: Array = v / (1 + np.exp(-v))
-    return result
+    value: Array = v / (1 + np.exp(-v))
+    return value
 
 
 def _gelu_tanh(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    result: Array = v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
-    return result
+    value: Array = v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    return value
 
 
 def _gelu(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    result: Array = v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
-    return result
+    value: Array = v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+    return value
 
 
 def _mish(v: Array) -> Array:
@@ -351,8 +351,8 @@ def _mish(v: Array) -> Array:
 
 def _softsign(v: Array) -> Array:
     v = np.clip(v, -(2.0**60), 2.0**60)  # +-1 there already, as at infinity
-    result: Array = v / (1 + np.abs(v))
-    return result
+    value: Array = v / (1 + np.abs(v))
+    return value
 
 
 def _tanh_shrink(v: Array) -> Array:
@@ -537,9 +537,9 @@ class Numpy:
                     v[:] = _FUNCTIONS[name](v.astype(np.float64), *own)
 
     def softmax(self, v: Array, logarithm: bool) -> None:
-        """In place, along the rows (n, width): NumPy sums a row in an order of its own, but all.
+        """In place, along the rows (n, width), each summed in an order that does not depend on n.
 
-        Short rows it would sum by columns, in an order that depends on n: these it takes in order.
+        NumPy's own order depends on it for short rows: these are summed in order.
         """
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             v -= v.max(axis=1, keepdims=True)

@@ -369,7 +369,33 @@ case(dense, ValueError, "x: expected an array of 1 dimension", x=np.float32(1))
 case(dense, ValueError, "kernel: expected an array of 2 dimensions", kernel=np.ones(6))
 case(dense, ValueError, "kernel: expected shape (6, 2), got", kernel=np.ones((5, 2)))
 case(dense, ValueError, "bias: expected shape (2,), got", bias=np.ones(3))
-case(dense, ValueError, "activation: expected 'linear'", activation="gelu")
+case(dense, ValueError, "activation: expected 'linear'", activation="glu")
+for refused, message in (
+    ("threshold", "activation: expected 'threshold' with its threshold, got"),
+    (("threshold", 1.0), "activation: expected 'threshold' with its value, got"),
+    (("tanh", 1.0), "activation: expected 'tanh' with nothing, got"),
+    (("elu", 1.0, 2.0), "activation: expected 'elu' with alpha, got"),
+    (("relu", 0, 1, 2, 3), "'relu' with negative_slope, max_value, threshold, got"),
+    (("elu", np.nan), "activation alpha: expected a number in [-2**64, 2**64], got"),
+    (("elu", np.inf), "activation alpha: expected a number in [-2**64, 2**64], got"),
+    (("celu", 0.0), "activation alpha: expected a number in [2**-64, 2**64], got"),
+    (("leaky_relu", 1e20), "activation negative_slope: expected a number in [-2**64, 2**64], got"),
+    (("relu", 0.0, -1.0), "activation max_value: expected None or a number >= 0, got"),
+    (("relu", 0.0, None, -1.0), "activation threshold: expected a number in [0, 2**64], got"),
+    (("soft_shrink", -0.5), "activation threshold: expected a number in [0, 2**64], got"),
+    (("squareplus", 0.0), "activation b: expected a number in [2**-64, 2**64], got"),
+    (("no", 1.0), "activation: expected 'linear'"),
+):
+    case(fd.activate, ValueError, message, x=X, activation=refused)
+for refused, message in (
+    ((), "or a tuple of it and its parameters, got"),
+    (["elu", 1.0], "or a tuple of it and its parameters, got"),
+    ((1.0, "elu"), "activation: expected 'linear'"),
+    (("elu", None), "activation alpha: expected a number in"),
+    (("elu", "1"), "activation alpha: expected a number in"),
+    (("elu", True), "activation alpha: expected a number in"),
+):
+    case(fd.activate, TypeError, message, x=X, activation=refused)
 case(dense, TypeError, "activation: expected 'linear'", activation=np.tanh)
 case(fd.activate, ValueError, "activation: expected", x=X, activation="no")
 case(fd.activate, ValueError, "x: expected", x=np.float64(1), activation="softmax")

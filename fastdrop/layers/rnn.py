@@ -375,8 +375,8 @@ class Bidirectional(Layer):
     and both are put out. Initial states come, and final ones go, forward before backward.
     """
 
-    forward: Recurrent
-    backward: Recurrent
+    forward: "Recurrent | StackedRNN"
+    backward: "Recurrent | StackedRNN"
     merge_mode: str | None = "concat"
 
     part_fields: ClassVar = ("forward", "backward")
@@ -385,7 +385,7 @@ class Bidirectional(Layer):
     def __post_init__(self) -> None:
         for name in ("forward", "backward"):
             layer = getattr(self, name)
-            if not isinstance(layer, Recurrent):
+            if not isinstance(layer, (Recurrent, StackedRNN)):
                 _check.refuse(TypeError, f"{self.label} {name}", "a recurrent layer", layer)
         if self.backward.go_backwards is self.forward.go_backwards:
             _check.refuse(
@@ -394,7 +394,7 @@ class Bidirectional(Layer):
                 f"a layer with go_backwards={not self.forward.go_backwards}",
                 self.backward.go_backwards,
             )
-        same = ("return_sequences", "return_state")
+        same: tuple[str, ...] = ("return_sequences", "return_state")
         if self.merge_mode in ("sum", "mul", "ave"):
             same += ("units",)
         for option in same:
@@ -505,7 +505,23 @@ class StackedRNN(Layer):
 
     @property
     def passes_mask(self) -> bool:
+        return self.return_sequences
+
+    @property
+    def return_sequences(self) -> bool:
         return self.cells[-1].return_sequences
+
+    @property
+    def return_state(self) -> bool:
+        return self.cells[0].return_state
+
+    @property
+    def go_backwards(self) -> bool:
+        return self.cells[0].go_backwards
+
+    @property
+    def units(self) -> int:
+        return self.cells[-1].units
 
     def _given(self, states: Sequence[Any]) -> list[list[Any]]:
         """Return the initial states of each layer."""
@@ -534,16 +550,22 @@ class StackedRNN(Layer):
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, *states = inputs
-        mask = flow.mask
-        final: list[Flow] = []
-        given = self._given([state.values for state in states])
-        for i, (cell, own) in enumerate(zip(self.cells, given, strict=True)):
-            y, some = cell.outputs(flow, own, draw, 2 * i)
-            final += [Flow(state) for state in some]
-            # What comes out is in the order taken.
-            taken = mask if mask is None or not self.cells[0].go_backwards else mask[:, :, ::-1]
+        y, final = self.outputs(flow, [state.values for state in states], draw)
+        return [Flow(y, flow.mask if self.passes_mask else None), *map(Flow, final)]
+
+    def outputs(
+        self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0
+    ) -> tuple[Array, list[Array]]:
+        """Return the outputs and final states, of one of two directions."""
+        taken = flow.mask
+        if taken is not None and self.go_backwards:  # what comes out is in the order taken
+            taken = taken[:, :, ::-1]
+        final: list[Array] = []
+        for i, (cell, own) in enumerate(zip(self.cells, self._given(states), strict=True)):
+            y, some = cell.outputs(flow, own, draw, 2 * i + direction)
+            final += some
             flow = Flow(y, taken)
-        return [Flow(flow.values, mask if self.passes_mask else None), *final]
+        return flow.values, final
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
