@@ -158,7 +158,8 @@ class Concatenate(Layer):
                 missing = len(shape) - mask.ndim
                 spread.append(np.broadcast_to(mask.reshape(*mask.shape, *(1,) * missing), shape))
         joined = np.concatenate(spread, axis=at)
-        return np.any(joined, axis=-1) if self.masks == "any" else np.all(joined, axis=-1)
+        found: Array = (np.any if self.masks == "any" else np.all)(joined, axis=-1)
+        return found
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -103,6 +103,8 @@ def _stored_arrays(
     arrays = read_arrays(image, _expected(assembly), dtypes=_FLOATS | _WHOLE)
     found: dict[int, dict[str, NDArray[Any]]] = {}
     for record, path in _groups(assembly):
+        if record.key in found:
+            continue
         for stored in assembly.stored_of(record):
             where = f"{_WEIGHTS}: {path}/{stored.group}"
             array = arrays[f"{path}/{stored.group}"]
@@ -178,7 +180,12 @@ def _groups_of(model: ModelRecord, path: str, assembly: Assembly) -> Iterator[tu
 def _expected(assembly: Assembly) -> Group:
     """Return what the HDF5 file must hold."""
     root = Group({"vars": Group()}, ignored=_TRAINING)
+    seen: set[int] = set()
     for record, path in _groups(assembly):
+        if record.key in seen:  # kept where it is met first, by models that share it
+            _add(root, f"{path}/vars", Group(name=record.name))
+            continue
+        seen.add(record.key)
         if record.key not in assembly.plans:  # an input, or a model
             _add(root, f"{path}/vars", Group(name=record.name))
         for group, name in assembly.groups_of(record).items():

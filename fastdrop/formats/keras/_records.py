@@ -157,6 +157,7 @@ class Reader:
         self.custom = custom
         self.used_custom: dict[str, str] = {}
         self.obstacles = Obstacles()
+        self.shared: dict[tuple[int, str, str], Section] = {}
         self.count = 0
 
     def model(self, entry: Section, outer: str = "", depth: int = 0) -> ModelRecord:
@@ -237,6 +238,7 @@ class Reader:
         for nested in _objects(config.values):
             if not self._is_custom(nested):
                 self.check_origin(nested, where, layer=False)
+        config = self._shared(entry, known, name, config)
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
         if module is None and not self.version.legacy and not self.modules:
             operation = self.is_function(known, config.values)
@@ -249,6 +251,13 @@ class Reader:
             operation,
             short,
         )
+
+    def _shared(self, entry: Section, known: str, name: str, config: Section) -> Section:
+        """Return the configuration of a layer, of one that several models share the same object."""
+        number = entry.values.get("shared_object_id")
+        if type(number) is not int:
+            return config
+        return self.shared.setdefault((number, known, name), config)
 
     def _known_as(
         self, class_name: str, registered: object, module: object, where: str

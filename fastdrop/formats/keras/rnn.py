@@ -279,7 +279,7 @@ class RNNRow(Row):
         return Planned(
             StackedRNN(name=record.name, cells=layers),  # type: ignore[arg-type]
             [stored for planned in plans for stored in planned.stored],
-            {"vars": record.name},
+            {"vars": record.name, "cell/vars": None},
             [note for planned in plans for note in planned.notes],
         )
 
