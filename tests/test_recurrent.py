@@ -937,6 +937,8 @@ def test_an_embedding_equals_its_gathered_rows(tier: str, data: Any) -> None:
     layers: Any = weights
     if data.draw(st.booleans()):
         layers = [(weights, weights_of(2, cell, features, units))]
+    if data.draw(st.booleans()):
+        layers = [weights, weights_of(3, cell, units, 3)]
     with running(tier):
         expected = fd.rnn(x, layers, rng=5, **options, **ALL)
         got = fd.rnn(tokens, layers, rng=5, **options, **ALL, embedding=table, embedding_mask=mask)
@@ -1105,6 +1107,27 @@ def test_masked_steps_keep_the_state_and_the_numbers_of_the_others(backend: str,
     zeros, *_ = fd.rnn(x, weights, **options, mask=valid, **ALL, zero_output_for_mask=True)
     assert (zeros[0, 3] == 0).all()
     assert same(zeros[0, 4], y[0, 4])
+
+
+@cells
+def test_before_the_first_step_taken_outputs_are_zero(backend: str, cell: str) -> None:
+    """Also where the state is not, which stays as it is."""
+    x, weights = problem(24, cell, 2, 3, 3, 6)
+    h = np.full((2, 6), 0.5, np.float32)
+    valid = np.array([[False, False, True], [False] * 3])
+    given: Any = (h, h + 1) if cell == "lstm" else h
+    y, *state = fd.rnn(x, weights, mask=valid, initial_state=given, **ALL)
+    assert not y[:, :2].any()
+    assert not y[1].any()
+    assert y[0, 2].all()
+    assert same(y[0, 2], fd.rnn(x[:1, 2:], weights, initial_state=_first(given))[0])
+    assert same(state[0][1], h[1])
+    last = fd.rnn(x, weights, mask=valid, initial_state=given)
+    assert same(last, y[:, -1])
+
+
+def _first(state: Any) -> Any:
+    return tuple(part[:1] for part in state) if isinstance(state, tuple) else state[:1]
 
 
 def drawn_zoneout(units: int, step: int) -> np.ndarray:
