@@ -660,9 +660,8 @@ def rnn(
         simple RNN  h = activation(b + (x_t * mx) W + (h * mh) R)
 
     Each sum starts from the bias and adds the input's products, then the recurrent ones, in order.
-    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. Of a
-    NaN that holds for being one, not for its sign and payload. In C denormal numbers are taken for
-    zero.
+    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data, but
+    for the sign and payload of a NaN. In C denormal numbers are taken for zero.
 
     Input and recurrent dropout are those of Gal and Ghahramani, "A Theoretically Grounded
     Application of Dropout in Recurrent Neural Networks", NIPS 2016: "tied" is their tied-weights

@@ -203,6 +203,19 @@ def test_float32_against_double(backend: str, activation: Activation) -> None:
     ]
 
 
+# Numbers whose results need every correction that is made.
+HARD = {
+    "tanh": [0.20556, 0.19876, 0.18236, 0.20596, 0.22624, 0.19528],
+    "sigmoid": [-12.1582, -12.15828, -12.15892, -12.15964, -4.69212, -4.74828, -16.96304],
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_numbers_are_rounded_right(backend: str, name: str) -> None:
+    x = np.array(HARD[name], np.float32)
+    assert (ulps(fd.activate(x, name), in_double(name, x)) <= 0.5).all()
+
+
 @pytest.mark.parametrize("activation", [*CURVED, *PIECEWISE], ids=label)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tiers_of_one_arithmetic_have_the_same_bits(activation: Activation, dtype: str) -> None:

@@ -221,6 +221,12 @@ def test_denormal_numbers_are_zero(
     assert not fd.dense(x, kernel).any()
     weights = fd.pack_simple_rnn(nothing[:3], np.full((5, 5), large, dtype), activation="linear")
     assert not fd.rnn(x * 0, weights, initial_state=np.full((2, 5), denormal, dtype)).any()
+    # A state that becomes denormal by its forget gate of one half.
+    zero = np.zeros((5, 20), dtype)
+    state = np.zeros((2, 5), dtype), np.full((2, 5), np.finfo(dtype).tiny, dtype)
+    lstm = fd.pack_lstm(zero[:3], zero)
+    *_, c = fd.rnn(x * 0, lstm, initial_state=state, return_state=True)
+    assert not c.any()
     # What is denormal only as a product or a sum: 1e-20 * 1e-20 of float32.
     least = np.finfo(dtype).tiny
     root = np.full((2, 1, 1), np.sqrt(least) / 4, dtype)

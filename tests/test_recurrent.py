@@ -937,6 +937,8 @@ def test_an_embedding_equals_its_gathered_rows(tier: str, data: Any) -> None:
     layers: Any = weights
     if data.draw(st.booleans()):
         layers = [(weights, weights_of(2, cell, features, units))]
+    if data.draw(st.booleans()):
+        layers = [weights, weights_of(3, cell, units, 3)]
     with running(tier):
         expected = fd.rnn(x, layers, rng=5, **options, **ALL)
         got = fd.rnn(tokens, layers, rng=5, **options, **ALL, embedding=table, embedding_mask=mask)
@@ -1105,6 +1107,27 @@ def test_masked_steps_keep_the_state_and_the_numbers_of_the_others(backend: str,
     zeros, *_ = fd.rnn(x, weights, **options, mask=valid, **ALL, zero_output_for_mask=True)
     assert (zeros[0, 3] == 0).all()
     assert same(zeros[0, 4], y[0, 4])
+
+
+@cells
+def test_before_the_first_step_taken_outputs_are_zero(backend: str, cell: str) -> None:
+    """Also where the state is not, which stays as it is."""
+    x, weights = problem(24, cell, 2, 3, 3, 6)
+    h = np.full((2, 6), 0.5, np.float32)
+    valid = np.array([[False, False, True], [False] * 3])
+    given: Any = (h, h + 1) if cell == "lstm" else h
+    y, *state = fd.rnn(x, weights, mask=valid, initial_state=given, **ALL)
+    assert not y[:, :2].any()
+    assert not y[1].any()
+    assert y[0, 2].all()
+    assert same(y[0, 2], fd.rnn(x[:1, 2:], weights, initial_state=_first(given))[0])
+    assert same(state[0][1], h[1])
+    last = fd.rnn(x, weights, mask=valid, initial_state=given)
+    assert same(last, y[:, -1])
+
+
+def _first(state: Any) -> Any:
+    return tuple(part[:1] for part in state) if isinstance(state, tuple) else state[:1]
 
 
 def drawn_zoneout(units: int, step: int) -> np.ndarray:
@@ -1592,6 +1615,100 @@ def test_no_call_of_a_dense_layer_is_long(monkeypatch: pytest.MonkeyPatch) -> No
             calls[0][0] == rows
         )
         assert calls[0][1] * (calls[0][2] + 16) > most or calls[0][2] == columns
+
+
+def test_where_shared_masks_go_into_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From so many rows times steps, and features and units on, where enough is dropped."""
+    calls: list[list[bool]] = []
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def share(self, packed: Any, *masks: Any) -> Any:
+            calls.append([mask is not None for mask in masks])
+            return super().share(packed, *masks)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", 64)
+    monkeypatch.setattr(recurrent, "_SHARE_WIDTH", 96)
+    monkeypatch.setattr(recurrent, "_SHARE_KEPT", 0.75)
+
+    def shared(
+        rows: int = 8,
+        steps: int = 8,
+        features: int = 80,
+        kept: tuple[int, ...] = (60, 10, 10, 10),
+        of: int = 1,
+        **options: Any,
+    ) -> list[list[bool]]:
+        calls.clear()
+        x, weights = problem(0, "lstm", rows, steps, features, 16)
+        mask = np.zeros((of, 4, features), np.float32)
+        for gate, count in enumerate(kept):
+            mask[:, gate, :count] = 2
+        fd.rnn(x, weights, input_mask=mask, **options)
+        return list(calls)
+
+    assert shared() == [[True, False]]
+    assert shared(rows=7) == []
+    assert shared(rows=1, steps=64) == [[True, False]]
+    assert shared(steps=7) == []
+    assert shared(features=79) == []
+    assert shared(kept=(10, 61, 10, 10)) == []  # the gate that keeps the most counts
+    assert shared(of=8) == []
+    half = np.zeros((1, 16), np.float32)
+    assert shared(recurrent_mask=half) == [[True, True]]
+    assert shared(kept=(80,) * 4, recurrent_mask=half) == [[False, True]]
+    assert shared(weight_dropout=0.5, rng=0) == []
+
+
+def test_pieces_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What there is for each goes to its directions."""
+    given: list[int] = []
+
+    def rows(self: Any, piece: slice, out: np.ndarray, threads: int) -> None:
+        given.append(threads)
+        out[...] = 0
+
+    monkeypatch.setattr(recurrent._Call, "rows", rows)
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    x, weights = problem(0, "lstm", 130, 2, 3, 5)
+    pair = (weights, weights)
+    for count, threads, expected in (
+        (1, 4, [4]),
+        (2, 4, [2, 2]),
+        (3, 2, [1, 1]),
+        (130, 1, [1, 1, 1]),
+        (130, 4, [1] * 4),
+    ):
+        given.clear()
+        fd.rnn(x[:count], pair, threads=threads)
+        assert given == expected
+
+
+def test_looking_up_takes_as_many_rows_as_time_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def project(self, out: Any, packed: Any, x: Any, *more: Any) -> None:
+            sizes.append(len(x))
+            super().project(out, packed, x, *more)
+
+        def rnn(self, *args: Any) -> None:
+            pass
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, "gru", 3, 4)
+    tokens, table = np.arange(20).reshape(2, 10), np.ones((20, 3), np.float32)
+    for flops, most, expected in (
+        (1e9, 1024, [20]),
+        (1e9, 8, [8, 8, 4]),
+        (7.5 * recurrent._flops(weights), 1024, [7, 7, 6]),
+        (1, 1024, [1] * 20),
+    ):
+        monkeypatch.setattr(_threads, "PIECE_FLOPS", flops)
+        monkeypatch.setattr(recurrent, "_LOOK_UP_ROWS", most)
+        sizes.clear()
+        fd.rnn(tokens, weights, embedding=table, threads=1)
+        assert sizes == expected
 
 
 def test_projected_inputs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
