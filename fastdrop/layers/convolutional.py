@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.feedforward import OUTPUT_ACTIVATIONS, activate, dense
+from fastdrop.feedforward import activate, dense
 from fastdrop.layers._layer import (
     Array,
     Declared,
@@ -42,7 +42,7 @@ class _Conv(Spatial):
     padding: str = "valid"
     dilation_rate: Each = 1
     groups: int = 1
-    activation: str = "linear"
+    activation: _check.Activation = "linear"
 
     weight_fields: ClassVar = ("kernel", "bias")
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
@@ -55,7 +55,7 @@ class _Conv(Spatial):
             value = _check.each(getattr(self, field), f"{self.label} {field}", self.dims)
             self.prepare(**{field: value})
         _check.choice(self.padding, f"{self.label} padding", self.paddings)
-        _check.choice(self.activation, f"{self.label} activation", OUTPUT_ACTIVATIONS)
+        _check.activation(self.activation, f"{self.label} activation", rows=True)
         groups = _check.integer(self.groups, f"{self.label} groups", 1, None)
         if filters % groups:
             what = f"a divisor of the {filters} filters"

@@ -100,18 +100,29 @@ def _stored_arrays(
     image: bytes, assembly: Assembly, asked: Asked
 ) -> dict[int, dict[str, NDArray[Any]]]:
     """Return each layer's arrays out of the HDF5 file in which Keras 3 keeps weights."""
-    arrays = read_arrays(image, _expected(assembly), dtypes=_FLOATS)
+    groups = list(_groups(assembly))
+    unused = any(not stored.field for record, _ in groups for stored in assembly.stored_of(record))
+    dtypes = _FLOATS | _WHOLE if unused else _FLOATS
+    arrays = read_arrays(image, _expected(assembly), dtypes=dtypes)
     found: dict[int, dict[str, NDArray[Any]]] = {}
-    for record, path in _groups(assembly):
+    for record, path in groups:
         for stored in assembly.stored_of(record):
             where = f"{_WEIGHTS}: {path}/{stored.group}"
             array = arrays[f"{path}/{stored.group}"]
             own = found.setdefault(record.key, {})
-            own[stored.field] = _as_float32(array, where, assembly, asked)
+            _check_type(array.dtype, where, stored)
+            if stored.field:
+                own[stored.field] = _as_float32(array, where, assembly, asked)
     return found
 
 
 _FLOATS = frozenset({"float16", "float32", "float64"})
+_WHOLE = frozenset({"int32", "int64"})
+
+
+def _check_type(dtype: np.dtype[Any], where: str, stored: Stored) -> None:
+    if dtype.name not in (_FLOATS if stored.field else _FLOATS | _WHOLE):
+        raise ModelFormatError(f"{where}: expected float32, found {dtype}")
 
 
 def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Asked) -> NDArray[Any]:
@@ -286,7 +297,8 @@ def _listed_arrays(
             )
         for (leaf, stored), weight in zip(wanted, weights, strict=True):
             array = _numbers(weight, stored, leaf, assembly, asked)
-            found.setdefault(leaf.key, {})[stored.field] = array
+            if array is not None:
+                found.setdefault(leaf.key, {})[stored.field] = array
     for name, weights in listed.items():
         if weights:
             raise ModelFormatError(f"weights of {show(name)}, which is no layer of the model")
@@ -295,13 +307,13 @@ def _listed_arrays(
 
 def _numbers(
     weight: Weight, stored: Stored, record: Record, assembly: Assembly, asked: Asked
-) -> NDArray[Any]:
+) -> NDArray[Any] | None:
+    """Return the numbers of a weight; None if they are of no use."""
     where = f"{record.where}: weight {show(weight.name)}"
     if weight.shape != stored.shape:
         raise ModelFormatError(f"{where}: expected shape {stored.shape}, found {weight.shape}")
-    if weight.dtype.name not in _FLOATS:
-        raise ModelFormatError(f"{where}: expected float32, found {weight.dtype}")
-    return _as_float32(weight.read(), where, assembly, asked)
+    _check_type(weight.dtype, where, stored)
+    return _as_float32(weight.read(), where, assembly, asked) if stored.field else None
 
 
 def _in_keras_order(record: Record, assembly: Assembly) -> list[tuple[Record, Stored]]:

@@ -29,6 +29,10 @@ _FUNCTIONAL_KEYS = frozenset(
 )
 _MAX_RANK = 8
 _MAX_DEPTH = 16
+# Layers of which Keras 3 does not say whether they are trainable.
+_NEVER_TRAINABLE = frozenset(
+    {"InputLayer", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}
+)
 
 
 class Ref(NamedTuple):
@@ -223,7 +227,8 @@ class Reader:
         if entry.values.get("name", name) != name and not inner:
             raise entry.wrong("name", f"{show(name)} as in its config")
         for nested in _objects(config.values):
-            if not self._is_custom(nested):
+            # An array of numbers is no object of a class.
+            if not self._is_custom(nested) and nested.get("class_name") != "__numpy__":
                 self.check_origin(nested, where, layer=False)
         model = config.values.get("layer") if known == "TimeDistributed" else None
         if isinstance(model, dict) and model.get("class_name") in MODELS:
@@ -232,7 +237,7 @@ class Reader:
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
         if module is None and not self.version.legacy and not self.modules:
             # A function has no more than a name and options.
-            operation = known != "InputLayer" and "trainable" not in config.values
+            operation = known not in _NEVER_TRAINABLE and "trainable" not in config.values
         return Record(
             name,
             known,
