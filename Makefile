@@ -9,9 +9,10 @@ EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fast
 C_FILES := $(wildcard src/*.c)
 WARNINGS := -std=c11 -O3 -ffp-contract=off -fno-trapping-math -fno-math-errno -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
+FUZZ_TARGETS := h5 store keras archive text
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long bench report lint sanitize dist demo clean
+.PHONY: help build test test-long fuzz fuzz-long bench report lint sanitize dist demo clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -22,7 +23,14 @@ test: $(STAMP)-built ## Run the tests on every backend
 	$(BIN)/pytest --numprocesses auto
 
 test-long: $(STAMP)-keras ## Run the tests that take minutes, and those against Keras itself
-	$(BIN)/pytest -m "long or live"
+	$(BIN)/pytest --numprocesses 1 -m "long or live"
+
+# Each target has a share of the time; what is left over a failure is printed and kept.
+fuzz: $(STAMP)-fuzz ## Give the readers of model files damaged ones, for a minute
+	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=12 || exit 1; done
+
+fuzz-long: $(STAMP)-fuzz ## The same, a million times
+	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target --plain=250000 || exit 1; done
 
 bench: $(STAMP)-built ## Run the benchmarks
 	$(BIN)/pytest benchmarks
@@ -84,6 +92,10 @@ $(STAMP)-built: $(VENV)/pyvenv.cfg $(EXTENSION)
 
 $(STAMP)-lint: $(STAMP)-built
 	$(PIP) --no-build-isolation --editable ".[lint]"
+	@touch $@
+
+$(STAMP)-fuzz: $(STAMP)-built
+	$(PIP) --no-build-isolation --editable ".[fuzz]"
 	@touch $@
 
 $(STAMP)-bench: $(STAMP)-built

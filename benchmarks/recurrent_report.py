@@ -115,7 +115,7 @@ The whole job of a model with dropout, 100 samples, two threads: `load(file).mc_
 against Keras, with the inputs tiled 100 times in one compiled call, and called 100 times.
 
 {job}
-{caption} [All figures, and what is faster](docs/recurrent.md).
+{caption} All figures, and what is faster: `docs/recurrent.md`.
 """
 
 

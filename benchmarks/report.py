@@ -99,7 +99,7 @@ limit is writing the result with no work in between.
 What is faster than that tier, the limit apart:
 
 {losses}
-{caption} [All figures](docs/benchmarks.md).
+{caption} All figures: `docs/benchmarks.md`.
 """
 
 

@@ -128,7 +128,11 @@ class Backend(Protocol):
     def softmax(self, v: Array, logarithm: bool) -> None:
         """In place: each row of v (n, width), width > 0, or its logarithm."""
 
-    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None: ...
+    def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
+        """Out (N, C) = bias + x (N, K) kernel (K, C).
+
+        `out` and `kernel` may be the same columns of wider arrays; else all are contiguous.
+        """
 
     def matmul(self, out: Array, a: Array, b: Array) -> None:
         """Out (n, N, C) = a (n, N, K) times b (n, K, C), each as `dense` without a bias."""
@@ -212,9 +216,9 @@ class Backend(Protocol):
         gets the outputs in the order taken. Either x (N, T, D) is the input, or the row index
         (N, T) int64 of projected (P, packed.width) its projection. input_mask and recurrent_mask
         (N or 1, G or 1, width), candidate_mask (N or 1, H): factors, of which zero drops by
-        selection. zoneout_h and zoneout_c (N, T, H) uint8, in the order taken: not zero where h
-        or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a step is
-        passed over.
+        selection. zoneout_h and zoneout_c (N, last - first, H) uint8, of these steps alone: not
+        zero where h or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a
+        step is passed over.
         """
 
 

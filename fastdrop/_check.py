@@ -19,7 +19,7 @@ FLOATS = ("float32", "float64")
 DROPPABLE = ("float16", "bfloat16", *FLOATS)
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("float16", *FLOATS, *INTEGERS)
-SCHEMES = ("per_gate", "tied")
+SCHEMES = ("per_gate", "tied", "per_step")
 SCOPES = ("per_row", "shared")
 MERGE_MODES = ("concat", "sum", "mul", "ave")
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -332,7 +332,7 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
 
 def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
     """The number of the first of `count` elements, all of them below `end`, a power of two."""
-    start = integer(offset, "offset", 0, end)
+    start = integer(offset, "offset", 0, end + 1)  # no elements may stand at the end itself
     if start + count > end:
         limit = f"offset + {count} elements to end at or before 2**{end.bit_length() - 1}"
         refuse(ValueError, "offset", limit, offset)
@@ -448,10 +448,16 @@ def noise_shape(value: object, of: tuple[int, ...]) -> tuple[int, ...]:
     return lengths
 
 
-def packed(value: object, count: int) -> NDArray[np.uint8]:
-    """The bits of a mask of that many elements, eight a byte."""
-    bits = shaped(array(value, "packed", ("uint8",), 1), "packed", (-(-count // 8),))
-    return contiguous(bits, np.dtype(np.uint8))
+def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The bits of a mask of that shape, eight a byte, from a mask of bool or from such bits."""
+    given = array(value, "mask", ("bool", "uint8"))
+    if given.dtype == bool:
+        return np.packbits(shaped(given, "mask", shape), axis=None, bitorder="little")
+    size = (-(-math.prod(shape) // 8),)
+    if given.shape != size:
+        expected = f"bool of shape {shape}, or packed uint8 of shape {size}"
+        refuse(ValueError, "mask", expected, value)
+    return contiguous(given, np.dtype(np.uint8))
 
 
 # ---- recurrent layers ----
@@ -506,6 +512,17 @@ def zoneout_rates(value: object, layers: Sequence[Any]) -> tuple[float, float]:
 def has_candidates(layers: Sequence[Any], name: str, off: str, value: object) -> None:
     if any(weights.cell == "simple_rnn" for weights in layers):
         refuse(ValueError, name, f"{off} for a simple RNN, which has no candidates", value)
+
+
+def only_per_step(
+    rate: float, recurrent_dropout: object, input_mask: object, recurrent_mask: object
+) -> None:
+    """Refuse what the scheme that has new masks at each step does not have."""
+    if rate:
+        refuse(ValueError, "recurrent_dropout", "0 with scheme='per_step'", recurrent_dropout)
+    for name, mask in (("input_mask", input_mask), ("recurrent_mask", recurrent_mask)):
+        if mask is not None:
+            refuse(ValueError, name, "None with scheme='per_step'", mask)
 
 
 def cell_weights(
@@ -648,7 +665,7 @@ def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
 
 def rows_range(value: object, rows: int, elements: int) -> int:
     """The number of the first row, such that every row's mask elements have an index."""
-    start = integer(value, "row_offset", 0, INDEX_END)
+    start = integer(value, "row_offset", 0, INDEX_END + 1)
     if (start + rows) * elements > INDEX_END:
         refuse(ValueError, "row_offset", f"at most {INDEX_END // elements - rows} here", value)
     return start

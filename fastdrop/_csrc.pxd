@@ -14,6 +14,13 @@ cdef extern from "fastdrop.h" nogil:
         uint64_t xcr0
 
     fd_cpu fd_this_cpu()
+
+    ctypedef struct fd_machine:
+        void (*cpuid)(void *context, uint32_t *out, uint32_t leaf) noexcept nogil
+        uint64_t (*xgetbv)(void *context) noexcept nogil
+        void *context
+
+    fd_cpu fd_cpu_of(const fd_machine *machine)
     int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu)
 
     ctypedef struct fd_stream:
@@ -131,10 +138,10 @@ cdef extern from "fastdrop.h" nogil:
     size_t fd_panels_f32(size_t columns)
     size_t fd_panels_f64(size_t columns)
     void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
-                     size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                     size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                      const float *factors, size_t listed)
     void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
-                     size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                     size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                      const double *factors, size_t listed)
     size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask,
                        size_t n, size_t listed)
@@ -143,10 +150,10 @@ cdef extern from "fastdrop.h" nogil:
     size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element)
     void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
                       const float *kernel, const float *bias, size_t rows, size_t inputs,
-                      size_t columns)
+                      size_t columns, size_t stride)
     void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                       const double *kernel, const double *bias, size_t rows, size_t inputs,
-                      size_t columns)
+                      size_t columns, size_t stride)
 
     void fd_matmul_f32(const fd_kernels *tier, float *out, void *scratch, const float *a,
                        const float *b, size_t n, size_t rows, size_t inputs, size_t columns)

@@ -328,17 +328,20 @@ def _bent_relu(v: Array, slope: float, most: float, threshold: float) -> Array:
 
 def _silu(v: Array) -> Array:
     v = np.maximum(v, _LOWEST)
-    return v / (1 + np.exp(-v))
+    result: Array = v / (1 + np.exp(-v))
+    return result
 
 
 def _gelu_tanh(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    return v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    result: Array = v / (1 + np.exp(-2 * np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    return result
 
 
 def _gelu(v: Array) -> Array:
     v = np.maximum(v, -40.0)
-    return v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+    result: Array = v / 2 * _erfc(-v / np.sqrt(2)).astype(np.float64)
+    return result
 
 
 def _mish(v: Array) -> Array:
@@ -348,7 +351,8 @@ def _mish(v: Array) -> Array:
 
 def _softsign(v: Array) -> Array:
     v = np.clip(v, -(2.0**60), 2.0**60)  # +-1 there already, as at infinity
-    return v / (1 + np.abs(v))
+    result: Array = v / (1 + np.abs(v))
+    return result
 
 
 def _tanh_shrink(v: Array) -> Array:
@@ -694,9 +698,9 @@ class Numpy:
             valid = np.full((len(h), 1), True)
             if step_mask is not None:
                 valid = step_mask[:, t, np.newaxis] != 0
-            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s])
+            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s - first])
             if c is not None and c_new is not None:
-                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s])
+                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s - first])
             np.copyto(y_last, h, where=valid)
             if zero_masked_steps:
                 np.copyto(y_last, 0, where=~valid)

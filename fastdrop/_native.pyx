@@ -4,6 +4,7 @@
 
 cimport cython
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
@@ -44,6 +45,9 @@ cdef dict FUNCTIONS = {
     "sparse_sigmoid": FD_SPARSE_SIGMOID,
     "squareplus": FD_SQUAREPLUS,
 }
+
+# Bytes of panels that are packed between two looks for Ctrl-C.
+cdef size_t PACKED_AT_ONCE = 4 << 20
 
 cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
@@ -260,6 +264,8 @@ cdef class Native:
     def dense(self, cnp.ndarray out, cnp.ndarray x, cnp.ndarray kernel, cnp.ndarray bias):
         cdef size_t rows = x.shape[0], inputs = x.shape[1], columns = kernel.shape[1]
         cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        # Of an axis of length 1 NumPy may say anything.
+        cdef size_t stride = (out if rows > 1 else kernel).strides[0] // width
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
         cdef const void *w = cnp.PyArray_DATA(kernel)
@@ -268,10 +274,10 @@ cdef class Native:
         with nogil:
             if width == 4:
                 fd_dense_f32(self.table, <float *>to, scratch.data, <const float *>of,
-                             <const float *>w, <const float *>b, rows, inputs, columns)
+                             <const float *>w, <const float *>b, rows, inputs, columns, stride)
             else:
                 fd_dense_f64(self.table, <double *>to, scratch.data, <const double *>of,
-                             <const double *>w, <const double *>b, rows, inputs, columns)
+                             <const double *>w, <const double *>b, rows, inputs, columns, stride)
 
     def matmul(self, cnp.ndarray out, cnp.ndarray a, cnp.ndarray b):
         cdef size_t n = a.shape[0], rows = a.shape[1], inputs = a.shape[2], columns = b.shape[2]
@@ -489,17 +495,25 @@ cdef class Packed:
               size_t place, size_t panel_stride):
         """Pack a matrix so many bytes into each panel."""
         cdef size_t n = to.n, stride = w.shape[1], units = self.weights.units
-        cdef const void *of = cnp.PyArray_DATA(w)
-        cdef void *into = <char *>cnp.PyArray_DATA(block) + place
-        cdef bint single = cnp.PyArray_ITEMSIZE(w) == 4
-        with nogil:
-            if single:
-                fd_pack_f32(<float *>into, panel_stride, <const float *>of, stride, n, units, gate,
-                            gates, to.index, <const float *>to.factors, to.listed)
-            else:
-                fd_pack_f64(<double *>into, panel_stride, <const double *>of, stride, n, units,
-                            gate, gates, to.index, <const double *>to.factors, to.listed)
+        cdef size_t width = cnp.PyArray_ITEMSIZE(w), some, unit = 0
+        cdef size_t together = FD_LINE // width // gates  # units of a panel
+        cdef size_t most = together * (PACKED_AT_ONCE // (n * FD_LINE + 1) + 1)
+        cdef const char *of = <const char *>cnp.PyArray_DATA(w) + gate * units * width
+        cdef char *into = <char *>cnp.PyArray_DATA(block) + place
         to.panels, to.panel_stride = into, panel_stride
+        while unit < units:
+            PyErr_CheckSignals()
+            some = min(units - unit, most)
+            with nogil:
+                if width == 4:
+                    fd_pack_f32(<float *>into, panel_stride, <const float *>of, stride, n, some,
+                                units, gates, to.index, <const float *>to.factors, to.listed)
+                else:
+                    fd_pack_f64(<double *>into, panel_stride, <const double *>of, stride, n, some,
+                                units, gates, to.index, <const double *>to.factors, to.listed)
+            unit += some
+            of += some * width
+            into += some // together * panel_stride * width
 
     cdef Packed sharing(self, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
         """The same with masks (gates or 1, width), without what they drop."""
@@ -535,6 +549,24 @@ cdef class Packed:
 def this_cpu():
     """What this machine says of itself, as `tiers` takes it."""
     cdef fd_cpu cpu = fd_this_cpu()
+    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.xcr0
+
+
+cdef void leaf_of(void *context, uint32_t *out, uint32_t leaf) noexcept with gil:
+    leaves, _ = <tuple>context
+    out[0], out[1], out[2], out[3] = leaves[leaf]
+
+
+cdef uint64_t xcr0_of(void *context) noexcept with gil:
+    _, xcr0 = <tuple>context
+    return xcr0
+
+
+def cpu_of(dict leaves, uint64_t xcr0):
+    """The same of a machine whose CPUID has these leaves (EAX, EBX, ECX, EDX)."""
+    given = leaves, xcr0
+    cdef fd_machine machine = fd_machine(leaf_of, xcr0_of, <void *>given)
+    cdef fd_cpu cpu = fd_cpu_of(&machine)
     return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.xcr0
 
 

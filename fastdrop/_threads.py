@@ -3,12 +3,13 @@
 import _thread
 import math
 import os
+import re
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from fastdrop import _check
@@ -22,24 +23,66 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """Return the CPUs that a container's quota allows, rounded up; None without a quota."""
+# Where the two versions of cgroups keep quota and period, and the controller whose path counts.
+_QUOTAS = {
+    "cgroup": (("cpu.cfs_quota_us", "cpu.cfs_period_us"), "cpu"),
+    "cgroup2": (("cpu.max",), ""),
+}
+_GROUP = re.compile(r"\d+:([^:]*):(/.*)")
+_MOUNT = re.compile(r"\S+ \S+ \S+ (\S+) (\S+) .*- (cgroup2?) \S* (\S+)")
+
+
+def _cgroup_quota(proc: Path = Path("/proc/self")) -> int | None:
+    """Return the CPUs that the quotas of this process's cgroups allow, rounded up; None without.
+
+    A quota counts at each level, from the process's own cgroup up to what is mounted. That is the
+    whole hierarchy, or the part of a container; where the process's path is told from another root
+    than the mount's, only the mount's own level is looked at.
+    """
     try:
-        quota, period = (root / "cpu.max").read_text().split()  # version 2
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text()  # version 1
-            period = (root / "cpu/cpu.cfs_period_us").read_text()
-        except OSError:
-            return None
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max"
+        groups = (proc / "cgroup").read_text("utf-8", "surrogateescape").splitlines()
+        mounts = (proc / "mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:  # not Linux, or no /proc
         return None
-    return max(1, math.ceil(share)) if share > 0 else None
+    own: dict[str, PurePosixPath] = {}
+    for group in filter(None, map(_GROUP.fullmatch, groups)):
+        own |= dict.fromkeys(group[1].split(","), PurePosixPath(group[2]))
+    shares = []
+    for mount in filter(None, map(_MOUNT.fullmatch, mounts)):
+        files, controller = _QUOTAS[mount[3]]
+        if controller not in own or controller not in ("", *mount[4].split(",")):
+            continue
+        root, folder = (_unescaped(text) for text in mount.group(1, 2))
+        levels = [Path(folder)]
+        path = own[controller]
+        if path.is_relative_to(root) and ".." not in path.parts:
+            for part in path.relative_to(root).parts:
+                levels.append(levels[-1] / part)
+        for level in levels:
+            try:
+                words = " ".join((level / name).read_text() for name in files).split()
+                quota, period = (int(word) for word in words)
+            except (OSError, ValueError):  # no such file, or no quota: "max"
+                continue
+            if quota > 0 and period > 0:
+                shares.append(quota / period)
+    return max(1, math.ceil(min(shares))) if shares else None
+
+
+def _unescaped(path: str) -> str:
+    """Undo what the kernel does to blanks and the like: three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda digits: chr(int(digits[1], 8)), path)
 
 
 def _default() -> tuple[int, str]:
+    text = os.environ.get("FASTDROP_NUM_THREADS")
+    if text is not None:
+        if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= _check.MAX_THREADS:
+            raise ImportError(
+                "FASTDROP_NUM_THREADS: expected an integer in "
+                f"[1, {_check.MAX_THREADS}], got {text!r}"
+            )
+        return int(text), "FASTDROP_NUM_THREADS"
     if sys.platform == "linux":
         limits = {"CPU affinity": len(os.sched_getaffinity(0))}
     else:
@@ -47,14 +90,6 @@ def _default() -> tuple[int, str]:
     quota = _cgroup_quota()
     if quota is not None:
         limits["cgroup quota"] = quota
-    text = os.environ.get("FASTDROP_NUM_THREADS")
-    if text is not None:
-        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= _check.MAX_THREADS:
-            raise ImportError(
-                "FASTDROP_NUM_THREADS: expected an integer in "
-                f"[1, {_check.MAX_THREADS}], got {text!r}"
-            )
-        limits["FASTDROP_NUM_THREADS"] = int(text)
     reason = min(limits, key=lambda name: limits[name])
     return limits[reason], reason
 
@@ -129,17 +164,13 @@ def for_each(
             function(item)
 
     # Raw threads, because starting a Thread waits for it to begin, for ever if there is no memory
-    # left for that. Who begins when all is done finds the door closed.
-    lock = threading.Lock()
+    # left for that. Each is in this list before it takes an item, and who waits for those in it
+    # first empties what waits: who begins after that finds nothing to do.
     begun: list[threading.Event] = []
-    closed = False
 
     def help_out() -> None:
         ended = threading.Event()
-        with lock:
-            if closed:
-                return
-            begun.append(ended)
+        begun.append(ended)
         try:
             work()
         except BaseException as error:  # for the caller's thread to raise
@@ -162,8 +193,6 @@ def for_each(
         raise
     finally:
         waiting.clear()
-        with lock:
-            closed = True
         # Ctrl-C interrupts the waiting itself, too.
         for ended in begun:
             while not ended.is_set():

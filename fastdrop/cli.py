@@ -18,20 +18,15 @@ import fastdrop as fd
 from fastdrop import demo as spam
 from fastdrop.demo.table import table
 from fastdrop.formats._errors import printable
+from fastdrop.formats._safe_npy import read_array
 
 QUANTILES = (0.05, 0.5, 0.95)
 
 
-def _predict(args: argparse.Namespace) -> None:
-    target = _target(args.out)
+def _predict(args: argparse.Namespace) -> str:
+    target = _target(args.out, args.model, args.input)
     model = fd.load(args.model)
-    with open(args.input, "rb") as file:
-        try:
-            x = np.load(file, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{args.input}: not a .npy file of numbers: {error}") from error
-    if not isinstance(x, np.ndarray):
-        raise ValueError(f"{args.input}: expected one array (.npy), got an archive of arrays")
+    x = read_array(args.input)
     start = time.perf_counter()
     results: dict[str, Any] = {"predict": model.predict(x, threads=args.threads)}
     if args.samples:
@@ -48,20 +43,20 @@ def _predict(args: argparse.Namespace) -> None:
             "std": p.std,
             "quantiles": p.quantile(QUANTILES),
             "probabilities": np.array(QUANTILES),
-            "samples": p.samples,
+            "samples": p.n_samples,
         }
     seconds = time.perf_counter() - start
     try:
         _save(target, results)
     except OSError as error:  # it may name the temporary file
         raise OSError(f"--out {args.out!r}: {error.strerror or error}") from error
-    print(
+    return (
         f"{_shown(args.out, 300)}: {len(x)} inputs, {args.samples} samples, {seconds:.2f} s; "
         f"{', '.join(results)}"
     )
 
 
-def _target(out: str) -> str:
+def _target(out: str, *inputs: Path) -> str:
     """Return the path of the file to write, with links followed."""
     target = os.path.realpath(out)
     if not os.path.basename(out) or os.path.isdir(target):
@@ -74,6 +69,8 @@ def _target(out: str) -> str:
         found = "one in a directory that does not exist"
     elif not os.access(os.path.dirname(target), os.W_OK | os.X_OK):
         found = "one in a directory that cannot be written to"
+    elif any(target == os.path.realpath(path) for path in inputs):
+        found = "a file that is read"
     else:
         return target
     raise ValueError(f"--out {out!r}: expected a regular file or a new one, found {found}")
@@ -107,29 +104,31 @@ def _shown(text: str, room: int = 40) -> str:
     return printable(text, room, sys.stdout.encoding or "utf-8")
 
 
-def _inspect(args: argparse.Namespace) -> None:
+def _inspect(args: argparse.Namespace) -> str:
     model = fd.load(args.model)
-    print("\n".join(_shown(line, 300) for line in model.summary().splitlines()))
+    return "\n".join(_shown(line, 300) for line in model.summary().splitlines())
 
 
-def _info(args: argparse.Namespace) -> None:
-    for name, value in dataclasses.asdict(fd.info()).items():
-        text = ", ".join(value) if isinstance(value, tuple) else value
-        print(f"{name.replace('_', ' '):15} {text}")
+def _info(args: argparse.Namespace) -> str:
+    return "\n".join(
+        f"{name.replace('_', ' '):15} {', '.join(value) if isinstance(value, tuple) else value}"
+        for name, value in dataclasses.asdict(fd.info()).items()
+    )
 
 
-def _demo(args: argparse.Namespace) -> None:
+def _demo(args: argparse.Namespace) -> str:
     messages = spam.messages()
     model = fd.load(spam.model_path())
     x = spam.encode(messages)
     start = time.perf_counter()
     p = model.mc_predict(x, samples=args.samples, rng=args.seed, threads=args.threads)
     seconds = time.perf_counter() - start
-    print(table(messages, p, shutil.get_terminal_size((110, 24)).columns))
+    shown = [_shown(message, len(message) * 10) for message in messages]
     info = fd.info()
     threads = args.threads or info.threads
-    print(
-        f"\n{len(messages)} messages x {args.samples} Monte-Carlo samples of {x.shape[1]} time "
+    return (
+        f"{table(shown, p, shutil.get_terminal_size((110, 24)).columns)}\n\n"
+        f"{len(messages)} messages x {args.samples} Monte-Carlo samples of {x.shape[1]} time "
         f"steps: {seconds:.2f} s ({info.backend} backend, tier {info.tier}, threads: {threads})"
     )
 
@@ -203,20 +202,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 when all went well, 1 for bad data or a bad model (one line on standard error), 130 after
-        Ctrl-C. Bad usage exits with 2.
+        0 when all went well; 1 for bad data, a bad model, or a standard output that takes nothing,
+        with one line on standard error; 1 without a word where the reader of a pipe has left; 130
+        after Ctrl-C. Bad usage exits with 2.
     """
-    args = _parser().parse_args(argv)
+    if sys.stdout is None:  # the next file to be opened would take its place
+        return _failed("standard output: expected an open file, it is closed")
     try:
-        args.run(args)
-        sys.stdout.flush()
+        args = _parser().parse_args(argv)
+        return _print(args.run(args) + "\n")
+    except SystemExit:  # after --help, --version or bad usage
+        if status := _print(""):
+            return status
+        raise
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has seen enough; keep the interpreter's exit quiet
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except (OSError, ValueError, TypeError, ImportError, MemoryError) as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        print(f"fastdrop: {printable(text, 1000)}", file=sys.stderr)
-        return 1
+        return _failed(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _print(text: str) -> int:
+    """Write to standard output, and see it written."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # The interpreter would try again at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            return 1
+        return _failed(f"standard output: {error.strerror or error}")
     return 0
+
+
+def _failed(text: str) -> int:
+    if sys.stderr is not None:
+        print(f"fastdrop: {printable(text, 1000)}", file=sys.stderr)
+    return 1

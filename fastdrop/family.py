@@ -58,7 +58,8 @@ def spatial_dropout1d(
     data_format : {"channels_last", "channels_first"}, optional
         Which axis is that of the channels.
     rng, stream, offset, out, threads : optional
-        As in `dropout`; elements are the batch * channels of the mask.
+        As in `dropout`; elements are the batch * channels of the mask. One key and stream give the
+        same bits in every function.
 
     Returns
     -------
@@ -113,7 +114,8 @@ def spatial_dropout2d(
     data_format : {"channels_last", "channels_first"}, optional
         Which axis is that of the channels.
     rng, stream, offset, out, threads : optional
-        As in `dropout`; elements are the batch * channels of the mask.
+        As in `dropout`; elements are the batch * channels of the mask. One key and stream give the
+        same bits in every function.
 
     Returns
     -------
@@ -165,7 +167,8 @@ def spatial_dropout3d(
     data_format : {"channels_last", "channels_first"}, optional
         Which axis is that of the channels.
     rng, stream, offset, out, threads : optional
-        As in `dropout`; elements are the batch * channels of the mask.
+        As in `dropout`; elements are the batch * channels of the mask. One key and stream give the
+        same bits in every function.
 
     Returns
     -------
@@ -230,7 +233,7 @@ def drop_connect(
     rate : float
         The probability of dropping a weight, in [0, 1]; used to 32 bits.
     rng, stream, offset, out, threads : optional
-        As in `dropout`.
+        As in `dropout`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -284,7 +287,7 @@ def embedding_dropout(
     rate : float
         The probability of dropping a word, in [0, 1]; used to 32 bits.
     rng, stream, threads : optional
-        As in `dropout`.
+        As in `dropout`. One key and stream give the same bits in every function.
     row_offset : int, optional
         The number of the first row in the whole data set, so that splitting the data changes
         nothing.
@@ -381,7 +384,7 @@ def alpha_dropout(
     rate : float
         The probability of dropping, in [0, 1) also after rounding to 32 bits.
     rng, stream, offset, noise_shape, out, threads : optional
-        As in `dropout`.
+        As in `dropout`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -464,7 +467,8 @@ def gaussian_dropout(
     rate : float
         In [0, 1): the noise has the variance rate / (1 - rate).
     rng : optional
-        As in `dropout`.
+        As in `dropout`. One key and stream give the same normals in every function, and no mask
+        has their bits.
     stream, offset : int, optional
         As in `dropout`, but ``offset + size <= 2**57``.
     out, threads : optional
@@ -519,7 +523,8 @@ def gaussian_noise(
     stddev : float
         The standard deviation of the noise: finite, not negative.
     rng : optional
-        As in `dropout`.
+        As in `dropout`. One key and stream give the same normals in every function, and no mask
+        has their bits.
     stream, offset : int, optional
         As in `dropout`, but ``offset + size <= 2**57``.
     out, threads : optional
@@ -608,7 +613,8 @@ def zoneout(
     rate : float
         The probability of keeping the previous value, in [0, 1]; used to 32 bits.
     rng, stream, offset, threads : optional
-        As in `dropout`. Take another `stream` or `offset` at each step.
+        As in `dropout`. One key and stream give the same bits in every function: take another
+        `stream` or `offset` at each step.
     out : ndarray, optional
         An array of that shape and dtype to write to. It may be either input, or overlap both.
 

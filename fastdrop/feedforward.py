@@ -9,6 +9,8 @@ from fastdrop import _backend, _check, _threads
 
 # An activation takes so many numbers in a call: the slowest takes some 100 ns for each, in NumPy.
 _PIECE_NUMBERS = 1 << 19
+# Weights that a call packs: with many more, as many columns at a time.
+_PACKED_NUMBERS, _PANEL = 1 << 22, 16
 
 
 def dense(
@@ -33,7 +35,7 @@ def dense(
     -------
     ndarray, shape (..., columns)
         Of the common dtype of the arguments. A row's result has the same bits whatever other rows
-        are computed with it, which ``x @ kernel`` does not promise.
+        are computed with it (but for the sign of a NaN), which ``x @ kernel`` does not promise.
 
     Raises
     ------
@@ -62,9 +64,17 @@ def dense(
     rows = _check.contiguous(x, dtype).reshape(len(out), inputs)
     kernel = _check.contiguous(kernel, dtype)
     bias = None if bias is None else _check.contiguous(bias, dtype)
-    height = max(1, int(_threads.PIECE_FLOPS / max(1, 2 * inputs * columns)))
-    for n in range(0, len(out), height):
-        _backend.active.dense(out[n : n + height], rows[n : n + height], kernel, bias)
+    width = max(_PANEL, _PACKED_NUMBERS // max(1, inputs) // _PANEL * _PANEL)
+    height = max(1, int(_threads.PIECE_FLOPS / max(1, 2 * inputs * min(width, columns))))
+    for c in range(0, columns, width):
+        some = slice(c, c + width)
+        for n in range(0, len(out), height):
+            _backend.active.dense(
+                out[n : n + height, some],
+                rows[n : n + height],
+                kernel[:, some],
+                None if bias is None else bias[some],
+            )
     _activate(out, activation)
     return out.reshape(*x.shape[:-1], columns)
 

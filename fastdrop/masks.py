@@ -35,7 +35,7 @@ def bernoulli(
         The mask's shape. Elements are numbered in C order.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
         Where the randomness comes from. The same integer twice is the same mask twice. None takes
-        fresh entropy.
+        fresh entropy. One key and stream give the same bits in every function: see `Key.split`.
     stream : int, optional
         Which of the key's 2**64 streams.
     offset : int, optional
@@ -152,7 +152,7 @@ def dropout(
     rate : float
         The probability of dropping, in [0, 1]; used to 32 bits.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
-        As in `bernoulli`.
+        As in `bernoulli`. One key and stream give the same bits in every function.
     stream, offset : int, optional
         As in `bernoulli`; elements are those of the mask, in C order.
     noise_shape : tuple of int or None, optional
@@ -232,7 +232,8 @@ def dropout_backward(
     rate : float
         As in the forward call.
     rng : int, Key or SeedSequence
-        As in the forward call. What gives another mask each time is refused.
+        As in the forward call. What gives another mask each time is refused. One key and stream
+        give the same bits in every function.
     stream, offset, noise_shape : optional
         As in the forward call.
     out : ndarray, optional
@@ -273,23 +274,24 @@ def dropout_backward(
 
 def apply_mask(
     x: ArrayLike,
-    packed: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | NDArray[np.uint8],
     *,
     rate: float = 0.0,
     noise_shape: tuple[int | None, ...] | None = None,
     out: NDArray[Any] | None = None,
     threads: int | None = None,
 ) -> NDArray[Any]:
-    """Set elements to zero where a packed mask says so and scale the others by 1 / (1 - rate).
+    """Set elements to zero where a mask says so and scale the others by 1 / (1 - rate).
 
     Parameters
     ----------
     x : array_like
         float16, bfloat16 (of ``ml_dtypes``), float32 or float64, of any shape and strides.
-    packed : ndarray of uint8
-        A mask of `noise_shape`, 1 where an element is dropped, as
-        ``bernoulli(..., dtype="packed")`` gives it: eight elements a byte, the first in the least
-        significant bit. Bits behind the last element are not looked at.
+    mask : ndarray of bool or uint8
+        Which elements are dropped. bool: of the shape `noise_shape`, True where an element is
+        dropped. uint8: the same mask packed, as ``bernoulli(..., dtype="packed")`` gives it, eight
+        elements a byte, the first in the least significant bit; bits behind the last element are
+        not looked at.
     rate : float, optional
         The rate the mask was drawn at, in [0, 1]; used to 32 bits. 0 leaves what is kept as it is;
         1, where nothing should be kept, multiplies it by 0.
@@ -317,17 +319,23 @@ def apply_mask(
     One mask for several arrays, a mask stored for later, or one of your own. With a mask drawn at
     `rate` it is `dropout`, bit for bit.
 
+    ``numpy.packbits(mask, axis=None, bitorder="little")`` packs a bool mask, and
+    ``numpy.unpackbits(packed, count=size, bitorder="little").astype(bool).reshape(shape)`` unpacks
+    it again.
+
     Examples
     --------
     >>> import numpy as np
     >>> import fastdrop as fd
     >>> fd.apply_mask(np.arange(1.0, 7.0), np.array([0b101010], np.uint8), rate=0.5)
     array([ 2.,  0.,  6.,  0., 10.,  0.])
+    >>> fd.apply_mask(np.ones(3), np.array([False, True, False]))
+    array([1., 0., 1.])
     """
     array = _check.operand(x, "x", _check.DROPPABLE)
     threshold = _check.threshold(_check.probability(rate, "rate"))
     noise = _check.noise_shape(noise_shape, array.shape)
-    bits = _check.packed(packed, math.prod(noise))
+    bits = _check.mask(mask, noise)
     if out is not None:
         _check.output(out, array.shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)

@@ -15,6 +15,7 @@ _SPAWN_KEY = (0x66617374, 0x64726F70)
 # Reserved numbers in the counter's top byte. Masks use 0 to 31.
 _FOLD_INT = 240
 _FOLD_STR = 241
+_SPLIT = 242
 
 RngLike = (
     "None | int | Key | numpy.random.SeedSequence | "
@@ -27,7 +28,9 @@ class Key:
     """A key of the mask contract ``fastdrop-mask/1``: immutable, hashable and picklable.
 
     The bits of a mask are a pure function of the key, a stream number and the element's index,
-    so a key is never used up: the same key and stream give the same mask every time.
+    so a key is never used up: the same key and stream give the same mask every time, in every
+    function. What is to be independent takes keys of its own, from `split` or `fold_in`, or other
+    streams.
 
     Parameters
     ----------
@@ -60,6 +63,9 @@ class Key:
     >>> key == fd.Key(0), key == fd.Key(1)
     (True, False)
     >>> key.fold_in("layer 3") == key.fold_in("layer 4")
+    False
+    >>> noise, dropout = key.split(2)
+    >>> noise == dropout
     False
     """
 
@@ -139,14 +145,43 @@ class Key:
         True
         """
         if isinstance(data, str):
-            number = int.from_bytes(
-                hashlib.blake2b(data.encode("utf-8", "surrogatepass"), digest_size=7).digest(),
-                "little",
-            )
-            tag = _FOLD_STR
-        else:
-            number = _check.integer(data, "data", 0, 1 << 56, "a text or an integer")
-            tag = _FOLD_INT
+            text = data.encode("utf-8", "surrogatepass")
+            number = int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
+            return self._child(_FOLD_STR, number)
+        return self._child(
+            _FOLD_INT, _check.integer(data, "data", 0, 1 << 56, "a text or an integer")
+        )
+
+    def split(self, n: int) -> "tuple[Key, ...]":
+        """Derive `n` child keys, one for each call that is to draw by itself.
+
+        Parameters
+        ----------
+        n : int
+            How many, in [1, 2**56).
+
+        Returns
+        -------
+        tuple of Key
+            Different from each other, from this key and from all that `fold_in` gives. The first
+            ones do not depend on `n`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `n` is no integer, or out of range.
+
+        Examples
+        --------
+        >>> inputs, outputs = Key(0).split(2)
+        >>> Key(0).split(3)[:2] == (inputs, outputs)
+        True
+        """
+        n = _check.integer(n, "n", 1, 1 << 56)
+        return tuple(self._child(_SPLIT, number) for number in range(n))
+
+    def _child(self, tag: int, number: int) -> "Key":
+        """Make a key of the four words of one Philox call, whose counter no mask uses."""
         counter = (
             number & 0xFFFFFFFF,
             number >> 32 | tag << 24,

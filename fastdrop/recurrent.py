@@ -25,8 +25,10 @@ _STEPS = 1 << 24
 _PIECE_ROWS = 64
 # Rows of an embedding to look up together: few enough to stay in a cache.
 _LOOK_UP_ROWS = 1024
-# Numbers that a piece holds of its projected inputs, or of its time-varying masks.
+# Numbers that a piece holds of its projected inputs, and events that it holds of a window of time.
 _PIECE_NUMBERS = 1 << 23
+# Inputs to drop from together: few enough to stay in a cache.
+_DROP_NUMBERS = 1 << 20
 # Arithmetic that a call of the backend may do in one step, for the sake of reading large weights
 # for many rows at a time: 100 ms where nothing but plain C is to be had.
 _STEP_FLOPS = 1e9
@@ -187,8 +189,20 @@ class _Direction:
     input_mask: Array | _Masks | None
     recurrent_mask: Array | _Masks | None
     candidate_mask: Array | _Masks | None
+    input_steps: _Stream | None  # what drops from the input anew at each step
     zoneout_h: _Stream | None
     zoneout_c: _Stream | None
+
+
+class _Window(NamedTuple):
+    """Steps first .. last - 1, in the order taken, of arrays (rows, steps, ...)."""
+
+    y: Array | None
+    x: Array | None
+    step_mask: Array | None
+    first: int
+    last: int
+    backwards: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -282,16 +296,17 @@ class _Call:
         input_mask = _part(layer.input_mask, piece, first_row)
         recurrent_mask = _part(layer.recurrent_mask, piece, first_row)
         candidate_mask = _part(layer.candidate_mask, piece, first_row)
-        zoneout_h = zoneout_c = None
-        shape = (rows, steps, units)
-        if layer.zoneout_h is not None:
-            zoneout_h = layer.zoneout_h.events(first_row, self.first_step, shape, self.shared)
-        if layer.zoneout_c is not None:
-            zoneout_c = layer.zoneout_c.events(first_row, self.first_step, shape, self.shared)
-        window, reverse = max(1, layer.affordable // rows), layer.backwards or backwards
+        reverse, drop = layer.backwards or backwards, layer.input_steps
+        most = steps  # that a call may take: what is drawn for each step of it is kept meanwhile
+        if drop is not None:
+            most = _DROP_NUMBERS // (rows * max(layer.weights.features, units))
+        if layer.zoneout_h is not None or layer.zoneout_c is not None:
+            most = min(most, _PIECE_NUMBERS // (rows * units))
+        most = max(1, most)
+        window = max(1, layer.affordable // rows)
         given: Array | None = x
         projected = index = None
-        if embedded:
+        if embedded and drop is None:
             projected, index = self._project(layer, piece, x, input_mask)
             given = input_mask = None
         first = 0
@@ -299,15 +314,27 @@ class _Call:
             if self.stopped or _threads.abandoned():
                 self.stopped = True
                 return
-            last = min(first + window, steps)
+            last = min(first + min(window, most), steps)
+            times = slice(steps - last, steps - first) if reverse else slice(first, last)
+            zoneout_h, zoneout_c = (
+                None
+                if stream is None
+                else stream.events(
+                    first_row, self.first_step + first, (rows, last - first, units), self.shared
+                )
+                for stream in (layer.zoneout_h, layer.zoneout_c)
+            )
+            part = _Window(y, given, step_mask, first, last, reverse)
+            if drop is not None:
+                part = self._dropped(part, times, drop, piece, embedded)
             start = time.perf_counter()
             _backend.active.rnn(
                 layer.packed,
                 y_last,
                 h,
                 c,
-                y,
-                given,
+                part.y,
+                part.x,
                 projected,
                 index,
                 input_mask,
@@ -315,24 +342,46 @@ class _Call:
                 None if candidate_mask is None else candidate_mask[:, 0],
                 zoneout_h,
                 zoneout_c,
-                step_mask,
-                first,
-                last,
+                part.step_mask,
+                part.first,
+                part.last,
                 layer.weights.activation,
                 layer.weights.recurrent_activation,
-                reverse,
+                part.backwards,
                 self.zero_output_for_mask,
             )
             # Each call prepares masks anew: the next ones take as many steps as time allows, if
             # all rows take them, for masked steps cost nothing.
+            spent = max(time.perf_counter() - start, 1e-9)
             taken = rows * (last - first)
             if step_mask is not None:
-                times = (steps - last, steps - first) if reverse else (first, last)
-                taken = np.count_nonzero(step_mask[:, slice(*times)])
+                taken = np.count_nonzero(step_mask[:, times])
             if taken:
-                spent = max(time.perf_counter() - start, 1e-9)
                 window = max(1, min(steps, int(taken * _CALL_SECONDS / (rows * spent))))
+            if y is not None and part.y is not y:
+                y[:, first:last] = part.y
             first = last
+
+    def _dropped(
+        self, window: _Window, times: slice, drop: _Stream, piece: slice, embedded: bool
+    ) -> _Window:
+        """Copy a window in the order taken, and drop from its inputs."""
+        y, x, step_mask, first, last, backwards = window
+        assert x is not None
+        order = slice(None, None, -1 if backwards else 1)
+        x = x[:, times][:, order]
+        if embedded:
+            assert self.embedding is not None
+            kept = _kept(self.embedding_mask, piece)
+            x = _looked_up(self.embedding, x, [a[:, np.newaxis] for a in kept])
+        else:
+            x = x.copy()
+        drop.drop(x, self.first_row + piece.start, self.first_step + first, self.shared)
+        if y is not None:
+            y = np.empty((len(x), last - first, y.shape[2]), self.dtype)
+        if step_mask is not None:
+            step_mask = step_mask[:, times][:, order].copy()
+        return _Window(y, x, step_mask, 0, last - first, backwards=False)
 
     def _project(
         self, layer: _Direction, piece: slice, tokens: Array, input_mask: Array | None
@@ -342,26 +391,17 @@ class _Call:
         Returns the projections, and which of them each step of a row takes.
         """
         assert self.embedding is not None
-        mask = self.embedding_mask
-        if mask is not None and len(mask) > 1:
-            mask = mask[piece]
-        of_row = [m is not None and len(m) > 1 for m in (input_mask, mask)]
+        kept = _kept(self.embedding_mask, piece)
+        of_row = [m is not None and len(m) > 1 for m in (input_mask, kept[0] if kept else None)]
         words, of, index = _distinct(tokens, len(self.embedding), any(of_row))
-        bits = np.dtype(f"i{self.dtype.itemsize}")
-        # Factors, and all bits or none.
-        kept = [] if mask is None else [mask, -(mask != 0).astype(bits)]
         projected = np.empty((len(words), layer.packed.width), self.dtype)
         height = min(layer.affordable, _LOOK_UP_ROWS)
         for first in range(0, len(words), height):
             if self.stopped or _threads.abandoned():
                 break
             part = slice(first, first + height)
-            x = np.take(self.embedding, words[part], axis=0)
-            if kept:
-                m, k = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
-                with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-                    x *= m
-                x.view(bits)[...] &= k  # 0 times infinity is not 0, and where() takes much longer
+            masks = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
+            x = _looked_up(self.embedding, words[part], masks)
             rows = of[part] if of_row[0] else None
             _backend.active.project(projected[part], layer.packed, x, input_mask, rows)
         return projected, index
@@ -374,6 +414,25 @@ def _part(mask: Array | _Masks | None, piece: slice, first_row: int) -> Array | 
     if isinstance(mask, _Masks):
         return mask.of_rows(first_row, piece.stop - piece.start)
     return mask if len(mask) == 1 else mask[piece]
+
+
+def _kept(mask: Array | None, piece: slice) -> list[Array]:
+    """Return an embedding's factors (rows or 1, features) of a piece, and all bits or none."""
+    if mask is None:
+        return []
+    mask = mask if len(mask) == 1 else mask[piece]
+    return [mask, -(mask != 0).astype(f"i{mask.itemsize}")]
+
+
+def _looked_up(embedding: Array, tokens: Array, kept: list[Array]) -> Array:
+    """Return new rows of an embedding, times what is kept of them."""
+    x = np.take(embedding, tokens, axis=0)
+    if kept:
+        factors, whole = kept
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            x *= factors
+        x.view(whole.dtype)[...] &= whole  # 0 times infinity is not 0, and where() takes longer
+    return x
 
 
 def _distinct(tokens: Array, vocabulary: int, by_row: bool) -> tuple[Array, Array, Array]:
@@ -502,8 +561,8 @@ def rnn(
         each layer takes what the one before it puts out.
     dropout, recurrent_dropout : float, optional
         The probability, in [0, 1), of dropping an input feature and a unit of the previous output,
-        in every layer and direction. A mask is drawn once for a row and serves all its time steps;
-        what is kept is scaled by 1 / (1 - rate).
+        in every layer and direction. A mask is drawn once for a row and serves all its time steps,
+        unless `scheme` says otherwise; what is kept is scaled by 1 / (1 - rate).
     candidate_dropout : float, optional
         The same for a unit of the candidate (LSTM and GRU).
     zoneout : float or (float, float), optional
@@ -516,9 +575,11 @@ def rnn(
         For a list: the probability, in [0, 1), of dropping an element of what a layer but the last
         puts out, anew at each step, scaled.
     rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
-        As in `bernoulli`. Used only where a mask is drawn.
-    scheme : {"per_gate", "tied"}, optional
-        One input and recurrent mask for each gate, or one for all of them.
+        As in `bernoulli`. Used only where a mask is drawn. One key and stream give the same bits
+        in every function: layers that are called one by one take keys, or a `site`, of their own.
+    scheme : {"per_gate", "tied", "per_step"}, optional
+        One input and recurrent mask for each gate, or one for all of them; or one input mask for
+        all gates that is new at each step, and no recurrent one.
     scope : {"per_row", "shared"}, optional
         Whether each row has its own masks, or all rows share those of row 0.
     site, sample : int, optional
@@ -565,7 +626,7 @@ def rnn(
         time. Without `return_sequences` that is the last that each direction has put out.
     first_step : int, optional
         The number of the first step in the whole sequence, for one that is run in parts. Only
-        zoneout and `between_dropout` look at it.
+        zoneout, `between_dropout` and dropout of the scheme "per_step" look at it.
     threads : int, optional
         At most this many threads, each with rows or a direction of its own. Never changes a result.
 
@@ -582,7 +643,8 @@ def rnn(
     ------
     TypeError, ValueError
         If an argument is of the wrong type, shape or range, or a rate is given together with the
-        mask that it would draw.
+        mask that it would draw, or `recurrent_dropout`, `input_mask` or `recurrent_mask` with the
+        scheme "per_step".
 
     Notes
     -----
@@ -598,22 +660,27 @@ def rnn(
         simple RNN  h = activation(b + (x_t * mx) W + (h * mh) R)
 
     Each sum starts from the bias and adds the input's products, then the recurrent ones, in order.
-    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. In C
-    denormal numbers are taken for zero.
+    A row's bits do not depend on the batch, the threads or `row_offset`'s split of the data. Of a
+    NaN that holds for being one, not for its sign and payload. In C denormal numbers are taken for
+    zero.
 
     Input and recurrent dropout are those of Gal and Ghahramani, "A Theoretically Grounded
     Application of Dropout in Recurrent Neural Networks", NIPS 2016: "tied" is their tied-weights
-    variant, "per_gate" is what Keras does when `recurrent_dropout` is above zero. Candidate
-    dropout: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", COLING 2016, per
-    sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
-    Activations", ICLR 2017; h's new value is computed from c's, before either is kept. Dropped
-    weights: Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models", ICLR
-    2018. Between layers: the ``dropout`` of ``torch.nn.LSTM``.
+    variant, "per_gate" is what Keras does when `recurrent_dropout` is above zero. "per_step" is
+    what tf.keras 2.x does in an LSTM or GRU without it, as if the input went through `dropout`.
+    Candidate dropout: Semeniuta, Severyn and Barth, "Recurrent Dropout without Memory Loss", COLING
+    2016, per sequence. Zoneout: Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving
+    Hidden Activations", ICLR 2017; h's new value is computed from c's, before either is kept.
+    Dropped weights: Merity, Keskar and Socher, "Regularizing and Optimizing LSTM Language Models",
+    ICLR 2018. Between layers: the ``dropout`` of ``torch.nn.LSTM``.
 
     Elements of masks that serve all steps, for row n of the data set: (n * gates + g) * width + j.
-    Of those that are new at each step: (n * 2**24 + t) * width + j, where t counts the steps in the
-    order taken (between layers, of a pair, in the order of time), also those passed over; so there
-    ``first_step + time <= 2**24``. Of weights: their number in the recurrent kernel.
+    Of those that are new at each step (zoneout, between layers, input masks of "per_step"):
+    (n * 2**24 + t) * width + j, where t counts the steps in the order taken (between layers, of a
+    pair, in the order of time), also those passed over; so there ``first_step + time <= 2**24``.
+    Whatever goes backwards has its step 0 at the last time, so a row that is padded at its end
+    then takes its first valid step with a later number. Of weights: their number in the recurrent
+    kernel.
 
     Examples
     --------
@@ -651,7 +718,7 @@ def rnn(
     for weights in every:
         if weights.dtype != dtype:
             dtype = np.dtype(np.float64)
-    tied = _check.choice(scheme, "scheme", _check.SCHEMES) == "tied"
+    scheme = _check.choice(scheme, "scheme", _check.SCHEMES)
     shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
     site = _check.integer(site, "site", 0, (1 << 32) - 2 * SITES * len(stack) + 1)
     sample = _check.integer(sample, "sample", 0, 1 << 32)
@@ -667,14 +734,19 @@ def rnn(
         _check.has_candidates(every, "candidate_dropout", "0", candidate_dropout)
     if rates[_BETWEEN] and not listed:
         _check.refuse(ValueError, "between_dropout", "0 but for a list of layers", between_dropout)
+    if scheme == "per_step":
+        _check.only_per_step(rates[_RECURRENT], recurrent_dropout, input_mask, recurrent_mask)
     varying = rates[_ZONEOUT_H] or rates[_ZONEOUT_C] or rates[_BETWEEN]
-    first_step = _check.step_range(first_step, steps, _STEPS if varying else None)
+    per_step = scheme == "per_step" and rates[_INPUT]
+    first_step = _check.step_range(first_step, steps, _STEPS if varying or per_step else None)
     elements = [
-        (1 if tied else weights.gates) * max(weights.features, weights.units, 1)
+        (weights.gates if scheme == "per_gate" else 1) * max(weights.features, weights.units, 1)
         for weights in every
     ]
     if varying:
         elements.append(_STEPS * max(*widths, 1))
+    if per_step:
+        elements.append(_STEPS * max(weights.features for weights in every))
     first_row = _check.rows_range(row_offset, rows, max(elements))
     factors: list[Array | None] = [None, None, None]
     for k, (mask_given, name, rate, rate_name) in enumerate(
@@ -735,7 +807,7 @@ def rnn(
                 dtype,
                 rows,
                 steps,
-                tied,
+                scheme,
                 None if not shared and rows > 1 else 0 if shared else first_row,
             )
             for d, weights in enumerate(layer)
@@ -765,7 +837,7 @@ def rnn(
     for layer in plan:
         for direction in layer:
             height = min(height, int(_STEP_FLOPS / _flops(direction.weights)))
-            if embedding is not None or varying:  # what is kept for all steps of a piece
+            if embedding is not None and direction.input_steps is None:  # kept for all steps
                 height = min(
                     height, _PIECE_NUMBERS // (steps * direction.weights.kernel.shape[1] or 1)
                 )
@@ -805,15 +877,15 @@ def _prepare(
     dtype: np.dtype[Any],
     rows: int,
     steps: int,
-    tied: bool,
+    scheme: str,
     one_row: int | None,
 ) -> _Direction:
     """Prepare one direction of a layer; one_row is the row whose masks are all there are."""
     masks: list[Array | _Masks | None] = [*given]
     for k in (_INPUT, _RECURRENT, _CANDIDATE):
         stream = streams[k]
-        if stream is not None:
-            gates = 1 if tied or k == _CANDIDATE else weights.gates
+        if stream is not None and (scheme != "per_step" or k == _CANDIDATE):
+            gates = weights.gates if scheme == "per_gate" and k != _CANDIDATE else 1
             width = weights.features if k == _INPUT else weights.units
             drawn = _Masks(stream, gates, width, dtype)
             masks[k] = drawn if one_row is None else drawn.of_rows(one_row, 1)
@@ -845,6 +917,7 @@ def _prepare(
         masks[_INPUT],
         masks[_RECURRENT],
         masks[_CANDIDATE],
+        streams[_INPUT] if scheme == "per_step" else None,
         streams[_ZONEOUT_H],
         streams[_ZONEOUT_C] if is_lstm else None,
     )
@@ -893,7 +966,8 @@ def step(
     **options
         As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
         between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
-        candidate_mask, embedding, embedding_mask, threads.
+        candidate_mask, embedding, embedding_mask, threads. One key and stream give the same bits in
+        every function, and so at every step; without a key each step draws other masks.
 
     Returns
     -------
@@ -910,7 +984,7 @@ def step(
     Notes
     -----
     A sequence taken step by step, with the same `rng` (an int or a Key) and the number of each step
-    in `first_step`, gives the bits of the whole sequence in one call of `rnn`.
+    in `first_step`, gives the bits of the whole sequence in one call of `rnn`, signs of NaNs aside.
 
     Examples
     --------
@@ -966,7 +1040,7 @@ def lstm(
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_lstm`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -1034,7 +1108,7 @@ def gru(
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_gru`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------
@@ -1101,7 +1175,7 @@ def simple_rnn(
     activation : str or tuple, optional
         The weights, as in `pack_simple_rnn`.
     **options
-        As in `rnn`.
+        As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
     -------

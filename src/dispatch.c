@@ -28,8 +28,25 @@ int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu) {
     return tier->usable(cpu);
 }
 
+fd_cpu fd_cpu_of(const fd_machine *machine) {
+    fd_cpu cpu = {0};
+    uint32_t leaf[4];
+    machine->cpuid(machine->context, leaf, 0);
+    const uint32_t highest = leaf[0];
+    machine->cpuid(machine->context, leaf, 1);
+    cpu.leaf1_ecx = leaf[2];
+    if (highest >= 7) {
+        machine->cpuid(machine->context, leaf, 7);
+        cpu.leaf7_ebx = leaf[1];
+    }
+    if (cpu.leaf1_ecx & 1u << 27) /* OSXSAVE: XCR0 may be read */
+        cpu.xcr0 = machine->xgetbv(machine->context);
+    return cpu;
+}
+
 #if defined(__x86_64__) || defined(_M_X64)
-static void cpuid(uint32_t out[4], uint32_t leaf) { /* EAX, EBX, ECX, EDX of subleaf 0 */
+static void cpuid(void *context, uint32_t out[4], uint32_t leaf) {
+    (void)context;
 #if defined(_MSC_VER)
     int registers[4];
     __cpuidex(registers, (int)leaf, 0);
@@ -40,7 +57,8 @@ static void cpuid(uint32_t out[4], uint32_t leaf) { /* EAX, EBX, ECX, EDX of sub
 #endif
 }
 
-static uint64_t xgetbv(void) {
+static uint64_t xgetbv(void *context) {
+    (void)context;
 #if defined(_MSC_VER)
     return _xgetbv(0);
 #else
@@ -52,19 +70,11 @@ static uint64_t xgetbv(void) {
 #endif
 
 fd_cpu fd_this_cpu(void) {
-    fd_cpu cpu = {0};
 #if defined(__x86_64__) || defined(_M_X64)
-    uint32_t leaf[4];
-    cpuid(leaf, 0);
-    const uint32_t highest = leaf[0];
-    cpuid(leaf, 1);
-    cpu.leaf1_ecx = leaf[2];
-    if (highest >= 7) {
-        cpuid(leaf, 7);
-        cpu.leaf7_ebx = leaf[1];
-    }
-    if (cpu.leaf1_ecx & 1u << 27) /* OSXSAVE: XCR0 may be read */
-        cpu.xcr0 = xgetbv();
-#endif
+    const fd_machine machine = {cpuid, xgetbv, NULL};
+    return fd_cpu_of(&machine);
+#else
+    const fd_cpu cpu = {0};
     return cpu;
+#endif
 }

@@ -30,6 +30,15 @@ typedef struct fd_cpu {
 } fd_cpu;
 
 fd_cpu fd_this_cpu(void);
+/* The same of any machine, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf 0, and
+ * XCR0, which must not be asked for where the system does not tell. */
+typedef struct fd_machine {
+    void (*cpuid)(void *context, uint32_t out[4], uint32_t leaf);
+    uint64_t (*xgetbv)(void *context);
+    void *context;
+} fd_machine;
+
+fd_cpu fd_cpu_of(const fd_machine *machine);
 /* Non-zero where such a CPU and operating system can run the tier. */
 int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu);
 
@@ -194,16 +203,16 @@ void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t colum
 size_t fd_panels_f32(size_t columns);
 size_t fd_panels_f64(size_t columns);
 
-/* panels [fd_panels(units * width)][n][FD_PANEL] = the gates first_gate .. first_gate + width - 1
- * of w, whose rows of `stride` elements hold [gates][units]. From one panel to the next there are
- * panel_stride elements.
+/* panels [fd_panels(units * width)][n][FD_PANEL] = `width` gates of so many units of w, whose rows
+ * are `stride` elements apart and the gates in them gate_stride. From one panel to the next there
+ * are panel_stride elements.
  * index [n][listed]: which row of w the k-th product of a gate takes; listed is width, or 1 for
  * all gates. Where factors, of the same shape, is zero the weight is zero. Null: row k. */
 void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
-                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const float *factors, size_t listed);
 void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
-                 size_t units, size_t first_gate, size_t width, const uint32_t *index,
+                 size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const double *factors, size_t listed);
 
 /* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
@@ -214,14 +223,15 @@ size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const dou
                    size_t n, size_t listed);
 
 /* out [N][C] = bias + x kernel, each sum taken in the order of k.
- * x [N][K], kernel [K][C], bias [C] or null; scratch [fd_dense_scratch()] bytes. */
+ * x [N][K], kernel [K][C], bias [C] or null; rows of out and of kernel are `stride` elements apart,
+ * so that some columns may be taken of many; scratch [fd_dense_scratch()] bytes. */
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element);
 void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
                   const float *kernel, const float *bias, size_t rows, size_t inputs,
-                  size_t columns);
+                  size_t columns, size_t stride);
 void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
                   const double *kernel, const double *bias, size_t rows, size_t inputs,
-                  size_t columns);
+                  size_t columns, size_t stride);
 
 /* out [n][N][C] = a [n][N][K] times b [n][K][C], matrix by matrix, each as fd_dense without a bias;
  * scratch [fd_dense_scratch()] bytes, of one. */
@@ -320,7 +330,8 @@ void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const do
  * input_mask     [input_masks][D] a row; null: none. Zero drops by selection,
  * recurrent_mask [recurrent_masks][H] a row     anything else multiplies.
  * candidate_mask [H] a row   on the candidate, likewise; null: none
- * keep_h, keep_c [N][T][H]   in the order taken; not zero: the previous value stays; null: none
+ * keep_h, keep_c [N][last - first][H] of the steps to run, in the order taken; not zero: the
+ *                            previous value stays; null: none
  * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c, repeats the last
  *                            output); null: none is masked */
 void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,

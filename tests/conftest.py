@@ -18,6 +18,15 @@ MISSING = [
     if tier not in BACKENDS
 ]
 
+# Seconds for a test that takes minutes, or runs another library.
+LONG = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("long") or item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.timeout(LONG))
+
 
 def pytest_report_header() -> list[str]:
     lines = [f"fastdrop backends under test: {', '.join(BACKENDS)}"]

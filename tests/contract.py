@@ -1,8 +1,9 @@
-"""The contracts of masks and normals in plain Python: every round of every block.
+"""The contracts of keys, masks and normals in plain Python: every round of every block.
 
 Written from the contract alone, so that a mistake in a backend is not a mistake here.
 """
 
+import hashlib
 import math
 
 import numpy as np
@@ -41,6 +42,28 @@ def events(key: tuple[int, int], stream: int, first_block: int, blocks: int) -> 
     """Return U_i of consecutive blocks, to be compared with any threshold."""
     numbers = [u for b in range(blocks) for u in uniforms(key, stream, first_block + b)]
     return np.array(numbers, np.uint64)
+
+
+# ---- keys ----
+
+Words = tuple[int, int, int, int]
+
+
+def child(key: Words, tag: int, number: int) -> Words:
+    """Return the four words of a child, of a key of four words."""
+    counter = (number % 2**32, number // 2**32 + tag * 2**24, key[2], key[3])
+    return philox4x32_10(counter, key[:2])
+
+
+def fold_in(key: Words, data: int | str) -> Words:
+    if isinstance(data, int):
+        return child(key, 240, data)
+    digest = hashlib.blake2b(data.encode("utf-8", "surrogatepass"), digest_size=7).digest()
+    return child(key, 241, sum(octet << 8 * i for i, octet in enumerate(digest)))
+
+
+def split(key: Words, n: int) -> list[Words]:
+    return [child(key, 242, number) for number in range(n)]
 
 
 # ---- normals ----
@@ -115,19 +138,13 @@ def normal(key: tuple[int, int], stream: int, i: int) -> float:
 # ---- models ----
 
 
-def child(words: tuple[int, int, int], number: int) -> tuple[int, int, int]:
-    """Return the words (k0, k1, base) of `Key.fold_in` of an integer."""
-    k0, k1, base = words
-    counter = (number % 2**32, number >> 32 | 240 << 24, base % 2**32, base >> 32)
-    w = philox4x32_10(counter, (k0, k1))
-    return w[0], w[1], w[2] | w[3] << 32
-
-
 def dropped(
     words: tuple[int, int, int], call: int, stream: int, first: int, count: int, rate: float
 ) -> NDArray[np.bool_]:
     """Return which elements the call of a model with this number drops."""
-    k0, k1, base = child(words, call)
+    k0, k1, base = words
+    k0, k1, low, high = fold_in((k0, k1, base % 2**32, base >> 32), call)
+    base = low + high * 2**32
     block, skip = divmod(first, 128)
     blocks = -(-(skip + count) // 128)
     numbers = events((k0, k1), (base + stream) % 2**64, block, blocks)

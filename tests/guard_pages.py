@@ -307,7 +307,8 @@ class Recurrent(NamedTuple):
         y = place(perhaps(lambda: new(NUMBERS, rows, STEPS, units)))
         y_last, h = (place(new(NUMBERS, rows, units)) for _ in range(2))
         c = place(new(NUMBERS, rows, units)) if lstm else None
-        keep_c = perhaps(lambda: events(rows, STEPS, units)) if lstm else None
+        first, last = chance.choice((0, 1)), chance.choice((STEPS, STEPS - 1))
+        keep_c = perhaps(lambda: events(rows, last - first, units)) if lstm else None
         backend.rnn(
             packed,
             y_last,
@@ -320,11 +321,11 @@ class Recurrent(NamedTuple):
             place(input_mask),
             place(recurrent_mask),
             place(candidate_mask),
-            place(perhaps(lambda: events(rows, STEPS, units))),
+            place(perhaps(lambda: events(rows, last - first, units))),
             place(keep_c),
             place(perhaps(lambda: events(rows, STEPS))),
-            chance.choice((0, 1)),
-            chance.choice((STEPS, STEPS - 1)),
+            first,
+            last,
             chance.choice(("tanh", *ACTIVATIONS)),
             chance.choice(("sigmoid", *ACTIVATIONS)),
             chance.random() < 0.5,

@@ -20,6 +20,8 @@ from tolerances import FLOAT32, FLOAT64, assert_close
 FUSED = [tier for tier in ("avx512", "avx2", "neon") if tier in BACKENDS]
 # Units in the last place.
 ULP32 = {tier: 2.0 if tier in FUSED else 1.0 for tier in BACKENDS}
+# Little more than the largest errors there are of what cells always have.
+TIGHT = {tier: 1.6 if tier in FUSED else 1.0 for tier in BACKENDS}
 # Of float64 they are 3, but where a formula in double is written as one reads it: the exponent of
 # a tail then is a rounded number.
 ULP64 = {
@@ -93,8 +95,10 @@ DOUBLE: dict[str, Callable[..., np.ndarray]] = {
     "selu": lambda v: elu_in_double(v, 1.6732632423543772, 1.0507009873554805),
     "celu": lambda v, alpha: np.where(v < 0, alpha * np.expm1(np.minimum(v, 0) / alpha), v),
     "gelu": lambda v: np.maximum(v, LOW) / 2 * erfc(-np.maximum(v, LOW) / 2**0.5).astype(float),
-    "gelu_tanh": lambda v: np.maximum(v, LOW)
-    * sigmoid_in_double((8 / np.pi) ** 0.5 * (v + 0.044715 * np.clip(v, -1e9, 1e9) ** 3)),
+    "gelu_tanh": lambda v: (
+        np.maximum(v, LOW)
+        * sigmoid_in_double((8 / np.pi) ** 0.5 * (v + 0.044715 * np.clip(v, -1e9, 1e9) ** 3))
+    ),
     "silu": lambda v: np.maximum(v, LOW) * sigmoid_in_double(v),
     "mish": lambda v: np.maximum(v, LOW) * np.tanh(np.logaddexp(v, 0)),
     "softplus": lambda v: np.logaddexp(v, 0),
@@ -190,7 +194,9 @@ def test_float32_against_double(backend: str, activation: Activation) -> None:
     )
     errors = ulps(fd.activate(x, activation), in_double(activation, x))
     worst = errors.argmax()
-    assert errors[worst] <= ULP32[backend], x[worst]
+    assert errors[worst] <= (TIGHT if activation in ("tanh", "sigmoid") else ULP32)[backend], x[
+        worst
+    ]
 
 
 @pytest.mark.parametrize("activation", [*CURVED, *PIECEWISE], ids=label)
@@ -272,14 +278,14 @@ def elu_of(v: Decimal, alpha: Decimal) -> Decimal:
 
 
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899")
-SCALE, ALPHA = Decimal("1.0507009873554804934193349852946"), Decimal("1.6732632423543772848170429917")
+SCALE = Decimal("1.0507009873554804934193349852946")
+ALPHA = Decimal("1.6732632423543772848170429917")
 DIGITS: dict[str, Callable[..., Decimal]] = {
     "tanh": tanh_of,
     "sigmoid": lambda v: 1 / (1 + (-v).exp()),
     "silu": lambda v: v / (1 + (-v).exp()),
     "gelu": lambda v: v / 2 * erfc_of(-v / Decimal(2).sqrt()),
-    "gelu_tanh": lambda v: v
-    / (1 + (-((8 / PI).sqrt() * (v + Decimal("0.044715") * v**3))).exp()),
+    "gelu_tanh": lambda v: v / (1 + (-((8 / PI).sqrt() * (v + Decimal("0.044715") * v**3))).exp()),
     "mish": lambda v: v * tanh_of(softplus_of(v)),
     "softplus": softplus_of,
     "log_sigmoid": lambda v: -softplus_of(-v),
@@ -529,7 +535,8 @@ def test_activations_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    "shape", [(3, 5, 6, 4), (1, 70, 300, 9), (4, 1, 7, 33), (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)]
+    "shape",
+    [(3, 5, 6, 4), (1, 70, 300, 9), (4, 1, 7, 33), (0, 2, 3, 4), (2, 0, 3, 4), (2, 3, 0, 4)],
 )
 @pytest.mark.parametrize("piece", [2e8, 3000, 10])
 def test_matmul_is_a_dense_layer_for_each_matrix(
@@ -562,9 +569,7 @@ def test_matmul_is_a_dense_layer_for_each_matrix(
         (np.ones((2, 3, 4), int), np.ones((2, 4, 4)), TypeError, "a: expected an array of float32"),
     ],
 )
-def test_matmul_refuses(
-    a: np.ndarray, b: np.ndarray, error: type[Exception], message: str
-) -> None:
+def test_matmul_refuses(a: np.ndarray, b: np.ndarray, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         feedforward.matmul(a, b)
 

@@ -37,7 +37,7 @@ def dropout_backward(**changes: Any) -> Any:
 
 
 def apply_mask(**changes: Any) -> Any:
-    return fd.apply_mask(**{"x": X, "packed": np.zeros(3, np.uint8), **changes})
+    return fd.apply_mask(**{"x": X, "mask": np.zeros(3, np.uint8), **changes})
 
 
 def drop_connect(**changes: Any) -> Any:
@@ -273,6 +273,11 @@ for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**62), (1,) * 65, 10**500
     case(bernoulli, ValueError, "shape: expected", shape=value)
 for value in (None, 1.5, "3", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
+for value in (np.array(3), np.array([[4, 6]])):
+    expected = "shape: expected an integer or a sequence of integers >= 0, got int64 array"
+    case(bernoulli, TypeError, expected, shape=value.astype(np.int64))
+    expected = "noise_shape: expected None or at most 2 entries, the last of (4, 6), with"
+    case(dropout, TypeError, expected, noise_shape=value)
 for value in ("float16", "int8", complex, object, "nonsense", None, SWAPPED, int, ",", (float, -1)):
     case(bernoulli, TypeError, "dtype: expected bool, uint8, float32, float64 or", dtype=value)
 for function in (bernoulli, *OF_SHAPE_4_6):
@@ -306,7 +311,8 @@ for array in KINDS.values():
     case(lstm, TypeError, "kernel: expected an array of float32 or float64, got", kernel=array)
 for function in (alpha_dropout, gaussian_dropout, gaussian_noise):
     case(function, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
-case(dropout, ValueError, "x: expected", x=[[1.0], [1.0, 2.0]])
+ragged = f"x: expected an array of {EVERY}, got [[1.0], [1.0, 2.0]] (list)"
+case(dropout, ValueError, ragged, x=[[1.0], [1.0, 2.0]])
 for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
     for value in ((4,), (4, 6, 1), (1, 4, 6), (4, 5), (2, 6), (4, -1), (0,)):
         case(function, ValueError, "noise_shape: expected", noise_shape=value)
@@ -316,12 +322,25 @@ for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
 # ---- the family ----
 for value in (1, None, "yes"):
     case(dropout, TypeError, "return_mask: expected True or False, got", return_mask=value)
-for value in (np.zeros(3, bool), np.zeros(3, np.int8), np.zeros(3), None, [0, 0, 0], b"abc"):
-    case(apply_mask, TypeError, "packed: expected an array of uint8, got", packed=value)
-for value in (np.zeros(2, np.uint8), np.zeros(4, np.uint8), np.zeros(24, np.uint8)):
-    case(apply_mask, ValueError, "packed: expected shape (3,), got", packed=value)
-case(apply_mask, ValueError, "packed: expected shape (1,), got", noise_shape=(4, 1))
-case(apply_mask, ValueError, "packed: expected an array of 1 dim", packed=np.zeros((1, 3), "u1"))
+for value in (
+    np.zeros(3, np.int8),
+    np.zeros(3),
+    None,
+    [0, 0, 0],
+    b"abc",
+    X,
+    np.ma.masked_array(X > 0),
+):
+    case(apply_mask, TypeError, "mask: expected an array of bool or uint8, got", mask=value)
+for size in (2, 4, 24, (1, 3), (4, 6), ()):
+    expected = "mask: expected bool of shape (4, 6), or packed uint8 of shape (3,), got uint8"
+    case(apply_mask, ValueError, expected, mask=np.zeros(size, np.uint8))
+for size in (24, 3, (6, 4), (1, 6), (4, 6, 1), ()):
+    case(apply_mask, ValueError, "mask: expected shape (4, 6), got bool", mask=np.zeros(size, bool))
+expected = "mask: expected bool of shape (4, 1), or packed uint8 of shape (1,), got"
+case(apply_mask, ValueError, expected, noise_shape=(4, 1))
+expected = "mask: expected shape (4, 1), got bool array of shape (4, 6)"
+case(apply_mask, ValueError, expected, noise_shape=(4, 1), mask=np.zeros((4, 6), bool))
 for function, dimensions in zip(SPATIAL, (3, 4, 5), strict=True):
     for value in (X, X.reshape(1, 1, 1, 1, 4, 6)):
         case(function, ValueError, f"x: expected an array of {dimensions} dimensions, got", x=value)
@@ -374,7 +393,7 @@ case(lstm, TypeError, "bias: expected", bias=BIAS.astype(int))
 for name in ("activation", "recurrent_activation"):
     case(lstm, ValueError, f"{name}: expected 'linear', 'tanh'", **{name: "softmax"})
     case(lstm, TypeError, f"{name}: expected 'linear', 'tanh'", **{name: None})
-case(lstm, ValueError, "scheme: expected 'per_gate' or 'tied', got 'both'", scheme="both")
+case(lstm, ValueError, "scheme: expected 'per_gate', 'tied' or 'per_step', got", scheme="both")
 case(lstm, TypeError, "scheme: expected", scheme=None)
 for function in (lstm, mc_predict, embedding_dropout):
     case(function, ValueError, "scope: expected 'per_row' or 'shared', got 'all'", scope="all")
@@ -416,7 +435,14 @@ for function in RECURRENT_CALLS[1:]:
     case(function, ValueError, "sample: expected", sample=2**32)
     for value in (-1, 2**63, 2**62):
         case(function, ValueError, "row_offset: expected", row_offset=value)
-    case(function, ValueError, "scheme: expected 'per_gate' or 'tied'", scheme="both")
+    case(function, ValueError, "scheme: expected 'per_gate', 'tied' or 'per_step'", scheme="both")
+    case(
+        function,
+        ValueError,
+        "recurrent_dropout: expected 0 with scheme='per_step', got 0.5",
+        recurrent_dropout=0.5,
+        scheme="per_step",
+    )
     case(function, ValueError, "scope: expected 'per_row' or 'shared'", scope="all")
     case(function, TypeError, "x: expected", x=None)
     case(function, TypeError, "x: expected an array of float32 or float64", x=SEQUENCE.astype(int))
@@ -490,6 +516,9 @@ for name, width in (("input_mask", 3), ("recurrent_mask", 5), ("candidate_mask",
     for value in ((AHEAD, AHEAD), [AHEAD], [AHEAD, NEXT]):
         expected = f"{name}: expected None but for one layer in one direction"
         case(rnn, ValueError, expected, layers=value, **{name: mask})
+    if name != "candidate_mask":
+        expected = f"{name}: expected None with scheme='per_step', got"
+        case(rnn, ValueError, expected, scheme="per_step", **{name: mask})
     rate = {"input_mask": "dropout"}.get(name, name.replace("mask", "dropout"))
     case(rnn, ValueError, f"{rate}: expected 0 where", **{name: mask, rate: 0.5})
 for shape in ((2, 1, UNITS), (3, UNITS), (2, UNITS + 1), (UNITS,)):
@@ -614,6 +643,46 @@ def test_what_may_just_be() -> None:
         function(row_offset=2**63 // (gates * UNITS) - 2)
         function(row_offset=2**63 // UNITS - 2, scheme="tied")
     rnn(layers=GRU, initial_state=(STATE,))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda base: base[:, ::2][np.newaxis],  # the stride of an axis of length 1 says nothing
+        lambda base: np.lib.stride_tricks.as_strided(base, (1, 4, 6), (0, 48, 8)),
+        lambda base: np.lib.stride_tricks.as_strided(base, (4, 1, 6), (48, 4, 8)),
+        lambda base: np.lib.stride_tricks.as_strided(base, (4, 6), (24, 4)),  # touching, not more
+        lambda base: base[::-1, ::-2],
+        lambda base: base.T[::2],
+        lambda base: np.lib.stride_tricks.as_strided(base, (0, 4, 6), (0, 0, 0)),
+    ],
+)
+def test_an_out_whose_elements_are_apart(view: Callable[[np.ndarray], np.ndarray]) -> None:
+    out = view(np.zeros((4, 12), np.float32))
+    for mask in (fd.bernoulli(0.5, out.shape, rng=0, dtype="float32", out=out), out):
+        assert np.array_equal(mask, fd.bernoulli(0.5, out.shape, rng=0).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides"),
+    [
+        ((4, 6), (20, 4)),  # a row begins in the last element of the one before
+        ((4, 6), (4, 12)),
+        ((4, 6), (-20, 4)),
+        ((2, 3, 4), (44, 16, 4)),
+        ((4, 6), (24, 0)),
+        ((4, 6), (48, 3)),
+        ((24,), (2,)),
+    ],
+)
+def test_an_out_whose_elements_share_memory(
+    shape: tuple[int, ...], strides: tuple[int, ...]
+) -> None:
+    base = np.zeros(100, np.float32)
+    out = np.lib.stride_tricks.as_strided(base[40:], shape, strides)
+    with pytest.raises(ValueError, match=r"out: expected .* got one whose elements may share"):
+        fd.bernoulli(0.5, shape, rng=0, dtype="float32", out=out)
+    assert not base.any()
 
 
 def test_every_public_function_is_in_the_table() -> None:

@@ -1,11 +1,13 @@
 """The command: what it prints and writes, its exit codes, and errors in one line."""
 
+import errno
 import io
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -41,6 +43,71 @@ def test_predict_writes_what_the_library_computes(tokens: Path, tmp_path: Path) 
         assert np.array_equal(file["quantiles"], p.quantile(file["probabilities"]))
         assert file["samples"] == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "x.npy"]
+
+
+class Spy:
+    """Sees the arguments of a method and calls it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.calls: list[dict[str, Any]] = []
+        method = getattr(Model, name)
+
+        def called(model: Model, *args: Any, **options: Any) -> Any:
+            self.calls.append(options)
+            return method(model, *args, **options)
+
+        monkeypatch.setattr(Model, name, called)
+
+
+def test_predict_by_default(tokens: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    assert run("predict", MODEL, tokens, "--out", out) == 0
+    p = fd.load(MODEL).mc_predict(np.load(tokens), samples=100, rng=0)
+    with np.load(out) as file:
+        assert file["samples"] == 100
+        assert file["probabilities"].tolist() == [0.05, 0.5, 0.95]
+        assert np.array_equal(file["mean"], p.mean)
+        assert np.array_equal(file["quantiles"], p.quantile([0.05, 0.5, 0.95]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("--scope", "shared"), {"scope": "shared"}),
+        (("--scope", "per_row"), {"scope": "per_row"}),
+        (("--seed", 2**70), {"rng": 2**70}),
+        (("--seed", 0), {"rng": 0}),
+        (("--row-offset", 0), {"row_offset": 0}),
+        (("--samples", 7), {"samples": 7}),
+        (("--row-offset", 2**40), {"row_offset": 2**40}),
+    ],
+)
+def test_an_option_of_predict_is_that_of_mc_predict(
+    arguments: tuple[object, ...], options: dict[str, Any], tokens: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.npz"
+    assert run("predict", MODEL, tokens, "--samples", 20, *arguments, "--out", out) == 0
+    p = fd.load(MODEL).mc_predict(np.load(tokens), **{"samples": 20, "rng": 0} | options)
+    with np.load(out) as file:
+        assert np.array_equal(file["mean"], p.mean)
+        assert np.array_equal(file["std"], p.std)
+
+
+@pytest.mark.parametrize(("arguments", "threads"), [((), None), (("--threads", 3), 3)])
+def test_threads_are_handed_on(
+    arguments: tuple[object, ...],
+    threads: int | None,
+    tokens: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """They change no result, so they are looked at where they arrive."""
+    predict, mc_predict = Spy(monkeypatch, "predict"), Spy(monkeypatch, "mc_predict")
+    assert run("predict", MODEL, tokens, *arguments, "--out", tmp_path / "o") == 0
+    assert run("demo", "--samples", 2, *arguments) == 0
+    assert [call["threads"] for call in (*predict.calls, *mc_predict.calls)] == [threads] * 3
+    assert f"threads: {threads or fd.info().threads})" in capsys.readouterr().out
 
 
 def test_predict_in_parts(tokens: Path, tmp_path: Path) -> None:
@@ -128,18 +195,70 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         assert fact in text
 
 
-def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("demo", "--samples", 5) == 0
-    text = capsys.readouterr().out
-    p = fd.load(demo.model_path()).mc_predict(demo.encode(demo.messages()), samples=5, rng=0)
+def spam_table(text: str, samples: int, seed: int, room: int) -> None:
+    """Check the demonstration's table against what the library computes."""
+    p = fd.load(demo.model_path()).mc_predict(
+        demo.encode(demo.messages()), samples=samples, rng=seed
+    )
     low, high = p.quantile([0.05, 0.95])[:, :, 0]
+    head, *lines = text.split("\n")
+    assert head.startswith("message".ljust(room) + "  P(spam)")
+    verdicts = set()
     for line, message, mean, std, a, b in zip(
-        text.split("\n")[1:], demo.messages(), p.mean[:, 0], p.std[:, 0], low, high, strict=False
+        lines, demo.messages(), p.mean[:, 0], p.std[:, 0], low, high, strict=False
     ):
-        assert line.startswith(message[:20])
+        shown = message if len(message) <= room else message[: room - 3] + "..."
         verdict = "unsure" if a <= 0.5 <= b else "spam" if mean > 0.5 else "ham"
-        assert line.endswith(f"{mean:.3f}  {std:.3f}  {a:.3f} to {b:.3f}  {verdict}")
-    assert " s (" in text
+        expected = f"{shown:{room}}    {mean:.3f}  {std:.3f}  {a:.3f} to {b:.3f}  {verdict}"
+        assert line == expected
+        verdicts.add(verdict)
+    assert len(verdicts) > 1
+    count = len(demo.messages())
+    assert lines[count] == ""
+    assert lines[count + 1].startswith(f"{count} messages x {samples} Monte-Carlo samples of 498 ")
+    assert lines[count + 2 :] == [""]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "samples", "seed"),
+    [((), 200, 0), (("--samples", 5), 5, 0), (("--samples", 2, "--seed", 3), 2, 3)],
+)
+def test_demo(
+    arguments: tuple[object, ...],
+    samples: int,
+    seed: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert run("demo", *arguments) == 0
+    spam_table(capsys.readouterr().out, samples, seed, 120 - 43)
+
+
+def test_demo_in_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    assert run("demo", "--samples", 2) == 0
+    spam_table(capsys.readouterr().out, 2, 0, 20)
+
+
+@pytest.mark.parametrize(("encoding", "letter"), [("latin-1", "£"), ("ascii", r"\xa3")])
+def test_demo_on_any_terminal(monkeypatch: pytest.MonkeyPatch, encoding: str, letter: str) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    output = redirect(monkeypatch, encoding)
+    assert run("demo", "--samples", 2) == 0
+    head, *lines = output.getvalue().decode(encoding).split("\n")
+    assert any(f"Cost {letter}1.50 per msg" in line for line in lines)
+    table = lines[: len(demo.messages())]
+    assert {line.rindex(" to ") for line in table} == {head.index("interval")}
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run("--version")
+    assert caught.value.code == 0
+    assert capsys.readouterr().out == f"fastdrop {fd.__version__}\n"
 
 
 def test_python_dash_m(tmp_path: Path) -> None:
@@ -166,6 +285,9 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--samples", "-1"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--seed", "1.5"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--scope", "all"],
+        ["predict", "m.keras", "x.npy", "--out", "o.npz", "--seed", "-1"],
+        ["predict", "m.keras", "x.npy", "--out", "o.npz", "--threads", "0"],
+        ["predict", "m.keras", "x.npy", "--out", "o.npz", "--row-offset", "-1"],
         ["demo", "--samples", "1"],
         ["demo", "--threads", "none"],
         ["inspect"],
@@ -185,10 +307,6 @@ def test_bad_data_exits_with_1_and_one_line(
     out.write_bytes(b"precious")
     text = tmp_path / "text.npy"
     text.write_text("no array")
-    objects = tmp_path / "objects.npy"
-    np.save(objects, np.array([{}]), allow_pickle=True)
-    archive = tmp_path / "archive.npz"
-    np.savez(archive, a=np.ones(3))
     floats = tmp_path / "floats.npy"
     np.save(floats, np.ones((5, 10)))
     high = tmp_path / "high.npy"
@@ -199,8 +317,7 @@ def test_bad_data_exits_with_1_and_one_line(
         (("inspect", text), "text.npy: not a zip archive"),
         (("predict", MODEL, tmp_path / "missing.npy", "--out", out), "missing.npy"),
         (("predict", MODEL, text, "--out", out), "text.npy"),
-        (("predict", MODEL, objects, "--out", out), "objects.npy"),
-        (("predict", MODEL, archive, "--out", out), "archive.npz"),
+        (("predict", text, tokens, "--out", out), "text.npy: not a zip archive"),
         (("predict", MODEL, floats, "--out", out), "x: expected an array of int8"),
         (("predict", MODEL, high, "--out", out), "x: expected indices in [0, 20)"),
         (("predict", MODEL, tokens, "--out", tmp_path / "no" / "out.npz"), "out.npz"),
@@ -215,6 +332,143 @@ def test_bad_data_exits_with_1_and_one_line(
         assert message in captured.err
     assert out.read_bytes() == b"precious"
     assert not list(tmp_path.glob(".*"))
+
+
+def saved(array: object) -> bytes:
+    """Return what numpy.save writes."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def archived(**arrays: object) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def headed(header: str, data: bytes = b"") -> bytes:
+    """Return a .npy file with that header."""
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + data
+
+
+TOKENS = np.random.default_rng(0).integers(0, 20, (5, 10))
+SHAPE = "{{'descr': '<f4', 'fortran_order': False, 'shape': {}, }}\n"
+BAD_INPUTS: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "an empty file"),
+    "archive": (archived(x=TOKENS), "an archive"),
+    "cut-archive": (archived(x=TOKENS)[:-30], "an archive"),
+    "nearly-archive": (b"PK\3\4", "an archive"),
+    "two-letters": (b"PK", "text"),
+    "text": (b"0.5,1.5\r\n2,\t3\n", 'text; of a table of numbers make one by numpy.save("'),
+    "text-in-utf-8": ("Größe\n1\n".encode(), "text"),
+    "long-text": (b"1,2\n" * 5000, "text"),
+    "pickle": (b"\x80\4K\1.", "something else"),
+    "picture": (b"\x89PNG\r\n\x1a\n\0\0", "something else"),
+    "magic": (b"\x93NUMPY", "another version"),
+    "version-0": (b"\x93NUMPY\0\0" + saved(TOKENS)[8:], "another version"),
+    "version-3": (b"\x93NUMPY\3\0" + saved(TOKENS)[8:], "another version"),
+    "no-length": (saved(TOKENS)[:8], "a file that is cut off"),
+    "half-a-length": (saved(TOKENS)[:9], "a file that is cut off"),
+    "cut-header": (saved(TOKENS)[:127], "a file that is cut off"),
+    "huge-header": (b"\x93NUMPY\2\0\xff\xff\xff\xff" + saved(TOKENS)[10:], "a file that is cut"),
+    "no-data": (saved(TOKENS)[:128], "0 bytes where int64 of shape (5, 10) has 400"),
+    "cut-data": (saved(TOKENS)[:-1], "399 bytes where int64 of shape (5, 10) has 400"),
+    "more-data": (saved(TOKENS) * 2, "928 bytes where int64 of shape (5, 10) has 400"),
+    "objects": (saved(np.array([{}])), "the header \"{'descr': '|O', "),
+    "complex": (saved(np.ones(3, complex)), "the header \"{'descr': '<c16', "),
+    "complex64": (saved(np.ones(3, np.complex64)), "the header \"{'descr': '<c8', "),
+    **{
+        f"type-{kind}": (headed(SHAPE.format("(1,)").replace("<f4", kind), bytes(8)), "the header")
+        for kind in ("f4", "=f4", "<f6", "<i16", "|f8", "|i4", "<M8", "|V8", "<f4 ", "")
+    },
+    "strings": (saved(np.array(["a"])), "the header \"{'descr': '<U1', "),
+    "fields": (saved(np.zeros(2, "i4,f4")), "the header \"{'descr': [('f0', "),
+    "no-header": (headed(""), "the header ''"),
+    "unclosed": (headed("{'descr': '<f4', 'fortran_order': False, 'shape': (1,"), "the header"),
+    "deep": (headed("(" * 60_000), "the header '((("),
+    "escapes": (headed(r"{'descr': '\d'}"), "the header"),
+    "no-tuple": (headed(SHAPE.format("3")), "the header"),
+    "no-number": (headed(SHAPE.format("(True,)")), "the header"),
+    "below-zero": (headed(SHAPE.format("(-1,)")), "the header"),
+    "sum": (headed(SHAPE.format("(1+1,)")), "the header"),
+    "big-number": (headed(SHAPE.format(f"({'9' * 5000},)")), "the header"),
+    "many-axes": (headed(SHAPE.format(f"({', '.join('1' * 65)})"), b"abcd"), "the header"),
+    "big-and-empty": (headed(SHAPE.format(f"(0,{'9' * 15},{'9' * 15})")), "the shape (0, 999"),
+    "more-than-there-is": (headed(SHAPE.format(f"({2**40},)")), "0 bytes where float32 of shape"),
+}
+
+
+@pytest.mark.parametrize(("data", "found"), BAD_INPUTS.values(), ids=BAD_INPUTS)
+def test_what_is_no_array_is_named(
+    data: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, x = tmp_path / "out.npz", tmp_path / "inputs"
+    out.write_bytes(b"precious")
+    x.write_bytes(data)
+    assert run("predict", MODEL, x, "--out", out) == 1
+    captured = capsys.readouterr()
+    start = f"fastdrop: {x}: expected an array of numbers as numpy.save writes it (.npy), got "
+    assert captured.err.startswith(start + found)
+    assert captured.err.count("\n") == 1
+    assert "pickle" not in captured.err
+    assert len(captured.err) < len(start) + 300
+    assert captured.out == ""
+    assert out.read_bytes() == b"precious"
+    assert {*tmp_path.iterdir()} == {out, x}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        saved(TOKENS),
+        saved(np.asfortranarray(TOKENS)),
+        saved(TOKENS.astype(">i2")),
+        saved(TOKENS.astype(np.uint8)),
+        b"\x93NUMPY\2\0\x76\0\0\0" + saved(TOKENS)[10:],
+        headed("{'descr':'<i8','fortran_order':False,'shape':(5,10)}", TOKENS.tobytes()),
+    ],
+    ids=["plain", "fortran", "big-endian", "bytes", "version-2", "spare"],
+)
+def test_arrays_as_they_are_written(data: bytes, tmp_path: Path) -> None:
+    x, out = tmp_path / "x.npy", tmp_path / "out.npz"
+    x.write_bytes(data)
+    assert run("predict", MODEL, x, "--samples", 0, "--out", out) == 0
+    with np.load(out) as file:
+        assert np.array_equal(file["predict"], fd.load(MODEL).predict(TOKENS))
+
+
+def test_no_inputs_are_none(tmp_path: Path) -> None:
+    x, out = tmp_path / "x.npy", tmp_path / "out.npz"
+    np.save(x, TOKENS[:0])
+    assert run("predict", MODEL, x, "--samples", 2, "--out", out) == 0
+    with np.load(out) as file:
+        assert file["mean"].shape == fd.load(MODEL).predict(TOKENS)[:0].shape
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
+def test_inputs_that_are_no_files(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are refused at once: nobody writes into this FIFO, and /dev/zero has no end."""
+    fifo, out = tmp_path / "fifo", tmp_path / "out.npz"
+    os.mkfifo(fifo)
+    for path, found in ((fifo, "special file"), (os.devnull, "special file"), (tmp_path, "dir")):
+        for model, x in ((MODEL, path), (path, tokens)):
+            assert run("predict", model, x, "--out", out) == 1
+            name = path if x is path else Path(path).name
+            expected = f"fastdrop: {name}: expected a regular file, found a {found}"
+            assert capsys.readouterr().err.startswith(expected)
+    assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="makes a file of holes")
+def test_an_input_larger_than_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = tmp_path / "x.npy"
+    x.touch()
+    os.truncate(x, 2**43)
+    assert run("predict", MODEL, x, "--out", tmp_path / "out.npz") == 1
+    assert capsys.readouterr().err == f"fastdrop: {x}: expected a file that fits into memory\n"
 
 
 def test_predict_with_a_name_that_the_terminal_cannot_show(
@@ -240,6 +494,19 @@ def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFi
     refused_out(f"{tmp_path / 'new'}{os.sep}", "a directory", capsys)
     missing = tmp_path / "no" / "out.npz"
     refused_out(missing, "one in a directory that does not exist", capsys)
+    link = tmp_path / "link"
+    link.symlink_to(os.fspath(MODEL))
+    (tmp_path / "no").mkdir()
+    other = tmp_path / "other"
+    other.symlink_to("y")
+    for model, x, out in (
+        (MODEL, "x", link),
+        ("m", tmp_path / "y", tmp_path / "no" / ".." / "y"),
+        (other, "x", tmp_path / "y"),
+        ("m", other, tmp_path / "y"),
+    ):
+        assert run("predict", model, x, "--out", out) == 1
+        assert capsys.readouterr().err.endswith("a new one, found a file that is read\n")
     closed = tmp_path / "closed"
     closed.mkdir(0o500)
     if not os.access(closed, os.W_OK):  # as the superuser one can write to it
@@ -288,7 +555,142 @@ def test_a_failure_to_write_names_the_path_given(
     assert [path.name for path in tmp_path.iterdir()] == [tokens.name]
 
 
-def test_a_closed_pipe_is_no_traceback() -> None:
-    command = f'"{sys.executable}" -m fastdrop info | true'
-    result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
-    assert "Traceback" not in result.stderr
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), MemoryError(), KeyboardInterrupt()]
+)
+def test_the_result_is_whole_or_untouched(
+    error: BaseException,
+    tokens: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Whatever ends the writing half-way."""
+    out = tmp_path / "out.npz"
+    out.write_bytes(b"precious")
+
+    def half(file: io.BufferedWriter, **arrays: object) -> NoReturn:
+        file.write(b"half of it")
+        file.flush()
+        raise error
+
+    monkeypatch.setattr(np, "savez", half)
+    status = run("predict", MODEL, tokens, "--samples", 0, "--out", out)
+    assert status == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    messages = {
+        OSError: f"fastdrop: --out {str(out)!r}: No space left\n",
+        MemoryError: "fastdrop: MemoryError\n",
+        KeyboardInterrupt: "",
+    }
+    assert capsys.readouterr().err == messages[type(error)]
+    assert out.read_bytes() == b"precious"
+    assert {*tmp_path.iterdir()} == {out, tokens}
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ImportError("no\nsuch  thing"), "no such thing"),
+        (TypeError("x: \x1b[2J"), r"x: \x1b[2J"),
+        (ValueError("x" * 5000), "x" * 997 + "..."),
+    ],
+)
+def test_errors_are_one_line(
+    error: Exception,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(path: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(fd, "load", fail)
+    assert run("inspect", MODEL) == 1
+    captured = capsys.readouterr()
+    assert captured.err == f"fastdrop: {text}\n"
+    assert captured.out == ""
+
+
+# ---- standard output ----
+
+# What prints more than a pipe holds, so that writing cannot end before the reader has.
+LONG = """
+import sys
+import fastdrop as fd
+from fastdrop import cli
+model = fd.load(sys.argv[1])
+model.notes = ("n" * 250,) * 1000
+fd.load = lambda path: model
+sys.exit(cli.main(["inspect", "any"]))
+"""
+PRINTING = {
+    "info": ["-m", "fastdrop", "info"],
+    "help": ["-m", "fastdrop", "--help"],
+    "version": ["-m", "fastdrop", "--version"],
+    "demo": ["-m", "fastdrop", "demo", "--samples", "2"],
+    "long": ["-c", LONG, os.fspath(MODEL)],
+    "predict": ["-m", "fastdrop", "predict", os.fspath(MODEL), "x.npy", "--out", "out.npz"],
+}
+
+
+def printing(command: str, to: str, directory: Path, **options: Any) -> tuple[int, str]:
+    """Run a command whose standard output goes there; give its status and what it complains of."""
+    np.save(directory / "x.npy", TOKENS)
+    # Without a buffer argparse would see the error, and pass over it.
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    result = subprocess.run(
+        ["sh", "-c", f'exec "$0" "$@" {to}', sys.executable, *PRINTING[command]],
+        env=environ,
+        cwd=directory,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )
+    return result.returncode, result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+@pytest.mark.parametrize("command", PRINTING)
+def test_a_closed_standard_output(command: str, tmp_path: Path) -> None:
+    expected = "fastdrop: standard output: expected an open file, it is closed\n"
+    assert printing(command, ">&-", tmp_path) == (1, expected)
+    assert not (tmp_path / "out.npz").exists()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", PRINTING)
+def test_a_full_standard_output(command: str, tmp_path: Path) -> None:
+    expected = "fastdrop: standard output: No space left on device\n"
+    assert printing(command, ">/dev/full", tmp_path) == (1, expected)
+    if command == "predict":  # the result was written before
+        with np.load(tmp_path / "out.npz") as file:
+            assert np.array_equal(file["predict"], fd.load(MODEL).predict(TOKENS))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
+@pytest.mark.parametrize("command", PRINTING)
+def test_a_broken_pipe(command: str, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        assert printing(command, "", tmp_path, stdout=writer) == (1, "")
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+def test_bad_usage_is_told_wherever_the_output_goes(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$0" -m fastdrop nonsense > /dev/null', sys.executable]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert result.returncode == 2
+    assert "invalid choice: 'nonsense'" in result.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+def test_errors_without_standard_error(tmp_path: Path) -> None:
+    """The line must not go to the standard output in its place."""
+    command = ["sh", "-c", 'exec "$0" -m fastdrop inspect missing.keras 2>&-', sys.executable]
+    result = subprocess.run(command, stdout=subprocess.PIPE, cwd=tmp_path, timeout=120, check=False)
+    assert (result.returncode, result.stdout) == (1, b"")

@@ -36,7 +36,7 @@ def test_the_distribution_is_keras(reference: dict[str, np.ndarray]) -> None:
     model = fd.load(demo.model_path())
     n = int(reference["passes"])
     p = model.mc_predict(reference["x"], samples=n, rng=1, keep_samples=True)
-    draws = p.draws[:, :, 0].astype(np.float64)
+    draws = p.samples[:, :, 0].astype(np.float64)
     variance = draws.var(axis=0, ddof=1)
     fourth = ((draws - draws.mean(axis=0)) ** 4).mean(axis=0)
 

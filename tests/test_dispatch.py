@@ -57,6 +57,25 @@ def test_a_tier_needs_every_flag_and_register(
     assert usable(leaf1_ecx, leaf7_ebx, xcr0) == expected(*tiers)
 
 
+XSAVE, OSXSAVE = 1 << 26, 1 << 27
+REST = 0xDEAD0000
+
+
+@pytest.mark.parametrize("highest", [1, 6, 7, 8, 0x20])
+@pytest.mark.parametrize("saves", [0, XSAVE, OSXSAVE, XSAVE | OSXSAVE, EVERY, EVERY & ~OSXSAVE])
+def test_what_is_read_of_a_cpu(highest: int, saves: int) -> None:
+    """Leaf 7 where there is one, and XCR0 where the system lets it be read, not where it could."""
+    leaves = {
+        0: (highest, REST, REST, REST),
+        1: (REST, REST, saves, REST),
+        # A CPU answers for a leaf it does not have with what is in another.
+        7: (REST, AVX2 | AVX512, REST, REST),
+    }
+    ebx = AVX2 | AVX512 if highest >= 7 else 0
+    xcr0 = ALL if saves & OSXSAVE else 0
+    assert native.cpu_of(leaves, ALL) == (saves, ebx, xcr0)
+
+
 def test_this_machine_runs_the_strongest_it_can() -> None:
     here = [b.tier for b, possible in native.tiers(*native.this_cpu()) if possible]
     assert [tier for tier in BACKENDS if tier != "numpy"] == here

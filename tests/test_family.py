@@ -15,7 +15,7 @@ import pytest
 import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _check
+from fastdrop import _backend, _check, masks
 from fastdrop._fallback import _quantiles
 from test_masks import LAYOUTS
 
@@ -34,12 +34,17 @@ def mask_of(x: Any) -> np.ndarray:
     return fd.bernoulli(0.3, np.shape(x), rng=5, dtype="packed")
 
 
+def bools_of(x: Any) -> np.ndarray:
+    return fd.bernoulli(0.3, np.shape(x), rng=5)
+
+
 # Every function as one of x and options. All take float32 and float64, the first ones all dtypes.
 ALL_DTYPES: dict[str, Call] = {
     "dropout": lambda x, **k: fd.dropout(x, 0.3, rng=5, **k),
     "rows": lambda x, **k: fd.dropout(x, 0.3, rng=5, noise_shape=rows_of(x), **k),
     "mask": lambda x, **k: fd.dropout(x, 0.3, rng=5, return_mask=True, **k)[0],
     "apply_mask": lambda x, **k: fd.apply_mask(x, mask_of(x), rate=0.3, **k),
+    "bool mask": lambda x, **k: fd.apply_mask(x, bools_of(x), rate=0.3, **k),
     "backward": lambda x, **k: fd.dropout_backward(x, 0.3, rng=5, **k),
     "drop_connect": lambda x, **k: fd.drop_connect(x, 0.3, rng=5, **k),
     "zoneout from": lambda x, **k: fd.zoneout(x, np.zeros_like(x), 0.3, rng=5, **k),
@@ -51,7 +56,8 @@ ELEMENTWISE: dict[str, Call] = ALL_DTYPES | {
     "gaussian_dropout": lambda x, **k: fd.gaussian_dropout(x, 0.3, rng=5, **k),
     "gaussian_noise": lambda x, **k: fd.gaussian_noise(x, 0.7, rng=5, **k),
 }
-WITH_OFFSET = [name for name in ELEMENTWISE if name not in ("rows", "apply_mask", "alpha rows")]
+WITHOUT_OFFSET = ("rows", "apply_mask", "bool mask", "alpha rows")
+WITH_OFFSET = [name for name in ELEMENTWISE if name not in WITHOUT_OFFSET]
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:
@@ -78,6 +84,16 @@ def test_normals_are_the_contracts(backend: str, first: int) -> None:
     expected = [contract.normal((KEY.k0, KEY.k1), stream, i) for i in range(first, first + n)]
     got = fd.gaussian_noise(np.zeros(n), 1.0, rng=KEY, stream=stream, offset=first)
     assert same(got, np.array(expected))
+
+
+@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
+def test_many_normals_have_the_bits_of_the_readable_version(tier: str) -> None:
+    """A last term of a series changes one number in tens of thousands."""
+    key, n = fd.Key(0), 100_000
+    results = [np.empty(n) for _ in range(2)]
+    for out, backend in zip(results, (BACKENDS[tier], BACKENDS["numpy"]), strict=True):
+        backend.gaussian_noise(out, np.zeros(n), 1.0, key.k0, key.k1, key.base, 0)
+    assert same(*results)
 
 
 def numbers_of(m: list[int]) -> list[int]:
@@ -328,6 +344,23 @@ def test_embedding_dropout(
     assert same(got, np.where(shared, table.dtype.type(0), doubled[tokens]))
 
 
+@pytest.mark.parametrize(("piece", "rows"), [(100, [2, 2, 2, 2, 1]), (1, [1] * 9), (333, [9])])
+def test_embedding_dropout_draws_some_rows_at_a_time(
+    piece: int, rows: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the events of a large vocabulary never take more memory than a piece, or a row."""
+    sizes = []
+
+    def spy(rate: float, size: int, **options: Any) -> np.ndarray:
+        sizes.append(size)
+        return fd.bernoulli(rate, size, **options)
+
+    monkeypatch.setattr("fastdrop.family.bernoulli", spy)
+    monkeypatch.setattr("fastdrop._threads.PIECE_ELEMENTS", piece)
+    fd.embedding_dropout(RNG.integers(0, 37, (9, 11)), RNG.normal(size=(37, 5)), 0.5, rng=1)
+    assert sizes == [37 * n for n in rows]
+
+
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
 def test_embedding_dropout_of_nothing(backend: str, shape: tuple[int, ...]) -> None:
     empty = np.empty(shape, int)
@@ -395,7 +428,8 @@ def test_every_noise_shape(backend: str, shape: tuple[int, ...]) -> None:
         assert same(got, expected), noise
         assert np.array_equal(mask, np.packbits(dropped, bitorder="little"))
         assert same(fd.dropout(x, 0.5, rng=2, offset=3, noise_shape=noise), expected), noise
-        assert same(fd.apply_mask(x, mask, rate=0.5, noise_shape=noise), expected), noise
+        for drops in (mask, dropped):
+            assert same(fd.apply_mask(x, drops, rate=0.5, noise_shape=noise), expected), noise
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -405,6 +439,7 @@ def test_apply_mask_is_dropout(backend: str, dtype: str, rate: float) -> None:
     mask = fd.bernoulli(rate, x.shape, rng=KEY, dtype="packed")
     expected = fd.dropout(x, rate, rng=KEY)
     assert same(fd.apply_mask(x, mask, rate=rate), expected)
+    assert same(fd.apply_mask(x, fd.bernoulli(rate, x.shape, rng=KEY), rate=rate), expected)
     y, drops = fd.dropout(x, rate, rng=KEY, return_mask=True)
     assert same(y, expected)
     assert np.array_equal(drops, mask)
@@ -418,6 +453,25 @@ def test_apply_mask_takes_any_mask(backend: str) -> None:
     assert same(got, np.array([0.0, 1.5, -0.0, 0.0, 7.0]))
     every_other = np.repeat(packed, 2)[::2]
     assert same(fd.apply_mask(x, every_other), got)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "reversed", "strided", "read-only", "broadcast"])
+def test_apply_mask_takes_bools_in_any_layout(backend: str, layout: str) -> None:
+    """True where dropped, whatever the order in memory; the way back from bits is NumPy's."""
+    x = RNG.normal(size=(13, 29))
+    mask = RNG.random((13, 29)) < 0.5
+    if layout == "broadcast":
+        other = mask = np.broadcast_to(mask[0], mask.shape)
+    else:
+        other = LAYOUTS[layout](mask)
+    got = fd.apply_mask(x, other, rate=0.5)
+    assert same(got, np.where(mask, 0.0, 2 * x))
+    packed = np.packbits(mask, axis=None, bitorder="little")
+    assert same(fd.apply_mask(x, packed, rate=0.5), got)
+    again = np.unpackbits(packed, count=mask.size, bitorder="little").astype(bool)
+    assert np.array_equal(again.reshape(mask.shape), mask)
+    every_other = np.repeat(mask, 2, axis=0)[::2]
+    assert same(fd.apply_mask(x, every_other, rate=0.5), got)
 
 
 def test_apply_mask_onto_its_own_mask(backend: str) -> None:
@@ -444,6 +498,20 @@ def test_the_gradient_has_the_forward_mask(backend: str, noise_shape: Any) -> No
     out = grad.copy()
     assert fd.dropout_backward(out, 0.5, **more, out=out) is out
     assert same(out, backward)
+
+
+def test_the_end_of_the_index_range_counts_masks(backend: str) -> None:
+    """Not the elements of x, where a mask value serves several of them."""
+    x = np.ones((4, 100))
+    for function in (fd.dropout, fd.alpha_dropout):
+        more: Any = {"rng": 2, "noise_shape": (4, 1)}
+        whole = function(np.ones((6, 100)), 0.5, offset=2**63 - 6, rng=2, noise_shape=(6, 1))
+        assert same(function(x, 0.5, offset=2**63 - 4, **more), whole[2:])
+        with pytest.raises(ValueError, match=r"offset: expected offset \+ 4 elements"):
+            function(x, 0.5, offset=2**63 - 3, **more)
+    spatial = fd.spatial_dropout1d(x.reshape(1, 4, 100), 0.5, rng=2, offset=2**63 - 100)
+    assert spatial.shape == (1, 4, 100)
+    assert fd.dropout_backward(x, 0.5, rng=2, offset=2**63 - 4, noise_shape=(4, 1)).shape == x.shape
 
 
 # ---- 16-bit types ----
@@ -534,7 +602,26 @@ def test_roundings_that_a_detour_would_spoil() -> None:
     above_half = 1 + 2.0**-8 + 2.0**-40  # float32 would make it a tie, which goes to 1
     assert _check.rounded(above_half, bfloat16) == 1 + 2.0**-7
     assert _check.rounded(1 + 2.0**-11 + 2.0**-40, np.dtype("float16")) == 1 + 2.0**-10
-    assert _check.scale(2**32 - 1, np.dtype("float16")) == math.inf  # and no warning
+    float16 = np.dtype("float16")
+    assert _check.scale(2**32 - 1, float16) == math.inf  # and no warning
+    # The greatest number, and the first that is nearer to what would come next.
+    assert _check.rounded(65504.0, float16) == _check.rounded(65519.9, float16) == 65504.0
+    assert _check.rounded(65520.0, float16) == math.inf
+    assert _check.rounded(65520.0, np.dtype("float32")) == 65520.0
+    assert _check.rounded(-0.0, float16) == 0.0
+    assert math.copysign(1, _check.rounded(-0.0, float16)) == -1.0
+
+
+@pytest.mark.parametrize(("threshold", "scale"), [(2**32 - 65568, 65504.0), (2**32 - 1, np.inf)])
+def test_the_greatest_factors_of_float16(backend: str, threshold: int, scale: float) -> None:
+    """Whatever is kept of a hundred thousand, which is an element or two."""
+    mask, rate = np.ones(8, bool), threshold / 2**32
+    mask[3] = False
+    expected = np.where(mask, 0, scale).astype(np.float16)
+    assert same(fd.apply_mask(np.ones(8, np.float16), mask, rate=rate), expected)
+    x = np.ones(10**6, np.float16)
+    kept = ~fd.bernoulli(rate, x.size, rng=1)
+    assert same(fd.dropout(x, rate, rng=1), np.where(kept, scale, 0).astype(np.float16))
 
 
 # ---- laws for all ----
@@ -555,6 +642,43 @@ def test_backends_agree_on_every_length(
             whole = function(x, **more)
         for n in range(len(x) + 1):
             assert same(function(x[:n], **more), whole[:n]), (n, more)
+
+
+# More than two of the tiles of 131,072 elements that kernels take at a time, and no multiple.
+LARGE = (293, 300, 3)
+BROADCAST: dict[str, Call] = {
+    f"{function.__name__} {noise}": lambda x, f=function, n=noise: f(x, 0.3, rng=5, noise_shape=n)
+    for function in (fd.dropout, fd.alpha_dropout)
+    for noise in ((1, 300, 1), (293, 1, 3), (1, 1, 3), (1, 1, 1))
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [*ELEMENTWISE, *BROADCAST])
+def test_backends_agree_on_large_arrays(
+    name: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where tiles meet, and on rare branches: of 100,000 normals every one."""
+    function = (ELEMENTWISE | BROADCAST)[name]
+    x = np.random.default_rng(1).normal(size=LARGE).astype(dtype)
+    more = {"offset": 2**40 + 77} if name in WITH_OFFSET else {}
+    got = []
+    for backend in BACKENDS.values():
+        monkeypatch.setattr(_backend, "active", backend)
+        got.append(function(x, **more))
+    for other in got[:-1]:
+        assert same(other, got[-1])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "float32", "float64", "packed"])
+def test_backends_agree_on_large_masks(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for offset in (0, 128, 2**40 + 77):
+        got = []
+        for backend in BACKENDS.values():
+            monkeypatch.setattr(_backend, "active", backend)
+            got.append(fd.bernoulli(0.3, LARGE, rng=5, offset=offset, dtype=dtype))
+        for other in got[:-1]:
+            assert np.array_equal(other, got[-1])
 
 
 @pytest.mark.parametrize("name", WITH_OFFSET)
@@ -689,6 +813,74 @@ def test_kernels_get_what_they_are_promised(
     buffer = np.ones(1000)
     ELEMENTWISE[name](buffer[:900], out=buffer[100:])
     assert len(calls) >= 4 * len(LAYOUTS) + 3
+
+
+@pytest.mark.parametrize("name", WITH_OFFSET)
+def test_the_first_stream_and_element_are_number_0(name: str) -> None:
+    function, x = ELEMENTWISE[name], RNG.normal(size=300)
+    assert same(function(x), function(x, stream=0, offset=0))
+    assert not same(function(x), function(x, stream=1))
+    assert not same(function(x), function(x, offset=1))
+
+
+def test_numbers_from_0_of_masks_and_words() -> None:
+    assert np.array_equal(
+        fd.bernoulli(0.5, 300, rng=5), fd.bernoulli(0.5, 300, rng=5, stream=0, offset=0)
+    )
+    tokens, table = RNG.integers(0, 37, (9, 11)), RNG.normal(size=(37, 5))
+    more: Any = {"stream": 0, "row_offset": 0, "scope": "per_row"}
+    got = fd.embedding_dropout(tokens, table, 0.5, rng=5)
+    assert same(got, fd.embedding_dropout(tokens, table, 0.5, rng=5, **more))
+    x = RNG.normal(size=(4, 5, 3, 2, 6))
+    for part, function in (
+        (x[0, 0], fd.spatial_dropout1d),
+        (x[0], fd.spatial_dropout2d),
+        (x, fd.spatial_dropout3d),
+    ):
+        options: Any = {"data_format": "channels_last", "stream": 0, "offset": 0}
+        assert same(function(part, 0.5, rng=5), function(part, 0.5, rng=5, **options))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_as_few_calls_as_pieces(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A normal number counts for 8 elements; what is written in place is read there."""
+    calls = []
+
+    def look(kernel: str, *arguments: Any) -> None:
+        arrays = [a for a in arguments if isinstance(a, np.ndarray)]
+        if not kernel.startswith("bernoulli"):
+            calls.append(arrays[0].ctypes.data == arrays[1].ctypes.data)
+
+    monkeypatch.setattr(_backend, "active", Backend("numpy", look))
+    monkeypatch.setattr("fastdrop.masks._PIECE", 64)
+    piece = 8 if name.startswith("gaussian") else 64
+    for n, count in ((1, 1), (piece, 1), (piece + 1, 2), (3 * piece, 3)):
+        calls.clear()
+        x = RNG.normal(size=(n, 1))
+        ELEMENTWISE[name](x[:], out=x[:], threads=1)
+        assert calls == [name != "zoneout to"] * count
+
+
+@pytest.mark.parametrize(
+    ("shape", "noise", "lengths", "strides"),
+    [
+        ((2, 3, 4, 5), (2, 3, 4, 5), (120,), (1,)),
+        ((2, 3, 4, 5), (2, 3, 1, 1), (6, 20), (1, 0)),
+        ((2, 3, 4, 5), (1, 1, 4, 5), (6, 20), (0, 1)),
+        ((2, 3, 4, 5), (1, 3, 1, 5), (2, 3, 4, 5), (0, 5, 0, 1)),
+        ((2, 1, 4, 1), (2, 1, 4, 1), (8,), (1,)),
+        ((2, 3), (1, 1), (6,), (0,)),
+        ((1, 1), (1, 1), (1,), (0,)),
+        ((), (), (1,), (0,)),
+    ],
+)
+def test_neighbouring_axes_of_one_kind_are_one(
+    shape: tuple[int, ...],
+    noise: tuple[int, ...],
+    lengths: tuple[int, ...],
+    strides: tuple[int, ...],
+) -> None:
+    assert masks.layout(shape, noise) == (lengths, strides)
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,), (1, 1, 1)])

@@ -204,6 +204,32 @@ def test_the_mode_is_left_alone_by_what_fails(
     assert fd.lstm(x, w, r).tobytes() == expected.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "denormal", "large"), [("f4", 1e-39, 1e38), ("f8", 1e-310, 1e300)]
+)
+@pytest.mark.parametrize("tier", NATIVE)
+def test_denormal_numbers_are_zero(
+    tier: str, dtype: str, denormal: float, large: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they come in, whatever they would be multiplied by, and where they come out."""
+    monkeypatch.setattr("fastdrop._backend.active", BACKENDS[tier])
+    kernel, nothing = np.full((3, 5), large, dtype), np.zeros((5, 5), dtype)
+    weights = fd.pack_simple_rnn(kernel, nothing, activation="linear")
+    x = np.full((2, 2, 3), denormal, dtype)
+    assert x.all()
+    assert not fd.rnn(x, weights).any()
+    assert not fd.dense(x, kernel).any()
+    weights = fd.pack_simple_rnn(nothing[:3], np.full((5, 5), large, dtype), activation="linear")
+    assert not fd.rnn(x * 0, weights, initial_state=np.full((2, 5), denormal, dtype)).any()
+    # What is denormal only as a product or a sum: 1e-20 * 1e-20 of float32.
+    least = np.finfo(dtype).tiny
+    root = np.full((2, 1, 1), np.sqrt(least) / 4, dtype)
+    weights = fd.pack_simple_rnn(root[0], np.zeros((1, 1), dtype), activation="linear")
+    assert root.dtype.type(root[0, 0, 0] * root[0, 0, 0]) > 0
+    assert not fd.rnn(root, weights).any()
+    assert not fd.dense(root, root[0]).any()
+
+
 def cost(call: Callable[[], object], other: Callable[[], object]) -> float:
     """How many times as long a call takes as another: the least of many, taken in turns."""
     call(), other()

@@ -24,6 +24,7 @@ pytest.importorskip("h5py", reason="the files under test are written with h5py")
 import h5py
 
 from fastdrop.formats import ModelFormatError, load
+from fastdrop.formats._safe_json import parse_object
 from keras_files import KerasFile, functional, input_layer, layer, numbers, sample, small, tensor
 from test_formats import expected_sample, fields, same, with_recorded_mask
 
@@ -458,8 +459,8 @@ def hard_link(to: str) -> Callable[[Any], object]:
     ("flat", replace(value(numbers(4))), "expected shape (2, 2), found (4,)"),
     ("scalar", replace(value(np.float32(1))), "expected shape (2, 2), found ()"),
     ("empty", replace(value(h5py.Empty("f4"))), "dataspace"),
-    ("float64", replace(value(np.ones((2, 2)))), "expected float32, found something else"),
-    ("float16", replace(value(np.ones((2, 2), "f2"))), "expected float32, found something else"),
+    ("float64", replace(value(np.ones((2, 2)))), "expected float32, found float64"),
+    ("float16", replace(value(np.ones((2, 2), "f2"))), "expected float32, found float16"),
     ("int32", replace(value(np.ones((2, 2), "i4"))), "expected float32"),
     ("complex", replace(value(np.ones((2, 2), "c8"))), "expected float32, found something else"),
     ("bytes", replace(value(np.full((2, 2), b"abcd"))), "expected"),
@@ -532,16 +533,16 @@ def endless_header() -> bytes:
 @table(
     # The HDF5 library (1.14) loops for ever on an object with the index and size 0.
     ("heap loop", damaged(b"GCOL", 16, "<HHIQ", 0, 0, 0, 0), "not in the global heap"),
-    ("heap size", damaged(b"GCOL", 24, "<Q", 2**64 - 8), "not in the global heap"),
+    ("heap size", damaged(b"GCOL", 24, "<Q", 2**64 - 8), "its global heap is malformed"),
     ("heap beyond", damaged(b"GCOL", 8, "<Q", 2**63), "beyond the end"),
     ("heap", damaged(b"GCOL", 0, "4s", b"XXXX"), "its global heap is malformed"),
     ("tree loop", damaged(b"TREE", 5, "<BH16x2Q", 1, 1, 0, TREE), "the levels of its tree"),
     ("tree too high", damaged(b"TREE", 5, "<B", 9), "the levels of its tree"),
     ("tree", damaged(b"TREE", 4, "<B", 1), "its tree is malformed"),
-    ("many leaves", damaged(b"TREE", 6, "<H", 65535), "malformed"),
+    ("many leaves", damaged(b"TREE", 6, "<H", 65535), "beyond the end"),
     ("leaf", damaged(b"SNOD", 4, "<B", 2), "its symbol table is malformed"),
     ("empty leaf", damaged(b"SNOD", 6, "<H", 0), "its symbol table is malformed"),
-    ("large leaf", damaged(b"SNOD", 6, "<H", 65535), "a name is malformed"),
+    ("large leaf", damaged(b"SNOD", 6, "<H", 65535), "beyond the end"),
     ("name beyond", damaged(b"SNOD", 8, "<Q", 2**64 - 1), "a name is malformed"),
     ("local heap", damaged(b"HEAP", 4, "<B", 1), "its local heap is malformed"),
     ("local heap beyond", damaged(b"HEAP", 8, "<Q", 2**40), "beyond the end"),
@@ -579,6 +580,8 @@ def test_hdf5_bytes(path: Path, edit: bytes, fragment: str) -> None:
     ("huge integer", b'{"a": ' + b"9" * 5000 + b"}", "an integer of 5000 digits"),
     ("deep", b'{"a":' * 65 + b"1" + b"}" * 65, "nests deeper than 64"),
     ("very deep", b"[" * 100_000, "nests deeper than 64"),
+    ("deep lists", b'{"a":' + b"[" * 64 + b"]" * 64 + b"}", "nests deeper than 64"),
+    ("closed too often", b'{"a": 1}]}]}', "config.json is malformed"),
     ("open string", b'{"' + b'\\"' * 500_000, "config.json is malformed"),
     ("latin-1", '{"a": "é"}'.encode("latin-1"), "config.json is malformed"),
     ("UTF-16", '{"a": 1}'.encode("utf-16"), "config.json is malformed"),
@@ -590,6 +593,77 @@ def test_json(path: Path, edit: bytes, fragment: str) -> None:
     file = small()
     file.members["config.json"] = edit
     refused(file.write(path), fragment)
+
+
+def test_64_levels_of_json() -> None:
+    for opening, closing in ((b'{"a":', b"}"), (b"[", b"]")):
+        inside = opening * 63 + b"1" + closing * 63
+        parse_object(b'{"a":' + inside + b"}", "the text")
+
+
+# What takes most memory for its bytes, each in a way of its own.
+@table(
+    ("lists", b"[],", "too many values"),
+    ("lists of one", b"[1],", "too many values"),
+    ("nested lists", b"[[[[[[1]]]]]],", "too many values"),
+    ("objects", b"{},", "too many values"),
+    ("objects of one", b'{"a":1},', "too many values"),
+    ("objects of six", b'{"a":1,"b":1,"c":1,"d":1,"e":1,"f":1},', "too many values"),
+    ("digits", b"0,", "too many values"),
+    ("integers", b"999,", "too many values"),
+    ("numbers", b"0.1,", "too many values"),
+    ("words", b'"ab",', "too many values"),
+    ("characters", b'"\\u20ac",', "too many values"),
+)
+def test_the_memory_of_json(monkeypatch: pytest.MonkeyPatch, edit: bytes, fragment: str) -> None:
+    """Refused before it is built; and no estimate is below what is really taken."""
+    text = b'{"a":[' + edit * (2**16 // len(edit)) + b"1]}"
+    tracemalloc.start()
+    parse_object(text, "the text")
+    peak = tracemalloc.get_traced_memory()[1]
+    monkeypatch.setattr("fastdrop.formats._safe_json._MAX_GROWTH", 0)
+    for room in (peak - 2**14, 2**18):
+        monkeypatch.setattr("fastdrop.formats._safe_json._FREE_BYTES", room)
+        tracemalloc.reset_peak()
+        with pytest.raises(ModelFormatError, match=fragment):
+            parse_object(text, "the text")
+    assert tracemalloc.get_traced_memory()[1] < 2**16
+    tracemalloc.stop()
+
+
+def test_the_room_of_json() -> None:
+    """Three times the bytes of a large text, 8 MiB of a small one."""
+    small = b'{"a":[' + b"[]," * (2**23 // 80) + b"1]}"
+    parse_object(small, "the text")
+    for text in (small.replace(b"]}", b"," + b"[]," * 8000 + b"1]}"), b" " * 2**21 + small):
+        with pytest.raises(ModelFormatError, match="too many values"):
+            parse_object(text, "the text")
+    parse_object(b" " * 2**23 + small, "the text")
+
+
+@table(
+    ("keys", b",".join(b'"%x":1' % i for i in range(400_000)), "too many values"),
+    ("long keys", b",".join(b'"key %x":""' % i for i in range(300_000)), "too many values"),
+    ("wide string", b'"a":"' + b"a" * 2**23 + b'\\ud83d\\ude00"', "too many values"),
+    ("wide text", b'"a":"' + b"a" * 2**23 + "\U0001f600".encode() + b'"', "too many values"),
+    ("half wide text", b'"a":"' + b"a" * 2**23 + "中".encode() + b'"', "too many values"),
+)
+def test_the_memory_of_keys_and_strings(edit: bytes, fragment: str) -> None:
+    text = b"{" + edit + b"}"
+    tracemalloc.start()
+    with pytest.raises(ModelFormatError, match=fragment):
+        parse_object(text, "the text")
+    assert tracemalloc.get_traced_memory()[1] < 3 * len(text) + 2**23
+    tracemalloc.stop()
+
+
+def test_how_much_json_may_hold() -> None:
+    """A plain string of any length, and configurations of far more layers than are allowed."""
+    parse_object(b'{"a":"' + b"a" * 2**24 + b'"}', "the text")
+    parse_object(b'{"a":"' + "é".encode() * 2**20 + b'"}', "the text")
+    config = sample().config
+    config["config"]["layers"] *= 300
+    assert len(parse_object(json.dumps(config).encode(), "the text")["config"]["layers"]) == 2100
 
 
 def test_brackets_in_strings_do_not_nest(path: Path) -> None:
@@ -646,6 +720,46 @@ def huge_deflated() -> bytes:
     return archive(*parts.items(), base=False, compression=zipfile.ZIP_DEFLATED)
 
 
+def hidden_in_the_stream() -> bytes:
+    """Let the compressed bytes of a member go on behind the end of its stream."""
+    parts = small().parts()
+    whole = archive(
+        ("config.json", parts.pop("config.json")),
+        *parts.items(),
+        base=False,
+        compression=zipfile.ZIP_DEFLATED,
+    )
+    entries = zipfile.ZipFile(io.BytesIO(whole))
+    first = entries.getinfo("config.json")
+    end = 30 + len(first.filename) + first.compress_size
+    longer = bytearray(whole[:end] + b"hidden" + whole[end:])
+    struct.pack_into("<I", longer, 18, first.compress_size + 6)
+    directory = longer.index(b"PK\x01\x02")
+    struct.pack_into("<I", longer, directory + 20, first.compress_size + 6)
+    at, count = directory, 0
+    while longer[at : at + 4] == b"PK\x01\x02":
+        sizes = struct.unpack_from("<3H", longer, at + 28)
+        offset = struct.unpack_from("<I", longer, at + 42)[0]
+        struct.pack_into("<I", longer, at + 42, offset + 6 * (count > 0))
+        at, count = at + 46 + sum(sizes), count + 1
+    struct.pack_into("<I", longer, at + 16, directory)
+    return bytes(longer)
+
+
+def one_inside_the_other() -> bytes:
+    """Let a stored member hold another one, header and all."""
+    parts = small().parts()
+    inner = archive(("metadata.json", parts["metadata.json"]), base=False)
+    inner = inner[: inner.index(b"PK\x01\x02")]
+    whole = archive(
+        ("metadata.json", parts["metadata.json"]),
+        ("config.json", parts["config.json"]),
+        ("model.weights.h5", inner),
+        base=False,
+    )
+    return patched(whole, b"metadata.json", {(-1, 42): ("<I", whole.rindex(inner))})
+
+
 CONFIG = b"config.json"
 
 
@@ -665,6 +779,10 @@ CONFIG = b"config.json"
     ("unexpected", archive(("assets/x", b"")), "unexpected zip member 'assets/x'"),
     ("missing", archive(("config.json", b"{}"), base=False), "is missing"),
     ("encrypted", patched(archive(), CONFIG, {(6, 8): ("<H", 1)}), "is encrypted"),
+    ("strongly", patched(archive(), CONFIG, {(6, 8): ("<H", 0x40)}), "is encrypted"),
+    ("masked", patched(archive(), CONFIG, {(6, 8): ("<H", 0x2000)}), "is encrypted"),
+    ("hidden in the stream", hidden_in_the_stream(), "does not end where the archive says"),
+    ("overlap", one_inside_the_other(), "overlap"),
     ("bzip2", archive(compression=zipfile.ZIP_BZIP2), "compression method 12, expected stored"),
     ("lzma", archive(compression=zipfile.ZIP_LZMA), "compression method 14, expected stored"),
     ("checksum", patched(archive(), CONFIG, {(14, 16): ("<I", 7)}), "has a wrong checksum"),

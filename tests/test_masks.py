@@ -1,5 +1,6 @@
 """Masks and dropout: the contract bit for bit, and the laws."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,53 @@ def test_the_end_of_the_index_range(backend: str) -> None:
     assert np.array_equal(fd.bernoulli(0.5, 1, rng=0, offset=2**63 - 1), last[4:])
     with pytest.raises(ValueError, match="offset"):
         fd.bernoulli(0.5, 6, rng=0, offset=2**63 - 5)
+
+
+EMPTY = np.ones((0, 6), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("function", "end"),
+    [
+        (lambda **o: fd.bernoulli(0.5, 0, **o), 63),
+        (lambda **o: fd.bernoulli(0.5, (3, 0), dtype="float64", **o), 63),
+        (lambda **o: fd.bernoulli(0.5, (3, 0), dtype="packed", **o), 63),
+        (lambda **o: fd.dropout(EMPTY, 0.5, **o), 63),
+        (lambda **o: fd.dropout(EMPTY, 0.5, noise_shape=(0, 1), **o), 63),
+        (lambda **o: fd.dropout(EMPTY, 0.5, return_mask=True, **o)[0], 63),
+        (lambda **o: fd.dropout_backward(EMPTY, 0.5, **o), 63),
+        (lambda **o: fd.drop_connect(EMPTY, 0.5, **o), 63),
+        (lambda **o: fd.spatial_dropout1d(np.ones((0, 3, 2)), 0.5, **o), 63),
+        (lambda **o: fd.alpha_dropout(EMPTY, 0.5, **o), 63),
+        (lambda **o: fd.alpha_dropout(EMPTY, 0.5, noise_shape=(0, 1), **o), 63),
+        (lambda **o: fd.zoneout(EMPTY, EMPTY, 0.5, **o), 63),
+        (lambda **o: fd.gaussian_noise(EMPTY, 0.5, **o), 57),
+        (lambda **o: fd.gaussian_dropout(EMPTY, 0.5, **o), 57),
+    ],
+)
+def test_nothing_may_stand_at_the_end_of_the_range(
+    backend: str, function: Callable[..., np.ndarray], end: int
+) -> None:
+    """As the last part of what is drawn in parts, when the parts come out even."""
+    assert function(rng=0, offset=2**end).size == 0
+    for threads in (1, 2):
+        assert function(rng=0, offset=2**end - 1, threads=threads).size == 0
+    with pytest.raises(ValueError, match=r"offset: expected an integer in \[0, "):
+        function(rng=0, offset=2**end + 1)
+
+
+def test_no_rows_may_stand_at_the_end_of_the_range(backend: str) -> None:
+    indices, x = np.zeros((0, 4), int), np.ones((0, 3, 1), np.float32)
+    for units, end in ((1, 2**63), (4, 2**61)):
+        table = np.ones((units, 3))
+        assert fd.embedding_dropout(indices, table, 0.5, rng=0, row_offset=end).shape == (0, 4, 3)
+        with pytest.raises(ValueError, match="row_offset"):
+            fd.embedding_dropout(indices, table, 0.5, rng=0, row_offset=end + 1)
+        weights = fd.pack_simple_rnn(np.ones((1, units), "f4"), np.ones((units, units), "f4"))
+        options: Any = {"dropout": 0.5, "recurrent_dropout": 0.5, "rng": 0}
+        assert fd.rnn(x, weights, row_offset=end, **options).shape == (0, units)
+        with pytest.raises(ValueError, match="row_offset"):
+            fd.rnn(x, weights, row_offset=end + 1, **options)
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, float])

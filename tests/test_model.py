@@ -68,7 +68,7 @@ def test_the_file_gives_the_same_model(small: Model, reference: dict[str, np.nda
     a = model.mc_predict(x, samples=5, rng=1, keep_samples=True)
     b = small.mc_predict(x, samples=5, rng=1, keep_samples=True)
     # Sites count layers, so an input layer that holds nothing must not shift them.
-    assert np.array_equal(a.draws, b.draws)
+    assert np.array_equal(a.samples, b.samples)
 
 
 def test_the_distribution_is_keras(
@@ -76,9 +76,9 @@ def test_the_distribution_is_keras(
 ) -> None:
     """Means, variances and the rows' covariance against 5,000 passes of Keras."""
     p = small.mc_predict(reference["x"], samples=5000, rng=2024, keep_samples=True)
-    assert largest(z_scores(reference, moments(p.draws))) < AGREES
-    np.testing.assert_allclose(p.mean, p.draws.mean(axis=0, dtype=float), rtol=1e-12)
-    np.testing.assert_allclose(p.std, p.draws.std(axis=0, ddof=1, dtype=float), rtol=1e-9)
+    assert largest(z_scores(reference, moments(p.samples))) < AGREES
+    np.testing.assert_allclose(p.mean, p.samples.mean(axis=0, dtype=float), rtol=1e-12)
+    np.testing.assert_allclose(p.std, p.samples.std(axis=0, ddof=1, dtype=float), rtol=1e-9)
 
 
 @pytest.mark.parametrize("fault", [None, *FAULTS])
@@ -114,7 +114,7 @@ def test_the_comparison_sees_a_library_that_errs(
     if change == "no layer":
         model = Model([small.layers[0], *small.layers[2:]], small.input_shape)
     p = model.mc_predict(reference["x"], samples=5000, rng=1, scope=scope, keep_samples=True)
-    assert largest(z_scores(reference, moments(p.draws))) > DETECTED
+    assert largest(z_scores(reference, moments(p.samples))) > DETECTED
 
 
 def test_unscaled_masks_are_seen(
@@ -122,7 +122,7 @@ def test_unscaled_masks_are_seen(
 ) -> None:
     monkeypatch.setattr("fastdrop._check.scale", lambda threshold, dtype: 1.0)
     p = small.mc_predict(reference["x"], samples=5000, rng=1, keep_samples=True)
-    assert largest(z_scores(reference, moments(p.draws))) > DETECTED
+    assert largest(z_scores(reference, moments(p.samples))) > DETECTED
 
 
 # ---- laws ----
@@ -147,11 +147,11 @@ def test_sample_m_of_row_n_is_always_the_same(backend: str, small: Model, scope:
         part = small.mc_predict(
             x[start:stop], samples=samples, row_offset=start, threads=threads, **options
         )
-        assert np.array_equal(part.draws, whole.draws[:samples, start:stop])
+        assert np.array_equal(part.samples, whole.samples[:samples, start:stop])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_model, "_CHUNK_ROWS", 3)
         cut = small.mc_predict(x, samples=9, **options, threads=2)
-    for name in ("draws", "mean", "std"):
+    for name in ("samples", "mean", "std"):
         assert np.array_equal(getattr(cut, name), getattr(whole, name))
     assert np.array_equal(cut.quantile([0, 0.3, 1]), whole.quantile([0, 0.3, 1]))
 
@@ -177,12 +177,12 @@ def test_samples_are_lstm_calls(backend: str, small: Model) -> None:
             row_offset=5,
         )
         y = fd.dense(h, dense.kernel, dense.bias, activation="sigmoid")
-        assert np.array_equal(p.draws[m], y)
+        assert np.array_equal(p.samples[m], y)
 
 
 def test_a_shared_sample_is_one_network(backend: str, small: Model) -> None:
     x = np.repeat(tokens(1), 5, axis=0)
-    shared = small.mc_predict(x, samples=4, rng=0, scope="shared", keep_samples=True).draws
+    shared = small.mc_predict(x, samples=4, rng=0, scope="shared", keep_samples=True).samples
     assert np.array_equal(shared, np.repeat(shared[:, :1], 5, axis=1))
     assert len(np.unique(shared[:, 0, 0])) == 4
 
@@ -208,7 +208,7 @@ def test_one_mask_value_a_row(backend: str, small: Model) -> None:
     )
     for n in range(4):
         expected = {doubled.predict(x)[n].tobytes(), zero.predict(x)[n].tobytes()}
-        assert {p.draws[m, n].tobytes() for m in range(40)} == expected
+        assert {p.samples[m, n].tobytes() for m in range(40)} == expected
 
 
 def test_a_model_without_dropout_has_no_samples(small: Model) -> None:
@@ -244,8 +244,8 @@ def test_layers_that_follow_each_other(backend: str) -> None:
     short = np.array([[3, 7, 1, 9]])
     padded = np.pad(short, ((0, 0), (0, 5)))
     assert np.array_equal(model.predict(padded), model.predict(short))
-    a = model.mc_predict(short, samples=20, rng=0, keep_samples=True).draws
-    b = model.mc_predict(padded, samples=20, rng=0, keep_samples=True).draws
+    a = model.mc_predict(short, samples=20, rng=0, keep_samples=True).samples
+    b = model.mc_predict(padded, samples=20, rng=0, keep_samples=True).samples
     assert np.array_equal(a, b)
     np.testing.assert_allclose(a.sum(axis=-1), 1, rtol=1e-6)
 
@@ -293,8 +293,8 @@ def test_a_layer_does_what_its_options_say(backend: str, options: dict[str, Any]
 def test_noise_shapes_do_not_depend_on_the_split(backend: str, noise_shape: Any) -> None:
     model = Model([Dropout(name="d", rate=0.5, noise_shape=noise_shape)], (3, 4))
     x = np.ones((7, 3, 4), np.float32)
-    whole = model.mc_predict(x, samples=5, rng=0, keep_samples=True).draws
-    part = model.mc_predict(x[4:6], samples=5, rng=0, row_offset=4, keep_samples=True).draws
+    whole = model.mc_predict(x, samples=5, rng=0, keep_samples=True).samples
+    part = model.mc_predict(x[4:6], samples=5, rng=0, row_offset=4, keep_samples=True).samples
     assert np.array_equal(part, whole[:, 4:6])
     if noise_shape[0] == 1:
         assert np.array_equal(whole, np.repeat(whole[:, :1], 7, axis=1))
@@ -347,9 +347,9 @@ def test_nan_and_infinity_are_folded_without_warnings(backend: str) -> None:
 def test_quantiles_are_exact_up_to_1024(small: Model, samples: int) -> None:
     p = small.mc_predict(tokens(2), samples=samples, rng=0, keep_samples=True)
     q = np.array([[0, 0.05, 0.5], [0.77, 0.95, 1]])
-    expected = np.quantile(p.draws.astype(float), q, axis=0)
+    expected = np.quantile(p.samples.astype(float), q, axis=0)
     np.testing.assert_allclose(p.quantile(q), expected, rtol=1e-12)
-    np.testing.assert_allclose(p.quantile(0.5), np.quantile(p.draws.astype(float), 0.5, axis=0))
+    np.testing.assert_allclose(p.quantile(0.5), np.quantile(p.samples.astype(float), 0.5, axis=0))
 
 
 def test_one_sample_has_no_deviation(small: Model) -> None:
@@ -393,6 +393,6 @@ def test_backends_agree_on_samples(small: Model) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(_backend, "active", backend)
             p = small.mc_predict(tokens(3), samples=10, rng=0, keep_samples=True)
-            draws.append(p.draws)
+            draws.append(p.samples)
     for other in draws[1:]:
         assert_close(other, draws[0], FLOAT32)

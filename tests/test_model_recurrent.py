@@ -44,7 +44,7 @@ def largest(name: str, change: Any = lambda model: model, **options: Any) -> flo
         reference = dict(file)
     model = change(fd.load(FOLDER / f"{name}.keras"))
     p = model.mc_predict(reference["x"], rng=7, keep_samples=True, **options)
-    scores = z_scores(reference, moments(compared(p.draws)))
+    scores = z_scores(reference, moments(compared(p.samples)))
     return max(float(np.abs(z).max()) for z in scores.values())
 
 
@@ -174,20 +174,20 @@ def test_sample_m_of_row_n_is_always_the_same(backend: str, scope: str) -> None:
     """However many samples, rows and threads there are, and however they are cut."""
     model, x = whole(), tokens(7)
     options: dict[str, Any] = {"rng": 3, "scope": scope, "keep_samples": True}
-    draws = model.mc_predict(x, samples=5, **options, threads=1).draws
+    draws = model.mc_predict(x, samples=5, **options, threads=1).samples
     for start, stop, samples, threads in ((0, 7, 5, 2), (3, 4, 5, 1), (2, 7, 2, 3)):
         part = model.mc_predict(
             x[start:stop], samples=samples, row_offset=start, threads=threads, **options
         )
-        assert np.array_equal(part.draws, draws[:samples, start:stop])
+        assert np.array_equal(part.samples, draws[:samples, start:stop])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_model, "_CHUNK_ROWS", 3)
-        assert np.array_equal(model.mc_predict(x, samples=5, **options).draws, draws)
+        assert np.array_equal(model.mc_predict(x, samples=5, **options).samples, draws)
 
 
 def test_a_shared_sample_is_one_network(backend: str) -> None:
     x = np.repeat(tokens(1), 4, axis=0)
-    shared = whole().mc_predict(x, samples=3, rng=0, scope="shared", keep_samples=True).draws
+    shared = whole().mc_predict(x, samples=3, rng=0, scope="shared", keep_samples=True).samples
     assert np.array_equal(shared, np.repeat(shared[:, :1], 4, axis=1))
     assert len(np.unique(shared[:, 0, 0, 0])) == 3
 
@@ -226,7 +226,7 @@ def test_samples_are_calls_of_the_public_functions(
             row_offset=5,
             return_sequences=True,
         )
-        assert np.array_equal(p.draws[m], expected)
+        assert np.array_equal(p.samples[m], expected)
 
 
 @pytest.mark.parametrize("scope", ["per_row", "shared"])
@@ -251,7 +251,7 @@ def test_directions_have_masks_of_their_own(backend: str, scope: str) -> None:
             )
             for d, part in enumerate((layer.forward, layer.backward))
         ]
-        assert np.array_equal(p.draws[m], np.concatenate([outputs[0], outputs[1][:, ::-1]], -1))
+        assert np.array_equal(p.samples[m], np.concatenate([outputs[0], outputs[1][:, ::-1]], -1))
 
 
 @pytest.mark.parametrize("sequences", [False, True])
@@ -290,8 +290,8 @@ def test_spatial_dropout_is_dropout_of_channels(backend: str, scope: str, embedd
     spatial = Model([*first, SpatialDropout1D(name="s", rate=0.4)], shape)
     plain = Model([*first, Dropout(name="d", rate=0.4, noise_shape=(None, 1, None))], shape)
     options: dict[str, Any] = {"samples": 4, "rng": 1, "scope": scope, "keep_samples": True}
-    draws = spatial.mc_predict(x, row_offset=3, **options).draws
-    assert np.array_equal(draws, plain.mc_predict(x, row_offset=3, **options).draws)
+    draws = spatial.mc_predict(x, row_offset=3, **options).samples
+    assert np.array_equal(draws, plain.mc_predict(x, row_offset=3, **options).samples)
     dropped = (draws == 0).all(axis=2)
     assert np.array_equal(dropped, (draws == 0).any(axis=2))
     assert 0 < dropped.mean() < 1
@@ -308,7 +308,7 @@ def same_again() -> Dropout:
 def test_spatial_dropout_of_nothing_and_of_everything(backend: str, rate: float) -> None:
     last = Dropout(name="d", rate=0.5, noise_shape=(1, 1, 1))
     model = Model([words(), SpatialDropout1D(name="s", rate=rate), last], (6,))
-    draws = model.mc_predict(tokens(2), samples=9, rng=0, keep_samples=True).draws
+    draws = model.mc_predict(tokens(2), samples=9, rng=0, keep_samples=True).samples
     assert draws.any() == (rate == 0)
 
 
@@ -325,7 +325,7 @@ def test_looking_up_changes_no_bit(backend: str, kind: str, scope: str, spatial:
     # Calls that can draw are numbered, so one that draws nothing stands at the same place in both.
     for between in (SpatialDropout1D(name="none", rate=0.0), same_again()):
         model = Model([words(mask_zero=True), *drops, between, *rest], (6,))
-        results.append((model.predict(x), model.mc_predict(x, **options).draws))
+        results.append((model.predict(x), model.mc_predict(x, **options).samples))
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
 
@@ -340,7 +340,7 @@ def test_repeating_changes_no_bit(backend: str, scope: str, random_before: bool)
         model = Model(
             [*before, RepeatVector(name="r", count=7), between, both(**RATES)], (FEATURES,)
         )
-        draws = model.mc_predict(x, samples=3, rng=1, scope=scope, keep_samples=True).draws
+        draws = model.mc_predict(x, samples=3, rng=1, scope=scope, keep_samples=True).samples
         results.append((model.predict(x), draws))
     assert np.array_equal(results[0][0], results[1][0])
     assert np.array_equal(results[0][1], results[1][1])
@@ -357,7 +357,7 @@ def test_infinite_table_rows_can_be_dropped(backend: str) -> None:
     table = np.full((2, 400), np.inf, np.float32)
     layers = [Embedding(name="e", table=table), SpatialDropout1D(name="s", rate=0.5)]
     p = Model(layers, (3,)).mc_predict([[0, 1, 0]], samples=2, rng=0, keep_samples=True)
-    assert set(np.unique(p.draws)) == {0, np.inf}
+    assert set(np.unique(p.samples)) == {0, np.inf}
 
 
 def test_time_distributed_is_dense(backend: str) -> None:
@@ -386,7 +386,9 @@ def test_padding_is_passed_over(backend: str) -> None:
     short = np.array([[3, 7, 1]])
     padded = np.pad(short, ((0, 0), (2, 2)))
     assert np.array_equal(model.predict(padded), model.predict(short))
-    a, b = (model.mc_predict(x, samples=4, rng=0, keep_samples=True).draws for x in (short, padded))
+    a, b = (
+        model.mc_predict(x, samples=4, rng=0, keep_samples=True).samples for x in (short, padded)
+    )
     assert np.array_equal(a, b)
 
 

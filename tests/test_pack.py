@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import os
 import pickle
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend
+from fastdrop import _backend, packed
 
 FEATURES, UNITS = 3, 5
 
@@ -189,3 +190,75 @@ def test_it_is_compared_by_identity_and_hashable(cell: str) -> None:
     a, b = (PACK[cell](*arrays_of(cell)) for _ in range(2))
     assert a != b
     assert len({a, b}) == 2
+
+
+# What the signal of a timer sees of long calls: it is looked for between pieces.
+LOOKS = """
+import signal, time
+import numpy as np
+from fastdrop import _backend
+n, looks = 4096, []
+weights, bias = np.zeros((n, n), np.float32), np.zeros(n, np.float32)
+mask = np.ones((1, n), np.float32)
+mask[:, ::2] = 0
+def look(*_):
+    looks.append(time.process_time())
+def interrupt(*_):
+    raise KeyboardInterrupt
+def measure(call):
+    looks.clear()
+    look()
+    signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+    result = call()
+    signal.signal(signal.SIGPROF, interrupt)
+    interrupted = False
+    try:
+        call()
+    except KeyboardInterrupt:
+        interrupted = True
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    print(len(looks), max(np.diff(looks)), interrupted)
+    return result
+active = _backend.active
+packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False))
+measure(lambda: active.share(packed, mask, mask))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
+def test_ctrl_c_is_seen_while_weights_are_packed(tier: str) -> None:
+    """Within 100 ms of the process's own time, as the machine may be busy with others."""
+    result = subprocess.run(
+        [sys.executable, "-c", LOOKS],
+        env=os.environ | {"FASTDROP_ISA": tier},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not result.stderr
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert len(lines) == 2
+    for looks, longest, interrupted in lines:
+        assert int(looks) >= 8
+        assert float(longest) < 0.1
+        assert interrupted == "True"
+
+
+@pytest.mark.parametrize("units", [1, 3, 7, 20])
+def test_infinite_weights_are_found_wherever_they_are(
+    units: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are looked at a few rows at a time."""
+    kernel, recurrent_kernel = np.zeros((5, units)), np.zeros((units, units))
+    for numbers in (1, 3 * units, 1000):
+        monkeypatch.setattr(packed, "_FINITE_NUMBERS", numbers)
+        assert fd.pack_simple_rnn(kernel, recurrent_kernel).finite()
+        for array in (kernel, recurrent_kernel):
+            for k in range(array.size):
+                array.flat[k] = (np.inf, -np.inf, np.nan)[k % 3]
+                weights = fd.pack_simple_rnn(kernel, recurrent_kernel)
+                assert not weights.finite()
+                assert not weights.finite()  # also when asked again
+                array.flat[k] = 0

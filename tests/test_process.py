@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,14 @@ def test_switches(tier: str) -> None:
         ({"FASTDROP_NUM_THREADS": "0"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
         ({"FASTDROP_NUM_THREADS": "two"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
         ({"FASTDROP_NUM_THREADS": "-1"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
-        ({"FASTDROP_NUM_THREADS": "9999"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+        ({"FASTDROP_NUM_THREADS": ""}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
+        ({"FASTDROP_NUM_THREADS": "1025"}, ["FASTDROP_NUM_THREADS: expected", "got '1025'"]),
+        ({"FASTDROP_NUM_THREADS": "²"}, ["FASTDROP_NUM_THREADS: expected", "got '²'"]),
+        ({"FASTDROP_NUM_THREADS": "٣"}, ["FASTDROP_NUM_THREADS: expected", "got '٣'"]),
+        ({"FASTDROP_NUM_THREADS": "1_0"}, ["FASTDROP_NUM_THREADS: expected", "got '1_0'"]),
+        ({"FASTDROP_NUM_THREADS": " 1"}, ["FASTDROP_NUM_THREADS: expected", "got ' 1'"]),
+        ({"FASTDROP_NUM_THREADS": "1\n"}, [r"FASTDROP_NUM_THREADS: expected", r"got '1\n'"]),
+        ({"FASTDROP_NUM_THREADS": "9" * 5000}, ["FASTDROP_NUM_THREADS: expected", "got '999"]),
     ],
 )
 def test_a_switch_that_cannot_be_honoured(environ: dict[str, str], names: list[str]) -> None:
@@ -124,30 +132,138 @@ Loader.create_module = broken
 # ---- threads ----
 
 
-def test_the_number_of_threads() -> None:
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert 1 <= fd.info().threads <= (affinity or 1)
-    assert run(INFO, FASTDROP_NUM_THREADS="1").stdout.split()[2] == "1"
+THREADS = "import fastdrop as fd; i = fd.info(); print(i.threads, i.threads_reason)"
+
+
+def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there, unless the user has a word for it."""
+    monkeypatch.delenv("FASTDROP_NUM_THREADS", raising=False)
+    linux = sys.platform == "linux"
+    there = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    kind = "CPU affinity" if linux else "CPU count"
+    for quota, expected in (
+        (None, (there, kind)),
+        (there, (there, kind)),
+        (there + 1, (there, kind)),
+        (1, (1, "cgroup quota" if there > 1 else kind)),
+    ):
+        monkeypatch.setattr(_threads, "_cgroup_quota", lambda quota=quota: quota)
+        assert _threads._default() == expected
+    for text, number in (("1", 1), ("0008", 8), (str(there + 1), there + 1), ("1024", 1024)):
+        monkeypatch.setenv("FASTDROP_NUM_THREADS", text)
+        assert _threads._default() == (number, "FASTDROP_NUM_THREADS")
+
+
+def test_more_threads_than_cpus_are_honoured() -> None:
+    code = """
+import threading, time
+import fastdrop as fd
+from fastdrop import _threads
+lock, alive, most = threading.Lock(), 0, 0
+def work(n):
+    global alive, most
+    with lock:
+        alive += 1
+        most = max(most, alive)
+    time.sleep(0.2)
+    with lock:
+        alive -= 1
+_threads.for_each(work, range(40), _threads.DEFAULT)
+print(most)
+"""
+    assert run(THREADS, FASTDROP_NUM_THREADS="20").stdout == "20 FASTDROP_NUM_THREADS\n"
+    assert run(code, FASTDROP_NUM_THREADS="20").stdout == "20\n"
+
+
+V2, V1 = "0::{}", "4:cpu,cpuacct:{}\n3:memory:/other\n1:name=systemd:/init.scope\n0::/"
+# What a line of mountinfo has for a hierarchy whose root is mounted there.
+MOUNT_2 = "31 23 0:28 {} {}/at rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate"
+ONE_CPU = {"cpu.cfs_quota_us": "1", "cpu.cfs_period_us": "1"}
+MOUNT_1 = "33 25 0:30 {} {}/at rw,nosuid - cgroup cgroup rw,cpu,cpuacct"
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"),
+    ("group", "mount", "root", "path", "files", "expected"),
     [
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu.max": "150000 100000"}, 2),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "nonsense"}, None),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3),
-        ({}, None),
+        # A container with a namespace of its own, or the root.
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "max 100000"}, None),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "150000 100000"}, 2),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "200000 100000"}, 2),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "200001 100000"}, 3),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "1000 100000"}, 1),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "nonsense"}, None),
+        (V2, MOUNT_2, "/", "/", {"cpu.max": "100000 0"}, None),
+        (V2, MOUNT_2, "/", "/", {}, None),
+        # A quota of the process's own, or of any level above, the smallest.
+        (V2, MOUNT_2, "/", "/a/b", {"a/b/cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, "/", "/a/b", {"a/cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, "/", "/a/b", {"cpu.max": "300000 100000"}, 3),
+        (
+            V2,
+            MOUNT_2,
+            "/",
+            "/a/b",
+            {"cpu.max": "max 1", "a/cpu.max": "20000 10000", "a/b/cpu.max": "30 10"},
+            2,
+        ),
+        (V2, MOUNT_2, "/", "/a b/c:d", {"a b/c:d/cpu.max": "300000 100000"}, 3),
+        # Not of one beside it, or below.
+        (V2, MOUNT_2, "/", "/a", {"a/b/cpu.max": "1 1", "c/cpu.max": "1 1"}, None),
+        # A container without a namespace of its own: its part is mounted, the path is the host's.
+        (V2, MOUNT_2, "/pod/x", "/pod/x", {"cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, "/pod/x", "/pod/x/y", {"y/cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, "/pod/x", "/pod/xy", {"cpu.max": "3 1", "y/cpu.max": "1 1"}, 3),
+        # Seen from within a namespace, what lies outside.
+        (V2, MOUNT_2, "/..", "/", {"cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, "/", "/../z", {"cpu.max": "3 1", "../z/cpu.max": "1 1"}, 3),
+        # Version 1, alone or beside version 2.
+        (V1, MOUNT_1, "/", "/", {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}, None),
+        (V1, MOUNT_1, "/", "/", {"cpu.cfs_quota_us": "300000", "cpu.cfs_period_us": "100000"}, 3),
+        (V1, MOUNT_1, "/", "/", {"cpu.cfs_quota_us": "300000"}, None),
+        (V1, MOUNT_1, "/", "/a", {"a/cpu.cfs_quota_us": "30", "a/cpu.cfs_period_us": "10"}, 3),
+        (V1, MOUNT_1.replace("cpu,", ""), "/", "/", ONE_CPU, None),
+        ("2:memory:{}", MOUNT_1, "/", "/", ONE_CPU, None),
+        (V1, MOUNT_2, "/", "/a", {"cpu.max": "300000 100000", "a/cpu.max": "1 1"}, 3),
+        # No hierarchy of the CPU's.
+        (V2, "31 23 0:28 {} {}/at rw - tmpfs cgroup2 rw", "/", "/", {"cpu.max": "1 1"}, None),
+        ("nonsense", "nonsense", "/", "/", {"cpu.max": "1 1"}, None),
     ],
 )
-def test_cgroup_quotas(tmp_path: Path, files: dict[str, str], expected: int | None) -> None:
+def test_cgroup_quotas(
+    tmp_path: Path,
+    group: str,
+    mount: str,
+    root: str,
+    path: str,
+    files: dict[str, str],
+    expected: int | None,
+) -> None:
+    here = tmp_path / "mounted here"  # a blank is written in octal
     for name, text in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text + "\n")
+        file = here / "at" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    (tmp_path / "cgroup").write_text(group.format(path) + "\n")
+    lines = [
+        "22 26 0:20 / /proc rw shared:13 - proc proc rw",
+        mount.format(root, str(here).replace(" ", r"\040")),
+    ]
+    (tmp_path / "mountinfo").write_text("\n".join(lines) + "\n")
     assert _threads._cgroup_quota(tmp_path) == expected
+
+
+def test_without_proc(tmp_path: Path) -> None:
+    assert _threads._cgroup_quota(tmp_path) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_the_quota_of_this_process_can_be_read() -> None:
+    """Whatever it is here, the files of this machine are understood."""
+    groups = Path("/proc/self/cgroup").read_text().splitlines()
+    assert all(_threads._GROUP.fullmatch(line) for line in groups)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        assert bool(_threads._MOUNT.fullmatch(line)) == (" - cgroup" in line)
+    assert (_threads._cgroup_quota() or 1) >= 1
 
 
 def test_ordered_map_keeps_order_and_few_results() -> None:
@@ -554,3 +670,41 @@ def test_every_public_function_has_an_example() -> None:
         if callable(item) and name[0].islower():
             assert "Parameters" in text or name == "info", name
             assert "Examples" in text, name
+
+
+def test_every_function_that_draws_says_what_a_key_gives() -> None:
+    """The same for all: whoever passes one key to two functions should have read it."""
+    drawing = 0
+    for name in fd.__all__:
+        item = getattr(fd, name)
+        if callable(item) and name[0].islower():
+            text = " ".join((item.__doc__ or "").split())
+            if "rng" in text:
+                drawing += 1
+                assert "One key and stream give the same " in text, name
+    assert drawing >= 16
+
+
+def test_one_key_and_stream_give_the_same_bits_in_every_function() -> None:
+    """And keys of their own give others."""
+
+    def masks(keys: Sequence[fd.Key]) -> list[bytes]:
+        x, table = np.ones((8, 16), np.float32), np.ones((16, 1))
+        none = np.zeros((16, 16), np.float32)
+        layer = fd.pack_simple_rnn(np.eye(16, dtype=np.float32), none)
+        words = np.tile(np.arange(16), (8, 1))
+        draws: list[Callable[[fd.Key], np.ndarray]] = [
+            lambda key: fd.bernoulli(0.5, x.shape, rng=key),
+            lambda key: fd.dropout(x, 0.5, rng=key) == 0,
+            lambda key: fd.dropout_backward(x, 0.5, rng=key) == 0,
+            lambda key: fd.drop_connect(x, 0.5, rng=key) == 0,
+            lambda key: fd.spatial_dropout1d(x[:, np.newaxis], 0.5, rng=key)[:, 0] == 0,
+            lambda key: fd.embedding_dropout(words, table, 0.5, rng=key)[..., 0] == 0,
+            lambda key: fd.alpha_dropout(x, 0.5, rng=key) < 0,
+            lambda key: fd.zoneout(0 * x, x, 0.5, rng=key) == 0,
+            lambda key: fd.rnn(x[:, np.newaxis], layer, dropout=0.5, rng=key) == 0,
+        ]
+        return [draw(key).tobytes() for draw, key in zip(draws, keys, strict=True)]
+
+    assert len(set(masks([fd.Key(5)] * 9))) == 1
+    assert len(set(masks(fd.Key(5).split(9)))) == 9

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _threads, recurrent
+from fastdrop import _backend, _check, _threads, feedforward, recurrent
 from fastdrop.recurrent import recurrent_masks
 from references.make_lstm import FILE, cases, legacy_cases
 from references.stored import Arrays, Result, load
@@ -138,9 +139,11 @@ def same(a: Any, b: Any) -> bool:
     return len(a) == len(b) and all(same(u, v) for u, v in zip(a, b, strict=True))
 
 
-def every_option(cell: str) -> dict[str, Any]:
+def every_option(cell: str, scheme: str = "per_gate") -> dict[str, Any]:
     """Everything that is drawn for a layer, all at once."""
-    options: dict[str, Any] = {**DROP, "weight_dropout": 0.2, "zoneout": 0.15}
+    options: dict[str, Any] = {**DROP, "weight_dropout": 0.2, "zoneout": 0.15, "scheme": scheme}
+    if scheme == "per_step":
+        del options["recurrent_dropout"]
     if cell == "lstm":
         options["zoneout"] = (0.15, 0.25)
     if cell != "simple_rnn":
@@ -150,7 +153,9 @@ def every_option(cell: str) -> dict[str, Any]:
 
 DROP = {"dropout": 0.4, "recurrent_dropout": 0.3, "rng": 5}
 SHAPES = [(1, 1, 1, 1), (2, 3, 4, 5), (5, 4, 17, 16), (9, 6, 3, 33)]
-SCHEMES = [(scheme, scope) for scheme in ("per_gate", "tied") for scope in ("per_row", "shared")]
+SCOPES = ("per_row", "shared")
+LASTING = list(itertools.product(("per_gate", "tied"), SCOPES))  # masks that serve all steps
+SCHEMES = list(itertools.product(_check.SCHEMES, SCOPES))
 ALL = {"return_sequences": True, "return_state": True}
 
 
@@ -319,7 +324,7 @@ def scaled(events: np.ndarray, rate: float, dtype: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
+@pytest.mark.parametrize(("scheme", "scope"), LASTING)
 @cells
 def test_drawn_masks_are_the_contracts(
     backend: str, cell: str, shape: tuple[int, ...], scheme: str, scope: str
@@ -345,6 +350,96 @@ def test_drawn_masks_are_the_contracts(
     options: dict[str, Any] = {"scheme": scheme, "scope": scope, "site": 6, "sample": 3}
     got = fd.rnn(x, weights, **rates, rng=5, row_offset=11, **options)
     assert same(got, fd.rnn(x, weights, **masks))
+
+
+def dropped_anew(x: np.ndarray, stream: int, scope: str) -> np.ndarray:
+    """X (rows, steps, width) of rows 11 and on and steps 100 and on, dropped by the contract."""
+    rows, steps, width = x.shape
+    key, T = fd.Key(5), round(0.4 * 2**32)
+    y = np.empty_like(x)
+    for n in range(rows):
+        first = ((0 if scope == "shared" else 11 + n) * 2**24 + 100) * width
+        block, skip = divmod(first, 128)
+        number = (key.base + stream) % 2**64
+        blocks = (skip + steps * width) // 128 + 1
+        u = contract.events((key.k0, key.k1), number, block, blocks)[skip : skip + steps * width]
+        scale = x.dtype.type(1 / (1 - T / 2**32))
+        y[n] = np.where(u.reshape(steps, width) < T, x.dtype.type(0), x[n] * scale)
+    return y
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("embedded", [False, True])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("scope", SCOPES)
+@cells
+def test_input_masks_of_each_step_are_the_contracts(
+    backend: str, cell: str, scope: str, backwards: bool, embedded: bool, masked: bool
+) -> None:
+    """What the layer makes of an input that was dropped from before, steps in the order taken."""
+    rng = np.random.default_rng(3)
+    x, weights = problem(3, cell, 3, 5, 4, 6)
+    x[:, 2, 1] = np.nan
+    options: dict[str, Any] = {"go_backwards": backwards, **ALL}
+    given: dict[str, Any] = {}
+    if masked:
+        options["mask"] = rng.random((3, 5)) < 0.7
+    whole = x
+    if embedded:
+        mask = factors(rng, (3, 4)).astype(np.float32)
+        mask[:, 1] = 0
+        whole = np.where(mask[:, np.newaxis] == 0, np.float32(0), x * mask[:, np.newaxis])
+        tokens = np.arange(15).reshape(3, 5)
+        given = {"embedding": x.reshape(15, 4), "embedding_mask": mask}
+    else:
+        x[:, 2, 1] = 0.5  # it may be kept
+        whole = x
+    order = slice(None, None, -1 if backwards else 1)
+    dropped = dropped_anew(whole[:, order], 6 << 32 | 3, scope)[:, order]
+    got = fd.rnn(
+        tokens if embedded else x,
+        weights,
+        **{"dropout": 0.4, "rng": 5, "site": 6, "sample": 3, "row_offset": 11},
+        **options,
+        **given,
+        scheme="per_step",
+        scope=scope,
+        first_step=100,
+    )
+    assert same(got, fd.rnn(dropped, weights, **options))
+    assert not same(got, fd.rnn(whole, weights, **options))
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_input_masks_of_each_step_in_every_direction_and_layer(backend: str, scope: str) -> None:
+    x, first = problem(3, "lstm", 3, 5, 4, 6)
+    back, second = weights_of(4, "gru", 4, 2), weights_of(5, "simple_rnn", 8, 3)
+    got, _ = fd.rnn(
+        x,
+        [(first, back), second],
+        **{"dropout": 0.4, "rng": 5, "site": 6, "sample": 3, "row_offset": 11},
+        scheme="per_step",
+        scope=scope,
+        first_step=100,
+        **ALL,
+    )
+    ahead = fd.rnn(dropped_anew(x, 6 << 32 | 3, scope), first, return_sequences=True)
+    other = dropped_anew(x[:, ::-1], 14 << 32 | 3, scope)
+    other = fd.rnn(other, back, return_sequences=True)
+    y = np.concatenate([ahead, other[:, ::-1]], axis=2)
+    y = dropped_anew(y, 22 << 32 | 3, scope)
+    assert same(got, fd.rnn(y, second, return_sequences=True))
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_other_masks_stay_with_those_of_each_step(backend: str, scope: str) -> None:
+    """Candidate masks, zoneout, dropped weights and what is between are as they always are."""
+    x, first = problem(3, "gru", 3, 5, 4, 6)
+    rest: dict[str, Any] = {"zoneout": 0.2, "weight_dropout": 0.2, "candidate_dropout": 0.3}
+    rest |= {"rng": 5, "site": 6, "sample": 3, "row_offset": 11, "first_step": 100, "scope": scope}
+    got = fd.rnn(x, first, dropout=0.4, scheme="per_step", **rest, **ALL)
+    expected = fd.rnn(dropped_anew(x, 6 << 32 | 3, scope), first, scheme="tied", **rest, **ALL)
+    assert same(got, expected)
 
 
 @pytest.mark.parametrize("backwards", [False, True])
@@ -476,7 +571,7 @@ def test_batch_invariance_and_row_offset(
     backend: str, cell: str, dtype: str, scheme: str, scope: str
 ) -> None:
     x, weights = problem(2, cell, 23, 7, 5, 19, dtype)
-    options: dict[str, Any] = {**every_option(cell), "scheme": scheme, "scope": scope}
+    options: dict[str, Any] = {**every_option(cell, scheme), "scope": scope}
     whole = fd.rnn(x, weights, **options, return_sequences=True)
     for start, stop in ((0, 1), (4, 5), (22, 23), (3, 20), (0, 23)):
         part = fd.rnn(x[start:stop], weights, **options, row_offset=start, return_sequences=True)
@@ -511,15 +606,15 @@ def test_a_row_does_not_see_other_rows_factors(backend: str, cell: str, dtype: s
     features=st.integers(1, 40),
     units=st.integers(1, 40),
     cut=st.integers(0, 20),
-    scheme=st.sampled_from(["per_gate", "tied"]),
-    scope=st.sampled_from(["per_row", "shared"]),
+    scheme=st.sampled_from(_check.SCHEMES),
+    scope=st.sampled_from(SCOPES),
 )
 @tiers
 def test_any_batch_is_its_rows(
     tier: str, cell: str, rows: int, features: int, units: int, cut: int, scheme: str, scope: str
 ) -> None:
     x, weights = problem(rows, cell, rows, 3, features, units)
-    options: dict[str, Any] = {**every_option(cell), "scheme": scheme, "scope": scope, **ALL}
+    options: dict[str, Any] = {**every_option(cell, scheme), "scope": scope, **ALL}
     cut = min(cut, rows)
     with running(tier):
         whole = fd.rnn(x, weights, **options)
@@ -552,14 +647,96 @@ def test_threads_change_nothing(backend: str, cell: str, monkeypatch: pytest.Mon
     assert len(used) > 1
 
 
+@pytest.mark.parametrize(("scheme", "scope"), SCHEMES)
+@pytest.mark.parametrize("layers", ["one", "pair", "stack"])
+@pytest.mark.parametrize("embedded", [False, True])
+@cells
+def test_pieces_of_rows_change_nothing(
+    backend: str,
+    cell: str,
+    embedded: bool,
+    layers: str,
+    scheme: str,
+    scope: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is a row's own goes with it into the piece that the row is in."""
+    x, first = problem(4, cell, 7, 4, 3, 5)
+    rng = np.random.default_rng(0)
+    chosen: Any = first
+    options: dict[str, Any] = {**every_option(cell, scheme), **ALL, "scope": scope}
+    options |= {"mask": rng.random((7, 4)) < 0.7, "row_offset": 3, "first_step": 2}
+    if layers != "one":
+        chosen = (first, weights_of(5, "lstm", 3, 2))
+        options["zoneout"] = 0.2
+        options.pop("candidate_dropout", None)
+    if layers == "stack":
+        chosen = [chosen, weights_of(6, "gru", 7, 3)]
+        options["between_dropout"] = 0.3
+    if embedded:
+        options["embedding"] = rng.normal(size=(6, 3)).astype(np.float32)
+        options["embedding_mask"] = factors(rng, (7, 3)).astype(np.float32)
+        x = rng.integers(0, 6, (7, 4))
+    _, *state = fd.rnn(x, chosen, **options)
+    carried = tuple(state) if layers == "one" and cell == "lstm" else state[0]
+    options["initial_state"] = carried
+    whole = fd.rnn(x, chosen, **options)
+    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    assert same(fd.rnn(x, chosen, **options, threads=1), whole)
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    assert same(fd.rnn(x, chosen, **options, threads=3), whole)
+
+
+@pytest.mark.parametrize("gates", [False, True])
+@cells
+def test_pieces_of_rows_have_the_masks_given_for_them(
+    backend: str, cell: str, gates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weights = problem(4, cell, 7, 4, 3, 5)
+    rng = np.random.default_rng(0)
+    masks = {
+        name: factors(rng, (7, GATES[cell] if gates else 1, width)).astype(np.float32)
+        for name, width in (("input_mask", 3), ("recurrent_mask", 5))
+    }
+    if cell != "simple_rnn":
+        masks["candidate_mask"] = factors(rng, (7, 5)).astype(np.float32)
+    whole = fd.rnn(x, weights, **masks, **ALL)
+    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    assert same(fd.rnn(x, weights, **masks, **ALL), whole)
+    for name in masks:
+        one = {**masks, name: masks[name][:1]}
+        each = {**masks, name: masks[name][:1].repeat(7, 0)}
+        assert same(fd.rnn(x, weights, **one, **ALL), fd.rnn(x, weights, **each, **ALL))
+    table, tokens = rng.normal(size=(6, 3)).astype(np.float32), rng.integers(0, 6, (7, 4))
+    whole = fd.rnn(table[tokens], weights, **masks, **ALL)
+    assert same(fd.rnn(tokens, weights, embedding=table, **masks, **ALL), whole)
+
+
+def test_rows_beyond_a_piece_as_it_is(backend: str) -> None:
+    """100 rows, without any patch: the last ones are as if alone."""
+    rng = np.random.default_rng(0)
+    x, first = problem(4, "lstm", 100, 3, 4, 5)
+    layers = [first, weights_of(5, "gru", 5, 3)]
+    options: dict[str, Any] = {"dropout": 0.4, "zoneout": 0.2, "between_dropout": 0.5, "rng": 0}
+    whole = fd.rnn(x, layers, **options)
+    assert same(fd.rnn(x[70:], layers, **options, row_offset=70), whole[70:])
+    table, tokens = x[0].copy(), rng.integers(0, 3, (100, 6))
+    mask = factors(rng, (100, 4)).astype(np.float32)
+    whole = fd.rnn(tokens, first, embedding=table, embedding_mask=mask)
+    part = fd.rnn(tokens[70:], first, embedding=table, embedding_mask=mask[70:])
+    assert same(part, whole[70:])
+
+
+@pytest.mark.parametrize("scheme", ["per_gate", "per_step"])
 @pytest.mark.parametrize("embedded", [False, True])
 @cells
 def test_time_windows_change_nothing(
-    backend: str, cell: str, embedded: bool, monkeypatch: pytest.MonkeyPatch
+    backend: str, cell: str, embedded: bool, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, weights = problem(4, cell, 5, 11, 4, 6)
     rng = np.random.default_rng(0)
-    options: dict[str, Any] = {**every_option(cell), "mask": rng.random((5, 11)) < 0.7, **ALL}
+    options: dict[str, Any] = {**every_option(cell, scheme), **ALL}
+    options["mask"] = rng.random((5, 11)) < 0.7
     if embedded:
         options["embedding"] = x[0]
         x = rng.integers(0, 11, (5, 11))
@@ -571,7 +748,11 @@ def test_time_windows_change_nothing(
             patch.setattr(recurrent, "_STEP_FLOPS", 1)
             assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
         with monkeypatch.context() as patch:
-            patch.setattr(recurrent, "_PIECE_NUMBERS", 1)  # one row a call
+            patch.setattr(recurrent, "_PIECE_NUMBERS", 1)  # one row a call, and its step
+            assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(recurrent, "_PIECE_NUMBERS", 3 * 5 * 6)  # three steps
+            patch.setattr(recurrent, "_DROP_NUMBERS", 2 * 5 * 6)  # two
             assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
 
 
@@ -587,11 +768,11 @@ def test_a_carried_state_continues_the_sequence(backend: str, cell: str) -> None
     assert same(end, state)
 
 
-@pytest.mark.parametrize("scope", ["per_row", "shared"])
+@pytest.mark.parametrize(("scheme", "scope"), [*SCHEMES[:2], *SCHEMES[4:]])
 @cells
-def test_steps_are_the_sequence(backend: str, cell: str, scope: str) -> None:
+def test_steps_are_the_sequence(backend: str, cell: str, scheme: str, scope: str) -> None:
     x, weights = problem(6, cell, 20, 5, 4, 6)
-    options: dict[str, Any] = {**every_option(cell), "scope": scope, "row_offset": 3}
+    options: dict[str, Any] = {**every_option(cell, scheme), "scope": scope, "row_offset": 3}
     stacked = [weights, weights_of(7, cell, 6, 5)]
     more: dict[str, Any] = {"between_dropout": 0.3}
     for layers, drop in ((weights, {}), (stacked[:1], more), (stacked, more)):
@@ -621,17 +802,18 @@ def test_steps_of_an_embedding_and_of_replayed_masks(backend: str, cell: str) ->
     assert same(y, expected)
 
 
-@pytest.mark.parametrize("scheme", ["per_gate", "tied"])
+@pytest.mark.parametrize("scheme", _check.SCHEMES)
 @cells
 def test_rate_zero_is_no_dropout(backend: str, cell: str, scheme: str) -> None:
     x, weights = problem(6, cell, 4, 5, 6, 7)
     off = fd.rnn(x, weights)
-    zero: dict[str, Any] = dict.fromkeys(every_option(cell), 0) | {"rng": 0}
-    assert same(fd.rnn(x, weights, **zero, scheme=scheme), off)
+    drawn = {"rng": 0, "scheme": scheme}
+    zero: dict[str, Any] = dict.fromkeys(every_option(cell), 0) | drawn
+    assert same(fd.rnn(x, weights, **zero), off)
     assert same(fd.rnn(x, weights, recurrent_mask=np.ones((4, 7), np.float32)), off)
     assert same(fd.rnn(x, weights, recurrent_mask=np.ones((1, 7), np.float32)), off)
     # A rate that rounds to T = 0 drops nothing and scales by 1.
-    tiny: dict[str, Any] = dict.fromkeys(every_option(cell), 1e-12) | {"rng": 0}
+    tiny: dict[str, Any] = dict.fromkeys(every_option(cell, scheme), 1e-12) | drawn
     assert same(fd.rnn(x, weights, **tiny), off)
 
 
@@ -741,6 +923,8 @@ def test_an_embedding_equals_its_gathered_rows(tier: str, data: Any) -> None:
                 {"dropout": 0.4, "recurrent_dropout": 0.2, "scheme": "tied"},
                 {"dropout": 0.4, "scope": "shared"},
                 {"zoneout": 0.2, "weight_dropout": 0.3},
+                {"dropout": 0.4, "scheme": "per_step"},
+                {"dropout": 0.4, "scheme": "per_step", "scope": "shared", "zoneout": 0.1},
             ]
         )
     )
@@ -952,6 +1136,98 @@ def test_nan_stays_in_its_row_and_a_dropped_nan_is_gone(backend: str, cell: str)
         assert same(np.delete(y, 3, 0), np.delete(fd.rnn(x, weights, input_mask=mask), 3, 0))
 
 
+@pytest.mark.parametrize("alike", [False, True])
+@cells
+def test_a_dropped_nan_is_gone_whatever_the_factors(backend: str, cell: str, alike: bool) -> None:
+    """Kernels read masks of one scale as bits, and others as numbers; per gate or one for all."""
+    x, weights = problem(9, cell, 3, 4, 37, 5)
+    x[..., 0] = np.nan
+    x[..., 34] = np.inf
+    for gates in (1, GATES[cell]):
+        mask = np.full((3, gates, 37), 2 if alike else 0.5, np.float32)
+        mask[..., 1::2] = 2
+        mask[..., [0, 34]] = 0
+        clean = np.where(mask[:, :1] == 0, np.float32(0), x)
+        expected = fd.rnn(clean, weights, input_mask=mask, **ALL)
+        assert all(np.isfinite(part).all() for part in expected)
+        assert same(fd.rnn(x, weights, input_mask=mask, **ALL), expected)
+        shared = fd.rnn(x, weights, input_mask=mask[:1], **ALL)
+        assert same(shared, fd.rnn(clean, weights, input_mask=mask[:1], **ALL))
+
+
+@pytest.mark.parametrize("kept", [(299, 399, 449, 499), (255, 256, 257, 512), (0, 1, 600, 300)])
+@pytest.mark.parametrize("rows", [1, 9])
+def test_shared_masks_of_gates_that_keep_few_and_many(
+    backend: str, rows: int, kept: tuple[int, ...]
+) -> None:
+    """More than a product takes at a time, some gates' lists having ended before others'."""
+    x, weights = problem(9, "lstm", rows, 16, 700, 5)
+    x[..., 0] = np.nan
+    mask = np.zeros((1, 4, 700), np.float32)
+    for gate, count in enumerate(kept):
+        mask[0, gate, 700 - count :] = 1.5
+    got = fd.rnn(x, weights, input_mask=mask, **ALL)
+    assert all(np.isfinite(part).all() for part in got)
+    x[..., 0] = 0
+    # To the same bits as masks that every row has for itself.
+    each = fd.rnn(x, weights, input_mask=mask.repeat(rows, 0), **ALL) if rows > 1 else None
+    assert each is None or same(got, each)
+    assert_close(got[0], loop(x, weights, input_mask=mask)[0].astype(np.float32), FLOAT32)
+
+
+@cells
+def test_no_sum_is_minus_zero(backend: str, cell: str) -> None:
+    """It would tell whether products of zero were left out; NumPy has no such kernels."""
+    if backend == "numpy":
+        return
+    width = GATES[cell] * 5
+    arrays = [np.full(shape, -1, np.float32) for shape in ((3, width), (5, width))]
+    bias = np.full((2, width) if cell == "gru" else width, -0.0, np.float32)
+    weights = pack(cell, [*arrays, bias], activation="linear")
+    for rows in (1, 2, 9):
+        y = fd.rnn(np.zeros((rows, 2, 3), np.float32), weights, return_sequences=True)
+        assert not y.any()
+        assert not np.signbit(y).any()
+    if cell == "simple_rnn":
+        out = fd.dense(np.zeros((2, 3), np.float32), arrays[0], bias)
+        assert not np.signbit(out).any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tanh_in_cells_is_within_a_step(backend: str, dtype: str) -> None:
+    """Of an LSTM's state and of both cells' candidates, up to where it is 1."""
+    values = np.concatenate([np.linspace(0.01, 8, 100), np.linspace(8, 24, 400)]).astype(dtype)
+    units = len(values)
+    exact = np.tanh(values.astype(np.longdouble)).astype(np.float64)
+    signs = np.where(np.arange(units) % 2, 1, -1)
+    step = np.spacing(np.nextafter(exact.astype(dtype), np.zeros(1, dtype))).astype(np.float64)
+    bound = np.full(units, 4.0)
+    if dtype == "float32":
+        bound[values >= 10] = 0.5  # it is 1
+    zero = np.zeros((1, 1, 0), dtype)
+    # All gates are 1, through a hard sigmoid.
+    bias = np.full((4, units), 9, dtype)
+    bias[2] = 0
+    arrays = [np.zeros((0, 4 * units), dtype), np.zeros((units, 4 * units), dtype)]
+    weights = fd.pack_lstm(*arrays, bias.reshape(-1), recurrent_activation="hard_sigmoid")
+    state = np.stack([values * signs.astype(dtype)])
+    h = fd.rnn(zero, weights, initial_state=(np.zeros_like(state), state))[0]
+    assert (np.abs(h - exact * signs) <= bound * step).all()
+    bias[2] = state
+    bias[1] = -9  # nothing of the old state
+    weights = fd.pack_lstm(*arrays, bias.reshape(-1), recurrent_activation="hard_sigmoid")
+    *_, c = fd.rnn(zero, weights, return_state=True)
+    assert (np.abs(c[0] - exact * signs) <= bound * step).all()
+    # An update gate of 0 takes the candidate alone.
+    bias = np.stack([np.full(units, -9), np.zeros(units), state[0]]).astype(dtype)
+    arrays = [np.zeros((0, 3 * units), dtype), np.zeros((units, 3 * units), dtype)]
+    weights = fd.pack_gru(
+        *arrays, bias.reshape(-1), reset_after=False, recurrent_activation="hard_sigmoid"
+    )
+    h = fd.rnn(zero, weights)[0]
+    assert (np.abs(h - exact * signs) <= bound * step).all()
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4), (3, 0, 2, 4), (3, 4, 0, 5), (3, 2, 2, 0)])
 @cells
 def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> None:
@@ -970,6 +1246,69 @@ def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> N
         last, *state = fd.rnn(x, weights, initial_state=given, return_state=True)
         assert (last == 2).all()
         assert all((part == 2 + k).all() for k, part in enumerate(state))
+
+
+# Options that have elements, how many of them a row has in an LSTM of 3 features and 5 units, and
+# whether these are new at each step.
+ELEMENTS: list[tuple[dict[str, Any], int, bool]] = [
+    ({"dropout": 0.5}, 4 * 5, False),
+    ({"dropout": 0.5, "scheme": "tied"}, 5, False),
+    ({"dropout": 0.5, "scheme": "per_step"}, 2**24 * 3, True),
+    ({"zoneout": 0.5}, 2**24 * 5, True),
+    ({"zoneout": (0.5, 0.0)}, 2**24 * 5, True),
+    ({"zoneout": (0.0, 0.5)}, 2**24 * 5, True),
+]
+
+
+@pytest.mark.parametrize(("options", "elements", "new"), ELEMENTS, ids=str)
+def test_ends_of_ranges(backend: str, options: dict[str, Any], elements: int, new: bool) -> None:
+    """The last row and step whose elements have numbers below 2**63 and 2**24 * width each."""
+    x, weights = problem(10, "lstm", 2, 4, 3, 5)
+    last = 2**63 // elements - 2
+    fd.rnn(x, weights, **options, rng=0, row_offset=last)
+    with pytest.raises(ValueError, match=f"row_offset: expected at most {last} here"):
+        fd.rnn(x, weights, **options, rng=0, row_offset=last + 1)
+    last = 2**24 - 4 if new else 2**70
+    y = fd.rnn(x, weights, **options, rng=0, first_step=last, return_sequences=True)
+    *_, h, c = fd.rnn(x[:, :3], weights, **options, rng=0, first_step=last, return_state=True)
+    end, _ = fd.step(x[:, 3], weights, (h, c), **options, rng=0, first_step=last + 3)
+    assert same(end, y[:, 3])
+    if new:
+        with pytest.raises(ValueError, match=f"first_step: expected at most {last} here"):
+            fd.rnn(x, weights, **options, rng=0, first_step=last + 1)
+
+
+@pytest.mark.parametrize(
+    ("cell", "features", "units", "options", "elements"),
+    [
+        ("lstm", 4, 4, {"dropout": 0.5}, 16),  # these divide 2**63
+        ("lstm", 16, 4, {"dropout": 0.5}, 64),
+        ("simple_rnn", 8, 4, {"dropout": 0.5}, 8),
+        ("gru", 2, 4, {"scheme": "tied", "recurrent_dropout": 0.5}, 4),
+        ("gru", 16, 4, {"scheme": "per_step", "dropout": 0.5}, 2**28),
+        ("gru", 16, 4, {"zoneout": 0.5}, 2**26),
+    ],
+)
+def test_the_last_row_there_is(
+    backend: str, cell: str, features: int, units: int, options: dict[str, Any], elements: int
+) -> None:
+    x, weights = problem(10, cell, 1, 2, features, units)
+    last = 2**63 // elements - 1
+    end = fd.rnn(x, weights, **options, rng=0, row_offset=last)
+    assert same(end, fd.rnn(np.repeat(x, 3, 0), weights, **options, rng=0, row_offset=last - 2)[2:])
+    with pytest.raises(ValueError, match=f"row_offset: expected at most {last} here"):
+        fd.rnn(x, weights, **options, rng=0, row_offset=last + 1)
+
+
+def test_the_last_row_and_step_between_layers(backend: str) -> None:
+    x, first = problem(10, "lstm", 1, 2, 4, 8)
+    layers = [(first, first), weights_of(2, "gru", 16, 2)]
+    options: dict[str, Any] = {"between_dropout": 0.5, "rng": 0}
+    fd.rnn(x, layers, **options, row_offset=2**35 - 1, first_step=2**24 - 2)
+    with pytest.raises(ValueError, match=f"row_offset: expected at most {2**35 - 1} here"):
+        fd.rnn(x, layers, **options, row_offset=2**35)
+    with pytest.raises(ValueError, match=f"first_step: expected at most {2**24 - 2} here"):
+        fd.rnn(x, layers, **options, first_step=2**24 - 1)
 
 
 def test_an_embedding_of_no_rows(backend: str) -> None:
@@ -1105,6 +1444,10 @@ def test_mixed_dtypes_are_computed_in_the_wider(backend: str, cell: str) -> None
     mixed = [a.astype(np.float64) if k == 1 else a for k, a in enumerate(plain(weights))]
     assert pack(cell, mixed).dtype == np.float64
     assert same(fd.rnn(x, pack(cell, mixed)), expected)
+    for k in range(3):  # also where only one of the arrays is
+        mixed = [a.astype(np.float64) if i == k else a for i, a in enumerate(plain(weights))]
+        assert pack(cell, mixed).dtype == np.float64
+        assert same(fd.rnn(x, pack(cell, mixed)), expected)
     assert same(functional(cell)(x, *mixed), expected)
     assert fd.rnn(x, weights).dtype == np.float32  # and packed anew for neither
 
@@ -1188,6 +1531,159 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast, *_ = np.diff(calls)
     assert slow > 1000
     assert fast < slow / 2  # where more is done in the time, there are fewer calls
+
+
+@pytest.mark.parametrize("shape", [(1, 300, 70), (9, 33, 48), (5, 1, 17), (3, 0, 5), (2, 3, 0)])
+def test_dense_layers_in_pieces(
+    backend: str, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns and rows a few at a time, to the same bits."""
+    _, inputs, columns = shape
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (
+        rng.normal(size=shape[:2]),
+        rng.normal(size=shape[1:]),
+        rng.normal(size=columns),
+    )
+    for start in (bias, None):
+        whole = fd.dense(x, kernel, start)
+        assert_close(whole, x @ kernel + (0 if start is None else start), FLOAT64)
+        with monkeypatch.context() as patch:
+            patch.setattr(feedforward, "_PACKED_NUMBERS", 32 * max(1, inputs))
+            patch.setattr(_threads, "PIECE_FLOPS", 2 * 2 * 32 * max(1, inputs))
+            assert same(fd.dense(x, kernel, start), whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(feedforward, "_PACKED_NUMBERS", 1)
+            patch.setattr(_threads, "PIECE_FLOPS", 1)
+            assert same(fd.dense(x, kernel, start), whole)
+
+
+def test_no_call_of_a_dense_layer_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    class Spy:
+        def dense(self, out: Any, x: np.ndarray, kernel: np.ndarray, bias: Any) -> None:
+            calls.append((len(x), *kernel.shape))
+            assert out.shape == (len(x), kernel.shape[1])
+            assert bias.shape == (kernel.shape[1],)
+
+        def activate(self, *args: Any) -> None:
+            pass
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    most = feedforward._PACKED_NUMBERS
+    for rows, inputs, columns in (
+        (1000, 1000, 4194),
+        (1000, 1000, 4195),
+        (70, 5000, 4000),
+        (3, most // 16, 40),
+        (100_000, 10, 10),
+    ):
+        calls.clear()
+        bias = np.broadcast_to(np.float32(0), columns)
+        arrays = [np.zeros(shape, np.float32) for shape in ((rows, inputs), (inputs, columns))]
+        fd.dense(*arrays, bias)
+        done = [n * k * m for n, k, m in calls]
+        assert sum(done) == rows * inputs * columns
+        assert max(k * m for _, k, m in calls) <= most
+        assert max(2 * work for work in done) <= _threads.PIECE_FLOPS
+        # And none is short without need: each packs its weights.
+        assert 2 * calls[0][0] * calls[0][1] * calls[0][2] > _threads.PIECE_FLOPS / 2 or (
+            calls[0][0] == rows
+        )
+        assert calls[0][1] * (calls[0][2] + 16) > most or calls[0][2] == columns
+
+
+def test_projected_inputs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a piece, whose rows may all have other tokens."""
+    heights: list[int] = []
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def rnn(self, *args: Any) -> None:
+            heights.append(len(args[2]))
+            super().rnn(*args)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, "lstm", 3, 5)
+    tokens, table = np.zeros((9, 6), int), np.ones((2, 3), np.float32)
+    for numbers, bound in ((3 * 6 * 20, 3), (3 * 6 * 20 - 1, 2), (1, 1), (10**6, 9)):
+        monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", numbers)
+        for layers in (weights, (weights, weights_of(2, "gru", 3, 2))):
+            heights.clear()
+            fd.rnn(tokens, layers, embedding=table, threads=1)
+            assert max(heights) == bound
+            heights.clear()
+            fd.rnn(table[tokens], layers, threads=1)  # nothing is kept of these
+            assert max(heights) == 9
+
+
+def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64, and as many as there are threads for, and fewer of large weights."""
+    heights: list[int] = []
+
+    class Spy:
+        def pack(self, *args: Any) -> Any:
+            return BACKENDS["numpy"].pack(*args)
+
+        def rnn(self, *args: Any) -> None:
+            heights.append(len(args[2]))
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    weights = weights_of(1, "lstm", 3, 5)
+    flops = 2 * 4 * 16 * (3 + 5) + 10_000  # of a row's step, units being padded
+    assert recurrent._flops(weights) == flops
+
+    def taken(rows: int, threads: int, steps: int = 1) -> list[int]:
+        heights.clear()
+        fd.rnn(np.zeros((rows, steps, 3), np.float32), weights, threads=threads)
+        return sorted(heights, reverse=True)
+
+    assert taken(64, 1) == [64]
+    assert taken(65, 1) == [64, 1]
+    assert taken(200, 1) == [64, 64, 64, 8]
+    assert taken(64, 2) == [64]  # too little for two
+    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 30 * flops)
+    assert taken(29, 4) == [29]
+    assert taken(30, 4) == [15, 15]
+    assert taken(60, 4) == [20, 20, 20]
+    assert taken(61, 3) == [21, 21, 19]
+    assert taken(10, 2, steps=3) == [5, 5]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops)
+    assert taken(15, 1) == [7, 7, 1]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops - 1)
+    assert taken(15, 1) == [6, 6, 3]
+    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 1)
+    assert taken(2, 1) == [1, 1]
+
+
+def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a row is: at most so many numbers, or those of a single step."""
+    most, calls = 0, 0
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def rnn(self, *args: Any) -> None:
+            nonlocal most, calls
+            calls += 1
+            events = [a for a in args[11:13] if a is not None]
+            inputs = [args[5]] if scheme == "per_step" and not args[18] else []
+            assert all(a.shape[:2] == (len(args[1]), args[15] - args[14]) for a in events + inputs)
+            most = max([most, *(a.size for a in events + inputs)])
+            super().rnn(*args)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", 400)
+    monkeypatch.setattr(recurrent, "_DROP_NUMBERS", 300)
+    for (scheme, bound), features, rows in itertools.product(
+        (("per_gate", 400), ("per_step", 300)), (2, 9), (1, 3, 64)
+    ):
+        x, weights = problem(0, "lstm", rows, 200, features, 5)
+        most = calls = 0
+        options = {"dropout": 0.5, "rng": 0, "threads": 1, "scheme": scheme}
+        fd.rnn(x, weights, zoneout=0.5 if scheme == "per_gate" else 0, **options)
+        wide = 5 if scheme == "per_gate" else max(5, features)
+        steps = max(1, bound // (rows * wide))
+        assert calls == -(-200 // steps)
+        assert most == rows * steps * (5 if scheme == "per_gate" else features)
 
 
 def test_abandoned_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,9 +95,9 @@ def compare_spread(model: Model, x: np.ndarray, words: np.ndarray, samples: int)
         ("only the decoder's two", only(model, (decoder,))),
     ):
         p = variant.mc_predict(x, samples=samples, rng=0, keep_samples=True)
-        assert p.draws is not None
+        assert p.samples is not None
         std = np.take_along_axis(p.std, tags[..., np.newaxis], axis=-1)[..., 0]
-        changed = (p.draws.argmax(axis=-1) != tags).mean(axis=0)
+        changed = (p.samples.argmax(axis=-1) != tags).mean(axis=0)
         print(f"  {name:38}{std[words].mean():8.4f}{changed[words].mean():8.3f}", flush=True)
 
 

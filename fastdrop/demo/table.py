@@ -52,6 +52,6 @@ def table(messages: Sequence[str], prediction: Prediction, width: int = 100) -> 
     for message, mean, std, a, b in zip(
         messages, prediction.mean[:, 0], prediction.std[:, 0], low, high, strict=True
     ):
-        text = message if len(message) <= room else message[: room - 1] + "…"
+        text = message if len(message) <= room else message[: room - 3] + "..."
         lines.append(f"{text:{room}}  {mean:7.3f}  {std:5.3f}  {a:.3f} to {b:.3f}  {verdict(a, b)}")
     return "\n".join(lines)

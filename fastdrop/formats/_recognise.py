@@ -7,7 +7,7 @@ import re
 from os import PathLike
 
 _PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
-_ARCHIVE = "a {} archive; unpack it and load the model file that is in it"
+_ARCHIVE = "{} archive; unpack it and load the model file that is in it"
 _FOLDER = (
     "a TensorFlow SavedModel, which holds a program; load it with the Keras that wrote it, "
     'and call model.save("model.keras")'
@@ -21,13 +21,13 @@ _WEB_PAGE = "a web page; download the file itself, not the page that shows it"
 # Where the bytes stand, what they are, what that means.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", _LFS),
-    (0, b"\x1f\x8b", _ARCHIVE.format("gzip")),
-    (0, b"BZh", _ARCHIVE.format("bzip2")),
-    (0, b"\xfd7zXZ\0", _ARCHIVE.format("xz")),
-    (0, b"\x28\xb5\x2f\xfd", _ARCHIVE.format("zstd")),
-    (0, b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("7z")),
-    (0, b"Rar!\x1a\x07", _ARCHIVE.format("rar")),
-    (257, b"ustar", _ARCHIVE.format("tar")),
+    (0, b"\x1f\x8b", _ARCHIVE.format("a gzip")),
+    (0, b"BZh", _ARCHIVE.format("a bzip2")),
+    (0, b"\xfd7zXZ\0", _ARCHIVE.format("an xz")),
+    (0, b"\x28\xb5\x2f\xfd", _ARCHIVE.format("a zstd")),
+    (0, b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("a 7z")),
+    (0, b"Rar!\x1a\x07", _ARCHIVE.format("a rar")),
+    (257, b"ustar", _ARCHIVE.format("a tar")),
     (0, b"\x80\x02", _PICKLE),
     (0, b"\x80\x03", _PICKLE),
     (0, b"\x80\x04", _PICKLE),
@@ -45,8 +45,8 @@ _MEMBERS = (
     ("data.pkl", "a PyTorch checkpoint: " + _PICKLE),
     ("saved_model.pb", _FOLDER),
     (".npy", "an .npz file of arrays; a model has layers too"),
-    (".keras", _ARCHIVE.format("zip")),
-    (".h5", _ARCHIVE.format("zip")),
+    (".keras", _ARCHIVE.format("a zip")),
+    (".h5", _ARCHIVE.format("a zip")),
 )
 _OWN = "model.weights.h5"
 

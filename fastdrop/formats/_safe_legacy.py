@@ -179,12 +179,12 @@ class _Wanted:
         self._skip()
 
     def _skip(self) -> None:
-        """Go to the next name; what is empty or a dot is none."""
+        """Go to the next name; as in HDF5, what is empty or a dot is none."""
         while self.at < len(self.path):
-            if self.path.startswith((b"/", b"./"), self.at):
-                self.at += 1 + self.path.startswith(b".", self.at)
-            elif self.path[self.at :] == b".":
+            if self.path.startswith(b"/", self.at):
                 self.at += 1
+            elif self.path.startswith(b"./", self.at):
+                self.at += 2
             else:
                 break
 

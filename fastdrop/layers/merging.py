@@ -66,7 +66,8 @@ class Merge(Layer):
         masks = [flow.mask for flow in inputs if flow.mask is not None]
         if not masks or (self.masks == "any" and len(masks) < len(inputs)):
             return None
-        found: Array = reduce(np.logical_or if self.masks == "any" else np.logical_and, masks)
+        join: Any = np.logical_or if self.masks == "any" else np.logical_and
+        found: Array = reduce(join, masks)
         return found
 
 

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 CAPACITY = 1024
 
+# Values of all streams together that a quantile is taken of at a time.
+_TOGETHER = 1 << 17
+
 
 class QuantileSketch:
     """Quantiles of many streams side by side, exact for up to `CAPACITY` values each.
@@ -85,13 +88,43 @@ class QuantileSketch:
         targets = q * (self._count - 1)
         lowest, highest = self._extremes()
         result = np.empty((len(q), len(lowest)))
-        for j in range(result.shape[1]):  # one stream at a time, to need little memory
-            values = np.concatenate([part[:, j] for part in parts]).astype(np.float64)
-            order = np.argsort(values, kind="stable")
-            # A value of weight w stands for w neighbouring ranks; it is placed at their middle.
-            ranks = np.cumsum(weight[order]) - (weight[order] + 1) / 2
-            result[:, j] = np.interp(targets, ranks, values[order])
+        step = max(1, _TOGETHER // len(weight))
+        for j in range(0, len(lowest), step):  # some streams at a time, to need little memory
+            some = slice(j, j + step)
+            values = np.concatenate([part[:, some].T for part in parts], axis=1)
+            result[:, some] = _interpolated(values, weight, targets)
         result[q == 0] = lowest
         result[q == 1] = highest
         result[:, np.isnan(lowest)] = np.nan  # as numpy.quantile does
         return result
+
+
+def _interpolated(
+    values: NDArray[Any], weight: NDArray[np.float64], targets: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values (width, n) of some weights (n,) -> (targets, width): those of these ranks."""
+    if weight.max() == 1:
+        values.sort(axis=1)
+        ranks = np.arange(float(len(weight)))[np.newaxis]
+    else:
+        order = np.argsort(values, axis=1, kind="stable")
+        values = np.take_along_axis(values, order, axis=1)
+        weight = weight[order]
+        # A value of weight w stands for w neighbouring ranks; it is placed at their middle.
+        ranks = np.cumsum(weight, axis=1) - (weight + 1) / 2
+    stream, place = np.arange(len(values)), np.arange(len(ranks))
+    result = np.empty((len(targets), len(values)))
+    for one, target in zip(result, targets, strict=True):
+        below = (ranks <= target).sum(axis=1) - 1
+        # Beyond the first and the last of the ranks it is their value.
+        low, high = np.maximum(below, 0), np.minimum(below + 1, ranks.shape[1] - 1)
+        start, end = ranks[place, low], ranks[place, high]
+        with np.errstate(all="ignore"):
+            share = np.where(end > start, (target - start) / (end - start), 0)
+            a = values[stream, low].astype(np.float64)
+            b = values[stream, high].astype(np.float64)
+            near = np.where(share < 0.5, a + (b - a) * share, b - (b - a) * (1 - share))
+            # Beside an infinite value, where differences say nothing.
+            beside = np.where(share == 0, a, a + b)
+            one[:] = np.where(np.isfinite(b - a), near, beside)
+    return result

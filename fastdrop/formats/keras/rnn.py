@@ -160,7 +160,7 @@ class CuDNNRow(Row):
     """A layer of cuDNN's, whose weights Keras keeps in cuDNN's order."""
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
-        gates = {LSTM: 4, GRU: 3}[type(layer)]  # type: ignore[index]
+        gates = {LSTM: 4, GRU: 3}[type(layer)]
 
         def transformed(one: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return lambda array: np.hstack([one(gate) for gate in np.hsplit(array, gates)])
@@ -338,7 +338,7 @@ class BidirectionalRow(Row):
             groups["backward_layer/vars"] = None
         layers = {direction: planned.layer for direction, planned in plans.items()}
         return Planned(
-            Bidirectional(name=record.name, **options, **layers),
+            Bidirectional(name=record.name, **options, **layers),  # type: ignore[arg-type]
             [stored for planned in plans.values() for stored in planned.stored],
             {"vars": record.name} | groups,
             [note for planned in plans.values() for note in planned.notes],

@@ -1,0 +1,189 @@
+"""Give the readers damaged files: `python fuzz/fuzz.py TARGET [options of libFuzzer]`.
+
+`python fuzz/fuzz.py TARGET --plain=N` makes N mutations without following what they reach: some
+five times as many in the same time, and atheris need not be installed.
+
+Whatever comes in, a reader raises `ModelFormatError` or returns something valid, within the
+memory that its rule allows; `-timeout` is for what hangs. What fails is left as a file, which
+`python fuzz/fuzz.py TARGET FILE` runs again.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "tests"))
+
+PLAIN = next((a for a in sys.argv if a.startswith("--plain=")), None)
+if PLAIN is None:
+    import atheris
+
+    instrumented = atheris.instrument_imports(include=["fastdrop.formats"])
+else:
+    instrumented = nullcontext()
+
+with instrumented:  # and after it has begun: imports that need what is above
+    import mutate
+    import seeds
+
+    import fastdrop as fd
+    from fastdrop.formats._limits import Limits
+    from fastdrop.formats._safe_hdf5 import Group, read_arrays
+    from fastdrop.formats._safe_json import parse_object
+    from fastdrop.formats._safe_legacy import read_legacy
+    from fastdrop.formats._safe_zip import read_members
+    from keras_files import recurrent_sample, sample, small
+
+LIMITS = Limits(max_json_bytes=2**20)
+MEASURED = 8  # one input in so many: measuring is slow
+FREE = 2**18  # what a small file may take besides
+FREE_JSON = 2**23
+_MEMBERS = {"metadata.json": 2**20, "config.json": 2**20, "model.weights.h5": 2**24}
+
+
+def _tree(weights: dict[str, object], names: dict[str, str]) -> Group:
+    root = Group({"vars": Group()}, ignored=frozenset({"optimizer", "metrics"}))
+    paths = [(path, None) for path in weights] + list(names.items())
+    for path, name in paths:
+        group = root
+        *parents, last = path.split("/")
+        for parent in parents:
+            inner = group.children.setdefault(parent, Group())
+            assert isinstance(inner, Group)
+            group = inner
+        if name is None:
+            group.children[last] = weights[path].shape  # type: ignore[attr-defined]
+        else:
+            inner = group.children.setdefault(last, Group())
+            assert isinstance(inner, Group)
+            inner.name = name
+    return root
+
+
+TREES = [_tree(f.weights, f.names) for f in (small(), sample(), recurrent_sample())]
+WANTED = [
+    Group({"dense": Group({"dense": Group({"kernel:0": (2, 3)}), "w": (2,)})}, name="dense"),
+    *TREES,
+]
+
+
+def h5(data: bytes) -> None:
+    """Read an HDF5 file as a whole model."""
+    found = read_legacy(data, LIMITS)
+    arrays = [weight.read() for _, weights in found.weights for weight in weights]
+    assert sum(array.nbytes for array in arrays) <= len(data)
+    assert found.has_weights or not arrays
+    assert found.kind == "model" or found.model_config is None
+
+
+def store(data: bytes) -> None:
+    """Read an HDF5 file as Keras 3 keeps weights, whichever of some models it belongs to."""
+    for tree in WANTED[:-1]:
+        try:
+            read_arrays(data, tree)
+        except fd.ModelFormatError:
+            continue
+    assert all(array.dtype == "f4" for array in read_arrays(data, WANTED[-1]).values())
+
+
+def keras(data: bytes) -> None:
+    """Load a .keras file."""
+    _FILE.write_bytes(data)
+    model = fd.load(_FILE, allow_nonfinite=True, max_json_bytes=2**20)
+    assert model.layers
+
+
+def archive(data: bytes) -> None:
+    """Take members out of an archive."""
+    assert set(read_members(data, _MEMBERS)) == set(_MEMBERS)
+
+
+def text(data: bytes) -> None:
+    """Parse JSON."""
+    assert isinstance(parse_object(data, "the text"), dict)
+
+
+_FILE = Path(tempfile.mkdtemp(prefix="fastdrop-fuzz-")) / "model.keras"
+TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[bytes], int]] = {
+    "h5": (h5, mutate.hdf5, seeds.hdf5(), FREE),
+    "store": (store, mutate.hdf5, seeds.hdf5(), FREE),
+    "keras": (keras, mutate.keras, seeds.archives(), FREE_JSON),
+    "archive": (archive, mutate.keras, seeds.archives(), FREE),
+    "text": (text, mutate.text, seeds.texts(), FREE_JSON),
+}
+
+
+def plainly(
+    one: Callable[[bytes], None], change: Callable[..., bytes], begin: list[bytes], count: int
+) -> None:
+    """Make mutations of the seeds, and of mutations of them."""
+    generator = random.Random(time.time_ns())
+    children: list[bytes] = []
+    slowest = 0.0
+    for _ in range(count):
+        data = change(
+            generator.choice(begin + children), generator, mutate.plainly(generator), 2**18
+        )
+        start = time.process_time()
+        try:
+            one(data)
+        except BaseException:
+            failed = Path(f"crash-{zlib.crc32(data):08x}")
+            failed.write_bytes(data)
+            print(f"failed on what is now in {failed}")
+            raise
+        slowest = max(slowest, time.process_time() - start)
+        if generator.random() < 0.02:  # go on from here, beside the seeds themselves
+            children = [*children[-200:], data]
+    print(f"{count} mutations, the slowest took {slowest:.3f} s")
+
+
+def main() -> None:
+    """Run one target."""
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        sys.exit(f"expected one of {', '.join(TARGETS)}")
+    name = sys.argv.pop(1)
+    target, change, begin, free = TARGETS[name]
+
+    def one(data: bytes) -> None:
+        measured = zlib.crc32(data) % MEASURED == 0
+        if measured:
+            tracemalloc.start()
+        try:
+            target(data)
+        except (fd.ModelFormatError, OSError):
+            pass
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        expanded = 100 * len(data) if name in ("keras", "archive") else 0
+        if measured and peak > 4 * (len(data) + min(expanded, 2**20)) + free:
+            raise AssertionError(f"{peak} bytes of memory for a file of {len(data)}")
+
+    if PLAIN is not None:
+        plainly(one, change, begin, int(PLAIN.partition("=")[2]))
+        return
+
+    def mutator(data: bytes, most: int, seed: int) -> bytes:
+        return change(data, random.Random(seed), atheris.Mutate, most)
+
+    corpus = Path(tempfile.mkdtemp(prefix="fastdrop-corpus-"))
+    for i, content in enumerate(begin):
+        (corpus / f"seed{i}").write_bytes(content)
+    given = any(not argument.startswith("-") for argument in sys.argv[1:])
+    options = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=262144", "-print_final_stats=1"]
+    arguments = [sys.argv[0], *options, *sys.argv[1:], *([] if given else [str(corpus)])]
+    atheris.Setup(arguments, one, custom_mutator=mutator)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Change files where it matters: a mutation that only spoils a checksum tests the checksum."""
+
+from __future__ import annotations
+
+import io
+import random
+import re
+import struct
+import warnings
+import zipfile
+from collections.abc import Callable
+
+Mutate = Callable[[bytes, int], bytes]
+
+
+def plainly(generator: random.Random) -> Mutate:
+    """Return a mutation of any bytes, for where there is no fuzzer to make one."""
+
+    def mutate(data: bytes, most: int) -> bytes:
+        changed = bytearray(data or b"\0")
+        for _ in range(generator.choice((1, 1, 2, 8))):
+            at, kind = generator.randrange(len(changed)), generator.randrange(4)
+            if kind == 0:
+                changed[at] ^= 1 << generator.randrange(8)
+            elif kind == 1:
+                changed[at] = generator.choice((0, 1, 4, 127, 255, 34, 92, 91, 123, 44))
+            elif kind == 2 and len(changed) > 8:
+                del changed[at : at + generator.choice((1, 4, 8))]
+            else:
+                changed[at:at] = changed[: generator.choice((1, 8, 64))]
+        return bytes(changed[:most])
+
+    return mutate
+
+
+# Object headers have no signature. What else looks like one is changed too, and does no harm.
+_BLOCK = re.compile(rb"TREE|SNOD|HEAP|GCOL|\x01\x00[\x01-\x20]\x00\x01\x00")
+_NUMBERS = (0, 1, 2, 3, 7, 8, 16, 24, 32, 64, 255, 4095, 4096, 65535, 2**31, 2**32 - 1, 2**63)
+
+
+def places(data: bytes) -> list[int]:
+    """Return where blocks begin."""
+    return [match.start() for match in _BLOCK.finditer(data, 96) if match.start() % 8 == 0]
+
+
+def hdf5(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return an HDF5 file with some numbers, addresses or pieces changed."""
+    image = bytearray(data)
+    blocks = places(data) if len(data) >= 104 else []
+    if not blocks or generator.random() < 0.1:
+        image = bytearray(mutate(data, most))
+    else:
+        for _ in range(generator.choice((1, 1, 1, 2, 4))):
+            _change(image, blocks, generator)
+    if generator.random() < 0.9 and len(image) >= 48:
+        struct.pack_into("<Q", image, 40, len(image))  # where the file says that it ends
+    return bytes(image[:most])
+
+
+def _change(image: bytearray, blocks: list[int], generator: random.Random) -> None:
+    """Change one thing near the beginning of a block."""
+    block = generator.choice(blocks)
+    form = generator.choice(["<B", "<H", "<I", "<Q", "<Q"])
+    size = struct.calcsize(form)
+    at = min(block + generator.randrange(0, 128), len(image) - size)
+    at -= at % size if generator.random() < 0.9 else 0
+    limit = 256**size - 1
+    old = int.from_bytes(image[at : at + size], "little")
+    kind = generator.randrange(6)
+    if kind == 0:
+        struct.pack_into(form, image, at, generator.choice(_NUMBERS) & limit)
+    elif kind == 1:
+        struct.pack_into(form, image, at, old + generator.choice((-16, -8, -1, 1, 8, 16)) & limit)
+    elif kind == 2:
+        struct.pack_into("<Q", image, min(at - at % 8, len(image) - 8), generator.choice(blocks))
+    elif kind == 3:  # a header that goes on elsewhere
+        message = struct.pack(
+            "<HHB3xQQ", 0x10, 16, 0, generator.choice(blocks), 8 * generator.randrange(64)
+        )
+        at = min(at - at % 8, len(image) - 24)
+        image[at : at + 24] = message
+    elif kind == 4:  # one piece over another
+        length = 8 * generator.choice((1, 2, 3, 5))
+        source, to = generator.choice(blocks), min(at - at % 8, len(image) - length)
+        image[to : to + length] = image[source : source + length].ljust(length, b"\0")
+    else:
+        image[at] ^= 1 << generator.randrange(8)
+
+
+def keras(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return a .keras file with one member changed and its checksum right, or any bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # not an archive any more
+        parts = {}
+    if not parts or generator.random() < 0.25:
+        return mutate(data, most)
+    name = generator.choice(sorted(parts))
+    if name.endswith(".h5"):
+        parts[name] = hdf5(parts[name], generator, mutate, most)
+    else:
+        parts[name] = mutate(parts[name], most)
+    buffer = io.BytesIO()
+    method = generator.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as target:
+        warnings.simplefilter("ignore")
+        for each, content in parts.items():
+            target.writestr(each, content)
+    return buffer.getvalue()[:most]
+
+
+def text(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return JSON with a piece of it repeated, moved or spoiled."""
+    if len(data) < 2 or generator.random() < 0.5:
+        return mutate(data, most)
+    start = generator.randrange(len(data))
+    piece = data[start : start + generator.choice((1, 2, 8, 64))]
+    at = generator.randrange(len(data))
+    return (data[:at] + piece * generator.choice((1, 1, 2, 100)) + data[at:])[:most]
