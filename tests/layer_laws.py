@@ -7,7 +7,7 @@ import numpy as np
 import fastdrop as fd
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_json import Section
-from fastdrop.formats.keras import assemble
+from fastdrop.formats.keras import Asked, assemble
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import Declared, Flow, TimeDistributed
 
@@ -86,7 +86,7 @@ def planned(
         "config": {"name": "sequential", "layers": entries},
         "registered_name": None,
     }
-    assembly = assemble(Section("config.json", model), version, Limits(), {})
+    assembly = assemble(Section("config.json", model), version, Asked(Limits()))
     ((_, plan),) = assembly.records()
     return plan.layer
 

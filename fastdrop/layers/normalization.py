@@ -1,7 +1,6 @@
 """Layers that shift and scale: normalization, always with what training has left behind.
 
-Axes are counted as Keras counts them, with the batch as axis 0: 1 is the first axis of a row, -1
-its last. Everything but the result is computed so that no step depends on other rows.
+Axes are those of a row: 0 is the first one behind the batch's, -1 the last.
 """
 
 import math
@@ -50,7 +49,7 @@ class _Normalizing(Single):
         return _axes_given(self.axis, f"{self.label} axis")
 
     def row_axes(self, shape: Shape) -> tuple[int, ...]:
-        """Return the axes in a row, from 0, in the order given; their lengths must be known."""
+        """Return the axes from the front, in the order given; their lengths must be known."""
         return _row_axes(self.name, self.axes, shape)
 
     def check_lengths(self, shape: Shape, weight: Weight | None) -> None:
@@ -65,14 +64,11 @@ def _axes_given(value: Axes | None, name: str) -> tuple[int, ...]:
     """Return axes as a tuple, an empty one for None."""
     if value is None or (isinstance(value, Sequence) and not value):
         return ()
-    axes = _check.integers(value if isinstance(value, Sequence) else (value,), name, -64)
-    if 0 in axes:
-        _check.refuse(ValueError, name, "axes other than 0, the batch's", value)
-    return axes
+    return _check.integers(value if isinstance(value, Sequence) else (value,), name, -64)
 
 
 def _row_axes(name: str, axes: Sequence[int], shape: Shape) -> tuple[int, ...]:
-    found = tuple(a + len(shape) if a < 0 else a - 1 for a in axes)
+    found = tuple(a + len(shape) if a < 0 else a for a in axes)
     fits = all(0 <= a < len(shape) and shape[a] is not None for a in found)
     if not fits or len(set(found)) < len(found):
         refuse_shape(name, shape, f"with fixed lengths along different axes {tuple(axes)}")
@@ -82,10 +78,10 @@ def _row_axes(name: str, axes: Sequence[int], shape: Shape) -> tuple[int, ...]:
 def _declared(
     name: str, axis: Axes | None, inputs: Sequence[Shape], *, in_order: bool = False
 ) -> tuple[tuple[int, ...], Declared]:
-    """Return axes as Keras counts them, and a weight of their lengths, perhaps put in order."""
+    """Return axes from the front, and a weight of their lengths, perhaps put in order."""
     axes = _row_axes(name, _axes_given(axis, f"layer {name!r} axis"), inputs[0])
     axes = tuple(sorted(axes)) if in_order else axes
-    return tuple(a + 1 for a in axes), Declared(tuple(inputs[0][a] or 0 for a in axes))
+    return axes, Declared(tuple(inputs[0][a] or 0 for a in axes))
 
 
 def _along(vector: Array, axes: Sequence[int], rank: int) -> Array:

@@ -303,7 +303,8 @@ def _listed_arrays(
             )
         for (leaf, stored), weight in zip(wanted, weights, strict=True):
             array = _numbers(weight, stored, leaf, assembly, asked)
-            found.setdefault(leaf.key, {})[stored.field] = array
+            if array is not None:
+                found.setdefault(leaf.key, {})[stored.field] = array
     for name, weights in listed.items():
         if weights:
             raise ModelFormatError(f"weights of {show(name)}, which is no layer of the model")
@@ -312,7 +313,8 @@ def _listed_arrays(
 
 def _numbers(
     weight: Weight, stored: Stored, record: Record, assembly: Assembly, asked: Asked
-) -> NDArray[Any]:
+) -> NDArray[Any] | None:
+    """Return the numbers of a weight; None if they are of no use."""
     where = f"{record.where}: weight {show(weight.name)}"
     if weight.shape != stored.shape:
         raise ModelFormatError(f"{where}: expected shape {stored.shape}, found {weight.shape}")

@@ -529,6 +529,7 @@ class Assembly:
             made = {
                 s.field: given[s.field] if s.convert is None else s.convert(given[s.field])
                 for s in planned.stored
+                if s.field
             }
             layers[id(planned.layer)] = planned.layer.with_weights(made)
         entries = []

@@ -29,6 +29,9 @@ _FUNCTIONAL_KEYS = frozenset(
 )
 _MAX_RANK = 8
 _MAX_DEPTH = 16
+# Layers of which Keras 3 does not say whether they are trainable.
+    {"InputLayer", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}
+)
 
 
 class Ref(NamedTuple):
@@ -236,7 +239,8 @@ class Reader:
             inner_entry = Section(f"{where}: layer", model)
             config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
         for nested in _objects(config.values):
-            if not self._is_custom(nested):
+            # An array of numbers is no object of a class.
+            if not self._is_custom(nested) and nested.get("class_name") != "__numpy__":
                 self.check_origin(nested, where, layer=False)
         config = self._shared(entry, known, name, config)
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None

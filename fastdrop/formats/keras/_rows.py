@@ -7,7 +7,7 @@ layer whatever file it came from is the layer's own affair.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from fastdrop import _check
@@ -78,7 +78,8 @@ class Option:
 class Stored:
     """An array in the file and the weight that it becomes.
 
-    `group` is the path in the layer's own group of a ``.keras`` file.
+    `group` is the path in the layer's own group of a ``.keras`` file. `field` is "" for whole
+    numbers that are of no use here, but must be there.
     """
 
     field: str
@@ -204,7 +205,7 @@ def moved(planned: Planned, part: str, group: str) -> Planned:
     return Planned(
         planned.layer,
         [
-            Stored(f"{part}.{s.field}", f"{group}/{s.group}", s.shape, s.trainable, s.convert)
+            replace(s, field=f"{part}.{s.field}" if s.field else "", group=f"{group}/{s.group}")
             for s in planned.stored
         ],
         {f"{group}/{path}": name for path, name in planned.groups.items()},

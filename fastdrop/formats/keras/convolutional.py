@@ -83,8 +83,20 @@ def _pairs(dims: int) -> Callable[[Section, str, Version], Any]:
 
 
 ROWS = (
-    Row("Conv1D", Conv1D, _conv(1, "causal"), rule=_groups),
-    Row("Conv2D", Conv2D, _conv(2), rule=_groups),
+    Row(
+        "Conv1D",
+        Conv1D,
+        _conv(1, "causal"),
+        rule=_groups,
+        input_of=lambda shape: (None, *shape[1:2]),
+    ),
+    Row(
+        "Conv2D",
+        Conv2D,
+        _conv(2),
+        rule=_groups,
+        input_of=lambda shape: (None, None, *shape[2:3]),
+    ),
     Row("ZeroPadding1D", ZeroPadding1D, (Option("padding", _pairs(1)), DATA_FORMAT)),
     Row("ZeroPadding2D", ZeroPadding2D, (Option("padding", _pairs(2)), DATA_FORMAT)),
     Row("Cropping1D", Cropping1D, (Option("cropping", _pairs(1)),)),

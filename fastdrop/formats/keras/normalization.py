@@ -25,13 +25,13 @@ _MOST_AXES = 8
 
 
 def _axis(config: Section, key: str, version: Version) -> tuple[int, ...]:
-    """Return an axis, or a list of them."""
+    """Return axes of a row, counted from 0; Keras counts from that of the batch."""
     value = config.values.get(key, -1)
     axes = value if isinstance(value, list) else [value]
     fits = all(type(a) is int and a != 0 and abs(a) <= _MOST_AXES for a in axes)
     if not axes or not fits or len(axes) > _MOST_AXES:
         raise config.wrong(key, "an axis other than 0, or a list of such")
-    return tuple(axes)
+    return tuple(a - 1 if a > 0 else a for a in axes)
 
 
 def _one_axis(config: Section, key: str, version: Version) -> tuple[int, ...]:
