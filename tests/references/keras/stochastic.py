@@ -67,13 +67,16 @@ for name, layer in CELLS.items():
         # Up to 3.7, the GRU's recurrent mask also fell on the state that is carried on.
         skip = ("3.0",) if "gru" in name and kind != "input" else ()
         mc(f"{name}-{kind}", X, [layer(4, **rates), L.Dense(2)], skip=skip)
-        mc(
-            f"{name}-{kind}-implementation-1",
-            X,
-            [layer(4, implementation=1, **rates), L.Dense(2)],
-            skip=skip,
-            both=False,
-        )
+        if name != "simple_rnn":
+            mc(
+                f"{name}-{kind}-implementation-1",
+                X,
+                [layer(4, implementation=1, **rates), L.Dense(2)],
+                skip=skip,
+                both=False,
+                # Keras 3 does not write it into the file, and its GRU fails with it.
+                only="2" if kind == "input" else "",
+            )
     skip = ("3.0",) if "gru" in name else ()
     mc(
         f"{name}-sequences",
