@@ -132,6 +132,8 @@ class Elementwise(Layer):
                 if not isinstance(constant, int) and constant.size == 1:
                     return ("not equal", tensors[0], float(constant))
             return (self.function, *tensors, *constants)
+        if self.function == "identity":
+            return values[0]
         return (self.function, *values) if None not in values else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastdrop.formats.keras import (
     activations,
+    attention,
     convolutional,
     core,
     merging,
@@ -27,6 +28,7 @@ FAMILIES = {
     "reshaping": reshaping.ROWS,
     "rnn": rnn.ROWS,
     "merging": merging.ROWS,
+    "attention": attention.ROWS,
     "operations": operations.LAMBDAS,
 }
 LAYERS: dict[str, Row] = {row.name: row for rows in FAMILIES.values() for row in rows}

@@ -328,6 +328,7 @@ KERAS: dict[str, Function] = {
             "Identity": "identity",
             "StopGradient": "identity",
             "Copy": "identity",
+            "ConvertToTensor": "identity",
             "LogicalNot": "logical_not",
             "ZerosLike": "zeros",
             "OnesLike": "ones",
