@@ -5,6 +5,7 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 
 from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
 from fastdrop.layers.activations import Activation, PReLU, Softmax
+from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
 from fastdrop.layers.convolutional import (
     Conv1D,
     Conv2D,
@@ -67,7 +68,9 @@ __all__ = [
     "GRU",
     "LSTM",
     "Activation",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "AveragePooling1D",
     "AveragePooling2D",
     "BatchNormalization",
@@ -101,6 +104,7 @@ __all__ = [
     "MaxPooling1D",
     "MaxPooling2D",
     "Merge",
+    "MultiHeadAttention",
     "Normalization",
     "PReLU",
     "Permute",

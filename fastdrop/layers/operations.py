@@ -135,6 +135,8 @@ class Elementwise(Layer):
             return (self.function, *tensors, *constants)
         if self.function.startswith("logical") or self.function in _COMPARISONS:
             return (self.function, *values) if None not in values else ("made by", self.name)
+        if self.function == "identity":
+            return values[0]
         return (self.function, *values) if None not in values else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:

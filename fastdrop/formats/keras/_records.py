@@ -29,9 +29,6 @@ _FUNCTIONAL_KEYS = frozenset(
 )
 _MAX_RANK = 8
 _MAX_DEPTH = 16
-# Layers of which Keras 3 does not say whether they are trainable.
-    {"InputLayer", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"}
-)
 
 
 class Ref(NamedTuple):

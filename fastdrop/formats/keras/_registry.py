@@ -7,6 +7,7 @@ from typing import Any
 
 from fastdrop.formats.keras import (
     activations,
+    attention,
     convolutional,
     core,
     merging,
@@ -30,6 +31,7 @@ FAMILIES = {
     "reshaping": reshaping.ROWS,
     "rnn": rnn.ROWS,
     "merging": merging.ROWS,
+    "attention": attention.ROWS,
     "operations": operations.LAMBDAS,
 }
 LAYERS: dict[str, Row] = {row.name: row for rows in FAMILIES.values() for row in rows}
