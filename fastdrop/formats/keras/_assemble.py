@@ -280,7 +280,9 @@ class Assembly:
             value = record.config.values.get(key)
             if isinstance(value, Record):
                 return value
-            return self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+            inner = self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+            # A cell, or a layer at every time step, is built for what it gets in one of them.
+            return replace(inner, build_shape=None) if record.nodes is not None else inner
         except ModelFormatError as error:
             self.obstacle(error)
             return None
