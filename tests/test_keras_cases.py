@@ -104,15 +104,16 @@ def test_there_are_cases() -> None:
     assert len(cases("mean0")) >= 40
 
 
-@pytest.mark.parametrize("tier", TIERS)
 @pytest.mark.parametrize(("case", "form"), cases("y0"))
-def test_predict(case: str, form: str, tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_backend, "active", BACKENDS[tier])
+def test_predict(case: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arrays = arrays_of(case)
     expected = numbered(arrays, "y")
-    result = load(case, form).predict(inputs_of(arrays))
-    for got, y in zip(outputs_of(result, arrays, len(expected)), expected, strict=True):
-        assert_close(got, y.astype(np.float32), FLOAT32)
+    model = load(case, form)
+    for tier in TIERS:
+        monkeypatch.setattr(_backend, "active", BACKENDS[tier])
+        result = model.predict(inputs_of(arrays))
+        for got, y in zip(outputs_of(result, arrays, len(expected)), expected, strict=True):
+            assert_close(got, y.astype(np.float32), FLOAT32)
 
 
 @pytest.mark.parametrize(("case", "form"), cases("y0", refused=True))
