@@ -22,7 +22,7 @@ from tolerances import FLOAT32
 
 FOLDER = Path(__file__).parent / "references" / "models"
 ARCHIVES = sorted(FOLDER.glob("models-*.tar.xz"))
-SAMPLES = 3000
+SAMPLES = 2000
 # Standard errors. There are some 100,000 statistics, and at 4.5 one in 150,000 lies beyond.
 AGREES = 5.0
 CUSTOM = {"MCDropout": "Dropout"}
