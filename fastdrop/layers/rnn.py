@@ -49,6 +49,8 @@ class Recurrent(Layer):
     zero_output_for_mask: bool = False
     # False: time masks are passed on, but all steps are taken.
     uses_mask: bool = True
+    # True: before the first step that is taken the initial h is put out, not zeros.
+    starts_from_state: bool = False
     # Packed once, for all calls and threads; None where the weights are declared only.
     packed: PackedWeights | None = field(init=False, repr=False, default=None)
 
@@ -79,6 +81,7 @@ class Recurrent(Layer):
             "return_state",
             "zero_output_for_mask",
             "uses_mask",
+            "starts_from_state",
         ):
             _check.flag(getattr(self, option), f"{label} {option}")
         self._check_more(label)
@@ -246,7 +249,17 @@ class Recurrent(Layer):
         else:
             calls = [call(slice(j, j + 1)) for j in range(samples)]
             y, *final = (np.concatenate(parts) for parts in zip(*calls, strict=True))
+        if self.starts_from_state and states and time_mask is not None:
+            y = self._from_state(y, states[0], time_mask)
         return y, final
+
+    def _from_state(self, y: Array, h: Array, time_mask: Array) -> Array:
+        """Put the initial h where no step has been taken yet."""
+        taken = time_mask[:, :, ::-1] if self.go_backwards else time_mask
+        begun = np.logical_or.accumulate(taken, axis=2)
+        if self.return_sequences:
+            return np.where(begun[..., np.newaxis], y, h[:, :, np.newaxis])
+        return np.where(begun[:, :, -1:], y, h)
 
     def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
         """Drop from the input anew at each step; steps are counted in the order they are taken.

@@ -101,7 +101,12 @@ def _gated(options: dict[str, Any], record: Record, version: Version) -> dict[st
         scheme = "tf_keras"
     else:
         scheme = "per_gate" if implementation == 1 else "keras"
-    return options | {"scheme": scheme}
+    return _plain(options, record, version) | {"scheme": scheme}
+
+
+def _plain(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Say what stands where no step has been taken: Keras 2, but for TensorFlow's, puts h there."""
+    return options | {"starts_from_state": version.legacy and not version.tensorflow}
 
 
 def _stateful(options: dict[str, Any], record: Record, version: Version) -> list[str]:
@@ -445,6 +450,7 @@ ROWS = (
         _COMMON,
         group="cell/vars",
         without_effect=frozenset({"implementation"}),
+        rule=_plain,
         call=_with_states,
         notes=_notes,
         input_of=_sequences,
