@@ -266,7 +266,8 @@ class MultiHeadAttention(Attending):
     either side. Inputs of more axes than one before the features are attended to along
     `attention_axes` of a row, or along all of these (None). What it must not see is left out as `masking` says: -1e9 is added to its score or
     replaces it, or its weight becomes zero even where nothing else is seen. With `fused` that is
-    "replace" where no scores are returned.
+    "replace" where no scores are returned. Without `uses_masks` those that tensors bear do not
+    count; with `own_query_mask` the query's own counts whatever is given.
     """
 
     query_kernel: Weight
@@ -284,6 +285,7 @@ class MultiHeadAttention(Attending):
     masking: str = "replace"
     fused: bool = False
     uses_masks: bool = True
+    own_query_mask: bool = False
 
     weight_fields: ClassVar = (
         "query_kernel",
@@ -317,8 +319,8 @@ class MultiHeadAttention(Attending):
         if self.sliding_window is not None:
             _check.integer(self.sliding_window, f"{self.label} sliding_window", 1, None)
         _check.choice(self.masking, f"{self.label} masking", MASKINGS)
-        _check.flag(self.fused, f"{self.label} fused")
-        _check.flag(self.uses_masks, f"{self.label} uses_masks")
+        for option in ("fused", "uses_masks", "own_query_mask"):
+            _check.flag(getattr(self, option), f"{self.label} {option}")
 
     @classmethod
     def declare(
@@ -423,6 +425,8 @@ class MultiHeadAttention(Attending):
     def mask_of(self, name: str, flows: Sequence[Flow]) -> Array | None:
         if not self.uses_masks and name not in (self.masks or ()):
             return None
+        if name == "query_mask" and self.own_query_mask:
+            return flows[0].mask
         return super().mask_of(name, flows)
 
     def _seen(self, flows: Sequence[Flow]) -> Array | None:

@@ -107,6 +107,7 @@ def _masking(options: dict[str, Any], record: Record, version: Version) -> dict[
         "fused": fused,
         "uses_masks": uses,
         "passes_mask": uses,
+        "own_query_mask": version >= (3, 8),
     }
 
 
@@ -174,7 +175,10 @@ class MultiHeadRow(Row):
             for part in numbers
         }
         groups |= {"_dropout_layer/vars": None, "_softmax/vars": None}
-        return replace(planned, stored=stored, groups={**planned.groups, **groups})
+        # What it does with masks inside, Keras 3 has it do to the tensors themselves since 3.8.
+        takes_masks = planning.version >= (3, 8)
+        groups = {**planned.groups, **groups}
+        return replace(planned, stored=stored, groups=groups, takes_masks=takes_masks)
 
 
 _COMMON = (Option("dropout", rate(one=True)),)
