@@ -120,12 +120,8 @@ class Attending(Layer):
             found.append(np.tri(queries, steps, dtype=bool)[np.newaxis, np.newaxis])
         return found
 
-    def weights_of(self, scores: Array, draw: Draw | None) -> tuple[Array, Array]:
-        """Return the weights (samples or 1, rows, ..., queries, steps), without and with dropout."""
-        weights = activate(scores, "softmax")
-        return weights, self.drop(weights, draw)
-
     def drop(self, weights: Array, draw: Draw | None) -> Array:
+        """Drop weights (samples or 1, rows, ..., queries, steps), numbered row by row."""
         if draw is None or not _check.threshold(self.dropout):
             return weights
         return dropped(Flow(weights), draw, self.dropout).values
@@ -162,7 +158,7 @@ class DotAttention(Attending):
             seen = self.seen(inputs, ("value_mask",))
             if seen:
                 scores = np.where(reduce(np.logical_and, seen), scores, scores + _UNSEEN)
-        _, weights = self.weights_of(scores, draw)
+        weights = self.drop(activate(scores, "softmax"), draw)
         found = matmul(weights, value)
         mask = self.mask_of("query_mask", inputs)
         if mask is not None:
@@ -262,12 +258,14 @@ class MultiHeadAttention(Attending):
 
     Kernels of query, key and value are (features, heads, size), of which the sizes of query and key
     are one; `output_kernel` is (heads, size, *output). With a gate, what a head found is multiplied
-    by ``sigmoid(query gate_kernel + gate_bias)``. A query sees `sliding_window` steps less one to
-    either side. Inputs of more axes than one before the features are attended to along
-    `attention_axes` of a row, or along all of these (None). What it must not see is left out as `masking` says: -1e9 is added to its score or
-    replaces it, or its weight becomes zero even where nothing else is seen. With `fused` that is
-    "replace" where no scores are returned. Without `uses_masks` those that tensors bear do not
-    count; with `own_query_mask` the query's own counts whatever is given.
+    by ``sigmoid(query gate_kernel + gate_bias)``. Inputs of more axes than one before the features
+    are attended to along `attention_axes` of a row, or along all of these (None).
+
+    A query sees `sliding_window` steps less one to either side. What it must not see is left out as
+    `masking` says: -1e9 is added to its score or replaces it, or its weight becomes zero even where
+    nothing else is seen. With `fused` that is "replace" where no scores are returned. Without
+    `uses_masks` those that tensors bear do not count; with `own_query_mask` the query's own counts
+    whatever is given.
     """
 
     query_kernel: Weight

@@ -96,10 +96,7 @@ def _masking(options: dict[str, Any], record: Record, version: Version) -> dict[
     """Say what masks do: by what each version does."""
     robust = options.pop("softmax_robust_masking")
     uses = not version.legacy or version >= (2, 10)
-    if version.legacy or version < (3, 10):
-        masking = "replace" if robust else "add"
-    else:
-        masking = "zero"
+    masking = "replace" if robust else "add" if version < (3, 10) else "zero"
     # Without dropout, and without scores to return, another function computes it.
     fused = version >= (3, 7) and options["dropout"] == 0
     return options | {
