@@ -112,7 +112,7 @@ def check_draws(
     for first_row, first_sample in ((0, 0), (5, 7)):
         got = model.mc_predict(
             x, 3, rng=key, row_offset=first_row, first_sample=first_sample, keep_samples=True
-        ).draws
+        ).samples
         for m in range(3):
             expected = function(
                 x,
@@ -124,7 +124,9 @@ def check_draws(
             )
             np.testing.assert_array_equal(got[m], expected)
     # Shared masks: row n is row 0 of the stream, whatever its number.
-    shared = model.mc_predict(x, 3, rng=key, scope="shared", row_offset=5, keep_samples=True).draws
+    shared = model.mc_predict(
+        x, 3, rng=key, scope="shared", row_offset=5, keep_samples=True
+    ).samples
     for m in range(3):
         for n in range(len(x)):
             expected = function(x[n : n + 1], amount, rng=key.fold_in(0), stream=m, **kwargs)

@@ -26,6 +26,9 @@ SAMPLES = 3000
 # Standard errors. There are some 100,000 statistics, and at 4.5 one in 150,000 lies beyond.
 AGREES = 5.0
 CUSTOM = {"MCDropout": "Dropout"}
+# Its weights were changed after the layer had taken its mean from them: Keras itself, loading the
+# file, gives other outputs.
+STALE = ("normalized",)
 
 
 @cache
@@ -51,7 +54,8 @@ def cases(output: str) -> list[Any]:
         for archive in ARCHIVES
         for name, (options, _, outputs) in answers(archive).items()
         for file in options["files"]
-        if output in outputs and not (output == "mean" and options["masked_carry"])
+        if output in outputs and name not in STALE
+        if not (output == "mean" and options["masked_carry"])
     ]
 
 

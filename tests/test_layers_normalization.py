@@ -358,6 +358,9 @@ def test_rows_refuse(name: str, config: dict[str, Any], match: str) -> None:
 
 
 def test_what_has_no_effect() -> None:
+    def inner(name: str) -> dict[str, Any]:
+        return {"module": "keras", "class_name": name, "config": {}, "registered_name": None}
+
     layer = planned(
         "BatchNormalization",
         (5, 3),
@@ -365,10 +368,10 @@ def test_what_has_no_effect() -> None:
         synchronized=True,
         renorm=False,
         renorm_momentum=0.99,
-        gamma_initializer={"class_name": "Ones", "config": {}},
-        beta_regularizer={"class_name": "L2", "config": {}},
-        moving_variance_initializer={"class_name": "Ones", "config": {}},
-        gamma_constraint={"class_name": "NonNeg", "config": {}},
+        gamma_initializer=inner("Ones"),
+        beta_regularizer=inner("L2"),
+        moving_variance_initializer=inner("Ones"),
+        gamma_constraint=inner("NonNeg"),
     )
     assert [*layer.weights()] == ["gamma", "beta", "moving_mean", "moving_variance"]
     assert {type(planned(f"BatchNormalizationV{v}", (5, 3))) for v in (1, 2)} == {type(layer)}

@@ -78,19 +78,19 @@ def test_at_every_step_rows_are_numbered_by_steps(
     draws = {
         scope: fd.Model([timed], steps.shape[1:])
         .mc_predict(steps, 2, rng=0, scope=scope, keep_samples=True)
-        .draws
+        .samples
         for scope in ("per_row", "shared")
     }
     rows = fd.Model([layer], x.shape[1:]).mc_predict(
         steps.reshape(21, *x.shape[1:]), 2, rng=0, keep_samples=True
     )
-    np.testing.assert_array_equal(draws["per_row"].reshape(2, 21, *x.shape[1:]), rows.draws)
+    np.testing.assert_array_equal(draws["per_row"].reshape(2, 21, *x.shape[1:]), rows.samples)
     same = x[:1].repeat(7, axis=0)
     shared = fd.Model([timed], steps.shape[1:]).mc_predict(
         np.stack([same] * 3, axis=1), 2, rng=0, scope="shared", keep_samples=True
     )
-    np.testing.assert_array_equal(shared.draws[:, 1:], shared.draws[:, :-1])
-    assert (shared.draws[:, :, 1:] != shared.draws[:, :, :-1]).any()
+    np.testing.assert_array_equal(shared.samples[:, 1:], shared.samples[:, :-1])
+    assert (shared.samples[:, :, 1:] != shared.samples[:, :, :-1]).any()
 
 
 def test_samples_of_a_random_input_differ() -> None:

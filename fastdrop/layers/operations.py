@@ -412,10 +412,11 @@ def matmul(left: Array, right: Array) -> Array:
 class WithMask(Layer):
     """Give a tensor another time mask: the second input, zero where a step is padding.
 
-    With `borrowed` it is not that input itself but the mask that it bears.
+    With `borrowed` it is not that input itself but the mask that it bears: "always", or "if none"
+    where there is no other.
     """
 
-    borrowed: bool = False
+    borrowed: str = ""
 
     takes_table: ClassVar = True
 
@@ -425,4 +426,6 @@ class WithMask(Layer):
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, other = inputs
         mask = other.mask if self.borrowed else other.values != 0
+        if self.borrowed == "if none" and flow.mask is not None:
+            mask = flow.mask
         return [Flow(flow.values, mask, flow.table, flow.factors)]

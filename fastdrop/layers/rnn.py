@@ -570,16 +570,25 @@ class StackedRNN(Layer):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TimeDistributed(Layer):
-    """A layer at every time step: what it draws, it draws anew for each."""
+    """A layer at every time step: what it draws, it draws anew for each.
+
+    Its output bears the time mask that came in ("outer"), that the layer makes ("inner"), or the
+    latter where there is one and else the former, of whole time steps ("either").
+    """
 
     layer: Layer
+    masks: str = "outer"
 
     part_fields: ClassVar = ("layer",)
-    passes_mask = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             _check.refuse(TypeError, f"{self.label} layer", "a layer", self.layer)
+        _check.choice(self.masks, f"{self.label} masks", ("outer", "inner", "either"))
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.masks == "outer"
 
     def _steps(self, inputs: Sequence[Shape]) -> int | None:
         for shape in inputs:
@@ -615,6 +624,18 @@ class TimeDistributed(Layer):
             )
             for flow in inputs
         ]
+
+        def of_steps(array: Array) -> Array:
+            return array.reshape(len(array), rows, steps, *array.shape[2:])
+
         within = None if draw is None else draw.within(steps)
-        outputs = [flow.looked_up().values for flow in self.layer.run(given, within)]
-        return [Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs]
+        outer = inputs[0].mask
+        if self.masks == "either" and outer is not None:
+            outer = outer.any(axis=tuple(range(3, outer.ndim)))
+        flows = []
+        for made in self.layer.run(given, within):
+            flow = made.looked_up()
+            inner = None if flow.mask is None else of_steps(flow.mask)
+            mask = {"outer": outer, "inner": inner, "either": outer if inner is None else inner}
+            flows.append(Flow(of_steps(flow.values), mask[self.masks]))
+        return flows

@@ -85,15 +85,14 @@ class _Scope:
         self.naming: set[Ref] = set()
 
     def _first_node(self, name: str) -> int:
-        """Return the number by which the first call of an inner model is referred to.
+        """Return the number by which the first call of a layer is referred to.
 
-        Keras 2 counts the call by which a model was made, but does not list it.
+        Keras may count the call by which an inner model was made, or calls within one, and not list
+        them.
         """
-        record = self.by_name[name]
-        if not isinstance(record, ModelRecord):
-            return 0
         used = [ref.node for ref in self._refs() if ref.layer == name]
-        return 1 if used and 0 not in used and len(record.nodes or ()) in used else 0
+        first = min(used, default=0)
+        return first if max(used, default=0) < first + len(self.by_name[name].nodes or ()) else 0
 
     def _refs(self) -> Iterator[Ref]:
         yield from self.model.outputs
@@ -285,7 +284,9 @@ class Assembly:
             value = record.config.values.get(key)
             if isinstance(value, Record):
                 return value
-            return self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+            inner = self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+            # A cell, or a layer at every time step, is built for what it gets in one of them.
+            return replace(inner, build_shape=None) if record.nodes is not None else inner
         except ModelFormatError as error:
             self.obstacle(error)
             return None
@@ -397,7 +398,8 @@ class Assembly:
             if call.borrowed:
                 known[call.name] = known[tensor]
                 pair = [self._named(tensor), self._read(call.mask_of)]
-                return Call(WithMask(name=call.name, borrowed=True), pair, call.name)
+                borrowed = "if none" if self.version.legacy else "always"
+                return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
             shape, steps = known[tensor], known[call.mask_of]
             if not 0 < len(steps) < len(shape) or not _agree(steps, shape[: len(steps)]):
                 self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
@@ -449,7 +451,7 @@ class Assembly:
             layer = variant.layer
             self._variants.setdefault(record.key, []).append(layer)
         for _ in range(call.steps):
-            layer = TimeDistributed(name=layer.name, layer=layer)
+            layer = TimeDistributed(name=layer.name, layer=layer, masks="inner")
         try:
             shapes = layer.output_shapes([known[tensor] for tensor in tensors])
         except ValueError as error:
@@ -565,7 +567,7 @@ class Assembly:
                 layer, steps = layer.layer, steps + 1
             layer = layers.get(id(layer), layer)
             for _ in range(steps):
-                layer = TimeDistributed(name=layer.name, layer=layer)
+                layer = TimeDistributed(name=layer.name, layer=layer, masks="inner")
             entries.append(Call(layer, call.inputs, call.name, call.training))
         for record, training in self._fixed:
             fixed = self.plans.get(record.key)

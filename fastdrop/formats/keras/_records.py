@@ -288,7 +288,7 @@ class Reader:
         """
         class_name, module = entry.get("class_name"), entry.get("module")
         registered = entry.get("registered_name")
-        ours = module is None and not self.modules
+        ours = module is None and (not self.modules or self.version.legacy)
         if isinstance(module, str):
             ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
         custom = registered if registered not in (None, class_name) else None

@@ -420,8 +420,8 @@ _POLICIES = {
 
 def policy_note(config: Section) -> str:
     """Return a remark about the types that a layer computes in, refusing what is not float32."""
-    value = config.values.get("dtype", "float32")
-    name = policy_name(value)
+    value = config.values.get("dtype")
+    name = "float32" if value is None else policy_name(value)
     if name is None or name not in _POLICIES:
         if isinstance(value, dict) and (
             "Quantized" in str(value.get("class_name")) or "int8" in str(name)

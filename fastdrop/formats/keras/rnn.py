@@ -381,7 +381,11 @@ class TimeDistributedRow(Row):
             return None
         inner = moved(planned, "layer", "layer")
         return Planned(
-            TimeDistributed(name=record.name, layer=planned.layer),
+            TimeDistributed(
+                name=record.name,
+                layer=planned.layer,
+                masks="either" if planning.version.legacy else "outer",
+            ),
             inner.stored,
             {"vars": record.name, **inner.groups},
             inner.notes,
