@@ -348,6 +348,7 @@ class MultiHeadAttention(Attending):
         }
         if use_gate:
             sizes["gate"] = (query, (num_heads, width))
+        weights: dict[str, Any]
         weights = {f"{part}_kernel": Declared((n, *size)) for part, (n, size) in sizes.items()}
         weights["output_kernel"] = Declared((num_heads, width, *made))
         if use_bias:
@@ -418,7 +419,7 @@ class MultiHeadAttention(Attending):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         size, width = self.query_kernel.shape[2], self.value_kernel.shape[2]
         steps = sum(math.prod(n or 1 for n in shape[:-1]) for shape in inputs[:2])
-        return 4 * self.scores_elements(inputs) + 2 * steps * self.heads * (size + width)
+        return 4 * self.scores_elements(inputs) + 2 * steps * self.heads * int(size + width)
 
     def mask_of(self, name: str, flows: Sequence[Flow]) -> Array | None:
         if not self.uses_masks and name not in (self.masks or ()):
@@ -486,7 +487,7 @@ class MultiHeadAttention(Attending):
         flows = [Flow(output, inputs[0].mask if self.passes_mask else None)]
         if self.return_attention_scores:
             _, shape = self.output_shapes([flow.values.shape[2:] for flow in inputs])
-            flows.append(Flow(weights.reshape(len(weights), rows, *shape)))  # type: ignore[arg-type]
+            flows.append(Flow(weights.reshape(len(weights), rows, *shape)))
         return flows
 
     def _joined(self, found: Array, lengths: tuple[int, ...]) -> Array:
