@@ -20,7 +20,7 @@ MERGES: dict[str, Any] = {
     "minimum": np.minimum,
 }
 # How the masks of several inputs become one.
-MASKS = ("any", "all")
+MASKS = ("any", "all", "none")
 
 
 def _check_masks(layer: Layer, masks: object) -> None:
@@ -33,7 +33,7 @@ class Merge(Layer):
 
     Inputs of fewer axes stand for as many leading axes of time as they lack, of length 1. With
     `masks` "any" a step counts where any input has it, if all inputs have masks; with "all" where
-    all that have masks have it.
+    all that have masks have it; with "none" all steps do.
     """
 
     function: str
@@ -51,7 +51,7 @@ class Merge(Layer):
         return [broadcast(self.label, [(1,) * (rank - len(s)) + s for s in inputs])]
 
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        return masks[0] if len(set(masks)) == 1 else None
+        return masks[0] if len(set(masks)) == 1 and self.masks != "none" else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rank = max(flow.values.ndim for flow in inputs)
@@ -86,7 +86,9 @@ class Merge(Layer):
 
     def _mask(self, inputs: Sequence[Flow], rank: int) -> Array | None:
         masks = [flow.mask for flow in inputs if flow.mask is not None]
-        if not masks or (self.masks == "any" and len(masks) < len(inputs)):
+        if not masks or self.masks == "none":
+            return None
+        if self.masks == "any" and len(masks) < len(inputs):
             return None
         join: Any = np.logical_or if self.masks == "any" else np.logical_and
         found: Array = reduce(join, masks)
@@ -135,7 +137,8 @@ class Concatenate(Layer):
         return [(*same[:at], length, *same[at:])]
 
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        return masks[0] if len(set(masks)) == 1 and self.axis == -1 else None
+        same = len(set(masks)) == 1 and self.axis == -1 and self.masks != "none"
+        return masks[0] if same else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         samples = max(len(flow.values) for flow in inputs)
@@ -145,7 +148,7 @@ class Concatenate(Layer):
 
     def _mask(self, inputs: Sequence[Flow], at: int) -> Array | None:
         """Spread masks over the features, join them as the values, and look whether any is set."""
-        if all(flow.mask is None for flow in inputs):
+        if self.masks == "none" or all(flow.mask is None for flow in inputs):
             return None
         samples = max(len(flow.mask) for flow in inputs if flow.mask is not None)
         spread = []
