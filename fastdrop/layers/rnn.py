@@ -644,7 +644,7 @@ class TimeDistributed(Layer):
         within = None if draw is None else draw.within(steps)
         outer = inputs[0].mask
         if self.masks == "either" and outer is not None:
-            outer = outer.any(axis=tuple(range(3, outer.ndim)))
+            outer = np.asarray(outer.any(axis=tuple(range(3, outer.ndim))))
         flows = []
         for made in self.layer.run(given, within):
             flow = made.looked_up()
