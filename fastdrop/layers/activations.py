@@ -22,7 +22,7 @@ from fastdrop.layers._layer import (
 from fastdrop.layers.operations import axis_of
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Activation(Single):
     """An activation by itself; softmax and log_softmax are along an axis of a row."""
 
@@ -52,7 +52,7 @@ def along(values: Array, activation: _check.Activation, axis: int) -> Array:
     return np.moveaxis(activate(np.moveaxis(values, at, -1), activation), -1, at)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Softmax(Layer):
     """Softmax along axes of a row together; a second input says, by zero, what to leave out."""
 
@@ -83,7 +83,7 @@ class Softmax(Layer):
         return [flow.with_values(np.moveaxis(found, range(-len(axes), 0), axes))]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class PReLU(Single):
     """Multiply what is negative by a weight, one for each place in a row or for all of an axis."""
 

@@ -28,7 +28,7 @@ _UNSEEN = np.float32(-1e9)
 MASKINGS = ("add", "replace", "zero")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attending(Layer):
     """What the attention layers have in common.
 
@@ -127,7 +127,7 @@ class Attending(Layer):
         return dropped(Flow(weights), draw, self.dropout).values
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class DotAttention(Attending):
     """Attention by scores of a query and a key: by their product, or by ``sum(tanh(q + k))``."""
 
@@ -179,7 +179,7 @@ def tanh_sums(query: Array, key: Array, inner: Array | None, outer: Array | None
     return np.stack(scores, axis=2)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attention(DotAttention):
     """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
@@ -219,7 +219,7 @@ class Attention(DotAttention):
         return found if self.scale is None else np.multiply(self.scale, found)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AdditiveAttention(DotAttention):
     """Additive attention (Bahdanau et al. 2015, arXiv:1409.0473).
 
@@ -252,7 +252,7 @@ class AdditiveAttention(DotAttention):
         return tanh_sums(query, key, None, self.scale)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MultiHeadAttention(Attending):
     """Attention of several heads side by side (Vaswani et al. 2017, arXiv:1706.03762).
 

@@ -27,7 +27,7 @@ def _check_masks(layer: Layer, masks: object) -> None:
     _check.choice(masks, f"{layer.label} masks", MASKS)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Merge(Layer):
     """Combine inputs number by number, one after another: see `MERGES`.
 
@@ -106,7 +106,7 @@ def _with_axes(values: Array, rank: int) -> Array:
     return values.reshape(*values.shape[:2], *(1,) * missing, *values.shape[2:])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Concatenate(Layer):
     """Put inputs one behind the other along an axis of a row."""
 
@@ -165,7 +165,7 @@ class Concatenate(Layer):
         return found
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dot(Layer):
     """Sum products of two inputs along an axis of each, counted from 1 as Keras does.
 

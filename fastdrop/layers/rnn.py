@@ -29,7 +29,7 @@ SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras", "tf_keras_early"
 _STEPS = 24
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recurrent(Layer):
     """What the recurrent layers have in common; see `fastdrop.rnn` for the options.
 
@@ -293,7 +293,7 @@ class Recurrent(Layer):
         return Flow(out, flow.mask)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
@@ -323,7 +323,7 @@ class _Gated(Recurrent):
         return f"{text} ({self.drawn_scheme})" if text else ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LSTM(_Gated):
     """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
 
@@ -340,7 +340,7 @@ class LSTM(_Gated):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GRU(_Gated):
     """A GRU layer; see `fastdrop.gru` for the arrays and options."""
 
@@ -370,7 +370,7 @@ class GRU(_Gated):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SimpleRNN(Recurrent):
     """A simple recurrent layer; see `fastdrop.simple_rnn` for the arrays and options."""
 
@@ -380,7 +380,7 @@ class SimpleRNN(Recurrent):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Bidirectional(Layer):
     """Two recurrent layers, one of which takes the time steps from the last to the first.
 
@@ -489,7 +489,7 @@ class Bidirectional(Layer):
         return outputs
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StackedRNN(Layer):
     """Recurrent layers of which each takes all steps of the one before.
 
@@ -581,7 +581,7 @@ class StackedRNN(Layer):
         return flow.values, final
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TimeDistributed(Layer):
     """A layer at every time step: what it draws, it draws anew for each.
 
