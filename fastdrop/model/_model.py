@@ -319,8 +319,8 @@ class Model:
             As in `bernoulli`. Sample m of row n is the same however many samples are drawn and
             however the rows are split. One key gives the same samples in every call: calls that are
             to be independent take keys of their own. The masks are those of the contract
-            ``fastdrop-model/1``: the calls that can draw, in the order in which they run, have the keys
-            ``key.fold_in(0)``, ``key.fold_in(1)`` and so on.
+            ``fastdrop-model/1``: the calls that can draw, in the order in which they run, have the
+            keys ``key.fold_in(0)``, ``key.fold_in(1)`` and so on.
         scope : {"per_row", "shared"}, optional
             "per_row": every row and sample has its own masks. "shared": all rows of a sample share
             one, so that a sample is one network drawn from the posterior.
