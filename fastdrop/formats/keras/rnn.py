@@ -333,6 +333,7 @@ class BidirectionalRow(Row):
         forward = planning.inner(record, "layer")
         # The layer as it was given has groups in files of Keras 2 and early 3, empty ones.
         groups: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}
+        groups["layer/cell/cells/vars"] = None
         if record.config.values.get("backward_layer") is not None:
             backward = planning.inner(record, "backward_layer")
         elif forward is not None:
