@@ -1,5 +1,6 @@
 """Activations that stand as layers of their own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -78,7 +79,8 @@ class Softmax(Layer):
         rank = values.ndim - 2
         axes = [2 + axis_of(self.label, axis, rank) for axis in self.axes]
         moved = np.moveaxis(values, axes, range(-len(axes), 0))
-        flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], -1)
+        count = math.prod(moved.shape[-len(axes) :])
+        flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], count)
         found = activate(flat, "softmax").reshape(moved.shape)
         return [flow.with_values(np.moveaxis(found, range(-len(axes), 0), axes))]
 

@@ -1,5 +1,6 @@
 """Layers that make one tensor of several."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -228,6 +229,10 @@ def products(left: Array, right: Array) -> Array:
     """
     samples, rows, *one, length = left.shape
     other = right.shape[2:-1]
-    flat = [part.reshape(samples, rows, -1, length) for part in (left, right)]
+    counts = math.prod(one), math.prod(other)  # there may be no rows that would tell them
+    flat = [
+        part.reshape(samples, rows, count, length)
+        for part, count in zip((left, right), counts, strict=True)
+    ]
     found = matmul(flat[0], np.swapaxes(flat[1], -1, -2))
     return found.reshape(samples, rows, *one, *other)

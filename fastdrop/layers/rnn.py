@@ -1,6 +1,7 @@
 """Recurrent layers, and what repeats a layer over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -63,7 +64,6 @@ class Recurrent(Layer):
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
-        label = self.label
         if self.recurrent_kernel.ndim == 2:
             width = self.gates * len(self.recurrent_kernel)
             self.check_weight("recurrent_kernel", (len(self.recurrent_kernel), width))
@@ -72,6 +72,18 @@ class Recurrent(Layer):
             width = 0
         self.check_weight("kernel", (None, width))
         self.check_weight("bias", self._bias_shape(width))
+        self._check_options()
+        if not isinstance(self.kernel, Declared):
+            packed = self._pack()
+            self.prepare(
+                kernel=packed.kernel,
+                recurrent_kernel=packed.recurrent_kernel,
+                bias=packed.bias,
+                packed=packed,
+            )
+
+    def _check_options(self) -> None:
+        label = self.label
         _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
@@ -85,14 +97,12 @@ class Recurrent(Layer):
         ):
             _check.flag(getattr(self, option), f"{label} {option}")
         self._check_more(label)
-        if not isinstance(self.kernel, Declared):
-            packed = self._pack()
-            self.prepare(
-                kernel=packed.kernel,
-                recurrent_kernel=packed.recurrent_kernel,
-                bias=packed.bias,
-                packed=packed,
-            )
+
+    def _changed(self, rates: Mapping[str, Any]) -> Self:
+        changed = copy(self)  # what is packed stays so
+        changed.prepare(**{f: rates[f] for f in self.rate_fields if f in rates})
+        changed._check_options()
+        return changed
 
     @classmethod
     def declare(

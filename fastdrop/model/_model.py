@@ -218,14 +218,17 @@ class Model:
         >>> model.with_rates({"drop": 0.25}).layers[0].rate
         0.25
         """
-        changed = {}
+        changed: dict[int, Layer] = {}
         if isinstance(rates, Mapping):
-            known = {layer.name: layer for layer in self.layers if layer.rates()}
+            known: dict[str, list[Layer]] = {}  # of one name there may be several
+            for layer in self.layers:
+                if layer.rates():
+                    known.setdefault(layer.name, []).append(layer)
             for name, value in rates.items():
                 if name not in known:
                     what = f"one of the layers with rates ({', '.join(known) or 'there is none'})"
                     _check.refuse(ValueError, "rates", what, name)
-                changed[id(known[name])] = known[name].with_rates(value)
+                changed |= {id(layer): layer.with_rates(value) for layer in known[name]}
         else:
             recurrent = [layer for layer in self.layers if layer.is_recurrent]
             if not recurrent:
