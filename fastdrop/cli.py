@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import shutil
 import stat
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,37 +24,74 @@ from fastdrop.formats._safe_npy import read_array
 QUANTILES = (0.05, 0.5, 0.95)
 
 
+class _Refused(NamedTuple):
+    """What there is to print of a model that is refused, and why it is, a line each."""
+
+    text: str
+    obstacles: Sequence[str]
+
+
+def _load(args: argparse.Namespace) -> fd.Model:
+    return fd.load(
+        args.model, architecture=args.architecture, custom=dict(args.custom), rates=args.rates
+    )
+
+
 def _predict(args: argparse.Namespace) -> str:
-    target = _target(args.out, args.model, args.input)
-    model = fd.load(args.model)
-    x = read_array(args.input)
+    read = [args.model, *args.inputs, *([args.architecture] if args.architecture else [])]
+    target = _target(args.out, *read)
+    model = _load(args)
+    names = model.input_names
+    if len(names) != len(args.inputs):
+        expected = f"{len(names)} file{'s' * (len(names) > 1)} of inputs ({', '.join(names)})"
+        raise ValueError(f"INPUT.npy: expected {expected}, got {len(args.inputs)}")
+    arrays = [read_array(path) for path in args.inputs]
+    x = arrays if len(arrays) > 1 else arrays[0]
     start = time.perf_counter()
-    results: dict[str, Any] = {"predict": model.predict(x, threads=args.threads)}
+    labels = [f"{name}." for name in model.output_names] if _has_several(model) else [""]
+    outputs = _listed(model.predict(x, threads=args.threads))
+    results: dict[str, Any] = {
+        f"{label}predict": output for label, output in zip(labels, outputs, strict=True)
+    }
     if args.samples:
-        p = model.mc_predict(
-            x,
-            samples=args.samples,
-            rng=args.seed,
-            scope=args.scope,
-            row_offset=args.row_offset,
-            threads=args.threads,
+        predictions = _listed(
+            model.mc_predict(
+                x,
+                samples=args.samples,
+                rng=args.seed,
+                scope=args.scope,
+                row_offset=args.row_offset,
+                first_sample=args.first_sample,
+                threads=args.threads,
+            )
         )
-        results |= {
-            "mean": p.mean,
-            "std": p.std,
-            "quantiles": p.quantile(QUANTILES),
-            "probabilities": np.array(QUANTILES),
-            "samples": p.n_samples,
-        }
+        for label, p in zip(labels, predictions, strict=True):
+            results |= {
+                f"{label}mean": p.mean,
+                f"{label}std": p.std,
+                f"{label}quantiles": p.quantile(QUANTILES),
+            }
+        results |= {"probabilities": np.array(QUANTILES), "n_samples": args.samples}
     seconds = time.perf_counter() - start
     try:
         _save(target, results)
     except OSError as error:  # it may name the temporary file
         raise OSError(f"--out {args.out!r}: {error.strerror or error}") from error
     return (
-        f"{_shown(args.out, 300)}: {len(x)} inputs, {args.samples} samples, {seconds:.2f} s; "
-        f"{', '.join(results)}"
+        f"{_shown(args.out, 300)}: {len(arrays[0])} inputs, {args.samples} samples, "
+        f"{seconds:.2f} s; {_shown(', '.join(results), 1000)}"
     )
+
+
+def _has_several(model: fd.Model) -> bool:
+    return isinstance(model.output_shape, list | dict)
+
+
+def _listed(value: Any) -> list[Any]:
+    """Return what a model gives for its outputs, in their order."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]
 
 
 def _target(out: str, *inputs: Path) -> str:
@@ -95,18 +133,24 @@ def _save(target: str, arrays: dict[str, Any]) -> None:
         raise
 
 
-def _shape(shape: Sequence[int | None]) -> str:
-    return "(" + ", ".join(["batch", *("any" if n is None else str(n) for n in shape)]) + ")"
-
-
 def _shown(text: str, room: int = 40) -> str:
     """Return a text from elsewhere such that standard output can take it."""
     return printable(text, room, sys.stdout.encoding or "utf-8")
 
 
-def _inspect(args: argparse.Namespace) -> str:
-    model = fd.load(args.model)
-    return "\n".join(_shown(line, 300) for line in model.summary().splitlines())
+def _inspect(args: argparse.Namespace) -> str | _Refused:
+    obstacles: tuple[str, ...] = ()
+    try:
+        summary = _load(args).described()
+    except fd.ModelFormatError as error:
+        if error.summary is None:  # it does not get as far as layers
+            raise
+        summary, obstacles = error.summary, error.obstacles
+    if args.json:
+        text = json.dumps(summary.asdict() | {"obstacles": obstacles}, indent=2)
+    else:
+        text = "\n".join(summary.lines(_shown))
+    return _Refused(text, obstacles) if obstacles else text
 
 
 def _info(args: argparse.Namespace) -> str:
@@ -148,13 +192,32 @@ def _count(low: int) -> Any:
     return integer
 
 
+def _custom(text: str) -> tuple[str, str]:
+    """Read an argument NAME=CLASS."""
+    name, sign, known = text.partition("=")
+    if not (name and sign and known):
+        raise argparse.ArgumentTypeError(f"expected NAME=CLASS, got {text!r}")
+    return name, known
+
+
+def _rates(text: str) -> object:
+    """Read an argument that is a number, or a JSON object of rates by layer."""
+    try:
+        rates = json.loads(text)
+    except (ValueError, RecursionError):
+        rates = None
+    if isinstance(rates, bool) or not isinstance(rates, int | float | dict):
+        raise argparse.ArgumentTypeError(f"expected a number or a JSON object, got {text!r}")
+    return rates
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastdrop", description=fd.__doc__)
     parser.add_argument("--version", action="version", version=f"fastdrop {fd.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text.partition(". ")[0], description=text)
         sub.set_defaults(run=run)
         return sub
 
@@ -167,14 +230,47 @@ def _parser() -> argparse.ArgumentParser:
         )
         sub.add_argument("--threads", type=_count(1), default=None, help="default: see info")
 
-    predict = command("predict", _predict, "Predict with Monte-Carlo dropout for a file of inputs.")
-    predict.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
-    predict.add_argument("input", type=Path, metavar="INPUT.npy", help="inputs, one a row")
+    def loading(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("model", type=Path, metavar="MODEL", help="a .keras or .h5 file")
+        sub.add_argument(
+            "--architecture",
+            type=Path,
+            metavar="FILE",
+            help="for a file of weights alone: the JSON or .keras file of its layers",
+        )
+        sub.add_argument(
+            "--custom",
+            type=_custom,
+            action="append",
+            default=[],
+            metavar="NAME=CLASS",
+            help="take a class of your own for one of Keras's; may be repeated",
+        )
+        sub.add_argument(
+            "--rates",
+            type=_rates,
+            metavar="RATES",
+            help="rates of dropout in place of the file's: a number for all recurrent layers, or "
+            'JSON by layer, as \'{"lstm": {"dropout": 0.1}, "drop": 0.3}\'',
+        )
+
+    predict = command("predict", _predict, "Predict with Monte-Carlo dropout for files of inputs.")
+    loading(predict)
+    predict.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="INPUT.npy",
+        help="inputs, one a row; of a model with several inputs a file each, in the order in which "
+        "inspect lists them",
+    )
     predict.add_argument(
         "--out",
         required=True,
         metavar="OUT.npz",
-        help="gets predict (dropout off), mean, std, quantiles, probabilities and samples",
+        help="gets the arrays predict (dropout off), mean, std and quantiles, which of a model "
+        "with several outputs bear their names, as in NAME.mean; probabilities (those of the "
+        "quantiles) and n_samples (how many were drawn)",
     )
     sampling(predict, 100, 0)
     predict.add_argument(
@@ -183,8 +279,25 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--row-offset", type=_count(0), default=0, help="number of the first row in the data set"
     )
-    inspect = command("inspect", _inspect, "Print a model's layers, shapes, rates and randomness.")
-    inspect.add_argument("model", type=Path, metavar="MODEL", help="a .keras file")
+    predict.add_argument(
+        "--first-sample",
+        type=_count(0),
+        default=0,
+        help="number of the first sample: where another call stopped",
+    )
+    inspect = command(
+        "inspect",
+        _inspect,
+        "Print a model's layers, shapes, rates and randomness. Of a model that is refused the "
+        "layers are printed too, and on standard error all that stands in the way, a line each; "
+        "the exit status is 1.",
+    )
+    loading(inspect)
+    inspect.add_argument(
+        "--json",
+        action="store_true",
+        help="as JSON, obstacles included; shapes are without the batch, null is any or unknown",
+    )
     command("info", _info, "Say which backend, tier and threads are used, and why.")
     demo = command("demo", _demo, "Score some text messages with a small spam filter.")
     sampling(demo, 200, 2)
@@ -203,14 +316,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all went well; 1 for bad data, a bad model, or a standard output that takes nothing,
-        with one line on standard error; 1 without a word where the reader of a pipe has left; 130
-        after Ctrl-C. Bad usage exits with 2.
+        with one line on standard error, or one for each obstacle that inspect finds; 1 without a
+        word where the reader of a pipe has left; 130 after Ctrl-C. Bad usage exits with 2.
     """
     if sys.stdout is None:  # the next file to be opened would take its place
         return _failed("standard output: expected an open file, it is closed")
     try:
         args = _parser().parse_args(argv)
-        return _print(args.run(args) + "\n")
+        result = args.run(args)
+        if not isinstance(result, _Refused):
+            return _print(result + "\n")
+        _print(result.text + "\n")
+        for text in result.obstacles:
+            _failed(text)
+        return 1
     except SystemExit:  # after --help, --version or bad usage
         if status := _print(""):
             return status

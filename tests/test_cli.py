@@ -2,6 +2,7 @@
 
 import errno
 import io
+import json
 import os
 import stat
 import subprocess
@@ -14,8 +15,8 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import cli, demo
-from fastdrop.layers import Dense
-from fastdrop.model import Model
+from fastdrop.layers import Dense, Dropout
+from fastdrop.model import Call, Model
 
 MODEL = Path(__file__).with_name("references") / "mc_model.keras"
 
@@ -41,7 +42,7 @@ def test_predict_writes_what_the_library_computes(tokens: Path, tmp_path: Path) 
         assert np.array_equal(file["mean"], p.mean)
         assert np.array_equal(file["std"], p.std)
         assert np.array_equal(file["quantiles"], p.quantile(file["probabilities"]))
-        assert file["samples"] == 30
+        assert file["n_samples"] == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "x.npy"]
 
 
@@ -64,7 +65,7 @@ def test_predict_by_default(tokens: Path, tmp_path: Path) -> None:
     assert run("predict", MODEL, tokens, "--out", out) == 0
     p = fd.load(MODEL).mc_predict(np.load(tokens), samples=100, rng=0)
     with np.load(out) as file:
-        assert file["samples"] == 100
+        assert file["n_samples"] == 100
         assert file["probabilities"].tolist() == [0.05, 0.5, 0.95]
         assert np.array_equal(file["mean"], p.mean)
         assert np.array_equal(file["quantiles"], p.quantile([0.05, 0.5, 0.95]))
@@ -80,6 +81,8 @@ def test_predict_by_default(tokens: Path, tmp_path: Path) -> None:
         (("--row-offset", 0), {"row_offset": 0}),
         (("--samples", 7), {"samples": 7}),
         (("--row-offset", 2**40), {"row_offset": 2**40}),
+        (("--first-sample", 5), {"first_sample": 5}),
+        (("--first-sample", 0), {"first_sample": 0}),
     ],
 )
 def test_an_option_of_predict_is_that_of_mc_predict(
@@ -132,6 +135,302 @@ def test_predict_of_floats(tmp_path: Path) -> None:
         assert sorted(file.files) == ["predict"]
 
 
+def two_by_two() -> Model:
+    """Return a model of two inputs, of which the first is the wider one, and of two outputs."""
+
+    def kernel(*shape: int) -> np.ndarray:
+        return np.random.default_rng(shape).normal(size=shape).astype(np.float32)
+
+    return Model(
+        [
+            Call(Dropout(name="drop", rate=0.5), "wide"),
+            Call(Dense(name="left", kernel=kernel(3, 2)), "drop"),
+            Call(Dense(name="right", kernel=kernel(2, 4)), "narrow"),
+        ],
+        {"wide": (3,), "narrow": (2,)},
+        outputs=["left", "right"],
+    )
+
+
+@pytest.fixture
+def two_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Let every model be that of two inputs, and give files of inputs for it."""
+    monkeypatch.setattr(fd, "load", lambda path, **options: two_by_two())
+    paths = [tmp_path / "wide.npy", tmp_path / "narrow.npy"]
+    for path, width in zip(paths, (3, 2), strict=True):
+        np.save(path, np.random.default_rng(width).normal(size=(4, width)))
+    return paths
+
+
+def test_predict_with_several_inputs_and_outputs(two_inputs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    assert run("predict", "any", *two_inputs, "--samples", 9, "--seed", 2, "--out", out) == 0
+    x = [np.load(path) for path in two_inputs]
+    model = two_by_two()
+    with np.load(out) as file:
+        for name, y, p in zip(
+            ("left", "right"), model.predict(x), model.mc_predict(x, 9, rng=2), strict=True
+        ):
+            assert np.array_equal(file[f"{name}.predict"], y)
+            assert np.array_equal(file[f"{name}.mean"], p.mean)
+            assert np.array_equal(file[f"{name}.std"], p.std)
+            assert np.array_equal(file[f"{name}.quantiles"], p.quantile(file["probabilities"]))
+        assert file["n_samples"] == 9
+        assert len(file.files) == 10
+
+
+def test_outputs_by_names_of_their_own(
+    two_inputs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = two_by_two()._entries
+    model = Model(entries, {"wide": (3,), "narrow": (2,)}, outputs={"a/b": "left", "c": "left"})
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
+    out = tmp_path / "out.npz"
+    assert run("predict", "any", *two_inputs, "--samples", 0, "--out", out) == 0
+    with np.load(out) as file:
+        assert sorted(file.files) == ["a/b.predict", "c.predict"]
+    # A list of one output is one of several.
+    model = Model(entries, {"wide": (3,), "narrow": (2,)}, outputs=["right"])
+    assert run("predict", "any", *two_inputs, "--samples", 0, "--out", out) == 0
+    with np.load(out) as file:
+        assert file.files == ["right.predict"]
+
+
+def test_as_many_files_as_inputs(
+    two_inputs: list[Path], tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npz"
+    expected = "fastdrop: INPUT.npy: expected 2 files of inputs (wide, narrow), got "
+    for given in (two_inputs[:1], [*two_inputs, tokens]):
+        assert run("predict", "any", *given, "--out", out) == 1
+        assert capsys.readouterr().err == f"{expected}{len(given)}\n"
+    assert run("predict", "any", *two_inputs[::-1], "--out", out) == 1
+    assert "x['wide']: expected shape (batch, 3)" in capsys.readouterr().err
+    assert run("predict", "any", *two_inputs, "--out", two_inputs[1]) == 1
+    assert capsys.readouterr().err.endswith("found a file that is read\n")
+    assert not out.exists()
+
+
+def test_two_files_for_one_input(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", MODEL, tokens, tokens, "--out", tmp_path / "out.npz") == 1
+    expected = "fastdrop: INPUT.npy: expected 1 file of inputs (input), got 2\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_inspect_of_a_graph_says_what_takes_what(
+    two_inputs: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", "any") == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["layer", "kind", "output", "weights", "stochastic", "takes"],
+        ["wide", "(input)", "(batch,", "3)"],
+        ["narrow", "(input)", "(batch,", "2)"],
+        ["drop", "Dropout", "(batch,", "3)", "-", "dropout", "0.5", "wide"],
+        ["left", "Dense", "(batch,", "2)", "6", "-", "drop"],
+        ["right", "Dense", "(batch,", "4)", "8", "-", "narrow"],
+        ["14", "weights;", "stochastic"],
+    ]
+
+
+def test_inspect_as_json(two_inputs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inspect", "any", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    common = {"weights": 0, "rates": {}, "stochastic": ""}
+    assert found == {
+        "source": "",
+        "inputs": [{"name": "wide", "shape": [3]}, {"name": "narrow", "shape": [2]}],
+        "outputs": [{"name": "left", "shape": [2]}, {"name": "right", "shape": [4]}],
+        "layers": [
+            common
+            | {
+                "name": "drop",
+                "class": "Dropout",
+                "outputs": [[3]],
+                "rates": {"rate": 0.5},
+                "stochastic": "dropout 0.5",
+                "takes": ["wide"],
+            },
+            common
+            | {
+                "name": "left",
+                "class": "Dense",
+                "outputs": [[2]],
+                "weights": 6,
+                "takes": ["drop"],
+            },
+            common
+            | {
+                "name": "right",
+                "class": "Dense",
+                "outputs": [[4]],
+                "weights": 8,
+                "takes": ["narrow"],
+            },
+        ],
+        "notes": [],
+        "obstacles": [],
+    }
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Path:
+    """Write a model in whose way three things stand; one of them is a class of somebody's own."""
+    pytest.importorskip("h5py")
+    from keras_files import layer, sample
+
+    file = sample()
+    own = layer("Attn\x1b", name="own")
+    own.update(module="my.code", registered_name="mine>Attn\x1b")
+    file.layers.insert(3, own)
+    file.layers.append(layer("Lambda", name="last"))
+    file.layer("second")["config"]["units"] = -2
+    return file.write(tmp_path / "refused.keras")
+
+
+OBSTACLES = [
+    "layer 'own' (Attn\\x1b): class 'mine>Attn\\x1b' is not a part of Keras (module 'my.code')",
+    "layer 'second' (LSTM): units: expected a positive integer, found -2",
+    "layer 'last' (Lambda): the class is not supported, expected one of ",
+]
+
+
+def test_inspect_of_a_model_that_is_refused(
+    refused: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All layers are there, with what is known of them, and all obstacles, a line each."""
+    assert run("inspect", refused) == 1
+    out, err = capsys.readouterr()
+    source, *table = out.splitlines()
+    assert source == "Keras 3.15.1, refused.keras"
+    rows = [line.split() for line in table]
+    assert [row[:2] for row in rows] == [
+        ["layer", "kind"],
+        ["(input)", "(batch,"],
+        ["words", "Embedding"],
+        ["drop", "Dropout"],
+        ["own", r"Attn\x1b"],
+        ["first", "LSTM"],
+        ["second", "LSTM"],
+        ["out", "Dense"],
+        ["soft", "Activation"],
+        ["last", "Lambda"],
+    ]
+    assert rows[2][2:] == ["(batch,", "6,", "3)", "21", "-"]
+    assert rows[5][2:6] == ["(batch,", "6,", "4)", "128"]
+    assert "recurrent dropout 0.25" in table[5]
+    for row in (rows[4], *rows[6:]):
+        assert row[2:] == ["?", "?", "?"]
+    lines = err.splitlines()
+    assert len(lines) == len(OBSTACLES)
+    for line, expected in zip(lines, OBSTACLES, strict=True):
+        assert line.startswith(f"fastdrop: {expected}")
+
+
+def test_inspect_as_json_of_a_model_that_is_refused(
+    refused: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("inspect", refused, "--json") == 1
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out
+    found = json.loads(out)
+    with pytest.raises(fd.ModelFormatError) as caught:
+        fd.load(refused)
+    assert found["obstacles"] == list(caught.value.obstacles)
+    assert len(err.splitlines()) == len(found["obstacles"]) == len(OBSTACLES)
+    layers = {layer["name"]: layer for layer in found["layers"]}
+    assert [*layers] == ["words", "drop", "own", "first", "second", "out", "soft", "last"]
+    assert layers["first"]["outputs"] == [[6, 4]]
+    assert layers["first"]["rates"] == {"dropout": 0.5, "recurrent_dropout": 0.25}
+    assert layers["own"]["class"] == "Attn\x1b"
+    for name in ("own", "second", "out", "soft", "last"):
+        assert layers[name]["outputs"] is layers[name]["weights"] is layers[name]["rates"] is None
+    assert found["inputs"] == [{"name": "input", "shape": [6]}]
+    assert found["notes"] == []
+
+
+def test_inspect_of_a_model_whose_weights_do_not_fit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All is known of such a model but its numbers."""
+    pytest.importorskip("h5py")
+    from keras_files import sample
+
+    file = sample()
+    file.weights["layers/dense/vars/1"] = np.zeros(4, np.float32)
+    path = file.write(tmp_path / "model.keras")
+    assert run("inspect", path) == 1
+    out, err = capsys.readouterr()
+    assert "soft       Activation" not in out  # columns are as wide as what is in them
+    assert ["soft", "Activation", "(batch,", "5)", "-", "-"] in [s.split() for s in out.split("\n")]
+    assert err.count("\n") == 1
+    assert "dense/vars/1" in err
+
+
+def test_inspect_of_what_has_no_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.keras"
+    path.write_bytes(b"PK\3\4 and no more")
+    for options in ((), ("--json",)):
+        assert run("inspect", path, *options) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("fastdrop: x.keras: ")
+        assert err.count("\n") == 1
+
+
+def test_inspect_takes_custom_classes_and_rates(
+    tmp_path: Path, tokens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("h5py")
+    from keras_files import sample
+
+    file = sample()
+    file.layer("drop").update(module="my.code", class_name="MCDropout", registered_name="MCDropout")
+    file.names["layers/mc_dropout/vars"] = file.names.pop("layers/dropout/vars")
+    path = file.write(tmp_path / "model.keras")
+    assert run("inspect", path) == 1
+    assert "custom={'MCDropout': 'Dropout'}" in capsys.readouterr().err
+    rates = '{"drop": 0.75, "first": {"dropout": 0}}'
+    custom = ("--custom", "Other=Dense", "--custom", "MCDropout=Dropout")
+    assert run("inspect", path, *custom, "--rates", rates) == 0
+    out = capsys.readouterr().out
+    assert "dropout 0.75" in out
+    assert "input dropout 0.5" not in out
+    assert "note: the custom class 'MCDropout' is taken for Dropout" in out
+    assert run("inspect", path, *custom, "--rates", "0.625", "--json") == 0
+    layers = {layer["name"]: layer for layer in json.loads(capsys.readouterr().out)["layers"]}
+    assert layers["first"]["rates"] == {"dropout": 0.625, "recurrent_dropout": 0.625}
+    assert layers["drop"]["rates"] == {"rate": 0.25}
+    assert run("inspect", path, *custom, "--rates", '{"none": 0.5}') == 1
+    assert "rates: expected one of the layers with rates" in capsys.readouterr().err
+    for bad in ("1.5", "NaN", "1e999", "-1"):
+        assert run("inspect", path, *custom, f"--rates={bad}") == 1
+        assert capsys.readouterr().err.startswith("fastdrop: layer 'first' ")
+
+
+def test_predict_hands_on_how_to_load(
+    tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    load = fd.load
+
+    def spied(path: object, **options: Any) -> Model:
+        seen.append(options)
+        return load(path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fd, "load", spied)
+    out = tmp_path / "out.npz"
+    assert run("predict", MODEL, tokens, "--out", out) == 0
+    other = tmp_path / "m.json"
+    assert run("inspect", MODEL, "--architecture", other, "--custom", "A=B", "--rates", "0.5") == 0
+    arguments = ("--architecture", other, "--custom", "A=B", "--rates", "0.5", "--out", out)
+    assert run("predict", MODEL, tokens, *arguments) == 0
+    given = {"architecture": other, "custom": {"A": "B"}, "rates": 0.5}
+    assert seen == [{"architecture": None, "custom": {}, "rates": None}, given, given]
+    assert run("predict", MODEL, tokens, *arguments[:2], "--out", other) == 1
+
+
 def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("inspect", MODEL) == 0
     text = capsys.readouterr().out
@@ -164,7 +463,7 @@ def test_inspect_escapes_what_a_file_says(
 ) -> None:
     layers = [Dense(name=name, kernel=np.eye(2, dtype=np.float32)) for name in HOSTILE]
     model = Model(layers, (2,), source="Keras 3, \x1b[2J", notes=["\r\x9bm", "y" * 100_000])
-    monkeypatch.setattr(fd, "load", lambda path: model)
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
     output = redirect(monkeypatch, encoding)
     assert run("inspect", "any.keras") == 0
     source, _, _, *rows, total, note, long = output.getvalue().decode(encoding).splitlines()
@@ -181,8 +480,8 @@ def test_inspect_prints_all_or_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = fd.load(MODEL)
-    model.notes = (None,)  # type: ignore[assignment]
-    monkeypatch.setattr(fd, "load", lambda path: model)
+    model._notes = (None,)  # type: ignore[assignment]
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
     assert run("inspect", MODEL) == 1
     assert capsys.readouterr().out == ""
 
@@ -291,6 +590,15 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         ["demo", "--samples", "1"],
         ["demo", "--threads", "none"],
         ["inspect"],
+        ["predict", "m.keras", "x.npy", "--out", "o.npz", "--first-sample", "-1"],
+        ["inspect", "m.keras", "--custom", "MCDropout"],
+        ["inspect", "m.keras", "--custom", "=Dropout"],
+        ["inspect", "m.keras", "--custom", "MCDropout="],
+        ["inspect", "m.keras", "--rates", "much"],
+        ["inspect", "m.keras", "--rates", "[0.1]"],
+        ["inspect", "m.keras", "--rates", "true"],
+        ["inspect", "m.keras", "--rates", "null"],
+        ["inspect", "m.keras", "--rates", "{" * 100_000],
     ],
 )
 def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -308,17 +616,17 @@ def test_bad_data_exits_with_1_and_one_line(
     text = tmp_path / "text.npy"
     text.write_text("no array")
     floats = tmp_path / "floats.npy"
-    np.save(floats, np.ones((5, 10)))
+    np.save(floats, np.full((5, 10), 0.5))
     high = tmp_path / "high.npy"
     np.save(high, np.full((5, 10), 20))
     cases = [
         (("inspect", tmp_path / "missing.keras"), "missing.keras"),
         (("inspect", tmp_path), f"{tmp_path.name}: expected a regular file"),
-        (("inspect", text), "text.npy: not a zip archive"),
+        (("inspect", text), "text.npy: neither a .keras nor an .h5 file"),
         (("predict", MODEL, tmp_path / "missing.npy", "--out", out), "missing.npy"),
         (("predict", MODEL, text, "--out", out), "text.npy"),
-        (("predict", text, tokens, "--out", out), "text.npy: not a zip archive"),
-        (("predict", MODEL, floats, "--out", out), "x: expected an array of int8"),
+        (("predict", text, tokens, "--out", out), "text.npy: neither a .keras nor an .h5 file"),
+        (("predict", MODEL, floats, "--out", out), "[0, 20) for layer 'embedding', got 0.5"),
         (("predict", MODEL, high, "--out", out), "x: expected indices in [0, 20)"),
         (("predict", MODEL, tokens, "--out", tmp_path / "no" / "out.npz"), "out.npz"),
         (("predict", MODEL, tokens, "--threads", 10**9, "--out", out), "threads: expected"),
@@ -601,7 +909,7 @@ def test_errors_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def fail(path: object) -> NoReturn:
+    def fail(path: object, **options: object) -> NoReturn:
         raise error
 
     monkeypatch.setattr(fd, "load", fail)
@@ -619,8 +927,8 @@ import sys
 import fastdrop as fd
 from fastdrop import cli
 model = fd.load(sys.argv[1])
-model.notes = ("n" * 250,) * 1000
-fd.load = lambda path: model
+model._notes = tuple(f"{i:250}" for i in range(1000))
+fd.load = lambda path, **options: model
 sys.exit(cli.main(["inspect", "any"]))
 """
 PRINTING = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from fastdrop.model import Summary
+
 # Obstacles that a message names; all are in the error.
 _SHOWN = 12
 
@@ -16,11 +18,17 @@ class ModelFormatError(ValueError):
     ----------
     obstacles : tuple of str
         Everything that was found to stand in the way, a line each; mostly one.
+    summary : Summary or None
+        What could be read of the model: its ``layers`` with their names, classes, and as much of
+        their shapes, weights and rates as is known. None where the file does not get that far.
     """
 
-    def __init__(self, message: str, obstacles: Sequence[str] = ()) -> None:
+    def __init__(
+        self, message: str, obstacles: Sequence[str] = (), summary: Summary | None = None
+    ) -> None:
         super().__init__(message)
         self.obstacles = tuple(obstacles) or (message,)
+        self.summary = summary
 
     @classmethod
     def of(cls, obstacles: Sequence[str]) -> ModelFormatError:
@@ -33,7 +41,7 @@ class ModelFormatError(ValueError):
 
     def within(self, name: str) -> ModelFormatError:
         """Return the same error with the name of the file in front."""
-        return ModelFormatError(f"{name}: {self}", self.obstacles)
+        return ModelFormatError(f"{name}: {self}", self.obstacles, self.summary)
 
 
 def show(value: object) -> str:

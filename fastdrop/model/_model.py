@@ -13,6 +13,7 @@ from fastdrop.layers._layer import Draw, Flow, Layer, Shape, for_samples
 from fastdrop.model._graph import Call, Graph, Step, as_given, build, check_inputs
 from fastdrop.model._prediction import Moments, Prediction
 from fastdrop.model._quantiles import QuantileSketch
+from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import as_key
 
 Array = NDArray[Any]
@@ -142,6 +143,13 @@ class Model:
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs, in their order."""
         return tuple(self.graph.names[i] for i in self.graph.inputs)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in their order: their own, or those of the tensors."""
+        if isinstance(self._outputs, Mapping):
+            return tuple(self._outputs)
+        return tuple(self.graph.names[i] for i in self.graph.outputs)
 
     @property
     def input_shape(self) -> Any:
@@ -431,7 +439,28 @@ class Model:
         drop     Dropout  (batch, 3)  -        dropout 0.5
         0 weights; stochastic
         """
-        return "\n".join(summary_lines(self))
+        return "\n".join(self.described().lines())
+
+    def described(self) -> Summary:
+        """Return what there is to see of the model, as data."""
+        graph = self.graph
+        outputs = zip(self.output_names, (graph.shapes[i] for i in graph.outputs), strict=True)
+        found = Summary(
+            source=self.source,
+            inputs={graph.names[i]: graph.shapes[i] for i in graph.inputs},
+            outputs=dict(outputs),
+            notes=list(self.notes),
+        )
+        counted: set[int] = set()
+        for step in graph.steps:
+            layer = step.layer
+            row = LayerSummary(graph.names[step.outputs[0]], type(layer).__name__)
+            shapes = [graph.shapes[i] for i in step.outputs]
+            row.tell(layer, shapes, again=id(layer) in counted, draws=step.draws)
+            row.takes = [graph.names[i] for i in step.inputs]
+            counted.add(id(layer))
+            found.layers.append(row)
+        return found
 
     # ---- inside ----
 
@@ -563,48 +592,3 @@ def _run(
         for number in forgotten:
             tensors.pop(number, None)
     return tensors
-
-
-def shown(shape: Sequence[int | None]) -> str:
-    """Return a shape with its batch axis, for people."""
-    return "(" + ", ".join(["batch", *("any" if n is None else str(n) for n in shape)]) + ")"
-
-
-def summary_lines(model: Model) -> list[str]:
-    """Return the lines of a model's summary."""
-    graph = model.graph
-    rows = [("layer", "kind", "output", "weights", "stochastic", "takes")]
-    for name, i in zip(model.input_names, graph.inputs, strict=True):
-        label = "(input)" if len(graph.inputs) == 1 else f"{name} (input)"
-        rows.append((label, "", shown(graph.shapes[i]), "", "", ""))
-    total, before, chain, counted = 0, graph.inputs[0], True, set()
-    for step in graph.steps:
-        layer = step.layer
-        count = 0 if id(layer) in counted else sum(w.size for w in layer.weights().values())
-        counted.add(id(layer))
-        total += count
-        takes = ", ".join(graph.names[i] for i in step.inputs)
-        chain = chain and step.inputs == (before,) and len(step.outputs) == 1
-        before = step.outputs[0]
-        rows.append(
-            (
-                graph.names[before],
-                type(layer).__name__,
-                ", ".join(shown(graph.shapes[i]) for i in step.outputs),
-                f"{count:,}" if count else "-",
-                (layer.stochastic if step.draws else "") or "-",
-                takes,
-            )
-        )
-    if chain:
-        rows = [(*row[:-1], "") for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        *([model.source] if model.source else []),
-        *(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ),
-        f"{total:,} weights; {'stochastic' if model.stochastic else 'nothing is stochastic'}",
-        *(f"note: {note}" for note in model.notes),
-    ]

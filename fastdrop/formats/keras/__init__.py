@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from fastdrop.formats.keras._rows import Stored
 from fastdrop.formats.keras._version import NEWEST, Version, parse_version
 from fastdrop.formats.keras.rnn import by_bias
 from fastdrop.layers import Shape
-from fastdrop.model import Model
+from fastdrop.model import Model, Summary
 
 # Keras's rule for the name of a class's group.
 _WORD = re.compile("(.)([A-Z][a-z]+)")
@@ -82,9 +83,9 @@ def read(data: bytes, file_name: str, asked: Asked) -> Model:
         },
     )
     version, text, config = _described(members)
-    assembly = assemble(config, version, asked)
-    arrays = _stored_arrays(members[_WEIGHTS], assembly, asked)
-    return assembly.finish(arrays, f"Keras {text}, {file_name}")
+    assembly = assemble(config, version, asked, source=f"Keras {text}, {file_name}")
+    with _summarised(assembly.reader.summary):
+        return assembly.finish(_stored_arrays(members[_WEIGHTS], assembly, asked))
 
 
 def _described(members: Mapping[str, bytes]) -> tuple[Version, str, Section]:
@@ -239,12 +240,13 @@ def read_h5(data: bytes, file_name: str, asked: Asked) -> Model:
         )
     else:
         version, text, config = _architecture(asked, file)
-    assembly = assemble(config, version, asked, file)
-    if file.kind == "store":
-        arrays = _stored_arrays(data, assembly, asked)
-    else:
-        arrays = _listed_arrays(file, assembly, asked)
-    return assembly.finish(arrays, f"Keras {text}, {file_name}")
+    assembly = assemble(config, version, asked, file, f"Keras {text}, {file_name}")
+    with _summarised(assembly.reader.summary):
+        if file.kind == "store":
+            arrays = _stored_arrays(data, assembly, asked)
+        else:
+            arrays = _listed_arrays(file, assembly, asked)
+        return assembly.finish(arrays)
 
 
 def _version_of(file: Legacy) -> tuple[Version, str]:
@@ -353,8 +355,18 @@ def _leaves(
 # ---- both ----
 
 
+@contextmanager
+def _summarised(summary: Summary) -> Iterator[None]:
+    """Let an error bear what was read of the model before."""
+    try:
+        yield
+    except ModelFormatError as error:
+        error.summary = summary
+        raise
+
+
 def assemble(
-    config: Section, version: Version, asked: Asked, file: Legacy | None = None
+    config: Section, version: Version, asked: Asked, file: Legacy | None = None, source: str = ""
 ) -> Assembly:
     """Return a model before its weights are read.
 
@@ -363,16 +375,20 @@ def assemble(
     ModelFormatError
         Names everything that stands in the way.
     """
-    reader = Reader(
-        version, asked.limits.max_layers, asked.custom, file is None, is_function=is_function
-    )
+    limit = asked.limits.max_layers
+    reader = Reader(version, limit, asked.custom, file is None, is_function, source)
+    with _summarised(reader.summary):
+        return _assembled(config, reader, asked, file)
+
+
+def _assembled(config: Section, reader: Reader, asked: Asked, file: Legacy | None) -> Assembly:
     try:
         model = reader.model(config)
     except ModelFormatError as error:
         reader.obstacles.add(error, structure=True)
         reader.obstacles.raise_any()
         raise
-    assembly = Assembly(model, version, reader, asked.limits)
+    assembly = Assembly(model, reader.version, reader, asked.limits)
     shapes = []
     for name, shape in zip(model.inputs or [""], model.shapes, strict=True):
         if shape is None and file is not None:

@@ -225,7 +225,6 @@ class Assembly:
     reader: Reader
     limits: Limits
     plans: dict[int, Planned] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     _entries: list[Call] = field(default_factory=list)
     _inputs: dict[str, Shape] = field(default_factory=dict)
     _outputs: list[Tensor] = field(default_factory=list)
@@ -284,7 +283,7 @@ class Assembly:
             value = record.config.values.get(key)
             if isinstance(value, Record):
                 return value
-            inner = self.reader.layer(value, f"{outer}{key}", outer, inner=True)
+            inner = self.reader.layer(value, f"{outer}{key}", outer)
             # A cell, or a layer at every time step, is built for what it gets in one of them.
             return replace(inner, build_shape=None) if record.nodes is not None else inner
         except ModelFormatError as error:
@@ -317,6 +316,10 @@ class Assembly:
             self.obstacle(text if text.startswith(record.where) else f"{record.where}: {text}")
             return None
 
+    @property
+    def notes(self) -> list[str]:
+        return self.reader.summary.notes
+
     def note(self, text: str) -> None:
         if text not in self.notes:
             self.notes.append(text)
@@ -328,6 +331,7 @@ class Assembly:
         model, obstacles = self.model, self.reader.obstacles
         names = model.inputs if not model.sequential else ["input"]
         self._inputs = dict(zip(names, [shape or () for shape in shapes], strict=True))
+        self.reader.summary.inputs = dict(zip(names, shapes, strict=True))
         self._check_types()
         try:
             scope = _Scope(model, "", [Tensor(name) for name in names], 0)
@@ -356,6 +360,10 @@ class Assembly:
                 entries[i] = call
         self._entries += [entries[i] for i in sorted(entries)]
         self._outputs = [self._named(tensor) for tensor in outputs]
+        self.reader.summary.outputs = {
+            name: known.get(tensor)
+            for name, tensor in zip(model.output_names or outputs, self._outputs, strict=True)
+        }
         for tensor in self._outputs:
             if tensor not in known and not obstacles.layers:
                 obstacles.add(f"no tensor {show(str(tensor))} to put out", structure=True)
@@ -457,6 +465,8 @@ class Assembly:
         except ValueError as error:
             self.obstacle(f"{record.where}: {error}")
             return None
+        if record.key in self.reader.rows:
+            self.reader.rows[record.key].tell(planned.layer, shapes)
         if call.chained and len(shapes) > 1:
             self.obstacle(
                 f"{record.where}: it puts out {len(shapes)} tensors, which a Sequential model "
@@ -552,7 +562,7 @@ class Assembly:
         """Take a layer's weights from the file in another way."""
         self.plans[record.key] = replace(self.plans[record.key], stored=stored)
 
-    def finish(self, arrays: Mapping[int, Mapping[str, NDArray[Any]]], source: str) -> Model:
+    def finish(self, arrays: Mapping[int, Mapping[str, NDArray[Any]]]) -> Model:
         """Return the model, given each layer's stored arrays by the identity of its record."""
         layers: dict[int, Layer] = {}
         for record, planned in self.records():
@@ -590,7 +600,7 @@ class Assembly:
                 entries,
                 self._inputs,
                 outputs=self._output_names(),
-                source=source,
+                source=self.reader.summary.source,
                 notes=self.notes,
             )
         except ValueError as error:  # what the model refuses is the file's fault

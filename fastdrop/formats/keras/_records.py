@@ -15,6 +15,7 @@ from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import Shape
+from fastdrop.model import LayerSummary, Summary
 
 MODELS = ("Sequential", "Functional", "Model")
 
@@ -140,6 +141,13 @@ class Reader:
         Whether the file says of each class which module it is from; ``.h5`` files do not.
     is_function : callable
         Says, by a class and a configuration, whether it is a function, where the module does not.
+    source : str
+        Where the model is from.
+
+    Attributes
+    ----------
+    summary : Summary
+        What there is to see of the model, also if it is refused.
     """
 
     def __init__(
@@ -149,7 +157,10 @@ class Reader:
         custom: Mapping[str, str],
         modules: bool,
         is_function: Callable[[str, Mapping[str, Any]], bool],
+        source: str,
     ) -> None:
+        self.summary = Summary(source)
+        self.rows: dict[int, LayerSummary] = {}
         self.is_function = is_function
         self.modules = modules
         self.version = version
@@ -160,8 +171,11 @@ class Reader:
         self.shared: dict[tuple[int, str, str], Section] = {}
         self.count = 0
 
-    def model(self, entry: Section, outer: str = "", depth: int = 0) -> ModelRecord:
-        """Return a Sequential or functional model, the whole one or one within it."""
+    def model(self, entry: Section, outer: str = "", depth: int = 0, path: str = "") -> ModelRecord:
+        """Return a Sequential or functional model, the whole one or one within it.
+
+        `path` is what stands before the names of its layers.
+        """
         class_name = entry.string("class_name")
         if class_name not in MODELS:
             raise ModelFormatError(
@@ -189,7 +203,7 @@ class Reader:
         layers = []
         for i, layer in enumerate(entries):
             try:
-                layers.append(self.layer(layer, f"{prefix}layer {i}", prefix, depth))
+                layers.append(self.layer(layer, f"{prefix}layer {i}", prefix, depth, path))
             except ModelFormatError as error:
                 self.obstacles.add(error, structure=True)
         names = [record.name for record in layers]
@@ -210,9 +224,9 @@ class Reader:
         )
 
     def layer(
-        self, value: object, where: str, outer: str = "", depth: int = 0, inner: bool = False
+        self, value: object, where: str, outer: str = "", depth: int = 0, path: str | None = None
     ) -> Record:
-        """Return one layer of a model; `outer` names what is around it."""
+        """Return one layer, of a model if it has a `path`; `outer` names what is around it."""
         entry = Section(where, value)
         class_name = entry.string("class_name")
         module = entry.values.get("module")
@@ -220,7 +234,10 @@ class Reader:
         short = class_name.rpartition(">")[2]
         known = self._known_as(class_name, registered, module, where)
         if known in MODELS:
-            return self.model(entry, outer, depth + 1)
+            return self.model(entry, outer, depth + 1, f"{path or ''}{_name_of(entry)}/")
+        row = LayerSummary(f"{path or ''}{_name_of(entry)}", short)
+        if path is not None and short != "InputLayer":
+            self.summary.layers.append(row)
         config = entry.section("config")
         name = config.string("name") if "name" in config.values else entry.string("name")
         where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
@@ -229,17 +246,20 @@ class Reader:
             self.check_origin(entry.values, where)
             known = class_name
         entry.refuse_others(_LAYER_KEYS)
-        if entry.values.get("name", name) != name and not inner:
+        if entry.values.get("name", name) != name and path is not None:
             raise entry.wrong("name", f"{show(name)} as in its config")
         model = config.values.get("layer") if known == "TimeDistributed" else None
         if isinstance(model, dict) and model.get("class_name") in MODELS:
             inner_entry = Section(f"{where}: layer", model)
-            config.values["layer"] = self.model(inner_entry, f"{where}: ", depth + 1)
+            config.values["layer"] = self.model(
+                inner_entry, f"{where}: ", depth + 1, f"{path or ''}{name}/"
+            )
         for nested in _objects(config.values):
             # An array of numbers is no object of a class.
             if not self._is_custom(nested) and nested.get("class_name") != "__numpy__":
                 self.check_origin(nested, where, layer=False)
         config = self._shared(entry, known, name, config)
+        self.rows.setdefault(id(config), row)
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
         if module is None and not self.version.legacy and not self.modules:
             operation = self.is_function(known, config.values)
@@ -339,6 +359,13 @@ class Reader:
             else:
                 refs.append(_ref(item[:3], where))
         return Node(refs if len(refs) == 1 else [refs], kwargs)
+
+
+def _name_of(entry: Section) -> str:
+    """Return the name of a layer if it has one."""
+    config = entry.values.get("config")
+    name = config.get("name") if isinstance(config, dict) else None
+    return str(entry.values.get("name", "?") if name is None else name)
 
 
 def _objects(value: object) -> Iterator[dict[str, Any]]:
