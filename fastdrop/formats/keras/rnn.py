@@ -333,7 +333,6 @@ class BidirectionalRow(Row):
         forward = planning.inner(record, "layer")
         # The layer as it was given has groups in files of Keras 2 and early 3, empty ones.
         groups: dict[str, str | None] = {"layer/vars": None, "layer/cell/vars": None}
-        groups["layer/cell/cells/vars"] = None
         if record.config.values.get("backward_layer") is not None:
             backward = planning.inner(record, "backward_layer")
         elif forward is not None:
@@ -369,6 +368,9 @@ class BidirectionalRow(Row):
             return None
         for planned in plans.values():
             groups |= planned.groups
+        for stored in plans["forward"].stored:
+            inner = stored.group.removeprefix("forward_layer/").rpartition("/")[0]
+            groups[f"layer/{inner}"] = None
         if record.config.values.get("backward_layer") is None:
             groups["backward_layer/vars"] = None
         layers = {direction: planned.layer for direction, planned in plans.items()}
