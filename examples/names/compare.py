@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from wheel import LENGTH, NAME, encode, find, frequent_names, member, read
+from census import LENGTH, NAME, encode, find, frequent_names, member, read
 
 Sampler = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
 
@@ -57,6 +57,18 @@ def with_fastdrop(wheel: Path, threads: int) -> Sampler:
     return sample
 
 
+def keras_model(path: str) -> Any:
+    """Load a model of the wheel, which Keras 3 refuses for one word that Keras 2 always wrote."""
+    import keras
+
+    class LSTM(keras.layers.LSTM):
+        def __init__(self, time_major: bool, **options: Any) -> None:
+            assert not time_major
+            super().__init__(**options)
+
+    return keras.saving.load_model(path, custom_objects={"LSTM": LSTM}, compile=False)
+
+
 def with_keras(wheel: Path, threads: int) -> Sampler:
     import keras
     import tensorflow as tf
@@ -64,17 +76,8 @@ def with_keras(wheel: Path, threads: int) -> Sampler:
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(threads)
     keras.utils.set_random_seed(0)
-
-    class LSTM(keras.layers.LSTM):
-        """Keras 3 refuses the file for one word that Keras 2 wrote for every layer."""
-
-        def __init__(self, time_major: bool, **options: Any) -> None:
-            assert not time_major
-            super().__init__(**options)
-
     with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(wheel) as file:
-        path = file.extract(member("ln_lstm.h5"), folder)
-        model = keras.saving.load_model(path, custom_objects={"LSTM": LSTM}, compile=False)
+        model = keras_model(file.extract(member("ln_lstm.h5"), folder))
 
     def sample(x: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
         p = np.stack([model(x, training=True).numpy() for _ in range(samples)])

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from wheel import YEARS, encode, find, read
+from census import YEARS, encode, find, read
 
 
 def main() -> None:
