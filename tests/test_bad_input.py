@@ -631,12 +631,24 @@ for function in (
 for function in (predict, mc_predict):
     for value in (TOKENS[0], TOKENS[:, :3], TOKENS[..., np.newaxis], np.zeros((), int)):
         case(function, ValueError, "x: expected shape (batch, 4), got", x=value)
-    for value in (TOKENS.astype(float), TOKENS.astype(bool), None, TOKENS.astype(object)):
-        case(function, TypeError, "x: expected an array of int8 or", x=value)
+    for value in (TOKENS.astype(complex), None, TOKENS.astype(object), [["a"] * 4]):
+        case(function, TypeError, "x: expected an array of float16 or", x=value)
+    case(
+        function, ValueError, "x: expected indices in [0, 7) for layer 'e', got 0.5", x=TOKENS + 0.5
+    )
+    case(
+        function,
+        ValueError,
+        "x: expected indices in [0, 7) for layer 'e', got nan",
+        x=TOKENS * np.nan,
+    )
     case(function, ValueError, "x: expected indices in [0, 7) for layer 'e', got 7", x=TOKENS + 7)
     case(function, ValueError, "x: expected indices in [0, 7) for layer 'e', got -1", x=TOKENS - 1)
-for value in (0, -1, 2**32):
+for value in (0, -1, 2**32 + 1):
     case(mc_predict, ValueError, "samples: expected an integer in [1, ", samples=value)
+case(mc_predict, ValueError, "samples: expected", samples=2, first_sample=2**32 - 1)
+for value in (-1, 2**32):
+    case(mc_predict, ValueError, "first_sample: expected an integer in [0, ", first_sample=value)
 case(mc_predict, TypeError, "samples: expected", samples=10.0)
 case(mc_predict, TypeError, "keep_samples: expected", keep_samples=None)
 

@@ -137,7 +137,7 @@ def policy(name: str) -> dict[str, Any]:
 
 @table(
     ("custom class", entry("drop", class_name="MyDropout"), "the class is not supported"),
-    ("class of keras", entry("drop", class_name="Conv1D"), "'drop' (Conv1D): the class is not"),
+    ("class of keras", entry("drop", class_name="ConvLSTM2D"), "(ConvLSTM2D): the class is not"),
     ("nested model", entry("drop", class_name="Sequential"), "unsupported option 'rate'"),
     ("NotEqual outside", entry("drop", class_name="NotEqual"), "the class is not supported"),
     ("registered", entry("drop", registered_name="mine>Dropout"), "class 'mine>Dropout' is not"),
@@ -158,7 +158,7 @@ def policy(name: str) -> dict[str, Any]:
     ("policy", option("first", dtype=policy("float8")), "dtype: expected float32, mixed_"),
     ("quantized policy", option("out", dtype="int8_from_float32"), "found 'int8_from_float32'"),
     ("input of text", option("tokens", dtype="string"), "an input of type 'string'"),
-    ("selu", option("out", activation="selu"), "activation: 'selu' is not supported, expected"),
+    ("glu", option("out", activation="glu"), "activation: 'glu' is not supported, expected"),
     ("softmax gate", option("first", recurrent_activation="softmax"), "recurrent_activation"),
     ("rate 1 in LSTM", option("first", dropout=1.0), "dropout: expected a rate in [0, 1), found"),
     ("rate near 1", option("first", dropout=0.9999999999999), "dropout"),
@@ -192,7 +192,7 @@ def policy(name: str) -> dict[str, Any]:
     ("model key", lambda f: f.config.update(safe_mode=True), "unsupported option 'safe_mode'"),
     ("model option", lambda f: f.config["config"].update(x=1), "unsupported option 'x'"),
     ("keras 4", lambda f: f.metadata.update(keras_version="4.0.0"), "keras_version: expected"),
-    ("keras 2.12", lambda f: f.metadata.update(keras_version="2.12.0"), "keras_version: expected"),
+    ("keras 2.11", lambda f: f.metadata.update(keras_version="2.11.0"), "keras_version: expected"),
     ("no version", lambda f: f.metadata.clear(), "keras_version: expected a string"),
     ("not built", lambda f: (f.layers.pop(0), f.config.pop("build_config")), "build the model"),
 )
@@ -226,7 +226,7 @@ def call(name: str, /, **values: Any) -> Edit:
     ),
     (
         "second node",
-        lambda f: f.config["config"].update(output_layers=["soft", 1, 0]),
+        lambda f: f.config["config"].update(output_layers=[["soft", 0, 0], ["soft", 1, 0]]),
         "there is no such call",
     ),
     ("initial_state", call("first", initial_state=[1]), "initial_state: expected tensors"),
@@ -253,8 +253,8 @@ def test_functional(path: Path, edit: Edit, fragment: str) -> None:
     ),
     (
         "no number",
-        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), False]),
-        "expected a number, found False",
+        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), "x"]),
+        "x2: expected a tensor or numbers, found 'x'",
     ),
 )
 def test_recorded_masks(path: Path, edit: Edit, fragment: str) -> None:
@@ -342,7 +342,7 @@ def test_cve_2025_9905_lambda_in_h5(path: Path) -> None:
     for name in ("model.h5", "model.keras"):
         target = path.with_name(name)
         target.write_bytes(content.getvalue())
-        refused(target, "HDF5 models are not supported")
+        refused(target, "a configuration without weights")
 
 
 def test_cve_2026_0897_huge_shape(path: Path) -> None:
@@ -461,8 +461,6 @@ def hard_link(to: str) -> Callable[[Any], object]:
     ("flat", replace(value(numbers(4))), "expected shape (2, 2), found (4,)"),
     ("scalar", replace(value(np.float32(1))), "expected shape (2, 2), found ()"),
     ("empty", replace(value(h5py.Empty("f4"))), "dataspace"),
-    ("float64", replace(value(np.ones((2, 2)))), "expected float32, found float64"),
-    ("float16", replace(value(np.ones((2, 2), "f2"))), "expected float32, found float16"),
     ("int32", replace(value(np.ones((2, 2), "i4"))), "expected float32"),
     ("complex", replace(value(np.ones((2, 2), "c8"))), "expected float32, found something else"),
     ("bytes", replace(value(np.full((2, 2), b"abcd"))), "expected"),
@@ -502,6 +500,18 @@ def test_hdf5(path: Path, edit: Edit, fragment: str) -> None:
     file = small()
     edit(file)
     refused(file.write(path), fragment)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f8"])
+def test_weights_of_other_types_are_rounded(path: Path, dtype: str) -> None:
+    file = small()
+    for name, array in file.weights.items():
+        file.weights[name] = array.astype(dtype)
+    model = load(file.write(path))
+    expected = next(iter(small().weights.values()))
+    assert np.array_equal(model.layers[0].kernel, expected)
+    assert model.layers[0].kernel.dtype == np.float32
+    assert "rounded to float32" in " ".join(model.notes)
 
 
 def test_newer_hdf5(path: Path) -> None:
@@ -766,10 +776,10 @@ CONFIG = b"config.json"
 
 
 @table(
-    ("empty", b"", "not a zip archive"),
-    ("text", b"hello", "not a zip archive"),
+    ("empty", b"", "an empty file"),
+    ("text", b"hello", "neither a .keras nor an .h5 file"),
     ("only the magic", b"PK\x03\x04", "the zip archive is malformed"),
-    ("prefix", b"x" + archive(), "not a zip archive"),
+    ("prefix", b"x" + archive(), "neither a .keras nor an .h5 file"),
     ("parent", archive(("../evil", b"")), "'../evil' has an unsafe name"),
     ("inner parent", archive(("a/../../evil", b"")), "has an unsafe name"),
     ("absolute", archive(("/evil", b"")), "'/evil' has an unsafe name"),
@@ -855,17 +865,17 @@ def test_the_limit_of_a_file(tmp_path: Path) -> None:
 
 
 @table(
-    ("h5", ".h5", "HDF5"),
-    ("pt", ".pt", "pickles are never read"),
-    ("pth", ".PTH", "pickles are never read"),
-    ("pkl", ".pkl", "pickles are never read"),
+    ("h5", ".h5", "neither a .keras nor an .h5 file"),
     ("safetensors", ".safetensors", "safetensors"),
-    ("onnx", ".onnx", "ONNX"),
+    ("onnx", ".ONNX", "ONNX"),
 )
 def test_other_formats_by_suffix(path: Path, edit: str, fragment: str) -> None:
-    target = small().write(path.with_suffix(edit))
+    """Where the content says nothing; otherwise the content decides."""
+    target = path.with_suffix(edit)
+    target.write_bytes(b"\x08\x07\x12")
     refused(target, fragment)
     refused(target, "supported: .keras")
+    assert load(small().write(target)).input_shape == (2,)
 
 
 def test_what_the_model_refuses(path: Path) -> None:
@@ -928,15 +938,16 @@ def test_what_is_no_path(path: Any, error: type[Exception]) -> None:
 def test_paths_of_bytes(path: Path) -> None:
     model = load(os.fsencode(small().write(path)))
     assert model.source == "Keras 3.15.1, model.keras"
-    with pytest.raises(ModelFormatError, match=r"^model\.h5: legacy HDF5"):
-        load(b"model.h5")
+    path.with_name("model.h5").write_bytes(b"x")
+    with pytest.raises(ModelFormatError, match=r"^model\.h5: neither a "):
+        load(os.fsencode(path.with_name("model.h5")))
 
 
-def test_the_name_of_the_file_is_printable() -> None:
-    with pytest.raises(ModelFormatError, match=r"^Größe\\x1b\\n\.h5: legacy HDF5"):
-        load("Größe\x1b\n.h5")
-    with pytest.raises(ModelFormatError, match=r"^x{97}\.\.\.: legacy HDF5"):
-        load("x" * 1000 + ".h5")
+def test_the_name_of_the_file_is_printable(tmp_path: Path) -> None:
+    for name, shown in (("Größe\x1b\n.h5", r"Größe\\x1b\\n\.h5"), ("x" * 200, r"x{97}\.\.\.")):
+        (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(ModelFormatError, match=rf"^{shown}: neither a "):
+            load(tmp_path / name)
 
 
 def test_directory(path: Path) -> None:
@@ -1097,7 +1108,7 @@ def test_damage_within_hdf5(tmp_path: Path) -> None:
         [sys.executable, __file__, str(tmp_path / "model.keras")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])},
         check=False,
     )

@@ -18,6 +18,7 @@ from fastdrop.model import Model
 
 __all__ = ["ModelFormatError", "load"]
 
+# What a file is called whose content says nothing.
 _BY_SUFFIX = {
     ".safetensors": "safetensors files are not supported",
     ".onnx": "ONNX models are not supported",
@@ -119,7 +120,8 @@ def load(
         elif data.startswith(_ZIP):
             model = keras.read(data, os.path.basename(name), asked)
         else:
-            reason = recognise(data) or "neither a .keras nor an .h5 file"
+            by_suffix = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
+            reason = recognise(data) or by_suffix or "neither a .keras nor an .h5 file"
             raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     except ModelFormatError as error:
         raise error.within(printable(os.path.basename(name) or name)) from error
@@ -145,7 +147,4 @@ def _bytes(source: Source, name: str, limits: Limits) -> bytes:
     """Return what a file or a stream holds."""
     if callable(getattr(source, "read", None)):
         return read_stream(source, limits.max_file_bytes)
-    reason = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
-    if reason is not None:
-        raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     return read_file(name, limits.max_file_bytes)
