@@ -253,8 +253,8 @@ def test_functional(path: Path, edit: Edit, fragment: str) -> None:
     ),
     (
         "no number",
-        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), False]),
-        "expected a number, found False",
+        lambda f: f.layer("not_equal")["inbound_nodes"][0].update(args=[tensor("tokens"), "0"]),
+        "x2: expected a tensor or numbers, found '0'",
     ),
 )
 def test_recorded_masks(path: Path, edit: Edit, fragment: str) -> None:

@@ -474,6 +474,11 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
     both = ["a", "c"]
     kept = Model([dense("a", 4, 100), dense("b", 100, 90), dense("c", 90, 1)], (4,), outputs=both)
     assert peak(kept) == 191
+    # Outputs that nobody reads are forgotten at once.
+    unread = Model([lstm("l", 3, 50, return_state=True), dense("d", 50, 1), dense("e", 1, 70)], (1, 3))
+    assert peak(unread) == 3 + 150 + 200
+    later = Model([lstm("l", 1, 50, return_state=True), dense("d", 50, 500)], (1, 1))
+    assert peak(later) == 550
     # What a layer takes while it runs, and states that nobody reads.
     states = Model([lstm("l", 3, 2, return_state=True)], (5, 3))
     assert peak(states) == 15 + 3 * 2 + 12
@@ -660,6 +665,12 @@ def test_the_last_row_follows_the_largest_mask() -> None:
         model.mc_predict(x, samples=1, rng=0, row_offset=last)
         with pytest.raises(ValueError, match="row_offset"):
             model.mc_predict(x, samples=1, rng=0, row_offset=last + 1)
+
+
+def test_a_model_that_draws_nothing_has_any_rows() -> None:
+    model = Model([drop("d", 0.0), dense("e")], (3,))
+    with pytest.raises(ValueError, match="nothing is stochastic"):
+        model.mc_predict(normal(1, 3), rng=0, row_offset=2**62)
 
 
 def test_the_last_sample_there_can_be() -> None:
