@@ -268,7 +268,10 @@ def test_a_mask_goes_past_a_model_at_every_step() -> None:
 )
 def test_graphs_that_are_refused(wrong: Any, message: str) -> None:
     inner = graph(
-        "in", [inputs("i", 3), node("Dense", "e", call(ref("i")), units=3)], ["i", 0, 0], ["e", 0, 0]
+        "in",
+        [inputs("i", 3), node("Dense", "e", call(ref("i")), units=3)],
+        ["i", 0, 0],
+        ["e", 0, 0],
     )
     config = graph(
         "outer",
@@ -362,11 +365,11 @@ def test_another_mask_is_used(value: int) -> None:
     compared = operation("NotEqual", "other", call(ref("w"), value))
     model = built(masked([compared], "other", mask_zero=value != 0))
     assert kinds(model) == ["Embedding", "Elementwise", "WithMask", "LSTM"]
-    e, l = model.layers[0], model.layers[-1]
+    e, lstm = model.layers[0], model.layers[-1]
     assert isinstance(e, Embedding)
-    assert isinstance(l, LSTM)
+    assert isinstance(lstm, LSTM)
     expected = fd.lstm(
-        e.table[TOKENS], l.kernel, l.recurrent_kernel, l.bias, mask=TOKENS != value
+        e.table[TOKENS], lstm.kernel, lstm.recurrent_kernel, lstm.bias, mask=value != TOKENS
     )
     assert np.array_equal(model.predict(TOKENS), expected)
 
@@ -499,7 +502,11 @@ def test_custom_classes_of_h5_and_of_no_use() -> None:
 @pytest.mark.parametrize(
     ("custom", "error", "message"),
     [
-        ({"A": "Dropuot"}, ValueError, r"custom\['A'\]: expected one of Activation, .*, got 'Dropuot'"),
+        (
+            {"A": "Dropuot"},
+            ValueError,
+            r"custom\['A'\]: expected one of Activation, .*, got 'Dropuot'",
+        ),
         ({"A": "Sequential"}, ValueError, r"custom\['A'\]: expected one of"),
         ({"A": Dropout}, TypeError, r"custom\['A'\]: expected a str"),
         ({1: "Dropout"}, TypeError, "custom: expected a str"),
@@ -547,11 +554,10 @@ def test_streams(tmp_path: Path) -> None:
     assert same(fd.load(moved), expected_sample())
     with pytest.raises(TypeError, match="path: expected a str, path-like or binary file object"):
         fd.load(io.StringIO("PK"))  # type: ignore[arg-type]
-    with (tmp_path / "text").open("w+") as text, pytest.raises(TypeError, match="path: expected"):
-        text.write("PK")
-        text.seek(0)
-        fd.load(text)  # type: ignore[arg-type]
-    with pytest.raises(ModelFormatError, match="<BytesIO>: neither a .keras nor an .h5 file"):
+    (tmp_path / "text").write_text("PK")
+    with (tmp_path / "text").open() as words, pytest.raises(TypeError, match="path: expected"):
+        fd.load(words)  # type: ignore[arg-type]
+    with pytest.raises(ModelFormatError, match=r"<BytesIO>: neither a \.keras nor an \.h5 file"):
         fd.load(io.BytesIO(b"nothing"))
     with pytest.raises(TypeError, match="architecture: expected a str or path-like"):
         fd.load(path, architecture=3)  # type: ignore[arg-type]
@@ -592,7 +598,10 @@ def legacy_weights(**attributes: Any) -> io.BytesIO:
 def test_architectures() -> None:
     """A file of weights alone, either kind, with either kind of description."""
     config = sample().config
-    store = lambda: io.BytesIO(sample().h5())
+
+    def store() -> io.BytesIO:
+        return io.BytesIO(sample().h5())
+
     for weights in (store, legacy_weights):
         for described in (text(config), stream(sample())):
             model = fd.load(weights(), architecture=described)
@@ -629,7 +638,7 @@ def test_architectures() -> None:
         ),
         (
             legacy_weights,
-            lambda: text(sequential([input_layer([6])] + sample().layers[1:3], {}).config),
+            lambda: text(sequential([input_layer([6]), *sample().layers[1:3]], {}).config),
             "weights of 'first', which is no layer of the model",
         ),
     ],
@@ -740,9 +749,15 @@ def test_policies(dtype: Any, note: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "message"),
     [
-        ("float16", "dtype: expected float32, mixed_float16, mixed_bfloat16, float64, found 'float16'"),
+        (
+            "float16",
+            "dtype: expected float32, mixed_float16, mixed_bfloat16, float64, found 'float16'",
+        ),
         ("bfloat16", "found 'bfloat16'"),
-        (policy("int8_from_float32", "QuantizedDTypePolicy"), "a quantized layer ('int8_from_float32')"),
+        (
+            policy("int8_from_float32", "QuantizedDTypePolicy"),
+            "a quantized layer ('int8_from_float32')",
+        ),
         (policy("float8_from_float32", "QuantizedFloat8DTypePolicy"), "a quantized layer"),
         (policy("int8"), "a quantized layer"),
         (policy("float8"), "found 'float8'"),
@@ -931,7 +946,7 @@ def test_groups_by_version(version: str, separator: str) -> None:
     for other in {"2.13.1", "2.14.0", "2.15.0"} - {version, "2.13.1" if version < "2.13" else ""}:
         wrong = groups_of(other)
         wrong.metadata["keras_version"] = version
-        with pytest.raises(ModelFormatError, match="missing|unexpected"):
+        with pytest.raises(ModelFormatError, match=r"missing|unexpected"):
             fd.load(stream(wrong))
 
 

@@ -180,7 +180,7 @@ def test_indices_are_checked_for_each_reader() -> None:
     e, d = mixed.predict(x)
     assert np.array_equal(e[0], table[[0, 1, 2, 2]])
     np.testing.assert_allclose(d, x @ mixed.layers[1].kernel, rtol=1e-5)
-    with pytest.raises(ValueError, match="got 0.5 at row 0, position 1"):
+    with pytest.raises(ValueError, match=r"got 0\.5 at row 0, position 1"):
         mixed.predict([[0, 0.5, 1, 1]])
 
 
@@ -343,9 +343,7 @@ def test_what_no_output_needs_does_not_run() -> None:
     before = Model([Call(drop("no"), "input"), Call(drop("d"), "input")], (9,), outputs="d")
     plain = Model([drop("d")], (9,))
     x = np.ones((2, 9))
-    assert np.array_equal(
-        before.mc_predict(x, **KEEP).samples, plain.mc_predict(x, **KEEP).samples
-    )
+    assert np.array_equal(before.mc_predict(x, **KEEP).samples, plain.mc_predict(x, **KEEP).samples)
     # The last entry is what a model puts out, where nothing else is said.
     assert np.array_equal(Model(calls, (3,)).predict(x[:, :3]), 1 + x[:, :3])
 
@@ -475,7 +473,9 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
     kept = Model([dense("a", 4, 100), dense("b", 100, 90), dense("c", 90, 1)], (4,), outputs=both)
     assert peak(kept) == 191
     # Outputs that nobody reads are forgotten at once.
-    unread = Model([lstm("l", 3, 50, return_state=True), dense("d", 50, 1), dense("e", 1, 70)], (1, 3))
+    unread = Model(
+        [lstm("l", 3, 50, return_state=True), dense("d", 50, 1), dense("e", 1, 70)], (1, 3)
+    )
     assert peak(unread) == 3 + 150 + 200
     later = Model([lstm("l", 1, 50, return_state=True), dense("d", 50, 500)], (1, 1))
     assert peak(later) == 550

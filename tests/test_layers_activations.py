@@ -96,8 +96,14 @@ def test_declared_prelus() -> None:
     ("make", "message"),
     [
         (lambda: Activation(name="a", activation="no"), "layer 'a' activation: expected 'linear'"),
-        (lambda: Activation(name="a", activation="relu", axis=65), "layer 'a' axis: expected an int"),
-        (lambda: Activation(name="a", activation="relu", axis="1"), "layer 'a' axis: expected an int"),
+        (
+            lambda: Activation(name="a", activation="relu", axis=65),
+            "layer 'a' axis: expected an int",
+        ),
+        (
+            lambda: Activation(name="a", activation="relu", axis="1"),
+            "layer 'a' axis: expected an int",
+        ),
         (
             lambda: fd.Model([Activation(name="a", activation="softmax", axis=2)], (4, 3)),
             "layer 'a': expected an axis of a row of 2 axes, got 2",
@@ -118,7 +124,10 @@ def test_declared_prelus() -> None:
             lambda: fd.Model([PReLU(name="p", alpha=np.ones(3, "f4"))], (4, 3)),
             r"layer 'p': expected an input of shape to which \(3,\) broadcasts",
         ),
-        (lambda: PReLU(name="p", alpha=np.ones(3)), "layer 'p' alpha: expected an array of float32"),
+        (
+            lambda: PReLU(name="p", alpha=np.ones(3)),
+            "layer 'p' alpha: expected an array of float32",
+        ),
     ],
 )
 def test_refusals(make: Any, message: str) -> None:
@@ -176,7 +185,8 @@ def test_rows_of_softmax(axis: Any, axes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shared", "shape"), [(None, (4, 3)), ([1], (1, 3)), (2, (4, 1)), ([1, 2], (1, 1)), ([], (4, 3))]
+    ("shared", "shape"),
+    [(None, (4, 3)), ([1], (1, 3)), (2, (4, 1)), ([1, 2], (1, 1)), ([], (4, 3))],
 )
 def test_rows_of_prelu(shared: Any, shape: Any) -> None:
     layer = filled(planned("PReLU", (4, 3), shared_axes=shared, alpha_initializer="zeros"))
@@ -201,7 +211,11 @@ def test_rows_of_prelu(shared: Any, shape: Any) -> None:
         ("ELU", {"more": 1}, "unsupported option 'more'"),
         ("Activation", {"activation": "gelu_tanh"}, "activation: 'gelu_tanh' is not supported"),
         ("Activation", {"activation": 1}, "activation: 1 is not supported"),
-        ("Activation", {"activation": {"class_name": "function", "module": "keras"}}, "the name of a built-in"),
+        (
+            "Activation",
+            {"activation": {"class_name": "function", "module": "keras"}},
+            "the name of a built-in",
+        ),
         (
             "Activation",
             {"activation": {"class_name": "Dense", "config": {}, "module": "keras.layers"}},
@@ -216,7 +230,11 @@ def test_rows_refuse(name: str, config: dict[str, Any], message: str) -> None:
 
 def test_activations_given_as_layers() -> None:
     x = normal(7, 3)
-    relu = {"class_name": "ReLU", "config": {"name": "r", "max_value": 0.5}, "module": "keras.layers"}
+    relu = {
+        "class_name": "ReLU",
+        "config": {"name": "r", "max_value": 0.5},
+        "module": "keras.layers",
+    }
     within = {"class_name": "Activation", "config": {"name": "a", "activation": "tanh"}}
     softmax_layer = {"class_name": "Softmax", "config": {"name": "s", "axis": -1}}
     for value, expected in (

@@ -150,7 +150,9 @@ def test_numbers_that_have_no_result_make_no_warning() -> None:
     zero = np.zeros((1, 2), np.float32)
     for function, expected in (("reciprocal", np.inf), ("log", -np.inf), ("rsqrt", np.inf)):
         assert (output(Elementwise(name="f", function=function), zero) == expected).all()
-    assert np.isnan(run(Elementwise(name="f", function="divide", operands=(0, 1)), zero, zero).values).all()
+    assert np.isnan(
+        run(Elementwise(name="f", function="divide", operands=(0, 1)), zero, zero).values
+    ).all()
 
 
 def test_shapes_of_functions() -> None:
@@ -375,7 +377,8 @@ def test_expand_dims(axis: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "axes"), [((1, 3), None), ((1, 3), (0,)), ((3, 1), (-1,)), ((1, 2, 1), (2, 0)), ((1, 2, 1), None)]
+    ("shape", "axes"),
+    [((1, 3), None), ((1, 3), (0,)), ((3, 1), (-1,)), ((1, 2, 1), (2, 0)), ((1, 2, 1), None)],
 )
 def test_squeeze(shape: Any, axes: Any) -> None:
     layer = Squeeze(name="q", axes=axes)
@@ -471,7 +474,9 @@ def test_how_values_that_may_be_masks_are_computed() -> None:
     zero = np.float32(0)
     not_equal = Elementwise(name="f", function="not_equal", operands=(0, zero))
     assert symbol(not_equal, None) == ("not equal", "t0", 0.0)
-    assert symbol(Elementwise(name="f", function="not_equal", operands=(0, np.float32(2))), None) == (
+    assert symbol(
+        Elementwise(name="f", function="not_equal", operands=(0, np.float32(2))), None
+    ) == (
         "not equal",
         "t0",
         2.0,

@@ -178,7 +178,10 @@ def test_states_in_a_model() -> None:
     answer = normal(4, 6, 3, seed=3)
     _, h, c = over_time(encoder, X)[0], *over_time(encoder, X)[1]
     np.testing.assert_allclose(
-        model.predict([X, answer]), over_time(decoder, answer, None, [h, c])[0], rtol=1e-4, atol=1e-6
+        model.predict([X, answer]),
+        over_time(decoder, answer, None, [h, c])[0],
+        rtol=1e-4,
+        atol=1e-6,
     )
     p = model.mc_predict([X, answer], samples=3, rng=4, keep_samples=True).samples
     for m in range(3):
@@ -254,9 +257,7 @@ def test_steps_dropped_of_a_random_input(backend: str, scope: str) -> None:
     model = fd.Model([Dropout(name="d", rate=0.4), layer], (5, 3))
     options: dict[str, Any] = {"rng": 3, "scope": scope, "keep_samples": True}
     whole = model.mc_predict(X, samples=4, **options).samples
-    part = model.mc_predict(
-        X[1:3], samples=2, row_offset=1, first_sample=2, **options
-    ).samples
+    part = model.mc_predict(X[1:3], samples=2, row_offset=1, first_sample=2, **options).samples
     assert np.array_equal(part, whole[2:, 1:3])
     table = Embedding(name="e", table=normal(6, 3))
     tokens = np.arange(10).reshape(2, 5) % 6
@@ -319,7 +320,9 @@ def both_over_time(layer: Bidirectional, x: np.ndarray, mask: Any, states: Any) 
 
 @pytest.mark.parametrize("merge_mode", ["concat", "sum", "mul", "ave", None])
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize("options", [{}, {"return_sequences": True}, {"return_state": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"return_sequences": True}, {"return_state": True}], ids=str
+)
 def test_bidirectional(kind: str, merge_mode: Any, options: Any) -> None:
     layer = pair(kind, merge_mode, **options)
     count = 2 * len(layer.forward.state_names)
@@ -353,14 +356,22 @@ def test_work_and_masks_of_a_pair() -> None:
     layer = pair(return_sequences=True)
     assert layer.work_elements([(5, 3)]) >= 2 * 5 * 2 + 2 * 12
     assert layer.mask_elements([(5, 3)]) == 12
-    wide = replace(layer, backward=cell("lstm", 3, 9, name="g", return_sequences=True, go_backwards=True))
+    wide = replace(
+        layer, backward=cell("lstm", 3, 9, name="g", return_sequences=True, go_backwards=True)
+    )
     assert wide.mask_elements([(5, 3)]) == 36
-    assert replace(
-        wide, forward=wide.backward.__class__(
-            name="f", kernel=wide.backward.kernel, recurrent_kernel=wide.backward.recurrent_kernel,
-            return_sequences=True,
-        )
-    ).mask_elements([(5, 3)]) == 36
+    assert (
+        replace(
+            wide,
+            forward=wide.backward.__class__(
+                name="f",
+                kernel=wide.backward.kernel,
+                recurrent_kernel=wide.backward.recurrent_kernel,
+                return_sequences=True,
+            ),
+        ).mask_elements([(5, 3)])
+        == 36
+    )
 
 
 # ---- stacks ----
@@ -522,7 +533,10 @@ def test_time_distributed_counts_for_all_steps() -> None:
         (lambda: cell("lstm", uses_mask=1), "layer 'lstm' uses_mask: expected True or False"),
         (lambda: cell("lstm", return_state=1), "layer 'lstm' return_state: expected True or False"),
         (lambda: cell("lstm", zero_output_for_mask=None), "zero_output_for_mask: expected True"),
-        (lambda: cell("gru", go_backwards="no"), "layer 'gru' go_backwards: expected True or False"),
+        (
+            lambda: cell("gru", go_backwards="no"),
+            "layer 'gru' go_backwards: expected True or False",
+        ),
         (lambda: cell("gru", recurrent_dropout=1.0), "layer 'gru' recurrent_dropout: expected"),
         (
             lambda: cell("lstm").output_shapes([(5, 3), (2,)]),
@@ -577,15 +591,15 @@ def test_time_distributed_counts_for_all_steps() -> None:
         ),
         (lambda: stack("gru", "gru").output_shapes([(5, 4)]), "layer 'c0': expected an input"),
         (
-            lambda: TimeDistributed(
-                name="t", layer=Concatenate(name="c")
-            ).output_shapes([(4, 3), (5, 3)]),
+            lambda: TimeDistributed(name="t", layer=Concatenate(name="c")).output_shapes(
+                [(4, 3), (5, 3)]
+            ),
             "layer 't': expected inputs of as many time steps",
         ),
         (
-            lambda: TimeDistributed(name="t", layer=Dense(name="d", kernel=normal(3, 2))).output_shapes(
-                [()]
-            ),
+            lambda: TimeDistributed(
+                name="t", layer=Dense(name="d", kernel=normal(3, 2))
+            ).output_shapes([()]),
             r"layer 't': expected an input of shape \(time, ...\), got \(\)",
         ),
     ],
