@@ -136,6 +136,11 @@ def test_one_input_by_name() -> None:
             r"x\['right'\]: expected 3 rows, as the first has, got",
         ),
         (
+            [np.ones((2, 2)), np.ones((3, 4))],
+            ValueError,
+            r"x\['right'\]: expected 2 rows, as the first has, got",
+        ),
+        (
             [np.ones((3, 2)), np.ones((3, 5))],
             ValueError,
             r"x\['right'\]: expected shape \(batch, 4\)",
@@ -720,6 +725,27 @@ def test_arguments_that_are_refused(
     model = Model([drop("d")], (3,))
     with pytest.raises(error, match=message):
         model.mc_predict(np.ones((1, 3)), **options)
+
+
+def test_rows_share_their_masks_or_not() -> None:
+    model = Model([drop("d"), lstm("l", dropout=0.4)], (4, 3))
+    x = np.repeat(normal(1, 4, 3), 5, axis=0)
+    shared, own = (
+        model.mc_predict(x, **KEEP, scope=scope).samples for scope in ("shared", "per_row")
+    )
+    assert np.array_equal(shared, np.repeat(shared[:, :1], 5, axis=1))
+    assert all(len(np.unique(own[m, :, 0])) == 5 for m in range(3))
+
+
+def test_no_rows() -> None:
+    """Every output has its shape, the lengths left open among them."""
+    calls = [lstm("l", return_sequences=True), drop("d")]
+    model = Model(calls, (None, 3), outputs={"y": "d", "z": "l"})
+    for y in model.predict(np.ones((0, 7, 3))).values():
+        assert y.shape == (0, 7, 2)
+    for p in model.mc_predict(np.ones((0, 7, 3)), **KEEP).values():
+        assert p.mean.shape == (0, 7, 2)
+        assert p.samples.shape == (3, 0, 7, 2)
 
 
 def test_samples_are_kept_on_request_alone() -> None:
