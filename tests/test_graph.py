@@ -136,6 +136,11 @@ def test_one_input_by_name() -> None:
             r"x\['right'\]: expected 3 rows, as the first has, got",
         ),
         (
+            [np.ones((2, 2)), np.ones((3, 4))],
+            ValueError,
+            r"x\['right'\]: expected 2 rows, as the first has, got",
+        ),
+        (
             [np.ones((3, 2)), np.ones((3, 5))],
             ValueError,
             r"x\['right'\]: expected shape \(batch, 4\)",
@@ -180,7 +185,7 @@ def test_indices_are_checked_for_each_reader() -> None:
     e, d = mixed.predict(x)
     assert np.array_equal(e[0], table[[0, 1, 2, 2]])
     np.testing.assert_allclose(d, x @ mixed.layers[1].kernel, rtol=1e-5)
-    with pytest.raises(ValueError, match="got 0.5 at row 0, position 1"):
+    with pytest.raises(ValueError, match=r"got 0\.5 at row 0, position 1"):
         mixed.predict([[0, 0.5, 1, 1]])
 
 
@@ -472,6 +477,13 @@ def test_the_peak_is_what_is_alive_at_once() -> None:
     both = ["a", "c"]
     kept = Model([dense("a", 4, 100), dense("b", 100, 90), dense("c", 90, 1)], (4,), outputs=both)
     assert peak(kept) == 191
+    # Outputs that nobody reads are forgotten at once.
+    unread = Model(
+        [lstm("l", 3, 50, return_state=True), dense("d", 50, 1), dense("e", 1, 70)], (1, 3)
+    )
+    assert peak(unread) == 3 + 150 + 200
+    later = Model([lstm("l", 1, 50, return_state=True), dense("d", 50, 500)], (1, 1))
+    assert peak(later) == 550
     # What a layer takes while it runs, and states that nobody reads.
     states = Model([lstm("l", 3, 2, return_state=True)], (5, 3))
     assert peak(states) == 15 + 3 * 2 + 12
@@ -660,6 +672,12 @@ def test_the_last_row_follows_the_largest_mask() -> None:
             model.mc_predict(x, samples=1, rng=0, row_offset=last + 1)
 
 
+def test_a_model_that_draws_nothing_has_any_rows() -> None:
+    model = Model([drop("d", 0.0), dense("e")], (3,))
+    with pytest.raises(ValueError, match="nothing is stochastic"):
+        model.mc_predict(normal(1, 3), rng=0, row_offset=2**62)
+
+
 def test_the_last_sample_there_can_be() -> None:
     model = Model([drop("d")], (30,))
     x = np.ones((1, 30))
@@ -707,6 +725,27 @@ def test_arguments_that_are_refused(
     model = Model([drop("d")], (3,))
     with pytest.raises(error, match=message):
         model.mc_predict(np.ones((1, 3)), **options)
+
+
+def test_rows_share_their_masks_or_not() -> None:
+    model = Model([drop("d"), lstm("l", dropout=0.4)], (4, 3))
+    x = np.repeat(normal(1, 4, 3), 5, axis=0)
+    shared, own = (
+        model.mc_predict(x, **KEEP, scope=scope).samples for scope in ("shared", "per_row")
+    )
+    assert np.array_equal(shared, np.repeat(shared[:, :1], 5, axis=1))
+    assert all(len(np.unique(own[m, :, 0])) == 5 for m in range(3))
+
+
+def test_no_rows() -> None:
+    """Every output has its shape, the lengths left open among them."""
+    calls = [lstm("l", return_sequences=True), drop("d")]
+    model = Model(calls, (None, 3), outputs={"y": "d", "z": "l"})
+    for y in model.predict(np.ones((0, 7, 3))).values():
+        assert y.shape == (0, 7, 2)
+    for p in model.mc_predict(np.ones((0, 7, 3)), **KEEP).values():
+        assert p.mean.shape == (0, 7, 2)
+        assert p.samples.shape == (3, 0, 7, 2)
 
 
 def test_samples_are_kept_on_request_alone() -> None:

@@ -264,12 +264,13 @@ def dot(a: np.ndarray, b: np.ndarray, axes: tuple[int, int], normalize: bool) ->
         ((-1, 1), [(4, 3), (3, 2)]),
         ((1, 2), [(3, 4), (5, 3)]),
         ((2, 1), [(4, 3), (3,)]),
-        ((1, 3), [(3, 2), (2, 2, 3)]),
+        ((1, 3), [(3, 2), (4, 5, 3)]),
     ],
 )
 def test_dot(axes: tuple[int, int], shapes: Any, normalize: bool, backend: str) -> None:
     a, b = (normal(7, *shape, seed=i) for i, shape in enumerate(shapes))
     a[0] = 0  # whose length is no number to divide by
+    a[1] *= np.float32(1e-3)  # and one that is small
     layer = Dot(name="d", axes=axes, normalize=normalize)
     got = check_rows(layer, a, b)
     expected = np.stack([dot(x, y, axes, normalize) for x, y in zip(a, b, strict=True)])

@@ -20,7 +20,7 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "contracts.md"
 def samples_of(model: fd.Model, x: Any, **options: Any) -> Any:
     options = {"samples": 3, "rng": KEY, "keep_samples": True} | options
     p = model.mc_predict(x, **options)
-    return [q.draws for q in p] if isinstance(p, list) else p.draws
+    return [q.samples for q in p] if isinstance(p, list) else p.samples
 
 
 def drop(name: str, rate: float = 0.5) -> Dropout:

@@ -1,0 +1,978 @@
+"""What Keras's files may hold beyond single layers: nested models, masks, custom classes, notes."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("h5py", reason="the files under test are written with h5py")
+
+import h5py
+
+import fastdrop as fd
+from fastdrop import Call, Model
+from fastdrop.formats import ModelFormatError
+from fastdrop.formats._limits import Limits
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras import Asked, assemble
+from fastdrop.formats.keras._version import NEWEST, Version, parse_version
+from fastdrop.layers import LSTM, Dense, Dropout, Embedding, Merge, TimeDistributed
+from keras_files import KerasFile, functional, input_layer, layer, numbers, sample, sequential
+from layer_laws import KERAS_3, TF_KERAS, normal
+from test_formats import as_keras_2_13, expected_sample, same
+
+Config = dict[str, Any]
+
+
+# ---- configurations, in the way of Keras 3 and of Keras 2 ----
+
+
+def ref(name: str, node: int = 0, number: int = 0) -> Config:
+    """A tensor in a call, as Keras 3 writes it."""
+    return {
+        "class_name": "__keras_tensor__",
+        "config": {"shape": [None], "dtype": "float32", "keras_history": [name, node, number]},
+    }
+
+
+def call(*args: Any, **kwargs: Any) -> Config:
+    return {"args": list(args), "kwargs": kwargs}
+
+
+def node(class_name: str, name: str, *calls: Any, **config: Any) -> Config:
+    """A layer of a functional model, and its calls."""
+    entry = layer(class_name, name=name, **config)
+    return entry | {"name": name, "inbound_nodes": list(calls)}
+
+
+def inputs(name: str, *shape: int | None) -> Config:
+    return node("InputLayer", name, batch_shape=[None, *shape], dtype="float32")
+
+
+def graph(name: str, layers: list[Config], ins: Any, outs: Any, *calls: Any) -> Config:
+    """A functional model; `calls` where it stands in another one."""
+    return {
+        "module": "keras.src.models.functional",
+        "class_name": "Functional",
+        "config": {"name": name, "layers": layers, "input_layers": ins, "output_layers": outs},
+        "registered_name": "Functional",
+        "name": name,
+        "inbound_nodes": list(calls),
+    }
+
+
+def chain(name: str, layers: list[Config], *calls: Any, **more: Any) -> Config:
+    config = {"name": name, "layers": layers, **more}
+    entry = {"module": "keras", "class_name": "Sequential", "config": config}
+    return entry | {"name": name, "inbound_nodes": list(calls), "registered_name": None}
+
+
+def built(config: Config, version: Version = KERAS_3, **asked: Any) -> Model:
+    """A model of a configuration, its weights normal numbers that depend on their shape alone."""
+    assembly = assemble(Section("config.json", config), version, Asked(Limits(), **asked))
+    arrays = {
+        record.key: {s.field: normal(*s.shape) for s in planned.stored}
+        for record, planned in assembly.records()
+    }
+    return assembly.finish(arrays, "here")
+
+
+def obstacles(config: Config, version: Version = KERAS_3, **asked: Any) -> tuple[str, ...]:
+    with pytest.raises(ModelFormatError) as caught:
+        built(config, version, **asked)
+    return caught.value.obstacles
+
+
+def dense(name: str, count: int = 3, units: int = 3) -> Dense:
+    return Dense(name=name, kernel=normal(count, units), bias=normal(units))
+
+
+def agree(model: Model, expected: Model, *shapes: tuple[int, ...]) -> None:
+    """Predictions and samples are the same, bit for bit."""
+    x: Any = [normal(4, *shape, seed=i) for i, shape in enumerate(shapes)]
+    x = x if len(x) > 1 else x[0]
+    got, wanted = model.predict(x), expected.predict(x)
+    pairs = zip(got, wanted, strict=True) if isinstance(wanted, list) else [(got, wanted)]
+    for y, e in pairs:
+        assert np.array_equal(y, e)
+    if expected.stochastic:
+        options: dict[str, Any] = {"samples": 3, "rng": 1, "keep_samples": True}
+        p, q = (m.mc_predict(x, **options) for m in (model, expected))
+        assert np.array_equal(p.samples, q.samples)
+
+
+# ---- models within models ----
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_an_inner_model_used_twice(first: int, order: tuple[int, int]) -> None:
+    """Keras counts the call by which it was made, or does not; which is seen by the numbers."""
+    inner = graph(
+        "inner",
+        [
+            inputs("i", 3),
+            node("Dropout", "drop", call(ref("i")), rate=0.5),
+            node("Dense", "d", call(ref("drop")), units=3),
+        ],
+        [["i", 0, 0]],
+        [["d", 0, 0]],
+        call(ref("a")),
+        call(ref("b")),
+    )
+    uses = [ref("inner", first + k) for k in order]
+    model = built(
+        graph(
+            "outer",
+            [inputs("a", 3), inputs("b", 3), inner, node("Subtract", "s", call(uses))],
+            [["a", 0, 0], ["b", 0, 0]],
+            ["s", 0, 0],
+        )
+    )
+    drop, d = Dropout(name="drop", rate=0.5), dense("d")
+    names = ["u", "v"]
+    expected = Model(
+        [
+            Call(drop, "a", "da"),
+            Call(d, "da", "u"),
+            Call(drop, "b", "db"),
+            Call(d, "db", "v"),
+            Call(Merge(name="s", function="subtract"), [names[k] for k in order]),
+        ],
+        {"a": (3,), "b": (3,)},
+    )
+    agree(model, expected, (3,), (3,))
+    assert len(model.layers) == 3  # the weights are there once
+    assert model.input_names == ("a", "b")
+
+
+def test_inner_models_of_keras_2() -> None:
+    """Nodes are lists, and the number skips the call that Keras does not list."""
+    inner = {
+        "class_name": "Functional",
+        "name": "inner",
+        "config": {
+            "name": "inner",
+            "layers": [
+                node("InputLayer", "i", batch_input_shape=[None, 3]) | {"inbound_nodes": []},
+                node("Dense", "d", units=3) | {"inbound_nodes": [[["i", 0, 0, {}]]]},
+                node("Dense", "e", units=2) | {"inbound_nodes": [[["i", 0, 0, {}]]]},
+            ],
+            "input_layers": [["i", 0, 0]],
+            "output_layers": [["e", 0, 0], ["d", 0, 0]],
+        },
+        "inbound_nodes": [[["x", 0, 0, {}]], [["inner", 1, 1, {}]]],
+    }
+    config = graph(
+        "outer",
+        [node("InputLayer", "x", batch_input_shape=[None, 3]) | {"inbound_nodes": []}, inner],
+        [["x", 0, 0]],
+        [["inner", 2, 0], ["inner", 1, 1]],
+    )
+    model = built(config, TF_KERAS)
+    d, e = dense("d"), dense("e", 3, 2)
+    expected = Model([Call(d, "x"), Call(e, "d")], {"x": (3,)}, outputs=["e", "d"])
+    agree(model, expected, (3,))
+    config["config"]["output_layers"] = [["inner", 3, 0]]
+    assert "there is no such call" in obstacles(config, TF_KERAS)[0]
+    config["config"]["output_layers"] = [["inner", 1, 2]]
+    assert "there is no such output" in obstacles(config, TF_KERAS)[0]
+
+
+def test_a_chain_in_a_graph_and_three_levels() -> None:
+    deepest = graph(
+        "deepest",
+        [inputs("z", 3), node("Dense", "d", call(ref("z")), units=3)],
+        ["z", 0, 0],
+        ["d", 0, 0],
+    )
+    del deepest["inbound_nodes"]
+    middle = chain("middle", [deepest, layer("Dropout", name="drop", rate=0.5)], call(ref("x")))
+    outer = graph(
+        "outer",
+        [inputs("x", 3), middle, node("Dense", "e", call(ref("middle")), units=2)],
+        ["x", 0, 0],
+        ["e", 0, 0],
+    )
+    expected = Model([dense("d"), Dropout(name="drop", rate=0.5), dense("e", 3, 2)], (3,))
+    agree(built(outer), expected, (3,))
+    # The graph in a chain that tells no shape: that of the innermost input counts.
+    whole = chain("whole", [middle | {"inbound_nodes": None}])
+    for entry in whole["config"]["layers"]:
+        del entry["inbound_nodes"]
+    agree(built(whole), Model(expected.layers[:2], (3,)), (3,))
+
+
+def test_models_deeper_than_allowed() -> None:
+    config = chain("m0", [layer("Dense", units=3)], build_input_shape=[None, 3])
+    for i in range(17):
+        del config["inbound_nodes"]
+        config = chain(f"m{i + 1}", [config], build_input_shape=[None, 3])
+    assert "models within models deeper than 16" in " ".join(obstacles(config))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_model_at_every_step(count: int) -> None:
+    """Its layers are each at every step; once or twice within each other."""
+    inner = chain(
+        "inner", [layer("Dropout", name="drop", rate=0.5), layer("Dense", name="d", units=2)]
+    )
+    del inner["inbound_nodes"]
+    inner["config"]["layers"].insert(0, input_layer([3], "float32"))
+    expected: list[Any] = [Dropout(name="drop", rate=0.5), dense("d", 3, 2)]
+    for i in range(count):
+        wrapped = layer("TimeDistributed", name=f"t{i}", layer=inner)
+        inner = chain(f"c{i}", [wrapped], build_input_shape=[None, *[4] * (i + 1), 3])
+        expected = [TimeDistributed(name=e.name, layer=e) for e in expected]
+    model = built(inner)
+    agree(model, Model(expected, (*[4] * count, 3)), (*[4] * count, 3))
+    assert sorted(layer.name for layer in model.layers if layer.weights()) == ["d"]
+
+
+def test_a_mask_goes_past_a_model_at_every_step() -> None:
+    inner = chain("inner", [input_layer([3], "float32"), layer("Dense", name="d", units=3)])
+    del inner["inbound_nodes"]
+    config = chain(
+        "outer",
+        [
+            layer("Masking", name="m"),
+            layer("TimeDistributed", name="t", layer=inner),
+            layer("LSTM", name="l", units=2),
+        ],
+        build_input_shape=[None, None, 3],
+    )
+    model = built(config)
+    x = normal(2, 4, 3)
+    padded = np.concatenate([x, np.zeros((2, 3, 3), "f4")], axis=1)
+    assert np.array_equal(model.predict(x), model.predict(padded))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda g: g["layers"][1].update(inbound_nodes=[call(ref("nowhere"))]), "no such layer"),
+        (lambda g: g["layers"][2].update(inbound_nodes=[call(ref("in", 2))]), "no such call"),
+        (lambda g: g["layers"][1].update(inbound_nodes=[call(ref("x"), ref("x"))]), "2"),
+        (lambda g: g["layers"][1].update(inbound_nodes=[call()]), "expected 1 inputs, found 0"),
+        (lambda g: g["layers"][1].update(inbound_nodes=[call(ref("in"))]), "waits for what it"),
+        (lambda g: g.update(output_layers=["in", 0, 1]), "there is no such output"),
+        (lambda g: g.update(output_layers=["d", 0, 1]), "no tensor 'd:1' to put out"),
+        (lambda g: g.update(output_layers=[]), "output_layers: expected one or more, found none"),
+        (lambda g: g.update(input_layers=["d", 0, 0]), "'d' is not an input layer"),
+        (lambda g: g.update(input_layers=["x", 0]), "expected [layer, node, tensor]"),
+        (lambda g: g.update(input_layers=["x", -1, 0]), "expected [layer, node, tensor]"),
+    ],
+)
+def test_graphs_that_are_refused(wrong: Any, message: str) -> None:
+    inner = graph(
+        "in",
+        [inputs("i", 3), node("Dense", "e", call(ref("i")), units=3)],
+        ["i", 0, 0],
+        ["e", 0, 0],
+    )
+    config = graph(
+        "outer",
+        [
+            inputs("x", 3),
+            inner | {"inbound_nodes": [call(ref("x"))]},
+            node("Dense", "d", call(ref("in")), units=3),
+        ],
+        ["x", 0, 0],
+        ["d", 0, 0],
+    )
+    wrong(config["config"])
+    assert message in " ".join(obstacles(config))
+
+
+def test_ends_of_a_graph() -> None:
+    """One, a list of one, several, or by name; lists of lists are flat."""
+    layers = [
+        inputs("a", 3),
+        inputs("b", 3),
+        node("Dense", "d", call(ref("a")), units=3),
+        node("Dense", "e", call(ref("b")), units=3),
+    ]
+    x = [normal(2, 3), normal(2, 3, seed=1)]
+    d, e = (Model([dense("d")], (3,)).predict(v) for v in x)
+    ins = [["a", 0, 0], ["b", 0, 0]]
+    for outs, expected in (
+        ([["d", 0, 0], ["e", 0, 0]], [d, e]),
+        ([[["e", 0, 0]], [["d", 0, 0]]], [e, d]),
+        ([["e", 0, 0]], e),
+        (["e", 0, 0], e),
+        ({"y": ["e", 0, 0], "z": ["d", 0, 0]}, {"y": e, "z": d}),
+        ({"y": ["d", 0, 0]}, {"y": d}),
+    ):
+        got = built(graph("g", layers, ins, outs)).predict(x)
+        assert type(got) is type(expected)
+        if isinstance(expected, dict):
+            assert [*got] == [*expected]
+            got, expected = [*got.values()], [*expected.values()]
+        assert np.array_equal(got, expected)
+    # The order of the inputs is that of the list, not that of the layers.
+    swapped = built(graph("g", layers, ins[::-1], ["e", 0, 0]))
+    assert swapped.input_names == ("b", "a")
+    assert np.array_equal(swapped.predict([x[1], x[0]]), e)
+
+
+# ---- masks in calls ----
+
+
+def masked(mask: list[Config], given: str | None, mask_zero: bool = True) -> Config:
+    """Words, and a recurrent layer that is given a mask."""
+    kwargs = {} if given is None else {"mask": ref(given)}
+    return graph(
+        "g",
+        [
+            inputs("w", None),
+            node("Embedding", "e", call(ref("w")), input_dim=5, output_dim=3, mask_zero=mask_zero),
+            *mask,
+            node("LSTM", "l", call(ref("e"), **kwargs), units=2),
+        ],
+        ["w", 0, 0],
+        ["l", 0, 0],
+    )
+
+
+def operation(class_name: str, name: str, *calls: Any, **config: Any) -> Config:
+    entry = node(class_name, name, *calls)
+    entry["module"] = "keras.src.ops.numpy"
+    entry["config"] = {"name": name, **config}
+    return entry
+
+
+NOT_EQUAL = operation("NotEqual", "not_equal", call(ref("w"), 0))
+TOKENS = np.array([[1, 0, 2, 0], [3, 4, 0, 1]])
+
+
+def kinds(model: Model) -> list[str]:
+    return [type(step.layer).__name__ for step in model.graph.steps]
+
+
+def test_a_mask_that_comes_anyway_is_left_out() -> None:
+    plain = built(masked([], None))
+    again = built(masked([NOT_EQUAL], "not_equal"))
+    assert kinds(again) == kinds(plain) == ["Embedding", "LSTM"]
+    assert np.array_equal(again.predict(TOKENS), plain.predict(TOKENS))
+
+
+@pytest.mark.parametrize("value", [1, 0])
+def test_another_mask_is_used(value: int) -> None:
+    """One that is not the embedding's, or where that makes none."""
+    compared = operation("NotEqual", "other", call(ref("w"), value))
+    model = built(masked([compared], "other", mask_zero=value != 0))
+    assert kinds(model) == ["Embedding", "Elementwise", "WithMask", "LSTM"]
+    e, lstm = model.layers[0], model.layers[-1]
+    assert isinstance(e, Embedding)
+    assert isinstance(lstm, LSTM)
+    expected = fd.lstm(
+        e.table[TOKENS], lstm.kernel, lstm.recurrent_kernel, lstm.bias, mask=value != TOKENS
+    )
+    assert np.array_equal(model.predict(TOKENS), expected)
+
+
+def test_a_mask_of_masking() -> None:
+    """Keras spells it out as any(not_equal(x, value), axis=-1)."""
+
+    def config(value: float, axis: int = -1) -> Config:
+        compared = operation("NotEqual", "n", call(ref("x"), value))
+        anywhere = operation("Any", "a", call(ref("n")), axis=[axis], keepdims=False)
+        return graph(
+            "g",
+            [
+                inputs("x", 4, 3),
+                node("Masking", "m", call(ref("x")), mask_value=2.0),
+                compared,
+                anywhere,
+                node("LSTM", "l", call(ref("m"), mask=ref("a")), units=2),
+            ],
+            ["x", 0, 0],
+            ["l", 0, 0],
+        )
+
+    assert kinds(built(config(2.0))) == ["Masking", "LSTM"]
+    assert "WithMask" in kinds(built(config(3.0)))
+    (only,) = obstacles(config(2.0, axis=1))
+    assert "a mask of shape (3,) for an input of (4, 3)" in only
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (operation("NotEqual", "n", call(ref("e"), 0)), "a mask of shape (None, 3) for an input"),
+        (operation("Max", "n", call(ref("e")), axis=-1), "a mask made by 'n'"),
+        (operation("Max", "n", call(ref("e")), axis=[1, 2]), "a mask of shape () for an input of"),
+    ],
+)
+def test_masks_that_are_refused(mask: Config, message: str) -> None:
+    assert message in " ".join(obstacles(masked([mask], "n")))
+
+
+@pytest.mark.parametrize("compared", [[ref("w"), "0"], [0, 0], [ref("w"), None], [ref("w")]])
+def test_comparisons_of_no_numbers(compared: list[Any]) -> None:
+    config = masked([operation("NotEqual", "not_equal", call(*compared))], "not_equal")
+    assert "layer 'not_equal' (NotEqual): " in obstacles(config)[0]
+
+
+def test_a_comparison_with_false_is_one_with_0() -> None:
+    """That is what Keras computes; so it is the mask of the embedding."""
+    compared = operation("NotEqual", "not_equal", call(ref("w"), False))
+    assert kinds(built(masked([compared], "not_equal"))) == ["Embedding", "LSTM"]
+    compared = operation("NotEqual", "not_equal", call(ref("w"), True))
+    assert "WithMask" in kinds(built(masked([compared], "not_equal")))
+
+
+# ---- training, fixed in a call ----
+
+
+@pytest.mark.parametrize("training", [True, False, 1, 0, None])
+@pytest.mark.parametrize("version", [KERAS_3, TF_KERAS, Version(2, 2)])
+def test_training_in_a_call(version: Version, training: Any) -> None:
+    config = graph(
+        "g",
+        [inputs("x", 3), node("Dropout", "d", call(ref("x"), training=training), rate=0.5)],
+        ["x", 0, 0],
+        ["d", 0, 0],
+    )
+    model = built(config, version)
+    fixed = version.legacy and training is not None
+    assert model.stochastic is (not fixed or bool(training))
+    assert len(model.notes) == fixed
+    if fixed:
+        said = "always; here mc_predict does" if training else "its dropout is always off"
+        assert said in model.notes[0]
+    x = normal(2, 3)
+    assert np.array_equal(model.predict(x), x)
+
+
+def test_training_of_what_draws_nothing_is_not_said() -> None:
+    for name, config in (("Dense", {"units": 3}), ("Activation", {"activation": "tanh"})):
+        entry = node(name, "d", call(ref("x"), training=True), **config)
+        model = built(graph("g", [inputs("x", 3), entry], ["x", 0, 0], ["d", 0, 0]), TF_KERAS)
+        assert model.notes == ()
+
+
+# ---- custom classes ----
+
+
+def with_class(class_name: str, registered: str | None, module: str = "mine") -> Config:
+    entry = layer("Dropout", name="d", rate=0.5)
+    entry |= {"class_name": class_name, "module": module, "registered_name": registered}
+    return chain("c", [entry], build_input_shape=[None, 3])
+
+
+@pytest.mark.parametrize(
+    ("class_name", "registered"),
+    [
+        ("MCDropout", None),
+        ("MCDropout", "MCDropout"),
+        ("MCDropout", "mine>MCDropout"),
+        ("mine>MCDropout", None),
+        ("Other", "mine>MCDropout"),
+    ],
+)
+@pytest.mark.parametrize("key", ["MCDropout", "mine>MCDropout"])
+def test_custom_classes(class_name: str, registered: str | None, key: str) -> None:
+    config = with_class(class_name, registered)
+    if key not in (class_name, registered, "MCDropout"):
+        assert len(obstacles(config, custom={key: "Dropout"})) >= 1
+        return
+    model = built(config, custom={key: "Dropout"})
+    assert isinstance(model.layers[0], Dropout)
+    assert model.notes == (f"the custom class '{key}' is taken for Dropout",)
+    said = obstacles(config)
+    assert "is not a part of Keras" in said[0]
+    assert "load(..., custom={'MCDropout': 'Dropout'})" in said[0]
+
+
+def test_custom_classes_of_h5_and_of_no_use() -> None:
+    model = built(with_class("Dropout", None, "keras.layers"), custom={"Unused": "Dense"})
+    assert model.notes == ()
+    # A class of one's own that stands for a wrapper or a model.
+    entry = layer("TimeDistributed", name="t", layer=layer("Dense", name="d", units=2))
+    entry |= {"class_name": "Steps", "module": "mine"}
+    config = chain("c", [entry], build_input_shape=[None, 4, 3])
+    (steps,) = built(config, custom={"Steps": "TimeDistributed"}).layers
+    assert isinstance(steps, TimeDistributed)
+
+
+@pytest.mark.parametrize(
+    ("custom", "error", "message"),
+    [
+        (
+            {"A": "Dropuot"},
+            ValueError,
+            r"custom\['A'\]: expected one of Activation, .*, got 'Dropuot'",
+        ),
+        ({"A": "Sequential"}, ValueError, r"custom\['A'\]: expected one of"),
+        ({"A": Dropout}, TypeError, r"custom\['A'\]: expected a str"),
+        ({1: "Dropout"}, TypeError, "custom: expected a str"),
+        (["A"], TypeError, "custom: expected a mapping of str to str"),
+    ],
+)
+def test_custom_that_is_refused(custom: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        fd.load(io.BytesIO(b""), custom=custom)
+
+
+# ---- rates, streams, architectures ----
+
+
+def stream(file: KerasFile) -> io.BytesIO:
+    return io.BytesIO(file.to_bytes())
+
+
+def test_rates() -> None:
+    model = fd.load(stream(sample()), rates={"drop": 0.0, "first": {"dropout": 0.1}})
+    assert [model.layers[i].rates() for i in (1, 2, 3)] == [
+        {"rate": 0.0},
+        {"dropout": 0.1, "recurrent_dropout": 0.25},
+        {"dropout": 0.125, "recurrent_dropout": 0.0},
+    ]
+    model = fd.load(stream(sample()), rates=0.3)
+    assert model.layers[1].rates() == {"rate": 0.25}
+    assert model.layers[3].rates() == {"dropout": 0.3, "recurrent_dropout": 0.3}
+    with pytest.raises(ValueError, match=r"\(drop, first, second\), got 'out'") as caught:
+        fd.load(stream(sample()), rates={"out": 0.1})
+    assert not isinstance(caught.value, ModelFormatError)
+    none = fd.load(stream(sample()), rates=0)
+    assert [layer.stochastic for layer in none.layers if layer.stochastic] == ["dropout 0.25"]
+
+
+def test_streams(tmp_path: Path) -> None:
+    path = sample().write(tmp_path / "model.keras")
+    with path.open("rb") as file:
+        model = fd.load(file)
+    assert same(model, expected_sample())
+    assert model.source == "Keras 3.15.1, model.keras"
+    assert fd.load(stream(sample())).source == "Keras 3.15.1, <BytesIO>"
+    moved = io.BytesIO(b"before" + sample().to_bytes())
+    moved.seek(6)
+    assert same(fd.load(moved), expected_sample())
+    with pytest.raises(TypeError, match="path: expected a str, path-like or binary file object"):
+        fd.load(io.StringIO("PK"))  # type: ignore[arg-type]
+    (tmp_path / "text").write_text("PK")
+    with (tmp_path / "text").open() as words, pytest.raises(TypeError, match="path: expected"):
+        fd.load(words)  # type: ignore[arg-type]
+    with pytest.raises(ModelFormatError, match=r"<BytesIO>: neither a \.keras nor an \.h5 file"):
+        fd.load(io.BytesIO(b"nothing"))
+    with pytest.raises(TypeError, match="architecture: expected a str or path-like"):
+        fd.load(path, architecture=3)  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError):
+        fd.load(path, architecture=tmp_path / "nowhere.json")
+
+
+def text(value: Any) -> io.BytesIO:
+    return io.BytesIO(json.dumps(value).encode())
+
+
+def legacy_weights(**attributes: Any) -> io.BytesIO:
+    """The weights of `sample` alone, as ``save_weights`` of Keras 2 writes them."""
+    buffer = io.BytesIO()
+    groups = {
+        "words": ["embedding/vars/0"],
+        "drop": [],
+        "first": [f"lstm/cell/vars/{i}" for i in range(3)],
+        "second": [f"lstm_1/cell/vars/{i}" for i in range(2)],
+        "out": ["dense/vars/0", "dense/vars/1"],
+        "soft": [],
+    }
+    with h5py.File(buffer, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in groups]
+        file.attrs["backend"] = b"tensorflow"
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        for name, weights in groups.items():
+            group = file.create_group(name)
+            names = [f"{name}/{i}:0" for i in range(len(weights))]
+            group.attrs["weight_names"] = [n.encode() for n in names] if names else np.zeros(0)
+            for path, key in zip(names, weights, strict=True):
+                group[path] = sample().weights[f"layers/{key}"]
+    buffer.seek(0)
+    return buffer
+
+
+def test_architectures() -> None:
+    """A file of weights alone, either kind, with either kind of description."""
+    config = sample().config
+
+    def store() -> io.BytesIO:
+        return io.BytesIO(sample().h5())
+
+    for weights in (store, legacy_weights):
+        for described in (text(config), stream(sample())):
+            model = fd.load(weights(), architecture=described)
+            expected = expected_sample()
+            assert same(model, expected)
+    # What wrote it is said by the description, or by the weights; else it is the newest Keras 3.
+    assert fd.load(store(), architecture=text(config)).source == "Keras 3, <BytesIO>"
+    assert fd.load(store(), architecture=stream(sample())).source == "Keras 3.15.1, <BytesIO>"
+    older = text(config | {"keras_version": "2.4.0"})
+    model = fd.load(legacy_weights(keras_version=b"2.3.0"), architecture=older)
+    assert model.source == "Keras 2.4.0, <BytesIO>"
+    assert model.layers[3].recurrent_activation == "hard_sigmoid_legacy"
+    model = fd.load(legacy_weights(keras_version=b"2.3.0"), architecture=text(config))
+    assert model.source == "Keras 2.3.0, <BytesIO>"
+
+
+@pytest.mark.parametrize(
+    ("weights", "architecture", "message"),
+    [
+        (lambda: io.BytesIO(sample().h5()), None, "it holds weights alone"),
+        (legacy_weights, None, "it holds weights alone"),
+        (lambda: stream(sample()), lambda: stream(sample()), "this one is a model"),
+        (legacy_weights, lambda: io.BytesIO(b"[]"), "architecture: expected an object"),
+        (legacy_weights, lambda: io.BytesIO(b"{"), "architecture is malformed"),
+        (
+            legacy_weights,
+            lambda: text(sample().config | {"keras_version": "1.2.0"}),
+            "keras_version: expected 2.x or 3.x",
+        ),
+        (
+            legacy_weights,
+            lambda: text(sample().config | {"keras_version": 3}),
+            "keras_version: expected 2.x or 3.x",
+        ),
+        (
+            legacy_weights,
+            lambda: text(sequential([input_layer([6]), *sample().layers[1:3]], {}).config),
+            "weights of 'first', which is no layer of the model",
+        ),
+    ],
+)
+def test_architectures_that_are_refused(weights: Any, architecture: Any, message: str) -> None:
+    given = None if architecture is None else architecture()
+    with pytest.raises(ModelFormatError, match=message):
+        fd.load(weights(), architecture=given)
+
+
+def test_the_limit_of_an_architecture() -> None:
+    described = json.dumps(sample().config).encode()
+    exact = {"architecture": io.BytesIO(described), "max_json_bytes": len(described)}
+    fd.load(legacy_weights(), **exact)
+    exact = {"architecture": io.BytesIO(described), "max_json_bytes": len(described) - 1}
+    with pytest.raises(ModelFormatError, match=f"the file has {len(described)} bytes, max_json"):
+        fd.load(legacy_weights(), **exact)
+
+
+def legacy_model(change: Any = None, **attributes: Any) -> io.BytesIO:
+    """`sample` as a whole model in an ``.h5`` file."""
+    buffer = legacy_weights()
+    config = sample().config
+    with h5py.File(buffer, "r+") as file:
+        weights = [*file]
+        file.create_group("model_weights")
+        for name in weights:
+            file.move(name, f"model_weights/{name}")
+        for key in ("layer_names", "backend"):
+            file["model_weights"].attrs[key] = file.attrs[key]
+        del file.attrs["layer_names"]
+        file.attrs["keras_version"] = b"3.15.1"
+        file.attrs["model_config"] = json.dumps(config).encode()
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        if change is not None:
+            change(file)
+    buffer.seek(0)
+    return buffer
+
+
+def test_whole_models_in_h5() -> None:
+    model = fd.load(legacy_model())
+    assert same(model, expected_sample())
+    assert model.source == "Keras 3.15.1, <BytesIO>"
+    with pytest.raises(ModelFormatError, match="for files of weights alone; this is a model"):
+        fd.load(legacy_model(), architecture=stream(sample()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.attrs.pop("keras_version"), "no keras_version: written by Keras 1"),
+        (
+            lambda f: f.attrs.update(keras_version=b"1.2.2"),
+            "found '1.2.2'; load it with Keras 2 and save it again",
+        ),
+        (lambda f: f.attrs.update(keras_version=b"4.0"), "expected 2.x or 3.x, found '4.0'"),
+        (lambda f: f.pop("model_weights"), "a configuration without weights"),
+        (
+            lambda f: f["model_weights/out"].attrs.update(weight_names=[b"out/0:0"]),
+            "layer 'out' .Dense.: expected 2 weights, found 1",
+        ),
+        (
+            lambda f: f["model_weights/out"].attrs.update(weight_names=[b"out/1:0", b"out/0:0"]),
+            r"weight 'out/1:0': expected shape \(2, 5\), found \(5,\)",
+        ),
+        (
+            lambda f: f["model_weights"].attrs.update(
+                layer_names=[b"words", b"first", b"second", b"out", b"out"]
+            ),
+            "twice",
+        ),
+    ],
+)
+def test_whole_models_in_h5_that_are_refused(change: Any, message: str) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        fd.load(legacy_model(change))
+
+
+# ---- types ----
+
+
+def policy(name: str, class_name: str = "DTypePolicy") -> Config:
+    return {"module": "keras", "class_name": class_name, "config": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "note"),
+    [
+        ("float32", ""),
+        (policy("float32"), ""),
+        ("mixed_float16", "trained in mixed_float16"),
+        (policy("mixed_float16", "Policy"), "trained in mixed_float16"),
+        (policy("mixed_bfloat16"), "trained in mixed_bfloat16"),
+        ("float64", "of float64; its weights are rounded"),
+        (None, ""),
+    ],
+    ids=str,
+)
+def test_policies(dtype: Any, note: str) -> None:
+    layers = [layer("Dense", name=n, units=3, dtype=dtype) for n in ("a", "b")]
+    model = built(chain("c", layers, build_input_shape=[None, 3]))
+    assert len(model.notes) == bool(note)  # once, not for each layer
+    assert all(said.startswith(note) for said in model.notes)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        (
+            "float16",
+            "dtype: expected float32, mixed_float16, mixed_bfloat16, float64, found 'float16'",
+        ),
+        ("bfloat16", "found 'bfloat16'"),
+        (
+            policy("int8_from_float32", "QuantizedDTypePolicy"),
+            "a quantized layer ('int8_from_float32')",
+        ),
+        (policy("float8_from_float32", "QuantizedFloat8DTypePolicy"), "a quantized layer"),
+        (policy("int8"), "a quantized layer"),
+        (policy("float8"), "found 'float8'"),
+        (7, "found 7"),
+        ({"config": 3}, "found"),
+    ],
+    ids=str,
+)
+def test_policies_that_are_refused(dtype: Any, message: str) -> None:
+    config = chain("c", [layer("Dense", units=3, dtype=dtype)], build_input_shape=[None, 3])
+    (only,) = obstacles(config)
+    assert message in only
+    assert only.startswith("layer 'dense' (Dense): dtype:")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_weights_of_other_types(dtype: str) -> None:
+    file = sample()
+    file.weights = {name: array.astype(dtype) for name, array in file.weights.items()}
+    model = fd.load(stream(file))
+    assert model.notes == (f"weights of {dtype} in the file are rounded to float32",)
+    kernel = file.weights["layers/dense/vars/0"].astype("f4")
+    assert np.array_equal(model.layers[4].kernel, kernel)
+    assert model.layers[4].kernel.dtype == np.float32
+    file.weights["layers/dense/vars/0"] = np.ones((2, 5), "i4")
+    with pytest.raises(ModelFormatError, match="expected float32, found int32"):
+        fd.load(stream(file))
+
+
+# ---- everything that stands in the way ----
+
+
+def test_all_obstacles_are_listed() -> None:
+    """Structure before classes and options, a line each, none twice."""
+    layers = [
+        layer("Lambda", name="f", function="4wEA"),
+        layer("Dense", name="a", units=0, activation="no", more=1),
+        layer("Conv3D", name="c", filters=3),
+        layer("LSTM", name="l", units=2, dtype="float16"),
+        layer("Mine", name="m") | {"module": "mine", "registered_name": "mine>Mine"},
+    ]
+    config = chain("c", layers, build_input_shape=[None, 4, 3])
+    found = obstacles(config)
+    assert "class 'mine>Mine' is not a part of Keras" in found[0]
+    for fragment in (
+        "layer 'f' (Lambda): the class is not supported",
+        "layer 'a' (Dense): units: expected a positive integer, found 0",
+        "layer 'a' (Dense): activation: 'no' is not supported",
+        "layer 'a' (Dense): unsupported option 'more': 1",
+        "layer 'c' (Conv3D): the class is not supported",
+        "layer 'l' (LSTM): dtype: expected float32",
+    ):
+        assert sum(fragment in line for line in found) == 1, fragment
+    assert len(found) == 7
+    assert all("\n" not in line and line.isascii() for line in found)
+    with pytest.raises(ModelFormatError) as caught:
+        built(config)
+    message = str(caught.value)
+    assert message.startswith("7 obstacles: (1) ")
+    assert all(line in message for line in found)
+
+
+def test_many_obstacles() -> None:
+    layers = [layer("Lambda", name=f"f{i}") for i in range(20)]
+    with pytest.raises(ModelFormatError) as caught:
+        built(chain("c", layers, build_input_shape=[None, 3]))
+    assert len(caught.value.obstacles) == 20
+    assert str(caught.value).endswith("; and 8 more")
+    assert "(12)" in str(caught.value)
+    assert "(13)" not in str(caught.value)
+
+
+def test_obstacles_where_no_shape_is_known() -> None:
+    """Without a shape, or an order, the classes can still be told."""
+    layers = [layer("Lambda", name="f"), layer("Dense", name="d", units=-1)]
+    found = obstacles(chain("c", layers))
+    assert "no input shape; build the model" in found[0]
+    assert any("(Lambda): the class is not supported" in line for line in found)
+    assert any("units: expected a positive integer" in line for line in found)
+    cyclic = graph(
+        "g",
+        [
+            inputs("x", 3),
+            node("Lambda", "f", call(ref("d"))),
+            node("Dense", "d", call(ref("f")), units=-1),
+        ],
+        ["x", 0, 0],
+        ["d", 0, 0],
+    )
+    found = obstacles(cyclic)
+    assert "it waits for what it makes itself" in found[0]
+    assert len(found) == 3
+
+
+def test_the_file_is_named_and_the_obstacles_stay() -> None:
+    file = sample()
+    file.layer("drop")["class_name"] = "Lambda"
+    file.layer("out")["config"]["units"] = 0
+    with pytest.raises(ModelFormatError) as caught:
+        fd.load(stream(file))
+    assert str(caught.value).startswith("<BytesIO>: 2 obstacles: (1) ")
+    assert len(caught.value.obstacles) == 2
+
+
+def test_sizes_of_outputs_are_bounded() -> None:
+    config = chain("c", [layer("RepeatVector", n=1000)], build_input_shape=[None, 250])
+    exact = Asked(Limits(max_tensor_bytes=1_000_000))
+    assemble(Section("c", config), KERAS_3, exact)
+    less = Asked(Limits(max_tensor_bytes=999_999))
+    with pytest.raises(ModelFormatError, match="an output of 1000000 bytes, max_tensor_bytes is"):
+        assemble(Section("c", config), KERAS_3, less)
+
+
+def test_layers_of_inner_models_are_counted() -> None:
+    inner = chain("i", [layer("Dense", name="d", units=3)])
+    del inner["inbound_nodes"]
+    config = chain("c", [inner, layer("Dense", name="e", units=3)], build_input_shape=[None, 3])
+    assemble(Section("c", config), KERAS_3, Asked(Limits(max_layers=3)))
+    with pytest.raises(ModelFormatError, match="3 layers, max_layers is 2"):
+        assemble(Section("c", config), KERAS_3, Asked(Limits(max_layers=2)))
+
+
+# ---- versions, and groups of older ones ----
+
+
+@pytest.mark.parametrize(
+    ("spelled", "version"),
+    [
+        ("2.2.4", Version(2, 2)),
+        ("2.3.1", Version(2, 3)),
+        ("2.2.4-tf", Version(2, 2, True)),
+        ("2.4.0", Version(2, 4, True)),
+        ("2.15.0", Version(2, 15, True)),
+        ("3.0.0", Version(3, 0)),
+        ("3.15.1.dev20250101", Version(3, 15)),
+        ("3.15", Version(3, 15)),
+        ("1.2.2", None),
+        ("4.0.0", None),
+        ("3", None),
+        ("3.x", None),
+        ("03.1", None),
+        ("3.1 ", None),
+        ("", None),
+    ],
+)
+def test_versions(spelled: str, version: Version | None) -> None:
+    assert parse_version(spelled) == version
+    assert NEWEST >= (3, 8)
+    assert not NEWEST.legacy
+
+
+def groups_of(version: str) -> KerasFile:
+    """`sample` as versions of Keras 2 name groups: another root, and a counter that skips."""
+    file = sample()
+    if version < "2.15":
+        if version >= "2.14":
+            root = "_layer_checkpoint_dependencies/"
+            file.weights = {k.replace("layers/", root): v for k, v in file.weights.items()}
+            file.names = {}
+        else:
+            file = as_keras_2_13(file)
+    file.metadata["keras_version"] = version
+    return file
+
+
+@pytest.mark.parametrize("version", ["2.12.0", "2.13.1", "2.14.0", "2.15.0"])
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_groups_by_version(version: str, separator: str) -> None:
+    """On Windows paths of groups were joined by backslashes."""
+    file = groups_of(version)
+    if separator == "\\":
+
+        def joined(path: str) -> str:
+            *groups, variables, last = path.split("/")
+            return "\\".join(groups) + f"/{variables}/{last}"
+
+        file.weights = {joined(k): v for k, v in file.weights.items()}
+        file.names = {}
+    model = fd.load(stream(file))
+    expected = expected_sample()
+    vars(expected[3])["recurrent_activation"] = "hard_sigmoid_legacy"
+    for each in (expected[2], expected[3]):
+        vars(each)["scheme"] = vars(model.layers[2])["scheme"]
+    vars(expected[3])["scheme"] = vars(model.layers[3])["scheme"]
+    assert same(model, expected)
+    for other in {"2.13.1", "2.14.0", "2.15.0"} - {version, "2.13.1" if version < "2.13" else ""}:
+        wrong = groups_of(other)
+        wrong.metadata["keras_version"] = version
+        with pytest.raises(ModelFormatError, match=r"missing|unexpected"):
+            fd.load(stream(wrong))
+
+
+@pytest.mark.parametrize("value", [True, False, 1.5, 3, "2", -1])
+def test_implementations_that_are_refused(value: Any) -> None:
+    file = sample()
+    file.layer("first")["config"]["implementation"] = value
+    with pytest.raises(ModelFormatError, match="implementation: expected 0, 1 or 2, found"):
+        fd.load(stream(file))
+
+
+def test_masks_recorded_in_real_calls_of_a_functional_model() -> None:
+    """As `test_training_in_a_call`, through a whole file."""
+    file = functional(sample())
+    file.layer("first")["inbound_nodes"][0]["kwargs"] = {"training": None, "mask": None}
+    assert same(fd.load(stream(file)), expected_sample())
+
+
+def test_numbers_have_their_places() -> None:
+    """Weights of two layers of one class are told apart by the counter alone."""
+    layers = [
+        input_layer([2], "float32"),
+        *(layer("Dense", name=n, units=2, use_bias=False) for n in ("b", "a")),
+    ]
+    weights = {"dense/vars/0": numbers(2, 2), "dense_1/vars/0": numbers(2, 2, start=9)}
+    first, second = fd.load(stream(sequential(layers, weights))).layers
+    assert (first.name, second.name) == ("b", "a")
+    assert np.array_equal(first.kernel, numbers(2, 2))
+    assert np.array_equal(second.kernel, numbers(2, 2, start=9))

@@ -1,0 +1,516 @@
+"""Functions of tensors as layers: against NumPy in float64, with the laws and every refusal."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop.layers import (
+    Declared,
+    Dropout,
+    Elementwise,
+    ExpandDims,
+    Flow,
+    MatMul,
+    Reduce,
+    Slice,
+    Squeeze,
+    Stack,
+    Transpose,
+    WithMask,
+)
+from fastdrop.layers.operations import FUNCTIONS, REDUCTIONS
+from layer_laws import check_laws, normal, output
+from test_layers_merging import check_rows, run
+
+X = normal(7, 4, 3)
+
+
+def whole(x: np.ndarray) -> np.ndarray:
+    return np.round(2 * x)
+
+
+ONE = {
+    "negative": lambda x: -x,
+    "absolute": abs,
+    "sign": lambda x: (x > 0) - (x < 0),
+    "exp": math.exp,
+    "expm1": math.expm1,
+    "sin": math.sin,
+    "cos": math.cos,
+    "square": lambda x: x * x,
+    "reciprocal": lambda x: 1 / x,
+    "floor": math.floor,
+    "ceil": math.ceil,
+    "round": round,  # halves to even, as Python does
+    "trunc": math.trunc,
+    "identity": lambda x: x,
+    "zeros": lambda x: 0,
+    "ones": lambda x: 1,
+    "logical_not": lambda x: x == 0,
+}
+OF_POSITIVE = {
+    "log": math.log,
+    "log1p": math.log1p,
+    "sqrt": math.sqrt,
+    "rsqrt": lambda x: 1 / math.sqrt(x),
+}
+TWO = {
+    "add": lambda x, y: x + y,
+    "subtract": lambda x, y: x - y,
+    "multiply": lambda x, y: x * y,
+    "divide": lambda x, y: x / y,
+    "floor_divide": lambda x, y: math.floor(x / y),
+    "mod": lambda x, y: x - y * math.floor(x / y),
+    "maximum": max,
+    "minimum": min,
+    "equal": lambda x, y: x == y,
+    "not_equal": lambda x, y: x != y,
+    "greater": lambda x, y: x > y,
+    "greater_equal": lambda x, y: x >= y,
+    "less": lambda x, y: x < y,
+    "less_equal": lambda x, y: x <= y,
+    "logical_and": lambda x, y: x != 0 and y != 0,
+    "logical_or": lambda x, y: x != 0 or y != 0,
+}
+THREE = {
+    "clip": lambda x, low, high: min(max(x, low), high),
+    "where": lambda condition, x, y: x if condition != 0 else y,
+}
+
+
+def compare(got: np.ndarray, function: Any, *xs: np.ndarray) -> None:
+    for place in np.ndindex(*got.shape):
+        expected = float(function(*(float(x[place]) for x in xs)))
+        assert abs(got[place] - expected) <= 2e-6 * max(1, abs(expected)), place
+
+
+def test_every_function_has_its_formula() -> None:
+    assert set(FUNCTIONS) == {*ONE, *OF_POSITIVE, *TWO, *THREE, "power"}
+    for functions, count in ((ONE, 1), (OF_POSITIVE, 1), (TWO, 2), (THREE, 3)):
+        assert {FUNCTIONS[name][0] for name in functions} == {count}
+
+
+@pytest.mark.parametrize("function", [*ONE, *OF_POSITIVE])
+def test_functions_of_one(function: str) -> None:
+    x = np.abs(X) + np.float32(0.1) if function in OF_POSITIVE else X
+    if function in ("round", "logical_not", "sign"):
+        x = whole(X) / 2
+    layer = Elementwise(name="f", function=function)
+    check_laws(layer, x)
+    compare(output(layer, x), (ONE | OF_POSITIVE)[function], x)
+
+
+@pytest.mark.parametrize("function", [*TWO, "power"])
+def test_functions_of_two(function: str) -> None:
+    a, b = whole(X), whole(normal(7, 4, 3, seed=1))
+    if function in ("divide", "floor_divide", "mod"):
+        b = np.where(b == 0, np.float32(1), b)
+    formula = TWO.get(function, lambda x, y: x**y)
+    if function == "power":
+        a = np.abs(X)
+    layer = Elementwise(name="f", function=function, operands=(0, 1))
+    compare(check_rows(layer, a, b), formula, a, b)
+    # The order is that of the operands, not that of the inputs.
+    swapped = Elementwise(name="f", function=function, operands=(1, 0))
+    np.testing.assert_array_equal(run(swapped, b, a).values, run(layer, a, b).values)
+    # Constants, of one number or of several, on either side; the same tensor twice.
+    c = b[0]
+    right = Elementwise(name="f", function=function, operands=(0, c))
+    check_laws(right, a)
+    compare(output(right, a), formula, a, np.broadcast_to(c, a.shape))
+    if function not in ("power", "divide", "floor_divide", "mod"):
+        left = Elementwise(name="f", function=function, operands=(np.float32(2), 0))
+        compare(output(left, a), formula, np.full_like(a, 2), a)
+        twice = Elementwise(name="f", function=function, operands=(0, 0))
+        compare(output(twice, a), formula, a, a)
+
+
+@pytest.mark.parametrize("function", THREE)
+def test_functions_of_three(function: str) -> None:
+    condition, x, y = whole(X) / 2, normal(7, 4, 3, seed=1), normal(7, 4, 3, seed=2)
+    if function == "clip":
+        x, y = -np.abs(x), np.abs(y)
+    layer = Elementwise(name="f", function=function, operands=(0, 1, 2))
+    compare(check_rows(layer, condition, x, y), THREE[function], condition, x, y)
+    constants = Elementwise(name="f", function=function, operands=(0, np.float32(-0.5), np.ones(3)))
+    check_laws(constants, condition)
+    compare(
+        output(constants, condition),
+        THREE[function],
+        condition,
+        np.full_like(X, -0.5),
+        np.ones_like(X),
+    )
+
+
+def test_numbers_that_have_no_result_make_no_warning() -> None:
+    zero = np.zeros((1, 2), np.float32)
+    for function, expected in (("reciprocal", np.inf), ("log", -np.inf), ("rsqrt", np.inf)):
+        assert (output(Elementwise(name="f", function=function), zero) == expected).all()
+    assert np.isnan(
+        run(Elementwise(name="f", function="divide", operands=(0, 1)), zero, zero).values
+    ).all()
+
+
+def test_shapes_of_functions() -> None:
+    two = Elementwise(name="f", function="add", operands=(0, 1))
+    assert two.output_shapes([(None, 3), (4, 1)]) == [(4, 3)]
+    assert two.output_shapes([(None, 3), (None, 3)]) == [(None, 3)]
+    assert two.output_shapes([(1, 3), (5, 3)]) == [(5, 3)]
+    thin = Elementwise(name="f", function="add", operands=(0, np.zeros(3)))
+    assert thin.output_shapes([(4, 1)]) == [(4, 3)]
+    assert output(thin, normal(7, 4, 1)).shape == (7, 4, 3)
+
+
+def test_constants_with_an_axis_for_the_batch() -> None:
+    constant = normal(1, 4, 3)
+    layer = Elementwise.declare([(4, 3)], name="f", function="add", operands=(0, constant))
+    np.testing.assert_array_equal(layer.operands[1], constant[0])
+    with pytest.raises(ValueError, match="a constant has more axes than a row"):
+        Elementwise.declare(
+            [(4, 3)], name="f", function="add", operands=(0, normal(2, 4, 3))
+        ).output_shapes([(4, 3)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Elementwise(name="f", function="erf"), "layer 'f' function: expected 'add'"),
+        (
+            lambda: Elementwise(name="f", function="add"),
+            "layer 'f' operands: expected 2 of them, got 1",
+        ),
+        (
+            lambda: Elementwise(name="f", function="exp", operands=(0, 1)),
+            "layer 'f' operands: expected 1 of them, got 2",
+        ),
+        (
+            lambda: Elementwise(name="f", function="add", operands=(0, 1)).output_shapes([(3,)]),
+            "layer 'f': expected 2 inputs, got 1",
+        ),
+        (
+            lambda: Elementwise(name="f", function="add", operands=(0, 1)).output_shapes(
+                [(4, 3), (3,)]
+            ),
+            "layer 'f': expected inputs of equally many axes",
+        ),
+        (
+            lambda: Elementwise(name="f", function="add", operands=(0, 1)).output_shapes(
+                [(4, 3), (4, 2)]
+            ),
+            "layer 'f': expected shapes that broadcast",
+        ),
+        (
+            lambda: Elementwise(name="f", function="add", operands=(0, np.ones(2))).output_shapes(
+                [(4, 3)]
+            ),
+            "layer 'f': expected shapes that broadcast",
+        ),
+        (lambda: Reduce(name="r", function="std"), "layer 'r' function: expected 'mean'"),
+        (
+            lambda: Reduce(name="r", function="sum", keepdims=1),
+            "layer 'r' keepdims: expected True or False",
+        ),
+        (
+            lambda: Reduce(name="r", function="sum", axes=(2,)).output_shape((4, 3)),
+            "layer 'r': expected an axis of a row of 2 axes, got 2",
+        ),
+        (
+            lambda: Reduce(name="r", function="sum", axes=(-3,)).output_shape((4, 3)),
+            "layer 'r': expected an axis of a row of 2 axes, got -3",
+        ),
+        (lambda: Slice(name="s", key=("a",)), "layer 's' key: expected integers, slices and None"),
+        (lambda: Slice(name="s", key=(1.0,)), "layer 's' key: expected integers, slices and None"),
+        (
+            lambda: Slice(name="s", key=(4,)).output_shape((4, 3)),
+            "layer 's': index 4 of an axis of length 4",
+        ),
+        (
+            lambda: Slice(name="s", key=(-5,)).output_shape((4, 3)),
+            "layer 's': index -5 of an axis of length 4",
+        ),
+        (
+            lambda: Slice(name="s", key=(0, 0, 0)).output_shape((4, 3)),
+            "layer 's': expected at most 2 indices",
+        ),
+        (
+            lambda: Slice.declare([(4, 3)], name="s", whole=(0, 1)),
+            "layer 's' key: expected a key that takes the whole batch",
+        ),
+        (
+            lambda: Slice.declare([(4, 3)], name="s", whole=(..., ...)),
+            "layer 's' key: expected a key that takes the whole batch",
+        ),
+        (
+            lambda: Slice.declare([(4, 3)], name="s", whole=(slice(1, None),)),
+            "layer 's' key: expected a key that takes the whole batch",
+        ),
+        (
+            lambda: Slice.declare([(4, 3)], name="s", whole=(slice(None), 0, 0, 0)),
+            "layer 's' key: expected a key that takes the whole batch",
+        ),
+        (
+            lambda: ExpandDims(name="e", axis=3).output_shape((4, 3)),
+            "layer 'e': expected an axis of a row of 3 axes, got 3",
+        ),
+        (
+            lambda: Squeeze(name="q", axes=(1,)).output_shape((1, 3)),
+            "layer 'q': expected an input of shape of length 1 along axis 1",
+        ),
+        (
+            lambda: Squeeze(name="q", axes=(2,)).output_shape((1, 3)),
+            "layer 'q': expected an axis of a row of 2 axes",
+        ),
+        (
+            lambda: Stack(name="k", axis=0).output_shapes([(4, 3), (3,)]),
+            "layer 'k': expected inputs of one shape",
+        ),
+        (
+            lambda: Stack(name="k", axis=3).output_shapes([(4, 3)] * 2),
+            "layer 'k': expected an axis of a row of 3 axes",
+        ),
+        (
+            lambda: Transpose(name="t", axes=(0, 0)).output_shape((4, 3)),
+            r"layer 't': expected an input of shape of 2 axes, to be ordered \(0, 0\)",
+        ),
+        (lambda: Transpose(name="t", axes=(1, 0)).output_shape((4,)), "layer 't': expected an"),
+        (
+            lambda: Transpose.declare([(4, 3)], name="t", swapped=(0, 2)),
+            "layer 't': expected an axis of a row of 2 axes, got 2",
+        ),
+        (
+            lambda: MatMul(name="p").output_shapes([(4, 3)]),
+            "layer 'p': expected two inputs of matrices",
+        ),
+        (
+            lambda: MatMul(name="p").output_shapes([(4, 3), (3,)]),
+            "layer 'p': expected two inputs of matrices",
+        ),
+        (
+            lambda: MatMul(name="p").output_shapes([(4, 3), (4, 3)]),
+            "layer 'p': expected matrices that fit",
+        ),
+        (
+            lambda: MatMul(name="p", transpose_b=True).output_shapes([(4, 3), (3, 4)]),
+            "layer 'p': expected matrices that fit",
+        ),
+    ],
+)
+def test_refusals(make: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+# ---- reductions ----
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("axes", [None, (0,), (1,), (-1,), (0, -1), (1, 0), (-2,)])
+@pytest.mark.parametrize("function", REDUCTIONS)
+def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
+    x = whole(X) if function in ("any", "all") else X
+    if function == "argmax" and (axes is None or len(axes) > 1):
+        axes = (1,)
+    layer = Reduce(name="r", function=function, axes=axes, keepdims=keepdims)
+    check_laws(layer, x)
+    at = (1, 2) if axes is None else tuple(1 + a % 2 for a in axes)
+    values = x.astype(float) != 0 if function in ("any", "all") else x.astype(float)
+    expected = getattr(np, function)(
+        values, axis=at[0] if function == "argmax" else at, keepdims=keepdims
+    )
+    np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_reductions_of_long_rows_do_not_depend_on_others() -> None:
+    """NumPy adds in an order that may follow the layout; a row's own must not."""
+    x = normal(7, 300, 5)
+    for axes in ((0,), (1,), (0, 1)):
+        check_laws(Reduce(name="r", function="mean", axes=axes), x)
+    assert Reduce(name="r", function="sum", axes=(0,)).output_shape((None, 3)) == (3,)
+    assert Reduce(name="r", function="sum", axes=(1,)).output_shape((None, 3)) == (None,)
+    assert Reduce(name="r", function="sum").output_shape((None, 3)) == ()
+
+
+# ---- slices and shapes ----
+
+
+@pytest.mark.parametrize(
+    ("whole_key", "key"),
+    [
+        ((slice(None), 1), (1,)),
+        ((slice(None), -1), (-1,)),
+        ((slice(None), slice(1, 3)), (slice(1, 3),)),
+        ((slice(None), slice(None, None, -2), slice(0, 2)), (slice(None, None, -2), slice(0, 2))),
+        ((slice(None), None, 2), (None, 2)),
+        ((..., 1), (slice(None), 1)),
+        ((..., None), (slice(None), slice(None), None)),
+        ((slice(None), ..., slice(-2, None)), (slice(None), slice(-2, None))),
+        ((slice(None), 0, ...), (0, slice(None))),
+        ((slice(None),), ()),
+        ((...,), ()),
+    ],
+    ids=str,
+)
+def test_slices(whole_key: Any, key: Any) -> None:
+    layer = Slice.declare([(4, 3)], name="s", whole=whole_key)
+    check_laws(layer, X)
+    np.testing.assert_array_equal(output(layer, X), X[whole_key])
+    np.testing.assert_array_equal(output(Slice(name="s", key=key), X), X[whole_key])
+
+
+def test_slices_of_lengths_left_open() -> None:
+    assert Slice(name="s", key=(9,)).output_shape((None, 3)) == (3,)
+    assert Slice(name="s", key=(slice(1, 3),)).output_shape((None, 3)) == (None, 3)
+    assert Slice(name="s", key=(slice(1, 30),)).output_shape((4, 3)) == (3, 3)
+    assert Slice(name="s", key=(0, slice(0, 0))).output_shape((4, 3)) == (0,)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -2, -3])
+def test_expand_dims(axis: int) -> None:
+    layer = ExpandDims(name="e", axis=axis)
+    check_laws(layer, X)
+    for n in range(7):
+        np.testing.assert_array_equal(output(layer, X)[n], np.expand_dims(X[n], axis))
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes"),
+    [((1, 3), None), ((1, 3), (0,)), ((3, 1), (-1,)), ((1, 2, 1), (2, 0)), ((1, 2, 1), None)],
+)
+def test_squeeze(shape: Any, axes: Any) -> None:
+    layer = Squeeze(name="q", axes=axes)
+    x = normal(7, *shape)
+    check_laws(layer, x)
+    for n in range(7):
+        np.testing.assert_array_equal(output(layer, x)[n], np.squeeze(x[n], axes))
+    assert Squeeze(name="q", axes=(0,)).output_shape((None, 3)) == (3,)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, -1, -3])
+def test_stack(axis: int) -> None:
+    xs = [normal(7, 4, 3, seed=i) for i in range(3)]
+    got = check_rows(Stack(name="k", axis=axis), *xs)
+    for n in range(7):
+        np.testing.assert_array_equal(got[n], np.stack([x[n] for x in xs], axis=axis))
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0, 1), (1, 2, 0), (0, 2, 1)])
+def test_transpose(axes: Any) -> None:
+    x = normal(7, 4, 3, 2)
+    layer = Transpose(name="t", axes=axes)
+    check_laws(layer, x)
+    for n in range(7):
+        np.testing.assert_array_equal(output(layer, x)[n], x[n].transpose(axes))
+
+
+def test_swapped_axes() -> None:
+    layer = Transpose.declare([(4, 3, 2)], name="t", swapped=(-1, 0))
+    assert layer.axes == (2, 1, 0)
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_matmul(backend: str, transpose_a: bool, transpose_b: bool) -> None:
+    a = normal(7, *((3, 4) if transpose_a else (4, 3)))
+    b = normal(7, *((2, 3) if transpose_b else (3, 2)))
+    layer = MatMul(name="p", transpose_a=transpose_a, transpose_b=transpose_b)
+    got = check_rows(layer, a, b)
+    for n in range(7):
+        left, right = (v[n].astype(float) for v in (a, b))
+        expected = (left.T if transpose_a else left) @ (right.T if transpose_b else right)
+        np.testing.assert_allclose(got[n], expected, rtol=1e-5, atol=1e-6)
+    assert MatMul(name="p").output_shapes([(None, 3), (3, None)]) == [(None, None)]
+    # The second alone is random.
+    (flow,) = MatMul(name="p").run([Flow(normal(1, 2, 4, 3)), Flow(normal(5, 2, 3, 2))], None)
+    assert flow.values.shape == (5, 2, 4, 2)
+
+
+def test_operations_behind_something_random() -> None:
+    """Each sample is computed of its own numbers."""
+    calls = [
+        fd.Call(Dropout(name="d", rate=0.5), "input"),
+        fd.Call(Elementwise(name="f", function="subtract", operands=(1, 0)), ["d", "input"]),
+        fd.Call(Stack(name="k", axis=0), ["input", "d"]),
+        fd.Call(Reduce(name="r", function="max", axes=(0,)), "d"),
+    ]
+    model = fd.Model(calls, (4, 3), outputs=["d", "f", "k", "r"])
+    d, f, k, r = (p.samples for p in model.mc_predict(X, samples=4, rng=0, keep_samples=True))
+    np.testing.assert_array_equal(f, X - d)
+    np.testing.assert_array_equal(k[:, :, 0], np.broadcast_to(X, d.shape))
+    np.testing.assert_array_equal(k[:, :, 1], d)
+    np.testing.assert_array_equal(r, d.max(axis=2))
+
+
+# ---- masks ----
+
+
+def test_with_mask() -> None:
+    x, steps = Flow(X[np.newaxis]), normal(1, 7, 4).round()
+    (flow,) = WithMask(name="w").run([x, Flow(steps)], None)
+    np.testing.assert_array_equal(flow.mask, steps != 0)
+    assert flow.values is x.values
+    # The mask that the other bears, or none.
+    borrowed = WithMask(name="w", borrowed=True)
+    mask = np.ones((1, 7, 4), bool)
+    assert borrowed.run([Flow(x.values, steps != 0), Flow(steps, mask)], None)[0].mask is mask
+    assert borrowed.run([Flow(x.values, mask), Flow(steps)], None)[0].mask is None
+    # A table stays one.
+    table = Flow(np.zeros((1, 7, 4), int), None, X[0], np.ones((2, 7, 3), "f4"))
+    (flow,) = WithMask(name="w").run([table, Flow(steps)], None)
+    assert flow.table is table.table
+    assert flow.factors is table.factors
+    assert WithMask(name="w").output_shapes([(4, 3), (4,)]) == [(4, 3)]
+
+
+def symbol(layer: Any, *values: object) -> object:
+    return layer.value_symbol([f"t{i}" for i in range(len(values))], list(values))
+
+
+def test_how_values_that_may_be_masks_are_computed() -> None:
+    """A mask that a file computes is left out only where it is the one that comes anyway."""
+    zero = np.float32(0)
+    not_equal = Elementwise(name="f", function="not_equal", operands=(0, zero))
+    assert symbol(not_equal, None) == ("not equal", "t0", 0.0)
+    assert symbol(
+        Elementwise(name="f", function="not_equal", operands=(0, np.float32(2))), None
+    ) == (
+        "not equal",
+        "t0",
+        2.0,
+    )
+    for other in (
+        Elementwise(name="f", function="not_equal", operands=(0, np.zeros(3))),
+        Elementwise(name="f", function="not_equal", operands=(zero, 0)),
+        Elementwise(name="f", function="equal", operands=(0, zero)),
+        Elementwise(name="f", function="greater", operands=(0, zero)),
+    ):
+        assert symbol(other, None) not in (None, ("not equal", "t0", 0.0))
+    assert symbol(Elementwise(name="f", function="identity"), "v") == "v"
+    assert symbol(Elementwise(name="f", function="identity"), None) is None
+    both = Elementwise(name="f", function="logical_and", operands=(0, 1))
+    assert symbol(both, "v", "w") == ("logical_and", "v", "w")
+    assert symbol(both, "v", None) == ("made by", "f")
+    assert symbol(Elementwise(name="f", function="exp"), None) is None
+    assert symbol(Elementwise(name="f", function="exp"), "v") == ("exp", "v")
+    any_last = Reduce(name="r", function="any", axes=(-1,))
+    assert symbol(any_last, "v") == ("any", "v")
+    for other in (
+        Reduce(name="r", function="any", axes=(-1,), keepdims=True),
+        Reduce(name="r", function="any", axes=(0,)),
+    ):
+        assert symbol(other, "v") == ("made by", "r")
+    assert symbol(any_last, None) == ("made by", "r")
+    assert symbol(Reduce(name="r", function="sum", axes=(-1,)), "v") is None
+    assert symbol(ExpandDims(name="e", axis=-1), "v") == ("expand", -1, "v")
+    assert symbol(ExpandDims(name="e", axis=-1), None) is None
+    assert not_equal.mask_symbol(["t"], ["m"]) is None
+
+
+def test_operations_have_no_weights() -> None:
+    for layer in (Elementwise(name="f", function="exp"), MatMul(name="p"), Stack(name="k", axis=0)):
+        assert layer.weights() == {}
+        assert not layer.can_draw
+        assert not any(isinstance(w, Declared) for w in layer.weights().values())
