@@ -6,6 +6,8 @@ layer whatever file it came from is the layer's own affair.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -47,6 +49,9 @@ WITHOUT_EFFECT = frozenset(
         "use_cudnn",
     }
 )
+
+
+_LARGEST = sys.float_info.max
 
 
 class Tensor(str):
@@ -240,13 +245,17 @@ def choice(*names: str, default: str | None = None) -> Callable[[Section, str, V
     return read
 
 
-def number(default: float | None = None) -> Callable[[Section, str, Version], float]:
+def number(
+    default: float | None = None, *, least: float = -math.inf
+) -> Callable[[Section, str, Version], float]:
     """Return a converter of a finite number."""
 
     def read(config: Section, key: str, version: Version) -> float:
         value = config.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise config.wrong(key, "a number")
+        real = isinstance(value, int | float) and not isinstance(value, bool)
+        # An integer may be too large for a float.
+        if not real or not max(least, -_LARGEST) <= value <= _LARGEST:
+            raise config.wrong(key, "a number" if least == -math.inf else f"a number >= {least:g}")
         return float(value)
 
     return read
