@@ -252,11 +252,11 @@ def number(
 
     def read(config: Section, key: str, version: Version) -> float:
         value = config.values.get(key, default)
-        real = isinstance(value, int | float) and not isinstance(value, bool)
-        # An integer may be too large for a float.
-        if not real or not max(least, -_LARGEST) <= value <= _LARGEST:
-            raise config.wrong(key, "a number" if least == -math.inf else f"a number >= {least:g}")
-        return float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            # An integer may be too large for a float.
+            if max(least, -_LARGEST) <= value <= _LARGEST:
+                return float(value)
+        raise config.wrong(key, "a number" if least == -math.inf else f"a number >= {least:g}")
 
     return read
 
@@ -298,7 +298,7 @@ _RENAMED = {"swish": "silu", "hard_swish": "hard_silu"}
 # One name, two functions: hard_sigmoid is 0.2 x + 0.5 in Keras 2, x / 6 + 0.5 since.
 _LEGACY = {"hard_sigmoid": "hard_sigmoid_legacy"}
 _OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
-_NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
+NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
 
 
 def activation(
@@ -324,7 +324,7 @@ def activation(
             value = inner
         if value is None:
             value = "linear"
-        known = _NAMES if elementwise else (*_NAMES, *_check.ROW_ACTIVATIONS)
+        known = NAMES if elementwise else (*NAMES, *_check.ROW_ACTIVATIONS)
         if not isinstance(value, str) or value not in known:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "
