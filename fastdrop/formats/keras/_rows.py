@@ -252,11 +252,12 @@ def number(
 
     def read(config: Section, key: str, version: Version) -> float:
         value = config.values.get(key, default)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            # An integer may be too large for a float.
-            if max(least, -_LARGEST) <= value <= _LARGEST:
-                return float(value)
-        raise config.wrong(key, "a number" if least == -math.inf else f"a number >= {least:g}")
+        expected = "a number" if least == -math.inf else f"a number >= {least:g}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise config.wrong(key, expected)
+        if not max(least, -_LARGEST) <= value <= _LARGEST:  # integers may be too large for a float
+            raise config.wrong(key, expected)
+        return float(value)
 
     return read
 
