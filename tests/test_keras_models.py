@@ -22,10 +22,13 @@ from tolerances import FLOAT32
 
 FOLDER = Path(__file__).parent / "references" / "models"
 ARCHIVES = sorted(FOLDER.glob("models-*.tar.xz"))
-SAMPLES = 3000
+SAMPLES = 2000
 # Standard errors. There are some 100,000 statistics, and at 4.5 one in 150,000 lies beyond.
 AGREES = 5.0
 CUSTOM = {"MCDropout": "Dropout"}
+# Its weights were changed after the layer had taken its mean from them: Keras itself, loading the
+# file, gives other outputs.
+STALE = ("normalized",)
 
 
 @cache
@@ -40,6 +43,11 @@ def answers(archive: Path) -> dict[str, tuple[dict[str, Any], Arrays, Arrays]]:
     return {name: (options, arrays, outputs) for name, options, arrays, outputs in stored}
 
 
+# TensorFlow 2.0 wrote "2.2.4-tf" as its version 1 did, whose rule for masks is another with these
+# options, set by hand: the file does not tell which of the two it is.
+UNKNOWN = tuple(("tf.keras-2.2.4-tf", f"alone_{cell}_mode1.h5") for cell in ("lstm", "gru"))
+
+
 def version_of(archive: Path) -> str:
     return archive.name.removeprefix("models-").removesuffix(".tar.xz")
 
@@ -51,7 +59,10 @@ def cases(output: str) -> list[Any]:
         for archive in ARCHIVES
         for name, (options, _, outputs) in answers(archive).items()
         for file in options["files"]
-        if output in outputs and not (output == "mean" and options["masked_carry"])
+        if output in outputs and name not in STALE
+        if not (
+            output == "mean" and (options["masked_carry"] or (version_of(archive), file) in UNKNOWN)
+        )
     ]
 
 

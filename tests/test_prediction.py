@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastdrop.model import Dropout, Model, Prediction, _quantiles
+from fastdrop.layers import Dropout
+from fastdrop.model import Model, Prediction, _quantiles
 from fastdrop.model._prediction import Moments
 from fastdrop.model._quantiles import CAPACITY, QuantileSketch
 

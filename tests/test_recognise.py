@@ -43,7 +43,7 @@ def array() -> bytes:
     [
         (b"", "an empty file"),
         (POINTER, "a Git LFS pointer, which stands for the model"),
-        (gzip.compress(b"x"), "a gzip archive; unpack it"),
+        (gzip.compress(b"x", mtime=0), "a gzip archive; unpack it"),
         (bz2.compress(b"x"), "a bzip2 archive; unpack it"),
         (lzma.compress(b"x"), "an xz archive; unpack it"),
         (tar(), "a tar archive; unpack it"),

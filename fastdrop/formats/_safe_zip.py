@@ -10,6 +10,7 @@ import zlib
 from zipfile import ZipInfo
 
 from fastdrop.formats._errors import ModelFormatError, malformed, show
+from fastdrop.formats._recognise import recognise_members
 
 _CENTRAL_SIGNATURE = b"PK\x01\x02"
 _MAX_ENTRIES = 64
@@ -50,6 +51,9 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
         if entry.filename in found:
             raise ModelFormatError(f"zip member {show(entry.filename)} occurs twice")
         found[entry.filename] = entry
+    meaning = recognise_members([*found])
+    if meaning is not None:
+        raise ModelFormatError(meaning)
     for name in found.keys() - max_bytes.keys():
         raise ModelFormatError(
             f"unexpected zip member {show(name)}, expected {', '.join(max_bytes)}"

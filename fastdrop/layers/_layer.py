@@ -12,7 +12,7 @@ spent on it.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -142,7 +142,7 @@ def for_samples(values: Array, samples: int) -> Array:
 # ---- layers ----
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Layer:
     """What a model asks of a layer; the layers themselves are in this package's other modules.
 
@@ -189,6 +189,19 @@ class Layer:
     def stochastic(self) -> str:
         """What is random about it, for people; empty if nothing is."""
         return "; ".join(dict.fromkeys(part.stochastic for part in self.parts if part.stochastic))
+
+    def __repr__(self) -> str:
+        """Weights as their shapes, and the options that are not as usual."""
+        shown = [repr(self.name)]
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name == "name" or not each.init or value is None:
+                continue
+            if isinstance(value, np.ndarray | Declared):
+                shown.append(f"{each.name}={tuple(value.shape)}")
+            elif value != each.default:
+                shown.append(f"{each.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     @classmethod
     def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
@@ -370,7 +383,7 @@ def refuse_shape(name: str, shape: Shape, expected: str) -> None:
     raise ValueError(f"layer {name!r}: expected an input of shape {expected}, got {shape}")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Single(Layer):
     """A layer of one input and one output."""
 

@@ -69,7 +69,7 @@ def taps(
         yield tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Spatial(Single):
     """A layer whose input has some axes to slide along, and then channels."""
 

@@ -1,5 +1,6 @@
 """Activations that stand as layers of their own."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -22,7 +23,7 @@ from fastdrop.layers._layer import (
 from fastdrop.layers.operations import axis_of
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Activation(Single):
     """An activation by itself; softmax and log_softmax are along an axis of a row."""
 
@@ -52,7 +53,7 @@ def along(values: Array, activation: _check.Activation, axis: int) -> Array:
     return np.moveaxis(activate(np.moveaxis(values, at, -1), activation), -1, at)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Softmax(Layer):
     """Softmax along axes of a row together; a second input says, by zero, what to leave out."""
 
@@ -78,12 +79,13 @@ class Softmax(Layer):
         rank = values.ndim - 2
         axes = [2 + axis_of(self.label, axis, rank) for axis in self.axes]
         moved = np.moveaxis(values, axes, range(-len(axes), 0))
-        flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], -1)
+        count = math.prod(moved.shape[-len(axes) :])
+        flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], count)
         found = activate(flat, "softmax").reshape(moved.shape)
         return [flow.with_values(np.moveaxis(found, range(-len(axes), 0), axes))]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class PReLU(Single):
     """Multiply what is negative by a weight, one for each place in a row or for all of an axis."""
 

@@ -28,7 +28,7 @@ _UNSEEN = np.float32(-1e9)
 MASKINGS = ("add", "replace", "zero")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attending(Layer):
     """What the attention layers have in common.
 
@@ -120,18 +120,14 @@ class Attending(Layer):
             found.append(np.tri(queries, steps, dtype=bool)[np.newaxis, np.newaxis])
         return found
 
-    def weights_of(self, scores: Array, draw: Draw | None) -> tuple[Array, Array]:
-        """Return the weights (samples or 1, rows, ..., queries, steps), without and with dropout."""
-        weights = activate(scores, "softmax")
-        return weights, self.drop(weights, draw)
-
     def drop(self, weights: Array, draw: Draw | None) -> Array:
+        """Drop weights (samples or 1, rows, ..., queries, steps), numbered row by row."""
         if draw is None or not _check.threshold(self.dropout):
             return weights
         return dropped(Flow(weights), draw, self.dropout).values
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class DotAttention(Attending):
     """Attention by scores of a query and a key: by their product, or by ``sum(tanh(q + k))``."""
 
@@ -162,7 +158,7 @@ class DotAttention(Attending):
             seen = self.seen(inputs, ("value_mask",))
             if seen:
                 scores = np.where(reduce(np.logical_and, seen), scores, scores + _UNSEEN)
-        _, weights = self.weights_of(scores, draw)
+        weights = self.drop(activate(scores, "softmax"), draw)
         found = matmul(weights, value)
         mask = self.mask_of("query_mask", inputs)
         if mask is not None:
@@ -183,7 +179,7 @@ def tanh_sums(query: Array, key: Array, inner: Array | None, outer: Array | None
     return np.stack(scores, axis=2)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attention(DotAttention):
     """Dot-product attention (Luong et al. 2015, arXiv:1508.04025).
 
@@ -223,7 +219,7 @@ class Attention(DotAttention):
         return found if self.scale is None else np.multiply(self.scale, found)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AdditiveAttention(DotAttention):
     """Additive attention (Bahdanau et al. 2015, arXiv:1409.0473).
 
@@ -256,17 +252,20 @@ class AdditiveAttention(DotAttention):
         return tanh_sums(query, key, None, self.scale)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MultiHeadAttention(Attending):
     """Attention of several heads side by side (Vaswani et al. 2017, arXiv:1706.03762).
 
     Kernels of query, key and value are (features, heads, size), of which the sizes of query and key
     are one; `output_kernel` is (heads, size, *output). With a gate, what a head found is multiplied
-    by ``sigmoid(query gate_kernel + gate_bias)``. A query sees `sliding_window` steps less one to
-    either side. Inputs of more axes than one before the features are attended to along
-    `attention_axes` of a row, or along all of these (None). What it must not see is left out as `masking` says: -1e9 is added to its score or
-    replaces it, or its weight becomes zero even where nothing else is seen. With `fused` that is
-    "replace" where no scores are returned.
+    by ``sigmoid(query gate_kernel + gate_bias)``. Inputs of more axes than one before the features
+    are attended to along `attention_axes` of a row, or along all of these (None).
+
+    A query sees `sliding_window` steps less one to either side. What it must not see is left out as
+    `masking` says: -1e9 is added to its score or replaces it, or its weight becomes zero even where
+    nothing else is seen. With `fused` that is "replace" where no scores are returned. Without
+    `uses_masks` those that tensors bear do not count; with `own_query_mask` the query's own counts
+    whatever is given.
     """
 
     query_kernel: Weight
@@ -284,6 +283,7 @@ class MultiHeadAttention(Attending):
     masking: str = "replace"
     fused: bool = False
     uses_masks: bool = True
+    own_query_mask: bool = False
 
     weight_fields: ClassVar = (
         "query_kernel",
@@ -317,8 +317,8 @@ class MultiHeadAttention(Attending):
         if self.sliding_window is not None:
             _check.integer(self.sliding_window, f"{self.label} sliding_window", 1, None)
         _check.choice(self.masking, f"{self.label} masking", MASKINGS)
-        _check.flag(self.fused, f"{self.label} fused")
-        _check.flag(self.uses_masks, f"{self.label} uses_masks")
+        for option in ("fused", "uses_masks", "own_query_mask"):
+            _check.flag(getattr(self, option), f"{self.label} {option}")
 
     @classmethod
     def declare(
@@ -348,6 +348,7 @@ class MultiHeadAttention(Attending):
         }
         if use_gate:
             sizes["gate"] = (query, (num_heads, width))
+        weights: dict[str, Any]
         weights = {f"{part}_kernel": Declared((n, *size)) for part, (n, size) in sizes.items()}
         weights["output_kernel"] = Declared((num_heads, width, *made))
         if use_bias:
@@ -418,11 +419,13 @@ class MultiHeadAttention(Attending):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         size, width = self.query_kernel.shape[2], self.value_kernel.shape[2]
         steps = sum(math.prod(n or 1 for n in shape[:-1]) for shape in inputs[:2])
-        return 4 * self.scores_elements(inputs) + 2 * steps * self.heads * (size + width)
+        return 4 * self.scores_elements(inputs) + 2 * steps * self.heads * int(size + width)
 
     def mask_of(self, name: str, flows: Sequence[Flow]) -> Array | None:
         if not self.uses_masks and name not in (self.masks or ()):
             return None
+        if name == "query_mask" and self.own_query_mask:
+            return flows[0].mask
         return super().mask_of(name, flows)
 
     def _seen(self, flows: Sequence[Flow]) -> Array | None:
@@ -484,7 +487,7 @@ class MultiHeadAttention(Attending):
         flows = [Flow(output, inputs[0].mask if self.passes_mask else None)]
         if self.return_attention_scores:
             _, shape = self.output_shapes([flow.values.shape[2:] for flow in inputs])
-            flows.append(Flow(weights.reshape(len(weights), rows, *shape)))  # type: ignore[arg-type]
+            flows.append(Flow(weights.reshape(len(weights), rows, *shape)))
         return flows
 
     def _joined(self, found: Array, lengths: tuple[int, ...]) -> Array:

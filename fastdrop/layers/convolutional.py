@@ -28,7 +28,7 @@ from fastdrop.layers._windows import Each, Spatial, Window, taps, windowed
 _PIECE = 1 << 17
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Conv(Spatial):
     """``activation(sum of kernel * window + bias)`` for each window.
 
@@ -153,7 +153,7 @@ class _Conv(Spatial):
         return patches
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Conv1D(_Conv):
     """``activation(sum of kernel * window + bias)`` for each window of time steps.
 
@@ -165,7 +165,7 @@ class Conv1D(_Conv):
     paddings: ClassVar = ("valid", "same", "causal")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Conv2D(_Conv):
     """``activation(sum of kernel * window + bias)`` for each window of an image.
 
@@ -192,7 +192,7 @@ def _pairs(value: Any, name: str, dims: int) -> tuple[tuple[int, int], ...]:
     return tuple((a, b) for a, b in found)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _ZeroPadding(Spatial):
     padding: Any = 1
 
@@ -210,21 +210,21 @@ class _ZeroPadding(Spatial):
         return Flow(np.pad(flow.values, [(0, 0), (0, 0), *self.padding, (0, 0)]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ZeroPadding1D(_ZeroPadding):
     """Put steps of zeros before and behind: a number of them, or one for each end."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ZeroPadding2D(_ZeroPadding):
     """Put zeros around images: a number, one for each axis, or a pair for each."""
 
     dims: ClassVar = 2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Cropping(Spatial):
     cropping: Any = 0
 
@@ -246,21 +246,21 @@ class _Cropping(Spatial):
         return Flow(np.ascontiguousarray(flow.values[(slice(None), slice(None), *kept)]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Cropping1D(_Cropping):
     """Take steps off before and behind: a number of them, or one for each end."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Cropping2D(_Cropping):
     """Take the edges off images: a number, one for each axis, or a pair for each."""
 
     dims: ClassVar = 2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _UpSampling(Spatial):
     size: Each = 2
 
@@ -289,14 +289,14 @@ class _UpSampling(Spatial):
         return Flow(values)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class UpSampling1D(_UpSampling):
     """Repeat each time step."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class UpSampling2D(_UpSampling):
     """Repeat each row and column of images."""
 

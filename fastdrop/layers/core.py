@@ -12,7 +12,7 @@ from fastdrop.feedforward import dense
 from fastdrop.layers._layer import Declared, Draw, Flow, Shape, Single, Weight, last_axis
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Embedding(Single):
     """Replace each index by its row of a table (V, D)."""
 
@@ -73,7 +73,7 @@ class Embedding(Single):
         return found if indices.ndim == 3 else found.looked_up()
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dense(Single):
     """``activation(x kernel + bias)`` over the last axis."""
 
@@ -114,7 +114,7 @@ class Dense(Single):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Masking(Single):
     """Mark as padding, and set to zero, what is `mask_value` in all features.
 
@@ -144,7 +144,7 @@ class Masking(Single):
         return Flow(np.where(mask[..., np.newaxis], flow.values, np.float32(0)), mask)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Identity(Single):
     """Change nothing. `passes_mask` says whether a mask goes on too."""
 

@@ -1,5 +1,6 @@
 """Layers that make one tensor of several."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -20,20 +21,20 @@ MERGES: dict[str, Any] = {
     "minimum": np.minimum,
 }
 # How the masks of several inputs become one.
-MASKS = ("any", "all")
+MASKS = ("any", "all", "none")
 
 
 def _check_masks(layer: Layer, masks: object) -> None:
     _check.choice(masks, f"{layer.label} masks", MASKS)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Merge(Layer):
     """Combine inputs number by number, one after another: see `MERGES`.
 
     Inputs of fewer axes stand for as many leading axes of time as they lack, of length 1. With
     `masks` "any" a step counts where any input has it, if all inputs have masks; with "all" where
-    all that have masks have it.
+    all that have masks have it; with "none" all steps do.
     """
 
     function: str
@@ -51,7 +52,7 @@ class Merge(Layer):
         return [broadcast(self.label, [(1,) * (rank - len(s)) + s for s in inputs])]
 
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        return masks[0] if len(set(masks)) == 1 else None
+        return masks[0] if len(set(masks)) == 1 and self.masks != "none" else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rank = max(flow.values.ndim for flow in inputs)
@@ -86,7 +87,9 @@ class Merge(Layer):
 
     def _mask(self, inputs: Sequence[Flow], rank: int) -> Array | None:
         masks = [flow.mask for flow in inputs if flow.mask is not None]
-        if not masks or (self.masks == "any" and len(masks) < len(inputs)):
+        if not masks or self.masks == "none":
+            return None
+        if self.masks == "any" and len(masks) < len(inputs):
             return None
         join: Any = np.logical_or if self.masks == "any" else np.logical_and
         found: Array = reduce(join, masks)
@@ -104,7 +107,7 @@ def _with_axes(values: Array, rank: int) -> Array:
     return values.reshape(*values.shape[:2], *(1,) * missing, *values.shape[2:])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Concatenate(Layer):
     """Put inputs one behind the other along an axis of a row."""
 
@@ -135,7 +138,8 @@ class Concatenate(Layer):
         return [(*same[:at], length, *same[at:])]
 
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        return masks[0] if len(set(masks)) == 1 and self.axis == -1 else None
+        same = len(set(masks)) == 1 and self.axis == -1 and self.masks != "none"
+        return masks[0] if same else None
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         samples = max(len(flow.values) for flow in inputs)
@@ -145,7 +149,7 @@ class Concatenate(Layer):
 
     def _mask(self, inputs: Sequence[Flow], at: int) -> Array | None:
         """Spread masks over the features, join them as the values, and look whether any is set."""
-        if all(flow.mask is None for flow in inputs):
+        if self.masks == "none" or all(flow.mask is None for flow in inputs):
             return None
         samples = max(len(flow.mask) for flow in inputs if flow.mask is not None)
         spread = []
@@ -162,7 +166,7 @@ class Concatenate(Layer):
         return found
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dot(Layer):
     """Sum products of two inputs along an axis of each, counted from 1 as Keras does.
 
@@ -225,6 +229,10 @@ def products(left: Array, right: Array) -> Array:
     """
     samples, rows, *one, length = left.shape
     other = right.shape[2:-1]
-    flat = [part.reshape(samples, rows, -1, length) for part in (left, right)]
+    counts = math.prod(one), math.prod(other)  # there may be no rows that would tell them
+    flat = [
+        part.reshape(samples, rows, count, length)
+        for part, count in zip((left, right), counts, strict=True)
+    ]
     found = matmul(flat[0], np.swapaxes(flat[1], -1, -2))
     return found.reshape(samples, rows, *one, *other)

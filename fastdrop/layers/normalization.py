@@ -30,7 +30,7 @@ _LEAST_STDDEV = 1e-7
 _PIECE = 1 << 14
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Normalizing(Single):
     """What looks at some axes of its input and passes a mask on."""
 
@@ -123,7 +123,7 @@ def _vector_work(shape: Shape, axes: Sequence[int]) -> int:
     return moved * math.prod(known) + 6 * math.prod(known[axis] for axis in axes)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class BatchNormalization(_Normalizing):
     """``gamma (x - moving_mean) / sqrt(moving_variance + epsilon) + beta`` along one axis.
 
@@ -189,7 +189,7 @@ class BatchNormalization(_Normalizing):
         return flow.with_values(values)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LayerNormalization(_Normalizing):
     """``gamma (x - mean) / sqrt(variance + epsilon) + beta``, of each row by itself.
 
@@ -260,7 +260,7 @@ class LayerNormalization(_Normalizing):
         return flow.with_values(_by_vectors(flow.values, axes, normalized))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class UnitNormalization(_Normalizing):
     """Divide by the Euclidean norm along `axis`, but by `least_norm` where it is smaller."""
 
@@ -289,7 +289,7 @@ class UnitNormalization(_Normalizing):
         return flow.with_values(_by_vectors(flow.values, axes, unit))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Normalization(_Normalizing):
     """``(x - mean) / sqrt(variance)``, both for each place along `axis`; None for one of each.
 
@@ -366,7 +366,7 @@ def _spread(name: str, field: str, value: Array, lengths: tuple[int, ...]) -> Ar
     return _check.float32(spread, f"layer {name!r} {field}")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Rescaling(Single):
     """``x scale + offset``: numbers, or arrays of them that broadcast to a row.
 

@@ -73,7 +73,7 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Elementwise(Layer):
     """Compute a function of single numbers, of tensors and constants.
 
@@ -171,7 +171,7 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Reduce(Single):
     """Reduce a row along some axes, or along all of them (None)."""
 
@@ -232,7 +232,7 @@ def axis_of(label: str, axis: int, rank: int) -> int:
 # ---- slices and shapes ----
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Slice(Single):
     """Take a part of each row: integers, slices, None for a new axis, as in NumPy."""
 
@@ -287,7 +287,7 @@ def _sliced(part: slice, length: int | None) -> int | None:
     return None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ExpandDims(Single):
     """Put in an axis of length 1, counted in the result."""
 
@@ -305,7 +305,7 @@ class ExpandDims(Single):
         return Flow(np.expand_dims(flow.values, 2 + at))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Squeeze(Single):
     """Take out axes of length 1: those given, or all of them (None)."""
 
@@ -327,7 +327,7 @@ class Squeeze(Single):
         return Flow(np.squeeze(flow.values, tuple(2 + axis for axis in axes)))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Stack(Layer):
     """Put inputs of one shape side by side along a new axis, counted in the result."""
 
@@ -347,7 +347,7 @@ class Stack(Layer):
         return [Flow(np.stack(values, axis=2 + at))]
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Transpose(Single):
     """Put the axes of a row into another order; `axes[i]` is what becomes axis i."""
 
@@ -373,7 +373,7 @@ class Transpose(Single):
         return Flow(flow.values.transpose(0, 1, *(2 + axis for axis in self.axes)))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MatMul(Layer):
     """Multiply the matrices of two inputs (..., a, k) and (..., k, b), row by row."""
 
@@ -408,14 +408,15 @@ def matmul(left: Array, right: Array) -> Array:
 # ---- masks ----
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class WithMask(Layer):
     """Give a tensor another time mask: the second input, zero where a step is padding.
 
-    With `borrowed` it is not that input itself but the mask that it bears.
+    With `borrowed` it is not that input itself but the mask that it bears: "always", or "if none"
+    where there is no other.
     """
 
-    borrowed: bool = False
+    borrowed: str = ""
 
     takes_table: ClassVar = True
 
@@ -425,4 +426,6 @@ class WithMask(Layer):
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, other = inputs
         mask = other.mask if self.borrowed else other.values != 0
+        if self.borrowed == "if none" and flow.mask is not None:
+            mask = flow.mask
         return [Flow(flow.values, mask, flow.table, flow.factors)]

@@ -12,7 +12,7 @@ from fastdrop.layers._layer import Array, Draw, Flow, Shape
 from fastdrop.layers._windows import Each, Spatial, Window, taps, windowed
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Pooling(Spatial):
     """A number for each window and channel. A mask ends here.
 
@@ -54,7 +54,7 @@ class _Pooling(Spatial):
         return out
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _MaxPooling(_Pooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         samples, rows, *shape = flow.values.shape
@@ -62,7 +62,7 @@ class _MaxPooling(_Pooling):
         return Flow(_positive_zeros(values).reshape(samples, rows, *values.shape[1:]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _AveragePooling(_Pooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         samples, rows, *shape = flow.values.shape
@@ -79,28 +79,28 @@ def _positive_zeros(values: Array) -> Array:
     return values
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MaxPooling1D(_MaxPooling):
     """The largest number of each window of time steps."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MaxPooling2D(_MaxPooling):
     """The largest number of each window of an image."""
 
     dims: ClassVar = 2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AveragePooling1D(_AveragePooling):
     """The mean of each window of time steps."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AveragePooling2D(_AveragePooling):
     """The mean of each window of an image."""
 
@@ -110,7 +110,7 @@ class AveragePooling2D(_AveragePooling):
 # ---- of whole rows ----
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _GlobalPooling(Spatial):
     """A number for each channel. A mask ends here."""
 
@@ -152,14 +152,14 @@ def _in_line(values: Array) -> Array:
     return values.reshape(samples, rows, math.prod(lengths), channels)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _GlobalMaxPooling(_GlobalPooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         places = _in_line(flow.values)
         return self.finished(self.joined(places, np.maximum) + np.float32(0))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _GlobalAveragePooling(_GlobalPooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         places = _in_line(flow.values)
@@ -167,21 +167,21 @@ class _GlobalAveragePooling(_GlobalPooling):
         return self.finished(total / np.float32(places.shape[2]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalMaxPooling1D(_GlobalMaxPooling):
     """The largest number of all time steps, of padding too."""
 
     dims: ClassVar = 1
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalMaxPooling2D(_GlobalMaxPooling):
     """The largest number of an image."""
 
     dims: ClassVar = 2
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalAveragePooling1D(_GlobalAveragePooling):
     """The mean of all time steps that are no padding, NaN where all of them are."""
 
@@ -196,7 +196,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
             return self.finished(total / mask.sum(axis=2, dtype=np.int64).astype(np.float32))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalAveragePooling2D(_GlobalAveragePooling):
     """The mean of an image."""
 

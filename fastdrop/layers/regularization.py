@@ -13,7 +13,7 @@ from fastdrop.layers._layer import Array, Draw, Flow, Shape, Single
 from fastdrop.masks import dropout
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Drop(Single):
     """Dropout of elements or of groups of them."""
 
@@ -35,7 +35,7 @@ class _Drop(Single):
         return math.prod(n or 1 for n in inputs[0])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Noisy(_Drop):
     """Dropout with a noise shape, to which a row's mask is broadcast."""
 
@@ -61,7 +61,7 @@ class _Noisy(_Drop):
         return shape
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Dropout(_Noisy):
     """Elementwise dropout, a new mask value for every element of the (broadcast) noise shape."""
 
@@ -69,7 +69,7 @@ class Dropout(_Noisy):
         return flow if draw is None else dropped(flow, draw, self.rate, self.noise_shape)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AlphaDropout(_Noisy):
     """Dropout that keeps mean and variance, for SELU: what is dropped becomes its lower limit."""
 
@@ -85,7 +85,7 @@ class AlphaDropout(_Noisy):
         return dropped(flow, draw, self.rate, self.noise_shape, alpha_dropout)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SpatialDropout1D(_Drop):
     """Drop whole channels: one mask value for a row's channel, the same at all time steps."""
 
@@ -108,7 +108,7 @@ class SpatialDropout1D(_Drop):
         return Flow(flow.values, flow.mask, flow.table, factors[:, :, 0])
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SpatialDropout2D(_Drop):
     """Drop whole channels of images: one mask value for a row's channel, the same everywhere."""
 
@@ -122,7 +122,7 @@ class SpatialDropout2D(_Drop):
         return flow if draw is None else dropped(flow, draw, self.rate, (None, 1, 1, None))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Gaussian(Single):
     """Normal noise, a number of its own for every element."""
 
@@ -134,7 +134,7 @@ class _Gaussian(Single):
         return math.prod(n or 1 for n in inputs[0]) * (_check.INDEX_END // _check.NORMALS_END)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GaussianDropout(_Gaussian):
     """Multiply by normal noise of mean 1 and the variance that dropout at this rate has."""
 
@@ -155,7 +155,7 @@ class GaussianDropout(_Gaussian):
         return _noisy(flow, draw, self.rate, gaussian_dropout, np.multiply, 1.0)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GaussianNoise(_Gaussian):
     """Add normal noise of mean 0. Its rate is the standard deviation."""
 

@@ -9,7 +9,7 @@ from fastdrop import _check
 from fastdrop.layers._layer import Draw, Flow, Shape, Single
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RepeatVector(Single):
     """Make a sequence of `count` equal time steps of each vector."""
 
@@ -30,7 +30,7 @@ class RepeatVector(Single):
         return Flow(np.broadcast_to(numbers, (samples, rows, self.count)), table=table)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Flatten(Single):
     """Lay out all numbers of a row as one vector. A mask ends here."""
 
@@ -41,7 +41,7 @@ class Flatten(Single):
         return _laid_out(flow, self.output_shape(flow.values.shape[2:]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Reshape(Single):
     """Give rows another shape; one length may be -1, which is what remains. A mask ends here."""
 
@@ -68,7 +68,7 @@ class Reshape(Single):
         return _laid_out(flow, self.output_shape(flow.values.shape[2:]))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Permute(Single):
     """Put the axes of a row into another order, the first one being 1. A mask ends here."""
 

@@ -1,6 +1,7 @@
 """Recurrent layers, and what repeats a layer over time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -29,7 +30,7 @@ SCHEMES = ("per_gate", "tied", "per_step", "keras", "tf_keras", "tf_keras_early"
 _STEPS = 24
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recurrent(Layer):
     """What the recurrent layers have in common; see `fastdrop.rnn` for the options.
 
@@ -49,6 +50,8 @@ class Recurrent(Layer):
     zero_output_for_mask: bool = False
     # False: time masks are passed on, but all steps are taken.
     uses_mask: bool = True
+    # True: before the first step that is taken the initial h is put out, not zeros.
+    starts_from_state: bool = False
     # Packed once, for all calls and threads; None where the weights are declared only.
     packed: PackedWeights | None = field(init=False, repr=False, default=None)
 
@@ -61,7 +64,6 @@ class Recurrent(Layer):
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
-        label = self.label
         if self.recurrent_kernel.ndim == 2:
             width = self.gates * len(self.recurrent_kernel)
             self.check_weight("recurrent_kernel", (len(self.recurrent_kernel), width))
@@ -70,6 +72,18 @@ class Recurrent(Layer):
             width = 0
         self.check_weight("kernel", (None, width))
         self.check_weight("bias", self._bias_shape(width))
+        self._check_options()
+        if not isinstance(self.kernel, Declared):
+            packed = self._pack()
+            self.prepare(
+                kernel=packed.kernel,
+                recurrent_kernel=packed.recurrent_kernel,
+                bias=packed.bias,
+                packed=packed,
+            )
+
+    def _check_options(self) -> None:
+        label = self.label
         _check.activation(self.activation, f"{label} activation")
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
@@ -79,17 +93,16 @@ class Recurrent(Layer):
             "return_state",
             "zero_output_for_mask",
             "uses_mask",
+            "starts_from_state",
         ):
             _check.flag(getattr(self, option), f"{label} {option}")
         self._check_more(label)
-        if not isinstance(self.kernel, Declared):
-            packed = self._pack()
-            self.prepare(
-                kernel=packed.kernel,
-                recurrent_kernel=packed.recurrent_kernel,
-                bias=packed.bias,
-                packed=packed,
-            )
+
+    def _changed(self, rates: Mapping[str, Any]) -> Self:
+        changed = copy(self)  # what is packed stays so
+        changed.prepare(**{f: rates[f] for f in self.rate_fields if f in rates})
+        changed._check_options()
+        return changed
 
     @classmethod
     def declare(
@@ -246,7 +259,17 @@ class Recurrent(Layer):
         else:
             calls = [call(slice(j, j + 1)) for j in range(samples)]
             y, *final = (np.concatenate(parts) for parts in zip(*calls, strict=True))
+        if self.starts_from_state and states and time_mask is not None:
+            y = self._from_state(y, states[0], time_mask)
         return y, final
+
+    def _from_state(self, y: Array, h: Array, time_mask: Array) -> Array:
+        """Put the initial h where no step has been taken yet."""
+        taken = time_mask[:, :, ::-1] if self.go_backwards else time_mask
+        begun = np.logical_or.accumulate(taken, axis=2)
+        if self.return_sequences:
+            return np.where(begun[..., np.newaxis], y, h[:, :, np.newaxis])
+        return np.where(begun[:, :, -1:], y, h)
 
     def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
         """Drop from the input anew at each step; steps are counted in the order they are taken.
@@ -280,7 +303,7 @@ class Recurrent(Layer):
         return Flow(out, flow.mask)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
@@ -310,7 +333,7 @@ class _Gated(Recurrent):
         return f"{text} ({self.drawn_scheme})" if text else ""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LSTM(_Gated):
     """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
 
@@ -327,7 +350,7 @@ class LSTM(_Gated):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GRU(_Gated):
     """A GRU layer; see `fastdrop.gru` for the arrays and options."""
 
@@ -357,7 +380,7 @@ class GRU(_Gated):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SimpleRNN(Recurrent):
     """A simple recurrent layer; see `fastdrop.simple_rnn` for the arrays and options."""
 
@@ -367,7 +390,7 @@ class SimpleRNN(Recurrent):
         )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Bidirectional(Layer):
     """Two recurrent layers, one of which takes the time steps from the last to the first.
 
@@ -476,7 +499,7 @@ class Bidirectional(Layer):
         return outputs
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class StackedRNN(Layer):
     """Recurrent layers of which each takes all steps of the one before.
 
@@ -568,18 +591,27 @@ class StackedRNN(Layer):
         return flow.values, final
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TimeDistributed(Layer):
-    """A layer at every time step: what it draws, it draws anew for each."""
+    """A layer at every time step: what it draws, it draws anew for each.
+
+    Its output bears the time mask that came in ("outer"), that the layer makes ("inner"), or the
+    latter where there is one and else the former, of whole time steps ("either").
+    """
 
     layer: Layer
+    masks: str = "outer"
 
     part_fields: ClassVar = ("layer",)
-    passes_mask = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             _check.refuse(TypeError, f"{self.label} layer", "a layer", self.layer)
+        _check.choice(self.masks, f"{self.label} masks", ("outer", "inner", "either"))
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.masks == "outer"
 
     def _steps(self, inputs: Sequence[Shape]) -> int | None:
         for shape in inputs:
@@ -615,6 +647,18 @@ class TimeDistributed(Layer):
             )
             for flow in inputs
         ]
+
+        def of_steps(array: Array) -> Array:
+            return array.reshape(len(array), rows, steps, *array.shape[2:])
+
         within = None if draw is None else draw.within(steps)
-        outputs = [flow.looked_up().values for flow in self.layer.run(given, within)]
-        return [Flow(y.reshape(len(y), rows, steps, *y.shape[2:]), inputs[0].mask) for y in outputs]
+        outer = inputs[0].mask
+        if self.masks == "either" and outer is not None:
+            outer = np.asarray(outer.any(axis=tuple(range(3, outer.ndim))))
+        flows = []
+        for made in self.layer.run(given, within):
+            flow = made.looked_up()
+            inner = None if flow.mask is None else of_steps(flow.mask)
+            mask = {"outer": outer, "inner": inner, "either": outer if inner is None else inner}
+            flows.append(Flow(of_steps(flow.values), mask[self.masks]))
+        return flows

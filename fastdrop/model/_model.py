@@ -226,14 +226,17 @@ class Model:
         >>> model.with_rates({"drop": 0.25}).layers[0].rate
         0.25
         """
-        changed = {}
+        changed: dict[int, Layer] = {}
         if isinstance(rates, Mapping):
-            known = {layer.name: layer for layer in self.layers if layer.rates()}
+            known: dict[str, list[Layer]] = {}  # of one name there may be several
+            for layer in self.layers:
+                if layer.rates():
+                    known.setdefault(layer.name, []).append(layer)
             for name, value in rates.items():
                 if name not in known:
                     what = f"one of the layers with rates ({', '.join(known) or 'there is none'})"
                     _check.refuse(ValueError, "rates", what, name)
-                changed[id(known[name])] = known[name].with_rates(value)
+                changed |= {id(layer): layer.with_rates(value) for layer in known[name]}
         else:
             recurrent = [layer for layer in self.layers if layer.is_recurrent]
             if not recurrent:
@@ -325,9 +328,10 @@ class Model:
             How many samples of every output to draw.
         rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
             As in `bernoulli`. Sample m of row n is the same however many samples are drawn and
-            however the rows are split. The masks are those of the contract ``fastdrop-model/1``:
-            the calls that can draw, in the order in which they run, have the keys
-            ``key.fold_in(0)``, ``key.fold_in(1)`` and so on.
+            however the rows are split. One key gives the same samples in every call: calls that are
+            to be independent take keys of their own. The masks are those of the contract
+            ``fastdrop-model/1``: the calls that can draw, in the order in which they run, have the
+            keys ``key.fold_in(0)``, ``key.fold_in(1)`` and so on.
         scope : {"per_row", "shared"}, optional
             "per_row": every row and sample has its own masks. "shared": all rows of a sample share
             one, so that a sample is one network drawn from the posterior.

@@ -23,6 +23,7 @@ from fastdrop.formats.keras._records import ModelRecord, Reader, Record
 from fastdrop.formats.keras._registry import LAYERS, is_function, row_of, supported
 from fastdrop.formats.keras._rows import Stored
 from fastdrop.formats.keras._version import NEWEST, Version, parse_version
+from fastdrop.formats.keras.rnn import by_bias
 from fastdrop.layers import Shape
 from fastdrop.model import Model, Summary
 
@@ -303,6 +304,11 @@ def _listed_arrays(
             raise ModelFormatError(
                 f"{record.where}: expected {len(wanted)} weights, found {len(weights)}"
             )
+        if assembly.version.legacy and len({leaf.key for leaf, _ in wanted}) == 1:
+            leaf = wanted[0][0]
+            kept = by_bias([s for _, s in wanted], [weight.shape for weight in weights])
+            assembly.restore(leaf, kept)
+            wanted = [(leaf, s) for s in kept]
         for (leaf, stored), weight in zip(wanted, weights, strict=True):
             array = _numbers(weight, stored, leaf, assembly, asked)
             if array is not None:

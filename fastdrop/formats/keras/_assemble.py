@@ -29,7 +29,7 @@ from fastdrop.formats.keras._rows import (
     tensors_of,
 )
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Layer, Shape, TimeDistributed, WithMask
+from fastdrop.layers import Identity, Layer, Shape, TimeDistributed, WithMask
 from fastdrop.model import Call, Model
 from fastdrop.model._graph import running_order
 
@@ -85,15 +85,14 @@ class _Scope:
         self.naming: set[Ref] = set()
 
     def _first_node(self, name: str) -> int:
-        """Return the number by which the first call of an inner model is referred to.
+        """Return the number by which the first call of a layer is referred to.
 
-        Keras 2 counts the call by which a model was made, but does not list it.
+        Keras may count the call by which an inner model was made, or calls within one, and not list
+        them.
         """
-        record = self.by_name[name]
-        if not isinstance(record, ModelRecord):
-            return 0
         used = [ref.node for ref in self._refs() if ref.layer == name]
-        return 1 if used and 0 not in used and len(record.nodes or ()) in used else 0
+        first = min(used, default=0)
+        return first if max(used, default=0) < first + len(self.by_name[name].nodes or ()) else 0
 
     def _refs(self) -> Iterator[Ref]:
         yield from self.model.outputs
@@ -235,6 +234,11 @@ class Assembly:
     _values: dict[str, object] = field(default_factory=dict)
     # Tensors that stand for others.
     _same: dict[str, str] = field(default_factory=dict)
+    # Tensors that bear no mask any more where later calls read them, and what they read then.
+    _bare: dict[str, Tensor | None] = field(default_factory=dict)
+    # Options of a layer's first call, and its layers for calls with others.
+    _more: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _variants: dict[int, list[Layer]] = field(default_factory=dict)
 
     # What rows ask for.
 
@@ -354,7 +358,7 @@ class Assembly:
             call = self._call(calls[i], known)
             if call is not None:
                 entries[i] = call
-        self._entries = [entries[i] for i in sorted(entries)]
+        self._entries += [entries[i] for i in sorted(entries)]
         self._outputs = [self._named(tensor) for tensor in outputs]
         self.reader.summary.outputs = {
             name: known.get(tensor)
@@ -401,14 +405,15 @@ class Assembly:
                 return None
             if call.borrowed:
                 known[call.name] = known[tensor]
-                pair = [self._named(tensor), self._named(call.mask_of)]
-                return Call(WithMask(name=call.name, borrowed=True), pair, call.name)
+                pair = [self._named(tensor), self._read(call.mask_of)]
+                borrowed = "if none" if self.version.legacy else "always"
+                return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
             shape, steps = known[tensor], known[call.mask_of]
             if not 0 < len(steps) < len(shape) or not _agree(steps, shape[: len(steps)]):
                 self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
                 return None
             known[call.name] = shape
-            tensor, mask = self._named(tensor), self._named(call.mask_of)
+            tensor, mask = self._read(tensor), self._named(call.mask_of)
             given = self._values.get(mask)
             if given is None:
                 self.obstacle(f"{record.where}: a mask made by {show(str(mask))}")
@@ -447,8 +452,14 @@ class Assembly:
         if inputs is None:
             return None
         layer = planned.layer
+        if more != self._more.setdefault(record.key, more) and not (row and row.per_call):
+            variant = self.plan(record, inputs, more)
+            if variant is None:
+                return None
+            layer = variant.layer
+            self._variants.setdefault(record.key, []).append(layer)
         for _ in range(call.steps):
-            layer = TimeDistributed(name=layer.name, layer=layer)
+            layer = TimeDistributed(name=layer.name, layer=layer, masks="inner")
         try:
             shapes = layer.output_shapes([known[tensor] for tensor in tensors])
         except ValueError as error:
@@ -462,7 +473,10 @@ class Assembly:
                 "cannot take"
             )
             return None
-        tensors = [self._named(tensor) for tensor in tensors]
+        read = [self._read(tensor) for tensor in tensors]
+        if planned.takes_masks:
+            self._bare |= {tensor: None for tensor in tensors if tensor not in self._bare}
+        tensors = read
         masks = [self._masks.get(tensor) for tensor in tensors]
         mask_symbol = layer.mask_symbol(tensors, masks)
         self._values[call.name] = layer.value_symbol(
@@ -481,6 +495,17 @@ class Assembly:
             known[name] = shape
             self._masks[name] = mask_symbol
         return Call(layer, tensors, call.name, training)
+
+    def _read(self, tensor: str) -> Tensor:
+        """Return what a call reads: a tensor, or the same without the mask that it had."""
+        if tensor not in self._bare or not any(self._masks.values()):
+            return self._named(tensor)
+        bare = self._bare[tensor]
+        if bare is None:
+            bare = self._bare[tensor] = Tensor(f"{tensor}/bare")
+            layer = Identity(name=bare, passes_mask=False)
+            self._entries.append(Call(layer, [self._named(tensor)], bare))
+        return bare
 
     def _named(self, tensor: str) -> Tensor:
         return Tensor(self._same.get(tensor, tensor))
@@ -533,6 +558,10 @@ class Assembly:
                 f"the weights take {size} bytes, max_tensor_bytes is {limits.max_tensor_bytes}"
             )
 
+    def restore(self, record: Record, stored: Sequence[Stored]) -> None:
+        """Take a layer's weights from the file in another way."""
+        self.plans[record.key] = replace(self.plans[record.key], stored=stored)
+
     def finish(self, arrays: Mapping[int, Mapping[str, NDArray[Any]]]) -> Model:
         """Return the model, given each layer's stored arrays by the identity of its record."""
         layers: dict[int, Layer] = {}
@@ -543,7 +572,8 @@ class Assembly:
                 for s in planned.stored
                 if s.field
             }
-            layers[id(planned.layer)] = planned.layer.with_weights(made)
+            for layer in (planned.layer, *self._variants.get(record.key, ())):
+                layers[id(layer)] = layer.with_weights(made)
         entries = []
         for call in self._entries:
             layer, steps = call.layer, 0
@@ -551,7 +581,7 @@ class Assembly:
                 layer, steps = layer.layer, steps + 1
             layer = layers.get(id(layer), layer)
             for _ in range(steps):
-                layer = TimeDistributed(name=layer.name, layer=layer)
+                layer = TimeDistributed(name=layer.name, layer=layer, masks="inner")
             entries.append(Call(layer, call.inputs, call.name, call.training))
         for record, training in self._fixed:
             fixed = self.plans.get(record.key)

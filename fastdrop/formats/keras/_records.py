@@ -346,6 +346,9 @@ class Reader:
         refs: list[Any] = []
         kwargs = {}
         for item in entries:
+            if isinstance(item, list) and item and isinstance(item[0], list):
+                refs.append(_listed(item, where))  # states of several layers
+                continue
             if not isinstance(item, list) or len(item) not in (3, 4):
                 raise ModelFormatError(f"{where}: expected an input, found {show(item)}")
             if len(item) == 4:
@@ -519,6 +522,18 @@ def _ref(value: object, where: str) -> Ref:
     ):
         raise ModelFormatError(f"{where}: expected [layer, node, tensor], found {show(value)}")
     return Ref(*value)
+
+
+def _listed(value: list[Any], where: str, depth: int = 0) -> list[Any]:
+    """Return the tensors in lists of [layer, node, tensor, keywords]."""
+    if depth > 8:
+        raise ModelFormatError(f"{where}: inputs in lists deeper than 8")
+    return [
+        _listed(item, where, depth + 1)
+        if isinstance(item, list) and item and isinstance(item[0], list)
+        else _ref(item[:3] if isinstance(item, list) else item, where)
+        for item in value
+    ]
 
 
 def _tensors(value: Any, where: str) -> Any:

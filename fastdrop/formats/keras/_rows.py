@@ -100,13 +100,15 @@ class Planned:
     """A layer of declared weights, and the arrays in the file that they come from.
 
     `groups` are paths in the layer's group that may be there, and the names that they must bear if
-    they bear any; None for no matter which.
+    they bear any; None for no matter which. With `takes_masks` whoever reads its inputs later finds
+    no mask there.
     """
 
     layer: Layer
     stored: Sequence[Stored] = ()
     groups: Mapping[str, str | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    takes_masks: bool = False
 
 
 class Planning(Protocol):

@@ -96,10 +96,7 @@ def _masking(options: dict[str, Any], record: Record, version: Version) -> dict[
     """Say what masks do: by what each version does."""
     robust = options.pop("softmax_robust_masking")
     uses = not version.legacy or version >= (2, 10)
-    if version.legacy or version < (3, 10):
-        masking = "replace" if robust else "add"
-    else:
-        masking = "zero"
+    masking = "replace" if robust else "add" if version < (3, 10) else "zero"
     # Without dropout, and without scores to return, another function computes it.
     fused = version >= (3, 7) and options["dropout"] == 0
     return options | {
@@ -107,6 +104,7 @@ def _masking(options: dict[str, Any], record: Record, version: Version) -> dict[
         "fused": fused,
         "uses_masks": uses,
         "passes_mask": uses,
+        "own_query_mask": version >= (3, 8),
     }
 
 
@@ -174,7 +172,10 @@ class MultiHeadRow(Row):
             for part in numbers
         }
         groups |= {"_dropout_layer/vars": None, "_softmax/vars": None}
-        return replace(planned, stored=stored, groups={**planned.groups, **groups})
+        # What it does with masks inside, Keras 3 has it do to the tensors themselves since 3.8.
+        takes_masks = planning.version >= (3, 8)
+        groups = {**planned.groups, **groups}
+        return replace(planned, stored=stored, groups=groups, takes_masks=takes_masks)
 
 
 _COMMON = (Option("dropout", rate(one=True)),)

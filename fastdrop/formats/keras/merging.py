@@ -31,8 +31,9 @@ def _axes(config: Section, key: str, version: Version) -> tuple[int, int]:
 
 
 def _masks(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
-    """Say how masks become one: by what each version does."""
-    return options | {"masks": "any" if version >= (3, 8) else "all"}
+    """Say how masks become one: by what each version does. Keras 3 lost them at first."""
+    masks = "all" if version.legacy else "any" if version >= (3, 8) else "none"
+    return options | {"masks": masks}
 
 
 def _merge(name: str) -> Row:

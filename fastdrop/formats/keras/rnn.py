@@ -78,6 +78,7 @@ _CUDNN = (
     Option("return_state", boolean(False)),
     Option("stateful", boolean(False), ""),
     Option("time_major", must_be(False), ""),
+    Option("zero_output_for_mask", boolean(False)),
 )
 
 
@@ -100,7 +101,12 @@ def _gated(options: dict[str, Any], record: Record, version: Version) -> dict[st
         scheme = "tf_keras"
     else:
         scheme = "per_gate" if implementation == 1 else "keras"
-    return options | {"scheme": scheme}
+    return _plain(options, record, version) | {"scheme": scheme}
+
+
+def _plain(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Say what stands where no step has been taken: Keras 2, but for TensorFlow's, puts h there."""
+    return options | {"starts_from_state": version.legacy and not version.tensorflow}
 
 
 def _stateful(options: dict[str, Any], record: Record, version: Version) -> list[str]:
@@ -166,22 +172,46 @@ class CuDNNRow(Row):
     """A layer of cuDNN's, whose weights Keras keeps in cuDNN's order."""
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
-        gates = {LSTM: 4, GRU: 3}[type(layer)]
-
-        def transformed(one: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            return lambda array: np.hstack([one(gate) for gate in np.hsplit(array, gates)])
-
         kernel, recurrent, bias = stored
-        width = kernel.shape[1]
-        return [
-            replace(kernel, convert=transformed(lambda k: k.T.reshape(k.shape, order="F"))),
-            replace(recurrent, convert=transformed(lambda k: k.T)),
-            replace(
-                bias,
-                shape=(2 * width,),
-                convert=lambda b: b.reshape(2, width) if gates == 3 else b[:width] + b[width:],
-            ),
-        ]
+        return _of_cudnn(kernel, recurrent, bias)
+
+
+def _of_cudnn(kernel: Stored, recurrent: Stored, bias: Stored) -> list[Stored]:
+    """Return how cuDNN's order keeps the weights of an LSTM or GRU."""
+    width = kernel.shape[1]
+    gates = width // recurrent.shape[0]
+
+    def transformed(one: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return lambda array: np.hstack([one(gate) for gate in np.hsplit(array, gates)])
+
+    return [
+        replace(kernel, convert=transformed(lambda k: k.T.reshape(k.shape, order="F"))),
+        replace(recurrent, convert=transformed(lambda k: k.T)),
+        replace(
+            bias,
+            shape=(2 * width,),
+            convert=lambda b: b.reshape(2, width) if gates == 3 else b[:width] + b[width:],
+        ),
+    ]
+
+
+def by_bias(stored: Sequence[Stored], shapes: Sequence[tuple[int, ...]]) -> list[Stored]:
+    """Return how weights are stored where a bias in the file is of twice its length.
+
+    Then the file has the weights of a layer of cuDNN's, and Keras 2 converts them.
+    """
+    found = list(stored)
+    for i in range(2, len(found)):
+        kernel, recurrent, bias = found[i - 2 : i + 1]
+        ends = [s.field.rpartition(".")[2] for s in (kernel, recurrent, bias)]
+        if ends != ["kernel", "recurrent_kernel", "bias"] or bias.convert is not None:
+            continue
+        width, units = kernel.shape[1], recurrent.shape[0]
+        lstm = bias.shape == (width,) == (4 * units,)
+        gru = bias.shape == (2, width) == (2, 3 * units)
+        if (lstm or gru) and shapes[i] == (2 * width,):
+            found[i - 2 : i + 1] = _of_cudnn(kernel, recurrent, bias)
+    return found
 
 
 CELL_CLASSES = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
@@ -326,9 +356,10 @@ class BidirectionalRow(Row):
             if layer.class_name not in CELLS:
                 planning.obstacle(f"{layer.where}: expected one of {', '.join(CELLS)} here")
                 continue
-            # Keras sets this one by itself, whatever the file says.
             values = layer.config.values
-            values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
+            if not planning.version.legacy or planning.version.tensorflow:
+                # These set it by themselves, whatever the file says.
+                values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
             config = Section(layer.where, values)
             planned = planning.plan(replace(layer, config=config), given, more)
             if planned is not None:
@@ -337,6 +368,9 @@ class BidirectionalRow(Row):
             return None
         for planned in plans.values():
             groups |= planned.groups
+        for stored in plans["forward"].stored:
+            inner = stored.group.removeprefix("forward_layer/").rpartition("/")[0]
+            groups[f"layer/{inner}"] = None
         if record.config.values.get("backward_layer") is None:
             groups["backward_layer/vars"] = None
         layers = {direction: planned.layer for direction, planned in plans.items()}
@@ -381,7 +415,11 @@ class TimeDistributedRow(Row):
             return None
         inner = moved(planned, "layer", "layer")
         return Planned(
-            TimeDistributed(name=record.name, layer=planned.layer),
+            TimeDistributed(
+                name=record.name,
+                layer=planned.layer,
+                masks="either" if planning.version.legacy else "outer",
+            ),
             inner.stored,
             {"vars": record.name, **inner.groups},
             inner.notes,
@@ -415,6 +453,7 @@ ROWS = (
         _COMMON,
         group="cell/vars",
         without_effect=frozenset({"implementation"}),
+        rule=_plain,
         call=_with_states,
         notes=_notes,
         input_of=_sequences,

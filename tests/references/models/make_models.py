@@ -190,9 +190,17 @@ def normalizes_batches(model):
     return any("BatchNorm" in type(layer).__name__ for layer in sublayers(model))
 
 
-def random_weights(model, seed):
+def weights_in_order(layer):
+    """Return the weights as get_weights has them: Keras 2 sorts a model's `weights` otherwise."""
+    if hasattr(layer, "layers"):
+        return [weight for child in layer.layers for weight in weights_in_order(child)]
+    return list(layer.weights)
+
+
+def random_weights(kit, model, seed):
     rng = np.random.RandomState(seed)
-    names = [getattr(weight, "path", weight.name) for weight in model.weights]
+    weights = weights_in_order(model) if kit.graph else model.weights
+    names = [getattr(weight, "path", weight.name) for weight in weights]
     weights = []
     for i, value in enumerate(model.get_weights()):
         name = names[i].split("/")[-1].split(":")[0]
@@ -254,7 +262,7 @@ def make(kit, name, recipe, folder, formats):
         model.train_on_batch(inputs[0], np.zeros(shape, "float32"))
     elif recipe.compiled:
         model.compile(loss=recipe.compiled, optimizer="adam")
-    random_weights(model, seed % 2**31)
+    random_weights(kit, model, seed % 2**31)
     for extension in formats:
         model.save(os.path.join(folder, name + "." + extension))
     answers = {f"x{i}": x for i, x in enumerate(inputs)}

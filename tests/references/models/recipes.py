@@ -858,7 +858,9 @@ def hierarchical(k):
     L = k.layers
     sentence = k.input(6, dtype="int32")
     h = L.Bidirectional(L.GRU(3, return_sequences=True))(L.Embedding(15, 4)(sentence))
-    w = L.Activation("softmax")(L.Flatten()(L.Dense(1, use_bias=False)(L.Dense(4, "tanh")(h))))
+    w = L.Activation("softmax")(
+        L.Flatten()(L.Dense(1, use_bias=False)(L.Dense(4, activation="tanh")(h)))
+    )
     encoder = k.Model(sentence, L.Dropout(0.2)(L.Dot(axes=1)([h, w])))
     document = k.input(4, 6, dtype="int32")
     h = L.Bidirectional(L.GRU(3, return_sequences=True, dropout=0.2))(
