@@ -343,9 +343,7 @@ def test_what_no_output_needs_does_not_run() -> None:
     before = Model([Call(drop("no"), "input"), Call(drop("d"), "input")], (9,), outputs="d")
     plain = Model([drop("d")], (9,))
     x = np.ones((2, 9))
-    assert np.array_equal(
-        before.mc_predict(x, **KEEP).samples, plain.mc_predict(x, **KEEP).samples
-    )
+    assert np.array_equal(before.mc_predict(x, **KEEP).samples, plain.mc_predict(x, **KEEP).samples)
     # The last entry is what a model puts out, where nothing else is said.
     assert np.array_equal(Model(calls, (3,)).predict(x[:, :3]), 1 + x[:, :3])
 

@@ -41,7 +41,9 @@ def check_rows(layer: Layer, *xs: np.ndarray) -> np.ndarray:
     whole = run(layer, *xs).values[0]
     rows = len(xs[0])
     for n in range(rows):
-        np.testing.assert_array_equal(run(layer, *(x[n : n + 1] for x in xs)).values[0, 0], whole[n])
+        np.testing.assert_array_equal(
+            run(layer, *(x[n : n + 1] for x in xs)).values[0, 0], whole[n]
+        )
     assert run(layer, *(x[:0] for x in xs)).values.shape == (1, 0, *whole.shape[1:])
     (flow,) = layer.run(
         [Flow(np.stack([xs[0], 2 * xs[0]])), *(Flow(x[np.newaxis]) for x in xs[1:])], None
@@ -100,7 +102,9 @@ def test_merges_beyond_float32() -> None:
     big = np.full((2, 2), 3e38, np.float32)
     for function in ("add", "multiply", "average"):
         for masks in ("any", "all"):
-            assert np.isinf(run(Merge(name="m", function=function, masks=masks), big, big).values).all()
+            assert np.isinf(
+                run(Merge(name="m", function=function, masks=masks), big, big).values
+            ).all()
 
 
 M = np.array([[1, 1, 0, 0], [1, 0, 1, 0]], bool)
@@ -164,9 +168,7 @@ def test_merges_have_no_samples_of_their_own() -> None:
         fd.Call(Dot(name="o", axes=(1, 1)), ["y", "d"]),
     ]
     model = fd.Model(calls, {"x": (4,), "y": (4,)}, outputs=["d", "m", "c", "o"])
-    d, m, c, o = (
-        p.samples for p in model.mc_predict([x, y], samples=5, rng=0, keep_samples=True)
-    )
+    d, m, c, o = (p.samples for p in model.mc_predict([x, y], samples=5, rng=0, keep_samples=True))
     np.testing.assert_array_equal(m, np.maximum(d, y))
     np.testing.assert_array_equal(c, np.concatenate([np.broadcast_to(y, d.shape), m], axis=-1))
     np.testing.assert_allclose(o[..., 0], (d * y).sum(axis=-1), rtol=1e-5, atol=1e-6)
@@ -227,7 +229,9 @@ def test_masks_of_samples_are_concatenated() -> None:
     masks = np.stack([M, N])
     layer = Concatenate(name="c", masks="all")
     x, y = normal(2, 4, 3), normal(2, 4, 2)
-    (flow,) = layer.run([Flow(np.stack([x, 2 * x]), masks), Flow(y[np.newaxis], M[np.newaxis])], None)
+    (flow,) = layer.run(
+        [Flow(np.stack([x, 2 * x]), masks), Flow(y[np.newaxis], M[np.newaxis])], None
+    )
     np.testing.assert_array_equal(flow.mask, masks & M)
 
 
@@ -418,7 +422,11 @@ def test_how_masks_are_computed() -> None:
 
 
 def test_nothing_is_drawn() -> None:
-    for layer in (Merge(name="m", function="add"), Concatenate(name="c"), Dot(name="d", axes=(1, 1))):
+    for layer in (
+        Merge(name="m", function="add"),
+        Concatenate(name="c"),
+        Dot(name="d", axes=(1, 1)),
+    ):
         assert not layer.can_draw
         assert not layer.stochastic
         draw = Draw(key=fd.Key(0), samples=range(2), first_row=0, rows=2)

@@ -68,6 +68,7 @@ _GATED = (
     *_COMMON,
     Option("recurrent_activation", activation(default="sigmoid", elementwise=True)),
     Option("implementation", _implementation),
+    Option("unroll", boolean(False), ""),  # which masks are drawn depends on it
 )
 
 
