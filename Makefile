@@ -12,7 +12,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 FUZZ_TARGETS := h5 store keras archive text
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long fuzz fuzz-long bench report lint sanitize dist demo clean
+.PHONY: help build test test-long fuzz fuzz-long bench report docs lint sanitize dist demo clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -37,6 +37,9 @@ bench: $(STAMP)-built ## Run the benchmarks
 
 report: $(STAMP)-bench ## Measure fastdrop beside every other library; write docs/ and the README's table
 	$(BIN)/python -m benchmarks.report
+
+docs: $(STAMP)-built ## Write the lists of supported layers in docs/ and the README
+	$(BIN)/python docs/layers.py
 
 lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .

@@ -131,7 +131,7 @@ class Elementwise(Layer):
             if self.function == "not_equal" and len(tensors) == 1:
                 constant = self.operands[1]
                 if not isinstance(constant, int) and constant.size == 1:
-                    return ("not equal", tensors[0], float(constant))
+                    return ("not equal", tensors[0], float(constant.item()))
             return (self.function, *tensors, *constants)
         if self.function.startswith("logical") or self.function in _COMPARISONS:
             return (self.function, *values) if None not in values else ("made by", self.name)

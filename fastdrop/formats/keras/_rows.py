@@ -6,6 +6,8 @@ layer whatever file it came from is the layer's own affair.
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -47,6 +49,9 @@ WITHOUT_EFFECT = frozenset(
         "use_cudnn",
     }
 )
+
+
+_LARGEST = sys.float_info.max
 
 
 class Tensor(str):
@@ -242,13 +247,18 @@ def choice(*names: str, default: str | None = None) -> Callable[[Section, str, V
     return read
 
 
-def number(default: float | None = None) -> Callable[[Section, str, Version], float]:
+def number(
+    default: float | None = None, *, least: float = -math.inf
+) -> Callable[[Section, str, Version], float]:
     """Return a converter of a finite number."""
 
     def read(config: Section, key: str, version: Version) -> float:
         value = config.values.get(key, default)
+        expected = "a number" if least == -math.inf else f"a number >= {least:g}"
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise config.wrong(key, "a number")
+            raise config.wrong(key, expected)
+        if not max(least, -_LARGEST) <= value <= _LARGEST:  # integers may be too large for a float
+            raise config.wrong(key, expected)
         return float(value)
 
     return read
@@ -291,7 +301,7 @@ _RENAMED = {"swish": "silu", "hard_swish": "hard_silu"}
 # One name, two functions: hard_sigmoid is 0.2 x + 0.5 in Keras 2, x / 6 + 0.5 since.
 _LEGACY = {"hard_sigmoid": "hard_sigmoid_legacy"}
 _OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
-_NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
+NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
 
 
 def activation(
@@ -317,7 +327,7 @@ def activation(
             value = inner
         if value is None:
             value = "linear"
-        known = _NAMES if elementwise else (*_NAMES, *_check.ROW_ACTIVATIONS)
+        known = NAMES if elementwise else (*NAMES, *_check.ROW_ACTIVATIONS)
         if not isinstance(value, str) or value not in known:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "

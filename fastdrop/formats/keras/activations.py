@@ -52,6 +52,10 @@ def _with_mask(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]
     return tensors if mask is None else [*tensors, mask], more
 
 
+def _by_rule(config: Section, key: str, version: Version) -> None:
+    """Leave an option to the rule, which reads all of them."""
+
+
 _PARAMETERS = {
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "LeakyReLU": ("alpha", "negative_slope"),
@@ -61,7 +65,7 @@ _PARAMETERS = {
 ROWS = (
     Row("Activation", Activation, (Option("activation", activation()),)),
     *(
-        Row(name, Activation, rule=_function, without_effect=frozenset(keys))
+        Row(name, Activation, tuple(Option(key, _by_rule, "") for key in keys), rule=_function)
         for name, keys in _PARAMETERS.items()
     ),
     Row("Softmax", Softmax, (Option("axis", _axes, "axes"),), call=_with_mask, own_mask=True),

@@ -9,7 +9,7 @@ import numpy as np
 from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Record
-from fastdrop.formats.keras._rows import Option, Row, Stored, boolean
+from fastdrop.formats.keras._rows import Option, Row, Stored, boolean, number
 from fastdrop.formats.keras._version import Version
 from fastdrop.formats.keras.core import passes_mask_since_3
 from fastdrop.layers import (
@@ -44,13 +44,6 @@ def _one_axis(config: Section, key: str, version: Version) -> tuple[int, ...]:
 def _axis_or_none(config: Section, key: str, version: Version) -> tuple[int, ...] | None:
     value = config.values.get(key, -1)
     return None if value is None or value == [] else _axis(config, key, version)
-
-
-def _epsilon(config: Section, key: str, version: Version) -> float:
-    value = config.values.get(key, 1e-3)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise config.wrong(key, "a number >= 0")
-    return float(value)
 
 
 def _numbers(config: Section, key: str, version: Version) -> Any:
@@ -107,7 +100,7 @@ VECTORS = frozenset(
     for what in ("initializer", "regularizer", "constraint")
 )
 SCALED = (
-    Option("epsilon", _epsilon),
+    Option("epsilon", number(1e-3, least=0)),
     Option("center", boolean(True)),
     Option("scale", boolean(True)),
 )

@@ -106,7 +106,7 @@ class Arguments:
 
     def number(self, name: str, default: float) -> float:
         value = self.take(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 2**128:
             self.values[name] = value
             raise self.refuse(name, "a number")
         return float(value)
@@ -188,8 +188,8 @@ def _gelu(default: bool) -> Function:
 def _softmax(name: str) -> Function:
     def build(given: Arguments) -> Built:
         given.input("x")
-        axes = given.axes("axis")
-        return Activation, {"activation": name, "axis": -1 if axes is None else axes[0]}
+        axis = -1 if given.values.get("axis") is None else given.axis("axis")
+        return Activation, {"activation": name, "axis": axis}
 
     return Function(("x", "axis"), build)
 

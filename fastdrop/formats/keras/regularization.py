@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastdrop.formats._safe_json import Section
-from fastdrop.formats.keras._rows import Option, Row, channels_last, rate
+from fastdrop.formats.keras._rows import Option, Row, channels_last, number, rate
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
     AlphaDropout,
@@ -26,13 +26,6 @@ def _noise_shape(config: Section, key: str, version: Version) -> Shape | None:
     return noise
 
 
-def _stddev(config: Section, key: str, version: Version) -> float:
-    value = config.values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise config.wrong(key, "a number >= 0")
-    return float(value)
-
-
 RATE, BELOW_ONE = Option("rate", rate(one=True)), Option("rate", rate(one=False))
 NOISE_SHAPE = Option("noise_shape", _noise_shape)
 
@@ -42,6 +35,6 @@ ROWS = (
     Row("SpatialDropout2D", SpatialDropout2D, (RATE, Option("data_format", channels_last, ""))),
     Row("AlphaDropout", AlphaDropout, (BELOW_ONE, NOISE_SHAPE)),
     Row("GaussianDropout", GaussianDropout, (BELOW_ONE,)),
-    Row("GaussianNoise", GaussianNoise, (Option("stddev", _stddev),)),
+    Row("GaussianNoise", GaussianNoise, (Option("stddev", number(least=0)),)),
     Row("ActivityRegularization", Identity, without_effect=frozenset({"l1", "l2"})),
 )

@@ -68,6 +68,7 @@ _GATED = (
     *_COMMON,
     Option("recurrent_activation", activation(default="sigmoid", elementwise=True)),
     Option("implementation", _implementation),
+    Option("unroll", boolean(False), ""),  # which masks are drawn depends on it
 )
 
 
@@ -214,7 +215,7 @@ def by_bias(stored: Sequence[Stored], shapes: Sequence[tuple[int, ...]]) -> list
     return found
 
 
-_CELL_CLASSES = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
+CELL_CLASSES = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 _OF_LAYER = (
     "go_backwards",
     "return_sequences",
@@ -252,14 +253,14 @@ class RNNRow(Row):
 
     def _layer(self, planning: Planning, cell: Record, own: Mapping[str, Any]) -> Record | None:
         """Return the layer that does over time what a cell does in a step."""
-        if cell.class_name not in _CELL_CLASSES:
+        if cell.class_name not in CELL_CLASSES:
             planning.obstacle(
-                f"{cell.where}: expected one of {', '.join((*_CELL_CLASSES, 'StackedRNNCells'))}"
+                f"{cell.where}: expected one of {', '.join((*CELL_CLASSES, 'StackedRNNCells'))}"
             )
             return None
         # A cell never takes the fast path on which tf.keras draws anew at each step.
         config = Section(cell.where, cell.config.values | dict(own) | {"unroll": True})
-        name = _CELL_CLASSES[cell.class_name]
+        name = CELL_CLASSES[cell.class_name]
         return replace(cell, class_name=name, config=config, build_shape=None)
 
     def _stack(

@@ -1,0 +1,547 @@
+"""Every row by which layers of Keras are read: is each option tested, and all else refused?
+
+Cases that Keras computed are the tests of options: the archives hold the configurations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import io
+import json
+import tarfile
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from fastdrop.formats import ModelFormatError
+from fastdrop.formats._limits import Limits
+from fastdrop.formats._safe_json import Section
+from fastdrop.formats._safe_legacy import Legacy, read_legacy
+from fastdrop.formats.keras import Asked, assemble, operations
+from fastdrop.formats.keras._assemble import Assembly
+from fastdrop.formats.keras._registry import FAMILIES, is_function
+from fastdrop.formats.keras._version import Version, parse_version
+from fastdrop.layers import Declared, Layer
+from tolerances import FLOAT32, assert_close
+
+REFERENCES = Path(__file__).with_name("references")
+ARCHIVES = [*REFERENCES.glob("keras/*.tar.xz"), *REFERENCES.glob("models/*.tar.xz")]
+ROWS = [row for name, rows in FAMILIES.items() if name != "operations" for row in rows]
+LIMITS = Limits()
+
+
+class Stored(NamedTuple):
+    """What a stored file says of a model."""
+
+    version: Version
+    config: dict[str, Any]
+    legacy: Legacy | None
+
+    def assemble(self, config: dict[str, Any]) -> Assembly:
+        where = Section("config.json", config)
+        return assemble(where, self.version, Asked(LIMITS, custom=CUSTOM), self.legacy)
+
+    def is_operation(self, entry: dict[str, Any]) -> bool:
+        """Return whether an object is a function; .h5 files do not name its module."""
+        module = entry.get("module")
+        if module is None and not self.version.legacy:
+            return is_function(entry["class_name"], entry["config"])
+        return ".ops" in str(module) or ".activations" in str(module)
+
+
+CUSTOM = {"MCDropout": "Dropout"}
+
+
+def stored_models() -> Iterator[Stored]:
+    """Yield the configurations of all stored files."""
+    for path in sorted(ARCHIVES):
+        with tarfile.open(path, "r:xz") as archive:
+            for member in archive:
+                file = archive.extractfile(member)
+                assert file is not None
+                data = file.read()
+                if member.name.endswith(".keras"):
+                    with zipfile.ZipFile(io.BytesIO(data)) as parts:
+                        config = json.loads(parts.read("config.json"))
+                        text = json.loads(parts.read("metadata.json"))["keras_version"]
+                    legacy = None
+                elif member.name.endswith(".h5"):
+                    try:
+                        legacy = read_legacy(data, LIMITS)
+                    except ModelFormatError:  # names that are refused
+                        continue
+                    if legacy.model_config is None:
+                        continue
+                    config, text = json.loads(legacy.model_config), str(legacy.keras_version)
+                else:
+                    continue
+                version = parse_version(text)
+                assert version is not None
+                yield Stored(version, config, legacy)
+
+
+def objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield the serialized objects in a configuration, outer ones first."""
+    if isinstance(value, dict):
+        if isinstance(value.get("class_name"), str) and isinstance(value.get("config"), dict):
+            yield value
+        children: Any = value.values()
+    else:
+        children = value if isinstance(value, list) else ()
+    for child in children:
+        yield from objects(child)
+
+
+class Seen(NamedTuple):
+    """What occurs in the stored files."""
+
+    values: dict[str, dict[str, set[str]]]
+    operations: set[str]
+    functions: set[str]
+    smallest: dict[str, Stored]
+
+
+@cache
+def seen() -> Seen:
+    values: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    operations, functions, sizes = set(), set(), {}
+    smallest: dict[str, Stored] = {}
+    for model in stored_models():
+        size = len(json.dumps(model.config))
+        for entry in objects(model.config):
+            name = entry["class_name"]
+            if model.is_operation(entry):
+                operations.add(name)
+                continue
+            for key, value in entry["config"].items():
+                values[name][key].add(json.dumps(value, sort_keys=True))
+            if name == "TFOpLambda":
+                functions.add(entry["config"]["function"])
+            if size < sizes.get(name, size + 1):
+                sizes[name], smallest[name] = size, model
+    return Seen(values, operations, functions, smallest)
+
+
+# Rows without a stored case, and why.
+NO_CASE = {
+    "BatchNormalizationV1": "a name that TensorFlow 1.13 to 2.0 gave BatchNormalization",
+    "BatchNormalizationV2": "a name that TensorFlow 1.13 to 2.0 gave BatchNormalization",
+    "ZeroPadding2D": "tested against NumPy",
+    "Cropping2D": "tested against NumPy",
+    "UpSampling2D": "tested against NumPy",
+}
+# Options of which the stored cases have one value, and why.
+ONE_VALUE = {
+    "data_format": "all others are refused",
+    "time_major": "all others are refused",
+}
+ONE_VALUE_OF = {
+    **{
+        (name, option): "as in the layer that it is taken for"
+        for name in ("CuDNNLSTM", "CuDNNGRU")
+        for option in (
+            "units",
+            "go_backwards",
+            "return_sequences",
+            "return_state",
+            "stateful",
+            "zero_output_for_mask",
+        )
+    },
+    ("Attention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
+    ("AdditiveAttention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
+    ("MultiHeadAttention", "use_gate"): "of Keras 3.14, tested against NumPy",
+    ("MultiHeadAttention", "sliding_window"): "of Keras 3.14, tested against NumPy",
+    ("MultiHeadAttention", "softmax_robust_masking"): "of Keras 2, tested against NumPy",
+}
+
+
+def test_every_option_has_cases() -> None:
+    """An option of which only one value was ever seen is not tested."""
+    values = seen().values
+    assert {row.name for row in ROWS if row.name not in values} <= {*NO_CASE}
+    lacking = {
+        (row.name, option.key)
+        for row in ROWS
+        if row.name not in NO_CASE
+        for option in row.options
+        if option.key not in ONE_VALUE and len(values[row.name][option.key]) < 2
+    }
+    assert lacking <= {*ONE_VALUE_OF}
+
+
+# ---- what is no option, and values of the wrong type ----
+
+BY_HAND: dict[str, dict[str, Any]] = {
+    "BatchNormalizationV1": {"axis": [2], "epsilon": 0.001, "center": True, "scale": True},
+    "BatchNormalizationV2": {"axis": [2], "epsilon": 0.001, "center": True, "scale": True},
+    "ZeroPadding2D": {"padding": [[1, 2], [0, 3]], "data_format": "channels_last"},
+    "Cropping2D": {"cropping": [[1, 0], [0, 1]], "data_format": "channels_last"},
+    "UpSampling2D": {
+        "size": [2, 3],
+        "interpolation": "nearest",
+        "data_format": "channels_last",
+    },
+}
+
+
+def model_with(class_name: str) -> Stored:
+    """Return the smallest stored model with a layer of a class, or one made by hand."""
+    if class_name not in NO_CASE:
+        return seen().smallest[class_name]
+    shape = [None, 6, 4, 3] if class_name.endswith("2D") else [None, 6, 3]
+    layers = [
+        {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": shape}},
+        {"class_name": class_name, "config": {"name": "layer", **BY_HAND[class_name]}},
+    ]
+    config = {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
+    return Stored(Version(2, 4, True), config, None)
+
+
+def changed(model: Stored, class_name: str, key: str, value: Any) -> dict[str, Any]:
+    """Return a model's configuration with another value of an option of a class."""
+    config = copy.deepcopy(model.config)
+    entries = (e for e in objects(config) if e["class_name"] == class_name)
+    next(e for e in entries if not model.is_operation(e))["config"][key] = value
+    return config
+
+
+def meaning(layer: Any) -> Any:
+    """Return all fields of a layer, and of the layers in it, as values to compare."""
+    if isinstance(layer, Layer):
+        fields = {f.name: getattr(layer, f.name) for f in dataclasses.fields(layer)}
+        return type(layer).__name__, {k: meaning(v) for k, v in fields.items() if k != "name"}
+    if isinstance(layer, tuple | list):
+        return [meaning(item) for item in layer]
+    return layer.shape if isinstance(layer, Declared) else repr(layer)
+
+
+def meanings(assembly: Assembly) -> list[Any]:
+    return [meaning(planned.layer) for _, planned in assembly.records()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_what_is_no_option_is_refused(row: Any) -> None:
+    model = model_with(row.name)
+    model.assemble(model.config)
+    with pytest.raises(ModelFormatError, match="unsupported option 'unknown': 3"):
+        model.assemble(changed(model, row.name, "unknown", 3))
+
+
+NUMBER, FLAG, NOTHING = (int, float), (bool,), (type(None),)
+# Of which types a value may be that changes what a layer does, by option. All others are refused.
+TYPES: dict[str, tuple[type, ...]] = {
+    "activation": NOTHING,
+    "alpha": NUMBER,
+    "attention_axes": NOTHING,
+    "axes": (int,),
+    "axis": (int, list, *NOTHING),
+    "causal": FLAG,
+    "center": FLAG,
+    "dropout": NUMBER,
+    "epsilon": NUMBER,
+    "go_backwards": FLAG,
+    "implementation": (int,),
+    "invert": FLAG,
+    "keepdims": FLAG,
+    "mask_value": NUMBER,
+    "mask_zero": FLAG,
+    "max_value": (*NUMBER, *NOTHING),
+    "mean": (*NUMBER, list),
+    "merge_mode": NOTHING,
+    "negative_slope": NUMBER,
+    "normalize": FLAG,
+    "offset": (*NUMBER, list),
+    "output_shape": (list, *NOTHING),
+    "rate": NUMBER,
+    "recurrent_activation": NOTHING,
+    "recurrent_dropout": NUMBER,
+    "reset_after": FLAG,
+    "return_sequences": FLAG,
+    "return_state": FLAG,
+    "rms_scaling": FLAG,
+    "scale": (bool, int, float, list),
+    "shared_axes": (int, list, *NOTHING),
+    "softmax_robust_masking": FLAG,
+    "stddev": NUMBER,
+    "strides": NOTHING,
+    "threshold": NUMBER,
+    "unroll": FLAG,
+    "use_bias": FLAG,
+    "use_gate": FLAG,
+    "use_scale": FLAG,
+    "variance": (*NUMBER, list),
+    "zero_output_for_mask": FLAG,
+}
+VALUES = [
+    [], {}, "x", "\ud800", -1.5, -1, 0, 2**31, 10**400, 1e308, True, False, None, [[]], [None], [0],
+    ["x", 1], [1, 2, 3, 4, 5, 6, 7, 8, 9], [[1, 2], [3]], {"class_name": 3},
+    {"class_name": "x", "config": 1}, {"class_name": "x", "config": {}},
+    {"class_name": "__numpy__", "config": {"value": [[1], [2, 3]]}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_value_of_the_wrong_type_is_refused_or_without_effect(row: Any) -> None:
+    """Whatever the key, one that Keras writes or one that is only looked at."""
+    model = model_with(row.name)
+    plain = meanings(model.assemble(model.config))
+    written = {*seen().values.get(row.name, ()), *BY_HAND.get(row.name, ())}
+    for key in {option.key for option in row.options} | row.without_effect | written:
+        for value in VALUES:
+            try:
+                found = meanings(model.assemble(changed(model, row.name, key, value)))
+            except ModelFormatError:
+                continue
+            fits = type(value) in TYPES.get(key, ())
+            assert found == plain or fits, f"{key}: {value!r}"
+
+
+# Options that can have one value alone, which is also what is meant where a file has none.
+FIXED = {"data_format": "channels_last", "time_major": False, "interpolation": "nearest"}
+
+
+@pytest.mark.parametrize(
+    ("row", "key"),
+    [
+        pytest.param(row, option.key, id=f"{row.name}-{option.key}")
+        for row in ROWS
+        for option in row.options
+        if option.key in FIXED
+    ],
+)
+def test_the_one_value_is_the_one(row: Any, key: str) -> None:
+    """Another order of axes, for one, must not be read as the one that is known."""
+    model = model_with(row.name)
+    plain = meanings(model.assemble(model.config))
+    assert meanings(model.assemble(changed(model, row.name, key, FIXED[key]))) == plain
+    for value in (*VALUES, "channels_first", "bilinear"):
+        if value is not FIXED[key]:
+            with pytest.raises(ModelFormatError, match=key):
+                model.assemble(changed(model, row.name, key, value))
+
+
+# ---- functions ----
+
+# Functions without a stored case, and what NumPy has for them. Numbers stand for bools here.
+TWO = {
+    "FloorDivide": np.floor_divide,
+    "Mod": np.mod,
+    "Equal": np.equal,
+    "Greater": np.greater,
+    "GreaterEqual": np.greater_equal,
+    "Less": np.less,
+    "LessEqual": np.less_equal,
+    "LogicalAnd": np.logical_and,
+}
+ONE = {
+    "Sign": np.sign,
+    "Expm1": np.expm1,
+    "Floor": np.floor,
+    "Ceil": np.ceil,
+    "Round": np.round,
+    "Trunc": np.trunc,
+    "Identity": lambda x: x,
+    "StopGradient": lambda x: x,
+    "Copy": lambda x: x,
+    "LogicalNot": np.logical_not,
+    "HardSilu": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "HardTanh": lambda x: np.clip(x, -1, 1),
+    "Mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "TanhShrink": lambda x: x - np.tanh(x),
+}
+REDUCED = {"Amax": np.max, "Amin": np.min, "Prod": np.prod, "All": np.all}
+OTHERS = {"Where", "Celu"}
+
+# TensorFlow's, by the last part of the name, whatever the module is that a file names.
+TF_TWO = {
+    "subtract": np.subtract,
+    "sub": np.subtract,
+    "multiply": np.multiply,
+    "mul": np.multiply,
+    "truediv": np.divide,
+    "divide": np.divide,
+    "div": np.divide,
+    "floordiv": np.floor_divide,
+    "pow": np.power,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "equal": np.equal,
+    "not_equal": np.not_equal,
+    "ne": np.not_equal,
+    "greater": np.greater,
+    "gt": np.greater,
+    "greater_equal": np.greater_equal,
+    "ge": np.greater_equal,
+    "less": np.less,
+    "lt": np.less,
+    "less_equal": np.less_equal,
+    "le": np.less_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+}
+TF_ONE = {
+    "log1p": lambda x: np.log1p(np.abs(x)),
+    "reciprocal": np.reciprocal,
+    "cos": np.cos,
+    "logical_not": np.logical_not,
+    "swish": lambda x: x / (1 + np.exp(-x)),
+    "softplus": lambda x: np.log1p(np.exp(x)),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+    "neg": np.negative,
+    "abs": np.abs,
+    "stop_gradient": lambda x: x,
+}
+TF_REDUCED = {"reduce_prod": np.prod, "reduce_any": np.any, "reduce_all": np.all}
+TF_OTHERS = {"where", "squeeze", "transpose"}
+
+X = np.array([[[-2.5, -0.5, 0.5], [1.5, 2.5, 3.25]], [[-3.0, -1.0, 1.0], [2.0, 0.75, 7.0]]])
+Y = np.array([[[2.5, -0.5, 2.0], [1.5, -2.0, 0.5]], [[3.0, 2.0, 1.0], [-2.0, 0.25, 3.0]]])
+POSITIVE, ZEROS = np.abs(X), np.where(np.abs(X) > 2, 0.0, X)
+FUNCTIONS = {
+    *(name for name in operations.TENSORFLOW if name.rpartition(".")[2] in {*TF_TWO, *TF_ONE}),
+    *(f"math.{name}" for name in TF_REDUCED),
+    *TF_OTHERS,
+}
+
+
+def graph(entry: dict[str, Any], version: Version, *inputs: np.ndarray) -> Any:
+    """Return what a functional model gives that is one call of a function."""
+    names = [f"x{i}" for i in range(len(inputs))]
+    layers = [
+        {
+            "module": "keras.layers",
+            "class_name": "InputLayer",
+            "name": name,
+            "config": {"name": name, "batch_shape": [None, *x.shape[1:]], "dtype": "float32"},
+            "registered_name": None,
+            "inbound_nodes": [],
+        }
+        for name, x in zip(names, inputs, strict=True)
+    ]
+    model = {
+        "module": "keras",
+        "class_name": "Functional",
+        "registered_name": None,
+        "config": {
+            "name": "model",
+            "layers": [*layers, {"name": "f", "registered_name": None} | entry],
+            "input_layers": [[name, 0, 0] for name in names],
+            "output_layers": [["f", 0, 0]],
+        },
+    }
+    assembly = assemble(Section("config.json", model), version, Asked(LIMITS))
+    return assembly.finish({}).predict(list(inputs) if len(inputs) > 1 else inputs[0])
+
+
+def keras_3(name: str, *inputs: np.ndarray, **options: Any) -> Any:
+    tensors = [
+        {"class_name": "__keras_tensor__", "config": {"keras_history": [f"x{i}", 0, 0]}}
+        for i in range(len(inputs))
+    ]
+    entry = {
+        "module": "keras.src.ops.numpy",
+        "class_name": name,
+        "config": {"name": "f", **options},
+        "inbound_nodes": [{"args": tensors, "kwargs": {}}],
+    }
+    return graph(entry, Version(3, 15), *inputs)
+
+
+def tensorflow(function: str, *inputs: np.ndarray, **options: Any) -> Any:
+    named = {f: f"x{i}" for i, f in enumerate(("x", "y")[: len(inputs)])}
+    more = {"y": [named["y"], 0, 0]} if len(inputs) == 2 else {}
+    entry = {
+        "module": "keras.layers",
+        "class_name": "TFOpLambda",
+        "config": {"name": "f", "trainable": True, "dtype": "float32", "function": function},
+        "inbound_nodes": [["x0", 0, 0, {**more, **options, "name": None}]],
+    }
+    return graph(entry, Version(2, 15, True), *inputs)
+
+
+def close(got: Any, expected: np.ndarray) -> None:
+    assert_close(got, np.asarray(expected, np.float32), FLOAT32)
+
+
+def test_every_function_has_a_case_or_a_test() -> None:
+    stored = seen()
+    assert {*operations.KERAS} - stored.operations <= {*TWO, *ONE, *REDUCED, *OTHERS}
+    assert {*operations.TENSORFLOW} - stored.functions <= FUNCTIONS
+    assert {*operations.TENSORFLOW} >= FUNCTIONS
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_functions_of_two_tensors(name: str) -> None:
+    for x, y in ((X, Y), (ZEROS, Y), (Y, X)):
+        close(keras_3(name, x, y), TWO[name](x, y))
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_functions_of_a_tensor(name: str) -> None:
+    for x in (X, ZEROS):
+        close(keras_3(name, x), ONE[name](x))
+
+
+@pytest.mark.parametrize("name", REDUCED)
+@pytest.mark.parametrize(("axis", "keepdims"), [(1, False), (-1, True), ([1, 2], False)])
+def test_reductions(name: str, axis: Any, keepdims: bool) -> None:
+    for x in (X, ZEROS):
+        expected = REDUCED[name](x, axis=tuple(np.atleast_1d(axis)), keepdims=keepdims)
+        close(keras_3(name, x, axis=axis, keepdims=keepdims), expected)
+
+
+def test_where_and_celu() -> None:
+    close(keras_3("Where", ZEROS, X, Y), np.where(ZEROS != 0, X, Y))
+    for alpha in (1.0, 0.5):
+        celu = np.maximum(X, 0) + np.minimum(0, alpha * np.expm1(X / alpha))
+        close(keras_3("Celu", X, alpha=alpha), celu)
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS - TF_OTHERS))
+def test_functions_of_tensorflow(function: str) -> None:
+    name = function.rpartition(".")[2]
+    if name in TF_TWO:
+        x = POSITIVE if name == "pow" else X
+        close(tensorflow(function, x, Y), TF_TWO[name](x, Y))
+    elif name in TF_ONE:
+        x = POSITIVE if name == "log1p" else ZEROS if name == "logical_not" else X
+        close(tensorflow(function, x), TF_ONE[name](x))
+    else:
+        close(
+            tensorflow(function, ZEROS, axis=[1], keepdims=True),
+            TF_REDUCED[name](ZEROS, axis=1, keepdims=True),
+        )
+
+
+def test_shapes_and_choices_of_tensorflow() -> None:
+    close(tensorflow("squeeze", X[:, :, :1], axis=[2]), X[:, :, 0])
+    close(tensorflow("transpose", X, perm=[0, 2, 1]), X.transpose(0, 2, 1))
+    # where takes its condition first: x0 is that, and x and y are keywords.
+    entry = {
+        "module": "keras.layers",
+        "class_name": "TFOpLambda",
+        "config": {"name": "f", "trainable": True, "dtype": "float32", "function": "where"},
+        "inbound_nodes": [["x0", 0, 0, {"x": ["x1", 0, 0], "y": ["x2", 0, 0], "name": None}]],
+    }
+    close(graph(entry, Version(2, 15, True), ZEROS, X, Y), np.where(ZEROS != 0, X, Y))
+
+
+@pytest.mark.parametrize("name", operations.KERAS)
+def test_functions_refuse_what_they_do_not_know(name: str) -> None:
+    inputs = (X,) if len(operations.KERAS[name].arguments) == 1 else (X, Y)
+    with pytest.raises(ModelFormatError, match="layer 'f'"):
+        keras_3(name, *inputs, unknown=3)
+    for key in (*operations.KERAS[name].arguments, "unknown"):
+        for value in VALUES:
+            with contextlib.suppress(ModelFormatError):  # nothing else may be raised
+                keras_3(name, X, **{key: value})
