@@ -858,12 +858,14 @@ def test_models_that_do_not_fit() -> None:
         Model([wide], (4,))
     with pytest.raises(ValueError, match="layers: expected at least one"):
         Model([], (4,))
-    table = Embedding(name="late", table=np.ones((3, 2), np.float32))
-    with pytest.raises(ValueError, match="layer 'late'"):
-        Model([Activation(name="a", activation="tanh"), table], (4,))
+    late = Embedding(name="late", table=np.ones((3, 2), np.float32))
+    model = Model([Activation(name="a", activation="relu"), late], (4,))
+    assert model.predict([[0, 1, 2, -1]]).shape == (1, 4, 2)
+    with pytest.raises(ValueError, match="layer 'late' input: expected indices in .*, got 0.5"):
+        model.predict([[0, 1, 2, 0.5]])
     with pytest.raises(ValueError, match="layer 'd' rate: expected"):
         Dropout(name="d", rate=1.5)
-    with pytest.raises(ValueError, match="layer 'd' noise_shape: expected None or 1"):
+    with pytest.raises(ValueError, match="layer 'd' noise_shape: expected a shape whose first"):
         Dropout(name="d", rate=0.5, noise_shape=(32, 1))
     with pytest.raises(ValueError, match="layer 'l' recurrent_dropout: expected"):
         LSTM(name="l", kernel=KERNEL, recurrent_kernel=RECURRENT, recurrent_dropout=1.0)

@@ -72,6 +72,6 @@ def test_a_table_fits_its_width(width: int, room: int) -> None:
     assert lines[0] == f"{'message':{room}}  P(spam)    std  90 % interval   verdict"
     assert lines[1] == f"{'short':{room}}    0.750  0.123  0.600 to 0.900  spam"
     assert lines[2] == f"{'x' * room}    0.150  0.050  0.100 to 0.200  ham"
-    assert lines[3] == f"{'y' * (room - 1)}…    0.500  0.200  0.300 to 0.800  unsure"
+    assert lines[3] == f"{'y' * (room - 3)}...    0.500  0.200  0.300 to 0.800  unsure"
     if width >= 63:
         assert all(len(line) <= width for line in lines)

@@ -352,11 +352,11 @@ class Layer:
     def check_weight(self, field: str, shape: tuple[int | None, ...]) -> None:
         """Refuse a weight of another shape, None being any length; float32, C order and aligned.
 
-        A field that is None stays None.
+        A field that is None by default may stay None.
         """
         value = getattr(self, field)
         label = f"{self.label} {field}"
-        if value is None:
+        if value is None and any(f.name == field and f.default is None for f in fields(self)):
             return
         if not isinstance(value, Declared):
             value = _check.weight(value, label, len(shape))

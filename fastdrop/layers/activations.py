@@ -95,7 +95,7 @@ class PReLU(Single):
     passes_mask = True
 
     def __post_init__(self) -> None:
-        self.check_weight("alpha", (None,) * self.alpha.ndim)
+        self.check_weight("alpha", (None,) * np.ndim(self.alpha))
 
     @classmethod
     def declare(

@@ -64,12 +64,9 @@ class Recurrent(Layer):
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
-        if self.recurrent_kernel.ndim == 2:
-            width = self.gates * len(self.recurrent_kernel)
-            self.check_weight("recurrent_kernel", (len(self.recurrent_kernel), width))
-        else:
-            self.check_weight("recurrent_kernel", (None, None))
-            width = 0
+        self.check_weight("recurrent_kernel", (None, None))
+        width = self.gates * len(self.recurrent_kernel)
+        self.check_weight("recurrent_kernel", (len(self.recurrent_kernel), width))
         self.check_weight("kernel", (None, width))
         self.check_weight("bias", self._bias_shape(width))
         self._check_options()
