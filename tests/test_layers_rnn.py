@@ -268,6 +268,15 @@ def test_steps_dropped_of_a_random_input(backend: str, scope: str) -> None:
     assert np.array_equal(looked_up, kept)
 
 
+def test_work_of_a_layer() -> None:
+    """Masks, and where each step has its own the input again and what drops from it."""
+    plain = cell("lstm", dropout=0.5)
+    assert plain.work_elements([(5, 3)]) == 12
+    steps = cell("lstm", dropout=0.5, scheme="per_step")
+    assert steps.work_elements([(5, 3)]) == 12 + 2 * 5 * 3
+    assert cell("lstm", scheme="per_step").work_elements([(5, 3)]) == 12
+
+
 def test_masks_beside_dropped_steps() -> None:
     """Padding is passed over whatever is dropped."""
     layer = cell("lstm", scheme="per_step", dropout=0.5)
