@@ -167,6 +167,30 @@ def test_states_of_samples_and_rows() -> None:
         close(Flow(y.values[m : m + 1]), over_time(layer, X, None, [states[m]])[0])
 
 
+def test_masks_of_samples_and_rows() -> None:
+    """Masks may be random where the sequence is not."""
+    layer = cell("gru", return_sequences=True)
+    masks = np.random.default_rng(0).random((3, 4, 5)) < 0.6
+    (flow,) = layer.run([Flow(X[np.newaxis], masks)], None)
+    for m in range(3):
+        close(Flow(flow.values[m : m + 1]), over_time(layer, X, masks[m])[0])
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_channels_dropped_from_a_table(backend: str, scope: str) -> None:
+    """The factors of an embedding reach the layer, as if its rows had been looked up."""
+    words = Embedding(name="e", table=normal(6, 3))
+    tokens = np.arange(20).reshape(4, 5) % 6
+    drop = fd.layers.SpatialDropout1D(name="s", rate=0.5)
+    options: dict[str, Any] = {"samples": 4, "rng": 0, "scope": scope, "keep_samples": True}
+    kept, looked_up = (
+        fd.Model([words, drop, *between, cell("lstm")], (5,)).mc_predict(tokens, **options).samples
+        for between in ([], [Dense(name="d", kernel=np.eye(3, dtype=np.float32))])
+    )
+    assert np.ptp(kept, axis=0).any()
+    assert np.array_equal(kept, looked_up)
+
+
 def test_states_in_a_model() -> None:
     encoder = cell("lstm", return_state=True, name="encoder", dropout=0.3)
     decoder = cell("lstm", seed=5, return_sequences=True, name="decoder", recurrent_dropout=0.3)
