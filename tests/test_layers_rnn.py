@@ -393,6 +393,8 @@ def test_work_and_masks_of_a_pair() -> None:
         layer, backward=cell("lstm", 3, 9, name="g", return_sequences=True, go_backwards=True)
     )
     assert wide.mask_elements([(5, 3)]) == 36
+    assert wide.output_shapes([(5, 3)]) == [(5, 11)]
+    assert run(wide, X)[0].values.shape == (1, 4, 5, 11)
     assert (
         replace(
             wide,
@@ -640,6 +642,12 @@ def test_time_distributed_counts_for_all_steps() -> None:
 def test_refusals(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_declared_grus_have_one_bias_or_two() -> None:
+    for after, shape in ((True, (2, 12)), (False, (12,))):
+        layer = GRU.declare([(5, 3)], name="g", units=4, reset_after=after)
+        assert layer.weights()["bias"].shape == shape
 
 
 def test_lengths_left_open() -> None:
