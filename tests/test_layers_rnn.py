@@ -167,6 +167,30 @@ def test_states_of_samples_and_rows() -> None:
         close(Flow(y.values[m : m + 1]), over_time(layer, X, None, [states[m]])[0])
 
 
+def test_masks_of_samples_and_rows() -> None:
+    """Masks may be random where the sequence is not."""
+    layer = cell("gru", return_sequences=True)
+    masks = np.random.default_rng(0).random((3, 4, 5)) < 0.6
+    (flow,) = layer.run([Flow(X[np.newaxis], masks)], None)
+    for m in range(3):
+        close(Flow(flow.values[m : m + 1]), over_time(layer, X, masks[m])[0])
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_channels_dropped_from_a_table(backend: str, scope: str) -> None:
+    """The factors of an embedding reach the layer, as if its rows had been looked up."""
+    words = Embedding(name="e", table=normal(6, 3))
+    tokens = np.arange(20).reshape(4, 5) % 6
+    drop = fd.layers.SpatialDropout1D(name="s", rate=0.5)
+    options: dict[str, Any] = {"samples": 4, "rng": 0, "scope": scope, "keep_samples": True}
+    kept, looked_up = (
+        fd.Model([words, drop, *between, cell("lstm")], (5,)).mc_predict(tokens, **options).samples
+        for between in ([], [Dense(name="d", kernel=np.eye(3, dtype=np.float32))])
+    )
+    assert np.ptp(kept, axis=0).any()
+    assert np.array_equal(kept, looked_up)
+
+
 def test_states_in_a_model() -> None:
     encoder = cell("lstm", return_state=True, name="encoder", dropout=0.3)
     decoder = cell("lstm", seed=5, return_sequences=True, name="decoder", recurrent_dropout=0.3)
@@ -268,6 +292,15 @@ def test_steps_dropped_of_a_random_input(backend: str, scope: str) -> None:
     assert np.array_equal(looked_up, kept)
 
 
+def test_work_of_a_layer() -> None:
+    """Masks, and where each step has its own the input again and what drops from it."""
+    plain = cell("lstm", dropout=0.5)
+    assert plain.work_elements([(5, 3)]) == 12
+    steps = cell("lstm", dropout=0.5, scheme="per_step")
+    assert steps.work_elements([(5, 3)]) == 12 + 2 * 5 * 3
+    assert cell("lstm", scheme="per_step").work_elements([(5, 3)]) == 12
+
+
 def test_masks_beside_dropped_steps() -> None:
     """Padding is passed over whatever is dropped."""
     layer = cell("lstm", scheme="per_step", dropout=0.5)
@@ -360,6 +393,8 @@ def test_work_and_masks_of_a_pair() -> None:
         layer, backward=cell("lstm", 3, 9, name="g", return_sequences=True, go_backwards=True)
     )
     assert wide.mask_elements([(5, 3)]) == 36
+    assert wide.output_shapes([(5, 3)]) == [(5, 11)]
+    assert run(wide, X)[0].values.shape == (1, 4, 5, 11)
     assert (
         replace(
             wide,
@@ -607,6 +642,12 @@ def test_time_distributed_counts_for_all_steps() -> None:
 def test_refusals(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()
+
+
+def test_declared_grus_have_one_bias_or_two() -> None:
+    for after, shape in ((True, (2, 12)), (False, (12,))):
+        layer = GRU.declare([(5, 3)], name="g", units=4, reset_after=after)
+        assert layer.weights()["bias"].shape == shape
 
 
 def test_lengths_left_open() -> None:

@@ -440,14 +440,14 @@ def test_the_parts_of_a_layer() -> None:
         (lambda: both(merge_mode="max"), "layer 'both' merge_mode: expected 'concat', 'sum'"),
         (
             lambda: Bidirectional(name="b", forward=both().backward, backward=both().backward),
-            "layer 'b' forward: expected a layer with go_backwards=False, got True",
+            "layer 'b' backward: expected a layer with go_backwards=False, got True",
         ),
         (
             lambda: replace(both(), backward=both().forward),
             "layer 'both' backward: expected a layer with go_backwards=True, got False",
         ),
         (
-            lambda: replace(both(), forward=cell("gru", units=2)),
+            lambda: replace(both(merge_mode="sum"), forward=cell("gru", units=2)),
             "layer 'both' backward: expected units=2, as the forward layer has, got 3",
         ),
         (
