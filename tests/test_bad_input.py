@@ -861,7 +861,7 @@ def test_models_that_do_not_fit() -> None:
     late = Embedding(name="late", table=np.ones((3, 2), np.float32))
     model = Model([Activation(name="a", activation="relu"), late], (4,))
     assert model.predict([[0, 1, 2, -1]]).shape == (1, 4, 2)
-    with pytest.raises(ValueError, match="layer 'late' input: expected indices in .*, got 0.5"):
+    with pytest.raises(ValueError, match=r"layer 'late' input: expected indices in .*, got 0\.5"):
         model.predict([[0, 1, 2, 0.5]])
     with pytest.raises(ValueError, match="layer 'd' rate: expected"):
         Dropout(name="d", rate=1.5)

@@ -593,7 +593,7 @@ def test_calls_with_options_of_their_own() -> None:
     layer = only(assembly)
     assert isinstance(layer.scale, Declared)
     ((record, _),) = assembly.records()
-    model = assembly.finish({record.key: {"scale": np.array(2, np.float32)}}, "test")
+    model = assembly.finish({record.key: {"scale": np.array(2, np.float32)}})
     first, second = model.predict([Q, V, VALUE_MASK.astype(np.float32)])
     plain = Attention(name="a", scale=np.float32(2))
     causal = Attention(name="a", scale=np.float32(2), use_causal_mask=True)
@@ -677,7 +677,7 @@ def test_masks_are_gone_after_several_heads(version: Version, kept: bool) -> Non
     }
     x = Q.copy()
     x[~QUERY_MASK] = 0
-    first, second = assembly.finish(weights, "test").predict(x)
+    first, second = assembly.finish(weights).predict(x)
     ((_, _), (record, plan)) = assembly.records()
     layer = plan.layer.with_weights(weights[record.key])
     masked = flow(x, QUERY_MASK)

@@ -290,8 +290,8 @@ def test_dots_of_lengths_left_open() -> None:
     ("make", "message"),
     [
         (lambda: Merge(name="m", function="mean"), "layer 'm' function: expected 'add'"),
-        (lambda: Merge(name="m", function="add", masks="none"), "layer 'm' masks: expected 'any'"),
-        (lambda: Concatenate(name="c", masks="none"), "layer 'c' masks: expected 'any' or 'all'"),
+        (lambda: Merge(name="m", function="add", masks="some"), "layer 'm' masks: expected 'any'"),
+        (lambda: Concatenate(name="c", masks="some"), "layer 'c' masks: expected 'any', 'all'"),
         (lambda: Concatenate(name="c", axis=65), "layer 'c' axis: expected an integer"),
         (lambda: Concatenate(name="c", axis=1.0), "layer 'c' axis: expected an integer"),
         (
@@ -356,7 +356,7 @@ def options(name: str, version: Version, **config: Any) -> Any:
     from fastdrop.formats.keras._records import Reader, Record
 
     record = Record("n", name, Section("layer", {"name": "n", **config}))
-    reader = Reader(version, 9, {}, True, lambda *_: False)
+    reader = Reader(version, 9, {}, True, lambda *_: False, "test")
     assembly = Assembly(None, version, reader, Limits())  # type: ignore[arg-type]
     found = assembly.options(LAYERS[name], record)
     if found is None:
@@ -369,7 +369,7 @@ def test_rows_of_merges(name: str) -> None:
     for version, masks in (
         (KERAS_3, "any"),
         (Version(3, 8), "any"),
-        (Version(3, 7), "all"),
+        (Version(3, 7), "none"),
         (TF_KERAS, "all"),
     ):
         assert options(name, version) == {"function": name.lower(), "masks": masks}
