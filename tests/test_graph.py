@@ -500,7 +500,7 @@ def test_chunks_are_sized_by_what_is_alive(rows_fit: int, height: int) -> None:
     entries += list(model._entries[3:])
     model = Model(entries, (4,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_CHUNK_BYTES", 4 * 400 * rows_fit)
+        patch.setattr(_model, "_CHUNK_BYTES", 6 * 400 * rows_fit)
         x = normal(20, 4)
         y = model.predict(x, threads=1)
         assert max(shape[1] for shape in probe.shapes) == height

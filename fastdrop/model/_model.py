@@ -535,7 +535,8 @@ class Model:
 
     def _chunk_rows(self, lengths: Sequence[Shape], wanted: int) -> int:
         """Rows to take together, within the memory set aside for them."""
-        row_bytes = 4 * self.graph.peak(lengths)
+        # Half as much again: what a layer computes on the way, and the next chunk's results.
+        row_bytes = 6 * self.graph.peak(lengths)
         return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)))
 
 
