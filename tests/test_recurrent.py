@@ -1790,6 +1790,7 @@ def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.Mo
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", 400)
     monkeypatch.setattr(recurrent, "_DROP_NUMBERS", 300)
+    monkeypatch.setattr(recurrent, "_CALL_SECONDS", 1e9)  # on a slow machine, too
     for (scheme, bound), features, rows in itertools.product(
         (("per_gate", 400), ("per_step", 300)), (2, 9), (1, 3, 64)
     ):
