@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +63,7 @@ class Merge(Layer):
             merged: Array = reduce(MERGES[self.function], values)
             if self.function == "average":
                 merged = merged / np.float32(len(values))
-        return [Flow(merged, self._mask(inputs, rank))]
+        return [Flow(merged, self._mask(inputs))]
 
     def _with_masks(self, values: Sequence[Array], masks: Sequence[Array | None]) -> Flow:
         """Combine what counts alone: a step that an input lacks leaves that input out."""
@@ -85,7 +85,7 @@ class Merge(Layer):
             merged = np.where(_spread(whole, merged.ndim), merged, np.float32(0))
         return Flow(merged, whole)
 
-    def _mask(self, inputs: Sequence[Flow], rank: int) -> Array | None:
+    def _mask(self, inputs: Sequence[Flow]) -> Array | None:
         masks = [flow.mask for flow in inputs if flow.mask is not None]
         if not masks or self.masks == "none":
             return None
@@ -175,8 +175,6 @@ class Dot(Layer):
 
     axes: tuple[int, int]
     normalize: bool = False
-
-    takes_table: ClassVar = False
 
     def _along(self, ranks: Sequence[int]) -> list[int]:
         return [

@@ -122,9 +122,6 @@ class Elementwise(Layer):
             raise ValueError(f"{self.label}: a constant has more axes than a row, {shapes}")
         return [broadcast(self.label, [(1,) * (rank - len(s)) + s for s in shapes])]
 
-    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        return None
-
     def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
         if self.function in ("not_equal", "equal", "greater", "less", "zeros", "ones"):
             constants = [o if isinstance(o, int) else o.tobytes() for o in self.operands]
