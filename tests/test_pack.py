@@ -197,13 +197,14 @@ LOOKS = """
 import signal, time
 import numpy as np
 from fastdrop import _backend
-n, looks = 4096, []
+n, looks = 6144, []
 weights, bias = np.zeros((n, n), np.float32), np.zeros(n, np.float32)
 mask = np.ones((1, n), np.float32)
 mask[:, ::2] = 0
 def look(*_):
     looks.append(time.process_time())
 def interrupt(*_):
+    signal.signal(signal.SIGPROF, signal.SIG_IGN)
     raise KeyboardInterrupt
 def measure(call):
     looks.clear()
@@ -211,9 +212,9 @@ def measure(call):
     signal.signal(signal.SIGPROF, look)
     signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
     result = call()
-    signal.signal(signal.SIGPROF, interrupt)
     interrupted = False
     try:
+        signal.signal(signal.SIGPROF, interrupt)
         call()
     except KeyboardInterrupt:
         interrupted = True
@@ -241,7 +242,7 @@ def test_ctrl_c_is_seen_while_weights_are_packed(tier: str) -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert len(lines) == 2
     for looks, longest, interrupted in lines:
-        assert int(looks) >= 8
+        assert int(looks) >= 4  # the first and the last come also from a call that never looks
         assert float(longest) < 0.1
         assert interrupted == "True"
 

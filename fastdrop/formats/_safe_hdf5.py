@@ -53,8 +53,9 @@ _CONTINUATION, _SYMBOL_TABLE, _TIME, _ATTRIBUTE_INFO = 0x10, 0x11, 0x12, 0x15
 _GROUP_MESSAGES = frozenset({_ATTRIBUTES, _SYMBOL_TABLE, _TIME})
 _ARRAY_MESSAGES = frozenset({_DATASPACE, _DATATYPE, _FILL_OLD, _FILL, _LAYOUT, _ATTRIBUTES, _TIME})
 _MEANING = {
-    0x2: "links of a newer form, as names that are not ASCII need them",
-    0x6: "links of a newer form, as names that are not ASCII need them",
+    **dict.fromkeys(
+        (0x2, 0x6, 0xA), "links of a newer form, as names that are not ASCII need them"
+    ),
     _EXTERNAL: "external storage",
     _FILTERS: "a filter",
     _ATTRIBUTE_INFO: "dense storage of attributes",
