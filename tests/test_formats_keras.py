@@ -487,6 +487,24 @@ def test_custom_classes(class_name: str, registered: str | None, key: str) -> No
     assert "load(..., custom={'MCDropout': 'Dropout'})" in said[0]
 
 
+def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:
+    strange = node("MCDropout", "m", call(ref("x")), rate=0.5) | {"module": "mine"}
+    config = graph(
+        "g",
+        [
+            inputs("x", 3),
+            strange,
+            node("Dense", "d", call(ref("m")), units=3),
+            node("Lambda", "l", call(ref("d"))),
+        ],
+        [["x", 0, 0]],
+        [["l", 0, 0]],
+    )
+    custom, unsupported = obstacles(config)
+    assert custom.startswith("layer 'm' (MCDropout): class 'MCDropout' is not a part of Keras")
+    assert unsupported.startswith("layer 'l' (Lambda)")
+
+
 def test_custom_classes_of_h5_and_of_no_use() -> None:
     model = built(with_class("Dropout", None, "keras.layers"), custom={"Unused": "Dense"})
     assert model.notes == ()

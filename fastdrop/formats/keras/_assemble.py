@@ -68,6 +68,13 @@ def _chained(model: ModelRecord) -> ModelRecord:
     return replace(model, layers=linked, inputs=[""], outputs=[before])
 
 
+class _LostError(ModelFormatError):
+    """A call reads what a layer makes that could not be read."""
+
+    def __init__(self) -> None:
+        super().__init__("a layer could not be read")
+
+
 class _Scope:
     """One use of a model: its tensors by name."""
 
@@ -115,6 +122,8 @@ class _Scope:
             assert self.outer is not None
             return self.outer.tensor(given)
         record = self.by_name.get(ref.layer)
+        if record is None and ref.layer in self.model.lost:
+            raise _LostError
         if record is None:
             raise ModelFormatError(f"{self.where(ref)}: there is no such layer")
         node = ref.node - self.skipped[ref.layer]
@@ -347,7 +356,8 @@ class Assembly:
             ]
             order = running_order([call.name for call in calls], taken, self._inputs)
         except (ModelFormatError, ValueError) as error:
-            obstacles.add(str(error), structure=True)
+            if not isinstance(error, _LostError):
+                obstacles.add(str(error), structure=True)
             # Without an order no shape is known, but what is not supported can be said.
             for record in _leaves(model):
                 self.plan(record, None)

@@ -89,10 +89,12 @@ class Record:
 class ModelRecord(Record):
     """A model as the file describes it: layers, which of them are inputs, and what is put out.
 
-    `outputs` are by name where the file names them.
+    `outputs` are by name where the file names them. `lost` are names of layers that could not be
+    read, which is an obstacle already.
     """
 
     layers: list[Record] = field(default_factory=list)
+    lost: frozenset[str] = frozenset()
     inputs: list[str] = field(default_factory=list)
     outputs: list[Ref] = field(default_factory=list)
     output_names: list[str] | None = None
@@ -200,12 +202,13 @@ class Reader:
         if self.count > self.max_layers:
             raise ModelFormatError(f"{self.count} layers, max_layers is {self.max_layers}")
         prefix = f"{outer}layer {show(name)}: " if depth else outer
-        layers = []
+        layers, lost = [], set()
         for i, layer in enumerate(entries):
             try:
                 layers.append(self.layer(layer, f"{prefix}layer {i}", prefix, depth, path))
             except ModelFormatError as error:
                 self.obstacles.add(error, structure=True)
+                lost.add(_name_of(Section("", layer)) if isinstance(layer, dict) else "?")
         names = [record.name for record in layers]
         if len(set(names)) != len(names):
             raise ModelFormatError(f"{where}: two layers have the same name")
@@ -220,6 +223,7 @@ class Reader:
             self._nodes(entry, config.where),
             spelled="Sequential" if sequential else "Functional",
             layers=layers,
+            lost=frozenset(lost),
             **ends,
         )
 
