@@ -12,7 +12,6 @@ from setuptools.command.build_ext import build_ext
 # roots no C library.
 UNIX_FLAGS = [
     "-std=c11",
-    "-O3",
     "-ffp-contract=off",
     "-fno-trapping-math",
     "-fno-math-errno",
@@ -22,9 +21,12 @@ MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
 
 
 # Python's own flags ask for debugging information: nine tenths of the file, which nobody reads. Who
-# asks for it by CFLAGS, as the sanitizers' build does, gets it.
-if "-g" not in os.environ.get("CFLAGS", "").split():
+# asks for it by CFLAGS, or for hardly any optimization, as the sanitizers' build does, gets it.
+asked = set(os.environ.get("CFLAGS", "").split())
+if "-g" not in asked:
     UNIX_FLAGS.append("-g0")
+if not asked & {"-O0", "-O1"}:
+    UNIX_FLAGS.append("-O3")
 
 
 class BuildExt(build_ext):
