@@ -245,13 +245,13 @@ _PARAMETERS = {
 _SAME = {"swish": "silu", "hard_swish": "hard_silu"}
 
 
-def activation(value: object, name: str, *, rows: bool = False) -> Activation:
-    """An activation as backends take it, with `rows` also one that is taken along rows.
+def activation(value: object, name: str) -> Activation:
+    """An activation as backends take it.
 
     A name, where there are no parameters or they make no difference; else a tuple of it and of
     all its parameters.
     """
-    options = (*ACTIVATIONS, *ROW_ACTIVATIONS) if rows else ACTIVATIONS
+    options = (*ACTIVATIONS, *ROW_ACTIVATIONS)
     given: tuple[object, ...] = ()
     if isinstance(value, tuple) and value:
         value, *given = value  # type: ignore[assignment]

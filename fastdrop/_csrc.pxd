@@ -122,6 +122,8 @@ cdef extern from "fastdrop.h" nogil:
         FD_SPARSE_PLUS
         FD_SPARSE_SIGMOID
         FD_SQUAREPLUS
+        FD_SOFTMAX
+        FD_LOG_SOFTMAX
 
     ctypedef struct fd_activation:
         fd_function function

@@ -653,7 +653,10 @@ class Numpy:
         def gate(z: Array, name: str | tuple[Any, ...]) -> Array:
             """The activation of z (N, H), in an array of its own."""
             z = z.copy()  # contiguous: NumPy's results for others may differ
-            self.activate(z, name)
+            if name not in ("softmax", "log_softmax"):
+                self.activate(z, name)
+            elif z.size:
+                self.softmax(z, name == "log_softmax")
             return z
 
         def candidate(z: Array) -> Array:

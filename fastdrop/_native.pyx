@@ -44,6 +44,8 @@ cdef dict FUNCTIONS = {
     "sparse_plus": FD_SPARSE_PLUS,
     "sparse_sigmoid": FD_SPARSE_SIGMOID,
     "squareplus": FD_SQUAREPLUS,
+    "softmax": FD_SOFTMAX,
+    "log_softmax": FD_LOG_SOFTMAX,
 }
 
 # Bytes of panels that are packed between two looks for Ctrl-C.

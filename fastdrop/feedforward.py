@@ -58,7 +58,7 @@ def dense(
     if bias is not None:
         bias = _check.shaped(_check.array(bias, "bias", _check.FLOATS, 1), "bias", (columns,))
         arrays.append(bias)
-    activation = _check.activation(activation, "activation", rows=True)
+    activation = _check.activation(activation, "activation")
     dtype = np.result_type(*arrays)
     out = np.empty((x.size // inputs if inputs else int(np.prod(x.shape[:-1])), columns), dtype)
     rows = _check.contiguous(x, dtype).reshape(len(out), inputs)
@@ -148,7 +148,7 @@ def activate(x: ArrayLike, activation: _check.Activation) -> NDArray[Any]:
     array([-0.3,  0. ,  6. ])
     """
     array = _check.array(x, "x", _check.FLOATS)
-    activation = _check.activation(activation, "activation", rows=True)
+    activation = _check.activation(activation, "activation")
     if activation in _check.ROW_ACTIVATIONS and array.ndim == 0:
         _check.refuse(ValueError, "x", "an array of 1 dimension or more", array)
     out = np.array(array, order="C")

@@ -189,7 +189,8 @@ def pack_lstm(
     activation, recurrent_activation : str or tuple, optional
         "tanh", "sigmoid", "relu", "linear", "hard_sigmoid" (x / 6 + 0.5 clipped to [0, 1], as in
         Keras 3 and PyTorch) or "hard_sigmoid_legacy" (0.2 x + 0.5 clipped, as in tf-keras and
-        ONNX). The second is that of the three gates.
+        ONNX), or any other that `activate` takes. softmax and log_softmax are along all units of a
+        row. The second is that of the three gates.
 
     Returns
     -------

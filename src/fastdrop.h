@@ -174,7 +174,10 @@ typedef enum fd_function {
     FD_THRESHOLD,      /* v > a ? v : b */
     FD_SPARSE_PLUS,    /* v < 1 ? (max(v, -1) + 1)^2 / 4 : v */
     FD_SPARSE_SIGMOID, /* clip((v + 1) / 2, 0, 1) */
-    FD_SQUAREPLUS      /* (v + sqrt(v^2 + a)) / 2, for 0 < a <= 2^64 */
+    FD_SQUAREPLUS,     /* (v + sqrt(v^2 + a)) / 2, for 0 < a <= 2^64 */
+    /* Along a row, as fd_softmax_* computes them: of cells alone. */
+    FD_SOFTMAX,
+    FD_LOG_SOFTMAX
 } fd_function;
 
 typedef struct fd_activation {

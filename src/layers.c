@@ -34,6 +34,11 @@ static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
+/* Whether an activation takes a row as a whole. */
+static int takes_rows(fd_activation activation) {
+    return activation.function == FD_SOFTMAX || activation.function == FD_LOG_SOFTMAX;
+}
+
 /* One side of a layer: rows of a product, at most, and masks of the parts: where they are, and
  * from one row to the next, in factors. */
 typedef struct side_plan {
@@ -46,7 +51,7 @@ typedef struct plan {
     int joint;           /* the first part's input part is taken with its recurrent part */
     size_t units, width; /* padded units; columns of pre-activations */
     size_t z_stride;
-    size_t h, c, old, z, input, candidate, operands, end;
+    size_t h, c, old, z, input, candidate, gates, operands, end;
     side_plan x, recurrent;
 } plan;
 

@@ -417,7 +417,7 @@ for name, good, bad in (
 case(lstm, TypeError, "recurrent_kernel: expected", recurrent_kernel=None)
 case(lstm, TypeError, "bias: expected", bias=BIAS.astype(int))
 for name in ("activation", "recurrent_activation"):
-    case(lstm, ValueError, f"{name}: expected 'linear', 'tanh'", **{name: "softmax"})
+    case(lstm, ValueError, f"{name}: expected 'linear', 'tanh'", **{name: "softmin"})
     case(lstm, TypeError, f"{name}: expected 'linear', 'tanh'", **{name: None})
 case(lstm, ValueError, "scheme: expected 'per_gate', 'tied' or 'per_step', got", scheme="both")
 case(lstm, TypeError, "scheme: expected", scheme=None)
@@ -506,10 +506,10 @@ for function, gates in ((pack_lstm, 4), (pack_gru, 3), (pack_simple_rnn, 1)):
     case(function, TypeError, "kernel: expected an array", kernel=KERNEL[:, :width].astype(int))
     case(function, TypeError, "bias: expected an array", bias=np.ones(width, int))
     case(function, ValueError, "bias: expected shape", bias=np.ones(width + 1, np.float32))
-    case(function, ValueError, "activation: expected 'linear', 'tanh'", activation="softmax")
+    case(function, ValueError, "activation: expected 'linear', 'tanh'", activation="softmin")
     case(function, TypeError, "activation: expected 'linear', 'tanh'", activation=None)
 for function in (pack_lstm, pack_gru, gru):
-    case(function, ValueError, "recurrent_activation: expected", recurrent_activation="softmax")
+    case(function, ValueError, "recurrent_activation: expected", recurrent_activation="softmin")
 for function in (gru, pack_gru):
     one, two = np.ones(15, np.float32), np.ones((2, 15), np.float32)
     case(function, ValueError, "bias: expected shape (2, 15), got", bias=one)
@@ -792,7 +792,7 @@ LAYERS: list[tuple[type, dict[str, Any], type[Exception], str]] = [
     (LSTM, LSTM_FIELDS | {"kernel": weights(3, 19)}, ValueError, "kernel: expected shape"),
     (LSTM, LSTM_FIELDS | {"recurrent_kernel": weights(4, 20)}, ValueError, "recurrent_kernel: ex"),
     (LSTM, LSTM_FIELDS | {"bias": weights(19)}, ValueError, "bias: expected shape"),
-    (LSTM, LSTM_FIELDS | {"activation": "softmax"}, ValueError, "activation: expected 'linear'"),
+    (LSTM, LSTM_FIELDS | {"activation": "softmin"}, ValueError, "activation: expected 'linear'"),
     (LSTM, LSTM_FIELDS | {"scheme": "both"}, ValueError, "scheme: expected 'per_gate'"),
     (LSTM, LSTM_FIELDS | {"return_sequences": 1}, TypeError, "return_sequences: expected True"),
 ]

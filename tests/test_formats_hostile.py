@@ -159,7 +159,7 @@ def policy(name: str) -> dict[str, Any]:
     ("quantized policy", option("out", dtype="int8_from_float32"), "found 'int8_from_float32'"),
     ("input of text", option("tokens", dtype="string"), "an input of type 'string'"),
     ("glu", option("out", activation="glu"), "activation: 'glu' is not supported, expected"),
-    ("softmax gate", option("first", recurrent_activation="softmax"), "recurrent_activation"),
+    ("softmin gate", option("first", recurrent_activation="softmin"), "recurrent_activation"),
     ("rate 1 in LSTM", option("first", dropout=1.0), "dropout: expected a rate in [0, 1), found"),
     ("rate near 1", option("first", dropout=0.9999999999999), "dropout"),
     ("rate -1", option("first", recurrent_dropout=-0.5), "recurrent_dropout: expected a rate"),

@@ -48,7 +48,6 @@ def arrays_of(case: str) -> Arrays:
 
 # What is refused by name: a part of the case's name, and of the message.
 REFUSED = {
-    "lstm-activation-softmax": "activation: 'softmax' is not supported",
     "names-unicode-h5": "as names that are not ASCII need them",
     # Keras wrote the shared layer's weights in one place and looks for them in another.
     "graph-shared-nested-layer-keras": "dense is missing",

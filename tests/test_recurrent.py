@@ -177,6 +177,9 @@ FUNCTIONS = {
     "relu": lambda v: np.where(v > 0, v, 0),
     "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
     "hard_sigmoid_legacy": lambda v: np.clip(0.2 * v + 0.5, 0, 1),
+    # Of all units of a row together.
+    "softmax": lambda v: np.exp(v - v.max()) / np.exp(v - v.max()).sum(),
+    "log_softmax": lambda v: v - v.max() - np.log(np.exp(v - v.max()).sum()),
 }
 
 
@@ -265,7 +268,7 @@ def test_any_shape_and_option_agrees_with_a_plain_loop(tier: str, cell: str, dat
     features, units = data.draw(size), data.draw(size)
     dtype = data.draw(st.sampled_from(["float32", "float64"]))
     names = st.sampled_from(list(FUNCTIONS))
-    bounded = st.sampled_from(["sigmoid", "hard_sigmoid", "hard_sigmoid_legacy"])
+    bounded = st.sampled_from(["sigmoid", "hard_sigmoid", "hard_sigmoid_legacy", "softmax"])
     options = {"activation": data.draw(names)}
     if cell != "simple_rnn":
         options["recurrent_activation"] = data.draw(bounded)
@@ -309,6 +312,30 @@ def test_any_shape_and_option_agrees_with_a_plain_loop(tier: str, cell: str, dat
         assert a.shape == b.shape
         # Of numbers about 1 that are added up, whatever the sum's own size.
         assert np.abs(a - b).max() <= tolerance * max(1, np.abs(b).max())
+
+
+@pytest.mark.parametrize(
+    ("activation", "gates"), [("softmax", "sigmoid"), ("tanh", "softmax"), ("softmax", "softmax")]
+)
+@pytest.mark.parametrize("units", [1, 16, 300])
+@cells
+def test_softmax_takes_all_units_of_a_row(
+    backend: str, cell: str, units: int, activation: str, gates: str
+) -> None:
+    """More of them than operands are written at a time; without padding, whose number is zero."""
+    rng = np.random.default_rng(21)
+    options = {} if cell == "simple_rnn" else {"recurrent_activation": gates}
+    arrays = arrays_of(rng, cell, 3, units, "float64")
+    weights = pack(cell, arrays, activation=activation, **options)
+    x = rng.normal(0, 2, (9, 3, 3))
+    masks = {"recurrent_mask": factors(rng, (9, GATES[cell], units))}
+    if cell != "simple_rnn":
+        masks["candidate_mask"] = factors(rng, (9, units))
+    valid = rng.random((9, 3)) < 0.7
+    expected = loop(x, weights, **masks, valid=valid)
+    got = fd.rnn(x, weights, **masks, **ALL, mask=valid)
+    for a, b in zip(got, expected[: len(got)], strict=True):
+        assert_close(a, b, FLOAT64)
 
 
 # ---- what is drawn ----
@@ -1859,7 +1886,8 @@ def on_every_tier(
 
 
 # Between NumPy and C the libraries' exp and tanh may differ.
-WITHOUT_LIBM = [name for name in FUNCTIONS if name not in ("tanh", "sigmoid")]
+USING_LIBM = ("tanh", "sigmoid", "softmax", "log_softmax")
+WITHOUT_LIBM = [name for name in FUNCTIONS if name not in USING_LIBM]
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ class Activation(Single):
     passes_mask = True
 
     def __post_init__(self) -> None:
-        _check.activation(self.activation, f"{self.label} activation", rows=True)
+        _check.activation(self.activation, f"{self.label} activation")
         self.prepare(axis=_check.integer(self.axis, f"{self.label} axis", -64, 64))
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -55,7 +55,7 @@ class _Conv(Spatial):
             value = _check.each(getattr(self, field), f"{self.label} {field}", self.dims)
             self.prepare(**{field: value})
         _check.choice(self.padding, f"{self.label} padding", self.paddings)
-        _check.activation(self.activation, f"{self.label} activation", rows=True)
+        _check.activation(self.activation, f"{self.label} activation")
         groups = _check.integer(self.groups, f"{self.label} groups", 1, None)
         if filters % groups:
             what = f"a divisor of the {filters} filters"

@@ -87,7 +87,7 @@ class Dense(Single):
     def __post_init__(self) -> None:
         self.check_weight("kernel", (None, None))
         self.check_weight("bias", (self.kernel.shape[1],))
-        _check.activation(self.activation, f"{self.label} activation", rows=True)
+        _check.activation(self.activation, f"{self.label} activation")
 
     @classmethod
     def declare(

@@ -304,10 +304,8 @@ _OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
 NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
 
 
-def activation(
-    *, default: str = "linear", elementwise: bool = False
-) -> Callable[[Section, str, Version], Any]:
-    """Return a converter of an activation; `elementwise` ones are all that a cell can have.
+def activation(*, default: str = "linear") -> Callable[[Section, str, Version], Any]:
+    """Return a converter of an activation.
 
     It may be a name, the same as a serialized function, or a layer.
     """
@@ -327,7 +325,7 @@ def activation(
             value = inner
         if value is None:
             value = "linear"
-        known = NAMES if elementwise else (*NAMES, *_check.ROW_ACTIVATIONS)
+        known = (*NAMES, *_check.ROW_ACTIVATIONS)
         if not isinstance(value, str) or value not in known:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "
@@ -371,7 +369,7 @@ def layer_activation(name: str, config: Section, version: Version) -> Any:
     """Return the activation that a layer is."""
     value = LAYER_ACTIVATIONS[name](config, version)
     try:
-        return _check.activation(value, "activation", rows=True)
+        return _check.activation(value, "activation")
     except (TypeError, ValueError) as error:
         raise ModelFormatError(f"{config.where}: {error}") from error
 

@@ -54,7 +54,7 @@ def _implementation(config: Section, key: str, version: Version) -> int:
 _COMMON = (
     Option("units", positive),
     Option("use_bias", boolean(True)),
-    Option("activation", activation(default="tanh", elementwise=True)),
+    Option("activation", activation(default="tanh")),
     Option("dropout", rate(one=False)),
     Option("recurrent_dropout", rate(one=False)),
     Option("go_backwards", boolean(False)),
@@ -66,7 +66,7 @@ _COMMON = (
 )
 _GATED = (
     *_COMMON,
-    Option("recurrent_activation", activation(default="sigmoid", elementwise=True)),
+    Option("recurrent_activation", activation(default="sigmoid")),
     Option("implementation", _implementation),
     Option("unroll", boolean(False), ""),  # which masks are drawn depends on it
 )
