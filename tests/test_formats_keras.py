@@ -454,6 +454,23 @@ def test_training_of_what_draws_nothing_is_not_said() -> None:
         assert model.notes == ()
 
 
+def test_normalization_adapted_to_data_of_other_axes() -> None:
+    """As by norm.adapt(x) for rows of features, where the model then gets sequences of them."""
+
+    def config(axis: Any, *built_for: int) -> Config:
+        entry = layer("Normalization", name="n", axis=axis)
+        entry["build_config"] = {"input_shape": [*built_for]}
+        return chain("c", [entry], build_input_shape=[None, 5, 3])
+
+    for axis in (-1, [-1]):
+        norm = fd.layers.Normalization(name="n", mean=normal(3), variance=normal(3))
+        x = np.zeros((2, 5, 3), np.float32)
+        got = built(config(axis, 200, 3)).predict(x)
+        assert np.array_equal(got, Model([norm], (5, 3)).predict(x), equal_nan=True)
+        assert "built for an input of shape (4,)" in obstacles(config(axis, 200, 4))[0]
+    assert "built for an input of shape (3,)" in obstacles(config([1], 200, 3))[0]
+
+
 # ---- custom classes ----
 
 

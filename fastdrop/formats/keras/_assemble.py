@@ -24,6 +24,7 @@ from fastdrop.formats.keras._rows import (
     Row,
     Stored,
     Tensor,
+    agree,
     one_input,
     policy_note,
     tensors_of,
@@ -315,7 +316,7 @@ class Assembly:
         one = inputs[0] if inputs is not None and len(inputs) == 1 else None
         if built is None or one is None or row.per_call:
             pass  # a function is built for its first argument, which may be a constant
-        elif not _agree(built[1:], one):
+        elif not row.built_for(built[1:], one, record):
             self.obstacle(f"{record.where}: built for an input of shape {built[1:]}, gets {one}")
             inputs = None
         try:
@@ -419,7 +420,7 @@ class Assembly:
                 borrowed = "if none" if self.version.legacy else "always"
                 return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
             shape, steps = known[tensor], known[call.mask_of]
-            if not 0 < len(steps) < len(shape) or not _agree(steps, shape[: len(steps)]):
+            if not 0 < len(steps) < len(shape) or not agree(steps, shape[: len(steps)]):
                 self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
                 return None
             known[call.name] = shape
@@ -639,10 +640,3 @@ def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
     if isinstance(value, list):
         return [_swapped(item, old, new) for item in value]
     return value
-
-
-def _agree(built: Shape, shape: Shape) -> bool:
-    """Return whether two shapes may be the same; None is a length left open."""
-    return len(built) == len(shape) and all(
-        a is None or b is None or a == b for a, b in zip(built, shape, strict=True)
-    )

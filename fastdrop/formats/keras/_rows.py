@@ -197,6 +197,10 @@ class Row:
                 groups |= {f"{key}/vars": None, f"{inner}{key}/vars": None}
         return Planned(layer, self.storage(stored, layer), groups, notes)
 
+    def built_for(self, built: Shape, shape: Shape, record: Record) -> bool:
+        """Return whether a layer that was built for one shape can get the other."""
+        return agree(built, shape)
+
     @property
     def per_call(self) -> bool:
         """Whether each call makes a layer of its own."""
@@ -205,6 +209,13 @@ class Row:
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
         """Return how weights are stored, where that differs from how the layer has them."""
         return stored
+
+
+def agree(built: Shape, shape: Shape) -> bool:
+    """Return whether two shapes may be the same; None is a length left open."""
+    return len(built) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(built, shape, strict=True)
+    )
 
 
 def moved(planned: Planned, part: str, group: str) -> Planned:

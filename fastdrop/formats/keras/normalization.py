@@ -9,7 +9,7 @@ import numpy as np
 from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Record
-from fastdrop.formats.keras._rows import Option, Row, Stored, boolean, number
+from fastdrop.formats.keras._rows import Option, Row, Stored, agree, boolean, number
 from fastdrop.formats.keras._version import Version
 from fastdrop.formats.keras.core import passes_mask_since_3
 from fastdrop.layers import (
@@ -18,6 +18,7 @@ from fastdrop.layers import (
     LayerNormalization,
     Normalization,
     Rescaling,
+    Shape,
     UnitNormalization,
 )
 
@@ -81,6 +82,11 @@ def _given(options: dict[str, Any], record: Record, version: Version) -> dict[st
 
 class _Adapted(Row):
     """Mean and variance stand in the configuration, or are stored and have a count behind them."""
+
+    def built_for(self, built: Shape, shape: Shape, record: Record) -> bool:
+        """Return whether the last axes fit: it may have been adapted to data of other axes."""
+        last = record.config.values.get("axis", -1) in (-1, [-1])
+        return agree(built[-1:], shape[-1:]) if last and shape else agree(built, shape)
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
         weights = layer.weights().values()
