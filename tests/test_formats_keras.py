@@ -637,7 +637,10 @@ def test_architectures() -> None:
         return io.BytesIO(sample().h5())
 
     for weights in (store, legacy_weights):
-        for described in (text(config), stream(sample())):
+        quoted = io.BytesIO(
+            json.dumps(json.dumps(config)).encode()
+        )  # by json.dump(to_json(), file)
+        for described in (text(config), quoted, stream(sample())):
             model = fd.load(weights(), architecture=described)
             expected = expected_sample()
             assert same(model, expected)
@@ -660,6 +663,9 @@ def test_architectures() -> None:
         (lambda: stream(sample()), lambda: stream(sample()), "this one is a model"),
         (legacy_weights, lambda: io.BytesIO(b"[]"), "architecture: expected an object"),
         (legacy_weights, lambda: io.BytesIO(b"{"), "architecture is malformed"),
+        (legacy_weights, lambda: io.BytesIO(b'"{}'), "architecture is malformed"),
+        (legacy_weights, lambda: io.BytesIO(b'"\\ud800"'), "architecture is malformed"),
+        (legacy_weights, lambda: io.BytesIO(b'"[]"'), "architecture: expected an object"),
         (
             legacy_weights,
             lambda: text(sample().config | {"keras_version": "1.2.0"}),

@@ -142,6 +142,7 @@ NO_CASE = {
 ONE_VALUE = {
     "data_format": "all others are refused",
     "time_major": "all others are refused",
+    "mode_type": "all others are refused",
 }
 ONE_VALUE_OF = {
     **{

@@ -84,6 +84,18 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
     return value
 
 
+def unquoted(data: bytes, part: str) -> bytes:
+    """Return the document that a JSON string holds, as ``json.dump(model.to_json(), file)`` writes.
+
+    Any other document is returned as it is.
+    """
+    if not data.lstrip(b" \t\r\n").startswith(b'"'):
+        return data
+    with malformed(part):
+        text: str = json.loads(data.decode("utf-8"))
+        return text.encode("utf-8")
+
+
 def _check_amount(data: bytes, part: str) -> None:
     """Count what parsing would build, before any of it is built.
 

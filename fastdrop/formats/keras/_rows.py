@@ -421,7 +421,8 @@ def many_inputs(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any
 def refuse_arguments(kwargs: Mapping[str, Any], where: str, known: Sequence[str] = ()) -> None:
     """Refuse keywords of a call that are not known, unless they are switched off."""
     for key, value in kwargs.items():
-        if key not in known and value is not None and value is not False:
+        none = isinstance(value, list) and value == [None] * len(value) != []
+        if key not in known and value is not None and value is not False and not none:
             raise ModelFormatError(f"{where}: unsupported argument {show(key)} of its call")
 
 

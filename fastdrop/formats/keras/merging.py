@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Record
-from fastdrop.formats.keras._rows import Option, Row, boolean, many_inputs
+from fastdrop.formats.keras._rows import (
+    Option,
+    Planned,
+    Planning,
+    Row,
+    boolean,
+    choice,
+    many_inputs,
+    must_be,
+)
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Concatenate, Dot, Merge
+from fastdrop.layers import Concatenate, Dot, Merge, Shape
 
 
 def _axis(config: Section, key: str, version: Version) -> int:
@@ -45,9 +56,57 @@ def _merge(name: str) -> Row:
     return Row(name, Merge, rule=rule, call=many_inputs)
 
 
+_MERGES = {
+    name: _merge(name) for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")
+}
+_CONCATENATE = Row(
+    "Concatenate", Concatenate, (Option("axis", _axis),), rule=_masks, call=many_inputs
+)
+_MODES = {
+    "sum": _MERGES["Add"],
+    "mul": _MERGES["Multiply"],
+    "ave": _MERGES["Average"],
+    "max": _MERGES["Maximum"],
+    "concat": _CONCATENATE,
+}
+
+
+class _ByMode(Row):
+    """`Merge` of Keras 1, which Keras 2.0 and 2.1 still had: what its mode says."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        options = planning.options(self, record)
+        if options is None:
+            return None
+        row = _MODES[options["mode"]]
+        axis = record.config.values.get("concat_axis", -1)
+        config = Section(record.where, {"axis": axis} if row is _CONCATENATE else {})
+        return row.plan(planning, replace(record, config=config), inputs, more)
+
+
 ROWS = (
-    *map(_merge, ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")),
-    Row("Concatenate", Concatenate, (Option("axis", _axis),), rule=_masks, call=many_inputs),
+    *_MERGES.values(),
+    _CONCATENATE,
+    _ByMode(
+        "Merge",
+        Merge,
+        (
+            Option("mode", choice(*_MODES)),
+            Option("mode_type", must_be("raw"), ""),
+            Option("concat_axis", _axis, ""),
+        ),
+        without_effect=frozenset(
+            # Of modes that are refused.
+            {"arguments", "dot_axes", "output_mask_type", "output_shape_type"}
+        ),
+        call=many_inputs,
+    ),
     Row(
         "Dot",
         Dot,

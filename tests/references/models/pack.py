@@ -46,7 +46,7 @@ def configuration(path: Path) -> Any:
 
 def cases(folder: Path) -> Iterator[Result]:
     version = (folder / "version").read_text().split()[-1]
-    old = version.startswith(("2.1.", "2.2.", "2.3."))
+    old = version.startswith(("2.0.", "2.1.", "2.2.", "2.3."))
     for path in sorted(folder.glob("*.npz")):
         with np.load(path) as file:
             arrays = {name: file[name] for name in file.files}

@@ -529,6 +529,34 @@ def attention_by_hand(k):
     return k.Model(x, L.Dense(1)(L.Dropout(0.2)(L.Flatten()(context))))
 
 
+@recipe(floats(8, 3), needs="Merge")
+def merged_by_mode(k):
+    """By the layer of Keras 1, as attention was long written, in all its modes but two."""
+    from keras.legacy.layers import merge
+
+    L = k.layers
+    x = k.input(8, 3)
+    h = L.LSTM(5, return_sequences=True, dropout=0.2)(x)
+    weights = L.Dense(8, activation="softmax")(L.Permute([2, 1])(h))
+    pair = [h, L.Permute([2, 1])(weights)]
+    modes = ("mul", "sum", "ave", "max")
+    merged = merge([merge(pair, mode=mode) for mode in modes], mode="concat", concat_axis=1)
+    both = merge([merged, merged], mode="concat")
+    return k.Model(x, L.Dense(1)(L.Dropout(0.2)(L.Flatten()(both))))
+
+
+@recipe(padded(12, 20), needs="Merge")
+def merged_words(k):
+    from keras.legacy.layers import merge
+
+    L = k.layers
+    x = k.input(12)
+    e = L.Embedding(20, 4, mask_zero=True)(x)
+    pair = [L.LSTM(5, return_sequences=True)(e), L.GRU(5, return_sequences=True)(e)]
+    both = merge([merge(pair, mode="sum"), merge(pair, mode="concat")], mode="concat")
+    return k.Model(x, L.Dense(2)(L.LSTM(4, dropout=0.1)(both)))
+
+
 @recipe(floats(8, 3))
 def attention_by_dot(k):
     L = k.layers
