@@ -717,7 +717,9 @@ def indices(
 
 
 def float32(value: NDArray[Any], name: str) -> NDArray[np.float32]:
-    """Numbers rounded to float32; none may become infinite by it."""
+    """Numbers rounded to float32, in an array of their own; none may become infinite by it."""
+    if value.dtype == np.float32:
+        return value.copy()
     with np.errstate(over="ignore", under="ignore"):
         rounded = value.astype(np.float32)
     if np.isinf(rounded).any() and (np.isinf(rounded) & np.isfinite(value)).any():

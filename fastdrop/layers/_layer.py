@@ -136,6 +136,8 @@ class Flow:
 
 def for_samples(values: Array, samples: int) -> Array:
     """Return the same for so many samples, without a copy."""
+    if len(values) == samples:
+        return values
     return np.broadcast_to(values, (samples, *values.shape[1:]))
 
 

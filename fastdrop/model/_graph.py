@@ -69,6 +69,7 @@ class Graph:
     fixed: list[tuple[Step, list[int]]] = field(default_factory=list)
     sampled: list[tuple[Step, list[int]]] = field(default_factory=list)
     whole: list[tuple[Step, list[int]]] = field(default_factory=list)
+    _sizes: tuple[list[Shape], list[Shape], int] | None = None
 
     def __post_init__(self) -> None:
         random = [step for step in self.steps if step.random]
@@ -81,7 +82,7 @@ class Graph:
         """Return the layers that take a tensor."""
         return [step.layer for step in self.steps if tensor in step.inputs]
 
-    def lengths(self, inputs: Sequence[tuple[int, ...]]) -> list[Shape]:
+    def lengths(self, inputs: Sequence[Shape]) -> list[Shape]:
         """Return the shapes of all tensors for inputs of these shapes."""
         shapes: list[Shape] = [()] * len(self.shapes)
         for tensor, lengths in zip(self.inputs, inputs, strict=True):
@@ -103,6 +104,17 @@ class Graph:
             most = max(most, work + sum(size[i] for i in alive))
             alive -= {*forgotten}
         return max(most, 1)
+
+    def sizes(self, inputs: list[Shape]) -> tuple[list[Shape], int]:
+        """Return the shapes of all tensors for inputs of these shapes, and the peak.
+
+        Those that were asked for last are kept, for a model is mostly called alike.
+        """
+        kept = self._sizes
+        if kept is None or kept[0] != inputs:
+            shapes = self.lengths(inputs)
+            kept = self._sizes = inputs, shapes, self.peak(shapes)
+        return kept[1:]
 
     def mask_elements(self, shapes: Sequence[Shape]) -> int:
         """Return the elements of the largest mask of a row."""

@@ -296,7 +296,7 @@ class Model:
         inputs = self._inputs(x)
         threads = _check.thread_count(threads, _threads.DEFAULT)
         rows = len(inputs[0])
-        height = self._chunk_rows(self._lengths(inputs), -(-rows // threads))
+        height = self._chunk_rows(self._sizes(inputs)[1], -(-rows // threads))
         blocks = [slice(n, n + height) for n in range(0, rows, height)] or [slice(0, 0)]
 
         def run(rows: slice) -> list[Array]:
@@ -378,7 +378,7 @@ class Model:
         first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
         samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
         shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
-        lengths = self._lengths(inputs)
+        lengths, peak = self._sizes(inputs)
         first_row = _check.rows_range(row_offset, rows, self.graph.mask_elements(lengths))
         keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
@@ -420,7 +420,7 @@ class Model:
             _Fold((rows, *(int(n or 0) for n in lengths[i])), samples, keep_samples)
             for i in self.graph.outputs
         ]
-        tasks = self._tasks(inputs, lengths, samples, threads)
+        tasks = self._tasks(inputs, peak, samples, threads)
         for task, outputs in _threads.ordered_map(run, tasks, threads):
             for fold, values in zip(folds, outputs, strict=True):
                 fold.add(task.block.rows, task.samples, values)
@@ -516,15 +516,15 @@ class Model:
             return array.astype(np.int64)
         return _check.float32(array, label)
 
-    def _lengths(self, inputs: Sequence[Array]) -> list[Shape]:
-        return self.graph.lengths([array.shape[1:] for array in inputs])
+    def _sizes(self, inputs: Sequence[Array]) -> tuple[list[Shape], int]:
+        return self.graph.sizes([array.shape[1:] for array in inputs])
 
     def _tasks(
-        self, inputs: Sequence[Array], lengths: Sequence[Shape], samples: int, threads: int
+        self, inputs: Sequence[Array], peak: int, samples: int, threads: int
     ) -> Iterator[_Task]:
         """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples."""
         rows = len(inputs[0])
-        chunk = self._chunk_rows(lengths, -(-rows * samples // threads))
+        chunk = self._chunk_rows(peak, -(-rows * samples // threads))
         height = _even(rows, chunk)
         for n in range(0, rows, height):
             span = slice(n, min(n + height, rows))
@@ -533,11 +533,10 @@ class Model:
             for m in range(0, samples, step):
                 yield _Task(block, range(m, min(m + step, samples)))
 
-    def _chunk_rows(self, lengths: Sequence[Shape], wanted: int) -> int:
+    def _chunk_rows(self, peak: int, wanted: int) -> int:
         """Rows to take together, within the memory set aside for them."""
         # Half as much again: what a layer computes on the way, and the next chunk's results.
-        row_bytes = 6 * self.graph.peak(lengths)
-        return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // row_bytes)))
+        return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (6 * peak))))
 
 
 class _Fold:
