@@ -91,6 +91,7 @@ def unquoted(data: bytes, part: str) -> bytes:
     """
     if not data.lstrip(b" \t\r\n").startswith(b'"'):
         return data
+    _check_amount(data, part)
     with malformed(part):
         text: str = json.loads(data.decode("utf-8"))
         return text.encode("utf-8")
