@@ -18,6 +18,7 @@ from fastdrop.layers import (
     Concatenate,
     Dense,
     Dropout,
+    Elementwise,
     Embedding,
     Flow,
     Layer,
@@ -187,6 +188,27 @@ def test_indices_are_checked_for_each_reader() -> None:
     np.testing.assert_allclose(d, x @ mixed.layers[1].kernel, rtol=1e-5)
     with pytest.raises(ValueError, match=r"got 0\.5 at row 0, position 1"):
         mixed.predict([[0, 0.5, 1, 1]])
+
+
+def test_indices_of_a_row_without_axes() -> None:
+    words = Model([Embedding(name="e", table=normal(3, 2))], ())
+    assert np.array_equal(words.predict([2, 0]), words.layers[0].table[[2, 0]])
+    with pytest.raises(ValueError, match=r"for layer 'e', got 3 at row 1$"):
+        words.predict([0, 3])
+
+
+def test_indices_of_every_sample_are_checked() -> None:
+    """Doubled by dropout in the second sample, the index is beyond the table."""
+    kept = [
+        fd.dropout(np.ones((1, 1), "f4"), 0.5, rng=fd.Key(0).fold_in(0), stream=m).any()
+        for m in range(40)
+    ]
+    first = next(m for m in range(39) if not kept[m] and kept[m + 1])
+    model = Model([drop("d"), Embedding(name="e", table=normal(3, 2))], (1,))
+    options: dict[str, Any] = {"rng": 0, "first_sample": first, "threads": 1}
+    model.mc_predict([[2.0]], samples=1, **options)
+    with pytest.raises(ValueError, match=r"layer 'e' input: expected indices in .*, got 4\.0"):
+        model.mc_predict([[2.0]], samples=2, **options)
 
 
 # ---- outputs ----
@@ -630,6 +652,12 @@ def test_a_second_drop_of_channels_keeps_the_first(backend: str, scope: str) -> 
     np.testing.assert_allclose(left, 1 / 0.36, rtol=1e-5)
 
 
+def test_channels_scaled_beyond_float32_are_infinite() -> None:
+    words = Embedding(name="e", table=np.full((3, 9), 3e38, np.float32))
+    model = Model([words, SpatialDropout1D(name="s", rate=0.5)], (4,))
+    assert {*np.unique(model.mc_predict([[0, 1, 2, 0]], **KEEP).samples)} == {0, np.inf}
+
+
 # ---- numbers of rows and samples ----
 
 
@@ -885,6 +913,33 @@ def test_repr() -> None:
     assert repr(model) == (
         "<Model of Keras 3.15, a.keras: 2 layers, 1 stochastic, (batch, any, 3) -> (batch, 2)>"
     )
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (dense("d", 3, 2, activation="tanh"), "Dense('d', kernel=(3, 2), activation='tanh')"),
+        (drop("x"), "Dropout('x', rate=0.5)"),
+        (lstm("l"), "LSTM('l', kernel=(3, 8), recurrent_kernel=(2, 8))"),
+        (gru("g", dropout=0.5), "GRU('g', kernel=(3, 6), recurrent_kernel=(2, 6), dropout=0.5)"),
+        (
+            TimeDistributed(name="t", layer=drop("x")),
+            "TimeDistributed('t', layer=Dropout('x', rate=0.5))",
+        ),
+        (
+            Elementwise(name="f", function="subtract", operands=(normal(3), 0)),
+            "Elementwise('f', function='subtract', operands=((3,), 0))",
+        ),
+        (
+            Elementwise(name="f", function="add", operands=(0, np.float32(1.5))),
+            "Elementwise('f', function='add', operands=(0, 1.5))",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_repr_of_layers(layer: Layer, expected: str) -> None:
+    """Arrays as their shapes, and the options that are not as usual."""
+    assert repr(layer) == expected
 
 
 def rows_of(model: Model) -> list[list[str]]:

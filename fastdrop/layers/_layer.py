@@ -199,9 +199,8 @@ class Layer:
             value = getattr(self, each.name)
             if each.name == "name" or not each.init or value is None:
                 continue
-            if isinstance(value, np.ndarray | Declared):
-                shown.append(f"{each.name}={tuple(value.shape)}")
-            elif value != each.default:
+            value = _brief(value)
+            if value != each.default:
                 shown.append(f"{each.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -373,6 +372,14 @@ class Layer:
         """Put what was checked and prepared in place of what was given."""
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+
+def _brief(value: Any) -> Any:
+    """Return the shape of a weight; of constants in a tuple those that are no single numbers."""
+    if isinstance(value, tuple):
+        single = (isinstance(v, np.ndarray) and not v.ndim for v in value)
+        return tuple(v.item() if s else _brief(v) for v, s in zip(value, single, strict=True))
+    return tuple(value.shape) if isinstance(value, np.ndarray | Declared) else value
 
 
 def _below(arrays: Mapping[str, Array], label: str) -> dict[str, Array]:
