@@ -307,6 +307,10 @@ def test_dots_of_lengths_left_open() -> None:
             "layer 'm': expected shapes that broadcast",
         ),
         (
+            lambda: Concatenate(name="c").output_shapes([]),
+            "layer 'c': expected one input or more, got 0",
+        ),
+        (
             lambda: Concatenate(name="c").output_shapes([(4, 3), (3,)]),
             "layer 'c': expected inputs of equally many axes",
         ),

@@ -265,6 +265,18 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             "layer 'q': expected an axis of a row of 2 axes",
         ),
         (
+            lambda: Squeeze(name="q", axes=(0, -2)).output_shape((1, 3)),
+            r"layer 'q': expected axes that differ, got \(0, -2\)",
+        ),
+        (
+            lambda: Reduce(name="r", function="sum", axes=(1, 1)).output_shape((4, 3)),
+            r"layer 'r': expected axes that differ, got \(1, 1\)",
+        ),
+        (
+            lambda: Stack(name="k", axis=0).output_shapes([]),
+            "layer 'k': expected one input or more, got 0",
+        ),
+        (
             lambda: Stack(name="k", axis=0).output_shapes([(4, 3), (3,)]),
             "layer 'k': expected inputs of one shape",
         ),

@@ -119,6 +119,8 @@ class Concatenate(Layer):
         _check_masks(self, self.masks)
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        if not inputs:
+            raise ValueError(f"{self.label}: expected one input or more, got 0")
         rank = len(inputs[0])
         if any(len(shape) != rank for shape in inputs):
             raise ValueError(f"{self.label}: expected inputs of equally many axes, got {inputs}")

@@ -183,7 +183,7 @@ class Reduce(Single):
     def _axes(self, rank: int) -> tuple[int, ...]:
         if self.axes is None:
             return tuple(range(rank))
-        return tuple(sorted(axis_of(self.label, axis, rank) for axis in self.axes))
+        return tuple(sorted(axes_of(self.label, self.axes, rank)))
 
     def output_shape(self, shape: Shape) -> Shape:
         axes = self._axes(len(shape))
@@ -224,6 +224,14 @@ def axis_of(label: str, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise ValueError(f"{label}: expected an axis of a row of {rank} axes, got {axis}")
     return axis % rank
+
+
+def axes_of(label: str, axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Return axes of a row counted from the front."""
+    found = tuple(axis_of(label, axis, rank) for axis in axes)
+    if len({*found}) < len(found):
+        raise ValueError(f"{label}: expected axes that differ, got {tuple(axes)}")
+    return found
 
 
 # ---- slices and shapes ----
@@ -311,7 +319,7 @@ class Squeeze(Single):
     def _axes(self, shape: Shape) -> tuple[int, ...]:
         if self.axes is None:
             return tuple(i for i, n in enumerate(shape) if n == 1)
-        return tuple(axis_of(self.label, axis, len(shape)) for axis in self.axes)
+        return axes_of(self.label, self.axes, len(shape))
 
     def output_shape(self, shape: Shape) -> Shape:
         axes = self._axes(shape)
@@ -331,6 +339,8 @@ class Stack(Layer):
     axis: int
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        if not inputs:
+            raise ValueError(f"{self.label}: expected one input or more, got 0")
         if any(len(shape) != len(inputs[0]) for shape in inputs):
             raise ValueError(f"{self.label}: expected inputs of one shape, got {list(inputs)}")
         at = axis_of(self.label, self.axis, len(inputs[0]) + 1)
