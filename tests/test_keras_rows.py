@@ -537,6 +537,148 @@ def test_shapes_and_choices_of_tensorflow() -> None:
     close(graph(entry, Version(2, 15, True), ZEROS, X, Y), np.where(ZEROS != 0, X, Y))
 
 
+def test_casts() -> None:
+    """Whole numbers are cut, bools are whether something is not 0."""
+    for dtype in ("int32", "int8"):
+        close(keras_3("Cast", X, dtype=dtype), np.trunc(X))
+    close(keras_3("Cast", POSITIVE, dtype="uint8"), np.trunc(POSITIVE))
+    close(keras_3("Cast", ZEROS, dtype="bool"), ZEROS != 0)
+    for dtype in ("float16", "bfloat16", "float64"):
+        close(keras_3("Cast", X, dtype=dtype), X)
+
+
+def test_options_that_keras_writes_always() -> None:
+    """Each operation's configuration has all its arguments, those by default too."""
+    close(keras_3("Round", X, decimals=0), np.round(X))
+    close(keras_3("Prod", X, axis=[1], keepdims=False, dtype=None), np.prod(X, axis=1))
+    close(keras_3("Max", X, axis=[1], keepdims=False, initial=None), np.max(X, axis=1))
+    close(keras_3("OnesLike", X, dtype="int32"), np.ones_like(X))
+    options = {"sparse": None, "ragged": False}
+    close(keras_3("ConvertToTensor", X, dtype=None, **options), X)
+    close(keras_3("ConvertToTensor", X, dtype="float64", **options), X)
+    close(keras_3("ConvertToTensor", X, dtype="int32", **options), np.trunc(X))
+    close(keras_3("ConvertToTensor", ZEROS, dtype="bool", **options), ZEROS != 0)
+
+
+def test_what_functions_do_by_default() -> None:
+    """As Keras and TensorFlow define it where a call says nothing."""
+    cubic = np.sqrt(2 / np.pi) * (X + 0.044715 * X**3)
+    close(keras_3("Gelu", X), X * (1 + np.tanh(cubic)) / 2)
+    close(keras_3("LeakyRelu", X), np.where(X < 0, 0.2 * X, X))
+    x = np.stack([X, Y, POSITIVE], axis=1)
+    close(tensorflow("nn.softmax", x), np.exp(x) / np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def test_relu_with_all_options() -> None:
+    options = {"negative_slope": 0.25, "max_value": 2.0, "threshold": 0.625}
+    expected = np.where(X >= 2, 2, np.where(X >= 0.625, X, 0.25 * (X - 0.625)))
+    close(keras_3("ReLU", X, **options), expected)
+
+
+def test_numbers_that_do_not_depend_on_the_values() -> None:
+    close(keras_3("OnesLike", X), np.ones_like(X))
+    close(keras_3("ZerosLike", X), np.zeros_like(X))
+
+
+TENSORS = [{"class_name": "__keras_tensor__", "config": {"keras_history": ["x0", 0, 0]}}]
+
+
+def called(name: str, *args: Any, function: str = "") -> dict[str, Any]:
+    """Return a function that is called with these arguments."""
+    config = {"name": "f", "function": function} if function else {"name": "f"}
+    return {
+        "module": "keras.layers" if "Lambda" in name else "keras.src.ops.numpy",
+        "class_name": name,
+        "config": config,
+        "inbound_nodes": [{"args": [*args], "kwargs": {}}],
+    }
+
+
+@pytest.mark.parametrize("kind", ["__numpy__", "__tensor__"])
+def test_arrays_as_constants(kind: str) -> None:
+    array = {"class_name": kind, "config": {"value": [1.0, -2.0, 0.5], "dtype": "float32"}}
+    got = graph(called("Subtract", array, *TENSORS), Version(3, 15), X)
+    close(got, np.array([1.0, -2.0, 0.5]) - X)
+
+
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_products_of_tensorflow(transpose_b: bool) -> None:
+    """The first one transposed, the second one or not."""
+    y = Y if not transpose_b else Y.transpose(0, 2, 1)
+    entry = called("TFOpLambda", function="linalg.matmul") | {
+        "inbound_nodes": [
+            ["x0", 0, 0, {"b": ["x1", 0, 0], "transpose_a": True, "transpose_b": transpose_b}]
+        ]
+    }
+    close(graph(entry, Version(2, 15, True), X, y), X.transpose(0, 2, 1) @ Y)
+
+
+SLICE = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Max", {"axis": 0}, "axis: expected no axis 0, which is that of the batch, found 0"),
+        ("Max", {"axis": [1, 0]}, "axis: expected no axis 0, which is that of the batch"),
+        ("Max", {}, "axis: expected axes: without, rows of a batch would be mixed"),
+        ("Max", {"axis": 1.0}, "axis: expected whole numbers, found 1.0"),
+        ("Max", {"axis": [1, -2]}, "expected axes that differ"),
+        ("Max", {"axis": 1, "initial": 0}, "unsupported argument 'initial': 0"),
+        ("Prod", {"axis": 1, "dtype": "int32"}, "dtype: expected a floating-point type, found 'in"),
+        ("Round", {"decimals": 1}, "decimals: expected 0, found 1"),
+        ("Round", {"decimals": False}, "decimals: expected 0, found False"),
+        ("ConvertToTensor", {"sparse": True}, "unsupported argument 'sparse': True"),
+        ("Max", {"axis": 1, "keepdims": 1}, "keepdims: expected true or false, found 1"),
+        ("Softmax", {"axis": [1, 2]}, r"axis: expected one axis, found \[1, 2\]"),
+        ("Reshape", {"newshape": [2, 6]}, "newshape: expected -1 for the batch, the first axis"),
+        ("LeakyRelu", {"negative_slope": True}, "negative_slope: expected a number, found True"),
+        ("Cast", {"dtype": "string"}, "dtype: 'string' is not supported"),
+        ("Cast", {"dtype": "complex64"}, "dtype: 'complex64' is not supported"),
+    ],
+)
+def test_calls_that_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFormatError, match=f"^layer 'f' .{name}.: .*{message}"):
+        keras_3(name, X, **options)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (called("Tanh", *TENSORS, *TENSORS), "expected at most 1 inputs"),
+        (called("Concatenate", [], -1), "expected one input or more, got 0"),
+        (called("Stack", [], -1), "expected one input or more, got 0"),
+        (called("Stack", TENSORS, 0), "axis: expected no axis 0"),
+        (called("Concatenate", [*TENSORS, 1.0], -1), "xs: expected tensors, found"),
+        (called("GetItem", *TENSORS, [SLICE, True]), "key: True is not supported"),
+        (called("TFOpLambda", function="stack"), "axis: expected no axis 0"),
+        (called("TFOpLambda", TENSORS * 2, function="concat"), "axis: expected no axis 0"),
+        (called("TFOpLambda", TENSORS * 2, function="stack"), "axis: expected no axis 0"),
+        (called("TFOpLambda", function="nn.relu"), "x: expected a tensor, found None"),
+        (called("SlicingOpLambda"), "x: expected a tensor, found None"),
+        (
+            called("TFOpLambda", function="nn.relu")
+            | {"inbound_nodes": [["x0", 0, 0, {"more": 0}]]},
+            "unsupported argument 'more': 0 of its call",
+        ),
+    ],
+)
+def test_calls_without_what_they_need(entry: dict[str, Any], message: str) -> None:
+    version = Version(2, 15, True) if "Lambda" in entry["class_name"] else Version(3, 15)
+    with pytest.raises(ModelFormatError, match=f"^layer 'f' .*: {message}"):
+        graph(entry, version, X)
+
+
+def test_functions_are_told_from_layers() -> None:
+    """A function has no more than a name and its arguments, of which one may be a type."""
+    assert is_function("Cast", {"name": "cast", "dtype": "float32"})
+    assert is_function("Exp", {"name": "exp"})
+    assert is_function("Softmax", {"name": "softmax", "axis": -1})
+    assert not is_function("Softmax", {"name": "s", "trainable": True, "dtype": "float32"})
+    assert not is_function("Softmax", {"name": "s", "dtype": "float32", "axis": -1})
+    assert not is_function("LSTM", {"name": "lstm"})
+
+
 @pytest.mark.parametrize("name", operations.KERAS)
 def test_functions_refuse_what_they_do_not_know(name: str) -> None:
     inputs = (X,) if len(operations.KERAS[name].arguments) == 1 else (X, Y)

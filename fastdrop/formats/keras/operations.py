@@ -92,8 +92,10 @@ class Arguments:
 
     def axis(self, name: str) -> int:
         """Take one axis."""
+        value = self.values.get(name)
         axes = self.axes(name)
         if axes is None or len(axes) != 1:
+            self.values[name] = value
             raise self.refuse(name, "one axis")
         return axes[0]
 
@@ -135,6 +137,7 @@ def _constant(value: Any) -> Any:
 
 
 Built = tuple[type[Layer], dict[str, Any]]
+_FLOATS = ("float", "bfloat")
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,9 @@ def _elementwise(function: str, *names: str) -> Function:
         return Elementwise, {"function": function, "operands": operands}
 
     return Function(names, build)
+
+
+_IDENTITY = _elementwise("identity", "x")
 
 
 def _reduction(function: str) -> Function:
@@ -247,13 +253,34 @@ def _matmul(given: Arguments) -> Built:
 def _cast(given: Arguments) -> Built:
     given.input("x")
     dtype = str(given.take("dtype"))
-    if dtype.startswith(("float", "bfloat")):
+    if dtype.startswith(_FLOATS):
         return Elementwise, {"function": "identity", "operands": (0,)}
     if dtype.startswith(("int", "uint")):
         return Elementwise, {"function": "trunc", "operands": (0,)}
     if dtype == "bool":
         return Elementwise, {"function": "not_equal", "operands": (0, np.float32(0))}
     raise ModelFormatError(f"{given.where}: dtype: {show(dtype)} is not supported")
+
+
+def _convert(given: Arguments) -> Built:
+    return (_cast if "dtype" in given.values else _IDENTITY.build)(given)
+
+
+def _round(given: Arguments) -> Built:
+    given.input("x")
+    decimals = given.take("decimals", 0)
+    if type(decimals) is not int or decimals:
+        given.values["decimals"] = decimals
+        raise given.refuse("decimals", "0")
+    return Elementwise, {"function": "round", "operands": (0,)}
+
+
+def _prod(given: Arguments) -> Built:
+    dtype = given.take("dtype", "float32")
+    if not str(dtype).startswith(_FLOATS):
+        given.values["dtype"] = dtype
+        raise given.refuse("dtype", "a floating-point type")
+    return _reduction("prod").build(given)
 
 
 def _get_item(given: Arguments) -> Built:
@@ -323,12 +350,10 @@ KERAS: dict[str, Function] = {
             "Cos": "cos",
             "Floor": "floor",
             "Ceil": "ceil",
-            "Round": "round",
             "Trunc": "trunc",
             "Identity": "identity",
             "StopGradient": "identity",
             "Copy": "identity",
-            "ConvertToTensor": "identity",
             "LogicalNot": "logical_not",
             "ZerosLike": "zeros",
             "OnesLike": "ones",
@@ -345,11 +370,11 @@ KERAS: dict[str, Function] = {
             "Min": "min",
             "Amax": "max",
             "Amin": "min",
-            "Prod": "prod",
             "Any": "any",
             "All": "all",
         }.items()
     },
+    "Prod": Function(("x", "axis", "keepdims", "dtype"), _prod),
     **{
         name: _activation(function)
         for name, function in {
@@ -384,6 +409,8 @@ KERAS: dict[str, Function] = {
     "Stack": _joined(Stack),
     "Matmul": Function(("x1", "x2"), _matmul),
     "Cast": Function(("x", "dtype"), _cast),
+    "ConvertToTensor": Function(("x", "dtype"), _convert),
+    "Round": Function(("x", "decimals"), _round),
     "GetItem": Function(("x", "key"), _get_item),
 }
 
@@ -534,14 +561,15 @@ def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, 
     function = _TF_ONLY.get(class_name) or KERAS[class_name]
     first = node.args
     if class_name in ("Concatenate", "Stack"):
-        first = [node.args[0] if isinstance(node.args[0], list) else node.args]
+        listed = bool(node.args) and isinstance(node.args[0], list)
+        first = [node.args[0] if listed else node.args]
     values = dict(zip(names, first, strict=False)) | node.kwargs
     values.pop("name", None)
-    unknown = {k: v for k, v in values.items() if k not in names and v not in (None, False)}
-    for key, value in unknown.items():
-        raise ModelFormatError(
-            f"{record.where}: unsupported argument {show(key)}: {show(value)} of its call"
-        )
+    for key, value in values.items():
+        if key not in names and value is not None and value is not False:
+            raise ModelFormatError(
+                f"{record.where}: unsupported argument {show(key)}: {show(value)} of its call"
+            )
     given = {names[k]: v for k, v in values.items() if k in names and v is not None}
     if class_name in ("Concatenate", "Stack") and "axis" not in given:
         given["axis"] = 0
