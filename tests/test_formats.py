@@ -248,6 +248,7 @@ def as_keras_2_13(file: KerasFile) -> KerasFile:
         ("3.7.0", 0.5, 0.0, 1, "tied", True),
         ("3.7.0", 0.0, 0.0, None, "tied", False),
         ("3.0.5", 0.0, 0.25, None, "tied", 2),
+        ("3.0.5", 0.25, 0.25, None, "tied", 1),
         ("2.16.0", 0.5, 0.25, 2, "per_gate", False),
         ("2.16.0", 0.5, 0.0, 1, "per_gate", False),
         ("2.16.0", 0.5, 0.0, 2, "tied", False),

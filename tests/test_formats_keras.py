@@ -207,11 +207,82 @@ def test_a_chain_in_a_graph_and_three_levels() -> None:
 
 
 def test_models_deeper_than_allowed() -> None:
-    config = chain("m0", [layer("Dense", units=3)], build_input_shape=[None, 3])
-    for i in range(17):
+    config = chain("m0", [layer("Dense", name="d", units=3)], build_input_shape=[None, 3])
+    for i in range(16):
         del config["inbound_nodes"]
         config = chain(f"m{i + 1}", [config], build_input_shape=[None, 3])
+    agree(built(config), Model([dense("d")], (3,)), (3,))
+    del config["inbound_nodes"]
+    config = chain("m17", [config], build_input_shape=[None, 3])
     assert "models within models deeper than 16" in " ".join(obstacles(config))
+
+
+def within(entry: Config, **more: Any) -> Config:
+    """A model of one layer, as the only layer of another model."""
+    inner = chain("inner", [entry]) | more
+    del inner["inbound_nodes"]
+    return chain("outer", [inner], build_input_shape=[None, 3])
+
+
+def test_layers_of_inner_models_are_told_by_both_names() -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        built(within(layer("Dense", name="d", units=0)))
+    start = "layer 'inner': layer 'd' (Dense): units: expected a positive integer"
+    assert caught.value.obstacles[0].startswith(start)
+    assert caught.value.summary is not None
+    assert [each.name for each in caught.value.summary.layers] == ["inner/d"]
+
+
+@pytest.mark.parametrize("class_name", ["Sequential", "Functional", "Model"])
+def test_inner_models_of_others(class_name: str) -> None:
+    config = within(layer("Dense", units=3), class_name=class_name, module="mine")
+    assert f"class '{class_name}' is not a part of Keras (module 'mine')" in obstacles(config)[0]
+
+
+@pytest.mark.parametrize(
+    ("module", "known"),
+    [
+        ("keras.layers", True),
+        ("keras.src.layers.core.dense", True),
+        ("tf_keras.layers", True),
+        ("tensorflow.python.keras.layers.core", True),
+        ("keras_nlp.layers", False),
+        ("tensorflow_addons.layers", False),
+        ("mine.keras.layers", False),
+    ],
+)
+def test_modules_of_keras(module: str, known: bool) -> None:
+    config = chain(
+        "c", [layer("Dense", name="d", units=3) | {"module": module}], build_input_shape=[None, 3]
+    )
+    if known:
+        agree(built(config), Model([dense("d")], (3,)), (3,))
+    else:
+        assert f"is not a part of Keras (module '{module}')" in obstacles(config)[0]
+
+
+def test_sequential_models_that_are_lists() -> None:
+    """As Keras up to 2.2.2 wrote them."""
+    entry = layer("Dense", name="d", units=3, batch_input_shape=[None, 3])
+    model = built({"class_name": "Sequential", "config": [entry]}, Version(2, 2))
+    agree(model, Model([dense("d")], (3,)), (3,))
+
+
+def test_the_shape_that_the_first_layer_was_built_for() -> None:
+    entry = layer("Dense", name="d", units=2)
+    entry["build_config"] = {"input_shape": [None, 5, 3]}
+    assert built(chain("c", [entry])).input_shape == (5, 3)
+
+
+@pytest.mark.parametrize("rank", [1, 8, 9])
+def test_axes_of_an_input(rank: int) -> None:
+    config = chain(
+        "c", [layer("Activation", activation="relu")], build_input_shape=[None] + [2] * (rank - 1)
+    )
+    if rank <= 8:
+        assert built(config).input_shape == (2,) * (rank - 1)
+    else:
+        assert "expected an input of 1 to 8 axes" in obstacles(config)[0]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -263,6 +334,11 @@ def test_a_mask_goes_past_a_model_at_every_step() -> None:
         (lambda g: g.update(input_layers=["d", 0, 0]), "'d' is not an input layer"),
         (lambda g: g.update(input_layers=["x", 0]), "expected [layer, node, tensor]"),
         (lambda g: g.update(input_layers=["x", -1, 0]), "expected [layer, node, tensor]"),
+        (lambda g: g.update(output_layers=["d", False, 0]), "expected [layer, node, tensor]"),
+        (
+            lambda g: g["layers"][2].update(inbound_nodes=[call(ref("in")) | {"more": 1}]),
+            "call: unsupported option 'more': 1",
+        ),
     ],
 )
 def test_graphs_that_are_refused(wrong: Any, message: str) -> None:
@@ -356,6 +432,15 @@ def test_a_mask_that_comes_anyway_is_left_out() -> None:
     again = built(masked([NOT_EQUAL], "not_equal"))
     assert kinds(again) == kinds(plain) == ["Embedding", "LSTM"]
     assert np.array_equal(again.predict(TOKENS), plain.predict(TOKENS))
+
+
+def test_a_mask_that_comes_through_a_layer_with_states_is_left_out() -> None:
+    """The states have none, and it is that of the sequence that goes on."""
+    gru = node("GRU", "r", call(ref("e"), initial_state=ref("h")), units=2, return_sequences=True)
+    config = masked([inputs("h", 2), NOT_EQUAL, gru], "not_equal")
+    config["config"]["layers"][-1]["inbound_nodes"][0]["args"] = [ref("r")]
+    config["config"]["input_layers"] = [["w", 0, 0], ["h", 0, 0]]
+    assert kinds(built(config)) == ["Embedding", "GRU", "LSTM"]
 
 
 @pytest.mark.parametrize("value", [1, 0])
@@ -454,6 +539,60 @@ def test_training_of_what_draws_nothing_is_not_said() -> None:
         assert model.notes == ()
 
 
+@pytest.mark.parametrize("class_name", ["LSTM", "GRU", "SimpleRNN", "CuDNNLSTM", "CuDNNGRU", "RNN"])
+def test_a_state_that_is_not_kept_is_said(class_name: str) -> None:
+    options = {"cell": layer("GRUCell", units=2)} if class_name == "RNN" else {"units": 2}
+    for stateful in (True, False):
+        entry = layer(class_name, name="l", stateful=stateful, **options)
+        notes = built(chain("c", [entry], build_input_shape=[None, 5, 3]), TF_KERAS).notes
+        assert ["stateful; here each call starts from zeros" in note for note in notes] == (
+            [True] * stateful
+        )
+
+
+def test_how_early_versions_masked_what_a_gru_carries_on_is_said() -> None:
+    for version, said in ((Version(2, 2, True), True), (Version(2, 3), True), (TF_KERAS, False)):
+        entry = layer("GRU", name="g", units=2, recurrent_dropout=0.5, reset_after=True)
+        notes = built(chain("c", [entry], build_input_shape=[None, 5, 3]), version).notes
+        assert ["a Keras 2 before TensorFlow 2.2" in note for note in notes] == [True] * said
+
+
+@pytest.mark.parametrize("class_name", ["LSTM", "Bidirectional"])
+def test_arguments_of_recurrent_layers_that_are_refused(class_name: str) -> None:
+    options: Config = {"units": 2}
+    if class_name == "Bidirectional":
+        options = {"layer": layer("LSTM", units=2)}
+    for given, message in (
+        (call(ref("x"), constants=[ref("x")]), "unsupported argument 'constants' of its call"),
+        (call(), "expected an input, found none"),
+    ):
+        config = graph(
+            "g",
+            [inputs("x", 5, 3), node(class_name, "l", given, **options)],
+            ["x", 0, 0],
+            ["l", 0, 0],
+        )
+        assert f"layer 'l' ({class_name}): {message}" in obstacles(config)
+
+
+def test_no_cells_are_refused() -> None:
+    cells = layer("StackedRNNCells", cells=[])
+    config = chain("c", [layer("RNN", name="r", cell=cells)], build_input_shape=[None, 5, 3])
+    assert "layer 'r' cells: expected recurrent layers, got ()" in obstacles(config)[0]
+
+
+def test_cells_in_the_other_order_are_refused() -> None:
+    """An option of old versions, by which the states of stacked cells are turned round."""
+    for reverse in (False, True):
+        cells = layer("StackedRNNCells", cells=[layer("GRUCell", units=2)])
+        cells["config"]["reverse_state_order"] = reverse
+        config = chain("c", [layer("RNN", cell=cells)], build_input_shape=[None, 5, 3])
+        if reverse:
+            assert "unsupported option 'reverse_state_order': True" in obstacles(config)[0]
+        else:
+            assert built(config).output_shape == (2,)
+
+
 def test_normalization_adapted_to_data_of_other_axes() -> None:
     """As by norm.adapt(x) for rows of features, where the model then gets sequences of them."""
 
@@ -520,6 +659,18 @@ def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:
     custom, unsupported = obstacles(config)
     assert custom.startswith("layer 'm' (MCDropout): class 'MCDropout' is not a part of Keras")
     assert unsupported.startswith("layer 'l' (Lambda)")
+
+
+def test_custom_classes_within_layers() -> None:
+    inner = layer("Dropout", name="d", rate=0.5) | {"class_name": "MCDropout", "module": "mine"}
+    config = chain(
+        "c", [layer("TimeDistributed", name="t", layer=inner)], build_input_shape=[None, 4, 3]
+    )
+    model = built(config, custom={"MCDropout": "Dropout"})
+    agree(
+        model, Model([TimeDistributed(name="t", layer=Dropout(name="d", rate=0.5))], (4, 3)), (4, 3)
+    )
+    assert "class 'MCDropout' is not a part of Keras" in obstacles(config)[0]
 
 
 def test_custom_classes_of_h5_and_of_no_use() -> None:
@@ -726,6 +877,30 @@ def test_whole_models_in_h5() -> None:
     assert model.source == "Keras 3.15.1, <BytesIO>"
     with pytest.raises(ModelFormatError, match="for files of weights alone; this is a model"):
         fd.load(legacy_model(), architecture=stream(sample()))
+
+
+@pytest.mark.parametrize(
+    ("class_name", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1), ("Bidirectional", 4)]
+)
+def test_recurrent_layers_in_h5_without_a_shape(class_name: str, gates: int) -> None:
+    """What was built by being fitted does not tell its shape; the first weight does."""
+    options: Config = {"units": 2}
+    if class_name == "Bidirectional":
+        options = {"layer": layer("LSTM", units=2)}
+    shapes = [(3, 2 * gates), (2, 2 * gates), (2 * gates,)] * (1 + (class_name == "Bidirectional"))
+    names = [f"first/{i}:0".encode() for i in range(len(shapes))]
+    buffer = io.BytesIO()
+    config = {"name": "s", "layers": [layer(class_name, name="first", **options)]}
+    with h5py.File(buffer, "w") as file:
+        file.attrs["keras_version"] = b"2.4.0"
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": config})
+        group = file.create_group("model_weights/first")
+        file["model_weights"].attrs["layer_names"] = [b"first"]
+        group.attrs["weight_names"] = names
+        for name, shape in zip(names, shapes, strict=True):
+            group[name] = normal(*shape)
+    buffer.seek(0)
+    assert fd.load(buffer).input_shape == (None, 3)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ import pytest
 pytest.importorskip("h5py", reason="the files under test are written with h5py")
 
 from fastdrop.formats import ModelFormatError, load
+from fastdrop.formats.keras._rows import Stored
+from fastdrop.formats.keras._version import Version
+from fastdrop.formats.keras.rnn import by_bias
 from fastdrop.layers import (
     GRU,
     LSTM,
@@ -34,6 +37,7 @@ from keras_files import (
     recurrent_sample,
     sequential,
 )
+from layer_laws import KERAS_3, TF_KERAS, normal, planned
 from test_formats import same
 from tolerances import FLOAT32, assert_close
 
@@ -260,6 +264,7 @@ def test_zeros_for_masked_steps_are_kerass_own_choice(path: Path, sequences: boo
         ("3.7.0", 0.0, 0.25, None, "tied", 2),
         ("3.7.0", 0.5, 0.0, 1, "tied", 1),
         ("3.0.5", 0.0, 0.0, None, "tied", 0),
+        ("3.0.5", 0.25, 0.25, None, "tied", 2),
         ("2.16.0", 0.5, 0.25, 2, "per_gate", 0),
         ("2.16.0", 0.5, 0.0, 1, "per_gate", 0),
         ("2.16.0", 0.5, 0.0, 2, "tied", 0),
@@ -327,6 +332,40 @@ def test_generators_of_wrapped_layers_are_ignored(path: Path) -> None:
     ):
         file.weights[f"layers/{group}/seed_generator/vars/0"] = np.array([1, 2], np.uint32)
     assert same(load(file.write(path)), expected_sample())
+
+
+def test_what_is_meant_where_a_file_says_nothing() -> None:
+    """The option is younger than the file, and that version had one way alone."""
+    for version, after in ((Version(2, 2), False), (TF_KERAS, False), (KERAS_3, True)):
+        assert planned("GRU", (5, 3), version, units=2).reset_after is after
+    # `implementation` was 1 by default up to Keras 2.2, and 2 since.
+    for version, scheme in ((Version(2, 2), "per_gate"), (Version(2, 3), "tied")):
+        assert planned("LSTM", (5, 3), version, units=2, dropout=0.5).drawn_scheme == scheme
+    both = planned("Bidirectional", (5, 3), layer=layer("LSTM", units=2))
+    assert both.merge_mode == "concat"
+
+
+@pytest.mark.parametrize("gates", [3, 4])
+def test_weights_of_cudnn_in_both_directions(gates: int) -> None:
+    """The second half of a Bidirectional is converted as the first one is."""
+    width = 2 * gates
+    fields = {
+        "kernel": (3, width),
+        "recurrent_kernel": (2, width),
+        "bias": (2, width) if gates == 3 else (width,),
+    }
+    stored = [Stored(f"{d}.{f}", "", s) for d in ("forward", "backward") for f, s in fields.items()]
+    shapes = [(2 * width,) if s.field.endswith("bias") else s.shape for s in stored]
+    found = by_bias(stored, shapes)
+    assert [s.field for s in found] == [s.field for s in stored]
+    for ahead, back, shape in zip(found[:3], found[3:], shapes, strict=False):
+        array = normal(*shape)
+        assert ahead.convert is not None
+        assert back.convert is not None
+        assert np.array_equal(back.convert(array), ahead.convert(array))
+    # One direction may have been of cuDNN's alone.
+    mixed = by_bias(stored, [*shapes[:3], *(s.shape for s in stored[3:])])
+    assert [s.convert is not None for s in mixed] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize("rate", [0, 0.3, 1])

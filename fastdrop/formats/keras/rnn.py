@@ -304,7 +304,7 @@ class RNNRow(Row):
             stored = [replace(s, group=s.group.removeprefix("cell/")) for s in planned.stored]
             plain = Planned(planned.layer, stored, {}, planned.notes)
             plans.append(moved(plain, f"cells.{i}", group))
-        if len(plans) < len(entries) or not plans:
+        if len(plans) < len(entries):
             return None
         layers = tuple(planned.layer for planned in plans)
         return Planned(
