@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import cli, demo
+from fastdrop.formats._safe_npy import read_array
 from fastdrop.layers import Dense, Dropout
 from fastdrop.model import Call, Model
 
@@ -44,6 +46,17 @@ def test_predict_writes_what_the_library_computes(tokens: Path, tmp_path: Path) 
         assert np.array_equal(file["quantiles"], p.quantile(file["probabilities"]))
         assert file["n_samples"] == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.npz", "x.npy"]
+
+
+def test_what_predict_says(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npz"
+    assert run("predict", MODEL, tokens, "--samples", 7, "--out", out) == 0
+    said, names = capsys.readouterr().out.rstrip().split("; ")
+    assert said.startswith(f"{out}: 5 inputs, 7 samples, ")
+    with np.load(out) as file:
+        assert names.split(", ") == file.files
 
 
 class Spy:
@@ -476,6 +489,21 @@ def test_inspect_escapes_what_a_file_says(
     assert len(long) < 400
 
 
+def test_inspect_as_json_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names are whole there, and what the terminal cannot take is escaped as JSON does it."""
+    model = Model([Dense(name=name, kernel=np.eye(2, dtype=np.float32)) for name in HOSTILE], (2,))
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
+    output = redirect(monkeypatch, "ascii")
+    assert run("inspect", "any.keras", "--json") == 0
+    assert [layer["name"] for layer in json.loads(output.getvalue())["layers"]] == HOSTILE
+
+
+def test_an_output_that_has_no_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert run("inspect", MODEL) == 0
+    assert "(batch, 10, 8)" in sys.stdout.getvalue()  # type: ignore[attr-defined]
+
+
 def test_inspect_prints_all_or_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -490,8 +518,15 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("info") == 0
     text = capsys.readouterr().out
     info = fd.info()
-    for fact in (fd.__version__, info.backend, info.tier, info.reason, str(info.threads)):
-        assert fact in text
+    assert {line[:15].rstrip(): line[16:] for line in text.splitlines()} == {
+        "version": fd.__version__,
+        "backend": info.backend,
+        "tier": info.tier,
+        "reason": info.reason,
+        "tiers": ", ".join(info.tiers),
+        "threads": str(info.threads),
+        "threads reason": info.threads_reason,
+    }
 
 
 def spam_table(text: str, samples: int, seed: int, room: int) -> None:
@@ -608,6 +643,26 @@ def test_bad_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixt
     assert "usage: fastdrop" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--samples", "-1", "an integer >= 0"),
+        ("--threads", "0", "an integer >= 1"),
+        ("--seed", "1.5", "an integer >= 0"),
+        ("--custom", "MCDropout=", "NAME=CLASS"),
+        ("--rates", "[0.1]", "a number or a JSON object"),
+        ("--rates", "{", "a number or a JSON object"),
+    ],
+)
+def test_bad_usage_is_explained(
+    option: str, value: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run("predict", "m.keras", "x.npy", "--out", "o.npz", option, value)
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(f"error: argument {option}: expected {expected}, got {value!r}")
+
+
 def test_bad_data_exits_with_1_and_one_line(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -703,6 +758,7 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
     "big-number": (headed(SHAPE.format(f"({'9' * 5000},)")), "the header"),
     "many-axes": (headed(SHAPE.format(f"({', '.join('1' * 65)})"), b"abcd"), "the header"),
     "big-and-empty": (headed(SHAPE.format(f"(0,{'9' * 15},{'9' * 15})")), "the shape (0, 999"),
+    "barely-too-big": (headed(SHAPE.format(f"(0, {2**30}, {2**30})")), f"the shape (0, {2**30}, "),
     "more-than-there-is": (headed(SHAPE.format(f"({2**40},)")), "0 bytes where float32 of shape"),
 }
 
@@ -744,6 +800,19 @@ def test_arrays_as_they_are_written(data: bytes, tmp_path: Path) -> None:
     assert run("predict", MODEL, x, "--samples", 0, "--out", out) == 0
     with np.load(out) as file:
         assert np.array_equal(file["predict"], fd.load(MODEL).predict(TOKENS))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["?", "i1", "u1", "<i2", ">u2", ">i4", "<u4", "<i8", ">u8", "<f2", ">f4", "<f8"]
+)
+@pytest.mark.parametrize("shape", [(), (6,), (2, 3), (1,) * 31 + (2,), (0, 2**30, 2**29)])
+def test_arrays_of_every_type_and_shape(dtype: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    count = 0 if 0 in shape else int(np.prod(shape))
+    array = np.arange(count).astype(dtype).reshape(shape)
+    np.save(tmp_path / "x.npy", array)
+    found = read_array(tmp_path / "x.npy")
+    assert (found.dtype, found.shape) == (array.dtype, shape)
+    assert found.tobytes() == array.tobytes()
 
 
 def test_no_inputs_are_none(tmp_path: Path) -> None:
@@ -802,6 +871,7 @@ def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFi
     refused_out(f"{tmp_path / 'new'}{os.sep}", "a directory", capsys)
     missing = tmp_path / "no" / "out.npz"
     refused_out(missing, "one in a directory that does not exist", capsys)
+    refused_out(MODEL / "out.npz", "one in a directory that does not exist", capsys)
     link = tmp_path / "link"
     link.symlink_to(os.fspath(MODEL))
     (tmp_path / "no").mkdir()
@@ -819,6 +889,19 @@ def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFi
     closed.mkdir(0o500)
     if not os.access(closed, os.W_OK):  # as the superuser one can write to it
         refused_out(closed / "out.npz", "one in a directory that cannot be written to", capsys)
+
+
+@pytest.mark.parametrize("lacking", [os.W_OK, os.X_OK])
+def test_out_in_a_directory_that_may_not_be_written_to(
+    lacking: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also as the superuser, whom no directory refuses."""
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & lacking)
+    found = "one in a directory that cannot be written to"
+    refused_out(tmp_path / "out.npz", found, capsys)
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
@@ -863,8 +946,23 @@ def test_a_failure_to_write_names_the_path_given(
     assert [path.name for path in tmp_path.iterdir()] == [tokens.name]
 
 
+def test_the_result_is_written_beside_its_place(
+    tokens: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the folder of temporary files, maybe on another disk, it could not be moved there."""
+    monkeypatch.setattr(tempfile, "tempdir", os.fspath(tmp_path / "nowhere"))
+    assert run("predict", MODEL, tokens, "--samples", 0, "--out", tmp_path / "out.npz") == 0
+
+
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, "No space left"), MemoryError(), KeyboardInterrupt()]
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left"),
+        OSError("400 requested and 8 written"),  # as NumPy says it
+        MemoryError(),
+        KeyboardInterrupt(),
+    ],
+    ids=repr,
 )
 def test_the_result_is_whole_or_untouched(
     error: BaseException,
@@ -885,8 +983,9 @@ def test_the_result_is_whole_or_untouched(
     monkeypatch.setattr(np, "savez", half)
     status = run("predict", MODEL, tokens, "--samples", 0, "--out", out)
     assert status == (130 if isinstance(error, KeyboardInterrupt) else 1)
+    *_, reason = "", *error.args
     messages = {
-        OSError: f"fastdrop: --out {str(out)!r}: No space left\n",
+        OSError: f"fastdrop: --out {str(out)!r}: {reason}\n",
         MemoryError: "fastdrop: MemoryError\n",
         KeyboardInterrupt: "",
     }
