@@ -10,7 +10,7 @@ import pytest
 import fastdrop as fd
 from fastdrop.demo import encode
 from fastdrop.demo.table import verdict
-from fastdrop.layers import LSTM, Activation, Dense, Dropout, Embedding
+from fastdrop.layers import LSTM, Activation, Declared, Dense, Dropout, Embedding
 from fastdrop.model import Model
 
 NAN = float("nan")
@@ -782,6 +782,8 @@ LAYERS: list[tuple[type, dict[str, Any], type[Exception], str]] = [
     (Embedding, EMBEDDING | {"mask_zero": "no"}, TypeError, "mask_zero: expected True or False"),
     (Dense, DENSE | {"kernel": [[1, 2]]}, TypeError, "kernel: expected an array of float32"),
     (Dense, DENSE | {"kernel": weights(3)}, ValueError, "kernel: expected an array of 2"),
+    (Dense, DENSE | {"kernel": Declared((3,))}, ValueError, r"kernel: expected shape \('any', 'a"),
+    (Dense, DENSE | {"bias": Declared((2, 1))}, ValueError, r"bias: expected shape \(2,\), got "),
     (Dense, DENSE | {"bias": weights(3)}, ValueError, r"bias: expected shape \(2,\)"),
     (Dense, DENSE | {"activation": "sofmax"}, ValueError, "activation: expected 'linear'"),
     (Activation, {"name": "n", "activation": "no"}, ValueError, "activation: expected 'linear'"),

@@ -29,6 +29,20 @@ def test_what_is_masked(value: float) -> None:
     np.testing.assert_array_equal(flow.values[0], np.where(kept[..., np.newaxis], x, 0))
 
 
+def test_a_value_beyond_float32_is_infinite() -> None:
+    """There without a warning, as a file may name one."""
+    x = np.full((1, 2, 3), np.inf, np.float32)
+    x[0, 0, 1] = 1
+    mask = forward(Masking(name="m", mask_value=1e300), x).mask
+    np.testing.assert_array_equal(mask, [[[True, False]]])
+
+
+def test_work() -> None:
+    """A byte for each number that is compared, counted in numbers of four bytes."""
+    assert 10 <= Masking(name="m").work_elements([(5, 8)]) <= 12
+    assert 2 <= Masking(name="m").work_elements([(None, 8)]) <= 4
+
+
 def test_rows_do_not_depend_on_each_other() -> None:
     x = np.concatenate([padded(2.0)[0], padded(2.0)[0][:2]])
     layer = Masking(name="m", mask_value=2.0)

@@ -48,6 +48,9 @@ def test_lengths_left_open() -> None:
     # A layer behind it needs a fixed number of features.
     with pytest.raises(ValueError, match="layer 'd': expected an input of shape"):
         fd.Model([Flatten(name="f"), Dense(name="d", kernel=normal(12, 2))], (None, 3))
+    for shape in ((None,), ()):
+        with pytest.raises(ValueError, match=r"layer 'd': .* with a fixed number of features, got"):
+            Dense.declare([shape], name="d", units=2)
 
 
 @pytest.mark.parametrize("dims", [(2, 1, 3), (3, 1, 2), (1, 2, 3), (3, 2, 1)])

@@ -490,6 +490,17 @@ def test_masks_of_stacks(backend: str, scope: str) -> None:
         assert np.array_equal(p[m], np.concatenate(outputs, axis=-1))
 
 
+def test_rates_of_stacks() -> None:
+    """Those of all cells change; what they say of themselves is said once where it is the same."""
+    layer = stack("lstm", "gru", dropout=0.5)
+    changed = layer.with_rates({"dropout": 0.25})
+    assert [each.dropout for each in changed.cells] == [0.25, 0.25]
+    assert [each.dropout for each in layer.cells] == [0.5, 0.5]
+    assert layer.stochastic == "input dropout 0.5 (per_gate)"
+    mixed = replace(layer, cells=(layer.cells[0], changed.cells[1]))
+    assert mixed.stochastic == "input dropout 0.5 (per_gate); input dropout 0.25 (per_gate)"
+
+
 def test_elements_of_stacks() -> None:
     layer = stack("lstm", "gru", dropout=0.5)
     # 4 masks of 3 features or of 2 units; 4 of 2 features, 3 of 3 units.
