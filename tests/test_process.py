@@ -149,6 +149,12 @@ def test_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(_threads, "_cgroup_quota", lambda quota=quota: quota)
         assert _threads._default() == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", "darwin")
+        for count, number in ((7, 7), (None, 1)):
+            patch.setattr(os, "cpu_count", lambda count=count: count)
+            patch.setattr(_threads, "_cgroup_quota", lambda: None)
+            assert _threads._default() == (number, "CPU count")
     for text, number in (("1", 1), ("0008", 8), (str(there + 1), there + 1), ("1024", 1024)):
         monkeypatch.setenv("FASTDROP_NUM_THREADS", text)
         assert _threads._default() == (number, "FASTDROP_NUM_THREADS")
@@ -206,12 +212,16 @@ MOUNT_1 = "33 25 0:30 {} {}/at rw,nosuid - cgroup cgroup rw,cpu,cpuacct"
             {"cpu.max": "max 1", "a/cpu.max": "20000 10000", "a/b/cpu.max": "30 10"},
             2,
         ),
+        (V2, MOUNT_2, "/", "/a/b", {"a/cpu.max": "4 1", "a/b/cpu.max": "3 1"}, 3),
         (V2, MOUNT_2, "/", "/a b/c:d", {"a b/c:d/cpu.max": "300000 100000"}, 3),
+        # A level that cannot be read.
+        (V2, MOUNT_2, "/", "/a", {"cpu.max/folder": "", "a/cpu.max": "3 1"}, 3),
         # Not of one beside it, or below.
         (V2, MOUNT_2, "/", "/a", {"a/b/cpu.max": "1 1", "c/cpu.max": "1 1"}, None),
         # A container without a namespace of its own: its part is mounted, the path is the host's.
         (V2, MOUNT_2, "/pod/x", "/pod/x", {"cpu.max": "300000 100000"}, 3),
         (V2, MOUNT_2, "/pod/x", "/pod/x/y", {"y/cpu.max": "300000 100000"}, 3),
+        (V2, MOUNT_2, r"/pod\040x", "/pod x/y", {"y/cpu.max": "300000 100000"}, 3),
         (V2, MOUNT_2, "/pod/x", "/pod/xy", {"cpu.max": "3 1", "y/cpu.max": "1 1"}, 3),
         # Seen from within a namespace, what lies outside.
         (V2, MOUNT_2, "/..", "/", {"cpu.max": "300000 100000"}, 3),
@@ -252,7 +262,24 @@ def test_cgroup_quotas(
     assert _threads._cgroup_quota(tmp_path) == expected
 
 
+@pytest.mark.parametrize(("first", "second"), [("3", "4"), ("4", "3"), ("3", ""), ("", "3")])
+def test_quotas_of_several_hierarchies(tmp_path: Path, first: str, second: str) -> None:
+    """Both versions side by side, and mounts whose names are no text: all of them count."""
+    for name, file, quota in (("1", "cpu.cfs_quota_us", first), ("2", "cpu.max", second)):
+        (tmp_path / name / "at").mkdir(parents=True)
+        if quota:
+            (tmp_path / name / "at" / file).write_text(quota + " 1" * (name == "2"))
+    (tmp_path / "1" / "at" / "cpu.cfs_period_us").write_text("1")
+    (tmp_path / "cgroup").write_bytes(b"4:cpu:/\n3:name=\xfc:/\xfc\n0::/\n")
+    mounts = [MOUNT_1.format("/", tmp_path / "1"), MOUNT_2.format("/", tmp_path / "2")]
+    odd = b"22 26 0:20 / /mnt/\xfc rw - ext4 /dev/\xfc rw\n"
+    (tmp_path / "mountinfo").write_bytes(odd + "\n".join(mounts).encode() + b"\n" + odd)
+    assert _threads._cgroup_quota(tmp_path) == 3
+
+
 def test_without_proc(tmp_path: Path) -> None:
+    assert _threads._cgroup_quota(tmp_path) is None
+    (tmp_path / "cgroup").mkdir()  # nor one that may be read
     assert _threads._cgroup_quota(tmp_path) is None
 
 
