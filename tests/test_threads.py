@@ -188,6 +188,26 @@ def test_what_waits_is_dropped_when_interrupted(monkeypatch: pytest.MonkeyPatch)
     assert saw == [True, True]
 
 
+def test_work_under_way_is_not_waited_for() -> None:
+    """When the iteration ends early: what is under way may take long, and nobody wants it."""
+    began, free, others = threading.Event(), threading.Event(), pool_threads()
+
+    def work(n: int) -> None:
+        if n:
+            began.set()
+            wait(free)
+
+    results = _threads.ordered_map(work, range(3), 2)
+    next(results)
+    wait(began)
+    results.close()
+    still = set(pool_threads()) - set(others)
+    free.set()
+    assert still
+    for thread in still:
+        thread.join(SOON)
+
+
 def test_items_are_taken_as_results_are() -> None:
     """No more than `threads` ahead of the one that is waited for."""
     taken = []
