@@ -2,6 +2,7 @@
 
 import pytest
 
+import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _backend
 
@@ -81,6 +82,7 @@ def test_this_machine_runs_the_strongest_it_can() -> None:
     assert [tier for tier in BACKENDS if tier != "numpy"] == here
     assert BUILT[-1] == "portable"
     assert [tier for tier in BUILT if tier in here] == here
+    assert fd.info().tiers == (*here, "numpy")
 
 
 def test_the_choice_without_switches() -> None:
@@ -90,3 +92,13 @@ def test_the_choice_without_switches() -> None:
     assert why
     weak, _ = _backend._choose(tiers, {"FASTDROP_ISA": "portable"})
     assert weak.tier == "portable"
+
+
+@pytest.mark.parametrize("isa", ["", "sse9", "numpy", "Portable"])
+def test_a_tier_that_is_not_there(isa: str) -> None:
+    tiers = _backend._native_tiers()
+    expected = f"^FASTDROP_ISA: expected .*'portable' here, got '{isa}'"
+    with pytest.raises(ImportError, match=expected):
+        _backend._choose(tiers, {"FASTDROP_ISA": isa})
+    with pytest.raises(ImportError, match=f"^FASTDROP_ISA={isa}: the NumPy backend has no tiers"):
+        _backend._choose([], {"FASTDROP_ISA": isa})
