@@ -517,9 +517,12 @@ def test_dropped_weights_are_the_contracts(backend: str, cell: str, scope: str) 
     expected = fd.rnn(x, pack(cell, [kernel, kept, bias]))
     options: dict[str, Any] = {"rng": 5, "site": 6, "sample": 3, "scope": scope}
     weights = pack(cell, [kernel, recurrent, bias])
-    got = fd.rnn(x, weights, weight_dropout=0.35, **options, row_offset=7)
-    assert same(got, expected)
-    assert not same(got, fd.rnn(x, weights))  # the weights kept are as they were
+    whole = fd.rnn(x, pack(cell, [kernel, recurrent, bias]))
+    for _ in range(2):  # whether anything was packed before, or not
+        got = fd.rnn(x, weights, weight_dropout=0.35, **options, row_offset=7)
+        assert same(got, expected)
+        assert same(fd.rnn(x, weights), whole)  # the weights kept are as they were
+    assert not same(got, whole)
 
 
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "simple_rnn"])
@@ -1500,6 +1503,22 @@ def test_mixed_dtypes_are_computed_in_the_wider(backend: str, cell: str) -> None
         assert same(fd.rnn(x, pack(cell, mixed)), expected)
     assert same(functional(cell)(x, *mixed), expected)
     assert fd.rnn(x, weights).dtype == np.float32  # and packed anew for neither
+    rng = np.random.default_rng(14)
+    narrow: dict[str, Any] = {
+        "input_mask": factors(rng, (3, 5)).astype(np.float32),
+        "recurrent_mask": factors(rng, (3, 6)).astype(np.float32),
+        "candidate_mask": factors(rng, (1, 6)).astype(np.float32),
+    }
+    for name, mask in narrow.items():
+        if name != "candidate_mask" or cell != "simple_rnn":
+            expected = fd.rnn(x, wide, **{name: mask.astype(np.float64)})
+            assert same(fd.rnn(x, wide, **{name: mask}), expected), name
+    state = rng.normal(size=(3, 6)).astype(np.float32)
+    results = []
+    for dtype in (np.float32, np.float64):
+        carried: Any = (state.astype(dtype),) * (2 if cell == "lstm" else 1)
+        results.append(fd.rnn(x, wide, initial_state=carried))
+    assert same(*results)
 
 
 def plain(weights: fd.PackedWeights) -> list[np.ndarray]:
