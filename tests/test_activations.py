@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, localcontext
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _check, feedforward
+from fastdrop import _backend, _check, feedforward
 from fastdrop._check import Activation
 from references.stored import load
+from test_masks import LAYOUTS
 from tolerances import FLOAT32, FLOAT64, assert_close
 
 REFERENCES = Path(__file__).parent / "references"
@@ -562,6 +564,98 @@ def test_activations_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(fd.activate(x, "silu"), whole)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "softmax", "log_softmax"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_do_not_matter(backend: str, activation: str, layout: str) -> None:
+    x = np.random.default_rng(11).normal(size=(13, 29))
+    other = LAYOUTS[layout](x)
+    before = np.array(other)
+    got = fd.activate(other, activation)
+    assert got.flags.c_contiguous
+    assert np.array_equal(got, fd.activate(x, activation))
+    assert np.array_equal(other, before)
+    assert np.array_equal(fd.activate(x[2, 3], "tanh"), fd.activate(x, "tanh")[2, 3])
+
+
+def test_no_call_of_an_activation_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many numbers, or one row; and as few calls as that takes."""
+    sizes: list[int] = []
+
+    class Spy:
+        def activate(self, v: np.ndarray, activation: Activation) -> None:
+            sizes.append(v.size)
+
+        def softmax(self, v: np.ndarray, logarithm: bool) -> None:
+            assert v.ndim == 2
+            sizes.append(v.size)
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    most = feedforward._PIECE_NUMBERS
+    for activation, shape, expected in (
+        ("tanh", (3, most), [most] * 3),
+        ("tanh", (2, most // 2 + 1), [most, 2]),
+        ("softmax", (2, most), [most] * 2),
+        ("softmax", (3, 2, most // 4), [most, most // 2]),
+        ("log_softmax", (2, most + 1), [most + 1] * 2),
+    ):
+        sizes.clear()
+        fd.activate(np.zeros(shape, np.float32), activation)
+        assert sizes == expected
+
+
+def test_rows_longer_than_a_piece(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(12).normal(size=(3, 40))
+    expected = [fd.activate(x, name) for name in ("softmax", "log_softmax")]
+    monkeypatch.setattr(feedforward, "_PIECE_NUMBERS", 7)
+    for name, whole in zip(("softmax", "log_softmax"), expected, strict=True):
+        assert np.array_equal(fd.activate(x, name), whole)
+
+
+@pytest.mark.parametrize("kinds", list(product(["float32", "float64"], repeat=3)))
+def test_mixed_dtypes_are_computed_in_the_wider(backend: str, kinds: tuple[str, ...]) -> None:
+    """Whichever of them is: numbers of the narrower are among those of the wider."""
+    rng = np.random.default_rng(13)
+    x, kernel, bias = (
+        rng.normal(size=shape).astype(kind)
+        for shape, kind in zip(((7, 6), (6, 5), (5,)), kinds, strict=True)
+    )
+    dtype = "float64" if "float64" in kinds else "float32"
+    got = fd.dense(x, kernel, bias)
+    assert got.dtype == dtype
+    assert np.array_equal(got, fd.dense(*(a.astype(dtype) for a in (x, kernel, bias))))
+    left, right = x[np.newaxis], kernel[np.newaxis]
+    product_of_two = feedforward.matmul(left, right)
+    assert product_of_two.dtype == np.result_type(left, right)
+    assert np.array_equal(product_of_two[0], fd.dense(x, kernel))
+
+
+@pytest.mark.parametrize(
+    ("shape", "calls"),
+    [
+        ((50, 3, 4, 6), 50 // 18 + 1),  # 18 matrices at a time
+        ((2, 300, 4, 6), 2 * 2),  # of each 208 rows, and the rest
+        ((1, 3, 70, 80), 3),  # of each a row, which is too long
+    ],
+)
+def test_no_call_of_matmul_is_long(
+    shape: tuple[int, int, int, int], calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, rows, inputs, columns = shape
+    work = []
+
+    class Spy:
+        def matmul(self, out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+            assert out.shape == (len(a), a.shape[1], b.shape[2])
+            work.append((a.shape[1], 2 * a.size * b.shape[2]))
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(feedforward._threads, "PIECE_FLOPS", 1e4)
+    feedforward.matmul(np.zeros((n, rows, inputs)), np.zeros((n, inputs, columns)))
+    assert all(flops <= 1e4 or height == 1 for height, flops in work)
+    assert sum(flops for _, flops in work) == 2 * n * rows * inputs * columns
+    assert len(work) == calls
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "shape",
@@ -673,7 +767,11 @@ def test_fused_sums_are_others() -> None:
     assert rounded(exact - Fraction(1, 2**80), "float32") == 1  # half to even
 
 
-@pytest.mark.parametrize("shapes", [((3, 0), (0, 2)), ((3, 2), (2, 0)), ((0, 2), (2, 3))])
-def test_dense_of_nothing(backend: str, shapes: tuple[tuple[int, int], tuple[int, int]]) -> None:
+@pytest.mark.parametrize(
+    "shapes", [((3, 0), (0, 2)), ((2, 3, 0), (0, 2)), ((3, 2), (2, 0)), ((0, 2), (2, 3))]
+)
+def test_dense_of_nothing(backend: str, shapes: tuple[tuple[int, ...], tuple[int, int]]) -> None:
     x, kernel = np.ones(shapes[0]), np.ones(shapes[1])
     assert np.array_equal(fd.dense(x, kernel), x @ kernel)
+    got = fd.dense(x, kernel, activation="softmax")
+    assert np.array_equal(got, np.full_like(x @ kernel, 1 / max(1, kernel.shape[1])))
