@@ -271,6 +271,13 @@ def test_no_rows_may_stand_at_the_end_of_the_range(backend: str) -> None:
             fd.rnn(x, weights, row_offset=end + 1, **options)
 
 
+@pytest.mark.parametrize(("half", "threshold"), [(0, 0), (1, 2), (2, 2), (3, 4)])
+def test_rates_between_two_thresholds(backend: str, half: int, threshold: int) -> None:
+    """The even one counts; what is kept shows it by its factor."""
+    rate = (half + 0.5) * 2.0**-32
+    assert fd.dropout(np.ones(1), rate, rng=0) == 2**32 / (2**32 - threshold)
+
+
 @pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64, float])
 def test_rates_of_any_real_type(backend: str, kind: type) -> None:
     assert np.array_equal(

@@ -238,6 +238,8 @@ def test_samples_and_their_count() -> None:
     assert p.samples.shape == (20, 3, 2)
     assert np.array_equal(p.quantile(0.3), numpys(p.samples, np.array(0.3)))
     assert np.array_equal(p.quantile([[0.3]])[0, 0], p.quantile(0.3))
+    for q in (np.float16(0.3), np.float32(0.3), [0, 1], np.array(1, np.int8)):
+        assert np.array_equal(p.quantile(q), numpys(p.samples, np.asarray(q, np.float64)))
 
 
 def test_a_prediction_of_no_inputs() -> None:
