@@ -114,6 +114,20 @@ def test_streams_add_to_the_base() -> None:
             key.stream(number)
 
 
+def test_numbers_may_be_numpys() -> None:
+    """And nothing runs over their types."""
+    words: Any = (np.uint32(1), np.int8(2), np.uint64(2**64 - 1))
+    key = fd.Key.from_words(1, 2, 2**64 - 1)
+    assert repr(fd.Key.from_words(*words)) == repr(key)
+    assert key.stream(words[2]) == 2**64 - 2
+    assert key.fold_in(words[1]) == key.fold_in(2)
+    expected = fd.bernoulli(0.5, 300, rng=key, stream=2**64 - 1, offset=2**40)
+    more: Any = {"stream": np.uint64(2**64 - 1), "offset": np.int64(2**40)}
+    assert np.array_equal(fd.bernoulli(0.5, 300, rng=key, **more), expected)
+    x, seed = np.ones(300), words[1]
+    assert np.array_equal(fd.dropout_backward(x, 0.5, rng=seed), fd.dropout(x, 0.5, rng=2))
+
+
 def test_rng_takes_what_numpy_users_have() -> None:
     assert as_key(3) == as_key(np.int64(3)) == fd.Key(3)
     key = fd.Key(4)
