@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -237,7 +238,7 @@ for value in (-1e-300, -1, NAN, np.inf, -np.inf, 10**400, -(10**5000), np.float1
     case(gaussian_noise, ValueError, "stddev: expected a finite number >= 0, got", stddev=value)
 for value in (1, 1.0, np.float32(1)):
     case(gaussian_dropout, ValueError, "rate: expected a number in [0, 1), got", rate=value)
-for value in (1, 1.0, 1 - 2.0**-40):
+for value in (1, 1.0, 1 - 2.0**-40, 1 - 2.0**-33):
     case(alpha_dropout, ValueError, "rate: expected a number in [0, 1", rate=value)
     case(lstm, ValueError, "dropout: expected a number in [0, 1", dropout=value)
 
@@ -258,6 +259,9 @@ for function in (bernoulli, *DRAWING, *SPATIAL):
     for value in (1.0, None, True, "0"):
         case(function, TypeError, "stream: expected an integer", stream=value)
         case(function, TypeError, "offset: expected an integer", offset=value)
+for function, power in ((dropout, 63), (gaussian_noise, 57)):
+    end = f"offset: expected offset + 24 elements to end at or before 2**{power}, got"
+    case(function, ValueError, end, offset=2**power - 23)
 for value in (-1, 2**32):
     case(lstm, ValueError, "sample: expected", sample=value)
     case(lstm, ValueError, "site: expected", site=value)
@@ -269,9 +273,9 @@ for function in (lstm, mc_predict, embedding_dropout):
 case(lstm, TypeError, "rng: expected", rng="unused", dropout=0.0)
 
 # ---- shapes, dtypes and out ----
-for value in (-1, (2, -1), (2**40, 2**40), 2**63, (0, 2**62), (1,) * 65, 10**5000):
+for value in (-1, (2, -1), (2**40, 2**40), 2**63, 2**60, (0, 2**60), (1,) * 65, 10**5000):
     case(bernoulli, ValueError, "shape: expected", shape=value)
-for value in (None, 1.5, "3", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
+for value in (None, 1.5, "3", b"46", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
 for value in (np.array(3), np.array([[4, 6]])):
     expected = "shape: expected an integer or a sequence of integers >= 0, got int64 array"
@@ -309,6 +313,9 @@ for array in KINDS.values():
     case(dense, TypeError, "x: expected an array of float32 or float64, got", x=array)
     case(lstm, TypeError, "x: expected an array of float32 or float64, got", x=array)
     case(lstm, TypeError, "kernel: expected an array of float32 or float64, got", kernel=array)
+for name in ("masked", "subclass"):
+    expected = f"got {type(KINDS[name]).__name__} float32 array of shape (4, 6)"
+    case(dropout, TypeError, expected, x=KINDS[name])
 for function in (alpha_dropout, gaussian_dropout, gaussian_noise):
     case(function, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
 ragged = f"x: expected an array of {EVERY}, got [[1.0], [1.0, 2.0]] (list)"
@@ -359,7 +366,7 @@ case(
 case(embedding_dropout, ValueError, "indices: expected indices in [0, 7), got -1", indices=[-1, 7])
 case(embedding_dropout, ValueError, "indices: expected an array of 1 dimension", indices=3)
 case(embedding_dropout, ValueError, "indices: expected indices in [0, 0)", table=TABLE[:0])
-for value in (TABLE[0], TABLE[np.newaxis]):
+for value in (TABLE[0], TABLE[np.newaxis], [1.0, 2.0]):
     case(embedding_dropout, ValueError, "table: expected an array of 2 dimensions", table=value)
 for value in (-1, 2**64):
     case(embedding_dropout, ValueError, "stream: expected an integer in [0, ", stream=value)
@@ -377,10 +384,13 @@ for refused, message in (
     (("elu", 1.0, 2.0), "activation: expected 'elu' with alpha, got"),
     (("relu", 0, 1, 2, 3), "'relu' with negative_slope, max_value, threshold, got"),
     (("elu", np.nan), "activation alpha: expected a number in [-2**64, 2**64], got"),
+    (("elu", 2.0**64 + 2**12), "activation alpha: expected a number in [-2**64, 2**64], got"),
     (("elu", np.inf), "activation alpha: expected a number in [-2**64, 2**64], got"),
     (("celu", 0.0), "activation alpha: expected a number in [2**-64, 2**64], got"),
+    (("celu", 2.0**-65), "activation alpha: expected a number in [2**-64, 2**64], got"),
     (("leaky_relu", 1e20), "activation negative_slope: expected a number in [-2**64, 2**64], got"),
     (("relu", 0.0, -1.0), "activation max_value: expected None or a number >= 0, got"),
+    (("relu", 0.0, -(10**400)), "activation max_value: expected None or a number >= 0, got"),
     (("relu", 0.0, None, -1.0), "activation threshold: expected a number in [0, 2**64], got"),
     (("soft_shrink", -0.5), "activation threshold: expected a number in [0, 2**64], got"),
     (("squareplus", 0.0), "activation b: expected a number in [2**-64, 2**64], got"),
@@ -398,7 +408,9 @@ for refused, message in (
     case(fd.activate, TypeError, message, x=X, activation=refused)
 case(dense, TypeError, "activation: expected 'linear'", activation=np.tanh)
 case(fd.activate, ValueError, "activation: expected", x=X, activation="no")
-case(fd.activate, ValueError, "x: expected", x=np.float64(1), activation="softmax")
+for name in ("softmax", "log_softmax"):
+    expected = "x: expected an array of 1 dimension or more, got"
+    case(fd.activate, ValueError, expected, x=np.float64(1), activation=name)
 case(fd.activate, TypeError, "x: expected", x=1, activation="tanh")
 
 # ---- lstm ----
@@ -437,6 +449,8 @@ case(lstm, ValueError, "dropout: expected 0 where", input_mask=np.ones((2, FEATU
 STATE = np.zeros((2, UNITS), np.float32)
 for value in (STATE, (STATE,), (STATE,) * 3, [], "hc"):
     case(lstm, ValueError, "initial_state: expected", initial_state=value)
+one_line = "shape (2, 5), got [array([[0.], [0.]])] (list)"
+case(lstm, ValueError, one_line, initial_state=[np.zeros((2, 1))])
 case(lstm, ValueError, "initial_state c: expected shape", initial_state=(STATE, STATE[:1]))
 case(lstm, TypeError, "initial_state h: expected", initial_state=(None, STATE))
 case(lstm, TypeError, "initial_state h: expected", initial_state=(STATE.astype(float), STATE))
@@ -481,7 +495,9 @@ case(rnn, ValueError, "between_dropout: expected 0 but for a list", between_drop
 case(lstm, ValueError, "between_dropout: expected 0 but for a list", between_dropout=0.5)
 for function in (lstm, gru, rnn):
     case(function, ValueError, "candidate_dropout: expected", candidate_dropout=1.0)
-case(simple_rnn, ValueError, "candidate_dropout: expected 0 for a s", candidate_dropout=0.5)
+for value in (SIMPLE, [AHEAD, fd.pack_simple_rnn(RECURRENT, RECURRENT[[0] * 20])]):
+    expected = "candidate_dropout: expected 0 for a simple RNN, which has no candidates, got 0.5"
+    case(rnn, ValueError, expected, candidate_dropout=0.5, layers=value)
 mask_5 = np.ones((2, UNITS), np.float32)
 case(simple_rnn, ValueError, "candidate_mask: expected None for a", candidate_mask=mask_5)
 for value in ((0.1, 0.2), [0.1, 0.2]):
@@ -622,7 +638,7 @@ for function in (
     *(bernoulli, *OF_SHAPE_4_6, *SPATIAL, embedding_dropout),
     *(*RECURRENT_CALLS, predict, mc_predict),
 ):
-    for value in (0, -1, 10**9):
+    for value in (0, -1, 1025, 10**9):
         case(function, ValueError, "threads: expected None or an integer in [1, ", threads=value)
     for value in ("two", 1.0, True):
         case(function, TypeError, "threads: expected None or an integer", threads=value)
@@ -681,6 +697,50 @@ def test_what_may_just_be() -> None:
         function(row_offset=2**63 // (gates * UNITS) - 2)
         function(row_offset=2**63 // UNITS - 2, scheme="tied")
     rnn(layers=GRU, initial_state=(STATE,))
+    lstm(dropout=np.nextafter(1 - 2.0**-33, 0))
+    assert bernoulli(shape=(1,) * 64).ndim == 64
+    assert bernoulli(shape=(0, 2**60 - 1)).shape == (0, 2**60 - 1)
+    assert rnn(x=SEQUENCE[:0], lengths=np.zeros(0, int)).shape == (0, UNITS)
+    assert np.array_equal(bernoulli(threads=1024), bernoulli())
+    for activation, x, y in (
+        (("elu", 2.0**64), -100, -(2.0**64)),
+        (("leaky_relu", -(2.0**64)), -1, 2.0**64),
+        (("celu", 2.0**-64), -1, -(2.0**-64)),
+        (("squareplus", 2.0**-64), 0, 2.0**-33),
+        (("threshold", 2.0**64, -(2.0**64)), 1, -(2.0**64)),
+        (("relu", 0.0, 10**400), 3, 3),
+    ):
+        assert fd.activate(np.float64(x), activation) == y
+
+
+def test_other_types_that_say_the_same() -> None:
+    """NumPy's scalars, arrays and lists, for a number, a flag, a shape, a pair."""
+    expected = bernoulli()
+    for shape in (np.array([4, 6]), [np.int8(4), 6]):
+        assert np.array_equal(bernoulli(shape=shape), expected)
+    assert np.array_equal(bernoulli(shape=np.int64(24)), expected.reshape(-1))
+    rows = dropout(noise_shape=(4, 1))
+    assert np.array_equal(dropout(noise_shape=np.array([4, 1])), rows)
+    ahead = rnn(return_sequences=True, go_backwards=False)
+    assert np.array_equal(rnn(return_sequences=np.True_, go_backwards=np.False_), ahead)
+    assert pack_gru(reset_after=np.True_).reset_after is True
+    pair, rates = (0.2, 0.5), [np.float32(0.2), 0.5]
+    assert np.array_equal(rnn(zoneout=rates), rnn(zoneout=(float(np.float32(0.2)), 0.5)))
+    assert not np.array_equal(rnn(zoneout=pair), rnn(zoneout=pair[::-1]))
+    state = np.full((2, UNITS), 0.5, np.float32)
+    listed = stacked(initial_state=[[[state, state], [state, state]], None])
+    assert np.array_equal(listed, stacked(initial_state=(((state, state),) * 2, None)))
+    layers = model().layers
+    assert np.array_equal(Model(tuple(layers), (4,)).predict(TOKENS), predict())
+
+
+def test_a_file_in_memory_is_an_array(tmp_path: Path) -> None:
+    x = np.memmap(tmp_path / "x", np.float32, "w+", shape=(4, 6))
+    out = np.memmap(tmp_path / "out", np.float32, "w+", shape=(4, 6))
+    x[:] = X
+    assert dropout(x=x, out=out) is out
+    assert np.array_equal(out, dropout())
+    assert np.array_equal(dense(x=x), dense())
 
 
 @pytest.mark.parametrize(
@@ -742,9 +802,19 @@ def test_seeds_of_other_types(seed: Any) -> None:
         fd.Key(seed)
 
 
-@pytest.mark.parametrize("words", [(-1, 0), (0, 2**32), (0, 0, 2**64), (0, 0, -1)])
-def test_words_out_of_range(words: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="expected an integer in"):
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("k0", (-1, 0)),
+        ("k0", (2**32, 0)),
+        ("k1", (0, -1)),
+        ("k1", (0, 2**32)),
+        ("base", (0, 0, -1)),
+        ("base", (0, 0, 2**64)),
+    ],
+)
+def test_words_out_of_range(name: str, words: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: expected an integer in"):
         fd.Key.from_words(*words)
 
 
@@ -850,6 +920,8 @@ def test_models_refuse(layers: Any, input_shape: Any, error: type[Exception], me
 def test_numbers_beyond_float32_are_refused() -> None:
     dense = Model([Dense(**DENSE)], (3,))
     assert np.isinf(dense.predict([[np.inf, 0, 0]])).all()
+    with np.errstate(all="raise"):  # a caller's own
+        assert np.array_equal(dense.predict([[1e-300, 0, 0]]), dense.predict([[0, 0, 0]]))
     with pytest.raises(ValueError, match="x: expected numbers within the range of float32"):
         dense.predict([[1e300, 0, 0]])
 

@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -696,6 +697,7 @@ def test_custom_classes_of_h5_and_of_no_use() -> None:
         ({"A": Dropout}, TypeError, r"custom\['A'\]: expected a str"),
         ({1: "Dropout"}, TypeError, "custom: expected a str"),
         (["A"], TypeError, "custom: expected a mapping of str to str"),
+        (MappingProxyType({"A": "Dropuot"}), ValueError, r"custom\['A'\]: expected one of"),
     ],
 )
 def test_custom_that_is_refused(custom: Any, error: type[Exception], message: str) -> None:
