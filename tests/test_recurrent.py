@@ -315,7 +315,13 @@ def test_any_shape_and_option_agrees_with_a_plain_loop(tier: str, cell: str, dat
 
 
 @pytest.mark.parametrize(
-    ("activation", "gates"), [("softmax", "sigmoid"), ("tanh", "softmax"), ("softmax", "softmax")]
+    ("activation", "gates"),
+    [
+        ("softmax", "sigmoid"),
+        ("tanh", "softmax"),
+        ("softmax", "softmax"),
+        ("tanh", "log_softmax"),
+    ],
 )
 @pytest.mark.parametrize("units", [1, 16, 300])
 @cells
@@ -329,13 +335,14 @@ def test_softmax_takes_all_units_of_a_row(
     weights = pack(cell, arrays, activation=activation, **options)
     x = rng.normal(0, 2, (9, 3, 3))
     masks = {"recurrent_mask": factors(rng, (9, GATES[cell], units))}
-    if cell != "simple_rnn":
-        masks["candidate_mask"] = factors(rng, (9, units))
     valid = rng.random((9, 3)) < 0.7
-    expected = loop(x, weights, **masks, valid=valid)
-    got = fd.rnn(x, weights, **masks, **ALL, mask=valid)
-    for a, b in zip(got, expected[: len(got)], strict=True):
-        assert_close(a, b, FLOAT64)
+    for count in (9, 1):  # candidate masks: of each row, and one for all
+        if cell != "simple_rnn":
+            masks["candidate_mask"] = factors(rng, (count, units))
+        expected = loop(x, weights, **masks, valid=valid)
+        got = fd.rnn(x, weights, **masks, **ALL, mask=valid)
+        for a, b in zip(got, expected[: len(got)], strict=True):
+            assert_close(a, b, FLOAT64)
 
 
 # ---- what is drawn ----
@@ -534,6 +541,21 @@ def test_candidate_dropout_is_semeniutas(backend: str, cell: str) -> None:
     assert all((part == 0).all() for part in state)
 
 
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+@pytest.mark.parametrize("activation", ["linear", "silu", "softmax"])
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "simple_rnn"])
+def test_a_dropped_candidate_is_gone_whatever_it_was(
+    backend: str, cell: str, activation: str, value: float
+) -> None:
+    x, _ = problem(4, cell, 3, 5, 4, 6)
+    arrays = arrays_of(np.random.default_rng(4), cell, 4, 6)
+    arrays[2].reshape(-1)[12:18] = value  # of the candidates alone
+    weights = pack(cell, arrays, activation=activation)
+    mask = np.zeros((3, 6), np.float32)
+    *_, memory = fd.rnn(x, weights, candidate_mask=mask, return_state=True)
+    assert not memory.any()  # as NaN would be
+
+
 @pytest.mark.parametrize("go_backwards", [False, True])
 @pytest.mark.parametrize("scope", ["per_row", "shared"])
 def test_what_is_between_layers_is_the_contracts(
@@ -589,6 +611,21 @@ def test_streams_wrap(backend: str) -> None:
     for sample in range(4):
         events = fd.bernoulli(0.5, 300, rng=key, stream=9 << 32 | sample)
         assert np.array_equal(found[sample, 0, 0] == 0, events)
+    # Those of a layer, and of a direction.
+    x, ahead = problem(2, "lstm", 3, 5, 4, 6)
+    back = weights_of(3, "gru", 4, 2)
+    key, same_key = (fd.Key.from_words(1, 2, base) for base in (2**64 - 1, 2**32 - 1))
+    options: dict[str, Any] = {**DROP, "zoneout": 0.2, "rng": key}
+    first = fd.rnn(x, ahead, **options, site=1)
+    assert same(first, fd.rnn(x, ahead, **options | {"rng": same_key}))
+    second = fd.rnn(x, back, **options, site=9, go_backwards=True)
+    both = fd.rnn(x, (ahead, back), **options, site=1)
+    assert same(both, np.concatenate([first, second], axis=1))
+    first, second = (
+        fd.rnn(x, ahead, **options),
+        fd.rnn(x, back, **options, site=8, go_backwards=True),
+    )
+    assert same(fd.rnn(x, (ahead, back), **options), np.concatenate([first, second], axis=1))
 
 
 # ---- laws ----
@@ -1007,9 +1044,11 @@ def test_a_repeated_token_is_projected_once(
         assert projected == [expected], options
 
 
-def test_a_masked_embedding_drops_by_selection(backend: str) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_masked_embedding_drops_by_selection(backend: str, value: float) -> None:
+    """And without a warning."""
     weights = weights_of(1, "gru", 3, 4)
-    table = np.full((2, 3), np.nan, np.float32)
+    table = np.full((2, 3), value, np.float32)
     mask = np.zeros((1, 3), np.float32)
     y = fd.rnn(np.ones((2, 3), int), weights, embedding=table, embedding_mask=mask)
     assert same(y, fd.rnn(np.zeros((2, 3, 3), np.float32), weights))
@@ -1048,6 +1087,15 @@ def test_a_pair_is_two_calls(backend: str, cell: str, masked: bool, merge_mode: 
     assert same(state, states)
     last = fd.rnn(x, (ahead, back), **options, site=3, merge_mode=merge_mode)
     assert same(last, merge(a[:, -1], b[:, -1]))
+
+
+@pytest.mark.parametrize("merge_mode", ["sum", "mul", "ave"])
+def test_merging_beyond_the_largest_number(backend: str, merge_mode: str) -> None:
+    """Is no reason for a warning."""
+    kernel, nothing = np.full((1, 1), 3e38, np.float32), np.zeros((1, 1), np.float32)
+    weights = fd.pack_simple_rnn(kernel, nothing, activation="linear")
+    x = np.ones((1, 1, 1), np.float32)
+    assert fd.rnn(x, (weights, weights), merge_mode=merge_mode) == np.inf
 
 
 def test_directions_of_different_cells_and_widths(backend: str) -> None:
@@ -1137,6 +1185,12 @@ def test_masked_steps_keep_the_state_and_the_numbers_of_the_others(backend: str,
     zeros, *_ = fd.rnn(x, weights, **options, mask=valid, **ALL, zero_output_for_mask=True)
     assert (zeros[0, 3] == 0).all()
     assert same(zeros[0, 4], y[0, 4])
+    # Of the last step, also where its output is the only one asked for.
+    valid[0, 4] = False
+    for zero, expected in ((True, np.zeros(6, np.float32)), (False, y[0, 2])):
+        last = fd.rnn(x, weights, **options, mask=valid, zero_output_for_mask=zero)
+        assert same(last[0], expected)
+        assert same(last[1], y[1, 4])
 
 
 @cells
@@ -1281,6 +1335,23 @@ def test_tanh_in_cells_is_within_a_step(backend: str, dtype: str) -> None:
     assert (np.abs(h - exact * signs) <= bound * step).all()
 
 
+@pytest.mark.parametrize(("dtype", "end", "bound"), [("f4", -60, 1e-5), ("f8", -590, 1e-12)])
+def test_gates_far_below_zero(backend: str, dtype: str, end: float, bound: float) -> None:
+    """An LSTM's output gate of a state whose tanh is 1, and a GRU's update gate of a state of 1."""
+    z = np.linspace(-1, end, 60).astype(dtype)
+    exact = (1 / (1 + np.exp(-z.astype(np.longdouble)))).astype(np.float64)
+    x, one = np.zeros((1, 1, 0), dtype), np.ones((1, 60), dtype)
+    for cell, gates in (("lstm", 4), ("gru_reset_first", 3)):
+        bias = np.zeros((gates, 60), dtype)
+        bias[-1 if cell == "lstm" else 0] = z
+        bias[1] = 50  # nothing of the state is forgotten
+        arrays = [np.zeros((n, gates * 60), dtype) for n in (0, 60)]
+        weights = pack(cell, [*arrays, bias.reshape(-1)])
+        state = (one, 40 * one) if cell == "lstm" else one
+        h = fd.rnn(x, weights, initial_state=state)[0]
+        assert (np.abs(h - exact) <= bound * exact).all()
+
+
 @pytest.mark.parametrize("shape", [(0, 3, 2, 4), (3, 0, 2, 4), (3, 4, 0, 5), (3, 2, 2, 0)])
 @cells
 def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> None:
@@ -1351,6 +1422,24 @@ def test_the_last_row_there_is(
     assert same(end, fd.rnn(np.repeat(x, 3, 0), weights, **options, rng=0, row_offset=last - 2)[2:])
     with pytest.raises(ValueError, match=f"row_offset: expected at most {last} here"):
         fd.rnn(x, weights, **options, rng=0, row_offset=last + 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "elements"),
+    [
+        ({"dropout": 0.5}, 32),
+        ({"recurrent_dropout": 0.5, "scheme": "tied"}, 8),
+        ({"dropout": 0.5, "scheme": "per_step"}, 2**27),
+    ],
+)
+def test_the_last_row_of_a_stack(backend: str, options: dict[str, Any], elements: int) -> None:
+    """Its last layer has the most elements a row."""
+    x, first = problem(10, "lstm", 1, 2, 4, 2)
+    layers = [first, weights_of(2, "gru", 2, 8), weights_of(3, "lstm", 8, 2)]
+    last = 2**63 // elements - 1
+    fd.rnn(x, layers, **options, rng=0, row_offset=last)
+    with pytest.raises(ValueError, match=f"row_offset: expected at most {last} here"):
+        fd.rnn(x, layers, **options, rng=0, row_offset=last + 1)
 
 
 def test_the_last_row_and_step_between_layers(backend: str) -> None:
@@ -1565,8 +1654,8 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             row = 2 * packed.width * (features + y_last.shape[1])
             taken = len(y_last) * steps
             if args[11] is not None:
-                assert not args[16]
-                taken = np.count_nonzero(args[11][:, args[12] : args[13]])
+                in_order = args[11][:, ::-1] if args[16] else args[11]
+                taken = np.count_nonzero(in_order[:, args[12] : args[13]])
             flops.append((row * taken, steps))
             nonlocal clock
             clock += flops[-1][0] / speed
@@ -1591,6 +1680,7 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             # Where most is masked at first, calls do not grow beyond what comes later.
             masked = np.arange(steps) >= np.minimum(steps // 2, np.arange(rows))[:, np.newaxis] * 9
             fd.rnn(x, weights, mask=masked, threads=1)
+            fd.rnn(x, weights, mask=masked[:, ::-1], go_backwards=True, threads=1)
             tokens = np.arange(rows * steps).reshape(rows, steps) % 7000
             table = np.zeros((7000, features), np.float32)
             fd.rnn(tokens, weights, embedding=table, threads=1)
@@ -1600,6 +1690,20 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, fast, *_ = np.diff(calls)
     assert slow > 1000
     assert fast < slow / 2  # where more is done in the time, there are fewer calls
+
+
+def test_a_clock_that_stands_still(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one may between two short calls."""
+
+    class Time:
+        @staticmethod
+        def perf_counter() -> float:
+            return 1.0
+
+    x, weights = problem(0, "lstm", 2, 7, 3, 5)
+    expected = fd.rnn(x, weights)
+    monkeypatch.setattr(recurrent, "time", Time)
+    assert same(fd.rnn(x, weights), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 300, 70), (9, 33, 48), (5, 1, 17), (3, 0, 5), (2, 3, 0)])
@@ -1833,17 +1937,21 @@ def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.Mo
             most = max([most, *(a.size for a in events + inputs)])
             super().rnn(*args)
 
+    ways: list[tuple[str, int, Any]] = [
+        ("per_gate", 400, 0.5),
+        ("per_gate", 400, (0, 0.5)),
+        ("per_step", 300, 0),
+    ]
+
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", 400)
     monkeypatch.setattr(recurrent, "_DROP_NUMBERS", 300)
     monkeypatch.setattr(recurrent, "_CALL_SECONDS", 1e9)  # on a slow machine, too
-    for (scheme, bound), features, rows in itertools.product(
-        (("per_gate", 400), ("per_step", 300)), (2, 9), (1, 3, 64)
-    ):
+    for (scheme, bound, zoneout), features, rows in itertools.product(ways, (2, 9), (1, 3, 64)):
         x, weights = problem(0, "lstm", rows, 41, features, 5)
         most = calls = 0
         options = {"dropout": 0.5, "rng": 0, "threads": 1, "scheme": scheme}
-        fd.rnn(x, weights, zoneout=0.5 if scheme == "per_gate" else 0, **options)
+        fd.rnn(x, weights, zoneout=zoneout, **options)
         wide = 5 if scheme == "per_gate" else max(5, features)
         steps = max(1, bound // (rows * wide))
         assert calls == -(-41 // steps)
@@ -1867,8 +1975,28 @@ def test_abandoned_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == 3
 
 
-def test_a_direction_stops_with_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The call waits for both, so the one that goes on must be told."""
+def test_abandoned_looking_up_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+
+    class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
+        def project(self, *args: Any) -> None:
+            nonlocal calls
+            calls += 1
+
+        def rnn(self, *args: Any) -> None:
+            raise AssertionError
+
+    monkeypatch.setattr(_backend, "active", Spy())
+    monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
+    monkeypatch.setattr(_threads, "abandoned", lambda: calls >= 3)
+    table = np.ones((50, 8), np.float32)
+    fd.rnn(np.arange(50)[np.newaxis], weights_of(0, "lstm", 8, 4), embedding=table, threads=1)
+    assert calls == 3
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_thread_stops_with_the_other(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call waits for both directions, or rows, so the one that goes on must be told."""
     main, calls, both = threading.get_ident(), 0, threading.Barrier(2, timeout=30)
 
     class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
@@ -1881,13 +2009,13 @@ def test_a_direction_stops_with_the_other(monkeypatch: pytest.MonkeyPatch) -> No
             calls += 1
             time.sleep(0.01)
 
-    x, weights = problem(0, "lstm", 1, 1000, 8, 4)
+    x, weights = problem(0, "lstm", rows, 1000, 8, 4)
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
     monkeypatch.setattr(recurrent, "_CALL_SECONDS", 0)
     monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
     with pytest.raises(KeyboardInterrupt):
-        fd.rnn(x, (weights, weights), threads=2)
+        fd.rnn(x, (weights, weights) if rows == 1 else weights, threads=2)
     assert calls < 500
 
 
