@@ -7,6 +7,7 @@ from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -322,7 +323,11 @@ DIGITS: dict[str, Callable[..., Decimal]] = {
 def test_float64_against_eighty_digits(backend: str, activation: Activation) -> None:
     name, parameters = parts(activation)
     x = np.concatenate(
-        [of_every_magnitude(np.float64, 300), np.random.default_rng(8).normal(0, 3, 400)]
+        [
+            of_every_magnitude(np.float64, 300),
+            np.random.default_rng(8).normal(0, 3, 400),
+            *(np.linspace(20, 45, 51), -np.linspace(20, 45, 51)),  # to where they are x, or 0
+        ]
     )
     x = x[np.abs(x) < 700]
     if ULP64.get((backend, name)) == 50:
@@ -446,42 +451,63 @@ def test_other_names_and_parameters(backend: str) -> None:
         assert np.array_equal(*ran), given
 
 
+def test_parameters_are_rounded_to_the_arrays_type(backend: str) -> None:
+    """float32's 0.1 is more than 0.1, but no more than a threshold that is given so."""
+    x = np.array([0.1, -0.1, 0.2], np.float32)
+    borders: dict[Activation, float] = {
+        ("threshold", 0.1, 7): 7,
+        ("relu", 0, None, 0.1): 0,
+        ("hard_shrink", 0.1): 0,
+    }
+    for activation, border in borders.items():
+        assert fd.activate(x, activation).tolist() == [border, border, x[2]]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("activation", [*CURVED, *PIECEWISE], ids=label)
 def test_in_every_gate_of_every_cell(backend: str, activation: Activation, dtype: str) -> None:
-    """One step, from its definition in NumPy, with the activation inside, outside, and both."""
+    """One step, from its definition in NumPy, with the activation inside, outside, and both.
+
+    Of the candidates some are dropped.
+    """
     rng = np.random.default_rng(10)
     rows, units = 3, 19
     h, c = rng.normal(0, 0.5, (2, rows, units)).astype(dtype)
+    mask = rng.choice([0, 1, 1.5], (rows, units)).astype(dtype)
     bound = FLOAT32 if dtype == "float32" else FLOAT64
 
     def act(which: Activation, z: np.ndarray) -> np.ndarray:
         return in_double(which, z.astype(dtype))
 
     for inner, outer in ((activation, "sigmoid"), ("tanh", activation), (activation, activation)):
-        for cell, gates in (("lstm", 4), ("gru", 3), ("simple_rnn", 1)):
+        for cell, gates in (("lstm", 4), ("gru", 3), ("gru_reset_first", 3), ("simple_rnn", 1)):
             if cell == "simple_rnn" and inner == "tanh":
                 continue
-            # The identity as recurrent kernel, and none for the input: z is known exactly.
+            # The identity as kernel, and nothing recurrent, so z is known exactly; but what a reset
+            # gate multiplies is the state itself.
             z = rng.normal(0, 0.7, (rows, gates, units)).astype(dtype)
-            kernel = np.zeros((gates * units, gates * units), dtype)
+            kernel, recurrent = (np.zeros((n * units, gates * units), dtype) for n in (gates, 1))
             np.fill_diagonal(kernel, 1)
             options = {"activation": inner}
             options |= {} if cell == "simple_rnn" else {"recurrent_activation": outer}
-            options |= {"reset_after": False} if cell == "gru" else {}
+            if cell.startswith("gru"):
+                options["reset_after"] = cell == "gru"
+                np.fill_diagonal(recurrent[:, 2 * units :], 1)
+            name = cell.removesuffix("_reset_first")
             pack = {"lstm": fd.pack_lstm, "gru": fd.pack_gru, "simple_rnn": fd.pack_simple_rnn}
-            zero = np.zeros((units, gates * units), dtype)
-            weights = pack[cell](kernel, zero, **options)  # type: ignore[operator]
+            weights = pack[name](kernel, recurrent, **options)  # type: ignore[operator]
             state = (h, c) if cell == "lstm" else h
-            got, after = fd.step(z.reshape(rows, -1), weights, state)
+            drop: dict[str, Any] = {} if cell == "simple_rnn" else {"candidate_mask": mask}
+            got, after = fd.step(z.reshape(rows, -1), weights, state, **drop)
             if cell == "lstm":
                 i, f, o = (act(outer, z[:, k]) for k in (0, 1, 3))
-                state_c = (f * c + i * act(inner, z[:, 2])).astype(dtype)
+                state_c = (f * c + i * act(inner, z[:, 2]) * mask).astype(dtype)
                 assert_close(after[1], state_c, bound)
                 expected = o * act(inner, after[1])
-            elif cell == "gru":
-                update = act(outer, z[:, 0])
-                expected = update * h + (1 - update) * act(inner, z[:, 2])
+            elif name == "gru":
+                update, reset = (act(outer, z[:, k]) for k in (0, 1))
+                candidate = act(inner, z[:, 2] + reset * h) * mask
+                expected = update * h + (1 - update) * candidate
             else:
                 expected = act(inner, z[:, 0])
             assert_close(got, expected.astype(dtype), bound)
@@ -524,6 +550,13 @@ def test_softmax_of_extremes(backend: str, dtype: str) -> None:
         few = np.isfinite(logarithm)
         np.testing.assert_allclose(got[few], logarithm[few], rtol=1e-6)
         assert (got[~few & ~np.isnan(got)] < -1e30).all()
+
+
+@pytest.mark.parametrize(("dtype", "below"), [("float32", -95.0), ("float64", -735.0)])
+def test_softmax_down_to_the_smallest_number(backend: str, dtype: str, below: float) -> None:
+    got = fd.activate(np.array([0, below], dtype), "softmax")
+    least = np.finfo(dtype).smallest_subnormal
+    assert abs(got[1] - math.exp(below)) <= 2 * float(least)
 
 
 @pytest.mark.parametrize("logarithm", [False, True])
