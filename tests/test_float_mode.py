@@ -61,6 +61,7 @@ def results(dtype: str) -> list[np.ndarray]:
     if dtype != "float16":
         calls += [fd.alpha_dropout(x, 0.3, rng=1), fd.gaussian_dropout(x, 0.3, rng=1)]
         calls += [fd.gaussian_noise(x, 0.3, rng=1)]
+        calls += [fd.alpha_dropout(x.reshape(30, 20), 0.3, rng=1, noise_shape=(20,))]
     return calls
 
 
@@ -102,7 +103,7 @@ def layer_results(dtype: str) -> list[np.ndarray]:
 
 
 CASES = [
-    *((results, dtype, 6) for dtype in ("float32", "float64")),
+    *((results, dtype, 8) for dtype in ("float32", "float64")),
     (results, "float16", 3),
     *((layer_results, dtype, 60) for dtype in ("float32", "float64")),
 ]
@@ -218,6 +219,7 @@ def test_denormal_numbers_are_zero(
     x = np.full((2, 2, 3), denormal, dtype)
     assert x.all()
     assert not fd.rnn(x, weights).any()
+    assert not fd.rnn(np.zeros((2, 2), int), weights, embedding=x[0]).any()
     assert not fd.dense(x, kernel).any()
     weights = fd.pack_simple_rnn(nothing[:3], np.full((5, 5), large, dtype), activation="linear")
     assert not fd.rnn(x * 0, weights, initial_state=np.full((2, 5), denormal, dtype)).any()
