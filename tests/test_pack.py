@@ -14,7 +14,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, packed
+from fastdrop import _backend, packed, recurrent
 
 FEATURES, UNITS = 3, 5
 
@@ -246,6 +246,42 @@ def test_ctrl_c_is_seen_while_weights_are_packed(tier: str) -> None:
         assert int(looks) >= 4  # the first and the last come also from a call that never looks
         assert float(longest) < 0.1
         assert interrupted == "True"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_that_are_packed_in_pieces(
+    backend: str, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some 4 MB at a time; of small integers, whose sums are exact in any order."""
+    monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", 1)
+    rng = np.random.default_rng(0)
+    kernel, x = (rng.integers(-2, 3, shape).astype(dtype) for shape in ((70_000, 40), (1, 70_000)))
+    nothing = np.zeros((40, 40), dtype)
+    weights = fd.pack_simple_rnn(kernel, nothing, activation="linear")
+    assert np.array_equal(fd.rnn(x[np.newaxis], weights), x @ kernel)
+    mask = 2 * rng.integers(0, 2, (1, 70_000)).astype(dtype)  # whose zeros are left out
+    assert np.array_equal(fd.rnn(x[np.newaxis], weights, input_mask=mask), x * mask @ kernel)
+
+
+def test_what_shared_weights_come_from_lives_as_long(backend: str) -> None:
+    """They have its recurrent part, where only the input is masked."""
+    rng = np.random.default_rng(0)
+    active = _backend.active
+    arrays = [rng.normal(size=shape).astype(np.float32) for shape in ((3, 40), (40, 40), (40,))]
+    mask = np.array([[1, 0, 1]], np.float32)
+
+    def run(packed: Any) -> np.ndarray:
+        y, h = np.zeros((1, 40), np.float32), np.ones((1, 40), np.float32)
+        x = np.ones((1, 2, 3), np.float32)
+        active.rnn(packed, y, h, *[None] * 2, x, *[None] * 8, 0, 2, "tanh", "sigmoid", False, False)
+        return y
+
+    original = active.pack("simple_rnn", *arrays, False)
+    expected = run(active.share(original, mask, None))
+    shared = active.share(active.pack("simple_rnn", *arrays, False), mask, None)
+    others = [np.full(size, 255, np.uint8) for size in range(16, 1 << 14, 16)]
+    assert np.array_equal(run(shared), expected)
+    assert len(others) == 1023
 
 
 @pytest.mark.parametrize("units", [1, 3, 7, 20])
