@@ -432,6 +432,15 @@ def test_every_noise_shape(backend: str, shape: tuple[int, ...]) -> None:
             assert same(fd.apply_mask(x, drops, rate=0.5, noise_shape=noise), expected), noise
 
 
+@pytest.mark.parametrize("width", [57, 63, 64, 65, 200])
+def test_rows_of_bits_that_begin_anywhere(backend: str, width: int) -> None:
+    """Within a byte, and go on for more than the 64 that are taken together."""
+    rng = np.random.default_rng(width)
+    x, drops = rng.normal(size=(9, 2, width)), rng.random((9, 1, width)) < 0.5
+    got = fd.apply_mask(x, drops, noise_shape=drops.shape)
+    assert same(got, np.where(drops, 0.0, x))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 @pytest.mark.parametrize("rate", [0.0, 0.1, 1 / 3, 0.5, 0.9, 1.0])
 def test_apply_mask_is_dropout(backend: str, dtype: str, rate: float) -> None:
