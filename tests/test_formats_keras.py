@@ -1037,6 +1037,16 @@ def test_all_obstacles_are_listed() -> None:
     assert all(line in message for line in found)
 
 
+def test_what_stands_in_the_way_of_several_calls_is_said_once() -> None:
+    shared = node("Dense", "d", call(ref("a")), call(ref("b")), units=0)
+    add = node("Add", "s", call([ref("d"), ref("d", 1)]))
+    config = graph(
+        "g", [inputs("a", 3), inputs("b", 3), shared, add], [["a", 0, 0], ["b", 0, 0]], ["s", 0, 0]
+    )
+    (only,) = obstacles(config)
+    assert only.startswith("layer 'd' (Dense): units: expected a positive integer")
+
+
 def test_many_obstacles() -> None:
     layers = [layer("Lambda", name=f"f{i}") for i in range(20)]
     with pytest.raises(ModelFormatError) as caught:
