@@ -477,7 +477,7 @@ import fastdrop as fd
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's "&" has it ignored
 sent = []
 def interrupt():
-    sent.append(time.perf_counter())
+    sent.append(time.process_time())
     os.kill(os.getpid(), signal.SIGINT)
 timer = threading.Timer(0.3, interrupt)
 timer.start()
@@ -485,12 +485,13 @@ try:
     fd.bernoulli(0.1, 10**9, rng=0)
     print("finished")
 except KeyboardInterrupt:
-    print(time.perf_counter() - sent[0])
+    print(time.process_time() - sent[0])
 """
 
 
 @posix
 def test_ctrl_c_in_a_large_mask() -> None:
+    """In time of the process, as the machine may be busy with others."""
     assert float(run(INTERRUPT_MASKS).stdout) < 0.5
 
 
