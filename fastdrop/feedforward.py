@@ -207,7 +207,6 @@ def matmul(a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
     out = np.empty((n, rows, columns), dtype)
     a, b = _check.contiguous(a, dtype), _check.contiguous(b, dtype)
     row_flops = 2 * inputs * columns
-    # Packing a matrix takes as long as some rows.
     # Packing a matrix takes as long as some rows. Of a matrix that is too large, some rows.
     together = int(_threads.PIECE_FLOPS / max(1, row_flops * (rows + 8)))
     height = max(1, rows if together else int(_threads.PIECE_FLOPS / row_flops))
