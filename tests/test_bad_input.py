@@ -939,6 +939,8 @@ def test_models_that_do_not_fit() -> None:
         model.predict([[0, 1, 2, 0.5]])
     with pytest.raises(ValueError, match="layer 'd' rate: expected"):
         Dropout(name="d", rate=1.5)
+    with pytest.raises(TypeError, match="name: expected a str, got 3"):
+        Dropout(name=3, rate=0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="layer 'd' noise_shape: expected a shape whose first"):
         Dropout(name="d", rate=0.5, noise_shape=(32, 1))
     with pytest.raises(ValueError, match="layer 'l' recurrent_dropout: expected"):
