@@ -1012,6 +1012,16 @@ def test_an_embedding_equals_its_gathered_rows(tier: str, data: Any) -> None:
     assert same(got, expected)
 
 
+@cells
+def test_many_tokens_of_rows_that_have_masks(backend: str, cell: str) -> None:
+    """More of a row's, and of all rows', than a kernel projects side by side."""
+    weights, rng = weights_of(1, cell, 3, 4), np.random.default_rng(0)
+    table = rng.normal(size=(200, 3)).astype(np.float32)
+    tokens, mask = rng.integers(0, 200, (3, 90)), factors(rng, (3, 3)).astype(np.float32)
+    expected = fd.rnn(table[tokens], weights, input_mask=mask)
+    assert same(fd.rnn(tokens, weights, embedding=table, input_mask=mask), expected)
+
+
 @pytest.mark.parametrize("vocabulary", [5, 1000, 100_000])
 @cells
 def test_a_repeated_token_is_projected_once(
