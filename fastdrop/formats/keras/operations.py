@@ -41,10 +41,10 @@ class Arguments:
         self.where = where
         self.tensors: list[Tensor] = []
 
-    def refuse(self, name: str, expected: str) -> ModelFormatError:
-        return ModelFormatError(
-            f"{self.where}: {name}: expected {expected}, found {show(self.values.get(name))}"
-        )
+    def refuse(self, name: str, expected: str, taken: Any = None) -> ModelFormatError:
+        """Return the error about an argument; `taken` is its value if it has been taken out."""
+        found = show(self.values.get(name, taken))
+        return ModelFormatError(f"{self.where}: {name}: expected {expected}, found {found}")
 
     def take(self, name: str, default: Any = None) -> Any:
         return self.values.pop(name, default)
@@ -95,22 +95,19 @@ class Arguments:
         value = self.values.get(name)
         axes = self.axes(name)
         if axes is None or len(axes) != 1:
-            self.values[name] = value
-            raise self.refuse(name, "one axis")
+            raise self.refuse(name, "one axis", value)
         return axes[0]
 
     def flag(self, name: str) -> bool:
         value = self.take(name, False)
         if not isinstance(value, bool):
-            self.values[name] = value
-            raise self.refuse(name, "true or false")
+            raise self.refuse(name, "true or false", value)
         return value
 
     def number(self, name: str, default: float) -> float:
         value = self.take(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) >= 2**128:
-            self.values[name] = value
-            raise self.refuse(name, "a number")
+            raise self.refuse(name, "a number", value)
         return float(value)
 
     def finish(self) -> None:
@@ -156,9 +153,6 @@ def _elementwise(function: str, *names: str) -> Function:
         return Elementwise, {"function": function, "operands": operands}
 
     return Function(names, build)
-
-
-_IDENTITY = _elementwise("identity", "x")
 
 
 def _reduction(function: str) -> Function:
@@ -263,23 +257,22 @@ def _cast(given: Arguments) -> Built:
 
 
 def _convert(given: Arguments) -> Built:
-    return (_cast if "dtype" in given.values else _IDENTITY.build)(given)
+    given.values.setdefault("dtype", "float32")
+    return _cast(given)
 
 
 def _round(given: Arguments) -> Built:
     given.input("x")
     decimals = given.take("decimals", 0)
     if type(decimals) is not int or decimals:
-        given.values["decimals"] = decimals
-        raise given.refuse("decimals", "0")
+        raise given.refuse("decimals", "0", decimals)
     return Elementwise, {"function": "round", "operands": (0,)}
 
 
 def _prod(given: Arguments) -> Built:
     dtype = given.take("dtype", "float32")
     if not str(dtype).startswith(_FLOATS):
-        given.values["dtype"] = dtype
-        raise given.refuse("dtype", "a floating-point type")
+        raise given.refuse("dtype", "a floating-point type", dtype)
     return _reduction("prod").build(given)
 
 
