@@ -311,8 +311,7 @@ def _listed_arrays(
             wanted = [(leaf, s) for s in kept]
         for (leaf, stored), weight in zip(wanted, weights, strict=True):
             array = _numbers(weight, stored, leaf, assembly, asked)
-            if array is not None:
-                found.setdefault(leaf.key, {})[stored.field] = array
+            found.setdefault(leaf.key, {})[stored.field] = array
     for name, weights in listed.items():
         if weights:
             raise ModelFormatError(f"weights of {show(name)}, which is no layer of the model")
@@ -321,8 +320,7 @@ def _listed_arrays(
 
 def _numbers(
     weight: Weight, stored: Stored, record: Record, assembly: Assembly, asked: Asked
-) -> NDArray[Any] | None:
-    """Return the numbers of a weight; None if they are of no use."""
+) -> NDArray[Any]:
     where = f"{record.where}: weight {show(weight.name)}"
     if weight.shape != stored.shape:
         raise ModelFormatError(f"{where}: expected shape {stored.shape}, found {weight.shape}")
