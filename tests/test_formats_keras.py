@@ -819,6 +819,7 @@ def test_architectures() -> None:
         (legacy_weights, lambda: io.BytesIO(b'"{}'), "architecture is malformed"),
         (legacy_weights, lambda: io.BytesIO(b'"\\ud800"'), "architecture is malformed"),
         (legacy_weights, lambda: io.BytesIO(b'"[]"'), "architecture: expected an object"),
+        (legacy_weights, lambda: io.BytesIO(b'"%b"' % (b"\\u0041" * 2**20)), "too many values"),
         (
             legacy_weights,
             lambda: text(sample().config | {"keras_version": "1.2.0"}),

@@ -483,6 +483,13 @@ def fork(width: int, kind: Any = dense) -> Model:
     return Model(calls, (4,))
 
 
+def test_sizes_are_those_of_the_inputs_at_hand() -> None:
+    """Whatever was asked for before."""
+    graph = Model([drop("x")], (None, 3)).graph
+    for length in (5, 9, 9, 2):
+        assert graph.sizes([(length, 3)]) == ([(length, 3)] * 2, 2 * 3 * length)
+
+
 def test_the_peak_is_what_is_alive_at_once() -> None:
     """Inputs, and outputs besides them; what is no longer needed is not counted."""
 
