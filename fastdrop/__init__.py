@@ -17,10 +17,11 @@ from fastdrop.family import (
 from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
-from fastdrop.model import Call, Model, Prediction
+from fastdrop.model import Call, Model
 from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
 from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
+from fastdrop.uncertainty import Prediction
 
 __all__ = [
     "Call",

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from fastdrop import Prediction
 from fastdrop.demo import ALPHABET, LENGTH, encode, messages
 from fastdrop.demo.table import table, verdict
-from fastdrop.model import Prediction
 
 
 def test_every_character_has_its_number() -> None:
@@ -55,7 +55,13 @@ def test_verdicts_beside_one_half(low: float, high: float, expected: str) -> Non
 
 
 class Fixed(Prediction):
-    """A prediction of known quantiles."""
+    """A prediction of known moments and quantiles."""
+
+    mean = np.array([[0.75], [0.15], [0.5]])
+    std = np.array([[0.1234], [0.05], [0.2]])
+
+    def __init__(self) -> None:
+        super().__init__("binary", (1,), 3, [])
 
     def quantile(self, q: object) -> np.ndarray:
         assert q == [0.05, 0.95]
@@ -66,8 +72,7 @@ class Fixed(Prediction):
 def test_a_table_fits_its_width(width: int, room: int) -> None:
     """A message that does not fit ends in an ellipsis, and is not cut where it just fits."""
     texts = ["short", "x" * room, "y" * (room + 1)]
-    mean, std = np.array([[0.75], [0.15], [0.5]]), np.array([[0.1234], [0.05], [0.2]])
-    lines = table(texts, Fixed(mean, std, 3, None, ()), width).split("\n")
+    lines = table(texts, Fixed(), width).split("\n")
     assert len(lines) == 4
     assert lines[0] == f"{'message':{room}}  P(spam)    std  90 % interval   verdict"
     assert lines[1] == f"{'short':{room}}    0.750  0.123  0.600 to 0.900  spam"

@@ -27,7 +27,7 @@ from fastdrop.layers import (
     TimeDistributed,
 )
 from fastdrop.layers._layer import Draw, Shape, Single
-from fastdrop.model import _model
+from fastdrop.model import _sampling
 from layer_laws import normal
 
 KEEP: dict[str, Any] = {"samples": 3, "rng": 5, "keep_samples": True}
@@ -460,7 +460,7 @@ def test_tensors_are_freed_after_their_last_reader() -> None:
         probe.made.clear()
     later = [Call(drop("x"), "input"), replace(calls[0], inputs="x"), *calls[1:-1]]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_CHUNK_ROWS", 2)
+        patch.setattr(_sampling, "_CHUNK_ROWS", 2)
         Model(later, (3,)).mc_predict(x, samples=3, rng=0, threads=1)
     assert len(a.made) == 3
 
@@ -529,7 +529,7 @@ def test_chunks_are_sized_by_what_is_alive(rows_fit: int, height: int) -> None:
     entries += list(model._entries[3:])
     model = Model(entries, (4,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_CHUNK_BYTES", 6 * 400 * rows_fit)
+        patch.setattr(_sampling, "_CHUNK_BYTES", 6 * 400 * rows_fit)
         x = normal(20, 4)
         y = model.predict(x, threads=1)
         assert max(shape[1] for shape in probe.shapes) == height
@@ -552,7 +552,7 @@ def test_rows_together_are_bounded_and_even(monkeypatch: pytest.MonkeyPatch) -> 
     assert sorted(shape[1] for shape in probe.shapes) == [32, 34, 34]
     # Samples of a block of rows go together as far as there is room.
     later = Probe(name="q")
-    monkeypatch.setattr(_model, "_CHUNK_ROWS", 10)
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 10)
     Model([drop("d"), later], (3,)).mc_predict(normal(4, 3), samples=7, rng=0, threads=1)
     assert [shape[:2] for shape in later.shapes] == [(2, 4), (2, 4), (2, 4), (1, 4)]
 
@@ -624,7 +624,7 @@ def test_tables_are_looked_up_once_for_all_samples(monkeypatch: pytest.MonkeyPat
         "looked_up",
         lambda self: (self.table is not None and taken.append(1)) or looked_up(self),
     )
-    monkeypatch.setattr(_model, "_CHUNK_ROWS", 2)
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 2)
     x = np.zeros((1, 4), int)
     Model([words, drop("d")], (4,)).mc_predict(x, samples=10, rng=0, threads=1)
     assert len(taken) == 1
@@ -787,7 +787,7 @@ def test_samples_are_kept_on_request_alone() -> None:
     model = Model([drop("d")], (3,))
     p = model.mc_predict(np.ones((2, 3)), rng=0)
     assert p.samples is None
-    assert p.n_samples == 100
+    assert p.n_samples == 200
     assert model.mc_predict(np.ones((2, 3)), 7, rng=0, keep_samples=True).samples.shape == (7, 2, 3)
 
 

@@ -11,7 +11,7 @@ import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _backend
 from fastdrop.layers import LSTM, Activation, Dense, Dropout, Embedding
-from fastdrop.model import Model, _model
+from fastdrop.model import Model, _sampling
 from references.simulate import FAULTS, moments, simulate, z_scores
 from tolerances import FLOAT32, assert_close
 
@@ -149,7 +149,7 @@ def test_sample_m_of_row_n_is_always_the_same(backend: str, small: Model, scope:
         )
         assert np.array_equal(part.samples, whole.samples[:samples, start:stop])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_CHUNK_ROWS", 3)
+        patch.setattr(_sampling, "_CHUNK_ROWS", 3)
         cut = small.mc_predict(x, samples=9, **options, threads=2)
     for name in ("samples", "mean", "std"):
         assert np.array_equal(getattr(cut, name), getattr(whole, name))
@@ -358,7 +358,7 @@ def test_one_sample_has_no_deviation(small: Model) -> None:
 
 @pytest.mark.parametrize("order", ["shuffled", "ascending", "descending", "two values"])
 def test_quantiles_of_many_values_keep_their_bound(order: str) -> None:
-    from fastdrop.model._quantiles import CAPACITY, QuantileSketch
+    from fastdrop.uncertainty._quantiles import CAPACITY, QuantileSketch
 
     n = 40_000
     values = np.arange(n, dtype=np.float32)

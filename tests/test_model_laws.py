@@ -10,7 +10,7 @@ import pytest
 import test_keras_models as stored
 from conftest import BACKENDS
 from fastdrop import Call, Model, _backend, layers
-from fastdrop.model import _model
+from fastdrop.model import _sampling
 from layer_laws import normal
 from tolerances import FLOAT32, assert_close
 
@@ -52,7 +52,7 @@ def check_laws(model: Model, x: list[np.ndarray]) -> None:
     # Chunks of other sizes, and backends in turn.
     for limit, value in (("_CHUNK_ROWS", 3), ("_CHUNK_BYTES", 1)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_model, limit, value)
+            patch.setattr(_sampling, limit, value)
             same(predicted(model, x, threads=2), whole)
             same(drawn(model, x, threads=2), samples)
     with pytest.MonkeyPatch.context() as patch:

@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fastdrop.layers import Dropout
-from fastdrop.model import Model, Prediction, _quantiles
-from fastdrop.model._prediction import Moments
-from fastdrop.model._quantiles import CAPACITY, QuantileSketch
+from fastdrop.model import Model
+from fastdrop.uncertainty import Moments, Prediction, QuantileSketch, _quantiles
+from fastdrop.uncertainty._quantiles import CAPACITY
 
 INF, NAN = np.inf, np.nan
 # Columns of samples, and with them every mixture of what is no number.
@@ -271,20 +271,27 @@ def test_infinite_outputs() -> None:
 @pytest.mark.parametrize(
     ("x", "options", "expected"),
     [
-        ([[0.0]], {}, "20 samples of shape (1, 1); mean 0, std 0"),
-        ([[0.0]], {"keep_samples": True}, "20 samples of shape (1, 1), kept; mean 0, std 0"),
-        ([[0.0]], {"samples": 1}, "1 sample of shape (1, 1); mean 0, std NaN"),
-        ([[INF, 0.0]], {}, "20 samples of shape (1, 2); mean 0 to inf, std 0 and NaN"),
-        ([[NAN]], {}, "20 samples of shape (1, 1); mean NaN, std NaN"),
-        (np.empty((0, 3)), {}, "20 samples of shape (0, 3); mean none, std none"),
+        ([[0.0]], {}, "1 row of shape (1,), 20 samples|mean 0, std 0"),
+        ([[0.0]], {"keep_samples": True}, "1 row of shape (1,), 20 samples, kept|mean 0, std 0"),
+        ([[0.0]], {"samples": 1}, "1 row of shape (1,), 1 sample|mean 0, std NaN"),
+        ([[INF, 0.0]], {}, "1 row of shape (2,), 20 samples|mean 0 to inf, std 0 and NaN"),
+        ([[NAN]], {}, "1 row of shape (1,), 20 samples|mean NaN, std NaN"),
+        (np.empty((0, 3)), {}, "0 rows of shape (3,), 20 samples|mean none, std none"),
+        (
+            np.zeros((2, 3)),
+            {"kind": "binary"},
+            "2 rows of shape (3,), 20 samples|mean 0, std 0|entropy 0, mutual_information 0",
+        ),
     ],
 )
 def test_how_a_prediction_is_shown(x: Any, options: Any, expected: str) -> None:
-    assert repr(predicted(x, **options)) == f"<Prediction: {expected}>"
+    kind = options.get("kind", "regression")
+    lines = f"{kind}, {expected}".split("|")
+    assert repr(predicted(x, **options)) == "<Prediction: " + "\n  ".join(lines) + ">"
 
 
-def test_a_large_prediction_is_shown_in_a_line() -> None:
+def test_a_large_prediction_is_shown_in_few_lines() -> None:
     p = predicted(np.arange(10_000.0).reshape(100, 100))
     text = repr(p)
-    assert len(text) < 100
+    assert len(text) < 200
     assert f"mean 0 to {p.mean.max():.3g}, std 0 to {p.std.max():.3g}" in text

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastdrop.model import Prediction
+from fastdrop.uncertainty import Prediction
 
 THRESHOLD = 0.5
 

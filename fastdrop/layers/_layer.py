@@ -258,6 +258,14 @@ class Layer:
         """Return how its output is computed, where that may be a time mask."""
         return None
 
+    def meaning(self, inputs: Sequence[str]) -> str:
+        """Return what its outputs are, given what its inputs are.
+
+        "binary": probabilities of events. "multiclass": those of classes, along the last axis.
+        "regression": any numbers.
+        """
+        return "regression"
+
     def remarks(self, inputs: Sequence[Shape]) -> list[str]:
         """What a user should know about it for inputs of these shapes."""
         return []
@@ -416,6 +424,18 @@ class Single(Layer):
         if len(inputs) != 1:
             raise ValueError(f"{self.label}: expected one input, got {len(inputs)}")
         return inputs[0]
+
+
+def meaning_of(activation: _check.Activation) -> str:
+    """Return what an activation along the last axis puts out, as `Layer.meaning` does."""
+    name = activation if isinstance(activation, str) else activation[0]
+    return _MEANINGS.get(name, "regression")
+
+
+_MEANINGS = {
+    "softmax": "multiclass",
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "hard_sigmoid_legacy"), "binary"),
+}
 
 
 def last_axis(name: str, shape: Shape) -> int:

@@ -18,6 +18,7 @@ from fastdrop.layers._layer import (
     Shape,
     Single,
     Weight,
+    meaning_of,
     refuse_shape,
 )
 from fastdrop.layers.operations import axis_of
@@ -40,6 +41,12 @@ class Activation(Single):
         if shape:
             axis_of(self.label, self.axis, len(shape))
         return shape
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        if self.activation == "linear":
+            return inputs[0]
+        found = meaning_of(self.activation)
+        return found if self.axis == -1 or found == "binary" else "regression"
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow.with_values(along(flow.values, self.activation, self.axis))
@@ -68,6 +75,9 @@ class Softmax(Layer):
         if any(mask != shape for mask in masks):
             refuse_shape(self.name, masks[0], f"{shape} as a mask")
         return [shape]
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return "multiclass" if self.axes == (-1,) else "regression"
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, *masks = inputs

@@ -20,6 +20,7 @@ from fastdrop.layers._layer import (
     Shape,
     Weight,
     last_axis,
+    meaning_of,
     refuse_shape,
 )
 from fastdrop.layers._windows import Each, Spatial, Window, taps, windowed
@@ -95,6 +96,9 @@ class _Conv(Spatial):
         channels = self.kernel.shape[-2] * self.groups
         self.check_fits(shape, f"(..., {channels})", shape[-1] == channels)
         return (*windowed(self, self.windows, shape), self.kernel.shape[-1])
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
 
     def _lines(self, lengths: Sequence[int]) -> tuple[int, int]:
         """Return the numbers in the windows of a row, and in those of one place on the first axis.

@@ -9,7 +9,16 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.feedforward import dense
-from fastdrop.layers._layer import Declared, Draw, Flow, Shape, Single, Weight, last_axis
+from fastdrop.layers._layer import (
+    Declared,
+    Draw,
+    Flow,
+    Shape,
+    Single,
+    Weight,
+    last_axis,
+    meaning_of,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -108,6 +117,9 @@ class Dense(Single):
         self.check_fits(shape, f"(..., {inputs})", shape[-1:] == (inputs,))
         return (*shape[:-1], self.kernel.shape[1])
 
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow.with_values(
             dense(flow.values, self.kernel, self.bias, activation=self.activation)
@@ -152,6 +164,9 @@ class Identity(Single):
 
     def __post_init__(self) -> None:
         _check.flag(self.passes_mask, f"{self.label} passes_mask")
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return inputs[0]
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow if self.passes_mask else Flow(flow.values)

@@ -54,6 +54,11 @@ class Merge(Layer):
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
         return masks[0] if len(set(masks)) == 1 and self.masks != "none" else None
 
+    def meaning(self, inputs: Sequence[str]) -> str:
+        # An average of probabilities is one.
+        same = len(set(inputs)) == 1 and self.function == "average"
+        return inputs[0] if same else "regression"
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rank = max(flow.values.ndim for flow in inputs)
         values = [_with_axes(flow.values, rank) for flow in inputs]

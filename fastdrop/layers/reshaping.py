@@ -1,6 +1,7 @@
 """Layers that only lay out numbers anew."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,9 @@ class Flatten(Single):
     def output_shape(self, shape: Shape) -> Shape:
         return (_product(shape),)
 
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return "binary" if inputs[0] == "binary" else "regression"
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return _laid_out(flow, self.output_shape(flow.values.shape[2:]))
 
@@ -63,6 +67,9 @@ class Reshape(Single):
         self.check_fits(shape, f"of a multiple of {known} numbers", not size or size % known == 0)
         rest = None if size is None else size // known
         return tuple(rest if n < 0 else n for n in self.target_shape)
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return "binary" if inputs[0] == "binary" else "regression"
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return _laid_out(flow, self.output_shape(flow.values.shape[2:]))

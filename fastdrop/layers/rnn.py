@@ -630,6 +630,9 @@ class TimeDistributed(Layer):
         steps = self._steps(inputs) or 1
         return steps * self.layer.mask_elements([shape[1:] for shape in inputs])
 
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return self.layer.meaning(inputs)
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rows, steps = inputs[0].values.shape[1:3]
 

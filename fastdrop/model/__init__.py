@@ -2,7 +2,6 @@
 
 from fastdrop.model._graph import Call
 from fastdrop.model._model import Model
-from fastdrop.model._prediction import Prediction
 from fastdrop.model._summary import LayerSummary, Summary
 
-__all__ = ["Call", "LayerSummary", "Model", "Prediction", "Summary"]
+__all__ = ["Call", "LayerSummary", "Model", "Summary"]

@@ -116,6 +116,14 @@ class Graph:
             kept = self._sizes = inputs, shapes, self.peak(shapes)
         return kept[1:]
 
+    def meanings(self) -> list[str]:
+        """Return what the outputs are: "regression", "binary" or "multiclass"."""
+        found = dict.fromkeys(self.inputs, "regression")
+        for step in self.steps:
+            meaning = step.layer.meaning([found[i] for i in step.inputs])
+            found |= dict.fromkeys(step.outputs, meaning)
+        return [found[i] for i in self.outputs]
+
     def mask_elements(self, shapes: Sequence[Shape]) -> int:
         """Return the elements of the largest mask of a row."""
         return max(

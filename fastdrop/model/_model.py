@@ -1,59 +1,21 @@
 """A model: calls of layers, predicting with dropout off and sampling with dropout on."""
 
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check, _threads
-from fastdrop.layers._layer import Draw, Flow, Layer, Shape, for_samples
-from fastdrop.model._graph import Call, Graph, Step, as_given, build, check_inputs
-from fastdrop.model._prediction import Moments, Prediction
-from fastdrop.model._quantiles import QuantileSketch
+from fastdrop.layers._layer import Layer, Shape
+from fastdrop.model import _sampling
+from fastdrop.model._graph import Call, build, check_inputs
+from fastdrop.model._sampling import Draws, Sampling
 from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import as_key
+from fastdrop.uncertainty._folding import KINDS, LIKELIHOODS, SCALES, Folding, own_folds
 
 Array = NDArray[Any]
-Tensors = dict[int, Flow]
-
-# Activations that one thread works on at a time, in bytes and in rows.
-_CHUNK_BYTES = 16 << 20
-_CHUNK_ROWS = 256
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """Some samples of a block of rows."""
-
-    block: "_Block"
-    samples: range
-
-
-class _Block:
-    """Some rows of the inputs, and what has no random ancestor for them.
-
-    That is computed once, by whichever thread needs it first.
-    """
-
-    def __init__(self, rows: slice, inputs: Sequence[Array]) -> None:
-        self.rows = rows
-        self._inputs = inputs
-        self._tensors: Tensors | None = None
-        self._lock = threading.Lock()
-
-    def tensors(self, graph: Graph) -> Tensors:
-        with self._lock:
-            if self._tensors is None:
-                tensors = _run(graph.fixed, _enter(graph, self._inputs, self.rows))
-                for number, flow in tensors.items():
-                    # Looked up once, not for each sample, unless a reader makes use of the table.
-                    if not any(layer.takes_table for layer in graph.readers(number)):
-                        tensors[number] = flow.looked_up()
-                self._tensors = tensors
-            return dict(self._tensors)
 
 
 class Model:
@@ -296,11 +258,11 @@ class Model:
         inputs = self._inputs(x)
         threads = _check.thread_count(threads, _threads.DEFAULT)
         rows = len(inputs[0])
-        height = self._chunk_rows(self._sizes(inputs)[1], -(-rows // threads))
+        height = _sampling.chunk_rows(self._sizes(inputs)[1], -(-rows // threads))
         blocks = [slice(n, n + height) for n in range(0, rows, height)] or [slice(0, 0)]
 
         def run(rows: slice) -> list[Array]:
-            tensors = _run(self.graph.whole, _enter(self.graph, inputs, rows))
+            tensors = _sampling.run(self.graph.whole, _sampling.enter(self.graph, inputs, rows))
             return [tensors[i].looked_up().values[0] for i in self.graph.outputs]
 
         parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
@@ -309,12 +271,20 @@ class Model:
     def mc_predict(
         self,
         x: Any,
-        samples: int = 100,
+        samples: int = 200,
         *,
         rng: object = None,
         scope: str = "per_row",
         row_offset: int = 0,
         first_sample: int = 0,
+        kind: str = "auto",
+        folds: Sequence[Any] | Mapping[str, Any] = (),
+        transform: Callable[[NDArray[Any]], Any] | None = None,
+        likelihood: str | None = None,
+        scale: str = "log_variance",
+        until: float | Mapping[str, float] | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        on_interrupt: str = "raise",
         keep_samples: bool = False,
         threads: int | None = None,
     ) -> Any:
@@ -325,7 +295,7 @@ class Model:
         x : array_like, shape (batch, *input_shape), or list or dict of such
             As in `predict`.
         samples : int, optional
-            How many samples of every output to draw.
+            How many samples of every output to draw, or with `until` at most.
         rng : None, int, Key, SeedSequence, Generator or BitGenerator, optional
             As in `bernoulli`. Sample m of row n is the same however many samples are drawn and
             however the rows are split. One key gives the same samples in every call: calls that are
@@ -338,7 +308,42 @@ class Model:
         row_offset : int, optional
             The number of the first row in the whole data set.
         first_sample : int, optional
-            The number of the first sample: where another call stopped.
+            The number of the first sample: where another call stopped. `Prediction.merge` puts
+            both together.
+        kind : {"auto", "regression", "binary", "multiclass"}, optional
+            What the outputs are: numbers, probabilities of events, or along the last axis those of
+            classes. "auto" goes by the activation that an output comes from, sigmoid or softmax;
+            with a `transform` or a `likelihood` it means "regression".
+        folds : sequence, or dict by name, optional
+            Further statistics: ``"covariance"``, that of a row's outputs with each other; or
+            objects with ``add(values)``, which is given the next samples (samples, width) of a
+            row with all its outputs in C order, ``merge(other)`` and ``result()``. Each is copied
+            for every row. Results are in ``Prediction.folds``, by name or by the class's name.
+        transform : callable, optional
+            Is given samples (samples, batch, *output_shape) of some of the rows and returns what is
+            folded in their place, of any shape behind the first two axes: an inverse scaler, a sum
+            over steps. It must treat every sample and row by itself.
+        likelihood : {"normal"}, optional
+            The output says a mean and a scale of normal noise: along its last axis the means and
+            then as many scales, or where the model has two outputs of one shape, one each. The
+            prediction is of what is observed: its quantiles are those of draws from the noise, and
+            ``Prediction.epistemic`` and ``aleatoric`` tell apart what is in `std`. Output j draws
+            sample m of its numbers of row n by ``fastdrop-normal/1`` under the key
+            ``key.fold_in("likelihood").fold_in(j)``, stream m, elements from n times their count.
+        scale : {"log_variance", "log_std", "softplus", "std"}, optional
+            What the scale is: the logarithm of the variance or of the standard deviation, what
+            softplus makes the standard deviation, or that itself.
+        until : float or mapping, optional
+            Stop each row by itself as soon as the standard error of the mean of each output is at
+            most this, in the output's units. As ``{"std": 0.02}`` it is the standard error of the
+            standard deviation, relative to it; as ``{"mean": ..., "std": ...}`` both count. Rows
+            are looked at after 32, 64, 128, ... samples. ``Prediction.n_samples`` is an array then.
+        progress : bool or callable, optional
+            True: a bar, by the extra ``progress``. A callable is given the number of a row's
+            samples that are done, all rows together, and how many there will be at most.
+        on_interrupt : {"raise", "return"}, optional
+            What Ctrl-C does: end the call, or give a prediction of the samples there are, where
+            rows may have none.
         keep_samples : bool, optional
             Also return the samples themselves, which takes memory in proportion to them.
         threads : int, optional
@@ -347,21 +352,24 @@ class Model:
         Returns
         -------
         Prediction, or list or dict of Prediction
-            ``mean``, ``std`` and ``quantile()``, arranged as `predict` arranges its arrays. For the
-            quantiles the samples of every output are held up to 1,024 of them; beyond that, 1,024
-            values for each doubling.
+            ``mean``, ``std``, ``quantile()`` and what classes have, arranged as `predict` arranges
+            its arrays. For the quantiles the samples of every output are held up to 1,024 of them;
+            beyond that, 1,024 values for each doubling.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is of the wrong type, shape or range, or nothing in the model is
             stochastic.
+        ImportError
+            If ``progress=True`` and tqdm is missing.
 
         Notes
         -----
         Gal and Ghahramani, "Dropout as a Bayesian Approximation", ICML 2016, and for the recurrent
         layers "A Theoretically Grounded Application of Dropout in Recurrent Neural Networks",
-        NIPS 2016.
+        NIPS 2016. A mean and a scale: Kendall and Gal, "What Uncertainties Do We Need in Bayesian
+        Deep Learning for Computer Vision?", NIPS 2017.
 
         Examples
         --------
@@ -374,57 +382,76 @@ class Model:
         True
         """
         inputs = self._inputs(x)
-        rows = len(inputs[0])
         first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
         samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
         shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
         lengths, peak = self._sizes(inputs)
-        first_row = _check.rows_range(row_offset, rows, self.graph.mask_elements(lengths))
+        first_row = _check.rows_range(row_offset, len(inputs[0]), self.graph.mask_elements(lengths))
+        _check.choice(kind, "kind", ("auto", *KINDS))
+        makers, named = own_folds(folds)
+        if transform is not None and not callable(transform):
+            _check.refuse(TypeError, "transform", "a callable", transform)
+        if likelihood is not None:
+            _check.choice(likelihood, "likelihood", LIKELIHOODS)
+        _check.choice(scale, "scale", tuple(SCALES))
+        enough = _sampling.enough(until)
+        _check.choice(on_interrupt, "on_interrupt", _sampling.INTERRUPTS)
         keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
+        self._check_stochastic("mc_predict")
+        meanings = self.graph.meanings()
+        shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
+        taken: list[tuple[int, ...]] = [(number,) for number in range(len(shapes))]
+        if likelihood is not None:
+            if kind not in ("auto", "regression"):
+                _check.refuse(ValueError, "kind", "'regression' with a likelihood", kind)
+            if len(shapes) == 2 and shapes[0] == shapes[1] and shapes[0]:
+                taken, shapes = [(0, 1)], [(*shapes[0][:-1], 2 * shapes[0][-1])]
+        bar = _sampling.reporter(progress, len(inputs[0]) * samples)
+        auto = "regression" if transform is not None or likelihood is not None else None
+        foldings = [
+            Folding(
+                (auto or meanings[i]) if kind == "auto" else kind,
+                shape,
+                samples,
+                checked=kind == "auto" or kind == meanings[i],
+                keep=keep_samples,
+                covariance="covariance" in named,
+                fourth=enough is not None and enough.std is not None,
+                folds=makers,
+                transform=transform,
+                scale=scale if likelihood is not None else None,
+            )
+            for i, shape in enumerate(shapes)
+        ]
+        key = as_key(rng)
+        for i, folding in enumerate(foldings):
+            folding.key = key.fold_in("likelihood").fold_in(i)
+        with bar as report:
+            found = Sampling(
+                self.graph,
+                inputs,
+                peak,
+                Draws.of(self.graph, key, shared, first_row),
+                (key.k0, key.k1, key.base),
+                samples,
+                first_sample,
+                foldings,
+                taken,
+                threads,
+                until=enough,
+                progress=report,
+                on_interrupt=on_interrupt,
+            ).run()
+        return found[0] if len(taken) < len(self.graph.outputs) else self._arranged(found)
+
+    def _check_stochastic(self, name: str) -> None:
         if not self.stochastic:
             raise ValueError(
-                "mc_predict: expected a model with dropout somewhere, got one in which nothing is "
+                f"{name}: expected a model with dropout somewhere, got one in which nothing is "
                 "stochastic; give it rates, as model.with_rates({'layer': 0.2}) or "
                 "load(..., rates=...) do, or use predict"
             )
-        key = as_key(rng)
-        keys = {
-            step.number: key.fold_in(step.number)
-            for step in self.graph.steps
-            if step.number is not None and step.draws
-        }
-
-        def run(task: _Task) -> tuple[_Task, list[Array]]:
-            span = task.block.rows
-            numbers = range(first_sample + task.samples.start, first_sample + task.samples.stop)
-
-            def draw(step: Step) -> Draw | None:
-                if not step.draws:
-                    return None
-                assert step.number is not None
-                return Draw(
-                    key=keys[step.number],
-                    samples=numbers,
-                    first_row=first_row + span.start,
-                    rows=span.stop - span.start,
-                    period=1 if shared else 0,
-                )
-
-            tensors = _run(self.graph.sampled, task.block.tensors(self.graph), draw)
-            count = len(task.samples)
-            flows = [tensors[i].looked_up() for i in self.graph.outputs]
-            return task, [for_samples(flow.values, count) for flow in flows]
-
-        folds = [
-            _Fold((rows, *(int(n or 0) for n in lengths[i])), samples, keep_samples)
-            for i in self.graph.outputs
-        ]
-        tasks = self._tasks(inputs, peak, samples, threads)
-        for task, outputs in _threads.ordered_map(run, tasks, threads):
-            for fold, values in zip(folds, outputs, strict=True):
-                fold.add(task.block.rows, task.samples, values)
-        return self._arranged([fold.result() for fold in folds])
 
     def summary(self) -> str:
         """Return a table of the layers: shapes, weights, what is random, and the notes.
@@ -518,77 +545,3 @@ class Model:
 
     def _sizes(self, inputs: Sequence[Array]) -> tuple[list[Shape], int]:
         return self.graph.sizes([array.shape[1:] for array in inputs])
-
-    def _tasks(
-        self, inputs: Sequence[Array], peak: int, samples: int, threads: int
-    ) -> Iterator[_Task]:
-        """Cut rows x samples into chunks of bounded memory: a block of rows, then its samples."""
-        rows = len(inputs[0])
-        chunk = self._chunk_rows(peak, -(-rows * samples // threads))
-        height = _even(rows, chunk)
-        for n in range(0, rows, height):
-            span = slice(n, min(n + height, rows))
-            block = _Block(span, inputs)
-            step = max(1, chunk // (span.stop - span.start))
-            for m in range(0, samples, step):
-                yield _Task(block, range(m, min(m + step, samples)))
-
-    def _chunk_rows(self, peak: int, wanted: int) -> int:
-        """Rows to take together, within the memory set aside for them."""
-        # Half as much again: what a layer computes on the way, and the next chunk's results.
-        return _even(wanted, max(1, min(_CHUNK_ROWS, _CHUNK_BYTES // (6 * peak))))
-
-
-class _Fold:
-    """What becomes of the samples of one output."""
-
-    def __init__(self, shape: tuple[int, ...], samples: int, keep: bool) -> None:
-        self._mean, self._std = np.empty(shape), np.empty(shape)
-        self._samples = samples
-        self._draws = np.empty((samples, *shape), np.float32) if keep else None
-        self._sketches: list[QuantileSketch] = []
-        self._moments = Moments(0)
-
-    def add(self, rows: slice, samples: range, values: Array) -> None:
-        """Take the next samples of some rows, all of whose samples come one after another."""
-        if samples.start == 0:
-            width = values[0].size
-            self._moments = Moments(width)
-            self._sketches.append(QuantileSketch(width, self._samples, values.dtype))
-        flat = values.reshape(len(values), -1)
-        self._moments.add(flat)
-        self._sketches[-1].add(flat)
-        if self._draws is not None:
-            self._draws[samples.start : samples.stop, rows] = values
-        if samples.stop == self._samples:
-            self._mean[rows] = self._moments.mean.reshape(self._mean[rows].shape)
-            self._std[rows] = self._moments.std().reshape(self._std[rows].shape)
-
-    def result(self) -> Prediction:
-        return Prediction(self._mean, self._std, self._samples, self._draws, tuple(self._sketches))
-
-
-def _even(total: int, limit: int) -> int:
-    """Return the size of pieces of at most `limit` that are almost equal, for no thread to wait."""
-    return max(1, -(-total // max(1, -(-total // limit))))
-
-
-def _enter(graph: Graph, inputs: Sequence[Array], rows: slice) -> Tensors:
-    """Return the tensors that some rows of the inputs are."""
-    given = zip(graph.inputs, inputs, strict=True)
-    return {tensor: Flow(array[np.newaxis, rows]) for tensor, array in given}
-
-
-def _run(
-    steps: Iterable[tuple[Step, list[int]]],
-    tensors: Tensors,
-    draw: Any = lambda step: None,
-) -> Tensors:
-    """Run steps on the tensors there are, and forget what nobody needs any more."""
-    for step, forgotten in steps:
-        given = [as_given(tensors[i], step.layer) for i in step.inputs]
-        made = step.layer.run(given, draw(step))
-        tensors.update(zip(step.outputs, made, strict=True))
-        for number in forgotten:
-            tensors.pop(number, None)
-    return tensors

@@ -1,9 +1,13 @@
 """Empirical quantiles of a stream in bounded memory."""
 
-from typing import Any
+from collections.abc import Mapping
+from copy import copy
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastdrop.uncertainty._statistics import Statistic
 
 CAPACITY = 1024
 
@@ -11,7 +15,7 @@ CAPACITY = 1024
 _TOGETHER = 1 << 17
 
 
-class QuantileSketch:
+class QuantileSketch(Statistic):
     """Quantiles of many streams side by side, exact for up to `CAPACITY` values each.
 
     Past that, full buffers are merged in pairs: of the sorted union every second value is kept and
@@ -25,7 +29,6 @@ class QuantileSketch:
     def __init__(self, width: int, expected: int, dtype: np.dtype[Any]) -> None:
         self._buffer = np.empty((min(CAPACITY, expected), width), dtype)
         self._filled = 0
-        self._count = 0
         # Level l: None, or CAPACITY values that stand for 2**l each.
         self._levels: list[NDArray[Any] | None] = []
         self._merges = 0
@@ -35,15 +38,49 @@ class QuantileSketch:
 
     def add(self, values: NDArray[Any]) -> None:
         """Take the next values of every stream. values (samples, width)."""
+        self.count += len(values)
         while len(values):
             if self._filled == CAPACITY:
                 self._compress()
             first = self._filled
             some = values[: CAPACITY - first]
             self._filled += len(some)
-            self._count += len(some)
+            if self._filled > len(self._buffer):  # more than were expected
+                room = min(CAPACITY, max(self._filled, 2 * len(self._buffer)))
+                buffer = np.empty((room, *some.shape[1:]), self._buffer.dtype)
+                buffer[:first] = self._buffer[:first]
+                self._buffer = buffer
             self._buffer[first : self._filled] = some
             values = values[len(some) :]
+
+    def merge(self, other: Self) -> None:
+        """Take what another one holds of the same streams, as values of its weights."""
+        total = self.count + other.count
+        self._lowest = np.minimum(self._lowest, other._lowest)
+        self._highest = np.maximum(self._highest, other._highest)
+        for level, held in enumerate(other._levels):
+            if held is not None:
+                self._carry(level, held.copy())
+        self.add(other._buffer[: other._filled])
+        self.count = total
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        levels = {f"level {n}": v for n, v in enumerate(self._levels) if v is not None}
+        held = {"buffer": self._buffer[: self._filled]}
+        return held | {"lowest": self._lowest, "highest": self._highest} | levels
+
+    def with_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        changed = copy(self)
+        changed._buffer = arrays["buffer"]
+        changed._filled = len(changed._buffer)
+        changed._lowest, changed._highest = arrays["lowest"], arrays["highest"]
+        numbers = [int(name.removeprefix("level ")) for name in arrays if name.startswith("level ")]
+        changed._levels = [arrays.get(f"level {n}") for n in range(max(numbers, default=-1) + 1)]
+        return changed
+
+    def scalars(self) -> dict[str, int]:
+        held = sum(1 << n for n, values in enumerate(self._levels) if values is not None)
+        return {"count": self.count, "merges": self._merges, "levels": held}
 
     def _extremes(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the lowest and the highest value of every stream."""
@@ -56,10 +93,14 @@ class QuantileSketch:
     def _compress(self) -> None:
         """Empty the buffer into the levels, as a carry runs through a binary counter."""
         self._lowest, self._highest = self._extremes()
-        carry, self._buffer = self._buffer, np.empty_like(self._buffer)
+        full, self._buffer = self._buffer, np.empty_like(self._buffer)
         self._filled = 0
-        for level in range(len(self._levels) + 1):
-            if level == len(self._levels):
+        self._carry(0, full)
+
+    def _carry(self, level: int, carry: NDArray[Any]) -> None:
+        """Put in `CAPACITY` values that stand for 2**level each."""
+        while True:
+            while level >= len(self._levels):
                 self._levels.append(None)
             held, self._levels[level] = self._levels[level], None
             if held is None:
@@ -68,16 +109,18 @@ class QuantileSketch:
             # Taking odd and even places in turn keeps the errors of many merges from adding up.
             first = self._merges % 2
             self._merges += 1
-            for j in range(
-                0, carry.shape[1], 1024
-            ):  # some streams at a time, to need little memory
+            # Some streams at a time, to need little memory.
+            for j in range(0, carry.shape[1], 1024):
                 some = slice(j, j + 1024)
                 union = np.concatenate([held[:, some], carry[:, some]])
                 union.sort(axis=0)
                 carry[:, some] = union[first::2]
+            level += 1
 
     def quantile(self, q: NDArray[np.float64]) -> NDArray[np.float64]:
         """Q (Q,) in [0, 1] -> (Q, width), interpolating linearly as numpy.quantile does."""
+        if not self.count:
+            return np.full((len(q), len(self._lowest)), np.nan)
         parts = [self._buffer[: self._filled]]
         weights = [np.ones(self._filled)]
         for level, held in enumerate(self._levels):
@@ -85,7 +128,7 @@ class QuantileSketch:
                 parts.append(held)
                 weights.append(np.full(len(held), 2.0**level))
         weight = np.concatenate(weights)
-        targets = q * (self._count - 1)
+        targets = q * (self.count - 1)
         lowest, highest = self._extremes()
         result = np.empty((len(q), len(lowest)))
         step = max(1, _TOGETHER // len(weight))
