@@ -44,12 +44,16 @@ def numbers(request: pytest.FixtureRequest) -> tuple[int, np.ndarray]:
 def test_masks_are_the_contracts(
     backend: str, numbers: tuple[int, np.ndarray], rate: float
 ) -> None:
-    """Every length from 0 to 400 at odd offsets, against a full comparison in plain Python."""
+    """Every length from 0 to 400 at odd offsets, against a full comparison in plain Python.
+
+    NumPy's backend has no vectors of its own whose ends could be wrong: some lengths are enough.
+    """
     block, uniforms = numbers
     drop = uniforms < np.uint64(round(rate * 2**32))
     key = fd.Key.from_words(*KEY)
+    lengths = range(401) if backend != "numpy" else [*range(0, 401, 7), 127, 128, 129, 256]
     for offset in OFFSETS:
-        for n in range(401):
+        for n in lengths:
             got = fd.bernoulli(rate, n, rng=key, stream=STREAM, offset=128 * block + offset)
             assert np.array_equal(got, drop[offset : offset + n]), (offset, n)
 

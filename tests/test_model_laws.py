@@ -191,15 +191,19 @@ def test_random_graphs_hold_every_layer() -> None:
 
 
 def stochastic_models() -> list[Any]:
-    """One file of each stored model that has passes with dropout."""
-    found = []
-    for archive in stored.ARCHIVES:
+    """One file of each stored model that has passes with dropout.
+
+    Of tf_keras where it has one, which draws its masks in the most ways: what other versions wrote
+    are the same layers.
+    """
+    found: dict[str, Any] = {}
+    for archive in sorted(stored.ARCHIVES, key=lambda a: "tf_keras" not in a.name):
         for name, (options, _, outputs) in stored.answers(archive).items():
-            if "mean" in outputs:
+            if "mean" in outputs and name not in found:
                 file = options["files"][0]
                 label = f"{stored.version_of(archive)}-{file}"
-                found.append(pytest.param(archive, name, file, id=label))
-    return found
+                found[name] = pytest.param(archive, name, file, id=label)
+    return [*found.values()]
 
 
 @pytest.mark.parametrize(("archive", "name", "file"), stochastic_models())
