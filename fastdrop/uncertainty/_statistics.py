@@ -91,57 +91,80 @@ class Statistic:
         )
 
 
-class Moments(Statistic):
-    """Mean and variance of many streams side by side (Welford, Technometrics 4, 1962).
+def _added(total: Array, values: Array) -> Array:
+    """Return a sum to which values (samples, width) are added one after another."""
+    if values.shape[1] < _NARROW:
+        return np.array(np.add.accumulate(np.concatenate([total[np.newaxis], values]), axis=0)[-1])
+    for value in values:
+        total += value
+    return total
 
-    Merging is Chan, Golub and LeVeque's, The American Statistician 37, 1983.
+
+# Below this width a sum of many samples takes longer to call for than to compute.
+_NARROW = 256
+
+
+class Moments(Statistic):
+    """Mean and variance of many streams side by side.
+
+    Sums of distances, and of their squares, from the first value of a stream (Chan, Golub and
+    LeVeque, The American Statistician 37, 1983). That is one of the values, so of n values their
+    sum of squares is at most about n times what is taken off it: rounding is at most n times that
+    of two passes.
     """
 
-    state_fields = ("_mean", "_squares", "_others")
+    state_fields = ("_origin", "_sum", "_squares", "_others")
 
     def __init__(self, width: int) -> None:
-        self._mean = np.zeros(width)
+        self._origin = np.zeros(width)
+        self._sum = np.zeros(width)
         self._squares = np.zeros(width)
         # Of the values that are infinite or NaN: 0 where there is none.
         self._others = np.zeros(width)
 
     def add(self, values: Array) -> None:
-        with np.errstate(all="ignore"):
-            for value in values.astype(np.float64):
-                self.count += 1
-                delta = value - self._mean
-                self._mean += delta / self.count
-                value -= self._mean
-                value *= delta
-                self._squares += value
-            # A mean that is no number stays so, and is none only if a value is.
-            if not np.isfinite(self._mean).all():
-                self._others += np.where(np.isfinite(values), 0, values).sum(axis=0)
-
-    def merge(self, other: Self) -> None:
-        total = self.count + other.count
-        if not other.count:
+        if not len(values):
             return
         with np.errstate(all="ignore"):
-            delta = other._mean - self._mean
-            self._mean += delta * (other.count / total)
-            self._squares += other._squares
-            self._squares += delta * delta * (self.count * other.count / total)
+            values = values.astype(np.float64)
+            if not self.count:
+                self._origin = np.where(np.isfinite(values[0]), values[0], 0)
+            away = values - self._origin
+            self._sum = _added(self._sum, away)
+            self._squares = _added(self._squares, away * away)
+            # A sum that is no number stays so, and is none only if a value is.
+            if not np.isfinite(self._sum).all():
+                self._others += np.where(np.isfinite(values), 0, values).sum(axis=0)
+        self.count += len(values)
+
+    def merge(self, other: Self) -> None:
+        if not other.count:
+            return
+        if not self.count:
+            self._origin = other._origin.copy()
+        with np.errstate(all="ignore"):
+            away = other._origin - self._origin
+            self._squares += other._squares + away * (2 * other._sum + other.count * away)
+            self._sum += other._sum + other.count * away
             self._others += other._others
-        self.count = total
+        self.count += other.count
 
     @property
     def mean(self) -> NDArray[np.float64]:
         if not self.count:
-            return np.full_like(self._mean, np.nan)
-        return np.where(self._others == 0, self._mean, self._others)
+            return np.full_like(self._sum, np.nan)
+        with np.errstate(all="ignore"):
+            mean = self._origin + self._sum / self.count
+        return np.where(self._others == 0, mean, self._others)
 
     def variance(self) -> NDArray[np.float64]:
         """Return that of a sample, with count - 1 in the denominator."""
         if self.count < 2:
-            return np.full_like(self._mean, np.nan)
-        found: NDArray[np.float64] = self._squares / (self.count - 1)
-        return found
+            return np.full_like(self._sum, np.nan)
+        with np.errstate(all="ignore"):
+            found = self._squares - self._sum * (self._sum / self.count)
+            # Not below 0 by rounding; NaN stays.
+            return np.where(found < 0, 0, found) / (self.count - 1)
 
     def std(self) -> NDArray[np.float64]:
         return np.sqrt(self.variance())
@@ -234,29 +257,37 @@ def _surprise(p: Array) -> NDArray[np.float64]:
 class ExpectedEntropy(Statistic):
     """The mean of the samples' own entropies, in nats."""
 
-    state_fields = ("_mean",)
+    state_fields = ("_origin", "_sum")
 
     def __init__(self, width: int, kind: str, classes: int) -> None:
         self._kind, self._classes = kind, classes
-        self._mean = np.zeros(width // classes)
+        # The first one, so that the mean of equal numbers is their number.
+        self._origin = np.zeros(width // classes)
+        self._sum = np.zeros(width // classes)
 
     def add(self, values: Array) -> None:
-        shaped = (
-            values if self._kind == "binary" else values.reshape(len(values), -1, self._classes)
-        )
-        for found in entropy(shaped, self._kind):
-            self.count += 1
-            # So that the mean of equal numbers is their number.
-            self._mean += (found - self._mean) / self.count
+        if self._kind == "multiclass":
+            values = values.reshape(len(values), -1, self._classes)
+        found = entropy(values, self._kind)
+        if not len(found):
+            return
+        if not self.count:
+            self._origin = found[0].copy()
+        self._sum = _added(self._sum, found - self._origin)
+        self.count += len(found)
 
     def merge(self, other: Self) -> None:
-        total = self.count + other.count
-        if other.count:
-            self._mean += (other._mean - self._mean) * (other.count / total)
-        self.count = total
+        if not other.count:
+            return
+        if not self.count:
+            self._origin = other._origin.copy()
+        self._sum += other._sum + other.count * (other._origin - self._origin)
+        self.count += other.count
 
     def result(self) -> Array:
-        return self._mean if self.count else np.full_like(self._mean, np.nan)
+        if not self.count:
+            return np.full_like(self._sum, np.nan)
+        return self._origin + self._sum / self.count
 
 
 class Votes(Statistic):
