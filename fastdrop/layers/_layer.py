@@ -13,7 +13,7 @@ spent on it.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,29 @@ def for_samples(values: Array, samples: int) -> Array:
 # ---- layers ----
 
 
+# What a layer remembers of a sequence: arrays (samples or 1, rows, ...) by name.
+Memory = dict[str, Array]
+
+
+class Stepper(Protocol):
+    """A layer that takes a sequence step by step."""
+
+    @property
+    def sequences(self) -> Sequence[bool]:
+        """Of each output whether it is a step of a sequence; else it is of all steps so far."""
+        ...
+
+    def start(self, inputs: Sequence[Flow]) -> Memory:
+        """Return what is remembered before the first step; of the inputs the first is that step."""
+        ...
+
+    def step(
+        self, inputs: Sequence[Flow], draw: Draw | None, memory: Memory, number: int
+    ) -> tuple[list[Flow], Memory]:
+        """Take a step, the one of this number, and return outputs and what is remembered then."""
+        ...
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Layer:
     """What a model asks of a layer; the layers themselves are in this package's other modules.
@@ -265,6 +288,22 @@ class Layer:
         "regression": any numbers.
         """
         return "regression"
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        """Say whether it does to every time step alike, the first axis of its inputs, by itself."""
+        return False
+
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        """Return what it draws new masks for, where inputs are sequences.
+
+        "rows", for all steps alike; "steps", step t of row n having the row n * 2**24 + t; or
+        "places", that being n * steps + t.
+        """
+        return "rows"
+
+    def stepper(self, inputs: Sequence[Shape]) -> "Stepper | None":
+        """Return what takes a step at a time and remembers, where it needs no step ahead."""
+        return None
 
     def remarks(self, inputs: Sequence[Shape]) -> list[str]:
         """What a user should know about it for inputs of these shapes."""

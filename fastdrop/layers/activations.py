@@ -48,6 +48,10 @@ class Activation(Single):
         found = meaning_of(self.activation)
         return found if self.axis == -1 or found == "binary" else "regression"
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        rows = self.activation in _check.ROW_ACTIVATIONS
+        return not rows or axis_of(self.label, self.axis, len(inputs[0])) > 0
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow.with_values(along(flow.values, self.activation, self.axis))
 
@@ -78,6 +82,9 @@ class Softmax(Layer):
 
     def meaning(self, inputs: Sequence[str]) -> str:
         return "multiclass" if self.axes == (-1,) else "regression"
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return all(axis_of(self.label, a, len(inputs[0])) for a in self.axes)
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, *masks = inputs
@@ -130,6 +137,9 @@ class PReLU(Single):
         )
         self.check_fits(shape, f"to which {self.alpha.shape} broadcasts", fits)
         return shape
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return bool(self.alpha.shape[0] == 1)
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         values = flow.values

@@ -5,7 +5,7 @@ A mask ends at each of them. Channels are last.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,8 +17,11 @@ from fastdrop.layers._layer import (
     Declared,
     Draw,
     Flow,
+    Memory,
     Shape,
+    Stepper,
     Weight,
+    for_samples,
     last_axis,
     meaning_of,
     refuse_shape,
@@ -167,6 +170,33 @@ class Conv1D(_Conv):
 
     dims: ClassVar = 1
     paddings: ClassVar = ("valid", "same", "causal")
+
+    def stepper(self, inputs: Sequence[Shape]) -> Stepper | None:
+        return _CausalSteps(self) if self.padding == "causal" and self.strides == (1,) else None
+
+
+class _CausalSteps:
+    """A causal convolution that takes a step at a time, and remembers those in its window."""
+
+    sequences = (True,)
+
+    def __init__(self, layer: Conv1D) -> None:
+        self._layer = replace(layer, padding="valid")
+        self._behind = layer.windows[0].extent - 1
+
+    def start(self, inputs: Sequence[Flow]) -> Memory:
+        values = inputs[0].values
+        return {"window": np.zeros((1, values.shape[1], self._behind, values.shape[3]), np.float32)}
+
+    def step(
+        self, inputs: Sequence[Flow], draw: Draw | None, memory: Memory, number: int
+    ) -> tuple[list[Flow], Memory]:
+        flow, behind = inputs[0], memory["window"]
+        samples = max(len(behind), len(flow.values))
+        window = [for_samples(values, samples) for values in (behind, flow.values)]
+        whole = np.concatenate(window, axis=2)
+        found = self._layer.forward(Flow(whole), draw)
+        return [found], {"window": whole[:, :, 1:]}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -71,6 +71,9 @@ class Embedding(Single):
                 f"got {value} at row {row}{place}"
             )
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return True
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         indices = flow.values
         if indices.dtype.kind == "f":  # what another layer put out
@@ -120,6 +123,9 @@ class Dense(Single):
     def meaning(self, inputs: Sequence[str]) -> str:
         return meaning_of(self.activation)
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return len(inputs[0]) > 1
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow.with_values(
             dense(flow.values, self.kernel, self.bias, activation=self.activation)
@@ -149,6 +155,9 @@ class Masking(Single):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         return math.prod(n or 1 for n in inputs[0]) // 4 + 1  # what is compared, in bytes
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return len(inputs[0]) > 1
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         with np.errstate(over="ignore", under="ignore"):
             value = np.float64(self.mask_value).astype(np.float32)
@@ -167,6 +176,9 @@ class Identity(Single):
 
     def meaning(self, inputs: Sequence[str]) -> str:
         return inputs[0]
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return True
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         return flow if self.passes_mask else Flow(flow.values)

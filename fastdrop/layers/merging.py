@@ -59,6 +59,9 @@ class Merge(Layer):
         same = len(set(inputs)) == 1 and self.function == "average"
         return inputs[0] if same else "regression"
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return len({len(shape) for shape in inputs}) == 1
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rank = max(flow.values.ndim for flow in inputs)
         values = [_with_axes(flow.values, rank) for flow in inputs]
@@ -147,6 +150,9 @@ class Concatenate(Layer):
     def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
         same = len(set(masks)) == 1 and self.axis == -1 and self.masks != "none"
         return masks[0] if same else None
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return axis_of(self.label, self.axis, len(inputs[0])) > 0
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         samples = max(len(flow.values) for flow in inputs)

@@ -52,6 +52,9 @@ class _Normalizing(Single):
         """Return the axes from the front, in the order given; their lengths must be known."""
         return _row_axes(self.name, self.axes, shape)
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return 0 not in self.row_axes(inputs[0])
+
     def check_lengths(self, shape: Shape, weight: Weight | None) -> None:
         """Refuse an input that does not fit a weight of the axes' lengths."""
         found = tuple(shape[axis] for axis in self.row_axes(shape))
@@ -395,6 +398,12 @@ class Rescaling(Single):
             )
             self.check_fits(shape, f"to which {field} of shape {lengths} broadcasts", fits)
         return shape
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return all(
+            value.ndim < len(inputs[0]) or value.shape[0] == 1
+            for value in (self.scale, self.offset)
+        )
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):

@@ -136,6 +136,10 @@ class Elementwise(Layer):
             return values[0]
         return (self.function, *values) if None not in values else None
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        constants = [o for o in self.operands if not isinstance(o, int)]
+        return all(o.ndim < len(inputs[0]) or o.shape[0] == 1 for o in constants)
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         _, compute = FUNCTIONS[self.function]
         values = [inputs[o].values if isinstance(o, int) else o for o in self.operands]

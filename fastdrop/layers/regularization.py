@@ -31,6 +31,9 @@ class _Drop(Single):
     def stochastic(self) -> str:
         return f"{self.kind} {self.rate:g}" if _check.threshold(self.rate) else ""
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return True
+
     def mask_elements(self, inputs: Sequence[Shape]) -> int:
         return math.prod(n or 1 for n in inputs[0])
 
@@ -50,6 +53,13 @@ class _Noisy(_Drop):
             expected = "a shape whose first entry, for the batch, is None or 1"
             _check.refuse(ValueError, f"{self.label} noise_shape", expected, noise)
         self.prepare(noise_shape=noise)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        # A mask that is told to have so many steps has another number of them for one.
+        return self.noise_shape is None or self.noise_shape[1] in (None, 1)
+
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        return "rows" if self.noise_shape is not None and self.noise_shape[1] == 1 else "places"
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.noise_shape is not None:
@@ -128,6 +138,12 @@ class _Gaussian(Single):
 
     can_draw = True
     passes_mask = True
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return True
+
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        return "places"
 
     def mask_elements(self, inputs: Sequence[Shape]) -> int:
         # There are fewer normal numbers than mask elements, so rows end so much sooner.

@@ -14,7 +14,9 @@ from fastdrop.layers._layer import (
     Draw,
     Flow,
     Layer,
+    Memory,
     Shape,
+    Stepper,
     Weight,
     for_samples,
     last_axis,
@@ -184,6 +186,12 @@ class Recurrent(Layer):
             return len(self.kernel) << _STEPS
         return max(4 * len(self.kernel), int(self.kernel.shape[1]))
 
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        return "steps" if self._drops_steps else "rows"
+
+    def stepper(self, inputs: Sequence[Shape]) -> Stepper | None:
+        return None if self.go_backwards else _RecurrentSteps(self)
+
     @property
     def _drops_steps(self) -> bool:
         return self.drawn_scheme == "per_step" and _check.threshold(self.dropout) > 0
@@ -195,11 +203,17 @@ class Recurrent(Layer):
         return flows + [Flow(state) for state in final] if self.return_state else flows
 
     def outputs(
-        self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0
+        self,
+        flow: Flow,
+        states: Sequence[Array],
+        draw: Draw | None,
+        direction: int = 0,
+        first_step: int = 0,
     ) -> tuple[Array, list[Array]]:
         """Return the outputs (samples or 1, rows, ...) and final states, of one of two directions.
 
-        The direction says which masks are drawn.
+        The direction says which masks are drawn, and for masks that are new at each step so does
+        the number of the first one.
         """
         input_mask = recurrent_mask = None
         if draw is not None and self.stochastic:  # else random through an earlier layer, or not
@@ -207,7 +221,7 @@ class Recurrent(Layer):
             if scheme == "per_gate":
                 gates = self.gates
             if self._drops_steps:
-                flow = self._drop_steps(flow, draw, site)
+                flow = self._drop_steps(flow, draw, site, first_step)
             else:
                 input_mask = draw.masks(site, self.dropout, gates, len(self.kernel))
             recurrent_mask = draw.masks(site + 1, self.recurrent_dropout, gates, self.units)
@@ -268,7 +282,7 @@ class Recurrent(Layer):
             return np.where(begun[..., np.newaxis], y, h[:, :, np.newaxis])
         return np.where(begun[:, :, -1:], y, h)
 
-    def _drop_steps(self, flow: Flow, draw: Draw, site: int) -> Flow:
+    def _drop_steps(self, flow: Flow, draw: Draw, site: int, first_step: int) -> Flow:
         """Drop from the input anew at each step; steps are counted in the order they are taken.
 
         Step t of row n has the elements (n * 2**24 + t) * features + j, as in `rnn`.
@@ -284,7 +298,7 @@ class Recurrent(Layer):
                 draw.stream(0, site),
                 draw.samples,
                 self.dropout,
-                first << _STEPS,
+                (first << _STEPS) + first_step,
                 steps,
                 1,
                 features,
@@ -298,6 +312,38 @@ class Recurrent(Layer):
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 np.multiply(given, factors, out=out[:, same], where=factors != 0)
         return Flow(out, flow.mask)
+
+
+class _RecurrentSteps:
+    """A recurrent layer that takes a step at a time."""
+
+    def __init__(self, layer: Recurrent) -> None:
+        self._layer = copy(layer)  # what is packed stays so
+        self._layer.prepare(return_state=True, return_sequences=False, starts_from_state=False)
+        self._from_state = layer.starts_from_state
+        self.sequences = [layer.return_sequences]
+        if layer.return_state:
+            self.sequences += [False] * len(layer.state_names)
+
+    def start(self, inputs: Sequence[Flow]) -> Memory:
+        flow, *states = inputs
+        zeros = np.zeros((1, flow.rows, self._layer.units), np.float32)
+        names = self._layer.state_names
+        memory = dict.fromkeys(names, zeros)
+        memory |= {name: state.values for name, state in zip(names, states, strict=False)}
+        return memory | {"output": memory["h"] if self._from_state and states else zeros}
+
+    def step(
+        self, inputs: Sequence[Flow], draw: Draw | None, memory: Memory, number: int
+    ) -> tuple[list[Flow], Memory]:
+        flow, layer = inputs[0], self._layer
+        before = [memory[name] for name in layer.state_names]
+        y, after = layer.outputs(flow, before, draw, first_step=number)
+        if flow.mask is not None and layer.uses_mask and not layer.zero_output_for_mask:
+            y = np.where(flow.mask, y, memory["output"])
+        found = Flow(y[:, :, np.newaxis], flow.mask) if self.sequences[0] else Flow(y)
+        states = map(Flow, after) if len(self.sequences) > 1 else ()
+        return [found, *states], dict(zip(layer.state_names, after, strict=True)) | {"output": y}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -632,6 +678,12 @@ class TimeDistributed(Layer):
 
     def meaning(self, inputs: Sequence[str]) -> str:
         return self.layer.meaning(inputs)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return True
+
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        return "places" if self.layer.stochastic else "rows"
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         rows, steps = inputs[0].values.shape[1:3]

@@ -1,6 +1,7 @@
 """A model: calls of layers, predicting with dropout off and sampling with dropout on."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from fastdrop import _check, _threads
 from fastdrop.layers._layer import Layer, Shape
 from fastdrop.model import _sampling
 from fastdrop.model._graph import Call, build, check_inputs
-from fastdrop.model._sampling import Draws, Sampling
+from fastdrop.model._sampling import Draws, Feedback, Sampling
+from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import as_key
 from fastdrop.uncertainty._folding import KINDS, LIKELIHOODS, SCALES, Folding, own_folds
@@ -381,6 +383,261 @@ class Model:
         >>> bool(abs(p.mean - 1).max() < 0.15)
         True
         """
+        return self._sampled(
+            x,
+            samples,
+            None,
+            rng=rng,
+            scope=scope,
+            row_offset=row_offset,
+            first_sample=first_sample,
+            kind=kind,
+            folds=folds,
+            transform=transform,
+            likelihood=likelihood,
+            scale=scale,
+            until=until,
+            progress=progress,
+            on_interrupt=on_interrupt,
+            keep_samples=keep_samples,
+            threads=threads,
+        )
+
+    def rollout(
+        self,
+        x: Any,
+        steps: int,
+        feedback: Callable[..., Any] | None = None,
+        samples: int = 200,
+        *,
+        rng: object = None,
+        scope: str = "per_row",
+        row_offset: int = 0,
+        first_sample: int = 0,
+        folds: Sequence[Any] | Mapping[str, Any] = (),
+        transform: Callable[[NDArray[Any]], Any] | None = None,
+        until: float | Mapping[str, float] | None = None,
+        progress: bool | Callable[[int, int], object] = False,
+        on_interrupt: str = "raise",
+        keep_samples: bool = False,
+        threads: int | None = None,
+    ) -> Any:
+        """Forecast several steps with a model that says the next one, on its own output.
+
+        Each sample is a path of its own: what it says is what it is given next, and its masks stay
+        for the whole path, as one network drawn from the posterior has them. Where the model takes
+        so many steps, the window moves on with each; where it takes any number, it grows.
+
+        Parameters
+        ----------
+        x : array_like, shape (batch, time, features)
+            What has been seen. The model has this one input.
+        steps : int
+            How many steps to forecast.
+        feedback : callable, optional
+            Makes of an output (samples, batch, *output_shape) the next time step of the input,
+            (samples, batch, features): it adds what is known ahead, or takes what belongs in. With
+            a second parameter it is given the number of the step, from 0. If not given, the output
+            itself is the next step. Of a model whose output is a sequence it is the last step.
+        samples, rng, scope, row_offset, first_sample, folds, transform, until : optional
+            As in `mc_predict`; the values of a row are (steps, *output_shape).
+        progress, on_interrupt, keep_samples, threads : optional
+            As in `mc_predict`.
+
+        Returns
+        -------
+        Prediction
+            Of shape (batch, steps, *output_shape). Its first step is what `mc_predict` gives.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in `mc_predict`; if the model has several inputs or outputs, or no time axis; or if
+            `feedback` gives something of another shape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastdrop as fd
+        >>> from fastdrop import layers
+        >>> model = fd.Model(
+        ...     [
+        ...         layers.SimpleRNN(name="rnn", kernel=[[0.5]], recurrent_kernel=[[0.5]]),
+        ...         layers.GaussianNoise(name="noise", stddev=0.1),
+        ...     ],
+        ...     (None, 1),
+        ... )
+        >>> p = model.rollout(np.ones((2, 5, 1)), steps=3, rng=0)
+        >>> p.mean.shape, p.quantile(0.9).shape
+        ((2, 3, 1), (2, 3, 1))
+        """
+        _check.integer(steps, "steps", 1, None)
+        graph = self.graph
+        if len(graph.inputs) > 1 or len(graph.outputs) > 1:
+            raise ValueError(
+                f"rollout: expected a model of one input and one output, got {len(graph.inputs)} "
+                f"and {len(graph.outputs)}"
+            )
+        feed = Feedback(feedback, steps, graph.shapes[graph.inputs[0]])
+        return self._sampled(
+            x,
+            samples,
+            feed,
+            rng=rng,
+            scope=scope,
+            row_offset=row_offset,
+            first_sample=first_sample,
+            kind="regression",
+            folds=folds,
+            transform=transform,
+            likelihood=None,
+            scale="log_variance",
+            until=until,
+            progress=progress,
+            on_interrupt=on_interrupt,
+            keep_samples=keep_samples,
+            threads=threads,
+        )
+
+    def stream(
+        self,
+        rows: int = 1,
+        samples: int = 100,
+        *,
+        rng: object = None,
+        scope: str = "per_row",
+        row_offset: int = 0,
+        first_sample: int = 0,
+        kind: str = "auto",
+        folds: Sequence[Any] | Mapping[str, Any] = (),
+        transform: Callable[[NDArray[Any]], Any] | None = None,
+        keep_samples: bool = False,
+        constants: Any = None,
+    ) -> Stream:
+        """Take sequences as they come, one time step at a time, with a prediction after each.
+
+        Parameters
+        ----------
+        rows : int, optional
+            How many sequences side by side.
+        samples : int, optional
+            How many samples of each, whose states are kept.
+        rng, scope, row_offset, first_sample, kind, folds, transform, keep_samples : optional
+            As in `mc_predict`. Without `rng` the stream draws a key of its own, once.
+        constants : dict of str to array_like, optional
+            Inputs of a model with several that are no sequences, by name, (rows, *input_shape).
+
+        Returns
+        -------
+        Stream
+            ``step(x_t)`` gives a `Prediction`, bit for bit that of `mc_predict` for the sequence so
+            far; ``reset``, ``state`` and ``load_state`` begin again, keep and go on.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is of the wrong type or range, nothing in the model is stochastic, or a
+            layer needs the whole sequence, by its name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastdrop as fd
+        >>> from fastdrop import layers
+        >>> lstm = layers.LSTM(
+        ...     name="lstm",
+        ...     kernel=np.ones((1, 4)),
+        ...     recurrent_kernel=np.ones((1, 4)),
+        ...     recurrent_dropout=0.5,
+        ... )
+        >>> model = fd.Model([lstm], (None, 1))
+        >>> stream = model.stream(rows=1, samples=100, rng=0)
+        >>> for x_t in (0.5, 1.0, 1.5):
+        ...     p = stream.step([[x_t]])
+        >>> whole = model.mc_predict([[[0.5], [1.0], [1.5]]], samples=100, rng=0)
+        >>> bool(p.mean == whole.mean)
+        True
+        """
+        rows = _check.integer(rows, "rows", 1, None)
+        first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
+        samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
+        shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
+        graph = self.graph
+        first_row = _check.rows_range(row_offset, rows, graph.mask_elements(graph.shapes))
+        _check.choice(kind, "kind", ("auto", *KINDS))
+        makers, named = own_folds(folds)
+        if transform is not None and not callable(transform):
+            _check.refuse(TypeError, "transform", "a callable", transform)
+        keep_samples = _check.flag(keep_samples, "keep_samples")
+        self._check_stochastic("stream")
+        numbers = {graph.names[tensor]: tensor for tensor in graph.inputs}
+        given = {} if constants is None else constants
+        if not isinstance(given, Mapping) or not set(given) < set(numbers):
+            expected = f"a dict of some of the inputs ({', '.join(numbers)})"
+            _check.refuse(ValueError, "constants", expected, constants)
+        shapes = {numbers[name]: graph.shapes[numbers[name]] for name in given}
+        arrays = self._inputs(given, shapes, "constants") if given else []
+        for array in arrays:
+            _check.shaped(array, "constants", (rows, *array.shape[1:]))
+        moving = {i: graph.shapes[i][1:] for i in graph.inputs if i not in shapes}
+        if any(not graph.shapes[i] for i in moving):
+            raise ValueError("stream: expected inputs whose first axis is time, got single numbers")
+        meanings = graph.meanings()
+
+        def inputs(x: Any) -> list[Array]:
+            found = self._inputs(x, moving)
+            for array in found:
+                _check.shaped(array, "x", (rows, *array.shape[1:]))
+            return found
+
+        def folding(number: int, shape: tuple[int, ...]) -> Folding:
+            meaning = "regression" if transform is not None else meanings[number]
+            return Folding(
+                meaning if kind == "auto" else kind,
+                shape,
+                samples,
+                checked=kind in ("auto", meanings[number]) and transform is None,
+                keep=keep_samples,
+                covariance="covariance" in named,
+                folds=makers,
+                transform=transform,
+            )
+
+        draws = partial(Draws.of, graph, shared=shared, first_row=first_row)
+        return Stream(
+            graph,
+            draws,
+            rng,
+            rows,
+            range(first_sample, first_sample + samples),
+            dict(zip(shapes, arrays, strict=True)),
+            inputs,
+            folding,
+            self._arranged,
+        )
+
+    def _sampled(
+        self,
+        x: Any,
+        samples: int,
+        feed: Feedback | None,
+        *,
+        rng: object,
+        scope: str,
+        row_offset: int,
+        first_sample: int,
+        kind: str,
+        folds: Sequence[Any] | Mapping[str, Any],
+        transform: Callable[[NDArray[Any]], Any] | None,
+        likelihood: str | None,
+        scale: str,
+        until: float | Mapping[str, float] | None,
+        progress: bool | Callable[[int, int], object],
+        on_interrupt: str,
+        keep_samples: bool,
+        threads: int | None,
+    ) -> Any:
+        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and sample."""
         inputs = self._inputs(x)
         first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
         samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
@@ -398,9 +655,11 @@ class Model:
         _check.choice(on_interrupt, "on_interrupt", _sampling.INTERRUPTS)
         keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
-        self._check_stochastic("mc_predict")
+        self._check_stochastic("mc_predict" if feed is None else "rollout")
         meanings = self.graph.meanings()
         shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
+        if feed is not None:
+            shapes = [feed.path_shape(shapes[0])]
         taken: list[tuple[int, ...]] = [(number,) for number in range(len(shapes))]
         if likelihood is not None:
             if kind not in ("auto", "regression"):
@@ -414,7 +673,7 @@ class Model:
                 (auto or meanings[i]) if kind == "auto" else kind,
                 shape,
                 samples,
-                checked=kind == "auto" or kind == meanings[i],
+                checked=kind in ("auto", meanings[i]) and transform is None,
                 keep=keep_samples,
                 covariance="covariance" in named,
                 fourth=enough is not None and enough.std is not None,
@@ -442,6 +701,7 @@ class Model:
                 until=enough,
                 progress=report,
                 on_interrupt=on_interrupt,
+                feed=feed,
             ).run()
         return found[0] if len(taken) < len(self.graph.outputs) else self._arranged(found)
 
@@ -499,36 +759,39 @@ class Model:
             return values[0]
         return list(values)
 
-    def _inputs(self, x: Any) -> list[Array]:
-        """Check the inputs and convert them to what the layers take."""
-        names = self.input_names
+    def _inputs(
+        self, x: Any, shapes: Mapping[int, Shape] | None = None, name: str = "x"
+    ) -> list[Array]:
+        """Check inputs, of other shapes than the model's if given, and convert them."""
+        if shapes is None:
+            shapes = {tensor: self.graph.shapes[tensor] for tensor in self.graph.inputs}
+        names = [self.graph.names[tensor] for tensor in shapes]
         if isinstance(x, Mapping):
             if set(x) != set(names):
                 expected = f"arrays by the names {', '.join(names)}"
-                raise ValueError(f"x: expected {expected}, got {', '.join(map(str, x))}")
-            values = [x[name] for name in names]
+                raise ValueError(f"{name}: expected {expected}, got {', '.join(map(str, x))}")
+            values = [x[n] for n in names]
         elif len(names) == 1:
             values = [x]
         else:
             if not isinstance(x, (list, tuple)):
-                _check.refuse(TypeError, "x", f"{len(names)} arrays in a list or dict", x)
+                _check.refuse(TypeError, name, f"{len(names)} arrays in a list or dict", x)
             if len(x) != len(names):
                 expected = f"{len(names)} arrays ({', '.join(names)})"
-                raise ValueError(f"x: expected {expected}, got {len(x)}")
+                raise ValueError(f"{name}: expected {expected}, got {len(x)}")
             values = list(x)
-        labels = ["x"] if len(names) == 1 else [f"x[{name!r}]" for name in names]
+        labels = [name] if len(names) == 1 else [f"{name}[{n!r}]" for n in names]
         arrays = [
-            self._input(value, tensor, label)
-            for value, tensor, label in zip(values, self.graph.inputs, labels, strict=True)
+            self._input(value, tensor, shape, label)
+            for value, (tensor, shape), label in zip(values, shapes.items(), labels, strict=True)
         ]
         for array, label in zip(arrays, labels, strict=True):
             if len(array) != len(arrays[0]):
                 _check.refuse(ValueError, label, f"{len(arrays[0])} rows, as the first has", array)
         return arrays
 
-    def _input(self, value: ArrayLike, tensor: int, label: str) -> Array:
+    def _input(self, value: ArrayLike, tensor: int, shape: Shape, label: str) -> Array:
         """Check one input."""
-        shape = self.graph.shapes[tensor]
         array = _check.array(value, label, (*_check.NUMBERS, "bool"))
         expected = ("batch", *("any" if n is None else n for n in shape))
         if array.ndim != len(expected) or any(

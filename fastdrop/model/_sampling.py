@@ -1,10 +1,12 @@
 """Sampling a model: rows and samples cut into chunks, run by threads, and folded as they come."""
 
+import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check, _threads
-from fastdrop.layers._layer import Draw, Flow, for_samples
+from fastdrop.layers._layer import Draw, Flow, Shape, for_samples
 from fastdrop.model._graph import Graph, Step, as_given
 from fastdrop.random import Key
 from fastdrop.uncertainty._folding import Folding, Statistics
@@ -160,6 +162,7 @@ class Sampling:
     until: Enough | None = None
     progress: Progress | None = None
     on_interrupt: str = "raise"
+    feed: "Feedback | None" = None
 
     def run(self) -> list[Prediction]:
         """Draw and fold all samples."""
@@ -308,9 +311,17 @@ class Sampling:
         def draw(step: Step) -> Draw | None:
             return self.draws.draw(step, numbers, task.block.rows)
 
+        if self.feed is not None:
+            given = self.inputs[0][task.block.rows]
+            return task, [self.feed.path(given, len(numbers), partial(self._whole_graph, draw))]
         tensors = run(self.graph.sampled, task.block.tensors(self.graph), draw)
         flows = [tensors[i].looked_up() for i in self.graph.outputs]
         return task, [for_samples(flow.values, len(numbers)) for flow in flows]
+
+    def _whole_graph(self, draw: Callable[[Step], Draw | None], x: Array) -> Array:
+        """Run all of a model of one input and one output on (samples or 1, rows, ...)."""
+        tensors = run(self.graph.whole, {self.graph.inputs[0]: Flow(x)}, draw)
+        return tensors[self.graph.outputs[0]].looked_up().values
 
     # ---- parts ----
 
@@ -319,6 +330,8 @@ class Sampling:
         shapes, _ = self.graph.sizes([array.shape[1:] for array in self.inputs])
         some = [shapes[self.graph.outputs[n]] for n in outputs]
         lengths = [int(n or 0) for n in some[0]]
+        if self.feed is not None:
+            lengths = list(self.feed.path_shape(tuple(lengths)))
         return (*lengths[:-1], len(some) * lengths[-1]) if lengths else ()
 
     def _put(
@@ -348,6 +361,65 @@ class Sampling:
         places = np.flatnonzero(rows) if rows.dtype == bool else rows
         count = len(rows) if of is None else of
         return [{n: s.take(places, count) for n, s in some.items()} for some in states]
+
+
+# ---- paths ----
+
+
+class Feedback:
+    """How a path goes on: what becomes of an output to be the next step of the input."""
+
+    def __init__(self, function: Callable[..., Any] | None, steps: int, shape: Shape) -> None:
+        if function is not None and not callable(function):
+            _check.refuse(TypeError, "feedback", "a callable", function)
+        if not shape:
+            raise ValueError("rollout: expected an input whose first axis is time, got numbers")
+        self._function, self.steps = function, steps
+        self._window, self._next = shape[0], shape[1:]
+        self._numbered = False
+        if function is not None:
+            try:
+                inspect.signature(function).bind(None, None)
+                self._numbered = True
+            except (TypeError, ValueError):  # it takes one, or does not say
+                pass
+
+    def path_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a row's path, given that of an output."""
+        last = self._last(shape)
+        if self._function is None and last != self._next:
+            expected = f"a function that makes steps of shape {self._next} of outputs {last}"
+            _check.refuse(ValueError, "feedback", expected, None)
+        return (self.steps, *last)
+
+    def _last(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        # A sequence has an axis more than what is next, and a function says itself.
+        return shape[1:] if len(shape) > max(len(self._next), 1) else shape
+
+    def path(self, x: Array, samples: int, run: Callable[[Array], Array]) -> Array:
+        """Return paths (samples, rows, steps, ...) that begin behind x (rows, time, ...)."""
+        window = x[np.newaxis]
+        found = []
+        for number in range(self.steps):
+            y = for_samples(run(window), samples)
+            if len(self._last(y.shape[2:])) < y.ndim - 2:
+                y = y[:, :, -1]
+            found.append(y)
+            if number + 1 < self.steps:
+                ahead = for_samples(window, samples)
+                if self._window is not None:
+                    ahead = ahead[:, :, 1:]
+                following = self._following(y, number)[:, :, np.newaxis]
+                window = np.concatenate([ahead, following], axis=2)
+        return np.stack(found, axis=2)
+
+    def _following(self, y: Array, number: int) -> Array:
+        if self._function is None:
+            return y
+        made = self._function(y, number) if self._numbered else self._function(y)
+        found = _check.array(made, "feedback", (*_check.NUMBERS, "bool"))
+        expected = (*y.shape[:2], *(n or 0 for n in self._next))
+        return _check.float32(_check.shaped(found, "feedback", expected), "feedback")
 
 
 # ---- progress ----

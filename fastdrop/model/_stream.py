@@ -1,0 +1,313 @@
+"""A model that takes its sequence as it comes, one time step at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdrop import _check
+from fastdrop.layers._layer import Draw, Flow, Memory, Stepper, for_samples
+from fastdrop.model._graph import Graph, Step, as_given
+from fastdrop.model._sampling import Draws
+from fastdrop.random import Key, as_key
+from fastdrop.uncertainty._folding import Folding
+from fastdrop.uncertainty._prediction import Part, Prediction
+
+Array = NDArray[Any]
+
+
+class Stream:
+    """Monte-Carlo samples of sequences that come one time step at a time; see `Model.stream`.
+
+    Masks are those of `Model.mc_predict` and stay for the whole sequence; of each sample and row
+    the state is kept. So a step gives, bit for bit, what `mc_predict` gives for the sequence so
+    far: its last step where an output is a sequence. Memory does not grow with the steps.
+
+    Attributes
+    ----------
+    steps : ndarray of int, shape (rows,)
+        How many steps each row has taken since it was reset.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        draws: Callable[[Key], Draws],
+        rng: object,
+        rows: int,
+        samples: range,
+        constants: Mapping[int, Array],
+        inputs: Callable[[Any], list[Array]],
+        fold: Callable[[int, tuple[int, ...]], Folding],
+        arranged: Callable[[Sequence[Any]], Any],
+    ) -> None:
+        self._graph, self._samples = graph, samples
+        self._rows, self._inputs, self._fold, self._arranged = rows, inputs, fold, arranged
+        self._constants = constants
+        self._plan: list[tuple[Step, Stepper | None, str]] = []
+        moving = {tensor for tensor in graph.inputs if tensor not in constants}
+        # The length that places of steps are numbered by, 0 where it is left open.
+        self._length = next((graph.shapes[i][0] or 0 for i in sorted(moving)), 0)
+        # Refused before anything is drawn from what may be a generator.
+        self._draws = draws(Key(0))
+        for step in graph.steps:
+            self._plan.append(self._planned(step, moving))
+        key = as_key(rng)
+        self._draws, self._source = draws(key), (key.k0, key.k1, key.base)
+        self._sequences = [tensor in moving for tensor in graph.outputs]
+        self._memories: dict[int, Memory] = {}
+        self.steps = np.zeros(rows, np.int64)
+
+    def _planned(self, step: Step, moving: set[int]) -> tuple[Step, Stepper | None, str]:
+        """Decide how a call takes a step, and note which of its outputs are sequences."""
+        shapes = [self._graph.shapes[i] for i in step.inputs]
+        along = [i in moving for i in step.inputs]
+        if not any(along):
+            return step, None, "rows"
+        layer = step.layer
+        stepper = layer.stepper(shapes) if along[0] and not any(along[1:]) else None
+        if stepper is None and not (all(along) and layer.each_step(shapes)):
+            raise ValueError(
+                f"stream: {layer.label} needs the whole sequence, so it cannot be taken step by "
+                "step; use mc_predict"
+            )
+        of = layer.draws_for(shapes) if step.draws else "rows"
+        first = self._draws.first_row
+        alone = self._draws.shared or first + self._rows <= 1
+        if of == "places" and not self._length and not alone:
+            raise ValueError(
+                f"stream: {layer.label} draws new masks at every step, and which ones depends on "
+                "the length of the sequence, which the model leaves open: expected rows=1 and "
+                "row_offset=0, or scope='shared'"
+            )
+        sequences = stepper.sequences if stepper is not None else [True] * len(step.outputs)
+        moving |= {i for i, moves in zip(step.outputs, sequences, strict=True) if moves}
+        return step, stepper, of
+
+    def step(self, x: Any) -> Any:
+        """Take the next time step of every row.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, ...), or list or dict of such
+            What stands at one time step in the model's input: for an input of shape (batch, time,
+            features) an array (rows, features), for tokens (rows,). Several inputs as in
+            `Model.predict`, without those that are constant.
+
+        Returns
+        -------
+        Prediction, or list or dict of Prediction
+            As `Model.mc_predict` arranges them. Of an output that is a sequence, its newest step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `x` is of another shape or type, or a row has taken as many steps as the model has
+            and a layer's masks are numbered by them.
+        """
+        given = self._inputs(x)
+        if self._length and any(of == "places" for _, _, of in self._plan):
+            most = int(self.steps.max(initial=0))
+            if most >= self._length:
+                raise ValueError(
+                    f"step: expected at most {self._length} steps, for as many has the model, and "
+                    "masks that are new at each step are numbered by them; reset() starts again"
+                )
+        moving = iter(given)
+        tensors = {
+            tensor: Flow(self._constants[tensor][np.newaxis])
+            if tensor in self._constants
+            else Flow(next(moving)[np.newaxis, :, np.newaxis])
+            for tensor in self._graph.inputs
+        }
+        memories = {}
+        for number, (step, stepper, of) in enumerate(self._plan):
+            flows = [as_given(tensors[i], step.layer) for i in step.inputs]
+            if stepper is None:
+                made = self._run(step, of, flows)
+            else:
+                memory = self._memories.get(number)
+                made, memories[number] = self._moved(step, stepper, of, flows, memory)
+            tensors.update(zip(step.outputs, made, strict=True))
+        self._memories |= memories
+        self.steps = self.steps + 1
+        outputs = zip(self._graph.outputs, self._sequences, strict=True)
+        return self._arranged(
+            [self._predicted(i, tensors[t].looked_up(), s) for i, (t, s) in enumerate(outputs)]
+        )
+
+    def reset(self, rows: ArrayLike | None = None) -> None:
+        """Begin again.
+
+        Parameters
+        ----------
+        rows : array_like of int, optional
+            The rows whose sequences begin again; all if not given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a row is not there.
+        """
+        if rows is None:
+            self._memories, self.steps = {}, np.zeros(self._rows, np.int64)
+            return
+        numbers = _check.array(np.atleast_1d(np.asarray(rows)), "rows", _check.INTEGERS, 1)
+        if ((numbers < 0) | (numbers >= self._rows)).any():
+            _check.refuse(ValueError, "rows", f"rows in [0, {self._rows})", rows)
+        self.steps = self.steps.copy()
+        self.steps[numbers] = 0
+
+    @property
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that is remembered, as arrays by name: copies, to be kept and given to `load_state`.
+
+        ``"steps"`` (rows,), and of each layer that remembers (samples or 1, rows, ...).
+        """
+        found = {"steps": self.steps.copy()}
+        for number, memory in self._memories.items():
+            name = self._graph.names[self._plan[number][0].outputs[0]]
+            found |= {f"{name}:{field}": array.copy() for field, array in memory.items()}
+        return found
+
+    def load_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from a state that a stream of the same model and options had.
+
+        Parameters
+        ----------
+        state : mapping of str to ndarray
+            What `state` gave.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is of another model, or of other numbers of rows or samples.
+        """
+        if not isinstance(state, Mapping) or "steps" not in state:
+            _check.refuse(TypeError, "state", "what the state of a stream gave", state)
+        steps = _check.array(state["steps"], "state 'steps'", _check.INTEGERS, 1)
+        _check.shaped(steps, "state 'steps'", (self._rows,))
+        rest = {name: value for name, value in state.items() if name != "steps"}
+        memories: dict[int, Memory] = {}
+        for number, (step, stepper, _) in enumerate(self._plan):
+            if stepper is None:
+                continue
+            prefix = f"{self._graph.names[step.outputs[0]]}:"
+            fields = [name for name in rest if name.startswith(prefix)]
+            memory = {}
+            for name in fields:
+                array = np.array(rest.pop(name))
+                if array.ndim < 2 or array.shape[0] not in (1, len(self._samples)):
+                    expected = f"an array of 1 or {len(self._samples)} samples"
+                    _check.refuse(ValueError, f"state {name!r}", expected, array)
+                _check.shaped(array, f"state {name!r}", (len(array), self._rows, *array.shape[2:]))
+                memory[name.removeprefix(prefix)] = array
+            if memory:
+                memories[number] = memory
+        if rest:
+            _check.refuse(ValueError, "state", "that of a stream of the same model", [*rest])
+        self._memories, self.steps = memories, steps.astype(np.int64)
+
+    # ---- inside ----
+
+    def _run(self, step: Step, of: str, flows: list[Flow]) -> list[Flow]:
+        """Run what treats each step by itself, or knows of none."""
+        if of == "rows":
+            draw = self._draws.draw(step, self._samples, slice(0, self._rows))
+            return step.layer.run(flows, draw)
+        each = [step.layer.run(_row(flows, row), self._at(step, row)) for row in range(self._rows)]
+        return [_side_by_side(parts) for parts in zip(*each, strict=True)]
+
+    def _at(self, step: Step, row: int) -> Draw | None:
+        """Return what a call draws whose rows are the steps of rows."""
+        draw = self._draws.draw(step, self._samples, slice(row, row + 1))
+        if draw is None:
+            return None
+        first = 0 if draw.period else draw.first_row
+        place = first * self._length + int(self.steps[row])
+        return replace(draw, first_row=place, period=0)
+
+    def _moved(
+        self,
+        step: Step,
+        stepper: Stepper,
+        of: str,
+        flows: list[Flow],
+        memory: Memory | None,
+    ) -> tuple[list[Flow], Memory]:
+        """Take a step of what remembers."""
+        begins = self.steps == 0
+        if memory is None or begins.any():
+            fresh = stepper.start(flows)
+            memory = fresh if memory is None or begins.all() else _chosen(begins, fresh, memory)
+        numbers = set(self.steps.tolist())
+        if of == "rows" or len(numbers) == 1:
+            draw = self._draws.draw(step, self._samples, slice(0, self._rows))
+            return stepper.step(flows, draw, memory, max(numbers, default=0))
+        made, memories = [], []
+        for row, number in enumerate(self.steps.tolist()):
+            draw = self._draws.draw(step, self._samples, slice(row, row + 1))
+            own = {name: array[:, row : row + 1] for name, array in memory.items()}
+            flows_made, after = stepper.step(_row(flows, row), draw, own, number)
+            made.append(flows_made)
+            memories.append(after)
+        joined = {name: _joined([m[name] for m in memories]) for name in memories[0]}
+        return [_side_by_side(parts) for parts in zip(*made, strict=True)], joined
+
+    def _predicted(self, number: int, flow: Flow, sequence: bool) -> Prediction:
+        values = for_samples(flow.values, len(self._samples))
+        if sequence:
+            values = values[:, :, 0]
+        folding = self._fold(number, values.shape[2:])
+        first = self._draws.first_row
+        statistics = folding.add(None, values, self._samples.start, first)
+        span = (self._source, self._samples.start, self._samples.stop)
+        return Prediction(
+            folding.kind,
+            folding.folded_shape,
+            self._rows,
+            [Part(np.arange(self._rows), (span,), statistics)],
+            row_offset=first,
+            transformed=folding.transform is not None,
+        )
+
+
+def _row(flows: Sequence[Flow], row: int) -> list[Flow]:
+    """Return one of the rows."""
+    some = slice(row, row + 1)
+    return [
+        Flow(
+            flow.values[:, some],
+            None if flow.mask is None else flow.mask[:, some],
+            flow.table,
+            flow.factors
+            if flow.factors is None or flow.factors.shape[1] == 1
+            else flow.factors[:, some],
+        )
+        for flow in flows
+    ]
+
+
+def _side_by_side(flows: Sequence[Flow]) -> Flow:
+    """Put rows side by side."""
+    looked_up = [flow.looked_up() for flow in flows]
+    masks = [flow.mask for flow in looked_up if flow.mask is not None]
+    return Flow(
+        _joined([flow.values for flow in looked_up]),
+        _joined(masks) if len(masks) == len(flows) else None,
+    )
+
+
+def _joined(arrays: Sequence[Array]) -> Array:
+    samples = max(len(array) for array in arrays)
+    return np.concatenate([for_samples(array, samples) for array in arrays], axis=1)
+
+
+def _chosen(begins: Array, fresh: Memory, memory: Memory) -> Memory:
+    """Return what is remembered, anew for rows that begin."""
+    return {
+        name: np.where(begins.reshape(1, -1, *(1,) * (array.ndim - 2)), fresh[name], array)
+        for name, array in memory.items()
+    }
