@@ -61,8 +61,8 @@ def calibrate(
     ------
     TypeError, ValueError
         If an argument is of the wrong type or shape, `method` is not for such predictions, a number
-        is NaN or infinite, a label is unknown, or the rows are too few: below ``level / (1 -
-        level)`` only infinite intervals, and sets of all classes, keep the promise.
+        is NaN or infinite, a label is unknown, or the rows are too few: with fewer than
+        ``level / (1 - level)`` only infinite intervals, and sets of all classes, keep the promise.
 
     Notes
     -----

@@ -87,7 +87,7 @@ def crps(y: ArrayLike, samples: ArrayLike) -> Floats:
     """
     seen = _check.numbers(y, "y")
     x = np.sort(_check.samples(samples, seen.shape), axis=0)
-    below_share = np.arange(1, len(x)).reshape(-1, *(1,) * seen.ndim) / len(x)
+    below_share = np.arange(1, len(x)).reshape((-1,) + (1,) * seen.ndim) / len(x)
     with np.errstate(all="ignore"):
         middle = np.clip(seen, x[:-1], x[1:])
         below, above = _difference(middle, x[:-1]), _difference(x[1:], middle)
@@ -172,7 +172,7 @@ def pinball(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Floats:
     """
     seen, given = _check.numbers(y, "y"), _check.levels(levels)
     forecast = _check.forecast(quantiles, "quantiles", seen.shape, given.shape)
-    level = given.reshape(*given.shape, *(1,) * seen.ndim)
+    level = given.reshape(given.shape + (1,) * seen.ndim)
     with np.errstate(all="ignore"):
         loss: Floats = level * _excess(seen, forecast) + (1 - level) * _excess(forecast, seen)
         return loss
