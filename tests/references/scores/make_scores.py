@@ -38,7 +38,7 @@ def forecasts(seed: int = 0) -> dict[str, Arrays]:
     mean = rng.normal(size=(59, 3))
     std = rng.gamma(2, 1, (59, 3))
     middle = rng.normal(size=59)
-    width = rng.gamma(2, 1, 59)
+    width = rng.uniform(1.5, 2, 59)  # to become narrower, but not to cross: MAPIE leaves that so
     return {
         "samples": {"y": y, "samples": rng.integers(-9, 10, (17, 6, 4)) / 4},
         "quantiles": {"y": y, "quantiles": quantiles, "levels": levels},
