@@ -195,6 +195,8 @@ def test_nll_normal_is_minus_the_logarithm_of_the_density() -> None:
     for y, mean, std in [(0.0, 0.0, 1.0), (2.0, -1.0, 0.5), (1e3, 0.0, 70.0)]:
         expected = -math.log(NormalDist(mean, std).pdf(y))
         assert scores.nll_normal(y, mean, std) == pytest.approx(expected, rel=1e-13)
+    # Where the density is nothing that float64 holds.
+    assert scores.nll_normal(40.0, 0.0, 1.0) == pytest.approx(800 + math.log(2 * math.pi) / 2)
 
 
 def test_a_normal_distribution_without_width() -> None:

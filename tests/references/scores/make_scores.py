@@ -35,18 +35,18 @@ def forecasts(seed: int = 0) -> dict[str, Arrays]:
     probabilities = rng.dirichlet(np.full(4, 0.5), 60)
     labels = np.array([rng.choice(4, p=p) for p in probabilities])
     chances = rng.beta(0.7, 0.7, 60)
-    mean = rng.normal(size=(59, 3))
-    std = rng.gamma(2, 1, (59, 3))
+    mean = rng.normal(size=59)
+    std = 0.3 + rng.gamma(2, 1, 59)  # scoringrules has no logarithms of densities below 1e-308
     middle = rng.normal(size=59)
     width = rng.uniform(1.5, 2, 59)  # to become narrower, but not to cross: MAPIE leaves that so
     return {
         "samples": {"y": y, "samples": rng.integers(-9, 10, (17, 6, 4)) / 4},
         "quantiles": {"y": y, "quantiles": quantiles, "levels": levels},
         "interval": {"y": y, "low": quantiles[1], "high": quantiles[5]},
-        "normal": {"y": rng.normal(size=59), "mean": mean[:, 0], "std": std[:, 0]},
+        "normal": {"y": rng.normal(size=59), "mean": mean, "std": std},
         "classes": {"y": labels, "probabilities": probabilities},
         "binary": {"y": (rng.random(60) < chances).astype(np.int64), "probabilities": chances},
-        "calibrated": {"y": mean[:, 0] + rng.normal(size=59), "mean": mean[:, 0]},
+        "calibrated": {"y": mean + rng.normal(size=59), "mean": mean},
         "conformal": {
             "y": middle + rng.normal(size=59),
             "low": middle - width,
