@@ -201,10 +201,12 @@ class Calibration:
         if method.classes != classes:
             expected = f"a calibration of {'classes' if classes else 'a regression'}"
             _check.refuse(ValueError, name, expected, self)
-        _name(self.method, _kind(p))
+        kind = _kind(p)
+        if (kind != "regression") != classes:
+            expected = "'binary' or 'multiclass'" if classes else "'regression'"
+            _check.refuse(ValueError, "p.kind", f"{expected}, as was learnt from", kind)
         parts = method.read(p, self.level)
-        expected_shape = (len(parts[0]), *self.shape)
-        _check.shaped(parts[0], method.reads[0], expected_shape)
+        _check.shaped(parts[0], method.reads[0], (len(parts[0]), *self.shape))
         return method.region(self.score, *parts)
 
 
@@ -231,12 +233,12 @@ def _mean_and_std(p: Any, level: float) -> tuple[Floats, ...]:
 
 def _scaled_scores(y: ArrayLike, mean: Floats, std: Floats) -> Floats:
     error = np.abs(_came(y, mean.shape) - mean)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         return np.where(error == 0, 0.0, error / std)
 
 
 def _scaled_interval(score: Floats, mean: Floats, std: Floats) -> tuple[NDArray[Any], ...]:
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(all="ignore"):
         half = score * std * (1 + _ROUNDING)
         # Whose score may be infinite, of that nothing is outside.
         half = np.where((score == np.inf) & (std == 0), np.inf, half)
@@ -256,9 +258,10 @@ def _cqr_scores(y: ArrayLike, low: Floats, high: Floats) -> Floats:
 
 
 def _cqr_interval(score: Floats, low: Floats, high: Floats) -> tuple[NDArray[Any], ...]:
-    more = score + _ROUNDING * np.abs(score)
-    low, high = low - more, high + more
-    middle = low / 2 + high / 2
+    with np.errstate(all="ignore"):
+        more = score + _ROUNDING * np.abs(score)
+        low, high = low - more, high + more
+        middle = low / 2 + high / 2
     crossed = low > high  # nothing is inside: the least interval that there is
     return np.where(crossed, middle, low), np.where(crossed, middle, high)
 
