@@ -437,6 +437,13 @@ def test_it_is_immutable() -> None:
         assert np.array_equal(again.interval(NEW), made.interval(NEW))
 
 
+def test_it_has_an_array_of_its_own() -> None:
+    score = np.array([1.0, 2.0])
+    made = Calibration(0.9, "scaled", 9, score, (2,))
+    score[0] = 5  # neither frozen with it, nor shared
+    assert made.score.tolist() == [1, 2]
+
+
 def test_nothing_is_written_to() -> None:
     arrays = [MEAN.copy(), STD.copy(), Y.copy(), PROBABILITIES.copy(), LABELS.copy()]
     for array in arrays:
