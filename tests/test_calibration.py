@@ -351,20 +351,17 @@ def test_every_output_has_its_own_width() -> None:
 
 
 @pytest.mark.parametrize("method", ["scaled", "cqr"])
-def test_ties_are_inside(method: str) -> None:
-    """Where all residuals are equal, y lies on the edge; rounding does not put it outside."""
+@pytest.mark.parametrize("noise", [0.1, 3.0])
+def test_ties_are_inside(method: str, noise: float) -> None:
+    """Where all rows are the same, y lies on the edge; rounding does not put it outside."""
     rng = np.random.default_rng(13)
-    size = (199, 50)
-    mean = rng.normal(size=size)
-    std = np.full(size, 0.1)
-    y = mean + rng.choice([-0.7, 0.7], size)
-    made = calibrate(Normal(mean, std), y, LEVEL, method=method)
-    assert covered(made, Normal(mean, std), y).mean() >= LEVEL
-    # Whole numbers: residuals are exact, widths are not.
-    whole = rng.integers(-9, 10, size).astype(np.float64)
-    y = whole + rng.choice([-3.0, 3.0], size)
-    made = calibrate(Normal(whole, std), y, LEVEL, method=method)
-    assert covered(made, Normal(whole, std), y).all()
+    mean, std = rng.normal(size=5000), rng.gamma(2, 1, 5000)
+    rows = [np.tile(a, (9, 1)) for a in (mean, std, mean + noise * std * rng.normal(size=5000))]
+    p, y = Normal(*rows[:2]), rows[2]
+    made = calibrate(p, y, LEVEL, method=method)
+    assert covered(made, p, y).all()
+    low, high = made.interval(p)
+    assert np.minimum(np.abs(y - low), np.abs(high - y)).max() < 1e-13
 
 
 def test_tied_probabilities_are_inside() -> None:
