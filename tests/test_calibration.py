@@ -501,6 +501,7 @@ REFUSED: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     (Classes(PROBABILITIES * 2), LABELS, {}, ValueError, "p.probabilities: expected"),
     (Classes(PROBABILITIES / 2), LABELS, {}, ValueError, "p.probabilities: .* add up to 1"),
     (Classes([0.5, 0.5]), 0, {}, ValueError, "p.probabilities: expected rows"),
+    (Classes(0.5), 0, {}, ValueError, "p.probabilities: expected two classes or more"),
     (Classes(0.5, "binary"), 0, {}, ValueError, "p.probabilities: expected rows"),
     (Normal(MEAN[:0], STD[:0]), Y[:0], {}, ValueError, "y: expected at least 9 rows"),
 ]  # fmt: skip
