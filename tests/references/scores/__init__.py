@@ -1,0 +1,1 @@
+"""Scores and calibrations of other libraries, and the program that asked them."""
