@@ -1,6 +1,6 @@
 """Dropout masks and Monte-Carlo dropout through recurrent networks, fast on CPUs."""
 
-from fastdrop import layers
+from fastdrop import calibration, layers, scores
 from fastdrop._backend import Info, info
 from fastdrop._version import __version__
 from fastdrop.family import (
@@ -17,7 +17,7 @@ from fastdrop.family import (
 from fastdrop.feedforward import activate, dense
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
-from fastdrop.model import Call, Model
+from fastdrop.model import Call, Ensemble, Model
 from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
 from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
@@ -25,6 +25,7 @@ from fastdrop.uncertainty import Prediction
 
 __all__ = [
     "Call",
+    "Ensemble",
     "Info",
     "Key",
     "Model",
@@ -36,6 +37,7 @@ __all__ = [
     "alpha_dropout",
     "apply_mask",
     "bernoulli",
+    "calibration",
     "dense",
     "drop_connect",
     "dropout",
@@ -52,6 +54,7 @@ __all__ = [
     "pack_lstm",
     "pack_simple_rnn",
     "rnn",
+    "scores",
     "simple_rnn",
     "spatial_dropout1d",
     "spatial_dropout2d",

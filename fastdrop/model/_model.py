@@ -460,9 +460,10 @@ class Model:
         >>> import numpy as np
         >>> import fastdrop as fd
         >>> from fastdrop import layers
+        >>> half = np.full((1, 1), 0.5, np.float32)
         >>> model = fd.Model(
         ...     [
-        ...         layers.SimpleRNN(name="rnn", kernel=[[0.5]], recurrent_kernel=[[0.5]]),
+        ...         layers.SimpleRNN(name="rnn", kernel=half, recurrent_kernel=half),
         ...         layers.GaussianNoise(name="noise", stddev=0.1),
         ...     ],
         ...     (None, 1),
@@ -546,8 +547,8 @@ class Model:
         >>> from fastdrop import layers
         >>> lstm = layers.LSTM(
         ...     name="lstm",
-        ...     kernel=np.ones((1, 4)),
-        ...     recurrent_kernel=np.ones((1, 4)),
+        ...     kernel=np.ones((1, 4), np.float32),
+        ...     recurrent_kernel=np.ones((1, 4), np.float32),
         ...     recurrent_dropout=0.5,
         ... )
         >>> model = fd.Model([lstm], (None, 1))
@@ -622,6 +623,7 @@ class Model:
         samples: int,
         feed: Feedback | None,
         *,
+        fixed: bool = False,
         rng: object,
         scope: str,
         row_offset: int,
@@ -637,7 +639,10 @@ class Model:
         keep_samples: bool,
         threads: int | None,
     ) -> Any:
-        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and sample."""
+        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and sample.
+
+        With `fixed` nothing in the model need be random.
+        """
         inputs = self._inputs(x)
         first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
         samples = _check.integer(samples, "samples", 1, (1 << 32) - first_sample + 1)
@@ -655,7 +660,8 @@ class Model:
         _check.choice(on_interrupt, "on_interrupt", _sampling.INTERRUPTS)
         keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
-        self._check_stochastic("mc_predict" if feed is None else "rollout")
+        if not fixed:
+            self._check_stochastic("mc_predict" if feed is None else "rollout")
         meanings = self.graph.meanings()
         shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
         if feed is not None:

@@ -441,7 +441,12 @@ def reporter(progress: object, total: int) -> AbstractContextManager[Progress | 
     @contextmanager
     def shown() -> Iterator[Progress]:
         with tqdm(total=total, unit="sample", unit_scale=True) as bar:
-            yield lambda done, total: bar.update(done - bar.n)
+
+            def report(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            yield report
 
     return shown()
 
