@@ -329,7 +329,8 @@ class Prediction:
 
         Shape (rows, ...) without the axis of classes. -1 where there is no probability.
         """
-        p = self.probabilities
+        self._needs_classes("label")
+        p = self.mean
         if self.kind == "binary":
             found = (p > 0.5).astype(np.intp)
             return np.where(np.isnan(p), -1, found)
@@ -377,8 +378,8 @@ class Prediction:
     @property
     def margin(self) -> NDArray[np.float64]:
         """By how much the most probable class is more so than the next one, shaped like `label`."""
-        p = self.probabilities
         self._needs_classes("margin")
+        p = self.mean
         if self.kind == "binary":
             return np.abs(2 * p - 1)
         if p.shape[-1] < 2:

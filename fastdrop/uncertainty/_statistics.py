@@ -254,6 +254,11 @@ def _surprise(p: Array) -> NDArray[np.float64]:
     return found
 
 
+def _by_class(values: Array, classes: int) -> Array:
+    """Return samples (samples, width) with an axis of classes."""
+    return values.reshape(len(values), values.shape[1] // classes, classes)
+
+
 class ExpectedEntropy(Statistic):
     """The mean of the samples' own entropies, in nats."""
 
@@ -267,7 +272,7 @@ class ExpectedEntropy(Statistic):
 
     def add(self, values: Array) -> None:
         if self._kind == "multiclass":
-            values = values.reshape(len(values), -1, self._classes)
+            values = _by_class(values, self._classes)
         found = entropy(values, self._kind)
         if not len(found):
             return
@@ -304,7 +309,7 @@ class Votes(Statistic):
         if self._kind == "binary":
             said = (values > 0.5).astype(np.intp)
         else:
-            shaped = values.reshape(len(values), -1, self._classes)
+            shaped = _by_class(values, self._classes)
             said = shaped.argmax(axis=-1)
         said += self._classes * np.arange(said.shape[1])
         self._votes += np.bincount(said.reshape(-1), minlength=len(self._votes))

@@ -1,0 +1,487 @@
+"""What is folded while samples are drawn, against NumPy on the samples themselves."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+import fastdrop as fd
+from fastdrop import layers
+from fastdrop.uncertainty import (
+    Covariance,
+    ExpectedEntropy,
+    FourthMoments,
+    Moments,
+    Prediction,
+    QuantileSketch,
+    Statistic,
+    Votes,
+)
+from fastdrop.uncertainty._quantiles import CAPACITY
+
+Array = NDArray[Any]
+ROWS, CLASSES = 3, 4
+WIDTH = ROWS * CLASSES
+MAKERS: dict[str, Callable[[], Any]] = {
+    "moments": lambda: Moments(WIDTH),
+    "quantiles": lambda: QuantileSketch(WIDTH, 10, np.dtype(np.float32)),
+    "fourth": lambda: FourthMoments(WIDTH),
+    "entropies": lambda: ExpectedEntropy(WIDTH, "multiclass", CLASSES),
+    "binary entropies": lambda: ExpectedEntropy(WIDTH, "binary", 1),
+    "votes": lambda: Votes(WIDTH, "multiclass", CLASSES),
+    "binary votes": lambda: Votes(WIDTH, "binary", 1),
+    "covariance": lambda: Covariance(WIDTH, CLASSES),
+}
+
+
+def distributions(count: int, seed: int) -> Array:
+    """Samples (count, WIDTH) of probabilities of classes, some of them certain."""
+    rng = np.random.default_rng(seed)
+    found = rng.dirichlet(np.full(CLASSES, 0.3), (count, ROWS)).astype(np.float32)
+    found[rng.random((count, ROWS)) < 0.2] = np.eye(CLASSES, dtype=np.float32)[1]
+    return found.reshape(count, WIDTH)
+
+
+def plain_entropy(p: Array) -> Array:
+    """By the definition, number by number."""
+    terms = [0.0 if q == 0 else -float(q) * np.log(float(q)) for q in p.reshape(-1)]
+    return np.array(terms).reshape(p.shape)
+
+
+def expected(name: str, values: Array) -> Array:
+    """What NumPy says of values (samples, WIDTH)."""
+    v = values.astype(np.float64)
+    shaped = v.reshape(len(v), ROWS, CLASSES)
+    if name == "moments":
+        return np.stack([v.mean(axis=0), v.var(axis=0, ddof=1)])
+    if name == "fourth":
+        away = v - v.mean(axis=0)
+        return np.stack([v.mean(axis=0), *((away**k).sum(axis=0) for k in (2, 3, 4))])
+    if name == "entropies":
+        return np.asarray(plain_entropy(shaped).sum(axis=-1).mean(axis=0))
+    if name == "binary entropies":
+        return np.asarray((plain_entropy(v) + plain_entropy(1 - v)).mean(axis=0))
+    if name == "votes":
+        said = shaped.argmax(axis=-1)
+        return np.array([np.bincount(said[:, r], minlength=CLASSES) for r in range(ROWS)])
+    if name == "binary votes":
+        return np.stack([(v <= 0.5).sum(axis=0), (v > 0.5).sum(axis=0)], axis=-1)
+    assert name == "covariance"
+    return np.array([np.cov(shaped[:, r].T) for r in range(ROWS)])
+
+
+def folded(name: str, values: Array, cuts: list[int]) -> Statistic:
+    found: Statistic = MAKERS[name]()
+    for start, stop in pairwise([0, *sorted(cuts), len(values)]):
+        found.add(values[start:stop])
+    return found
+
+
+def result(statistic: Statistic) -> Array:
+    if isinstance(statistic, QuantileSketch):
+        return statistic.quantile(np.linspace(0, 1, 11))
+    return statistic.result()
+
+
+numbers = st.integers(2, 40)
+cuts = st.lists(st.integers(0, 40), max_size=4)
+
+
+@given(numbers, cuts, st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_folds_are_numpys(count: int, where: list[int], seed: int) -> None:
+    values = distributions(count, seed)
+    where = [min(cut, count) for cut in where]
+    for name in MAKERS:
+        got = result(folded(name, values, where))
+        if name == "quantiles":
+            quantiles = np.quantile(values.astype(float), np.linspace(0, 1, 11), axis=0)
+            np.testing.assert_array_equal(got, quantiles)
+        else:
+            np.testing.assert_allclose(got, expected(name, values), rtol=1e-9, atol=1e-12)
+
+
+@given(numbers, cuts, cuts, st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_grouping_changes_no_bit(count: int, a: list[int], b: list[int], seed: int) -> None:
+    values = distributions(count, seed)
+    for name in MAKERS:
+        results = [result(folded(name, values, [min(c, count) for c in some])) for some in (a, b)]
+        assert np.array_equal(results[0], results[1])
+
+
+@given(numbers, st.integers(0, 40), st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_merging_is_folding_both(count: int, cut: int, seed: int) -> None:
+    values = distributions(count, seed)
+    cut = min(cut, count)
+    for name in MAKERS:
+        whole, first = folded(name, values, []), folded(name, values[:cut], [])
+        second = folded(name, values[cut:], [])
+        before = result(second) if second.count > 1 else None
+        first.merge(second)
+        assert first.count == count
+        exact = name in ("quantiles", "votes", "binary votes")
+        tolerance = 0 if exact else 1e-9
+        np.testing.assert_allclose(result(first), result(whole), rtol=tolerance, atol=tolerance)
+        if before is not None:
+            assert np.array_equal(result(second), before)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_rows_are_taken_and_put_together(name: str) -> None:
+    """A row's statistics are the same bits whatever rows stand beside it, and go on by themselves.
+
+    What is taken is a copy.
+    """
+    values, more = distributions(20, 1), distributions(7, 2)
+    whole = folded(name, values, [])
+    before = result(whole)
+    rows = [whole.take(np.array([row]), ROWS) for row in (2, 0, 1)]
+    for row in rows:
+        row.add(more[:, :CLASSES])
+    assert np.array_equal(result(whole), before)
+    together = rows[0].joined(rows[1:])
+    order = [2, 0, 1]
+    shaped = values.reshape(20, ROWS, CLASSES)[:, order].reshape(20, WIDTH)
+    again = folded(name, shaped, [])
+    again.add(np.tile(more[:, :CLASSES], ROWS))
+    assert np.array_equal(result(together), result(again))
+    assert together.count == 27
+    none = whole.take(np.array([], int), ROWS)
+    assert result(none).size == 0
+
+
+def test_sketches_are_merged_beyond_what_they_hold() -> None:
+    """All values count, by the weights they have, within the bound on ranks."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(7000, 2)).astype(np.float32)
+    parts = []
+    for start, stop in ((0, 300), (300, 2900), (2900, 7000)):
+        sketch = QuantileSketch(2, 10, values.dtype)
+        sketch.add(values[start:stop])
+        parts.append(sketch)
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.merge(part)
+    assert whole.count == 7000
+    q = np.linspace(0, 1, 21)
+    got = whole.quantile(q)
+    bound = 7000 * np.log2(7000 / CAPACITY) / CAPACITY
+    for j in range(2):
+        ordered = np.sort(values[:, j])
+        assert (got[0, j], got[-1, j]) == (ordered[0], ordered[-1])
+        ranks = np.searchsorted(ordered, got[:, j])
+        assert (abs(ranks - q * 6999) <= bound + 1).all()
+
+
+def test_a_sketch_takes_more_than_it_expects() -> None:
+    values = np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32)
+    sketch = QuantileSketch(3, 5, values.dtype)
+    for n in range(0, 900, 7):
+        sketch.add(values[n : n + 7])
+    q = np.array([0.1, 0.5])
+    assert np.array_equal(sketch.quantile(q), np.quantile(values.astype(float), q, axis=0))
+
+
+def test_the_error_of_a_deviation() -> None:
+    """Of normal numbers one over the root of 2 n, and 0 of equal ones; against simulation else."""
+    rng = np.random.default_rng(0)
+    samples = np.stack([rng.normal(size=(400, 500)), rng.exponential(size=(400, 500))])
+    for values in samples:  # 500 streams of 400 values
+        fourth = FourthMoments(500)
+        fourth.add(values)
+        told = np.median(fourth.error_of_std())
+        seen = values.std(axis=0, ddof=1)
+        assert told == pytest.approx(seen.std() / seen.mean(), rel=0.25)
+    normal = FourthMoments(500)
+    normal.add(samples[0])
+    assert np.median(normal.error_of_std()) == pytest.approx(1 / np.sqrt(800), rel=0.1)
+    same = FourthMoments(1)
+    same.add(np.full((10, 1), 0.3))
+    assert same.error_of_std() == 0
+    one = FourthMoments(1)
+    one.add(np.ones((1, 1)))
+    assert np.isnan(one.error_of_std())
+
+
+# ---- predictions ----
+
+
+def classifier(activation: str = "softmax", width: int = CLASSES) -> fd.Model:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(0, 1.5, (5, width)).astype(np.float32)
+    return fd.Model(
+        [
+            layers.Dropout(name="drop", rate=0.5),
+            layers.Dense(name="dense", kernel=kernel, activation=activation),
+        ],
+        (5,),
+    )
+
+
+X = np.random.default_rng(1).normal(size=(6, 5)).astype(np.float32)
+
+
+def test_classes_against_their_samples() -> None:
+    p = classifier().mc_predict(X, 100, rng=0, keep_samples=True, folds=["covariance"])
+    assert p.kind == "multiclass"
+    s = p.samples.astype(np.float64)
+    mean = s.mean(axis=0)
+    np.testing.assert_allclose(p.probabilities, mean, rtol=1e-12)
+    np.testing.assert_array_equal(p.label, mean.argmax(axis=-1))
+    total, own = plain_entropy(mean).sum(axis=-1), plain_entropy(s).sum(axis=-1).mean(axis=0)
+    np.testing.assert_allclose(p.entropy, total, rtol=1e-10)
+    np.testing.assert_allclose(p.expected_entropy, own, rtol=1e-10)
+    np.testing.assert_allclose(p.mutual_information, total - own, rtol=1e-8, atol=1e-12)
+    votes = np.apply_along_axis(np.bincount, 0, s.argmax(axis=-1), minlength=CLASSES)
+    np.testing.assert_allclose(p.variation_ratio, 1 - votes.max(axis=0) / 100, rtol=1e-12)
+    ordered = np.sort(mean, axis=-1)
+    np.testing.assert_allclose(p.margin, ordered[:, -1] - ordered[:, -2], rtol=1e-9)
+    cov = np.array([np.cov(s[:, row].T) for row in range(len(X))])
+    np.testing.assert_allclose(p.covariance, cov, rtol=1e-9, atol=1e-15)
+    assert p.folds["covariance"] is p.covariance
+
+
+def test_events_against_their_samples() -> None:
+    p = classifier("sigmoid", 2).mc_predict(X, 100, rng=0, keep_samples=True)
+    assert p.kind == "binary"
+    s = p.samples.astype(np.float64)
+    mean = s.mean(axis=0)
+    np.testing.assert_array_equal(p.label, mean > 0.5)
+    both = plain_entropy(s) + plain_entropy(1 - s)
+    np.testing.assert_allclose(p.expected_entropy, both.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(p.entropy, plain_entropy(mean) + plain_entropy(1 - mean), rtol=1e-10)
+    most = np.maximum((s > 0.5).mean(axis=0), (s <= 0.5).mean(axis=0))
+    np.testing.assert_allclose(p.variation_ratio, 1 - most, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(p.margin, abs(2 * mean - 1), rtol=1e-12)
+    assert p.label.shape == p.entropy.shape == p.margin.shape == (6, 2)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_limits_at_certainty(kind: str) -> None:
+    """Certain and agreeing: all 0. Certain and disagreeing: log 2, all of it mutual information."""
+    sure = np.array([[[1.0, 0.0]], [[1.0, 0.0]]])
+    p = Prediction.from_samples(sure, kind)
+    for name in ("entropy", "expected_entropy", "mutual_information", "variation_ratio"):
+        assert (getattr(p, name) == 0).all(), name
+        assert not np.signbit(getattr(p, name)).any(), name
+    assert (p.margin == 1).all()
+    torn = Prediction.from_samples(np.array([[[1.0, 0.0]], [[0.0, 1.0]]]), kind)
+    np.testing.assert_allclose(torn.entropy, np.log(2), rtol=1e-15)
+    np.testing.assert_allclose(torn.mutual_information, np.log(2), rtol=1e-15)
+    assert (torn.expected_entropy == 0).all()
+    assert (torn.margin == 0).all()
+    assert (torn.variation_ratio == 0.5).all()
+
+
+@given(st.integers(1, 30), st.floats(0, 1, width=32))
+@settings(deadline=None)
+def test_equal_samples_share_no_information(count: int, p: float) -> None:
+    """Exactly none, and the mean and its entropy are theirs to the bit."""
+    samples = np.full((count, 1, 1), p, np.float32)
+    found = Prediction.from_samples(samples, "binary")
+    assert found.mutual_information == 0
+    assert found.mean == np.float32(p)
+    if count > 1:
+        assert found.std == 0
+
+
+def test_what_numbers_are_not_is_refused() -> None:
+    p = classifier("linear").mc_predict(X, 10, rng=0)
+    assert p.kind == "regression"
+    for name in ("probabilities", "label", "entropy", "mutual_information", "margin"):
+        with pytest.raises(ValueError, match=f"^{name}: expected a prediction of kind"):
+            getattr(p, name)
+    with pytest.raises(ValueError, match=r"kind='multiclass': expected probabilities"):
+        classifier("linear").mc_predict(X, 10, rng=0, kind="multiclass")
+    with pytest.raises(ValueError, match=r"kind='binary': expected probabilities in \[0, 1\]"):
+        classifier("linear").mc_predict(X, 10, rng=0, kind="binary")
+    with pytest.raises(ValueError, match=r"kind='multiclass': expected probabilities that add"):
+        Prediction.from_samples(np.full((2, 3, 2), 0.3), "multiclass")
+    with pytest.raises(ValueError, match="kind: expected an axis of classes"):
+        Prediction.from_samples(np.full((2, 3), 0.3), "multiclass")
+    with pytest.raises(ValueError, match="covariance: expected a prediction made with"):
+        _ = p.covariance
+    with pytest.raises(ValueError, match="aleatoric: expected a prediction made with"):
+        _ = p.aleatoric
+
+
+def kinds(*entries: Any, shape: tuple[int | None, ...] = (5,), **options: Any) -> Any:
+    """The kind that "auto" finds behind a dropout layer."""
+    model = fd.Model([layers.Dropout(name="drop", rate=0.5), *entries], shape, **options)
+    rows = np.zeros((1, *(n or 2 for n in shape)), np.float32)
+    return model.mc_predict(rows, 2, rng=0).kind
+
+
+def dense(activation: str) -> layers.Dense:
+    return layers.Dense(name=activation, kernel=np.eye(5, dtype=np.float32), activation=activation)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ([dense("softmax")], "multiclass"),
+        ([dense("sigmoid")], "binary"),
+        ([dense("hard_sigmoid")], "binary"),
+        ([dense("tanh")], "regression"),
+        ([dense("log_softmax")], "regression"),
+        ([layers.Activation(name="a", activation="softmax")], "multiclass"),
+        ([layers.Softmax(name="a")], "multiclass"),
+        ([dense("softmax"), layers.Identity(name="i")], "multiclass"),
+        ([dense("softmax"), layers.Activation(name="a", activation="linear")], "multiclass"),
+        ([dense("softmax"), dense("linear")], "regression"),
+        ([dense("softmax"), layers.Reshape(name="r", target_shape=(5, 1))], "regression"),
+        ([dense("sigmoid"), layers.Reshape(name="r", target_shape=(5, 1))], "binary"),
+        ([dense("sigmoid"), layers.Dropout(name="d", rate=0.1)], "regression"),
+    ],
+)
+def test_what_an_output_is_goes_by_its_activation(entries: Any, expected: str) -> None:
+    assert kinds(*entries) == expected
+
+
+def test_what_outputs_at_every_step_are() -> None:
+    steps = layers.TimeDistributed(name="t", layer=dense("softmax"))
+    assert kinds(steps, shape=(None, 5)) == "multiclass"
+    other_axis = layers.Softmax(name="s", axes=(0,))
+    assert kinds(other_axis, shape=(3, 5)) == "regression"
+    other = layers.Activation(name="s", activation="softmax", axis=0)
+    assert kinds(other, shape=(3, 5)) == "regression"
+
+
+def test_an_average_of_probabilities_is_one() -> None:
+    calls = [
+        fd.Call(layers.Dropout(name="drop", rate=0.5), "input"),
+        fd.Call(dense("softmax"), "drop", "a"),
+        fd.Call(
+            layers.Dense(name="b", kernel=np.eye(5, dtype=np.float32), activation="softmax"), "drop"
+        ),
+    ]
+    for function, expected in (("average", "multiclass"), ("add", "regression")):
+        merge = fd.Call(layers.Merge(name="m", function=function), ["a", "b"])
+        model = fd.Model([*calls, merge], (5,))
+        assert model.mc_predict(np.zeros((1, 5)), 2, rng=0).kind == expected
+
+
+# ---- folds of one's own, and functions of samples ----
+
+
+class Exceeds:
+    """How often a limit is exceeded."""
+
+    def __init__(self, limit: float = 0.5) -> None:
+        self.limit, self.count, self.above = limit, 0, 0.0
+
+    def add(self, values: Array) -> None:
+        assert values.ndim == 2
+        self.count += len(values)
+        self.above = self.above + (values > self.limit).sum(axis=0)
+
+    def merge(self, other: "Exceeds") -> None:
+        self.count += other.count
+        self.above = self.above + other.above
+
+    def result(self) -> Array:
+        return np.asarray(self.above / self.count)
+
+
+class Largest(Exceeds):
+    """The largest output that a row ever had."""
+
+    def add(self, values: Array) -> None:
+        self.above = max(self.above, float(values.max()))
+
+    def merge(self, other: Exceeds) -> None:
+        self.above = max(self.above, other.above)
+
+    def result(self) -> Any:
+        return self.above
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_folds_of_ones_own(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastdrop.model import _sampling
+
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 9)
+    folds = {"often": Exceeds(0.25), "most": Largest, "cov": "covariance"}
+    p = classifier().mc_predict(X, 50, rng=0, folds=folds, keep_samples=True, threads=threads)
+    np.testing.assert_array_equal(p.folds["often"], (p.samples > 0.25).mean(axis=0))
+    np.testing.assert_array_equal(p.folds["most"], p.samples.max(axis=(0, 2)))
+    assert p.folds["covariance"].shape == (6, CLASSES, CLASSES)
+    by_class = classifier().mc_predict(X, 50, rng=0, folds=[Exceeds(0.25)])
+    assert [*by_class.folds] == ["Exceeds"]
+    more = classifier().mc_predict(X, 50, rng=0, folds=folds, first_sample=50, keep_samples=True)
+    both = p.merge(more)
+    every = np.concatenate([p.samples, more.samples])
+    np.testing.assert_array_equal(both.folds["often"], (every > 0.25).mean(axis=0))
+    np.testing.assert_array_equal(both.folds["most"], every.max(axis=(0, 2)))
+
+
+@pytest.mark.parametrize(
+    ("folds", "error", "match"),
+    [
+        ("covariance", TypeError, "folds: expected a sequence of folds"),
+        (["variance"], ValueError, "folds: expected 'covariance'|folds: expected one of"),
+        ([3], TypeError, "folds: expected objects with add, merge and result"),
+        ([Exceeds(1), Exceeds(2)], ValueError, "folds: expected folds of different names"),
+        ({1: Exceeds()}, TypeError, "folds: expected"),
+    ],
+)
+def test_folds_that_are_none(folds: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        classifier().mc_predict(X, 5, rng=0, folds=folds)
+
+
+def test_functions_of_samples() -> None:
+    plain = classifier("linear").mc_predict(X, 50, rng=0, keep_samples=True)
+
+    def total(values: Array) -> Array:
+        assert values.shape[2:] == (CLASSES,)
+        return np.asarray(values.sum(axis=-1))
+
+    p = classifier("linear").mc_predict(X, 50, rng=0, transform=total, keep_samples=True)
+    assert p.mean.shape == (6,)
+    np.testing.assert_array_equal(p.samples, plain.samples.sum(axis=-1))
+    np.testing.assert_allclose(p.mean, plain.samples.sum(axis=-1, dtype=float).mean(axis=0), 1e-5)
+    doubled = classifier("linear").mc_predict(
+        X, 50, rng=0, transform=lambda v: 2.0 * v.astype(float), keep_samples=True
+    )
+    assert doubled.samples.dtype == np.float64
+    np.testing.assert_array_equal(doubled.samples, 2.0 * plain.samples.astype(float))
+    # What comes out need not be what the activation says, unless one says so.
+    assert classifier().mc_predict(X, 5, rng=0, transform=lambda v: v).kind == "regression"
+    p = classifier().mc_predict(X, 5, rng=0, transform=lambda v: v, kind="multiclass")
+    assert p.kind == "multiclass"
+    empty = classifier().mc_predict(X[:0], 5, rng=0, transform=total)
+    assert empty.mean.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("transform", "error"),
+    [
+        (lambda v: v[0], ValueError),
+        (lambda v: v[:, :1], ValueError),
+        (lambda v: v.astype(str), TypeError),
+        (lambda v: v + 1j, TypeError),
+        (3, TypeError),
+    ],
+)
+def test_functions_that_do_not_fit(transform: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^transform: expected"):
+        classifier().mc_predict(X, 5, rng=0, transform=transform)
+
+
+def test_functions_that_change_their_mind(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastdrop.model import _sampling
+
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 4)
+    shapes = iter([(2,), (3,)])
+    with pytest.raises(ValueError, match=r"transform: expected an array of shape \(.*, 2\)"):
+        classifier().mc_predict(
+            X, 8, rng=0, threads=1, transform=lambda v: np.zeros((*v.shape[:2], *next(shapes)))
+        )
