@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -485,3 +486,20 @@ def test_functions_that_change_their_mind(monkeypatch: pytest.MonkeyPatch) -> No
         classifier().mc_predict(
             X, 8, rng=0, threads=1, transform=lambda v: np.zeros((*v.shape[:2], *next(shapes)))
         )
+
+
+# ---- other libraries ----
+
+
+def test_measures_are_those_of_baal_and_torch_uncertainty() -> None:
+    """Both add a constant to what they take logarithms of, which moves them in the last digits."""
+    with np.load(Path(__file__).parent / "references" / "uncertainty.npz") as file:
+        theirs = dict(file)
+    p = Prediction.from_samples(theirs["samples"], "multiclass")
+    tolerance = {"rtol": 1e-5, "atol": 2e-6}
+    np.testing.assert_allclose(p.entropy, theirs["entropy"], **tolerance)
+    np.testing.assert_allclose(p.mutual_information, theirs["bald"], **tolerance)
+    np.testing.assert_allclose(p.mutual_information, theirs["mutual_information"], **tolerance)
+    np.testing.assert_allclose(p.variation_ratio, theirs["variation_ratio"], **tolerance)
+    assert p.mutual_information.max() > 0.5
+    assert p.variation_ratio.max() > 0.5
