@@ -500,6 +500,13 @@ def test_measures_are_those_of_baal_and_torch_uncertainty() -> None:
     np.testing.assert_allclose(p.entropy, theirs["entropy"], **tolerance)
     np.testing.assert_allclose(p.mutual_information, theirs["bald"], **tolerance)
     np.testing.assert_allclose(p.mutual_information, theirs["mutual_information"], **tolerance)
-    np.testing.assert_allclose(p.variation_ratio, theirs["variation_ratio"], **tolerance)
+    # torch-uncertainty counts who does not say what the mean says, which mostly is the mode too.
+    votes = np.eye(5)[theirs["samples"].argmax(axis=-1)].sum(axis=0)
+    mode = votes.max(axis=-1) == votes[np.arange(40), p.label]
+    assert mode.sum() > 25
+    np.testing.assert_allclose(
+        p.variation_ratio[mode], theirs["variation_ratio"][mode], **tolerance
+    )
+    assert (p.variation_ratio <= theirs["variation_ratio"] + 1e-6).all()
     assert p.mutual_information.max() > 0.5
     assert p.variation_ratio.max() > 0.5
