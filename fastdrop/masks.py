@@ -1,14 +1,14 @@
 """Bernoulli masks, and dropout by them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastdrop import _backend, _check, _threads
-from fastdrop.random import replayable, stream_words
+from fastdrop.random import Key, replayable, stream_words
 
 _EVENT_DTYPES = ("bool", "uint8", "float32", "float64")
 _PIECE = _threads.PIECE_ELEMENTS
@@ -381,6 +381,32 @@ def drop(
         mask = draw_packed(math.prod(noise), words, first, threshold, threads)
         _select(result, source, threshold, mask, noise, threads)
     return delivered(result, out), mask if return_mask else None
+
+
+def drop_streams(
+    x: NDArray[Any],
+    rate: float,
+    key: Key,
+    streams: Iterable[int],
+    offset: int,
+    noise: tuple[int, ...],
+    out: NDArray[Any],
+) -> None:
+    """Do what `dropout` does for each of some streams, on one thread, having checked nothing.
+
+    x (streams or 1, ...) and out (streams, ...) are of one dtype, contiguous and apart.
+    """
+    threshold = _check.threshold(rate)
+    scale, shape = _check.scale(threshold, out.dtype), out.shape[1:]
+    lengths, strides = layout(shape, noise)
+    for j, stream in enumerate(streams):
+        arrays = out[j].reshape(-1), x[j if len(x) > 1 else 0].reshape(-1)
+        words = key.k0, key.k1, key.base + stream & 0xFFFFFFFFFFFFFFFF
+        if noise == shape:
+            run(_backend.active.dropout, arrays, (scale, *words), offset, (threshold,), 1)
+        else:
+            mask = draw_packed(math.prod(noise), words, offset, threshold, 1)
+            run(_backend.active.apply_mask, arrays, (scale, mask, lengths, strides), 0, (), 1)
 
 
 def draw_packed(

@@ -10,7 +10,7 @@ import numpy as np
 from fastdrop import _check
 from fastdrop.family import alpha_dropout, gaussian_dropout, gaussian_noise
 from fastdrop.layers._layer import Array, Draw, Flow, Shape, Single
-from fastdrop.masks import dropout
+from fastdrop.masks import drop_streams, dropout
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -238,6 +238,12 @@ def dropped(
     period = period or rows
     shape = (rows // period, period, *lengths) if rows else values.shape[1:]
     noise = (1, period, *noise[1:]) if rows else noise
+    if function is dropout:  # the most common layer: checked once for all samples
+        given = np.ascontiguousarray(flow.values).reshape(len(flow.values), *shape)
+        streams = (draw.stream(sample) for sample in draw.samples)
+        out = values.reshape(len(values), *shape)
+        drop_streams(given, rate, draw.key, streams, offset, noise, out)
+        return flow.with_values(values)
     for j, sample in enumerate(draw.samples):
         function(
             flow.values[j if len(flow.values) > 1 else 0].reshape(shape),
