@@ -17,6 +17,8 @@ import fastdrop as fd
 from fastdrop import layers
 from fastdrop.model import _sampling
 from fastdrop.uncertainty import Prediction
+from layer_laws import normal
+from test_model_laws import STEPS, random_graph
 
 Array = NDArray[Any]
 X = np.random.default_rng(1).normal(size=(7, 5)).astype(np.float32)
@@ -199,6 +201,34 @@ def test_parts_are_the_whole(samples: int, rows: int) -> None:
         np.testing.assert_allclose(
             getattr(both, name), getattr(whole, name), rtol=1e-10, atol=1e-13, err_msg=name
         )
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    st.integers(0, 29), st.integers(1, 40), st.integers(1, 3), st.integers(1, 29), st.integers(1, 2)
+)
+def test_folds_are_numpys_for_any_model(
+    seed: int, chunk: int, threads: int, first: int, row: int
+) -> None:
+    """Whatever chunks, threads and parts: NumPy's statistics of the samples themselves."""
+    model = random_graph(seed)
+    x = [normal(3, STEPS, n, seed=seed) for n in (2, 3)]
+    kept = model.mc_predict(x, 30, rng=seed, keep_samples=True)
+    parts = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_sampling, "_CHUNK_ROWS", chunk)
+        for rows in (slice(0, row), slice(row, 3)):
+            given = [a[rows] for a in x]
+            options: dict[str, Any] = {"rng": seed, "threads": threads, "row_offset": rows.start}
+            a = model.mc_predict(given, first, **options)
+            b = model.mc_predict(given, 30 - first, first_sample=first, **options)
+            parts.append([p.merge(q) for p, q in zip(a, b, strict=True)])
+    for whole, above, below in zip(kept, *parts, strict=True):
+        p, s = above.merge(below), whole.samples.astype(np.float64)
+        np.testing.assert_allclose(p.mean, s.mean(axis=0), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(p.std, s.std(axis=0, ddof=1), rtol=1e-7, atol=1e-12)
+        q = [0.0, 0.05, 0.5, 1.0]
+        np.testing.assert_array_equal(p.quantile(q), np.quantile(s, q, axis=0))
 
 
 def test_merging_rows_of_different_numbers() -> None:

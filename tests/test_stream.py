@@ -313,6 +313,18 @@ def test_a_state_is_kept_and_loaded() -> None:
         model.stream(rows=ROWS, samples=4).load_state(state)
 
 
+def test_a_single_row_needs_no_axis() -> None:
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    one, other = (model.stream(samples=3, rng=0) for _ in range(2))
+    x = normal(4)
+    assert np.array_equal(one.step(x).mean, other.step(x[np.newaxis]).mean)
+    assert repr(one) == "<Stream: 1 row, 3 samples of each, after step 1>"
+    words = fd.Model(
+        [layers.Embedding(name="e", table=normal(9, 4)), *CHAINS["lstm"]], (None,)
+    ).stream(samples=3, rng=0)
+    assert words.step(3).mean.shape == (1, 5)
+
+
 def test_arguments_of_streams() -> None:
     model = fd.Model(CHAINS["stack"], (None, 4))
     stream = model.stream(rows=2, samples=3, rng=0)

@@ -65,6 +65,8 @@ class Graph:
     shapes: list[Shape]
     inputs: list[int]
     outputs: list[int]
+    # What the outputs are: "regression", "binary" or "multiclass".
+    meanings: list[str] = field(default_factory=list)
     # Steps in which nothing random takes part, and the others; what may be forgotten after each.
     fixed: list[tuple[Step, list[int]]] = field(default_factory=list)
     sampled: list[tuple[Step, list[int]]] = field(default_factory=list)
@@ -77,6 +79,7 @@ class Graph:
         self.fixed = _forgetting([s for s in self.steps if not s.random], kept)
         self.sampled = _forgetting(random, {*self.outputs})
         self.whole = _forgetting(self.steps, {*self.outputs})
+        self.meanings = self._meanings()
 
     def readers(self, tensor: int) -> list[Layer]:
         """Return the layers that take a tensor."""
@@ -116,8 +119,7 @@ class Graph:
             kept = self._sizes = inputs, shapes, self.peak(shapes)
         return kept[1:]
 
-    def meanings(self) -> list[str]:
-        """Return what the outputs are: "regression", "binary" or "multiclass"."""
+    def _meanings(self) -> list[str]:
         found = dict.fromkeys(self.inputs, "regression")
         for step in self.steps:
             meaning = step.layer.meaning([found[i] for i in step.inputs])

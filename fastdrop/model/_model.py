@@ -583,9 +583,21 @@ class Model:
         moving = {i: graph.shapes[i][1:] for i in graph.inputs if i not in shapes}
         if any(not graph.shapes[i] for i in moving):
             raise ValueError("stream: expected inputs whose first axis is time, got single numbers")
-        meanings = graph.meanings()
+        meanings = graph.meanings
+
+        def with_rows(value: Any, shape: Shape) -> Any:
+            """Return what stands at a step of a single sequence with its axis of rows."""
+            alone = rows == 1 and np.ndim(value) == len(shape)
+            return np.asarray(value)[np.newaxis] if alone else value
 
         def inputs(x: Any) -> list[Array]:
+            steps = {graph.names[tensor]: shape for tensor, shape in moving.items()}
+            if isinstance(x, Mapping):
+                x = {n: with_rows(v, steps[n]) if n in steps else v for n, v in x.items()}
+            elif len(steps) == 1:
+                x = with_rows(x, next(iter(steps.values())))
+            elif isinstance(x, (list, tuple)) and len(x) == len(steps):
+                x = [with_rows(v, shape) for v, shape in zip(x, steps.values(), strict=True)]
             found = self._inputs(x, moving)
             for array in found:
                 _check.shaped(array, "x", (rows, *array.shape[1:]))
@@ -662,7 +674,7 @@ class Model:
         threads = _check.thread_count(threads, _threads.DEFAULT)
         if not fixed:
             self._check_stochastic("mc_predict" if feed is None else "rollout")
-        meanings = self.graph.meanings()
+        meanings = self.graph.meanings
         shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
         if feed is not None:
             shapes = [feed.path_shape(shapes[0])]

@@ -256,8 +256,9 @@ class Sampling:
     def _whole(self) -> Iterator[None]:
         """Put Ctrl-C off while samples are folded, where what has been folded is to be returned."""
         main = threading.current_thread() is threading.main_thread()
-        handler = signal.getsignal(signal.SIGINT) if main else None
-        if self.on_interrupt != "return" or not callable(handler):
+        kept = self.on_interrupt == "return" and main
+        handler = signal.getsignal(signal.SIGINT) if kept else None
+        if not callable(handler):
             yield
             return
         came: list[Any] = []

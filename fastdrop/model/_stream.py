@@ -86,6 +86,12 @@ class Stream:
         moving |= {i for i, moves in zip(step.outputs, sequences, strict=True) if moves}
         return step, stepper, of
 
+    def __repr__(self) -> str:
+        taken = sorted(set(self.steps.tolist()))
+        steps = f"{taken[0]}" if len(taken) == 1 else f"{taken[0]} to {taken[-1]}"
+        rows = f"{self._rows} row{'s' * (self._rows != 1)}"
+        return f"<Stream: {rows}, {len(self._samples)} samples of each, after step {steps}>"
+
     def step(self, x: Any) -> Any:
         """Take the next time step of every row.
 
@@ -93,8 +99,8 @@ class Stream:
         ----------
         x : array_like, shape (rows, ...), or list or dict of such
             What stands at one time step in the model's input: for an input of shape (batch, time,
-            features) an array (rows, features), for tokens (rows,). Several inputs as in
-            `Model.predict`, without those that are constant.
+            features) an array (rows, features), for tokens (rows,); of a single row also without
+            the axis of rows. Several inputs as in `Model.predict`, without those that are constant.
 
         Returns
         -------
