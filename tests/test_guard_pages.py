@@ -31,6 +31,7 @@ def test_mask_kernels(tier: str) -> None:
 
 
 @tiers
+@pytest.mark.timeout(1200)  # beside the sanitizers, on a busy machine
 def test_layer_kernels(tier: str) -> None:
     assert run("layers", tier) == f"{2 * len(list(guard_pages.layers()))} calls\n"
 
