@@ -495,7 +495,8 @@ class Prediction:
         """Write all that is known to a file, from which `load` makes the same prediction.
 
         It is a .npz file that says ``fastdrop-prediction/1`` of itself; NumPy's arrays in it are
-        described in the project's ``docs/contracts.md``. It is written whole or not at all.
+        described in the project's ``docs/contracts.md``. It is written whole or not at all. The
+        members of an ensemble's prediction are not in it; each can be saved by itself.
 
         Parameters
         ----------
@@ -525,8 +526,8 @@ class Prediction:
         """
         _store.save(self, path)
 
-    @classmethod
-    def load(cls, path: str | PathLike[str]) -> Self:
+    @staticmethod
+    def load(path: str | PathLike[str]) -> "Prediction":
         """Read what `save` wrote.
 
         Parameters
@@ -548,7 +549,7 @@ class Prediction:
         """
         loaded = _store.load(path)
         parts = [Part(*part) for part in loaded.pop("parts")]
-        return cls(**loaded, parts=parts)
+        return Prediction(**loaded, parts=parts)
 
     # ---- to show ----
 
