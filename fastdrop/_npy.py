@@ -57,6 +57,8 @@ def array(data: bytes) -> NDArray[Any]:
         raise NoArrayError("a file that is cut off")
     header = data[start - size : start]
     parts = _HEADER.fullmatch(header)
+    if parts is None and b"'descr': '|O'" in header:
+        raise NoArrayError("one of Python's objects; x.astype(float) makes numbers of such")
     if parts is None:
         raise NoArrayError(f"the header {_shown(header[:200].decode('latin-1').rstrip())}")
     dtype, fortran_order = np.dtype(parts[1].decode()), parts[2] == b"True"
@@ -137,10 +139,7 @@ def _kind(data: bytes) -> str:
     if not data:
         return "an empty file"
     if data.startswith(b"PK\x03\x04"):
-        return "an archive, as .npz files are; save its array by itself"
+        return "an archive, as files named .npz are"
     if _CONTROLS.isdisjoint(data[:4096]):
-        return (
-            "text; of a table of numbers make one by "
-            'numpy.save("x.npy", numpy.loadtxt("x.csv", delimiter=","))'
-        )
+        return "text; tables of numbers are read from files named .csv"
     return "something else"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop.uncertainty._tables import axis_names
+from fastdrop.uncertainty._tables import names_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,7 @@ class _Drawn:
         rows, axes = self.shape[0], len(self.shape) - 1
         if not p.mean.size:
             _check.refuse(ValueError, "plot", "a prediction of a number or more", p.mean)
-        names = axis_names(p)
+        names = names_of(p)
         # An axis of outputs beside that of time, of which one is shown.
         self.chosen = axes == 2
         if axes > 2:

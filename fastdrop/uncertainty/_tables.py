@@ -1,6 +1,7 @@
 """Predictions as tables and as arrays whose dimensions have names."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,12 +34,14 @@ _TAKEN = (
 )
 
 
-def axis_names(p: "Prediction") -> tuple[str, ...]:
-    """Return what the axes of an output are called: ..., time, and output or class."""
-    last = "class" if p.kind == "multiclass" else "output"
-    count = p.mean.ndim - 1
+def axis_names(count: int, last: str = "output") -> tuple[str, ...]:
+    """Return what so many axes of an output are called: ..., time, and the last one."""
     outer = [f"axis_{n}" for n in range(1, count - 1)]
     return (*outer, "time", last)[-count:] if count else ()
+
+
+def names_of(p: "Prediction") -> tuple[str, ...]:
+    return axis_names(p.mean.ndim - 1, "class" if p.kind == "multiclass" else "output")
 
 
 def probabilities(quantiles: object) -> NDArray[np.float64]:
@@ -54,12 +57,43 @@ def statistics(p: "Prediction") -> dict[str, NDArray[Any]]:
     return {name: getattr(p, name) for name in ("mean", "std", *_PARTS * p._has("means"))}
 
 
-def to_pandas(p: "Prediction", quantiles: Sequence[float] | None) -> "pandas.DataFrame":
-    try:
+@dataclass(frozen=True)
+class Table:
+    """Columns of equal shape, whose axes are rows and what is in `axes`."""
+
+    axes: tuple[str, ...]
+    shape: tuple[int, ...]
+    row_offset: int
+    columns: dict[str, NDArray[Any]]
+
+    def names(self) -> list[str]:
+        """Return the names of all columns, those of the index first."""
+        return ["row", *self.axes, *self.columns]
+
+    def levels(self) -> list[NDArray[Any]]:
+        """Return the numbers along each axis."""
+        rows = np.arange(self.shape[0]) + self.row_offset
+        return [rows, *(np.arange(length) for length in self.shape[1:])]
+
+    def lines(self) -> list[NDArray[Any]]:
+        """Return all columns, those of the index first, of a number a line."""
+        places = np.meshgrid(*self.levels(), indexing="ij")
+        return [column.reshape(-1) for column in (*places, *self.columns.values())]
+
+    def frame(self) -> "pandas.DataFrame":
         import pandas
-    except ImportError as error:
-        raise _check.missing("to_pandas", "pandas", "pandas") from error
-    names, shape = axis_names(p), p.mean.shape
+
+        index: Any = pandas.Index(self.levels()[0], name="row")
+        if self.axes:
+            names = ["row", *self.axes]
+            index = pandas.MultiIndex.from_product(self.levels(), names=names)
+        flat = {name: column.reshape(-1) for name, column in self.columns.items()}
+        return pandas.DataFrame(flat, index=index)
+
+
+def table(p: "Prediction", quantiles: Sequence[float] | None) -> Table:
+    """Return what there is to say, a line for each number or choice of a class."""
+    names, shape = names_of(p), p.mean.shape
     columns: dict[str, NDArray[Any]]
     if p.kind == "multiclass":
         if quantiles is not None:
@@ -77,13 +111,15 @@ def to_pandas(p: "Prediction", quantiles: Sequence[float] | None) -> "pandas.Dat
     if np.ndim(p.n_samples):
         each = np.reshape(p.n_samples, (-1, *[1] * len(names)))
         columns["n_samples"] = np.broadcast_to(each, shape)
-    rows = np.arange(shape[0]) + p._row_offset
-    levels = [rows, *(np.arange(length) for length in shape[1:])]
-    index: Any = pandas.Index(rows, name="row")
-    if names:
-        index = pandas.MultiIndex.from_product(levels, names=["row", *names])
-    flat = {name: column.reshape(-1) for name, column in columns.items()}
-    return pandas.DataFrame(flat, index=index)
+    return Table(names, shape, p._row_offset, columns)
+
+
+def to_pandas(p: "Prediction", quantiles: Sequence[float] | None) -> "pandas.DataFrame":
+    found = table(p, quantiles)
+    try:
+        return found.frame()
+    except ImportError as error:
+        raise _check.missing("to_pandas", "pandas", "pandas") from error
 
 
 def to_xarray(
@@ -94,7 +130,7 @@ def to_xarray(
     except ImportError as error:
         raise _check.missing("to_xarray", "xarray", "xarray") from error
     q = probabilities(quantiles)
-    names = axis_names(p) if dims is None else _renamed(dims, p)
+    names = names_of(p) if dims is None else _renamed(dims, p)
     full = ("row", *names)
     variables: dict[str, Any] = {name: (full, array) for name, array in statistics(p).items()}
     variables["quantiles"] = (("quantile", *full), p.quantile(q))
