@@ -288,7 +288,7 @@ def test_an_archive_of_something_else(tmp_path: Path) -> None:
     np.savez(path, x=np.ones(3))
     refused(path, "got an archive without its header")
     np.savez(path, x=np.array([{}], dtype=object))
-    refused(path, "got an archive in which 'x.npy' is the header")
+    refused(path, "got an archive in which 'x.npy' is one of Python's objects")
     drawn().save(path)
     with np.load(path) as file:
         np.savez_compressed(path, **{name: file[name] for name in file.files})
