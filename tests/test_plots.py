@@ -278,6 +278,23 @@ def test_too_many_axes() -> None:
         p.plot()
 
 
+def test_means_are_seen_on_their_intervals() -> None:
+    """In the colour of the background, for the lines have the same as their marks."""
+    ax = fd.Prediction.from_samples(samples(40, 3)).plot()
+    (marks,) = ax.lines
+    assert to_rgb(marks.get_markerfacecolor()) == to_rgb(ax.get_facecolor())
+
+
+def test_there_is_nothing_between_two_rows() -> None:
+    for values, kind in (
+        (samples(40, 2), "regression"),
+        (samples(40, 1, 2), "regression"),
+        (distributions(40, 1, 2), "multiclass"),
+    ):
+        ax = fd.Prediction.from_samples(values, kind).plot()
+        assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
 def test_a_single_level() -> None:
     values = samples(40, 3, 12)
     ax = fd.Prediction.from_samples(values).plot(levels=0.8)

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdrop as fd
+from fastdrop import _npy
 from fastdrop.layers import Dense, Dropout
 from fastdrop.uncertainty._quantiles import CAPACITY
 
@@ -418,6 +419,55 @@ def test_no_classes(tmp_path: Path) -> None:
     for shape in ([], [0]):
         changed(path, put("shape", shape))
         refused(path, "got no classes")
+
+
+# ---- archives ----
+
+
+def archive_of(change: Callable[[zipfile.ZipFile], object], method: int) -> bytes:
+    """Return an archive of an array whose directory is another one."""
+    member, file = io.BytesIO(), io.BytesIO()
+    np.save(member, np.arange(1000))
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("x.npy", member.getvalue())
+        change(archive)
+    return file.getvalue()
+
+
+def longer(archive: zipfile.ZipFile) -> None:
+    archive.getinfo("x.npy").file_size += 1
+
+
+def again(archive: zipfile.ZipFile) -> None:
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("x.npy", b"")
+
+
+def shared(archive: zipfile.ZipFile) -> None:
+    archive.filelist.append(archive.filelist[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "method", "found"),
+    [
+        (longer, zipfile.ZIP_DEFLATED, "an archive in which 'x.npy' is cut off"),
+        (longer, zipfile.ZIP_STORED, "an archive in which 'x.npy' is cut off"),
+        (again, zipfile.ZIP_STORED, "an archive in which 'x.npy' occurs twice"),
+        (shared, zipfile.ZIP_STORED, "an archive whose members overlap"),
+        (lambda archive: None, zipfile.ZIP_LZMA, "an archive in which 'x.npy' is compressed"),
+    ],
+)
+def test_directories_that_do_not_fit(
+    change: Callable[[zipfile.ZipFile], None], method: int, found: str
+) -> None:
+    with pytest.raises(_npy.NoArrayError, match=f"^{found}"):
+        _npy.archive(archive_of(change, method))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_archives_of_both_kinds(method: int) -> None:
+    data = archive_of(lambda archive: None, method)
+    assert _npy.archive(data)["x"].tolist() == list(range(1000))
 
 
 # ---- damage ----
