@@ -1164,6 +1164,7 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
         "expected 10 columns, got another one in front that counts the lines, as an index does; "
         + ADVICE,
     ),
+    "a line of one too many": (b"1,2,3,4,5,6,7,8,9,10,11\n", "expected lines of numbers that are"),
     "text": (b"1,2\n3,spam\n", f"line 2: {NUMBERS} 'spam'"),
     "an escape": (b"1,2\n3,\x1b[2J\n", f"line 2: {NUMBERS} '\\x1b[2J'"),
     "one name": (b"1,spam\n1,eggs\n", f"line 1: {NUMBERS} 'spam'"),
@@ -1330,6 +1331,15 @@ def test_classes(classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert found["predict"] == softmax().predict(np.load(classes)).argmax(axis=1).tolist()
     assert found["label"] == p.label.tolist()
     np.testing.assert_allclose(found["p1"], p.mean[:, 1], rtol=1e-5)
+
+
+def test_what_classes_have_not_is_refused_before_anything_is_drawn(
+    classes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Model, "predict", None)
     for option, value in (("--interval", 0.9), ("--quantiles", 0.5)):
         for more in ((), ("--out", tmp_path / "out.csv")):
             assert run("predict", "any", classes, option, value, *more) == 1
@@ -1357,7 +1367,7 @@ def test_what_else_is_handed_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    kernel = np.ones((3, 4), np.float32)
+    kernel = np.random.default_rng(0).random((3, 4)).astype(np.float32)
     model = Model([Dropout(name="drop", rate=0.5), Dense(name="d", kernel=kernel)], (3,))
     monkeypatch.setattr(fd, "load", lambda path, **options: model)
     x = np.random.default_rng(0).random((4, 3))

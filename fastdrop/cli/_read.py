@@ -148,7 +148,7 @@ def _csv(name: str, data: bytes) -> _Table:
     except UnicodeDecodeError as error:
         found = "something else" if b"\0" in data[:4096] else "text that is not UTF-8"
         raise ValueError(f"{name}: expected lines of numbers (.csv), got {found}") from error
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines = text.split("\n")
     if not lines[-1]:
         lines.pop()
     if not lines:
