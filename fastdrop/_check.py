@@ -75,6 +75,13 @@ def refuse(error: type[Exception], name: str, expected: str, got: object) -> NoR
     raise error(f"{name}: expected {expected}, got {describe(got)}")
 
 
+def missing(name: str, package: str, extra: str) -> ImportError:
+    """Return the error of what needs a package that is not installed."""
+    return ImportError(
+        f'{name}: expected {package} to be installed: pip install "fastdrop-rnn[{extra}]"'
+    )
+
+
 def words(options: Sequence[str]) -> str:
     quoted = [repr(option) for option in options]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

@@ -1,6 +1,7 @@
 """The command: what it prints and writes, its exit codes, and errors in one line."""
 
 import errno
+import importlib.util
 import io
 import json
 import os
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fastdrop as fd
-from fastdrop import cli, demo
-from fastdrop.formats._safe_npy import read_array
+from fastdrop import _npy, cli, demo
 from fastdrop.layers import Dense, Dropout
 from fastdrop.model import Call, Model
 
@@ -76,9 +77,9 @@ class Spy:
 def test_predict_by_default(tokens: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.npz"
     assert run("predict", MODEL, tokens, "--out", out) == 0
-    p = fd.load(MODEL).mc_predict(np.load(tokens), samples=100, rng=0)
+    p = fd.load(MODEL).mc_predict(np.load(tokens), samples=200, rng=0)
     with np.load(out) as file:
-        assert file["n_samples"] == 100
+        assert file["n_samples"] == 200
         assert file["probabilities"].tolist() == [0.05, 0.5, 0.95]
         assert np.array_equal(file["mean"], p.mean)
         assert np.array_equal(file["quantiles"], p.quantile([0.05, 0.5, 0.95]))
@@ -120,9 +121,9 @@ def test_threads_are_handed_on(
 ) -> None:
     """They change no result, so they are looked at where they arrive."""
     predict, mc_predict = Spy(monkeypatch, "predict"), Spy(monkeypatch, "mc_predict")
-    assert run("predict", MODEL, tokens, *arguments, "--out", tmp_path / "o") == 0
+    assert run("predict", MODEL, tokens, *arguments, "--out", tmp_path / "o.npz") == 0
     assert run("demo", "--samples", 2, *arguments) == 0
-    assert [call["threads"] for call in (*predict.calls, *mc_predict.calls)] == [threads] * 3
+    assert [call["threads"] for call in (*predict.calls, *mc_predict.calls)] == [threads] * 4
     assert f"threads: {threads or fd.info().threads})" in capsys.readouterr().out
 
 
@@ -142,8 +143,10 @@ def test_predict_of_floats(tmp_path: Path) -> None:
 
     model, x = small().write(tmp_path / "dense.keras"), np.array([[0.5, -2.0], [1e-3, 7.0]])
     np.save(tmp_path / "x.npy", x)
-    assert run("predict", model, tmp_path / "x.npy", "--samples", 0, "--out", tmp_path / "o") == 0
-    with np.load(tmp_path / "o") as file:
+    assert (
+        run("predict", model, tmp_path / "x.npy", "--samples", 0, "--out", tmp_path / "o.npz") == 0
+    )
+    with np.load(tmp_path / "o.npz") as file:
         assert np.array_equal(file["predict"], fd.load(model).predict(x))
         assert sorted(file.files) == ["predict"]
 
@@ -213,7 +216,8 @@ def test_as_many_files_as_inputs(
     two_inputs: list[Path], tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out.npz"
-    expected = "fastdrop: INPUT.npy: expected 2 files of inputs (wide, narrow), got "
+    expected = "fastdrop: INPUT: expected 2 files of inputs (wide, narrow), "
+    expected += "or a .npz file of arrays so named, got "
     for given in (two_inputs[:1], [*two_inputs, tokens]):
         assert run("predict", "any", *given, "--out", out) == 1
         assert capsys.readouterr().err == f"{expected}{len(given)}\n"
@@ -228,7 +232,7 @@ def test_two_files_for_one_input(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("predict", MODEL, tokens, tokens, "--out", tmp_path / "out.npz") == 1
-    expected = "fastdrop: INPUT.npy: expected 1 file of inputs (input), got 2\n"
+    expected = "fastdrop: INPUT: expected 1 file of inputs (input), got 2\n"
     assert capsys.readouterr().err == expected
 
 
@@ -615,8 +619,19 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
         [],
         ["nonsense"],
         ["predict", "m.keras"],
-        ["predict", "m.keras", "x.npy"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--samples", "-1"],
+        *(
+            ["predict", "m.keras", "x.npy", option, value]
+            for option, values in {
+                "--interval": ("0", "1.5", "nan", "x"),
+                "--quantiles": ("0.5,0.5", "2", "", "a", "0.1,,0.2", "nan"),
+                "--until": ("0", "-1", "inf", "mean=", "max=1", "0.1,0.2", "mean=1,mean=1", "nan"),
+                "--kind": ("ordinal",),
+                "--likelihood": ("poisson",),
+                "--scale": ("tanh",),
+            }.items()
+            for value in values
+        ),
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--seed", "1.5"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--scope", "all"],
         ["predict", "m.keras", "x.npy", "--out", "o.npz", "--seed", "-1"],
@@ -723,7 +738,7 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
     "cut-archive": (archived(x=TOKENS)[:-30], "an archive"),
     "nearly-archive": (b"PK\3\4", "an archive"),
     "two-letters": (b"PK", "text"),
-    "text": (b"0.5,1.5\r\n2,\t3\n", 'text; of a table of numbers make one by numpy.save("'),
+    "text": (b"0.5,1.5\r\n2,\t3\n", "text; tables of numbers are read from files named .csv"),
     "text-in-utf-8": ("Größe\n1\n".encode(), "text"),
     "long-text": (b"1,2\n" * 5000, "text"),
     "pickle": (b"\x80\4K\1.", "something else"),
@@ -738,7 +753,7 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
     "no-data": (saved(TOKENS)[:128], "0 bytes where int64 of shape (5, 10) has 400"),
     "cut-data": (saved(TOKENS)[:-1], "399 bytes where int64 of shape (5, 10) has 400"),
     "more-data": (saved(TOKENS) * 2, "928 bytes where int64 of shape (5, 10) has 400"),
-    "objects": (saved(np.array([{}])), "the header \"{'descr': '|O', "),
+    "objects": (saved(np.array([{}])), "one of Python's objects; x.astype(float) makes"),
     "complex": (saved(np.ones(3, complex)), "the header \"{'descr': '<c16', "),
     "complex64": (saved(np.ones(3, np.complex64)), "the header \"{'descr': '<c8', "),
     **{
@@ -767,7 +782,7 @@ BAD_INPUTS: dict[str, tuple[bytes, str]] = {
 def test_what_is_no_array_is_named(
     data: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out, x = tmp_path / "out.npz", tmp_path / "inputs"
+    out, x = tmp_path / "out.npz", tmp_path / "inputs.npy"
     out.write_bytes(b"precious")
     x.write_bytes(data)
     assert run("predict", MODEL, x, "--out", out) == 1
@@ -810,7 +825,7 @@ def test_arrays_of_every_type_and_shape(dtype: str, shape: tuple[int, ...], tmp_
     count = 0 if 0 in shape else int(np.prod(shape))
     array = np.arange(count).astype(dtype).reshape(shape)
     np.save(tmp_path / "x.npy", array)
-    found = read_array(tmp_path / "x.npy")
+    found = _npy.array((tmp_path / "x.npy").read_bytes())
     assert (found.dtype, found.shape) == (array.dtype, shape)
     assert found.tobytes() == array.tobytes()
 
@@ -827,10 +842,13 @@ def test_no_inputs_are_none(tmp_path: Path) -> None:
 def test_inputs_that_are_no_files(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are refused at once: nobody writes into this FIFO, and /dev/zero has no end."""
-    fifo, out = tmp_path / "fifo", tmp_path / "out.npz"
+    """They are refused at once: nobody writes into this FIFO, and /dev/null is no file either."""
+    fifo, out = tmp_path / "fifo.npy", tmp_path / "out.npz"
     os.mkfifo(fifo)
-    for path, found in ((fifo, "special file"), (os.devnull, "special file"), (tmp_path, "dir")):
+    null, folder = tmp_path / "null.csv", tmp_path / "folder.npz"
+    null.symlink_to(os.devnull)
+    folder.mkdir()
+    for path, found in ((fifo, "special file"), (null, "special file"), (folder, "dir")):
         for model, x in ((MODEL, path), (path, tokens)):
             assert run("predict", model, x, "--out", out) == 1
             name = path if x is path else Path(path).name
@@ -923,7 +941,7 @@ def test_out_keeps_links_and_modes(tokens: Path, tmp_path: Path) -> None:
     old, new = tmp_path / "old.npz", tmp_path / "new.npz"
     old.touch(0o600)
     for target in (old, new):
-        link = target.with_suffix(".link")
+        link = tmp_path / f"link-{target.name}"
         link.symlink_to(target.name)
         assert run("predict", MODEL, tokens, "--samples", 0, "--out", link) == 0
         assert os.readlink(link) == target.name
@@ -938,7 +956,7 @@ def test_out_keeps_links_and_modes(tokens: Path, tmp_path: Path) -> None:
 def test_a_failure_to_write_names_the_path_given(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / ("x" * 300)
+    out = tmp_path / ("x" * 300 + ".npz")
     assert run("predict", MODEL, tokens, "--samples", 0, "--out", out) == 1
     error = capsys.readouterr().err
     assert error.startswith(f"fastdrop: --out {str(out)!r}: ")
@@ -1018,6 +1036,536 @@ def test_errors_are_one_line(
     assert captured.out == ""
 
 
+# ---- what predict reads ----
+
+
+def table_of(out: str) -> dict[str, list[float]]:
+    """Read a table that was printed."""
+    names, *lines = [line.split() for line in out.splitlines()]
+    return {name: [float(line[i]) for line in lines] for i, name in enumerate(names)}
+
+
+def written(directory: Path) -> dict[str, Path]:
+    """Write the same tokens in every way that predict reads."""
+    frame = pd.DataFrame(TOKENS, columns=list("abcdefghij"))
+    paths = {name: directory / f"x.{name}" for name in ("npy", "npz", "csv", "parquet", "CSV")}
+    np.save(paths["npy"], TOKENS)
+    np.savez_compressed(paths["npz"], anything=TOKENS)
+    frame.to_csv(paths["csv"], header=False, index=False)
+    frame.to_parquet(paths["parquet"], index=False)
+    text = "\ufeff" + "\r\n".join(", ".join(f"{n}.0" for n in row) for row in TOKENS)
+    paths["CSV"].write_bytes(text.encode())
+    return paths
+
+
+def test_inputs_in_files_of_every_kind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    p = fd.load(MODEL).mc_predict(TOKENS, rng=0)
+    for path in written(tmp_path).values():
+        assert run("predict", MODEL, path) == 0
+        found = table_of(capsys.readouterr().out)
+        np.testing.assert_allclose(found["mean"], p.mean.reshape(-1), rtol=1e-5)
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "csv"])
+def test_inputs_from_standard_input(
+    kind: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """What it is, is seen by its content."""
+    piped(monkeypatch, written(tmp_path)[kind].read_bytes())
+    assert run("predict", MODEL, "-", "--samples", 3) == 0
+    p = fd.load(MODEL).mc_predict(TOKENS, 3, rng=0)
+    found = table_of(capsys.readouterr().out)
+    np.testing.assert_allclose(found["mean"], p.mean.reshape(-1), rtol=1e-5)
+
+
+def test_a_standard_input_of_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    piped(monkeypatch, b"")
+    assert run("predict", MODEL, "-") == 1
+    expected = "fastdrop: standard input: expected lines of numbers (.csv), got an empty file\n"
+    assert capsys.readouterr().err == expected
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run("predict", MODEL, "-") == 1
+    expected = "fastdrop: standard input: expected an open file, it is closed\n"
+    assert capsys.readouterr().err == expected
+    assert run("predict", MODEL, "-", "-") == 1
+    assert capsys.readouterr().err == "fastdrop: INPUT: expected - for standard input once\n"
+
+
+def test_several_inputs_in_one_file(
+    two_inputs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide, narrow = (np.load(path) for path in two_inputs)
+    out, both = tmp_path / "out.npz", tmp_path / "both.npz"
+    np.savez(both, narrow=narrow, wide=wide)
+    assert run("predict", "any", both, "--samples", 0, "--out", out) == 0
+    with np.load(out) as file:
+        left, right = two_by_two().predict([wide, narrow])
+        assert np.array_equal(file["left.predict"], left)
+        assert np.array_equal(file["right.predict"], right)
+    capsys.readouterr()
+    np.savez(both, narrow=narrow, wider=wide)
+    assert run("predict", "any", both, "--out", out) == 1
+    expected = (
+        "fastdrop: INPUT: expected 2 files of inputs (wide, narrow), or a .npz file of arrays"
+    )
+    error = capsys.readouterr().err
+    assert error == f"{expected} so named, got arrays named 'narrow', 'wider'\n"
+    # Of a file each it may be the one array in it.
+    np.savez(both, anything=wide)
+    assert run("predict", "any", both, two_inputs[1], "--samples", 0, "--out", out) == 0
+    np.savez(both, one=wide, other=wide)
+    assert run("predict", "any", both, two_inputs[1], "--samples", 0, "--out", out) == 1
+    expected = "expected one array, or arrays named wide, narrow, got 'one', 'other'\n"
+    assert capsys.readouterr().err == f"fastdrop: {both}: {expected}"
+
+
+def test_lines_are_inputs_with_all_their_axes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    path = tmp_path / "x.csv"
+    np.savetxt(path, x.reshape(2, 12), delimiter=",")
+    for shape in ((3, 4), (None, 4), (3, None)):
+        model = Model([Dropout(name="drop", rate=0.5)], shape)
+        monkeypatch.setattr(fd, "load", lambda path, model=model, **options: model)
+        assert run("predict", "any", path, "--samples", 0) == 0
+        found = table_of(capsys.readouterr().out)
+        assert [*found] == ["row", "time", "output", "predict"]
+        assert found["predict"] == x.reshape(-1).tolist()
+        assert found["time"] == [i // 4 % 3 for i in range(24)]
+    for shape, words in (((5, 4), "(5, 4)"), ((None, None), "(any, any)"), ((None, 5), "(any, 5)")):
+        model = Model([Dropout(name="drop", rate=0.5)], shape)
+        monkeypatch.setattr(fd, "load", lambda path, model=model, **options: model)
+        assert run("predict", "any", path) == 1
+        expected = f"expected lines of numbers that are an input of shape {words}, got 12 columns\n"
+        assert capsys.readouterr().err == f"fastdrop: {path}: {expected}"
+
+
+ADVICE = "DataFrame.to_csv(path, header=False, index=False) writes no names and no index"
+NAMES = f"expected numbers from the first line on, got names in it; {ADVICE}"
+NUMBERS = "expected numbers with commas between, got"
+BAD_TABLES: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "expected lines of numbers (.csv), got an empty file"),
+    "a line": (b"\n", f"line 1: {NUMBERS} an empty line"),
+    "names": (b"a,b\n1,2\n3,4\n", NAMES),
+    "names and an index": (b",a,b\n0,1,2\n1,3,4\n", NAMES),
+    "years": (b"name,2019\n1,2\n", NAMES),
+    "an index": (
+        b"\n".join(b"%d,1,2,3,4,5,6,7,8,9,10" % n for n in range(7, 10)),
+        "expected 10 columns, got another one in front that counts the lines, as an index does; "
+        + ADVICE,
+    ),
+    "a line of one too many": (b"1,2,3,4,5,6,7,8,9,10,11\n", "expected lines of numbers that are"),
+    "text": (b"1,2\n3,spam\n", f"line 2: {NUMBERS} 'spam'"),
+    "an escape": (b"1,2\n3,\x1b[2J\n", f"line 2: {NUMBERS} '\\x1b[2J'"),
+    "one name": (b"1,spam\n1,eggs\n", f"line 1: {NUMBERS} 'spam'"),
+    "quotes": (b'1,"2"\n', f"line 1: {NUMBERS} '\"2\"'"),
+    "semicolons": (b"1;2\n3;4\n", f"line 1: {NUMBERS} '1;2'"),
+    "a gap": (b"1,2\n3,\n", f"line 2: {NUMBERS} nothing in a column"),
+    "an empty line": (b"1,2\n\n3,4\n", f"line 2: {NUMBERS} an empty line"),
+    "spaces": (b"1,2\n  \n", f"line 2: {NUMBERS} an empty line"),
+    "ragged": (b"1,2\n3\n", "line 2: expected 2 numbers, as in line 1, got 1"),
+    "a comment": (b"1,2\n# x\n", f"line 2: {NUMBERS} '# x'"),
+    "an array": (saved(TOKENS), "expected lines of numbers (.csv), got something else"),
+    "Latin": ("1,größe\n".encode("latin-1"), "expected lines of numbers (.csv), got text that is"),
+    "columns": (b"1,2\n3,4\n", "expected lines of numbers that are an input of shape (10)"),
+    "digits": ("1,\u0662\n".encode(), "expected numbers with commas between, got something else"),
+}
+
+
+@pytest.mark.parametrize(("data", "found"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_what_is_no_table_is_named(
+    data: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes(data)
+    assert run("predict", MODEL, path, "--out", tmp_path / "out.csv") == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"fastdrop: {path}: {found}")
+    assert captured.err.count("\n") == 1
+    assert "\x1b" not in captured.err
+    assert captured.out == ""
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_parquet_that_is_no_table_of_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.parquet"
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
+
+    def refused(found: str) -> None:
+        assert run("predict", MODEL, path) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"fastdrop: {path}: expected {found}")
+        assert error.count("\n") == 1
+
+    frame.to_parquet(path)
+    refused("numbers, got str in column 'b'")
+    frame[["a"]].astype("Int64").to_parquet(path)
+    refused("numbers, got Int64 in column 'a'")
+    frame.set_index("b").to_parquet(path)
+    refused("columns alone; DataFrame.to_parquet(path, index=False) writes those, got an index too")
+    path.write_bytes(path.read_bytes()[:-20])
+    refused("a table (.parquet), got ")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    refused('pandas to be installed: pip install "fastdrop-rnn[pandas]"')
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (archived(x=TOKENS)[:-30], "a damaged archive: 'File is not a zip file'"),
+        (saved(TOKENS), "a damaged archive"),
+        (b"", "a damaged archive"),
+        (archived(x=np.array([{}])), "an archive in which 'x.npy' is one of Python's objects"),
+        (archived(x=np.array(["a"])), "an archive in which 'x.npy' is the header"),
+    ],
+)
+def test_what_is_no_archive_is_named(
+    data: bytes, found: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(data)
+    assert run("predict", MODEL, path) == 1
+    start = f"fastdrop: {path}: expected arrays of numbers as numpy.savez writes them (.npz), got "
+    assert capsys.readouterr().err.startswith(start + found)
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x", "x.npy.gz", ".npy", "x.h5"])
+def test_a_name_that_says_nothing_of_inputs(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.save(tmp_path / "x.npy", TOKENS)
+    (tmp_path / "x.npy").rename(tmp_path / name)
+    assert run("predict", MODEL, tmp_path / name) == 1
+    expected = "expected a name that ends in '.npy', '.npz', '.csv' or '.parquet'\n"
+    assert capsys.readouterr().err == f"fastdrop: {tmp_path / name}: {expected}"
+
+
+# ---- what predict writes ----
+
+
+def test_a_table_in_every_form(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, model = np.load(tokens), fd.load(MODEL)
+    p = model.mc_predict(x, 30, rng=4, row_offset=7)
+    expected = p.to_pandas([0.25, 0.5])
+    expected.insert(0, "predict", model.predict(x).reshape(-1))
+    expected["low"], expected["high"] = (side.reshape(-1) for side in p.interval(0.8))
+    expected = expected.reset_index()
+    options = ["--samples", 30, "--seed", 4, "--row-offset", 7]
+    options += ["--quantiles", "0.25,0.5", "--interval", 0.8]
+    for name in ("out.csv", "out.parquet", "OUT.CSV"):
+        out = tmp_path / name
+        assert run("predict", MODEL, tokens, *options, "--out", out) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"{out}: 5 inputs, 30 samples, ")
+        assert said.rstrip().endswith("; " + ", ".join(expected.columns))
+        read = pd.read_parquet if name.endswith("parquet") else pd.read_csv
+        found = read(out)  # to the last bit
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, check_exact=True)
+    assert run("predict", MODEL, tokens, *options) == 0
+    found = table_of(capsys.readouterr().out)
+    assert [*found] == [*expected.columns]
+    for column, values in found.items():
+        np.testing.assert_allclose(values, expected[column], rtol=1e-5)
+
+
+def test_lines_of_a_printed_table_are_aligned(
+    tokens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", MODEL, tokens, "--samples", 3) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert len(lines) == 16
+    assert len({*map(len, lines)}) == 1
+    assert out.endswith("\n")
+
+
+def softmax() -> Model:
+    kernel = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
+    return Model(
+        [
+            Dropout(name="drop", rate=0.5),
+            Dense(name="out", kernel=kernel, activation="softmax"),
+        ],
+        (4,),
+    )
+
+
+@pytest.fixture
+def classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let every model be one of three classes, and give inputs for it."""
+    monkeypatch.setattr(fd, "load", lambda path, **options: softmax())
+    path = tmp_path / "x.npy"
+    np.save(path, np.random.default_rng(0).normal(size=(6, 4)))
+    return path
+
+
+def test_classes(classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    p = softmax().mc_predict(np.load(classes), 30, rng=0)
+    measures = ["label", "entropy", "expected_entropy", "mutual_information", "variation_ratio"]
+    measures += ["margin"]
+    out = tmp_path / "out.npz"
+    assert run("predict", "any", classes, "--samples", 30, "--interval", 0.5, "--out", out) == 0
+    with np.load(out) as file:
+        for name in ("mean", "std", *measures):
+            assert np.array_equal(file[name], getattr(p, name))
+        assert np.array_equal([file["low"], file["high"]], p.interval(0.5))
+        assert file["level"] == 0.5
+    capsys.readouterr()
+    assert run("predict", "any", classes, "--samples", 30) == 0
+    found = table_of(capsys.readouterr().out)
+    assert [*found] == ["row", "predict", "p0", "p1", "p2", *measures]
+    assert found["predict"] == softmax().predict(np.load(classes)).argmax(axis=1).tolist()
+    assert found["label"] == p.label.tolist()
+    np.testing.assert_allclose(found["p1"], p.mean[:, 1], rtol=1e-5)
+
+
+def test_what_classes_have_not_is_refused_before_anything_is_drawn(
+    classes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Model, "predict", None)
+    for option, value in (("--interval", 0.9), ("--quantiles", 0.5)):
+        for more in ((), ("--out", tmp_path / "out.csv")):
+            assert run("predict", "any", classes, option, value, *more) == 1
+            error = capsys.readouterr().err
+            assert error.startswith(f"fastdrop: {option}: expected --out with a name that ends in")
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        (("--until", 0.05), {"until": 0.05}),
+        (("--until", "std=0.3,mean=0.05"), {"until": {"mean": 0.05, "std": 0.3}}),
+        (("--kind", "regression"), {"kind": "regression"}),
+        (("--likelihood", "normal", "--kind", "regression"), {"likelihood": "normal"}),
+        (
+            ("--likelihood", "normal", "--scale", "softplus"),
+            {"likelihood": "normal", "scale": "softplus"},
+        ),
+    ],
+)
+def test_what_else_is_handed_on(
+    arguments: tuple[object, ...],
+    options: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kernel = np.random.default_rng(0).random((3, 4)).astype(np.float32)
+    model = Model([Dropout(name="drop", rate=0.5), Dense(name="d", kernel=kernel)], (3,))
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
+    x = np.random.default_rng(0).random((4, 3))
+    np.save(tmp_path / "x.npy", x)
+    out = tmp_path / "out.npz"
+    given = ("--samples", 256, *arguments, "--out", out)
+    assert run("predict", "any", tmp_path / "x.npy", *given) == 0
+    p = model.mc_predict(x, 256, rng=0, **options)
+    with np.load(out) as file:
+        assert np.array_equal(file["mean"], p.mean)
+        assert np.array_equal(file["n_samples"], p.n_samples)
+        assert ("entropy" in file) == (p.kind != "regression")
+        assert ("aleatoric" in file) == ("likelihood" in options)
+        if "likelihood" in options:
+            assert np.array_equal(file["aleatoric"], p.aleatoric)
+    table = tmp_path / "out.csv"
+    assert run("predict", "any", tmp_path / "x.npy", *given[:-1], table) == 0
+    frame = pd.read_csv(table)
+    assert np.array_equal(frame["mean"], p.mean.reshape(-1))
+    plain = model.predict(x)[:, : p.mean.shape[1]].reshape(-1)
+    np.testing.assert_array_equal(frame["predict"].astype(np.float32), plain)
+
+
+def test_numbers_of_samples_are_told(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npz"
+    assert run("predict", MODEL, tokens, "--until", 0.02, "--samples", 500, "--out", out) == 0
+    counts = fd.load(MODEL).mc_predict(np.load(tokens), 500, rng=0, until=0.02).n_samples
+    assert counts.min() < counts.max()
+    expected = f": 5 inputs, {counts.min()} to {counts.max()} samples, "
+    assert expected in capsys.readouterr().out
+
+
+def test_samples_and_a_plot_are_written_too(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside the table that is printed."""
+    samples = tmp_path / "samples.npy"
+    for name, start in (("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.PDF", b"%PDF")):
+        arguments = ("--samples", 9, "--samples-out", samples, "--plot", tmp_path / name)
+        assert run("predict", MODEL, tokens, *arguments) == 0
+        assert len(capsys.readouterr().out.splitlines()) == 16
+        assert (tmp_path / name).read_bytes().startswith(start)
+        p = fd.load(MODEL).mc_predict(np.load(tokens), 9, rng=0, keep_samples=True)
+        assert np.array_equal(np.load(samples), p.samples)
+        samples.unlink()
+
+
+def test_progress_goes_to_standard_error(tokens: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", MODEL, tokens, "--samples", 9) == 0
+    plain = capsys.readouterr()
+    assert plain.err == ""
+    assert run("predict", MODEL, tokens, "--samples", 9, "--progress") == 0
+    shown = capsys.readouterr()
+    assert "45.0/45.0" in shown.err
+    assert shown.out == plain.out
+
+
+def test_progress_that_nobody_sees(
+    tokens: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert run("predict", MODEL, tokens, "--samples", 9, "--progress") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 16
+
+
+def test_tables_of_several_outputs(
+    two_inputs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are printed one after another; a file has room for one."""
+    assert run("predict", "any", *two_inputs, "--samples", 9) == 0
+    left, right = capsys.readouterr().out.split("\n\n")
+    p, q = two_by_two().mc_predict([np.load(path) for path in two_inputs], 9, rng=0)
+    for block, name, one in ((left, "left", p), (right, "right", q)):
+        heading, _, rest = block.partition("\n")
+        assert heading == name
+        np.testing.assert_allclose(table_of(rest)["mean"], one.mean.reshape(-1), rtol=1e-5)
+    for samples in (0, 9):
+        out = tmp_path / "out.csv"
+        assert run("predict", "any", *two_inputs, "--samples", samples, "--out", out) == 1
+        error = capsys.readouterr().err
+        assert error.endswith("a name that ends in '.npz' for a model of several outputs\n")
+    for option, name in (("--plot", "p.png"), ("--samples-out", "s.npy")):
+        assert run("predict", "any", *two_inputs, option, tmp_path / name) == 1
+        error = capsys.readouterr().err
+        assert error == f"fastdrop: {option}: expected a model of one output, got 2\n"
+    assert {*tmp_path.iterdir()} == {*two_inputs}
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "expected"),
+    [
+        ("--out", "out.txt", "a name that ends in '.npz', '.csv' or '.parquet'"),
+        ("--out", "out", "a name that ends in '.npz', '.csv' or '.parquet'"),
+        ("--plot", "out.jpg", "a name that ends in '.png', '.svg' or '.pdf'"),
+        ("--samples-out", "out.npz", "a name that ends in '.npy'"),
+    ],
+)
+def test_a_name_that_says_nothing_of_results(
+    option: str, name: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is refused before anything else is looked at."""
+    out = tmp_path / name
+    assert run("predict", "missing.keras", "missing.npy", option, out) == 1
+    assert capsys.readouterr().err == f"fastdrop: {option} {str(out)!r}: expected {expected}\n"
+
+
+@pytest.mark.parametrize("option", ["--plot", "--samples-out"])
+def test_other_files_are_refused_as_the_result_is(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suffix = {"--plot": ".png", "--samples-out": ".npy"}[option]
+    x = tmp_path / f"x{suffix}"
+    folder = tmp_path / f"folder{suffix}"
+    folder.mkdir()
+    for out, found in (
+        (folder, "a directory"),
+        (tmp_path / "no" / f"x{suffix}", "one in a directory that does not exist"),
+        (x, "a file that is read"),
+    ):
+        assert run("predict", "missing.keras", x, option, out) == 1
+        expected = f"{option} {str(out)!r}: expected a regular file or a new one, found {found}"
+        assert capsys.readouterr().err == f"fastdrop: {expected}\n"
+
+
+def test_two_results_are_not_written_to_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link = tmp_path / "link.npy"
+    link.symlink_to("out.npz")
+    arguments = ("--out", tmp_path / "out.npz", "--samples-out", link)
+    assert run("predict", "missing.keras", "missing.npy", *arguments) == 1
+    expected = f"fastdrop: --samples-out {str(link)!r}: expected a file of its own\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_nothing_is_written_where_a_plot_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = Model([Dropout(name="drop", rate=0.5)], (2, 3))
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
+    x, out, plot = (tmp_path / name for name in ("x.npy", "out.npz", "p.png"))
+    np.save(x, np.ones((2, 2, 3)))
+    assert run("predict", "any", x, "--out", out, "--plot", plot) == 1
+    assert capsys.readouterr().err.startswith("fastdrop: --plot: output: expected the number of")
+    assert [*tmp_path.iterdir()] == [x]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--interval", 0.9),
+        ("--quantiles", "0.5"),
+        ("--until", 0.1),
+        ("--kind", "binary"),
+        ("--likelihood", "normal"),
+        ("--plot", "p.png"),
+        ("--samples-out", "s.npy"),
+        ("--progress", None),
+    ],
+)
+def test_what_needs_samples(
+    option: str, value: object, tokens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [option] if value is None else [option, value]
+    assert run("predict", MODEL, tokens, "--samples", 0, *given) == 1
+    expected = f"fastdrop: {option}: expected --samples above 0 with it\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_scale_of_nothing(tokens: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", MODEL, tokens, "--scale", "std") == 1
+    assert capsys.readouterr().err == "fastdrop: --scale: expected --likelihood with it\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "package", "extra"),
+    [
+        (("--out", "o.parquet"), "pandas", "pandas"),
+        (("--plot", "p.png"), "matplotlib", "plot"),
+    ],
+)
+def test_what_has_to_be_installed_is_told_first(
+    given: tuple[str, str],
+    package: str,
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run("predict", "missing.keras", "missing.npy", *given) == 1
+    expected = (
+        f'{given[0]}: expected {package} to be installed: pip install "fastdrop-rnn[{extra}]"'
+    )
+    assert capsys.readouterr().err == f"fastdrop: {expected}\n"
+
+
 # ---- standard output ----
 
 # What prints more than a pipe holds, so that writing cannot end before the reader has.
@@ -1037,6 +1585,7 @@ PRINTING = {
     "demo": ["-m", "fastdrop", "demo", "--samples", "2"],
     "long": ["-c", LONG, os.fspath(MODEL)],
     "predict": ["-m", "fastdrop", "predict", os.fspath(MODEL), "x.npy", "--out", "out.npz"],
+    "table": ["-m", "fastdrop", "predict", os.fspath(MODEL), "x.npy"],
 }
 
 

@@ -3,15 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self, TypeVar
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check
+from fastdrop.uncertainty import _plots, _store, _tables
 from fastdrop.uncertainty._folding import KINDS, OWN, Folding, Statistics, own_folds
 from fastdrop.uncertainty._quantiles import QuantileSketch
 from fastdrop.uncertainty._statistics import Statistic, entropy
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+    from matplotlib.axes import Axes
 
 Array = NDArray[Any]
 Made = TypeVar("Made")
@@ -482,7 +489,202 @@ class Prediction:
             transformed=self._transformed,
         )
 
+    # ---- to keep ----
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write all that is known to a file, from which `load` makes the same prediction.
+
+        It is a .npz file that says ``fastdrop-prediction/1`` of itself; NumPy's arrays in it are
+        described in the project's ``docs/contracts.md``. It is written whole or not at all. The
+        members of an ensemble's prediction are not in it; each can be saved by itself.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; nothing is added to its name.
+
+        Raises
+        ------
+        ValueError
+            If there are folds of the user's own, which may be anything, or if nothing can be
+            written to that place.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> import fastdrop as fd
+        >>> p = fd.Prediction.from_samples(np.random.default_rng(0).normal(size=(20, 3)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "p.npz")
+        ...     p.save(path)
+        ...     again = fd.Prediction.load(path)
+        >>> bool((again.quantile(0.9) == p.quantile(0.9)).all())
+        True
+        """
+        _store.save(self, path)
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> "Prediction":
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file. Nothing in it is run.
+
+        Returns
+        -------
+        Prediction
+            Of the same bits, also when it is merged with others.
+
+        Raises
+        ------
+        ValueError
+            If it is no such file, one of a later version, or damaged.
+        OSError
+            If the file cannot be read.
+        """
+        loaded = _store.load(path)
+        parts = [Part(*part) for part in loaded.pop("parts")]
+        return Prediction(**loaded, parts=parts)
+
     # ---- to show ----
+
+    def to_pandas(self, quantiles: Sequence[float] | None = None) -> "pandas.DataFrame":
+        """Return a table: a line for each number that is predicted, or for each choice of a class.
+
+        The index has the number of the row, counted from the row_offset, and the numbers along
+        the axes of an output: ``row``, ``output`` or ``row``, ``time``, ``output``; without the
+        classes. Columns are
+
+        - ``mean``, ``std``, with a likelihood ``epistemic`` and ``aleatoric``, and quantiles as
+          ``q0.05``; of kind "multiclass" in place of all these the mean probabilities, ``p0``,
+          ``p1``, …;
+        - for classes ``label``, ``entropy``, ``expected_entropy``, ``mutual_information``,
+          ``variation_ratio`` and ``margin``;
+        - ``n_samples``, where rows may have stopped by themselves.
+
+        Parameters
+        ----------
+        quantiles : sequence of float, optional
+            Different probabilities; (0.05, 0.5, 0.95) if not given, and none for "multiclass".
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed; the extra ``pandas`` brings it.
+        TypeError, ValueError
+            If `quantiles` are no different probabilities, or are given for kind "multiclass".
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastdrop as fd
+        >>> p = fd.Prediction.from_samples(np.array([[[1.0, 5.0]], [[3.0, 5.0]]]))
+        >>> print(p.to_pandas(quantiles=[0.5]).reset_index())
+           row  output  mean       std  q0.5
+        0    0       0   2.0  1.414214   2.0
+        1    0       1   5.0  0.000000   5.0
+        """
+        return _tables.to_pandas(self, quantiles)
+
+    def to_xarray(
+        self,
+        quantiles: Sequence[float] = _tables.QUANTILES,
+        *,
+        dims: Sequence[str] | None = None,
+    ) -> "xarray.Dataset":
+        """Return a dataset whose dimensions have names.
+
+        Its variables are ``mean``, ``std``, with a likelihood ``epistemic`` and ``aleatoric``, for
+        classes the measures that `to_pandas` has, all of dimensions ``row`` and those of an
+        output: ``output``, or ``time`` and ``output``; ``class`` in place of ``output`` for kind
+        "multiclass". ``quantiles`` has ``quantile`` before these, and ``samples``, where they were
+        kept, ``chain`` (of length 1) and ``draw``, as ArviZ wants them. ``n_samples`` is a number,
+        or one for each row where rows may have stopped by themselves; then the samples of those
+        with fewer end in NaN.
+
+        Parameters
+        ----------
+        quantiles : sequence of float, optional
+            Different probabilities.
+        dims : sequence of str, optional
+            Other names for the axes of an output.
+
+        Returns
+        -------
+        xarray.Dataset
+
+        Raises
+        ------
+        ImportError
+            If xarray is not installed; the extra ``xarray`` brings it.
+        TypeError, ValueError
+            If `quantiles` are no different probabilities, or `dims` no names for all axes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastdrop as fd
+        >>> p = fd.Prediction.from_samples(np.zeros((20, 3, 48, 2)))
+        >>> dict(p.to_xarray(dims=["half_hour", "zone"]).sizes)
+        {'row': 3, 'half_hour': 48, 'zone': 2, 'quantile': 3, 'chain': 1, 'draw': 20}
+        """
+        return _tables.to_xarray(self, quantiles, dims)
+
+    def plot(
+        self,
+        ax: "Axes | None" = None,
+        *,
+        row: int | None = None,
+        output: int | None = None,
+        levels: float | Sequence[float] = (0.5, 0.9),
+        y: ArrayLike | None = None,
+    ) -> "Axes":
+        """Draw the prediction: the mean, and what the samples leave open.
+
+        What is drawn goes by the shape of an output. One number a row: all rows, each with its
+        intervals. A sequence, of shape (time,) or (time, outputs): a fan chart of one row, bands
+        around the mean. Probabilities of classes: bars for those of one row, with intervals, and
+        of shape (time, classes) a fan chart of one class. Bands and intervals are central ones of
+        the samples, as `interval` gives them. No style is changed, and nothing is shown on a
+        screen: that is for ``matplotlib.pyplot.show()``.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure of pyplot if not given.
+        row : int, optional
+            Which row, by its place in this prediction; if not given all rows, or the first one.
+        output : int, optional
+            Which output or class of a sequence. Has to be given where there are several.
+        levels : float or sequence of float, optional
+            What share of the samples the intervals hold, in [0, 1].
+        y : array_like, optional
+            What really came, shaped like `mean` or like what is drawn; for one number a row also
+            (rows,). For kind "multiclass" integers, the classes, shaped like `label` or one row
+            of it.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ImportError
+            If Matplotlib is not installed; the extra ``plot`` brings it.
+        TypeError, ValueError
+            If an argument does not fit, outputs have three axes or more, or there is nothing to
+            draw.
+        """
+        return _plots.plot(self, ax, row, output, levels, y)
 
     def __repr__(self) -> str:
         lines = [

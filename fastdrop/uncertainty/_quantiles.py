@@ -82,6 +82,11 @@ class QuantileSketch(Statistic):
         held = sum(1 << n for n, values in enumerate(self._levels) if values is not None)
         return {"count": self.count, "merges": self._merges, "levels": held}
 
+    def with_scalars(self, scalars: Mapping[str, int]) -> Self:
+        changed = super().with_scalars(scalars)
+        changed._merges = scalars["merges"]
+        return changed
+
     def _extremes(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the lowest and the highest value of every stream."""
         held = self._buffer[: self._filled]

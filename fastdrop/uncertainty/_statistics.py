@@ -72,6 +72,12 @@ class Statistic:
         """Return the numbers that it has besides; those of two must be equal to be joined."""
         return {"count": self.count}
 
+    def with_scalars(self, scalars: Mapping[str, int]) -> Self:
+        """Return one of the same arrays with other numbers."""
+        changed = copy(self)
+        changed.count = scalars["count"]
+        return changed
+
     def take(self, rows: Rows, of: int) -> Self:
         """Return a copy that knows some rows only, of so many."""
 

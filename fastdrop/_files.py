@@ -1,0 +1,108 @@
+"""Files: read once from one descriptor, and written whole or not at all."""
+
+import errno
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import Any
+
+# O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor a terminal become ours.
+_FLAGS = os.O_RDONLY
+for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
+    _FLAGS |= getattr(os, _name, 0)
+
+
+class NoFileError(ValueError):
+    """What is there is no regular file, or none that can be read in one piece.
+
+    `kind` says what it is instead, where it is something else.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def read(path: str | PathLike[str], max_bytes: int = 1 << 62) -> bytes:
+    """Return the bytes of a regular file.
+
+    What is checked and what is read are the same descriptor, and all of it is
+    read before any of it is looked at, so replacing the file meanwhile changes
+    nothing.
+
+    Raises
+    ------
+    NoFileError
+        The path is not a regular file, the file is larger than `max_bytes`, or
+        it changed while it was read.
+    OSError
+        The file cannot be opened, for instance because it does not exist.
+    """
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EISDIR) and os.path.isdir(path):  # on Windows
+            raise _other("directory") from error
+        if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device without a driver
+            raise NoFileError("expected a regular file, found a special one", "special") from error
+        raise
+    try:
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise _other("directory" if stat.S_ISDIR(before.st_mode) else "special file")
+        size = before.st_size
+        if size > max_bytes:
+            raise NoFileError(f"the file has {size} bytes, max_file_bytes is {max_bytes}")
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(size)
+        after = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    if len(data) != size or (size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise NoFileError("the file changed while it was read")
+    return data
+
+
+def _other(kind: str) -> NoFileError:
+    return NoFileError(f"expected a regular file, found a {kind}", kind)
+
+
+def target(out: str, name: str, inputs: Iterable[str | PathLike[str]] = ()) -> str:
+    """Return the path of a file to write, with links followed; `inputs` are not to be written."""
+    place = os.path.realpath(out)
+    if not os.path.basename(out) or os.path.isdir(place):
+        found = "a directory" if out else "nothing"
+    elif os.path.exists(out) and not os.path.isfile(out):
+        found = "a special file"
+    elif os.path.islink(place):
+        found = "a link to itself"
+    elif not os.path.isdir(os.path.dirname(place)):
+        found = "one in a directory that does not exist"
+    elif not os.access(os.path.dirname(place), os.W_OK | os.X_OK):
+        found = "one in a directory that cannot be written to"
+    elif any(place == os.path.realpath(path) for path in inputs):
+        found = "a file that is read"
+    else:
+        return place
+    raise ValueError(f"{name}{out!r}: expected a regular file or a new one, found {found}")
+
+
+def replace(target: str, write: Callable[[Any], object]) -> None:
+    """Let `write` fill a binary file, and put it in place: all of it, or what was there stays."""
+    handle, name = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".fastdrop-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+        try:
+            mode = stat.S_IMODE(os.stat(target).st_mode)
+        except FileNotFoundError:  # a temporary file is private; the result is as any other file
+            mask = os.umask(0)
+            os.umask(mask)
+            mode = 0o666 & ~mask
+        os.chmod(name, mode)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
