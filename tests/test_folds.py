@@ -307,6 +307,8 @@ def test_what_numbers_are_not_is_refused() -> None:
         Prediction.from_samples(np.full((2, 3, 2), 0.3), "multiclass")
     with pytest.raises(ValueError, match="kind: expected an axis of classes"):
         Prediction.from_samples(np.full((2, 3), 0.3), "multiclass")
+    with pytest.raises(ValueError, match="kind: expected an axis of classes"):
+        Prediction.from_samples(np.empty((2, 3, 0)), "multiclass")
     with pytest.raises(ValueError, match="covariance: expected a prediction made with"):
         _ = p.covariance
     with pytest.raises(ValueError, match="aleatoric: expected a prediction made with"):
@@ -510,3 +512,10 @@ def test_measures_are_those_of_baal_and_torch_uncertainty() -> None:
     assert (p.variation_ratio <= theirs["variation_ratio"] + 1e-6).all()
     assert p.mutual_information.max() > 0.5
     assert p.variation_ratio.max() > 0.5
+
+
+def test_what_a_prediction_says_cannot_be_overwritten() -> None:
+    p = classifier().mc_predict(X, 10, rng=0, keep_samples=True, folds=["covariance"])
+    for name in ("mean", "std", "var", "samples", "entropy", "covariance", "variation_ratio"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(p, name)[0] = 1

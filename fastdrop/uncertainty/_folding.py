@@ -89,8 +89,8 @@ class Folding:
                 expected = "an output whose last axis is means and then as many scales"
                 _check.refuse(ValueError, "likelihood", expected, self.shape)
             self.shape = (*lead, last // 2)
-        if self.kind == "multiclass" and self.transform is None and not self.shape:
-            _check.refuse(ValueError, "kind", "an axis of classes for 'multiclass'", self.shape)
+        if self.kind == "multiclass" and self.transform is None:
+            self._check_classes(self.shape)
 
     @property
     def folded_shape(self) -> tuple[int, ...]:
@@ -174,8 +174,8 @@ class Folding:
         """Refuse what are no probabilities where these are said to come."""
         if self.checked or self.kind == "regression":
             return
-        if self.kind == "multiclass" and values.ndim < 3:
-            _check.refuse(ValueError, "kind", "an axis of classes for 'multiclass'", values.shape)
+        if self.kind == "multiclass":
+            self._check_classes(values.shape[2:])
         name = f"kind={self.kind!r}"
         with np.errstate(invalid="ignore"):
             if (values < 0).any() or (values > 1 + _OFF).any():
@@ -186,6 +186,10 @@ class Folding:
                 if (abs(total - 1) > _OFF).any():
                     worst = total[abs(total - 1) > _OFF][0]
                     _check.refuse(ValueError, name, "probabilities that add to 1", float(worst))
+
+    def _check_classes(self, shape: tuple[int, ...]) -> None:
+        if not shape or not shape[-1]:
+            _check.refuse(ValueError, "kind", "an axis of classes for 'multiclass'", shape)
 
     def _normals(self, shape: tuple[int, ...], first_sample: int, first_row: int) -> Array:
         """Return normal numbers (samples, rows, ...): the contract's, a stream a sample."""

@@ -731,7 +731,10 @@ class Prediction:
 
     def _kept(self, name: str, make: Callable[[], Made]) -> Made:
         if name not in self._made:
-            self._made[name] = make()
+            made = make()
+            if isinstance(made, np.ndarray):  # the same for all who ask
+                made.flags.writeable = False
+            self._made[name] = made
         found: Made = self._made[name]
         return found
 
