@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import fastdrop as fd
@@ -1045,8 +1044,15 @@ def table_of(out: str) -> dict[str, list[float]]:
     return {name: [float(line[i]) for line in lines] for i, name in enumerate(names)}
 
 
+def tables() -> Any:
+    """Return pandas, which writes and reads the same files by itself."""
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet needs it")
+    return pytest.importorskip("pandas", reason="pandas is not installed: the extra `pandas`")
+
+
 def written(directory: Path) -> dict[str, Path]:
     """Write the same tokens in every way that predict reads."""
+    pd = tables()
     frame = pd.DataFrame(TOKENS, columns=list("abcdefghij"))
     paths = {name: directory / f"x.{name}" for name in ("npy", "npz", "csv", "parquet", "CSV")}
     np.save(paths["npy"], TOKENS)
@@ -1201,6 +1207,7 @@ def test_parquet_that_is_no_table_of_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "x.parquet"
+    pd = tables()
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]})
 
     def refused(found: str) -> None:
@@ -1258,6 +1265,7 @@ def test_a_name_that_says_nothing_of_inputs(
 def test_a_table_in_every_form(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pd = tables()
     x, model = np.load(tokens), fd.load(MODEL)
     p = model.mc_predict(x, 30, rng=4, row_offset=7)
     expected = p.to_pandas([0.25, 0.5])
@@ -1367,6 +1375,7 @@ def test_what_else_is_handed_on(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    pd = tables()
     kernel = np.random.default_rng(0).random((3, 4)).astype(np.float32)
     model = Model([Dropout(name="drop", rate=0.5), Dense(name="d", kernel=kernel)], (3,))
     monkeypatch.setattr(fd, "load", lambda path, **options: model)
@@ -1406,6 +1415,7 @@ def test_samples_and_a_plot_are_written_too(
     tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Beside the table that is printed."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: the extra `plot`")
     samples = tmp_path / "samples.npy"
     for name, start in (("p.png", b"\x89PNG"), ("p.svg", b"<?xml"), ("p.PDF", b"%PDF")):
         arguments = ("--samples", 9, "--samples-out", samples, "--plot", tmp_path / name)
@@ -1418,6 +1428,7 @@ def test_samples_and_a_plot_are_written_too(
 
 
 def test_progress_goes_to_standard_error(tokens: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed: the extra `progress`")
     assert run("predict", MODEL, tokens, "--samples", 9) == 0
     plain = capsys.readouterr()
     assert plain.err == ""
@@ -1430,6 +1441,7 @@ def test_progress_goes_to_standard_error(tokens: Path, capsys: pytest.CaptureFix
 def test_progress_that_nobody_sees(
     tokens: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed: the extra `progress`")
     monkeypatch.setattr(sys, "stderr", None)
     assert run("predict", MODEL, tokens, "--samples", 9, "--progress") == 0
     assert len(capsys.readouterr().out.splitlines()) == 16

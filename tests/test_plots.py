@@ -4,15 +4,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pytest
+
+import fastdrop as fd
+
+pytest.importorskip("matplotlib", reason="matplotlib is not installed: the extra `plot`")
+
+import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
-
-import fastdrop as fd
 
 
 @pytest.fixture(autouse=True)

@@ -306,6 +306,7 @@ def test_progress(threads: int, until: float | None, monkeypatch: pytest.MonkeyP
 
 
 def test_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm", reason="tqdm is not installed: the extra `progress`")
     classifier().mc_predict(X, 100, rng=0, progress=True)
     assert "100%" in capsys.readouterr().err
 

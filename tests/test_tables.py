@@ -6,14 +6,15 @@ import warnings
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
-import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastdrop as fd
 from fastdrop.layers import Dense, Dropout
+
+pd = pytest.importorskip("pandas", reason="pandas is not installed: the extra `pandas`")
+xr = pytest.importorskip("xarray", reason="xarray is not installed: the extra `xarray`")
 
 MEASURES = ["label", "entropy", "expected_entropy", "mutual_information", "variation_ratio"]
 MEASURES += ["margin"]
