@@ -106,7 +106,7 @@ def mc_predict(
         One key of the graph, so that a worker is sent it once.
     x : dask array, shape (batch, *input_shape), or list or dict of such
         As in `Model.predict`. Blocks of the first axis are tasks, and those of several inputs are
-        made to be the first one's. Other axes are rechunked to be whole.
+        made to be the first one's. What other axes are split into is joined in the task.
     samples : int, optional
         How many samples to draw, or with `until` at most.
     rng : int, Key, SeedSequence, Generator or BitGenerator, optional
@@ -209,7 +209,7 @@ def mc_predict(
 
 
 def _blocks_of_rows(model: Model, x: Any) -> list[Any]:
-    """Check the inputs, and return them in blocks that are whole rows, and rows alike."""
+    """Check the inputs, and return them in blocks of the same rows."""
     names = model.input_names
     if isinstance(x, Mapping):
         if set(x) != set(names):
@@ -238,8 +238,7 @@ def _blocks_of_rows(model: Model, x: Any) -> list[Any]:
         if value.shape[0] != first.shape[0]:
             expected = f"{first.shape[0]} rows, as the first has"
             raise ValueError(f"{label}: expected {expected}, got {value.shape[0]}")
-        whole = dict.fromkeys(range(1, value.ndim), -1)
-        found.append(value.rechunk({0: first.chunks[0], **whole}))
+        found.append(value.rechunk({0: first.chunks[0]}))
     return found
 
 

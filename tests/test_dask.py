@@ -35,7 +35,7 @@ def normal(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def tagger() -> fd.Model:
+def tagger(steps: int | None = 5) -> fd.Model:
     """Return a model of classes at each step, dropout of all kinds in it."""
     lstm = layers.LSTM(
         name="lstm",
@@ -46,7 +46,7 @@ def tagger() -> fd.Model:
         return_sequences=True,
     )
     head = layers.Dense(name="out", kernel=normal(4, 3, seed=2), activation="softmax")
-    return fd.Model([lstm, layers.Dropout(name="drop", rate=0.4), head], (5, 2))
+    return fd.Model([lstm, layers.Dropout(name="drop", rate=0.4), head], (steps, 2))
 
 
 def dense() -> fd.Model:
@@ -238,11 +238,11 @@ def test_nothing_is_drawn_before_and_then_once_a_block(calls: list[tuple[int, in
 
 
 def test_calls_alike_share_their_work(calls: list[tuple[int, int]]) -> None:
-    model, x = dense(), in_parts(normal(6, 4), 2)
+    model, x = tagger(None), in_parts(normal(6, 5, 2), 2)
     first = mc_predict(model, x, 10, rng=1)
     first.compute(scheduler="sync")
     calls.clear()
-    same = mc_predict(model, x, 10, rng=fd.Key(1))  # the model has been used since
+    same = mc_predict(model, x, 10, rng=fd.Key(1))
     dask.compute(first.mean, same.std, scheduler="sync")
     assert len(calls) == 2
     for other in (
@@ -257,7 +257,16 @@ def test_calls_alike_share_their_work(calls: list[tuple[int, int]]) -> None:
         assert not np.array_equal(mean, others)
 
 
-def test_other_axes_are_made_whole() -> None:
+def test_calls_for_one_model_share_its_key() -> None:
+    """It remembers what it was used for, which is no part of it."""
+    model = tagger(None)
+    predictions = [mc_predict(model, in_parts(normal(4, n, 2), 2), 10) for n in (5, 7)]
+    keys = [key for p in predictions for key in dict(p.mean.dask) if "fastdrop-model" in key]
+    assert len(keys) == 2
+    assert len(set(keys)) == 1
+
+
+def test_other_axes_may_be_split() -> None:
     model, x = tagger(), normal(7, 5, 2)
     lazy = da.from_array(x, chunks=(3, 2, 1))
     p = mc_predict(model, lazy, 20, rng=1, quantiles=Q).compute(scheduler="threads")
