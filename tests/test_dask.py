@@ -119,7 +119,8 @@ def two_workers() -> Iterator[Any]:
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
         ) as cluster,
-        distributed.Client(cluster) as client,
+        # No default, for the other tests are for schedulers of this process.
+        distributed.Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -140,7 +141,7 @@ def test_the_bits_of_one_call_on_a_cluster(cluster: Any, name: str, parts: int) 
     workers = set(cluster.run(os.getpid).values())
     assert len(workers) == 2
     assert os.getpid() not in workers
-    assert_same(p.compute(), model.mc_predict(x, 40, **options))
+    assert_same(p.compute(scheduler=cluster), model.mc_predict(x, 40, **options))
 
 
 def counted(model: fd.Model, file: Path) -> fd.Model:
@@ -161,7 +162,7 @@ def test_a_worker_is_sent_the_model_once(cluster: Any, tmp_path: Path) -> None:
     log = tmp_path / "log"
     model, x = counted(dense(), log), normal(40, 4)
     p = mc_predict(model, in_parts(x, 20), 500, rng=0, quantiles=Q)
-    p = dask.compute(p, p.std + 1)[0]
+    p = dask.compute(p, p.std + 1, scheduler=cluster)[0]
     assert_same(p, model.mc_predict(x, 500, rng=0))
     processes = [int(line) for line in log.read_text().split()]
     workers = set(cluster.run(os.getpid).values())

@@ -79,6 +79,7 @@ OTHER_CLASSES = (
     "fit_idempotent",
     "fit_check_is_fitted",
     "n_features_in",
+    "n_features_in_after_fitting",  # of 1.6
 )
 REASON = "its data have other classes than the three of the model, which is trained already"
 
