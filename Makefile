@@ -89,7 +89,7 @@ $(VENV)/pyvenv.cfg:
 # Build requirements first, so that the extension is built in place and only what changed again.
 $(STAMP)-built: $(VENV)/pyvenv.cfg $(EXTENSION)
 	$(PIP) "setuptools>=77" "cython>=3.1" "numpy>=2.0"
-	$(PIP) --no-build-isolation --editable ".[test]"
+	$(PIP) --no-build-isolation --editable ".[test,test-bridges]"
 	@touch $@
 
 $(STAMP)-lint: $(STAMP)-built
