@@ -285,6 +285,18 @@ def test_samples_of_ones_own_go_together() -> None:
             Prediction.from_samples(bad)
 
 
+@pytest.mark.parametrize(("level", "q"), [(0.9, [0.05, 0.95]), (0.5, [0.25, 0.75]), (0, [0.5] * 2)])
+def test_intervals_are_quantiles(level: float, q: list[float]) -> None:
+    p = classifier().mc_predict(X, 50, rng=0)
+    assert np.array_equal(p.interval(level), p.quantile(q))
+    assert np.array_equal(p.interval(), p.quantile([0.05, 0.95]))
+    low, high = p.interval(1)
+    assert np.array_equal([low, high], p.quantile([0, 1]))
+    for wrong in (-0.1, 1.1, "x", None):
+        with pytest.raises((TypeError, ValueError), match="level: expected"):
+            p.interval(wrong)  # type: ignore[arg-type]
+
+
 # ---- progress, and Ctrl-C ----
 
 

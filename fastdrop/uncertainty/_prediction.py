@@ -316,7 +316,8 @@ class Prediction:
             If `level` is no real number in [0, 1].
         """
         level = _check.probability(level, "level")
-        low, high = self.quantile([(1 - level) / 2, (1 + level) / 2])
+        tail = round((1 - level) / 2, 12)  # 0.05 for 0.9, as one writes it
+        low, high = self.quantile([tail, round(1 - tail, 12)])
         return low, high
 
     # ---- classes ----
