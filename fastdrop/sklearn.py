@@ -13,7 +13,7 @@ from fastdrop.uncertainty import Prediction
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
     from sklearn.utils.multiclass import check_classification_targets
-    from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+    from sklearn.utils.validation import check_array, column_or_1d, validate_data
 except ImportError as error:
     raise ImportError(
         "fastdrop.sklearn: expected scikit-learn 1.6 or newer to be installed: "
@@ -51,12 +51,10 @@ class _MCDropout(BaseEstimator):
         ------
         TypeError, ValueError
             If X or a parameter is of the wrong type, shape or range.
-        sklearn.exceptions.NotFittedError
-            If `fit` has not been called.
         """
-        check_is_fitted(self)
+        self._check_model()
         x = check_array(X, allow_nd=True, estimator=self, input_name="X")
-        if x.ndim == 2:
+        if x.ndim == 2 and hasattr(self, "n_features_in_"):
             validate_data(self, X, reset=False, skip_check_array=True)
         found: Prediction = self.model.mc_predict(
             self._shaped(x),
@@ -81,6 +79,7 @@ class _MCDropout(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.requires_fit = False  # the model is trained
         # A row with masks of its own says something else at another place of a call.
         repeats = self.scope == "shared" and isinstance(self.random_state, (int, np.integer))
         tags.non_deterministic = not repeats
@@ -137,9 +136,10 @@ class _MCDropout(BaseEstimator):
 class MCDropoutRegressor(RegressorMixin, _MCDropout):
     """A trained model of numbers, sampled with dropout on, as a regressor of scikit-learn.
 
-    **It is trained already: `fit` changes no weight.** It checks that the data fit the model, and
-    takes down what scikit-learn asks of a fitted estimator. So `cross_val_score` scores one and the
-    same model on each part of the data, and says nothing of data that the model was trained on.
+    **It is trained already: `fit` changes no weight**, and need not be called. It checks that the
+    data fit the model, and takes down what scikit-learn asks of a fitted estimator. So
+    `cross_val_score` scores one and the same model on each part of the data, and says nothing of
+    data that the model was trained on.
 
     Parameters
     ----------
@@ -265,8 +265,6 @@ class MCDropoutRegressor(RegressorMixin, _MCDropout):
         ------
         TypeError, ValueError
             If X or a parameter is of the wrong type, shape or range.
-        sklearn.exceptions.NotFittedError
-            If `fit` has not been called.
         """
         _check.flag(return_std, "return_std")
         if return_interval is not None:
@@ -302,9 +300,9 @@ class MCDropoutRegressor(RegressorMixin, _MCDropout):
 class MCDropoutClassifier(ClassifierMixin, _MCDropout):
     """A trained model of probabilities, sampled with dropout on, as a classifier of scikit-learn.
 
-    **It is trained already: `fit` changes no weight.** It checks that the data fit the model, and
-    takes down the names of the classes. So `cross_val_score` scores one and the same model on each
-    part of the data, and says nothing of data that the model was trained on.
+    **It is trained already: `fit` changes no weight**, and need not be called. It checks that the
+    data fit the model, and takes down the names of the classes. So `cross_val_score` scores one and
+    the same model on each part of the data, and says nothing of data that the model was trained on.
 
     Parameters
     ----------
@@ -315,7 +313,7 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         As in `MCDropoutRegressor`.
     classes : array_like, shape (classes,), optional
         The names of the classes in the order of the model's outputs. If not given they are those
-        in `fit`'s y, sorted, all of which must then occur there.
+        in `fit`'s y, sorted, all of which must then occur there; without `fit` their numbers.
 
     Attributes
     ----------
@@ -389,10 +387,7 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
                 raise ValueError(_other_classes(len(seen), count))
             self.classes_ = seen
             return self
-        names = column_or_1d(self.classes)
-        if len(names) != count or len(np.unique(names)) != count:
-            expected = f"{count} different classes, as the model has"
-            _check.refuse(ValueError, "classes", expected, self.classes)
+        names = self._named(count)
         other = seen[~np.isin(seen, names)]
         if len(other):
             _check.refuse(ValueError, "y", f"none but the classes {names.tolist()}", other.tolist())
@@ -429,8 +424,6 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         ------
         TypeError, ValueError
             If X or a parameter is of the wrong type, shape or range.
-        sklearn.exceptions.NotFittedError
-            If `fit` has not been called.
         """
         _check.flag(return_std, "return_std")
         if return_interval is not None:
@@ -439,7 +432,7 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         label = p.label.reshape(-1)
         if (label < 0).any():
             raise ValueError("X: expected rows of which the model makes probabilities, got NaN")
-        found: list[Any] = [self.classes_[label]]
+        found: list[Any] = [self._names()[label]]
         if return_std:
             found.append(self._of(label, p.std))
         if return_interval is not None:
@@ -467,8 +460,6 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         ------
         TypeError, ValueError
             If X or a parameter is of the wrong type, shape or range.
-        sklearn.exceptions.NotFittedError
-            If `fit` has not been called.
         """
         p = self.mc_predict(X)
         mean = p.probabilities.reshape(len(p.mean), -1)
@@ -489,12 +480,28 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
             expected = "a model that puts out one probability, or one for each class of a row"
             _check.refuse(ValueError, "model", expected, self.model)
 
+    def _names(self) -> Array:
+        """Return the names of the classes: those of `fit`, those given, or their numbers."""
+        if hasattr(self, "classes_"):
+            found: Array = self.classes_
+            return found
+        count = 2 if self._kind() == "binary" else self._width()
+        return np.arange(count) if self.classes is None else self._named(count)
+
+    def _named(self, count: int) -> Array:
+        """Check the names that were given."""
+        names: Array = column_or_1d(self.classes)
+        if len(names) != count or len(np.unique(names)) != count:
+            expected = f"{count} different classes, as the model has"
+            _check.refuse(ValueError, "classes", expected, self.classes)
+        return names
+
     def _width(self) -> int:
         return prod(n or 0 for n in self._output())
 
     def _kind(self) -> str:
         """Return what the output is: by what it comes from, or else by how many numbers it has."""
-        meaning: str = self.model.graph.meanings()[0]
+        meaning: str = self.model.graph.meanings[0]
         by_width = "binary" if self._width() == 1 else "multiclass"
         return by_width if meaning == "regression" else meaning
 

@@ -16,7 +16,7 @@ pytest.importorskip("sklearn", reason="scikit-learn is not installed: the extra 
 
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import (
     GridSearchCV,
@@ -328,6 +328,29 @@ def test_fit_changes_no_weight() -> None:
     )
 
 
+def test_a_trained_model_need_not_be_fitted() -> None:
+    """It says the same; classes are then those given, or numbers."""
+    regressor = MCDropoutRegressor(dense(4, 1), 10)
+    expected = clone(regressor).fit(X, Y).predict(X, return_std=True, return_interval=0.9)
+    got = regressor.predict(X, return_std=True, return_interval=0.9)
+    assert np.array_equal(got[0], expected[0])
+    assert np.array_equal(got[1], expected[1])
+    assert np.array_equal(got[2], expected[2])
+    classifier = MCDropoutClassifier(dense(4, 3, activation="softmax"), 10)
+    names = np.array(["a", "b", "c"])
+    fitted = clone(classifier).fit(X, np.tile(names, 4))
+    numbers = classifier.predict(X)
+    assert np.array_equal(names[numbers], fitted.predict(X))
+    assert np.array_equal(classifier.predict_proba(X), fitted.predict_proba(X))
+    named = MCDropoutClassifier(dense(4, 3, activation="softmax"), 10, classes=names)
+    assert np.array_equal(named.predict(X), fitted.predict(X))
+    assert classifier.score(X, numbers) == 1
+    with pytest.raises(ValueError, match="classes: expected 3 different classes"):
+        MCDropoutClassifier(dense(4, 3, activation="softmax"), classes=["a", "b"]).predict(X)
+    with pytest.raises(TypeError, match=r"model: expected a fastdrop\.Model"):
+        MCDropoutRegressor("model.keras").predict(X)
+
+
 def test_clones_share_the_model_and_nothing_else() -> None:
     state = np.random.RandomState(0)
     fitted = MCDropoutRegressor(dense(4, 1), 10, state).fit(X, Y)
@@ -335,8 +358,6 @@ def test_clones_share_the_model_and_nothing_else() -> None:
     assert copy.model is fitted.model
     assert copy.random_state is not state
     assert copy.get_params().keys() == {"model", "samples", "random_state", "scope", "threads"}
-    with pytest.raises(NotFittedError):
-        copy.predict(X)
     with config_context(enable_metadata_routing=True):
         asking = MCDropoutRegressor(dense(4, 1)).set_predict_request(return_std=True)
         copy = clone(asking)
