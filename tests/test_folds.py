@@ -519,3 +519,52 @@ def test_what_a_prediction_says_cannot_be_overwritten() -> None:
     for name in ("mean", "std", "var", "samples", "entropy", "covariance", "variation_ratio"):
         with pytest.raises(ValueError, match="read-only"):
             getattr(p, name)[0] = 1
+
+
+def in_place(values: Array) -> Array:
+    values *= 2
+    return values
+
+
+def test_functions_may_write_into_what_they_are_given() -> None:
+    calls = [
+        fd.Call(layers.Dropout(name="drop", rate=0.5), "input"),
+        fd.Call(layers.Flatten(name="flat"), "drop"),
+    ]
+    # The same numbers three times, and some that no sample changes.
+    model = fd.Model(calls, (5,), outputs=["drop", "flat", "drop", "input"])
+    x = X.copy()
+    expected = model.mc_predict(x, 50, rng=0, transform=lambda values: 2 * values)
+    found = model.mc_predict(x, 50, rng=0, transform=in_place)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one.mean, other.mean)
+    np.testing.assert_array_equal(x, X)
+
+
+def test_functions_may_return_one_array_again_and_again() -> None:
+    model = fd.Model([layers.Dropout(name="drop", rate=0.5)], (4,))
+    kept = np.empty((20, 6, 2), np.float32)
+    given = {"rng": 0, "likelihood": "normal", "threads": 1}
+    found = model.mc_predict(X[:, :4], 20, transform=lambda v: np.add(v, 1, out=kept), **given)
+    expected = model.mc_predict(X[:, :4], 20, transform=lambda v: v + 1, **given)
+    np.testing.assert_array_equal(found.epistemic, expected.epistemic)
+    np.testing.assert_array_equal(found.std, expected.std)
+
+
+class Clears(Exceeds):
+    """What writes into what it is given."""
+
+    def add(self, values: Array) -> None:
+        super().add(values)
+        values[:] = 0
+
+
+def test_folds_may_write_into_what_they_are_given() -> None:
+    samples = np.ones((5, 2, 3))
+    p = fd.Prediction.from_samples(samples, folds={"first": Clears(), "second": Exceeds()})
+    assert (samples == 1).all()
+    np.testing.assert_array_equal(p.folds["second"], np.ones((2, 3)))
+    calls = [fd.Call(layers.Dropout(name="drop", rate=0.5), "input")]
+    model = fd.Model(calls, (5,), outputs=["drop", "drop"])
+    one, other = model.mc_predict(X, 50, rng=0, folds=[Clears])
+    np.testing.assert_array_equal(one.mean, other.mean)

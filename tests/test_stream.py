@@ -420,6 +420,18 @@ def test_what_is_fed_back() -> None:
     assert plain.mean.shape == (ROWS, 2, 1)
 
 
+def test_what_is_fed_back_may_be_written_into() -> None:
+    model, x = forecaster(4), normal(ROWS, 4, 2, seed=3)
+
+    def feedback(y: Array) -> Array:
+        y += 1
+        return y
+
+    found = model.rollout(x, 3, feedback, SAMPLES, rng=0, keep_samples=True)
+    expected = model.rollout(x, 3, lambda y: y + 1, SAMPLES, rng=0, keep_samples=True)
+    np.testing.assert_array_equal(found.samples, expected.samples)
+
+
 def test_paths_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     from fastdrop.model import _sampling
 

@@ -417,7 +417,8 @@ class Feedback:
     def _following(self, y: Array, number: int) -> Array:
         if self._function is None:
             return y
-        made = self._function(y, number) if self._numbered else self._function(y)
+        given = y.copy()  # what has been said stays so
+        made = self._function(given, number) if self._numbered else self._function(given)
         found = _check.array(made, "feedback", (*_check.NUMBERS, "bool"))
         expected = (*y.shape[:2], *(n or 0 for n in self._next))
         return _check.float32(_check.shaped(found, "feedback", expected), "feedback")

@@ -149,7 +149,8 @@ class Folding:
         """Return what the user's function makes of samples (samples, rows, ...)."""
         if self.transform is None:
             return values
-        found = np.asarray(self.transform(values))
+        # A copy, for they may be those of other outputs too, and it may write into them.
+        found = np.asarray(self.transform(values.copy()))
         if found.dtype.kind not in "fiub":
             _check.refuse(TypeError, "transform", "real numbers to be returned", found)
         shape = self._transformed
@@ -168,7 +169,8 @@ class Folding:
         if shape is None:
             self._transformed = found.shape[2:]
             self.dtype = np.dtype(np.float32 if found.dtype == np.float32 else np.float64)
-        return found.astype(self.dtype, copy=False)
+        # A copy, for the function may have kept the array.
+        return found.astype(self.dtype)
 
     def _check_kind(self, values: Array) -> None:
         """Refuse what are no probabilities where these are said to come."""

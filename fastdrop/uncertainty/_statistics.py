@@ -413,7 +413,7 @@ class PerRow(Statistic):
         if self._folds:
             each = values.reshape(len(values), len(self._folds), -1)
             for number, fold in enumerate(self._folds):
-                fold.add(each[:, number])
+                fold.add(each[:, number].copy())  # it may keep them, or write into them
         self.count += len(values)
 
     def merge(self, other: Self) -> None:
