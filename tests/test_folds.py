@@ -1,5 +1,7 @@
 """What is folded while samples are drawn, against NumPy on the samples themselves."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -568,3 +570,30 @@ def test_folds_may_write_into_what_they_are_given() -> None:
     model = fd.Model(calls, (5,), outputs=["drop", "drop"])
     one, other = model.mc_predict(X, 50, rng=0, folds=[Clears])
     np.testing.assert_array_equal(one.mean, other.mean)
+
+
+def test_copies_cannot_be_overwritten_either() -> None:
+    p = classifier().mc_predict(X, 10, rng=0, keep_samples=True)
+    p.entropy.sum(), p.samples.sum()
+    for again in (copy.copy(p), copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        np.testing.assert_array_equal(again.samples, p.samples)
+        for name in ("mean", "entropy", "samples"):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(again, name)[0] = 1
+
+
+def test_events_that_rounding_makes_more_than_certain() -> None:
+    p = fd.Prediction.from_samples(np.full((5, 2), 1 + 1e-7), kind="binary")
+    for name in ("entropy", "expected_entropy", "mutual_information"):
+        np.testing.assert_array_equal(getattr(p, name), np.zeros(2))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_what_samples_without_probabilities_say(kind: str) -> None:
+    samples = np.full((4, 3, 2), 0.5)
+    samples[2, 1] = np.nan
+    p = fd.Prediction.from_samples(samples, kind=kind)
+    for name in ("entropy", "expected_entropy", "variation_ratio", "margin"):
+        unknown = np.isnan(getattr(p, name))
+        assert unknown[1].all()
+        assert not unknown[[0, 2]].any()

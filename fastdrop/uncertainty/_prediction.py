@@ -379,9 +379,12 @@ class Prediction:
                 most: Array = votes.result().max(axis=-1) / np.float64(votes.count)
             return 1 - most
 
-        return self._kept(
-            "variation_ratio", lambda: self._gathered("votes", share, self._label_shape)
-        )
+        def made() -> Array:
+            # A sample without probabilities says nothing.
+            unknown = np.isnan(self.margin)
+            return np.where(unknown, np.nan, self._gathered("votes", share, self._label_shape))
+
+        return self._kept("variation_ratio", made)
 
     @property
     def margin(self) -> NDArray[np.float64]:
@@ -729,6 +732,10 @@ class Prediction:
                 f"{name}: expected a prediction of kind 'binary' or 'multiclass', got "
                 "'regression'; mc_predict(..., kind=...) says what the outputs are"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy of an array is one that can be written into.
+        return self.__dict__ | {"_made": {}}
 
     def _kept(self, name: str, make: Callable[[], Made]) -> Made:
         if name not in self._made:

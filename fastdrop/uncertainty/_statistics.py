@@ -248,7 +248,10 @@ def entropy(probabilities: Array, kind: str) -> NDArray[np.float64]:
     """
     p = probabilities.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
-        found = _surprise(p) + _surprise(1 - p) if kind == "binary" else _surprise(p).sum(axis=-1)
+        if kind == "binary":
+            found = _surprise(p) + _surprise(np.maximum(1 - p, 0))
+        else:
+            found = _surprise(p).sum(axis=-1)
         # A probability that is rounded up to more than 1 has a negative part.
         return np.maximum(found, 0)
 
