@@ -597,3 +597,36 @@ def test_what_samples_without_probabilities_say(kind: str) -> None:
         unknown = np.isnan(getattr(p, name))
         assert unknown[1].all()
         assert not unknown[[0, 2]].any()
+
+
+def test_predictions_of_no_row_are_merged() -> None:
+    given = {"rng": 0, "folds": ["covariance", Exceeds], "keep_samples": True}
+    one = classifier().mc_predict(X[:0], 10, **given)
+    more = classifier().mc_predict(X[:0], 20, first_sample=10, **given)
+    both = one.merge(more)
+    assert both.n_samples == 30
+    assert both.samples is not None
+    assert both.samples.shape == (30, 0, CLASSES)
+    assert both.covariance.shape == (0, CLASSES, CLASSES)
+    assert both.kind == "multiclass"
+    whole = classifier().mc_predict(X, 10, **given)
+    np.testing.assert_array_equal(one.merge(whole).folds["Exceeds"], whole.folds["Exceeds"])
+    with pytest.raises(ValueError, match="of the same key, which are in both"):
+        one.merge(one)
+
+
+def test_samples_of_two_precisions_are_not_merged() -> None:
+    """Or numbers of the more precise would be rounded, and large ones become infinite."""
+    one = fd.Prediction.from_samples(np.array([[1.0], [2.0]], np.float32))
+    for row_offset in (0, 1):
+        other = fd.Prediction.from_samples(np.array([[1e300], [2.0]]), row_offset=row_offset)
+        match = r"other: expected one of the same kind \(.*float32.*\), got .*float64"
+        with pytest.raises(ValueError, match=match):
+            one.merge(other)
+
+
+def test_why_predictions_are_not_merged_is_told() -> None:
+    plain = classifier("linear").mc_predict(X, 10, rng=0)
+    other = classifier("linear").mc_predict(X, 10, rng=1, transform=lambda values: 2 * values)
+    with pytest.raises(ValueError, match=r"other: expected .*, got .*transformed"):
+        plain.merge(other)

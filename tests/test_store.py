@@ -120,7 +120,7 @@ def test_and_goes_on_the_same(make: Callable[[], fd.Prediction], tmp_path: Path)
         with pytest.raises(ValueError, match="in both"):
             again.merge(p)
     else:
-        other = fd.Prediction.from_samples(np.zeros((5, 4, 3)))
+        other = fd.Prediction.from_samples(np.zeros((5, 4, 3), p._dtype))
         if (p._shape, p._names()) == (other._shape, other._names()) and p._rows == 4:
             same(again.merge(other), p.merge(other))
 
@@ -524,3 +524,38 @@ def test_other_damage(whole: tuple[Path, bytes, fd.Prediction], data: st.DataObj
         stop = min(len(found), start + data.draw(st.integers(0, 40)))
         found[start:stop] = data.draw(st.binary(max_size=40))
     damaged(whole, bytes(found))
+
+
+def test_rows_of_which_nothing_was_sampled(tmp_path: Path) -> None:
+    """Interrupted before the first samples were folded."""
+
+    def interrupted(values: Any) -> Any:
+        raise KeyboardInterrupt
+
+    model = fd.Model([fd.layers.Dropout(name="drop", rate=0.5)], (3,))
+    x = np.ones((2, 3))
+    p = model.mc_predict(x, 5, rng=0, transform=interrupted, on_interrupt="return", threads=1)
+    p.save(tmp_path / "p.npz")
+    again = fd.Prediction.load(tmp_path / "p.npz")
+    assert again.n_samples.tolist() == [0, 0]
+    assert np.isnan(again.mean).all()
+    assert again.mean.shape == (2, 3)
+    assert again.merge(p).n_samples.tolist() == [0, 0]
+    more = model.mc_predict(x, 5, rng=0, transform=lambda values: values)
+    np.testing.assert_array_equal(again.merge(more).mean, more.mean)
+    np.testing.assert_array_equal(more.merge(again).mean, more.mean)
+
+
+def test_no_parts(tmp_path: Path) -> None:
+    path = tmp_path / "p.npz"
+    header = {"rows": 0, "parts": []}
+
+    def empty(given: dict[str, Any], arrays: dict[str, Any]) -> None:
+        given.update(header)
+        for name in [*arrays]:
+            if name != "header":
+                del arrays[name]
+
+    drawn().save(path)
+    changed(path, empty)
+    refused(path, "a header without parts")

@@ -196,6 +196,9 @@ class Sampling:
             active = active[~reached]
             if self.progress is not None and not len(active):
                 self.progress(total, total)
+        for mine, folding in zip(parts, self.foldings, strict=True):
+            if not mine:  # interrupted before anything was folded
+                mine.append(self._part(np.arange(0), folding.start(0)))
         return [
             Prediction(
                 folding.kind,

@@ -212,7 +212,7 @@ class Prediction:
     @property
     def n_samples(self) -> Any:
         if not self._each:
-            return self._parts[0].count if self._parts else 0
+            return self._parts[0].count
         counts = np.zeros(self._rows, np.intp)
         for part in self._parts:
             counts[part.rows] = part.count
@@ -434,11 +434,8 @@ class Prediction:
         """
         if not isinstance(other, Prediction):
             _check.refuse(TypeError, "other", "a Prediction", other)
-        mine = (self.kind, self._shape, self._transformed, self._names())
-        theirs = (other.kind, other._shape, other._transformed, other._names())
-        if mine != theirs and self._parts and other._parts:
-            what = f"{self.kind}, outputs {self._shape}, {', '.join(self._names())}"
-            found = f"{other.kind}, outputs {other._shape}, {', '.join(other._names())}"
+        what, found = self._described(), other._described()
+        if what != found:
             raise ValueError(f"other: expected one of the same kind ({what}), got {found}")
         start, end = self._row_offset, self._row_offset + self._rows
         their_start, their_end = other._row_offset, other._row_offset + other._rows
@@ -466,7 +463,7 @@ class Prediction:
                 _, a, b = np.intersect1d(
                     mine.rows, theirs.rows, assume_unique=True, return_indices=True
                 )
-                if not len(a):
+                if not len(a) and self._rows:
                     continue
                 _check_disjoint(mine.spans, theirs.spans)
                 alone[a] = unused[b] = False
@@ -480,7 +477,7 @@ class Prediction:
         for theirs, unused in zip(other._parts, left, strict=True):
             if unused.any():
                 parts.append(theirs.take(np.flatnonzero(unused)))
-        return self._like(parts, self._rows, other._each)
+        return self._like(parts or self._parts[:1], self._rows, other._each)
 
     def _like(self, parts: Sequence[Part], rows: int, each: bool) -> "Prediction":
         return Prediction(
@@ -717,7 +714,17 @@ class Prediction:
         return sum(len(part.rows) for part in self._parts) < self._rows
 
     def _names(self) -> tuple[str, ...]:
-        return tuple(self._parts[0].statistics) if self._parts else ()
+        return tuple(self._parts[0].statistics)
+
+    def _described(self) -> str:
+        """Say what two predictions must have in common to be put together."""
+        words = [self.kind, f"{self._dtype} outputs {self._shape}", *self._names()]
+        return ", ".join(words + ["transformed"] * self._transformed)
+
+    @property
+    def _dtype(self) -> np.dtype[Any]:
+        lowest: Array = self._parts[0].statistics["quantiles"].arrays()["lowest"]
+        return lowest.dtype
 
     def _has(self, name: str) -> bool:
         return name in self._names()
@@ -761,14 +768,14 @@ class Prediction:
 
     def _own(self, name: str) -> Array:
         """Return what a fold of the user's says of each row."""
-        results = [part.statistics[name].result() for part in self._parts]
-        if not results:
-            return np.empty(0)
+        # Of no row nobody knows the shape.
+        parts = [part for part in self._parts if len(part.rows)] or self._parts[:1]
+        results = [part.statistics[name].result() for part in parts]
         shape = results[0].shape[1:]
         found = np.empty((self._rows, *shape), np.result_type(*results))
         if self._missing():
             found = np.full(found.shape, np.nan)
-        for part, result in zip(self._parts, results, strict=True):
+        for part, result in zip(parts, results, strict=True):
             found[part.rows] = result
         outputs = int(np.prod(self._shape))
         return found.reshape(self._rows, *self._shape) if shape == (outputs,) else found

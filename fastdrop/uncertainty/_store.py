@@ -129,7 +129,9 @@ def _loaded(arrays: Mapping[str, Array]) -> dict[str, Any]:
         parts.append(layout.part(_Record(record), some))
     if used != arrays.keys():
         raise _DamagedError(f"an archive that also holds {ascii(min(arrays.keys() - used))[:60]}")
-    numbers = np.sort(np.concatenate([np.empty(0, np.int64), *(part[0] for part in parts)]))
+    if not parts:
+        raise _DamagedError("a header without parts")
+    numbers = np.sort(np.concatenate([part[0] for part in parts]))
     if (np.diff(numbers) < 1).any() or (len(numbers) and not 0 <= numbers[0] <= numbers[-1] < rows):
         raise _DamagedError("rows that there are not, or twice")
     return {
