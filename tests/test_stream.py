@@ -313,6 +313,56 @@ def test_a_state_is_kept_and_loaded() -> None:
         model.stream(rows=ROWS, samples=4).load_state(state)
 
 
+def test_states_that_are_none() -> None:
+    """Refused when they are loaded, and the stream is as it was."""
+    model = fd.Model(CHAINS["convolution"], (None, 4))
+    stream = model.stream(rows=ROWS, samples=SAMPLES, rng=3)
+    stream.step(x_of("")[:, 0])
+    state = stream.state
+    name = next(name for name in state if name.endswith(":h"))
+    label = name.removesuffix(":h")
+    for wrong in (
+        {"steps": state["steps"]},
+        {key: array for key, array in state.items() if not key.startswith(label)},
+        {key: array for key, array in state.items() if key != name},
+        state | {f"{label}:more": state[name]},
+        state | {name: state[name][..., :-1]},
+        state | {name: state[name][:, :1]},
+        state | {name: state[name].astype(float)},
+        state | {name: state[name].astype(object)},
+        state | {"steps": -state["steps"]},
+    ):
+        with pytest.raises((TypeError, ValueError), match="^state"):
+            stream.load_state(wrong)
+    for array_name, array in stream.state.items():
+        np.testing.assert_array_equal(array, state[array_name])
+    fresh = model.stream(rows=ROWS, samples=SAMPLES, rng=3)
+    stream.load_state(fresh.state)  # before the first step there is none
+    x = x_of("")[:, 0]
+    assert np.array_equal(stream.step(x).mean, fresh.step(x).mean)
+
+
+def test_a_step_that_fails_is_not_taken() -> None:
+    model = fd.Model(CHAINS["convolution"], (None, 4))
+    x, fails = x_of(""), [False]
+
+    def transform(values: Array) -> Array:
+        if fails[0]:
+            raise RuntimeError("no")
+        return values
+
+    options: dict[str, Any] = {"rows": ROWS, "samples": SAMPLES, "rng": 3}
+    stream, other = model.stream(**options, transform=transform), model.stream(**options)
+    stream.step(x[:, 0])
+    other.step(x[:, 0])
+    fails[0] = True
+    with pytest.raises(RuntimeError, match="no"):
+        stream.step(x[:, 1])
+    fails[0] = False
+    assert stream.steps.tolist() == [1] * ROWS
+    assert np.array_equal(stream.step(x[:, 1]).mean, other.step(x[:, 1]).mean)
+
+
 def test_a_single_row_needs_no_axis() -> None:
     model = fd.Model(CHAINS["lstm"], (None, 4))
     one, other = (model.stream(samples=3, rng=0) for _ in range(2))

@@ -156,6 +156,11 @@ class Stepper(Protocol):
         """Of each output whether it is a step of a sequence; else it is of all steps so far."""
         ...
 
+    @property
+    def remembers(self) -> Mapping[str, tuple[int, ...]]:
+        """The names of what it remembers, and the shape of each for a row."""
+        ...
+
     def start(self, inputs: Sequence[Flow]) -> Memory:
         """Return what is remembered before the first step; of the inputs the first is that step."""
         ...

@@ -172,7 +172,9 @@ class Conv1D(_Conv):
     paddings: ClassVar = ("valid", "same", "causal")
 
     def stepper(self, inputs: Sequence[Shape]) -> Stepper | None:
-        return _CausalSteps(self) if self.padding == "causal" and self.strides == (1,) else None
+        if self.padding != "causal" or self.strides != (1,):
+            return None
+        return _CausalSteps(self, int(inputs[0][-1] or 0))
 
 
 class _CausalSteps:
@@ -180,9 +182,10 @@ class _CausalSteps:
 
     sequences = (True,)
 
-    def __init__(self, layer: Conv1D) -> None:
+    def __init__(self, layer: Conv1D, channels: int) -> None:
         self._layer = replace(layer, padding="valid")
         self._behind = layer.windows[0].extent - 1
+        self.remembers = {"window": (self._behind, channels)}
 
     def start(self, inputs: Sequence[Flow]) -> Memory:
         values = inputs[0].values

@@ -324,6 +324,7 @@ class _RecurrentSteps:
         self.sequences = [layer.return_sequences]
         if layer.return_state:
             self.sequences += [False] * len(layer.state_names)
+        self.remembers = dict.fromkeys((*layer.state_names, "output"), (layer.units,))
 
     def start(self, inputs: Sequence[Flow]) -> Memory:
         flow, *states = inputs

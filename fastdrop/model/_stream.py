@@ -137,12 +137,12 @@ class Stream:
                 memory = self._memories.get(number)
                 made, memories[number] = self._moved(step, stepper, of, flows, memory)
             tensors.update(zip(step.outputs, made, strict=True))
+        outputs = zip(self._graph.outputs, self._sequences, strict=True)
+        found = [self._predicted(i, tensors[t].looked_up(), s) for i, (t, s) in enumerate(outputs)]
+        # A step that fails is not taken.
         self._memories |= memories
         self.steps = self.steps + 1
-        outputs = zip(self._graph.outputs, self._sequences, strict=True)
-        return self._arranged(
-            [self._predicted(i, tensors[t].looked_up(), s) for i, (t, s) in enumerate(outputs)]
-        )
+        return self._arranged(found)
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Begin again.
@@ -195,28 +195,37 @@ class Stream:
             _check.refuse(TypeError, "state", "what the state of a stream gave", state)
         steps = _check.array(state["steps"], "state 'steps'", _check.INTEGERS, 1)
         _check.shaped(steps, "state 'steps'", (self._rows,))
+        if (steps < 0).any():
+            _check.refuse(ValueError, "state 'steps'", "numbers of steps", steps)
         rest = {name: value for name, value in state.items() if name != "steps"}
         memories: dict[int, Memory] = {}
         for number, (step, stepper, _) in enumerate(self._plan):
             if stepper is None:
                 continue
-            prefix = f"{self._graph.names[step.outputs[0]]}:"
-            fields = [name for name in rest if name.startswith(prefix)]
-            memory = {}
-            for name in fields:
-                array = np.array(rest.pop(name))
-                if array.ndim < 2 or array.shape[0] not in (1, len(self._samples)):
-                    expected = f"an array of 1 or {len(self._samples)} samples"
-                    _check.refuse(ValueError, f"state {name!r}", expected, array)
-                _check.shaped(array, f"state {name!r}", (len(array), self._rows, *array.shape[2:]))
-                memory[name.removeprefix(prefix)] = array
-            if memory:
-                memories[number] = memory
+            name = self._graph.names[step.outputs[0]]
+            labels = {f"{name}:{field}": field for field in stepper.remembers}
+            if not steps.any() and not labels.keys() & rest.keys():
+                continue  # before the first step there is none
+            if not labels.keys() <= rest.keys():
+                expected = f"that of a stream of the same model, with {', '.join(labels)}"
+                _check.refuse(ValueError, "state", expected, [*state])
+            memories[number] = {
+                field: self._remembered(rest.pop(label), label, stepper.remembers[field])
+                for label, field in labels.items()
+            }
         if rest:
             _check.refuse(ValueError, "state", "that of a stream of the same model", [*rest])
         self._memories, self.steps = memories, steps.astype(np.int64)
 
     # ---- inside ----
+
+    def _remembered(self, value: object, label: str, shape: tuple[int, ...]) -> Array:
+        """Check and copy what is remembered of each sample and row."""
+        array = _check.array(value, f"state {label!r}", ("float32",))
+        if array.ndim < 2 or len(array) not in (1, len(self._samples)):
+            expected = f"an array of 1 or {len(self._samples)} samples"
+            _check.refuse(ValueError, f"state {label!r}", expected, array)
+        return np.array(_check.shaped(array, f"state {label!r}", (len(array), self._rows, *shape)))
 
     def _run(self, step: Step, of: str, flows: list[Flow]) -> list[Flow]:
         """Run what treats each step by itself, or knows of none."""
