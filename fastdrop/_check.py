@@ -508,6 +508,9 @@ def deviations(value: object, name: str, of: tuple[int, ...]) -> NDArray[np.floa
 
 def samples(value: object, of: tuple[int, ...]) -> NDArray[np.float64]:
     """At least one sample of each element."""
+    if value is None or (hasattr(value, "quantile") and not hasattr(value, "dtype")):
+        expected = "an array of samples, as mc_predict(..., keep_samples=True).samples is"
+        refuse(TypeError, "samples", expected, value)
     given = numbers(value, "samples")
     if given.ndim == 0 or not len(given):
         refuse(ValueError, "samples", f"shape {('n', *of)} with n >= 1", value)
@@ -799,14 +802,16 @@ def names(value: object, name: str) -> dict[str, str]:
     return {text(k, name): text(v, f"{name}[{k!r}]") for k, v in value.items()}
 
 
-def sequence_of(value: object, name: str, kind: type | tuple[type, ...]) -> tuple[Any, ...]:
+def sequence_of(
+    value: object, name: str, kind: type | tuple[type, ...], what: str = "layer"
+) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
-        refuse(TypeError, name, "a list or tuple of layers", value)
+        refuse(TypeError, name, f"a list or tuple of {what}s", value)
     for i, item in enumerate(value):
         if not isinstance(item, kind):
-            refuse(TypeError, f"{name}[{i}]", "a layer", item)
+            refuse(TypeError, f"{name}[{i}]", f"a {what}", item)
     if not value:
-        refuse(ValueError, name, "at least one layer", value)
+        refuse(ValueError, name, f"at least one {what}", value)
     return tuple(value)
 
 

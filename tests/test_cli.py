@@ -1203,6 +1203,19 @@ def test_what_is_no_table_is_named(
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_names_that_are_numbers_are_no_inputs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As pandas writes them for columns without names."""
+    path = tmp_path / "x.csv"
+    path.write_text("0,1,2,3,4,5,6,7,8,9\n" + "1,2,3,4,5,6,7,8,9,10\n" * 2)
+    assert run("predict", MODEL, path) == 1
+    error = capsys.readouterr().err
+    assert "x.csv: expected numbers from the first line on, got 0, 1, 2, ..." in error
+    path.write_text("0,1,2,3,4,5,6,7,8,9\n")  # a line alone is an input
+    assert run("predict", MODEL, path) == 0
+
+
 def test_parquet_that_is_no_table_of_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,11 +1,17 @@
 """The demonstration's encoding and its table, each against a description of its own."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fastdrop as fd
 from fastdrop import Prediction
-from fastdrop.demo import ALPHABET, LENGTH, encode, messages
+from fastdrop.demo import ALPHABET, LENGTH, encode, messages, model_path
 from fastdrop.demo.table import table, verdict
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_every_character_has_its_number() -> None:
@@ -80,3 +86,25 @@ def test_a_table_fits_its_width(width: int, room: int) -> None:
     assert lines[3] == f"{'y' * (room - 3)}...    0.500  0.200  0.300 to 0.800  unsure"
     if width >= 63:
         assert all(len(line) <= width for line in lines)
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").is_file(), reason="README.md is in a checkout alone")
+@pytest.mark.parametrize("page", ["README.md", "examples/sms_spam/README.md"])
+def test_what_the_pages_show_is_what_it_prints(page: str) -> None:
+    """Each message that is shown, with its figures: on another tier the last digit may be off."""
+    texts = messages()
+    p = fd.load(model_path()).mc_predict(encode(texts), samples=200, rng=0)
+    low, high = p.interval(0.9)
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    found = 0
+    for row, text in enumerate(texts):
+        shown = [line for line in lines if line.strip().startswith(text[:40])]
+        if not shown:
+            continue
+        found += 1
+        figures = re.search(r"(0\.\d+)  (0\.\d+)  (0\.\d+) to (0\.\d+)  (\w+)$", shown[0])
+        assert figures is not None
+        expected = (p.mean[row, 0], p.std[row, 0], low[row, 0], high[row, 0])
+        np.testing.assert_allclose([float(n) for n in figures.groups()[:4]], expected, atol=1.1e-3)
+        assert figures[5] == verdict(float(low[row, 0]), float(high[row, 0]))
+    assert found >= 4

@@ -466,6 +466,25 @@ def test_functions_of_samples() -> None:
     assert empty.mean.shape == (0,)
 
 
+def test_functions_of_samples_that_know_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their numbers in x, whatever block they come in and wherever the call begins."""
+    from fastdrop.model import _sampling
+
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 4)
+    level = np.arange(6.0)
+
+    def at_level(values: Array, rows: Array) -> Array:
+        return np.asarray(values + level[rows][:, np.newaxis])
+
+    model = classifier("linear")
+    plain = model.mc_predict(X, 20, rng=0, row_offset=9, keep_samples=True)
+    for threads in (1, 2):
+        p = model.mc_predict(
+            X, 20, rng=0, row_offset=9, transform=at_level, keep_samples=True, threads=threads
+        )
+        assert np.array_equal(p.samples, plain.samples + level[:, np.newaxis])
+
+
 @pytest.mark.parametrize(
     ("transform", "error"),
     [

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fastdrop as fd
 from fastdrop import scores
 from references.scores import make_scores
 from references.stored import Arrays, load
@@ -630,3 +631,12 @@ def test_pandas() -> None:
     assert scores.brier(pd.Series([True, False]), frame).tolist() == [0.125, 0]
     with pytest.raises(TypeError, match="y: expected an array"):
         scores.crps(pd.Series([1.0, None], dtype=object), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("score", [scores.crps, scores.pit])
+def test_samples_that_were_not_kept(score: Any) -> None:
+    """The error says how they are kept, and where they are in a prediction."""
+    p = fd.Prediction.from_samples(np.zeros((3, 2)), keep_samples=False)
+    for samples in (p.samples, p):
+        with pytest.raises(TypeError, match=r"samples: expected .*keep_samples=True\)\.samples"):
+            score(np.zeros(2), samples)

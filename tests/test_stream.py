@@ -310,7 +310,7 @@ def test_a_state_is_kept_and_loaded() -> None:
         with pytest.raises((TypeError, ValueError), match="state"):
             stream.load_state(wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected an array of 1 or 4 samples"):
-        model.stream(rows=ROWS, samples=4).load_state(state)
+        model.stream(rows=ROWS, samples=4, rng=3).load_state(state)
 
 
 def test_states_that_are_none() -> None:
@@ -332,7 +332,7 @@ def test_states_that_are_none() -> None:
         state | {name: state[name].astype(object)},
         state | {"steps": -state["steps"]},
     ):
-        with pytest.raises((TypeError, ValueError), match="^state"):
+        with pytest.raises((TypeError, ValueError), match=r"^state"):
             stream.load_state(wrong)
     for array_name, array in stream.state.items():
         np.testing.assert_array_equal(array, state[array_name])
@@ -361,6 +361,17 @@ def test_a_step_that_fails_is_not_taken() -> None:
     fails[0] = False
     assert stream.steps.tolist() == [1] * ROWS
     assert np.array_equal(stream.step(x[:, 1]).mean, other.step(x[:, 1]).mean)
+
+
+def test_a_state_goes_with_its_key() -> None:
+    """With other masks it would be nobody's."""
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    one, other = (model.stream(samples=3, rng=seed) for seed in (0, 1))
+    one.step(normal(4))
+    with pytest.raises(ValueError, match="state 'key': expected that of a stream with the same"):
+        other.load_state(one.state)
+    with pytest.raises(ValueError, match="state 'key': expected"):
+        one.load_state({name: value for name, value in one.state.items() if name != "key"})
 
 
 def test_a_single_row_needs_no_axis() -> None:

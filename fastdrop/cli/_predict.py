@@ -173,6 +173,7 @@ class _Found:
             keep_samples=args.samples_out is not None,
             threads=args.threads,
         )
+        model._inputs(x)  # refused for what it is, before a part of it is tried
         if args.samples:  # of no row, to know what there will be before anything is drawn
             none = [array[:0] for array in inputs]
             self._check(draw(none if len(none) > 1 else none[0], 1), tabular)

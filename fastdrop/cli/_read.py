@@ -153,12 +153,22 @@ def _csv(name: str, data: bytes) -> _Table:
         lines.pop()
     if not lines:
         raise ValueError(f"{name}: expected lines of numbers (.csv), got an empty file")
+    if len(lines) > 1 and lines[0].rstrip("\r").split(",") == _numbered(lines[0].count(",") + 1):
+        raise ValueError(
+            f"{name}: expected numbers from the first line on, got 0, 1, 2, ... in it, which are "
+            f"names as pandas writes them; {_NO_NAMES}, and .npy files hold any numbers"
+        )
     if all(line and not line.isspace() for line in lines):
         try:
             return _Table(np.loadtxt(lines, delimiter=",", comments=None, ndmin=2))
         except ValueError:
             pass  # what it says of it counts lines from 0
     raise ValueError(f"{name}: {_first_fault(lines)}")
+
+
+def _numbered(count: int) -> list[str]:
+    """Return the names that columns without names have: 0, 1, 2, ... of three or more."""
+    return [str(n) for n in range(count)] if count > 2 else []
 
 
 def _first_fault(lines: Sequence[str]) -> str:
@@ -201,7 +211,9 @@ def _parquet(name: str, data: bytes) -> _Table:
         raise _check.missing(name, "pandas", "pandas") from error
     try:
         frame = pandas.read_parquet(io.BytesIO(data))
-    except (MemoryError, ImportError):  # which names what reads parquet for pandas
+    except ImportError as error:
+        raise _check.missing(name, "pyarrow", "pandas") from error
+    except MemoryError:
         raise
     except Exception as error:  # whatever its readers raise
         reason = show(" ".join(str(error).split()) or type(error).__name__)

@@ -84,7 +84,11 @@ def table_file(table: Table, suffix: str) -> bytes:
         rows = [",".join(line) for line in (table.names(), *lines)]
         return "".join(f"{row}\n" for row in rows).encode()
     file = io.BytesIO()
-    table.frame().reset_index().to_parquet(file, index=False)
+    frame = table.frame().reset_index()
+    try:
+        frame.to_parquet(file, index=False)
+    except ImportError as error:
+        raise _check.missing("--out", "pyarrow", "pandas") from error
     return file.getvalue()
 
 

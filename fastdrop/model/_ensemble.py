@@ -42,6 +42,16 @@ class EnsemblePrediction(Prediction):
         found.members, found._fixed = tuple(members), tuple(fixed)
         return found
 
+    def merge(self, other: Prediction) -> Prediction:
+        """Put together what two predictions have seen, as `Prediction.merge` does.
+
+        Of ensembles of as many models, model by model, so that `within` and `between` stay.
+        """
+        if not isinstance(other, EnsemblePrediction) or len(other.members) != len(self.members):
+            return super().merge(other)
+        pairs = zip(self.members, other.members, strict=True)
+        return EnsemblePrediction.of([a.merge(b) for a, b in pairs], self._fixed)
+
     @property
     def within(self) -> NDArray[np.float64]:
         """Variance within the models, shaped like `mean`: the mean of theirs.
@@ -101,7 +111,7 @@ class Ensemble:
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
-        found = _check.sequence_of(models, "models", Model)
+        found = _check.sequence_of(models, "models", Model, "fastdrop.Model")
         if len(found) < 2:
             _check.refuse(ValueError, "models", "two models or more", models)
         self.models: tuple[Model, ...] = found

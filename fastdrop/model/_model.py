@@ -324,7 +324,9 @@ class Model:
         transform : callable, optional
             Is given samples (samples, batch, *output_shape) of some of the rows and returns what is
             folded in their place, of any shape behind the first two axes: an inverse scaler, a sum
-            over steps. It must treat every sample and row by itself.
+            over steps. With a second parameter it is also given the numbers of these rows in `x`,
+            for scales of their own. It must treat every sample and row by itself. Of several
+            outputs it is called with each.
         likelihood : {"normal"}, optional
             The output says a mean and a scale of normal noise: along its last axis the means and
             then as many scales, or where the model has two outputs of one shape, one each. The
@@ -516,6 +518,11 @@ class Model:
         constants: Any = None,
     ) -> Stream:
         """Take sequences as they come, one time step at a time, with a prediction after each.
+
+        Where dropout is new at every step (a Dropout layer between recurrent ones) its masks are
+        numbered by the length that the model has, so no more steps can be taken than that; a model
+        of any length then takes a single row. SpatialDropout1D, and the dropout of recurrent layers
+        themselves, know no such limit.
 
         Parameters
         ----------

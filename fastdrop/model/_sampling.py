@@ -1,6 +1,5 @@
 """Sampling a model: rows and samples cut into chunks, run by threads, and folded as they come."""
 
-import inspect
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from fastdrop import _check, _threads
 from fastdrop.layers._layer import Draw, Flow, Shape, for_samples
 from fastdrop.model._graph import Graph, Step, as_given
 from fastdrop.random import Key
-from fastdrop.uncertainty._folding import Folding, Statistics
+from fastdrop.uncertainty._folding import Folding, Statistics, takes
 from fastdrop.uncertainty._prediction import Part, Prediction
 
 Array = NDArray[Any]
@@ -253,6 +252,7 @@ class Sampling:
                 values[0] if len(values) == 1 else np.concatenate(values, axis=-1),
                 self.first_sample + task.samples.start,
                 self.draws.first_row + block.rows.start,
+                self.draws.first_row,
             )
 
     @contextmanager
@@ -380,13 +380,7 @@ class Feedback:
             raise ValueError("rollout: expected an input whose first axis is time, got numbers")
         self._function, self.steps = function, steps
         self._window, self._next = shape[0], shape[1:]
-        self._numbered = False
-        if function is not None:
-            try:
-                inspect.signature(function).bind(None, None)
-                self._numbered = True
-            except (TypeError, ValueError):  # it takes one, or does not say
-                pass
+        self._numbered = function is not None and takes(function, 2)
 
     def path_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a row's path, given that of an output."""

@@ -170,9 +170,10 @@ class Stream:
     def state(self) -> dict[str, NDArray[Any]]:
         """All that is remembered, as arrays by name: copies, to be kept and given to `load_state`.
 
-        ``"steps"`` (rows,), and of each layer that remembers (samples or 1, rows, ...).
+        ``"steps"`` (rows,), ``"key"``, the words of the key, and of each layer that remembers
+        (samples or 1, rows, ...).
         """
-        found = {"steps": self.steps.copy()}
+        found = {"steps": self.steps.copy(), "key": np.array(self._source, np.uint64)}
         for number, memory in self._memories.items():
             name = self._graph.names[self._plan[number][0].outputs[0]]
             found |= {f"{name}:{field}": array.copy() for field, array in memory.items()}
@@ -189,7 +190,7 @@ class Stream:
         Raises
         ------
         TypeError, ValueError
-            If it is of another model, or of other numbers of rows or samples.
+            If it is of another model or key, or of other numbers of rows or samples.
         """
         if not isinstance(state, Mapping) or "steps" not in state:
             _check.refuse(TypeError, "state", "what the state of a stream gave", state)
@@ -197,7 +198,10 @@ class Stream:
         _check.shaped(steps, "state 'steps'", (self._rows,))
         if (steps < 0).any():
             _check.refuse(ValueError, "state 'steps'", "numbers of steps", steps)
-        rest = {name: value for name, value in state.items() if name != "steps"}
+        if not np.array_equal(state.get("key", ()), np.array(self._source, np.uint64)):
+            expected = "that of a stream with the same rng, for its masks go with it"
+            _check.refuse(ValueError, "state 'key'", expected, state.get("key"))
+        rest = {name: value for name, value in state.items() if name not in ("steps", "key")}
         memories: dict[int, Memory] = {}
         for number, (step, stepper, _) in enumerate(self._plan):
             if stepper is None:
@@ -277,7 +281,7 @@ class Stream:
             values = values[:, :, 0]
         folding = self._fold(number, values.shape[2:])
         first = self._draws.first_row
-        statistics = folding.add(None, values, self._samples.start, first)
+        statistics = folding.add(None, values, self._samples.start, first, first)
         span = (self._source, self._samples.start, self._samples.stop)
         return Prediction(
             folding.kind,

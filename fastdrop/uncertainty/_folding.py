@@ -1,5 +1,6 @@
 """What is folded of an output while it is sampled: which statistics, and of which values."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -125,18 +126,28 @@ class Folding:
         return found
 
     def add(
-        self, to: Statistics | None, values: Array, first_sample: int, first_row: int
+        self,
+        to: Statistics | None,
+        values: Array,
+        first_sample: int,
+        first_row: int,
+        offset: int = 0,
     ) -> Statistics:
-        """Fold the next samples (samples, rows, ...) of some rows, and return their statistics."""
+        """Fold the next samples (samples, rows, ...) of some rows, and return their statistics.
+
+        The first of the rows has the number `first_row` in the whole data set, whose row `offset`
+        is the first one of the call.
+        """
+        rows = np.arange(first_row - offset, first_row - offset + values.shape[1])
         apart: dict[str, Array] = {}
         if self.scale is not None:
             mean, scale = np.split(values, 2, axis=-1)
             with np.errstate(all="ignore"):
                 std = SCALES[self.scale](scale.astype(np.float64))
                 drawn = mean + std * self._normals(mean.shape, first_sample, first_row)
-                apart = {"means": self.transformed(mean), "variances": np.square(std)}
+                apart = {"means": self.transformed(mean, rows), "variances": np.square(std)}
             values = drawn.astype(values.dtype)
-        values = self.transformed(values)
+        values = self.transformed(values, rows)
         self._check_kind(values)
         if to is None:
             to = self.start(values.shape[1])
@@ -145,12 +156,13 @@ class Folding:
             statistic.add(given.reshape(len(given), -1))
         return to
 
-    def transformed(self, values: Array) -> Array:
-        """Return what the user's function makes of samples (samples, rows, ...)."""
+    def transformed(self, values: Array, rows: Array) -> Array:
+        """Return what the user's function makes of samples (samples, rows, ...) of some rows."""
         if self.transform is None:
             return values
         # A copy, for they may be those of other outputs too, and it may write into them.
-        found = np.asarray(self.transform(values.copy()))
+        given = (values.copy(), rows) if takes(self.transform, 2) else (values.copy(),)
+        found = np.asarray(self.transform(*given))
         if found.dtype.kind not in "fiub":
             _check.refuse(TypeError, "transform", "real numbers to be returned", found)
         shape = self._transformed
@@ -205,6 +217,15 @@ class Folding:
             for m in range(shape[0])
         ]
         return np.stack(each)
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Say whether a function takes so many arguments by their places."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except (TypeError, ValueError):  # it takes fewer, or does not say
+        return False
+    return True
 
 
 def own_folds(value: object) -> tuple[dict[str, Callable[[], Fold]], set[str]]:

@@ -199,7 +199,10 @@ class Prediction:
             If the prediction was made without a likelihood.
         """
         if not self._has("means"):
-            raise ValueError("aleatoric: expected a prediction made with likelihood='normal'")
+            more = " (of classes, expected_entropy is the noise)" * (self.kind != "regression")
+            raise ValueError(
+                f"aleatoric: expected a prediction made with likelihood='normal'{more}"
+            )
 
         def made() -> Array:
             with np.errstate(all="ignore"):
@@ -404,7 +407,8 @@ class Prediction:
         """Put together what two predictions have seen.
 
         Of the same rows: other samples, as ``first_sample=`` or another key give. Of rows that
-        follow each other, as ``row_offset=`` says: the rows of both.
+        follow each other, as ``row_offset=`` says: the rows of both. That both are of one model and
+        of one `x` is for the caller to see.
 
         Parameters
         ----------
