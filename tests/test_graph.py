@@ -405,6 +405,7 @@ def test_the_order_of_running() -> None:
         ([dense("x"), Call(dense("a"), "b"), Call(dense("b"), "a")], "layer 'a': it waits"),
         ([Call(dense("a"), "nowhere")], "layer 'a': no tensor is called 'nowhere'"),
         ([Call(dense("a"), "input:1")], "layer 'a': no tensor is called 'input:1'"),
+        ([Call(dense("a"), "nowhere"), Call(dense("b"), "input")], "no tensor is called 'nowhere'"),
         ([dense("a"), Call(dense("b"), "a:1")], "layer 'b': no tensor is called 'a:1'"),
         ([dense("a"), Call(dense("b"), "input", "a")], "calls of different names, got 'a' twice"),
         ([Call(dense("a"), "input", "input")], "calls of different names, got 'input' twice"),
