@@ -266,6 +266,15 @@ def test_events_against_their_samples() -> None:
     assert p.label.shape == p.entropy.shape == p.margin.shape == (6, 2)
 
 
+def test_samples_that_are_there_go_with_those_of_a_model() -> None:
+    p = classifier().mc_predict(X, 20, rng=0, keep_samples=True)
+    there = Prediction.from_samples(p.samples[:5], "multiclass")
+    for both in (there.merge(p), p.merge(there)):
+        assert both.n_samples == 25
+        expected = np.concatenate([p.samples, p.samples[:5]]).mean(axis=0, dtype=float)
+        np.testing.assert_allclose(both.mean, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_limits_at_certainty(kind: str) -> None:
     """Certain and agreeing: all 0. Certain and disagreeing: log 2, all of it mutual information."""
@@ -425,6 +434,14 @@ def test_folds_of_ones_own(threads: int, monkeypatch: pytest.MonkeyPatch) -> Non
     every = np.concatenate([p.samples, more.samples])
     np.testing.assert_array_equal(both.folds["often"], (every > 0.25).mean(axis=0))
     np.testing.assert_array_equal(both.folds["most"], every.max(axis=(0, 2)))
+
+
+def test_folds_may_have_the_names_of_statistics() -> None:
+    p = classifier().mc_predict(X, 20, rng=0, folds={"mean": Largest}, keep_samples=True)
+    mean = p.samples.mean(axis=0, dtype=float)
+    np.testing.assert_allclose(p.mean, mean, rtol=1e-12)
+    np.testing.assert_array_equal(p.folds["mean"], p.samples.max(axis=(0, 2)))
+    np.testing.assert_allclose(p.mean, mean, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

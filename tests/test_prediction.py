@@ -249,6 +249,21 @@ def test_a_prediction_of_no_inputs() -> None:
     assert p.quantile([[0.05, 0.95]]).shape == (1, 2, 0, 3)
 
 
+def test_predictions_of_no_inputs_are_merged() -> None:
+    """They know how many samples there were, and what was asked for."""
+    options: dict[str, Any] = {"keep_samples": True, "folds": ["covariance"]}
+    p = predicted(np.empty((0, 3)), **options)
+    both = p.merge(predicted(np.empty((0, 3)), first_sample=20, **options))
+    assert both.n_samples == 40
+    assert both.samples is not None
+    assert both.samples.shape == (40, 0, 3)
+    assert both.covariance.shape == (0, 3, 3)
+    with pytest.raises(ValueError, match="other: expected other samples of the same rows"):
+        p.merge(p)
+    some = predicted(np.ones((2, 3)), **options)
+    assert np.array_equal(p.merge(some).mean, some.mean)
+
+
 def test_a_prediction_is_one_thing() -> None:
     """It can be kept in a set, and not be changed."""
     p, q = predicted(np.ones((3, 2))), predicted(np.ones((3, 2)))
