@@ -289,6 +289,28 @@ def test_rows_begin_again_by_themselves(name: str) -> None:
     assert np.array_equal(p.samples, last(whole, p.samples))
 
 
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_rows_begin_again_among_words(scope: str) -> None:
+    """Whose masks stay beside the table until a layer takes both, here by steps of its own."""
+    words = layers.Embedding(name="words", table=normal(9, 4))
+    drop = layers.SpatialDropout1D(name="drop", rate=0.3)
+    by_step = lstm("l", 4, 5, scheme="tf_keras", dropout=0.3)
+    model = fd.Model([words, drop, by_step], (None,))
+    x = np.random.default_rng(0).integers(0, 9, (ROWS, STEPS))
+    options: dict[str, Any] = {"samples": SAMPLES, "rng": 3, "keep_samples": True, "scope": scope}
+    stream = model.stream(rows=ROWS, **options)
+    stream.step(x[:, 0])
+    stream.reset(rows=[1])
+    for t in range(1, STEPS):
+        now = x[:, t].copy()
+        now[1] = x[1, t - 1]
+        p = stream.step(now)
+    whole = model.mc_predict(x, **options).samples
+    late = model.mc_predict(x[1:2, : STEPS - 1], row_offset=1, **options).samples
+    assert np.array_equal(p.samples[:, [0, 2]], whole[:, [0, 2]])
+    assert np.array_equal(p.samples[:, 1:2], late)
+
+
 def test_a_state_is_kept_and_loaded() -> None:
     model = fd.Model(CHAINS["convolution"], (None, 4))
     x = x_of("")
