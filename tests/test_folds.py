@@ -502,6 +502,19 @@ def test_functions_of_samples_that_know_the_rows(monkeypatch: pytest.MonkeyPatch
         assert np.array_equal(p.samples, plain.samples + level[:, np.newaxis])
 
 
+def test_functions_that_make_other_classes() -> None:
+    """Measures of classes are of those that come out."""
+
+    def joined(values: Array) -> Array:
+        return np.stack([values[..., :2].sum(-1), values[..., 2:].sum(-1)], axis=-1)
+
+    options: dict[str, Any] = {"transform": joined, "kind": "multiclass"}
+    p = classifier().mc_predict(X, 50, rng=0, keep_samples=True, **options)
+    there = Prediction.from_samples(p.samples, "multiclass")
+    for name in ("label", "entropy", "expected_entropy", "variation_ratio", "margin"):
+        np.testing.assert_array_equal(getattr(p, name), getattr(there, name))
+
+
 @pytest.mark.parametrize(
     ("transform", "error"),
     [

@@ -951,11 +951,10 @@ def test_repr_of_layers(layer: Layer, expected: str) -> None:
 
 
 def rows_of(model: Model) -> list[list[str]]:
-    """The cells of a summary, which stand two spaces or more apart."""
-    return [
-        [cell.strip() for cell in line.split("  ") if cell.strip()]
-        for line in model.summary().splitlines()
-    ]
+    """The cells of a summary, which stand two spaces or more apart; none behind the last one."""
+    lines = model.summary().splitlines()
+    assert lines == [line.rstrip() for line in lines]
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines]
 
 
 def test_summary_of_a_chain() -> None:
