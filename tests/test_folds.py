@@ -326,6 +326,12 @@ def test_what_numbers_are_not_is_refused() -> None:
         _ = p.aleatoric
 
 
+@pytest.mark.parametrize("wrong", [-0.25, 1.5])
+def test_what_is_no_probability_is_told(wrong: float) -> None:
+    with pytest.raises(ValueError, match=rf"in \[0, 1\], got {wrong}"):
+        Prediction.from_samples(np.array([[[0.875], [wrong]]]), "binary")
+
+
 def kinds(*entries: Any, shape: tuple[int | None, ...] = (5,), **options: Any) -> Any:
     """The kind that "auto" finds behind a dropout layer."""
     model = fd.Model([layers.Dropout(name="drop", rate=0.5), *entries], shape, **options)
