@@ -307,7 +307,8 @@ def test_equal_samples_share_no_information(count: int, p: float) -> None:
 def test_what_numbers_are_not_is_refused() -> None:
     p = classifier("linear").mc_predict(X, 10, rng=0)
     assert p.kind == "regression"
-    for name in ("probabilities", "label", "entropy", "mutual_information", "margin"):
+    names = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")
+    for name in ("probabilities", "label", *names, "margin"):
         with pytest.raises(ValueError, match=f"^{name}: expected a prediction of kind"):
             getattr(p, name)
     with pytest.raises(ValueError, match=r"kind='multiclass': expected probabilities"):

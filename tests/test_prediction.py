@@ -171,6 +171,12 @@ def test_blocks_of_streams_change_nothing(n: int, monkeypatch: pytest.MonkeyPatc
         assert np.array_equal(alone[:, 0], whole[:, j])
 
 
+@pytest.mark.parametrize("step", [1, CAPACITY - 1, CAPACITY, CAPACITY + 1, 5000])
+def test_how_samples_come_changes_no_quantile(step: int) -> None:
+    samples = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
+    assert np.array_equal(sketched(samples, step=step).quantile(Q), sketched(samples).quantile(Q))
+
+
 def test_merges_take_all_of_many_streams() -> None:
     """They are made for 1,024 streams at a time."""
     samples = np.random.default_rng(0).normal(size=(2 * CAPACITY + 1, 1030)).astype(np.float32)

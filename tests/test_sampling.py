@@ -263,8 +263,10 @@ def test_what_does_not_go_together() -> None:
     with pytest.raises(TypeError, match="other: expected a Prediction"):
         p.merge(p.mean)  # type: ignore[arg-type]
     three = p.merge(model.mc_predict(X, 10, rng=0, first_sample=20))
-    with pytest.raises(ValueError, match="samples 20 to 24"):
-        three.merge(model.mc_predict(X, 15, rng=0, first_sample=10))
+    more = model.mc_predict(X, 15, rng=0, first_sample=10)
+    for one, other in ((three, more), (more, three)):
+        with pytest.raises(ValueError, match="samples 20 to 24"):
+            one.merge(other)
     assert three.merge(model.mc_predict(X, 10, rng=0, first_sample=10)).n_samples == 30
 
 
@@ -354,12 +356,12 @@ def interrupting(after: int) -> Any:
 
 
 @pytest.mark.parametrize("until", [None, 0.02])
-@pytest.mark.parametrize("after", [1, 700, 1500])
+@pytest.mark.parametrize(("after", "chunk"), [(1, 3), (1, 24), (700, 24), (1500, 24)])
 def test_ctrl_c_returns_what_there_is(
-    until: float | None, after: int, monkeypatch: pytest.MonkeyPatch
+    until: float | None, after: int, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each row's samples so far, as if no more had been asked for; NaN of rows without any."""
-    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 24)
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", chunk)
     model = classifier()
     p = model.mc_predict(
         X,
@@ -373,6 +375,7 @@ def test_ctrl_c_returns_what_there_is(
     )
     counts = np.broadcast_to(p.n_samples, 7)
     assert 0 < counts.sum() < 7 * 300
+    assert counts.all() == (chunk > 7)
     for row, count in enumerate(counts):
         if not count:
             assert np.isnan(p.mean[row]).all()
