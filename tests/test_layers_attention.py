@@ -234,6 +234,21 @@ def test_attention_masks_of_heads_and_of_all() -> None:
             assert_close(output.values[0, n], expected.astype(np.float32), FLOAT32)
 
 
+def test_an_attention_mask_without_a_key() -> None:
+    """The value is the key, whatever comes behind it."""
+    seen = flow((np.random.default_rng(4).random((ROWS, QUERIES, STEPS)) < 0.7).astype(np.float32))
+    layer = multi([Q.shape[1:], V.shape[1:]], masks=("attention_mask",))
+    assert layer.key_kernel.shape[0] == V.shape[-1]
+    (got,) = layer.run([flow(Q), flow(V), seen], None)
+    (expected,) = layer.run([flow(Q), flow(V), flow(V), seen], None)
+    np.testing.assert_array_equal(got.values, expected.values)
+
+
+def test_an_output_is_as_wide_as_the_query() -> None:
+    layer = MultiHeadAttention.declare([(4, 5), (6, 3), (6, 2)], name="m", num_heads=2, key_dim=7)
+    assert layer.output_shapes([(4, 5), (6, 3), (6, 2)]) == [(4, 5)]
+
+
 def test_which_masks_count() -> None:
     bare, masked = [flow(Q), flow(V)], [flow(Q, QUERY_MASK), flow(V, VALUE_MASK)]
     (without,) = multi().run(bare, None)
