@@ -254,6 +254,13 @@ def dot(a: np.ndarray, b: np.ndarray, axes: tuple[int, int], normalize: bool) ->
     return out if out.ndim else out[np.newaxis]
 
 
+@pytest.mark.parametrize("function", MERGES)
+def test_what_is_no_number_stays_so(function: str) -> None:
+    a, b = np.array([[np.nan, 1, 2]], np.float32), np.array([[1, np.nan, 2]], np.float32)
+    found = run(Merge(name="m", function=function), a, b).values[0, 0]
+    assert np.isnan(found).tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize(
     ("axes", "shapes"),
@@ -265,6 +272,7 @@ def dot(a: np.ndarray, b: np.ndarray, axes: tuple[int, int], normalize: bool) ->
         ((1, 2), [(3, 4), (5, 3)]),
         ((2, 1), [(4, 3), (3,)]),
         ((1, 3), [(3, 2), (4, 5, 3)]),
+        ((1, 2), [(3, 4, 2), (5, 3, 2)]),
     ],
 )
 def test_dot(axes: tuple[int, int], shapes: Any, normalize: bool, backend: str) -> None:
@@ -312,6 +320,10 @@ def test_dots_of_lengths_left_open() -> None:
         ),
         (
             lambda: Concatenate(name="c").output_shapes([(4, 3), (3,)]),
+            "layer 'c': expected inputs of equally many axes",
+        ),
+        (
+            lambda: Concatenate(name="c").output_shapes([(4, 3), (2, 4, 3)]),
             "layer 'c': expected inputs of equally many axes",
         ),
         (

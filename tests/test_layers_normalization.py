@@ -303,6 +303,14 @@ V3 = np.ones(3, np.float32)
             "layer 'u' least_norm: expected a number > 0",
         ),
         (
+            lambda: fd.Model([UnitNormalization(name="u", axis=2)], (5, 4)),
+            "layer 'u': expected an input of shape with fixed lengths along different axes",
+        ),
+        (
+            lambda: BatchNormalization(name="b", moving_mean=V3[:, np.newaxis], moving_variance=V3),
+            "layer 'b' moving_mean: expected",
+        ),
+        (
             lambda: Normalization(name="n", mean=V3, variance=V3[:1]),
             r"layer 'n' variance: expected shape \(3,\), got \(1,\)",
         ),

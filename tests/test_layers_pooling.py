@@ -120,6 +120,16 @@ def test_zeros_have_no_sign(layer: Any) -> None:
     assert not np.signbit(output(layer, np.full_like(x, -0.0))).any()
 
 
+@pytest.mark.parametrize("layer", [MaxPooling1D(name="m"), GlobalMaxPooling1D(name="g")])
+def test_the_largest_of_no_finite_number(layer: Any) -> None:
+    x = normal(2, 4, 3)
+    x[..., 0], x[..., 1] = -np.inf, np.nan
+    found = output(layer, x)
+    assert np.isneginf(found[..., 0]).all()
+    assert np.isnan(found[..., 1]).all()
+    assert np.isfinite(found[..., 2]).all()
+
+
 def test_any_length() -> None:
     assert MaxPooling1D(name="m").output_shape((None, 4)) == (None, 4)
     assert GlobalMaxPooling1D(name="g").output_shape((None, 4)) == (4,)
