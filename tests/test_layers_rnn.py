@@ -316,7 +316,7 @@ def test_dropped_infinities_are_zero() -> None:
     x[0, ::2] = np.inf
     p = fd.Model([layer], (40, 3)).mc_predict(x, samples=5, rng=0, keep_samples=True)
     flow = layer._drop_steps(
-        Flow(x[np.newaxis]), Draw(key=fd.Key(0), samples=range(3), first_row=0, rows=1), 0
+        Flow(x[np.newaxis]), Draw(key=fd.Key(0), samples=range(3), first_row=0, rows=1), 0, 0
     )
     assert not np.isnan(flow.values).any()
     assert (flow.values == 0).any()
