@@ -140,6 +140,14 @@ def test_refusals(make: Any, match: str) -> None:
         make()
 
 
+def test_a_noise_shape_fixes_what_the_model_leaves_open() -> None:
+    layer = AlphaDropout(name="a", rate=0.5, noise_shape=(None, 4, 1))
+    model = fd.Model([layer], (None, 3))
+    assert model.mc_predict(np.ones((2, 4, 3)), 3, rng=0).mean.shape == (2, 4, 3)
+    with pytest.raises(ValueError, match=r"layer 'a': .* to which \(4, 1\) broadcasts"):
+        model.mc_predict(np.ones((2, 5, 3)), 3, rng=0)
+
+
 # ---- as Keras spells them ----
 
 

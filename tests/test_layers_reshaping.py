@@ -53,6 +53,13 @@ def test_lengths_left_open() -> None:
             Dense.declare([shape], name="d", units=2)
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_number_of_steps_that_does_not_fit(steps: int) -> None:
+    model = fd.Model([Reshape(name="r", target_shape=(8,))], (None, 4))
+    with pytest.raises(ValueError, match=r"layer 'r': expected an input of shape of 8 numbers"):
+        model.predict(np.zeros((2, steps, 4)))
+
+
 @pytest.mark.parametrize("dims", [(2, 1, 3), (3, 1, 2), (1, 2, 3), (3, 2, 1)])
 def test_permute(dims: tuple[int, ...]) -> None:
     layer = Permute(name="p", dims=dims)
