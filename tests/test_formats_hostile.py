@@ -656,6 +656,7 @@ def test_the_room_of_json() -> None:
 @table(
     ("keys", b",".join(b'"%x":1' % i for i in range(400_000)), "too many values"),
     ("long keys", b",".join(b'"key %x":""' % i for i in range(300_000)), "too many values"),
+    ("wide key", b'"' + b"a" * 2**23 + b'\\ud83d\\ude00":1', "too many values"),
     ("wide string", b'"a":"' + b"a" * 2**23 + b'\\ud83d\\ude00"', "too many values"),
     ("wide text", b'"a":"' + b"a" * 2**23 + "\U0001f600".encode() + b'"', "too many values"),
     ("half wide text", b'"a":"' + b"a" * 2**23 + "中".encode() + b'"', "too many values"),
@@ -854,6 +855,8 @@ def test_neighbours_in_an_archive_do_not_overlap() -> None:
     parts = {f"m{i}": bytes([i]) * i for i in range(5)}
     content = archive(*parts.items(), base=False)
     assert read_members(content, dict.fromkeys(parts, 10)) == parts
+    # In whatever order they are asked for.
+    assert read_members(content, dict.fromkeys(reversed(parts), 10)) == parts
 
 
 def test_the_limit_of_a_file(tmp_path: Path) -> None:
