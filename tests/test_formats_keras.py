@@ -329,6 +329,13 @@ def test_a_mask_goes_past_a_model_at_every_step() -> None:
         (lambda g: g["layers"][1].update(inbound_nodes=[call(ref("x"), ref("x"))]), "2"),
         (lambda g: g["layers"][1].update(inbound_nodes=[call()]), "expected 1 inputs, found 0"),
         (lambda g: g["layers"][1].update(inbound_nodes=[call(ref("in"))]), "waits for what it"),
+        (
+            lambda g: (
+                g["layers"][1].update(inbound_nodes=[call(ref("in"))]),
+                g["layers"][1]["config"].update(output_layers=["i", 0, 0]),
+            ),
+            "waits for what it",
+        ),
         (lambda g: g.update(output_layers=["in", 0, 1]), "there is no such output"),
         (lambda g: g.update(output_layers=["d", 0, 1]), "no tensor 'd:1' to put out"),
         (lambda g: g.update(output_layers=[]), "output_layers: expected one or more, found none"),
