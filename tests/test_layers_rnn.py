@@ -323,6 +323,13 @@ def test_dropped_infinities_are_zero() -> None:
     assert p.samples.shape == (5, 1, 2)
 
 
+def test_a_rate_that_drops_nothing_is_none() -> None:
+    """What is drawn goes by what is dropped: less than a 2**32nd is not."""
+    for scheme in ("keras", "tf_keras", "tf_keras_early"):
+        none, least = (cell("lstm", scheme=scheme, recurrent_dropout=r) for r in (0.0, 1e-12))
+        assert least.drawn_scheme == none.drawn_scheme
+
+
 # ---- two directions ----
 
 
@@ -675,3 +682,13 @@ def test_norms_at_every_step_are_norms() -> None:
     norm = LayerNormalization(name="n", gamma=normal(3), beta=normal(3, seed=1))
     timed = TimeDistributed(name="t", layer=norm)
     assert np.array_equal(run(timed, X)[0].values, run(norm, X)[0].values)
+
+
+def test_directions_that_draw_otherwise_are_told_apart() -> None:
+    forward = cell("lstm", dropout=0.5)
+    backward = cell("lstm", go_backwards=True)
+    both = Bidirectional(name="b", forward=forward, backward=backward)
+    assert both.stochastic == f"forward: {forward.stochastic}; backward: nothing"
+    again = cell("lstm", dropout=0.5, go_backwards=True)
+    same = Bidirectional(name="b", forward=forward, backward=again)
+    assert same.stochastic == forward.stochastic != ""
