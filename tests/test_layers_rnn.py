@@ -24,7 +24,7 @@ from fastdrop.layers import (
     StackedRNN,
     TimeDistributed,
 )
-from layer_laws import check_laws, normal
+from layer_laws import check_laws, normal, planned
 
 CELLS = {"lstm": (LSTM, 4), "gru": (GRU, 3), "simple_rnn": (SimpleRNN, 1)}
 MASK = np.array([[0, 1, 1, 0, 1], [1, 1, 0, 0, 0], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], bool)
@@ -692,3 +692,10 @@ def test_directions_that_draw_otherwise_are_told_apart() -> None:
     again = cell("lstm", dropout=0.5, go_backwards=True)
     same = Bidirectional(name="b", forward=forward, backward=again)
     assert same.stochastic == forward.stochastic != ""
+
+
+@pytest.mark.parametrize("what", ["initializer", "regularizer", "constraint"])
+def test_what_only_training_uses_is_no_obstacle(what: str) -> None:
+    value = {"module": f"keras.{what}s", "class_name": "Some", "config": {}}
+    options = {f"{part}_{what}": value for part in ("kernel", "recurrent", "bias")}
+    assert planned("LSTM", (5, 3), units=2, **options).units == 2
