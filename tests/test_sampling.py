@@ -574,3 +574,23 @@ def test_likelihoods_that_are_none(options: Any, match: str) -> None:
 def test_an_odd_output_has_no_scale_for_each_mean() -> None:
     with pytest.raises(ValueError, match="likelihood: expected an output whose last axis"):
         classifier().mc_predict(X, 5, rng=0, likelihood="normal")
+
+
+def test_nothing_is_drawn_for_models_that_refuse() -> None:
+    def words(count: int) -> fd.Model:
+        table = np.ones((count, 2), np.float32)
+        drop = layers.Dropout(name="drop", rate=0.5)
+        return fd.Model([layers.Embedding(name="words", table=table), drop], (3,))
+
+    ensemble = fd.Ensemble([words(9), words(4)])
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    # The second model does not know the last word.
+    for x, options in (
+        (np.ones((2, 4), int), {}),
+        (np.full((2, 3), 8), {}),
+        (np.ones((2, 3), int), {"folds": ["all"]}),
+    ):
+        with pytest.raises(ValueError, match="expected"):
+            ensemble.mc_predict(x, 10, rng=rng, **options)
+        assert rng.bit_generator.state == before

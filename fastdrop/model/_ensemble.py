@@ -1,6 +1,7 @@
 """Several models as one."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -196,37 +197,38 @@ class Ensemble:
         """
         count = len(self.models)
         bar = reporter(progress, 0)
+        report: Callable[[int, int], object] | None = None
+
+        def told(number: int, done: int, total: int) -> None:
+            if report is not None:
+                report(number * total + done, count * total)
+
+        # Every model checks before anything is drawn.
+        drawing = [
+            model._sampled(
+                x,
+                samples,
+                None,
+                fixed=True,
+                scope=scope,
+                row_offset=row_offset,
+                first_sample=first_sample,
+                kind=kind,
+                folds=folds,
+                transform=transform,
+                likelihood=likelihood,
+                scale=scale,
+                until=None,
+                progress=partial(told, number),
+                on_interrupt="raise",
+                keep_samples=keep_samples,
+                threads=threads,
+            )
+            for number, model in enumerate(self.models)
+        ]
         key = as_key(rng).fold_in("ensemble")
-        each: list[Any] = []
         with bar as report:
-            for number, model in enumerate(self.models):
-
-                def told(done: int, total: int, number: int = number) -> None:
-                    if report is not None:
-                        report(number * total + done, count * total)
-
-                each.append(
-                    model._sampled(
-                        x,
-                        samples,
-                        None,
-                        fixed=True,
-                        rng=key.fold_in(number),
-                        scope=scope,
-                        row_offset=row_offset,
-                        first_sample=first_sample,
-                        kind=kind,
-                        folds=folds,
-                        transform=transform,
-                        likelihood=likelihood,
-                        scale=scale,
-                        until=None,
-                        progress=told if report is not None else False,
-                        on_interrupt="raise",
-                        keep_samples=keep_samples,
-                        threads=threads,
-                    )
-                )
+            each = [sampled(key.fold_in(number)) for number, sampled in enumerate(drawing)]
         fixed = [not model.stochastic and likelihood is None for model in self.models]
         return _together(each, lambda some: EnsemblePrediction.of(some, fixed))
 

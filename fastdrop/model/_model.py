@@ -14,7 +14,7 @@ from fastdrop.model._graph import Call, build, check_inputs
 from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
-from fastdrop.random import as_key
+from fastdrop.random import Key, as_key
 from fastdrop.uncertainty._folding import KINDS, LIKELIHOODS, SCALES, Folding, own_folds
 
 Array = NDArray[Any]
@@ -385,11 +385,10 @@ class Model:
         >>> bool(abs(p.mean - 1).max() < 0.15)
         True
         """
-        return self._sampled(
+        sampled = self._sampled(
             x,
             samples,
             None,
-            rng=rng,
             scope=scope,
             row_offset=row_offset,
             first_sample=first_sample,
@@ -404,6 +403,7 @@ class Model:
             keep_samples=keep_samples,
             threads=threads,
         )
+        return sampled(as_key(rng))
 
     def rollout(
         self,
@@ -482,11 +482,10 @@ class Model:
                 f"and {len(graph.outputs)}"
             )
         feed = Feedback(feedback, steps, graph.shapes[graph.inputs[0]])
-        return self._sampled(
+        sampled = self._sampled(
             x,
             samples,
             feed,
-            rng=rng,
             scope=scope,
             row_offset=row_offset,
             first_sample=first_sample,
@@ -501,6 +500,7 @@ class Model:
             keep_samples=keep_samples,
             threads=threads,
         )
+        return sampled(as_key(rng))
 
     def stream(
         self,
@@ -643,7 +643,6 @@ class Model:
         feed: Feedback | None,
         *,
         fixed: bool = False,
-        rng: object,
         scope: str,
         row_offset: int,
         first_sample: int,
@@ -657,8 +656,8 @@ class Model:
         on_interrupt: str,
         keep_samples: bool,
         threads: int | None,
-    ) -> Any:
-        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and sample.
+    ) -> Callable[[Key], Any]:
+        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and return what samples.
 
         With `fixed` nothing in the model need be random.
         """
@@ -708,27 +707,30 @@ class Model:
             )
             for i, shape in enumerate(shapes)
         ]
-        key = as_key(rng)
-        for i, folding in enumerate(foldings):
-            folding.key = key.fold_in("likelihood").fold_in(i)
-        with bar as report:
-            found = Sampling(
-                self.graph,
-                inputs,
-                peak,
-                Draws.of(self.graph, key, shared, first_row),
-                (key.k0, key.k1, key.base),
-                samples,
-                first_sample,
-                foldings,
-                taken,
-                threads,
-                until=enough,
-                progress=report,
-                on_interrupt=on_interrupt,
-                feed=feed,
-            ).run()
-        return found[0] if len(taken) < len(self.graph.outputs) else self._arranged(found)
+
+        def sampled(key: Key) -> Any:
+            for i, folding in enumerate(foldings):
+                folding.key = key.fold_in("likelihood").fold_in(i)
+            with bar as report:
+                found = Sampling(
+                    self.graph,
+                    inputs,
+                    peak,
+                    Draws.of(self.graph, key, shared, first_row),
+                    (key.k0, key.k1, key.base),
+                    samples,
+                    first_sample,
+                    foldings,
+                    taken,
+                    threads,
+                    until=enough,
+                    progress=report,
+                    on_interrupt=on_interrupt,
+                    feed=feed,
+                ).run()
+            return found[0] if len(taken) < len(self.graph.outputs) else self._arranged(found)
+
+        return sampled
 
     def _check_stochastic(self, name: str) -> None:
         if not self.stochastic:
