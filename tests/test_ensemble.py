@@ -1,15 +1,104 @@
-"""Several models as one, against the models themselves and NumPy on their samples."""
+"""Several models as one, against NumPy on the samples of each."""
 
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import fastdrop as fd
 from fastdrop import layers
-from fastdrop.random import Key
+from layer_laws import normal
 
-X = np.random.default_rng(1).normal(size=(4, 5)).astype(np.float32)
+X = normal(4, 3, seed=1)
+SAMPLES = 50
+
+
+def member(seed: int, rate: float = 0.5, activation: str = "linear") -> fd.Model:
+    drop = layers.Dropout(name="drop", rate=rate)
+    return fd.Model(
+        [drop, layers.Dense(name="d", kernel=normal(3, 2, seed=seed), activation=activation)], (3,)
+    )
+
+
+def samples_of(models: list[fd.Model], **options: Any) -> list[NDArray[Any]]:
+    """Each model by itself, with the key that it is said to have."""
+    key = fd.Key(0).fold_in("ensemble")
+    return [
+        model.mc_predict(X, SAMPLES, rng=key.fold_in(i), keep_samples=True, **options).samples
+        for i, model in enumerate(models)
+    ]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_ensemble_is_the_samples_of_its_models(threads: int) -> None:
+    models = [member(seed) for seed in (2, 3, 4)]
+    options: dict[str, Any] = {"keep_samples": True, "threads": threads}
+    p = fd.Ensemble(models).mc_predict(X, SAMPLES, rng=fd.Key(0), **options)
+    each = samples_of(models)
+    every = np.concatenate(each).astype(float)
+    np.testing.assert_array_equal(p.samples, every)
+    np.testing.assert_allclose(p.mean, every.mean(axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(p.var, every.var(axis=0, ddof=1), rtol=1e-12)
+    np.testing.assert_array_equal(p.quantile(0.3), np.quantile(every, 0.3, axis=0))
+    within = [one.astype(float).var(axis=0, ddof=1) for one in each]
+    means = [one.mean(axis=0, dtype=float) for one in each]
+    np.testing.assert_allclose(p.within, np.mean(within, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(p.between, np.var(means, axis=0, ddof=1), rtol=1e-12)
+    assert p.n_samples == 3 * SAMPLES
+    assert [one.n_samples for one in p.members] == [SAMPLES] * 3
+
+
+def test_classes_of_an_ensemble() -> None:
+    models = [member(seed, activation="softmax") for seed in (2, 3)]
+    p = fd.Ensemble(models).mc_predict(X, SAMPLES, rng=fd.Key(0))
+    every = np.concatenate(samples_of(models)).astype(float)
+    assert p.kind == "multiclass"
+    np.testing.assert_array_equal(p.label, every.mean(axis=0).argmax(axis=-1))
+    own = -(every * np.log(every)).sum(axis=-1).mean(axis=0)
+    np.testing.assert_allclose(p.expected_entropy, own, rtol=1e-10)
+
+
+def test_models_in_which_nothing_is_random() -> None:
+    models = [member(seed, rate=0) for seed in (2, 3, 4)]
+    ensemble = fd.Ensemble(models)
+    p = ensemble.mc_predict(X, 1)
+    each = [model.predict(X).astype(float) for model in models]
+    np.testing.assert_array_equal(p.within, np.zeros((4, 2)))
+    np.testing.assert_allclose(p.between, np.var(each, axis=0, ddof=1), rtol=1e-12)
+    np.testing.assert_allclose(p.var, p.between, rtol=1e-12)
+    np.testing.assert_allclose(ensemble.predict(X), np.mean(each, axis=0), rtol=1e-6)
+
+
+def test_progress_goes_once_to_the_end() -> None:
+    told: list[tuple[int, int]] = []
+    fd.Ensemble([member(2), member(3)]).mc_predict(
+        X, SAMPLES, rng=0, progress=lambda done, total: told.append((done, total))
+    )
+    assert told == sorted(told)
+    assert {total for _, total in told} == {2 * 4 * SAMPLES}
+    assert told[-1][0] == 2 * 4 * SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("models", "error", "match"),
+    [
+        (lambda: member(2), TypeError, "models: expected"),
+        (lambda: [member(2)], ValueError, "models: expected two models or more"),
+        (lambda: [member(2), 3], TypeError, "models"),
+        (
+            lambda: [member(2), fd.Model([layers.Dropout(name="d", rate=0.5)], (3,))],
+            ValueError,
+            "models: expected models of one output shape",
+        ),
+    ],
+)
+def test_models_that_are_no_ensemble(models: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        fd.Ensemble(models())
+
+
+WIDE = normal(4, 5, seed=1)
 
 
 def models(count: int = 3, activation: str = "softmax") -> list[fd.Model]:
@@ -41,30 +130,12 @@ def models(count: int = 3, activation: str = "softmax") -> list[fd.Model]:
 )
 def test_members_are_the_models_with_keys_of_their_own(options: dict[str, Any]) -> None:
     each = models()
-    p = fd.Ensemble(each).mc_predict(X, 20, rng=3, keep_samples=True, **options)
+    p = fd.Ensemble(each).mc_predict(WIDE, 20, rng=3, keep_samples=True, **options)
     assert len(p.members) == 3
     for number, (model, member) in enumerate(zip(each, p.members, strict=True)):
-        key = Key(3).fold_in("ensemble").fold_in(number)
-        alone = model.mc_predict(X, 20, rng=key, keep_samples=True, **options)
+        key = fd.Key(3).fold_in("ensemble").fold_in(number)
+        alone = model.mc_predict(WIDE, 20, rng=key, keep_samples=True, **options)
         assert member.kind == p.kind == alone.kind
         assert np.array_equal(member.samples, alone.samples), number
     assert np.array_equal(p.samples, np.concatenate([m.samples for m in p.members]))
     assert p.n_samples == 60
-
-
-def test_variances_within_and_between_models() -> None:
-    """Their sum is the variance of all samples, but for the denominators."""
-    p = fd.Ensemble(models(4)).mc_predict(X, 50, rng=0, keep_samples=True)
-    samples = p.samples.astype(np.float64).reshape(4, 50, 4, 3)
-    np.testing.assert_allclose(p.mean, samples.mean(axis=(0, 1)), rtol=1e-12)
-    np.testing.assert_allclose(p.within, samples.var(axis=1, ddof=1).mean(axis=0), rtol=1e-10)
-    np.testing.assert_allclose(p.between, samples.mean(axis=1).var(axis=0, ddof=1), rtol=1e-10)
-    np.testing.assert_allclose(
-        p.var * 199 / 200, p.within * 49 / 50 + p.between * 3 / 4, rtol=1e-10, atol=1e-15
-    )
-
-
-def test_predictions_are_averages() -> None:
-    each = models()
-    expected = np.mean([model.predict(X).astype(np.float64) for model in each], axis=0)
-    np.testing.assert_allclose(fd.Ensemble(each).predict(X), expected, rtol=1e-6)

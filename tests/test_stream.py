@@ -548,3 +548,30 @@ def test_arguments_of_paths() -> None:
         branching(None).rollout(x, 2)
     with pytest.raises(ValueError, match="rollout: expected a model with dropout somewhere"):
         fd.Model([gru("g", 2, 2)], (4, 2)).rollout(x, 2)
+
+
+def test_kinds_that_an_output_cannot_be_are_refused_at_once() -> None:
+    model = fd.Model([layers.GaussianNoise(name="noise", stddev=0.1)], (None,))
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(ValueError, match="kind: expected an axis of classes for 'multiclass'"):
+        model.stream(rng=rng, kind="multiclass")
+    assert rng.bit_generator.state == before
+
+
+@pytest.mark.parametrize("function", [lambda: 1, lambda y, step, more: y, lambda y, *, more: y])
+def test_functions_that_cannot_be_called_are_refused_at_once(function: Any) -> None:
+    model, x = forecaster(4), normal(ROWS, 4, 2)
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    with pytest.raises(TypeError, match="feedback: expected a callable of one or two arguments"):
+        model.rollout(x, 2, function, rng=rng)
+    assert rng.bit_generator.state == before
+
+
+def test_numpys_functions_are_given_no_step() -> None:
+    """Their second argument is where to put what they compute."""
+    model, x = forecaster(4), normal(ROWS, 4, 2, seed=3)
+    found = model.rollout(x, 3, np.tanh, SAMPLES, rng=0)
+    expected = model.rollout(x, 3, lambda y: np.tanh(y), SAMPLES, rng=0)
+    np.testing.assert_array_equal(found.mean, expected.mean)

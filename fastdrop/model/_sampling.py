@@ -381,6 +381,8 @@ class Feedback:
         self._function, self.steps = function, steps
         self._window, self._next = shape[0], shape[1:]
         self._numbered = function is not None and takes(function, 2)
+        if function is not None and not self._numbered and not takes(function, 1, untold=True):
+            _check.refuse(TypeError, "feedback", "a callable of one or two arguments", function)
 
     def path_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a row's path, given that of an output."""

@@ -54,9 +54,14 @@ class Stream:
         self._draws = draws(Key(0))
         for step in graph.steps:
             self._plan.append(self._planned(step, moving))
+        self._sequences = [tensor in moving for tensor in graph.outputs]
+        for number, (tensor, sequence) in enumerate(
+            zip(graph.outputs, self._sequences, strict=True)
+        ):
+            shape = tuple(n or 0 for n in graph.shapes[tensor])
+            fold(number, shape[1:] if sequence else shape)
         key = as_key(rng)
         self._draws, self._source = draws(key), (key.k0, key.k1, key.base)
-        self._sequences = [tensor in moving for tensor in graph.outputs]
         self._memories: dict[int, Memory] = {}
         self.steps = np.zeros(rows, np.int64)
 

@@ -219,11 +219,17 @@ class Folding:
         return np.stack(each)
 
 
-def takes(function: Callable[..., Any], count: int) -> bool:
-    """Say whether a function takes so many arguments by their places."""
+def takes(function: Callable[..., Any], count: int, *, untold: bool = False) -> bool:
+    """Say whether a function can be called with so many arguments; not all functions tell."""
+    if isinstance(function, np.ufunc):  # what else it takes is where to write
+        return count == function.nin
     try:
-        inspect.signature(function).bind(*[None] * count)
-    except (TypeError, ValueError):  # it takes fewer, or does not say
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return untold
+    try:
+        signature.bind(*[None] * count)
+    except TypeError:
         return False
     return True
 
