@@ -686,3 +686,32 @@ def test_why_predictions_are_not_merged_is_told() -> None:
     other = classifier("linear").mc_predict(X, 10, rng=1, transform=lambda values: 2 * values)
     with pytest.raises(ValueError, match=r"other: expected .*, got .*transformed"):
         plain.merge(other)
+
+
+class Ragged(Exceeds):
+    """What says something of another shape of each row."""
+
+    def result(self) -> Any:
+        return np.zeros(int(np.ravel(self.above)[0] * 10))
+
+
+class Words(Exceeds):
+    def result(self) -> Any:
+        return {"above": self.above}
+
+
+def test_what_folds_say_is_told_by_their_name() -> None:
+    rows = np.array([[[0.0], [1.0]]])
+    p = fd.Prediction.from_samples(rows, folds={"odd": Ragged(), "words": Words()})
+    with pytest.raises(ValueError, match="folds 'odd': expected results of one shape"):
+        p.folds  # noqa: B018
+    many = fd.Prediction.from_samples(np.zeros((2, 300)), folds=[Largest])
+    assert many.folds["Largest"].shape == (300,)
+    p = fd.Prediction.from_samples(rows, folds={"words": Words()})
+    with pytest.raises(TypeError, match="folds 'words': expected results that are numbers"):
+        p.folds  # noqa: B018
+
+
+def test_names_of_folds_that_are_taken() -> None:
+    with pytest.raises(ValueError, match="folds: expected another name than 'covariance'"):
+        classifier().mc_predict(X, 5, rng=0, folds={"covariance": Exceeds})

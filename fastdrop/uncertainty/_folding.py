@@ -250,6 +250,9 @@ def own_folds(value: object) -> tuple[dict[str, Callable[[], Fold]], set[str]]:
         if not isinstance(fold, Fold):
             _check.refuse(TypeError, "folds", "objects with add, merge and result", fold)
         label = type(fold).__name__ if name is None else _check.text(name, "folds")
+        if label in NAMED:
+            expected = f"another name than {_check.words([*NAMED])} for a fold of your own"
+            _check.refuse(ValueError, "folds", expected, fold)
         if label in makers:
             _check.refuse(ValueError, "folds", "folds of different names, or a dict", label)
         makers[label] = partial(deepcopy, fold)

@@ -13,7 +13,7 @@ from fastdrop import _check
 from fastdrop.uncertainty import _plots, _store, _tables
 from fastdrop.uncertainty._folding import KINDS, OWN, Folding, Statistics, own_folds
 from fastdrop.uncertainty._quantiles import QuantileSketch
-from fastdrop.uncertainty._statistics import Statistic, entropy
+from fastdrop.uncertainty._statistics import PerRow, Statistic, entropy
 
 if TYPE_CHECKING:
     import pandas
@@ -772,15 +772,27 @@ class Prediction:
 
     def _own(self, name: str) -> Array:
         """Return what a fold of the user's says of each row."""
+        results: list[Array] = []
+        for part in self._parts:
+            statistic = part.statistics[name]
+            assert isinstance(statistic, PerRow)
+            results += statistic.results()
         # Of no row nobody knows the shape.
-        parts = [part for part in self._parts if len(part.rows)] or self._parts[:1]
-        results = [part.statistics[name].result() for part in parts]
-        shape = results[0].shape[1:]
-        found = np.empty((self._rows, *shape), np.result_type(*results))
-        if self._missing():
-            found = np.full(found.shape, np.nan)
-        for part, result in zip(parts, results, strict=True):
-            found[part.rows] = result
+        shape = results[0].shape if results else ()
+        label = f"folds {name.removeprefix(OWN)!r}"
+        for result in results:
+            if result.dtype.kind not in "fiubc":
+                _check.refuse(TypeError, label, "results that are numbers", result)
+            if result.shape != shape:
+                _check.refuse(ValueError, label, f"results of one shape {shape}", result)
+        dtypes: set[Any] = {result.dtype for result in results}
+        if self._missing() or not results:  # NaN is for those
+            dtypes.add(np.dtype(float))
+        dtype = np.result_type(*dtypes)
+        found = np.full((self._rows, *shape), np.nan if self._missing() else 0, dtype)
+        numbers = [row for part in self._parts for row in part.rows]
+        for row, result in zip(numbers, results, strict=True):
+            found[row] = result
         outputs = int(np.prod(self._shape))
         return found.reshape(self._rows, *self._shape) if shape == (outputs,) else found
 

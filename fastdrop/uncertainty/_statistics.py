@@ -435,6 +435,6 @@ class PerRow(Statistic):
         changed._folds = [fold for each in (self, *others) for fold in each._folds]
         return changed
 
-    def result(self) -> Array:
+    def results(self) -> list[Array]:
         """Return what the folds say, one row after another."""
-        return np.array([np.asarray(fold.result()) for fold in self._folds])
+        return [np.asarray(fold.result()) for fold in self._folds]
