@@ -197,10 +197,10 @@ class Ensemble:
         """
         count = len(self.models)
         bar = reporter(progress, 0)
-        report: Callable[[int, int], object] | None = None
+        reports: list[Callable[[int, int], object]] = []
 
         def told(number: int, done: int, total: int) -> None:
-            if report is not None:
+            for report in reports:
                 report(number * total + done, count * total)
 
         # Every model checks before anything is drawn.
@@ -228,6 +228,7 @@ class Ensemble:
         ]
         key = as_key(rng).fold_in("ensemble")
         with bar as report:
+            reports += [] if report is None else [report]
             each = [sampled(key.fold_in(number)) for number, sampled in enumerate(drawing)]
         fixed = [not model.stochastic and likelihood is None for model in self.models]
         return _together(each, lambda some: EnsemblePrediction.of(some, fixed))

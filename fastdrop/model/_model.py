@@ -657,9 +657,9 @@ class Model:
         keep_samples: bool,
         threads: int | None,
     ) -> Callable[[Key], Any]:
-        """Check the arguments of `mc_predict`, or with `feed` of `rollout`, and return what samples.
+        """Check the arguments of `mc_predict`, or with `feed` of `rollout`.
 
-        With `fixed` nothing in the model need be random.
+        What is returned samples with a key. With `fixed` nothing in the model need be random.
         """
         inputs = self._inputs(x)
         first_sample = _check.integer(first_sample, "first_sample", 0, 1 << 32)
