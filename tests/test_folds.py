@@ -715,3 +715,18 @@ def test_what_folds_say_is_told_by_their_name() -> None:
 def test_names_of_folds_that_are_taken() -> None:
     with pytest.raises(ValueError, match="folds: expected another name than 'covariance'"):
         classifier().mc_predict(X, 5, rng=0, folds={"covariance": Exceeds})
+
+
+def test_functions_that_become_more_precise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their numbers would be rounded to those of the first samples."""
+    from fastdrop.model import _sampling
+
+    monkeypatch.setattr(_sampling, "_CHUNK_ROWS", 9)
+    calls = []
+
+    def transform(values: Array) -> Array:
+        calls.append(values)
+        return values.astype(np.float32 if len(calls) == 1 else np.float64)
+
+    with pytest.raises(TypeError, match="transform: expected float32 to be returned, as before"):
+        classifier("linear").mc_predict(X, 50, rng=0, transform=transform)

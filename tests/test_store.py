@@ -344,6 +344,8 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
     "rows": (put("rows", 2), "rows that there are not, or twice"),
     "many rows": (put("rows", -1), "a header without rows"),
     "True rows": (put("rows", True), "a header without rows"),
+    "more rows than there can be": (put("rows", 2**61), "more rows than there can be"),
+    "rows beyond all": (put("row_offset", 2**63), "more rows than there can be"),
     "an offset": (put("row_offset", 0.5), "a header without row_offset"),
     "a flag": (put("each", 1), "a header without each"),
     "parts": (put("parts", {}), "a header without parts"),

@@ -428,7 +428,9 @@ class Model:
 
         Each sample is a path of its own: what it says is what it is given next, and its masks stay
         for the whole path, as one network drawn from the posterior has them. Where the model takes
-        so many steps, the window moves on with each; where it takes any number, it grows.
+        so many steps, the window moves on with each; where it takes any number, it grows. Masks
+        that are new at each place of a sequence belong to a place in the window, and in one that
+        grows, of all rows but the first, go by its length too: they change with each step.
 
         Parameters
         ----------

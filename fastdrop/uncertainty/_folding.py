@@ -178,9 +178,11 @@ class Folding:
             rest = "..." if shape is None else ", ".join(map(str, shape))
             expected = f"an array of shape ({values.shape[0]}, {values.shape[1]}, {rest}) returned"
             _check.refuse(ValueError, "transform", expected, found)
+        dtype = np.dtype(np.float32 if found.dtype == np.float32 else np.float64)
         if shape is None:
-            self._transformed = found.shape[2:]
-            self.dtype = np.dtype(np.float32 if found.dtype == np.float32 else np.float64)
+            self._transformed, self.dtype = found.shape[2:], dtype
+        elif dtype.itemsize > self.dtype.itemsize:
+            _check.refuse(TypeError, "transform", "float32 to be returned, as before", found)
         # A copy, for the function may have kept the array.
         return found.astype(self.dtype)
 

@@ -119,6 +119,9 @@ def _loaded(arrays: Mapping[str, Array]) -> dict[str, Any]:
     shape = tuple(_whole(n, "shape") for n in header.items("shape"))
     if kind == "multiclass" and not (shape and shape[-1]):
         raise _DamagedError("no classes")
+    row_offset = header.count("row_offset")
+    if row_offset + rows > _END >> 1 or rows >= _END >> 4:
+        raise _DamagedError("more rows than there can be")
     layout = _Layout(kind, shape, [_name(n) for n in header.items("statistics")])
     parts = []
     used = {_HEADER}
@@ -139,7 +142,7 @@ def _loaded(arrays: Mapping[str, Array]) -> dict[str, Any]:
         "shape": shape,
         "rows": rows,
         "parts": parts,
-        "row_offset": header.count("row_offset"),
+        "row_offset": row_offset,
         "each": header.flag("each"),
         "transformed": header.flag("transformed"),
     }
