@@ -532,6 +532,22 @@ def test_paths_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.rollout(x[:0], 3, samples=5, rng=0).mean.shape == (0, 3, 2)
 
 
+def test_masks_of_places_in_a_window_that_grows() -> None:
+    """They would be others at each step, but for the first row and where rows share them."""
+    entries = [layers.Dropout(name="places", rate=0.5), *forecaster(None)._entries]
+    growing = fd.Model(entries, (None, 2))
+    x = normal(ROWS, 4, 2, seed=3)
+    for rows, offset in ((x, 0), (x[:1], 1)):
+        with pytest.raises(ValueError, match="rollout: layer 'places' draws new masks"):
+            growing.rollout(rows, 3, samples=2, rng=0, row_offset=offset)
+    one = growing.rollout(x[:1], 3, samples=2, rng=0, keep_samples=True)
+    first = growing.mc_predict(x[:1], 2, rng=0, keep_samples=True)
+    assert np.array_equal(one.samples[:, :, 0], first.samples)
+    assert growing.rollout(x, 3, samples=2, rng=0, scope="shared").mean.shape == (ROWS, 3, 2)
+    fixed = fd.Model(entries, (4, 2))
+    assert fixed.rollout(x, 3, samples=2, rng=0).mean.shape == (ROWS, 3, 2)
+
+
 def test_arguments_of_paths() -> None:
     model, x = forecaster(4), normal(ROWS, 4, 2)
     for wrong in (0, 1.5):

@@ -428,9 +428,8 @@ class Model:
 
         Each sample is a path of its own: what it says is what it is given next, and its masks stay
         for the whole path, as one network drawn from the posterior has them. Where the model takes
-        so many steps, the window moves on with each; where it takes any number, it grows. Masks
-        that are new at each place of a sequence belong to a place in the window, and in one that
-        grows, of all rows but the first, go by its length too: they change with each step.
+        so many steps, the window moves on with each, and masks that are new at each place of a
+        sequence belong to a place in the window; where it takes any number, it grows.
 
         Parameters
         ----------
@@ -457,7 +456,8 @@ class Model:
         ------
         TypeError, ValueError
             As in `mc_predict`; if the model has several inputs or outputs, or no time axis; or if
-            `feedback` gives something of another shape.
+            `feedback` gives something of another shape; or if the window grows, and a layer's masks
+            go by its length.
 
         Examples
         --------
@@ -686,6 +686,8 @@ class Model:
         shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
         if feed is not None:
             shapes = [feed.path_shape(shapes[0])]
+            if not shared and first_row + len(inputs[0]) > 1:
+                self._check_places()
         taken: list[tuple[int, ...]] = [(number,) for number in range(len(shapes))]
         if likelihood is not None:
             if kind not in ("auto", "regression"):
@@ -733,6 +735,21 @@ class Model:
             return found[0] if len(taken) < len(self.graph.outputs) else self._arranged(found)
 
         return sampled
+
+    def _check_places(self) -> None:
+        """Refuse masks of places in sequences of any length: of all rows but the first they change.
+
+        The number of a place is then that of the row times the length, and more.
+        """
+        for step in self.graph.steps:
+            shapes = [self.graph.shapes[i] for i in step.inputs]
+            open_ones = any(shape[:1] == (None,) for shape in shapes)
+            if step.draws and open_ones and step.layer.draws_for(shapes) == "places":
+                raise ValueError(
+                    f"rollout: {step.layer.label} draws new masks at every step, and which ones "
+                    "depends on the length of the sequence, which grows: expected a single row with "
+                    "row_offset=0, scope='shared', or a model of so many steps"
+                )
 
     def _check_stochastic(self, name: str) -> None:
         if not self.stochastic:
