@@ -747,8 +747,8 @@ class Model:
             if step.draws and open_ones and step.layer.draws_for(shapes) == "places":
                 raise ValueError(
                     f"rollout: {step.layer.label} draws new masks at every step, and which ones "
-                    "depends on the length of the sequence, which grows: expected a single row with "
-                    "row_offset=0, scope='shared', or a model of so many steps"
+                    "depends on the length of the sequence, which grows: expected a single row and "
+                    "row_offset=0, or scope='shared', or a model of so many steps"
                 )
 
     def _check_stochastic(self, name: str) -> None:
