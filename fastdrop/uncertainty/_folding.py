@@ -166,15 +166,8 @@ class Folding:
         if found.dtype.kind not in "fiub":
             _check.refuse(TypeError, "transform", "real numbers to be returned", found)
         shape = self._transformed
-        if (
-            found.ndim < 2
-            or found.shape[:2] != values.shape[:2]
-            or shape
-            not in (
-                None,
-                found.shape[2:],
-            )
-        ):
+        as_before = shape is None or found.shape[2:] == shape
+        if found.ndim < 2 or found.shape[:2] != values.shape[:2] or not as_before:
             rest = "..." if shape is None else ", ".join(map(str, shape))
             expected = f"an array of shape ({values.shape[0]}, {values.shape[1]}, {rest}) returned"
             _check.refuse(ValueError, "transform", expected, found)
