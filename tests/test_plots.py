@@ -308,3 +308,22 @@ def test_what_has_to_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
     with pytest.raises(ImportError, match=r'^plot: .* pip install "fastdrop-rnn\[plot\]"$'):
         fd.Prediction.from_samples(samples(40, 3)).plot()
+
+
+def test_an_interval_of_ones_own() -> None:
+    """In place of the samples' own: its ends are those of the band, or of the lines."""
+    p = fd.Prediction.from_samples(samples(20, 3, 5))
+    low, high = p.mean - 0.1, p.mean + 0.3
+    ax = p.plot(row=1, interval=(low, high))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["mean", "interval"]
+    (band,) = ax.collections
+    corners = band.get_paths()[0].vertices
+    assert np.isclose(corners[:, 1].min(), low[1].min())
+    assert np.isclose(corners[:, 1].max(), high[1].max())
+    alone = fd.Prediction.from_samples(samples(20, 4, 1))
+    (lines,) = alone.plot(interval=(alone.mean - 1, alone.mean + 2)).collections
+    ends = np.array([segment[:, 1] for segment in lines.get_segments()])
+    np.testing.assert_allclose(ends, np.hstack([alone.mean - 1, alone.mean + 2]))
+    for wrong in (low, (low,), (low, high, high), (low[0], high[0]), ("a", "b")):
+        with pytest.raises((TypeError, ValueError), match="interval"):
+            p.plot(interval=wrong)

@@ -29,6 +29,7 @@ def plot(
     row: int | None,
     output: int | None,
     levels: float | Sequence[float],
+    interval: object,
     y: object,
 ) -> "Axes":
     try:
@@ -38,7 +39,7 @@ def plot(
         raise _check.missing("plot", "matplotlib", "plot") from error
     if ax is not None and not isinstance(ax, Axes):
         _check.refuse(TypeError, "ax", "None or matplotlib Axes", ax)
-    drawn = _Drawn(p, row, output, _levels(levels))
+    drawn = _Drawn(p, row, output, _levels(levels), _interval(interval, p.mean.shape))
     seen = None if y is None else drawn.observed(y)
     if ax is None:
         from matplotlib import pyplot
@@ -65,15 +66,33 @@ def _levels(levels: object) -> list[float]:
     return sorted({*given.reshape(-1).tolist()}, reverse=True)
 
 
+def _interval(value: object, shape: tuple[int, ...]) -> tuple[Array, Array] | None:
+    """Return both ends of an interval that was given."""
+    if value is None:
+        return None
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        _check.refuse(TypeError, "interval", "a pair (low, high) of arrays", value)
+    low, high = (
+        _check.shaped(_check.array(end, f"interval {name}", _check.NUMBERS), "interval", shape)
+        for name, end in zip(("low", "high"), value, strict=True)
+    )
+    return low, high
+
+
 class _Drawn:
     """The numbers that are shown, along one axis, and how."""
 
     def __init__(
-        self, p: "Prediction", row: int | None, output: int | None, levels: list[float]
+        self,
+        p: "Prediction",
+        row: int | None,
+        output: int | None,
+        levels: list[float],
+        interval: tuple[Array, Array] | None,
     ) -> None:
         self.kind = p.kind
         self.shape = p.mean.shape
-        self.levels = levels
+        self.labels = [f"{100 * level:.4g} % of samples" for level in levels]
         rows, axes = self.shape[0], len(self.shape) - 1
         if not p.mean.size:
             _check.refuse(ValueError, "plot", "a prediction of a number or more", p.mean)
@@ -100,9 +119,11 @@ class _Drawn:
         if row is not None:
             self.row = _check.integer(row, "row", 0, rows, "the number of a row, an integer")
         bounds = [[(1 - level) / 2, (1 + level) / 2] for level in levels]
-        quantiles = p.quantile(np.reshape(bounds, (-1, 2)))
+        shown: Any = p.quantile(np.reshape(bounds, (-1, 2)))
+        if interval is not None:
+            shown, self.labels = [interval], ["interval"]
         self.mean = self._taken(p.mean)
-        self.bands = [(self._taken(low), self._taken(high)) for low, high in quantiles]
+        self.bands = [(self._taken(low), self._taken(high)) for low, high in shown]
         first = p._row_offset + (self.row or 0)
         self.xlabel = "row" if self.along_rows else names[0]
         start = first if self.along_rows else 0
@@ -168,9 +189,8 @@ class _Drawn:
 
     def _bands(self, first: float, last: float) -> Iterator[tuple[float, str, tuple[Array, Array]]]:
         """Return the intervals from the widest to the narrowest, each with a number between."""
-        between = np.linspace(first, last, max(len(self.levels), 2)).tolist()
-        for number, level, band in zip(between, self.levels, self.bands, strict=False):
-            yield number, f"{100 * level:.4g} % of samples", band
+        between = np.linspace(first, last, max(len(self.labels), 2)).tolist()
+        yield from zip(between, self.labels, self.bands, strict=False)
 
     def draw_observed(self, ax: "Axes", y: Array) -> None:
         style: dict[str, Any] = {"color": _ink(), "label": "observed", "zorder": 4}

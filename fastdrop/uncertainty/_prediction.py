@@ -651,6 +651,7 @@ class Prediction:
         row: int | None = None,
         output: int | None = None,
         levels: float | Sequence[float] = (0.5, 0.9),
+        interval: tuple[ArrayLike, ArrayLike] | None = None,
         y: ArrayLike | None = None,
     ) -> "Axes":
         """Draw the prediction: the mean, and what the samples leave open.
@@ -672,6 +673,9 @@ class Prediction:
             Which output or class of a sequence. Has to be given where there are several.
         levels : float or sequence of float, optional
             What share of the samples the intervals hold, in [0, 1].
+        interval : pair of array_like, optional
+            An interval to draw in place of the samples' own, as `fastdrop.calibration` makes it:
+            (low, high), each shaped like `mean`.
         y : array_like, optional
             What really came, shaped like `mean` or like what is drawn; for one number a row also
             (rows,). For kind "multiclass" integers, the classes, shaped like `label` or one row
@@ -689,7 +693,7 @@ class Prediction:
             If an argument does not fit, outputs have three axes or more, or there is nothing to
             draw.
         """
-        return _plots.plot(self, ax, row, output, levels, y)
+        return _plots.plot(self, ax, row, output, levels, interval, y)
 
     def __repr__(self) -> str:
         lines = [
