@@ -23,7 +23,7 @@ from fastdrop.layers import (
     SpatialDropout1D,
     TimeDistributed,
 )
-from fastdrop.model import Model, _model
+from fastdrop.model import Model, _sampling
 from references.simulate import moments, z_scores
 from tolerances import FLOAT32, assert_close
 
@@ -181,7 +181,7 @@ def test_sample_m_of_row_n_is_always_the_same(backend: str, scope: str) -> None:
         )
         assert np.array_equal(part.samples, draws[:samples, start:stop])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_CHUNK_ROWS", 3)
+        patch.setattr(_sampling, "_CHUNK_ROWS", 3)
         assert np.array_equal(model.mc_predict(x, samples=5, **options).samples, draws)
 
 

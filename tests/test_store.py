@@ -339,7 +339,7 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
     "classes": (put("kind", "multiclass"), "other statistics than those of its kind"),
     "a shape": (put("shape", 4), "a header without shape"),
     "a length": (put("shape", [-4]), "a header without shape"),
-    "another length": (put("shape", [5]), "moments/origin: float64 array of shape (12,)"),
+    "another length": (put("shape", [5]), "moments/origin: float32 array of shape (12,)"),
     "a large shape": (put("shape", [2**40, 2**40]), "moments/origin: "),
     "rows": (put("rows", 2), "rows that there are not, or twice"),
     "many rows": (put("rows", -1), "a header without rows"),
@@ -369,11 +369,11 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
     "rows of another type": (put_array("0/rows", [0.0, 1.0, 2.0]), "no numbers of rows"),
     "no quantiles": (without("0/quantiles/lowest"), "no quantiles"),
     "quantiles": (put_array("0/quantiles/lowest", np.zeros(12, "f2")), "no quantiles"),
-    "other quantiles": (put_array("0/quantiles/lowest", np.zeros(12)), "quantiles/"),
+    "other quantiles": (put_array("0/quantiles/lowest", np.zeros(12)), "moments/origin: float32"),
     "no array": (without("0/moments/origin"), "other arrays than those of moments"),
     "an array": (
-        put_array("0/moments/origin", np.zeros(12, "f4")),
-        "moments/origin: float32 array",
+        put_array("0/moments/origin", np.zeros(12)),
+        "moments/origin: float64 array",
     ),
     "an array of axes": (
         put_array("0/moments/origin", np.zeros((3, 4))),

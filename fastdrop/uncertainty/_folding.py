@@ -104,7 +104,7 @@ class Folding:
         outputs = int(np.prod(shape))
         width = rows * outputs
         found: Statistics = {
-            "moments": Moments(width),
+            "moments": Moments(width, self.dtype),
             "quantiles": QuantileSketch(width, self.expected, self.dtype),
         }
         if self.kind != "regression":
@@ -112,7 +112,7 @@ class Folding:
             found["entropies"] = ExpectedEntropy(width, self.kind, classes)
             found["votes"] = Votes(width, self.kind, classes)
         if self.scale is not None:
-            found["means"] = Moments(width)
+            found["means"] = Moments(width, self.dtype)
             if self.transform is None:
                 found["variances"] = Moments(width)
         if self.covariance:

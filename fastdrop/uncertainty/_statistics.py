@@ -121,12 +121,13 @@ class Moments(Statistic):
 
     state_fields = ("_origin", "_sum", "_squares", "_others")
 
-    def __init__(self, width: int) -> None:
-        self._origin = np.zeros(width)
+    def __init__(self, width: int, dtype: Any = np.float64) -> None:
+        """Take values of a type, in which a first value is kept."""
+        self._origin = np.zeros(width, dtype)
         self._sum = np.zeros(width)
         self._squares = np.zeros(width)
-        # Of the values that are infinite or NaN: 0 where there is none.
-        self._others = np.zeros(width)
+        # Of the values that are infinite or NaN: 0 where there is none. Two bytes say which.
+        self._others = np.zeros(width, np.float16)
 
     def add(self, values: Array) -> None:
         if not len(values):
@@ -134,13 +135,15 @@ class Moments(Statistic):
         with np.errstate(all="ignore"):
             values = values.astype(np.float64)
             if not self.count:
-                self._origin = np.where(np.isfinite(values[0]), values[0], 0)
+                first = np.where(np.isfinite(values[0]), values[0], 0)
+                self._origin = first.astype(self._origin.dtype)
             away = values - self._origin
             self._sum = _added(self._sum, away)
             self._squares = _added(self._squares, away * away)
             # A sum that is no number stays so, and is none only if a value is.
             if not np.isfinite(self._sum).all():
-                self._others += np.where(np.isfinite(values), 0, values).sum(axis=0)
+                others = np.where(np.isfinite(values), 0, values).sum(axis=0)
+                self._others += others.astype(np.float16)
         self.count += len(values)
 
     def merge(self, other: Self) -> None:
@@ -149,7 +152,7 @@ class Moments(Statistic):
         if not self.count:
             self._origin = other._origin.copy()
         with np.errstate(all="ignore"):
-            away = other._origin - self._origin
+            away = other._origin.astype(np.float64) - self._origin
             self._squares += other._squares + away * (2 * other._sum + other.count * away)
             self._sum += other._sum + other.count * away
             self._others += other._others

@@ -222,6 +222,9 @@ class _Layout:
     def _prototype(self, name: str, dtype: np.dtype[Any]) -> Statistic:
         """Return a statistic of no rows."""
         made: dict[str, Statistic] = {
+            "moments": Moments(0, dtype),
+            "means": Moments(0, dtype),
+            "variances": Moments(0),
             "quantiles": QuantileSketch(0, 0, dtype),
             "covariance": Covariance(0, self.outputs),
             "fourth": FourthMoments(0),
@@ -229,7 +232,7 @@ class _Layout:
             "entropies": ExpectedEntropy(0, self.kind, self.classes),
             "votes": Votes(0, self.kind, self.classes),
         }
-        return made.get(name, Moments(0))
+        return made[name]
 
 
 class _Record:
