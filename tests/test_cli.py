@@ -1464,6 +1464,7 @@ def test_tables_of_several_outputs(
     two_inputs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """They are printed one after another; a file has room for one."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: the extra `plot`")
     assert run("predict", "any", *two_inputs, "--samples", 9) == 0
     left, right = capsys.readouterr().out.split("\n\n")
     p, q = two_by_two().mc_predict([np.load(path) for path in two_inputs], 9, rng=0)
@@ -1533,6 +1534,7 @@ def test_two_results_are_not_written_to_one_file(
 def test_nothing_is_written_where_a_plot_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed: the extra `plot`")
     model = Model([Dropout(name="drop", rate=0.5)], (2, 3))
     monkeypatch.setattr(fd, "load", lambda path, **options: model)
     x, out, plot = (tmp_path / name for name in ("x.npy", "out.npz", "p.png"))
@@ -1558,6 +1560,8 @@ def test_nothing_is_written_where_a_plot_is_refused(
 def test_what_needs_samples(
     option: str, value: object, tokens: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if option == "--plot":  # asked for first of all
+        pytest.importorskip("matplotlib", reason="matplotlib is not installed: the extra `plot`")
     given = [option] if value is None else [option, value]
     assert run("predict", MODEL, tokens, "--samples", 0, *given) == 1
     expected = f"fastdrop: {option}: expected --samples above 0 with it\n"
