@@ -20,10 +20,7 @@ try:
     from dask.base import tokenize
     from dask.delayed import delayed
 except ImportError as error:
-    raise ImportError(
-        "fastdrop.dask: expected dask with its arrays to be installed: "
-        'pip install "fastdrop-rnn[dask]"'
-    ) from error
+    raise _check.missing("fastdrop.dask", "dask with its arrays", "dask") from error
 
 Array = NDArray[Any]
 

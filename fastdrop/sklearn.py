@@ -15,10 +15,7 @@ try:
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_array, column_or_1d, validate_data
 except ImportError as error:
-    raise ImportError(
-        "fastdrop.sklearn: expected scikit-learn 1.6 or newer to be installed: "
-        'pip install "fastdrop-rnn[sklearn]"'
-    ) from error
+    raise _check.missing("fastdrop.sklearn", "scikit-learn 1.6 or newer", "sklearn") from error
 
 Array = NDArray[Any]
 

@@ -490,6 +490,26 @@ def test_functions_of_samples() -> None:
     assert empty.mean.shape == (0,)
 
 
+def test_functions_whose_second_parameter_is_their_own() -> None:
+    """As scalers have `copy=None` and NumPy's functions an axis: it keeps its default."""
+
+    def unscaled(values: Array, copy: Any = None) -> Array:
+        assert copy is None
+        return np.asarray(values * 2)
+
+    p = classifier("linear").mc_predict(X, 20, rng=0, transform=unscaled, keep_samples=True)
+    plain = classifier("linear").mc_predict(X, 20, rng=0, keep_samples=True)
+    assert np.array_equal(p.samples, 2 * plain.samples)
+    tanh = classifier("linear").mc_predict(X, 20, rng=0, transform=np.tanh, keep_samples=True)
+    np.testing.assert_allclose(tanh.samples, np.tanh(plain.samples), rtol=1e-6)
+    rng = np.random.default_rng(0)
+    state = rng.bit_generator.state
+    for wrong in (lambda: 0, lambda a, b, c: a):
+        with pytest.raises(TypeError, match="transform: expected a callable of one or two"):
+            classifier().mc_predict(X, 20, rng=rng, transform=wrong)
+    assert rng.bit_generator.state == state
+
+
 def test_functions_of_samples_that_know_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """By their numbers in x, whatever block they come in and wherever the call begins."""
     from fastdrop.model import _sampling

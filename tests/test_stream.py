@@ -515,6 +515,19 @@ def test_what_is_fed_back_may_be_written_into() -> None:
     np.testing.assert_array_equal(found.samples, expected.samples)
 
 
+def test_what_feedback_has_of_its_own_stays_so() -> None:
+    """A second parameter with a default is not the number of the step."""
+    model, x = forecaster(4), normal(ROWS, 4, 2, seed=3)
+
+    def damped(y: Array, share: float = 0.5) -> Array:
+        assert share == 0.5
+        return share * y
+
+    p = model.rollout(x, 3, damped, SAMPLES, rng=0, keep_samples=True)
+    q = model.rollout(x, 3, lambda y: 0.5 * y, SAMPLES, rng=0, keep_samples=True)
+    assert np.array_equal(p.samples, q.samples)
+
+
 def test_paths_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     from fastdrop.model import _sampling
 

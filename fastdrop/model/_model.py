@@ -15,7 +15,7 @@ from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import Key, as_key
-from fastdrop.uncertainty._folding import KINDS, LIKELIHOODS, SCALES, Folding, own_folds
+from fastdrop.uncertainty._folding import LIKELIHOODS, SCALES, Folding, Wanted
 
 Array = NDArray[Any]
 
@@ -324,9 +324,9 @@ class Model:
         transform : callable, optional
             Is given samples (samples, batch, *output_shape) of some of the rows and returns what is
             folded in their place, of any shape behind the first two axes: an inverse scaler, a sum
-            over steps. With a second parameter it is also given the numbers of these rows in `x`,
-            for scales of their own. It must treat every sample and row by itself. Of several
-            outputs it is called with each.
+            over steps. With a second parameter that has no default it is also given the numbers of
+            these rows in `x`, for scales of their own. It must treat every sample and row by
+            itself. Of several outputs it is called with each.
         likelihood : {"normal"}, optional
             The output says a mean and a scale of normal noise: along its last axis the means and
             then as many scales, or where the model has two outputs of one shape, one each. The
@@ -440,8 +440,9 @@ class Model:
         feedback : callable, optional
             Makes of an output (samples, batch, *output_shape) the next time step of the input,
             (samples, batch, features): it adds what is known ahead, or takes what belongs in. With
-            a second parameter it is given the number of the step, from 0. If not given, the output
-            itself is the next step. Of a model whose output is a sequence it is the last step.
+            a second parameter that has no default it is given the number of the step, from 0. If
+            not given, the output itself is the next step. Of a model whose output is a sequence it
+            is the last step.
         samples, rng, scope, row_offset, first_sample, folds, transform, until : optional
             As in `mc_predict`; the values of a row are (steps, *output_shape).
         progress, on_interrupt, keep_samples, threads : optional
@@ -574,11 +575,7 @@ class Model:
         shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
         graph = self.graph
         first_row = _check.rows_range(row_offset, rows, graph.mask_elements(graph.shapes))
-        _check.choice(kind, "kind", ("auto", *KINDS))
-        makers, named = own_folds(folds)
-        if transform is not None and not callable(transform):
-            _check.refuse(TypeError, "transform", "a callable", transform)
-        keep_samples = _check.flag(keep_samples, "keep_samples")
+        wanted = Wanted.checked(kind, folds, transform, keep_samples)
         self._check_stochastic("stream")
         numbers = {graph.names[tensor]: tensor for tensor in graph.inputs}
         given = {} if constants is None else constants
@@ -592,7 +589,6 @@ class Model:
         moving = {i: graph.shapes[i][1:] for i in graph.inputs if i not in shapes}
         if any(not graph.shapes[i] for i in moving):
             raise ValueError("stream: expected inputs whose first axis is time, got single numbers")
-        meanings = graph.meanings
 
         def with_rows(value: Any, shape: Shape) -> Any:
             """Return what stands at a step of a single sequence with its axis of rows."""
@@ -613,17 +609,7 @@ class Model:
             return found
 
         def folding(number: int, shape: tuple[int, ...]) -> Folding:
-            meaning = "regression" if transform is not None else meanings[number]
-            return Folding(
-                meaning if kind == "auto" else kind,
-                shape,
-                samples,
-                checked=kind in ("auto", meanings[number]) and transform is None,
-                keep=keep_samples,
-                covariance="covariance" in named,
-                folds=makers,
-                transform=transform,
-            )
+            return wanted.folding(graph.meanings[number], shape, samples)
 
         draws = partial(Draws.of, graph, shared=shared, first_row=first_row)
         return Stream(
@@ -669,20 +655,15 @@ class Model:
         shared = _check.choice(scope, "scope", _check.SCOPES) == "shared"
         lengths, peak = self._sizes(inputs)
         first_row = _check.rows_range(row_offset, len(inputs[0]), self.graph.mask_elements(lengths))
-        _check.choice(kind, "kind", ("auto", *KINDS))
-        makers, named = own_folds(folds)
-        if transform is not None and not callable(transform):
-            _check.refuse(TypeError, "transform", "a callable", transform)
+        wanted = Wanted.checked(kind, folds, transform, keep_samples)
         if likelihood is not None:
             _check.choice(likelihood, "likelihood", LIKELIHOODS)
         _check.choice(scale, "scale", tuple(SCALES))
         enough = _sampling.enough(until)
         _check.choice(on_interrupt, "on_interrupt", _sampling.INTERRUPTS)
-        keep_samples = _check.flag(keep_samples, "keep_samples")
         threads = _check.thread_count(threads, _threads.DEFAULT)
         if not fixed:
             self._check_stochastic("mc_predict" if feed is None else "rollout")
-        meanings = self.graph.meanings
         shapes = [tuple(int(n or 0) for n in lengths[i]) for i in self.graph.outputs]
         if feed is not None:
             shapes = [feed.path_shape(shapes[0])]
@@ -695,21 +676,15 @@ class Model:
             if len(shapes) == 2 and shapes[0] == shapes[1] and shapes[0]:
                 taken, shapes = [(0, 1)], [(*shapes[0][:-1], 2 * shapes[0][-1])]
         bar = _sampling.reporter(progress, len(inputs[0]) * samples)
-        auto = "regression" if transform is not None or likelihood is not None else None
         foldings = [
-            Folding(
-                (auto or meanings[i]) if kind == "auto" else kind,
+            wanted.folding(
+                meaning,
                 shape,
                 samples,
-                checked=kind in ("auto", meanings[i]) and transform is None,
-                keep=keep_samples,
-                covariance="covariance" in named,
                 fourth=enough is not None and enough.std is not None,
-                folds=makers,
-                transform=transform,
                 scale=scale if likelihood is not None else None,
             )
-            for i, shape in enumerate(shapes)
+            for meaning, shape in zip(self.graph.meanings, shapes, strict=False)
         ]
 
         def sampled(key: Key) -> Any:

@@ -16,7 +16,7 @@ from fastdrop import _check, _threads
 from fastdrop.layers._layer import Draw, Flow, Shape, for_samples
 from fastdrop.model._graph import Graph, Step, as_given
 from fastdrop.random import Key
-from fastdrop.uncertainty._folding import Folding, Statistics, takes
+from fastdrop.uncertainty._folding import Folding, Statistics, arguments
 from fastdrop.uncertainty._prediction import Part, Prediction
 
 Array = NDArray[Any]
@@ -374,15 +374,11 @@ class Feedback:
     """How a path goes on: what becomes of an output to be the next step of the input."""
 
     def __init__(self, function: Callable[..., Any] | None, steps: int, shape: Shape) -> None:
-        if function is not None and not callable(function):
-            _check.refuse(TypeError, "feedback", "a callable", function)
+        self._arguments = 0 if function is None else arguments(function, "feedback")
         if not shape:
             raise ValueError("rollout: expected an input whose first axis is time, got numbers")
         self._function, self.steps = function, steps
         self._window, self._next = shape[0], shape[1:]
-        self._numbered = function is not None and takes(function, 2)
-        if function is not None and not self._numbered and not takes(function, 1, untold=True):
-            _check.refuse(TypeError, "feedback", "a callable of one or two arguments", function)
 
     def path_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a row's path, given that of an output."""
@@ -416,8 +412,8 @@ class Feedback:
     def _following(self, y: Array, number: int) -> Array:
         if self._function is None:
             return y
-        given = y.copy()  # what has been said stays so
-        made = self._function(given, number) if self._numbered else self._function(given)
+        given = (y.copy(), number)[: self._arguments]  # what has been said stays so
+        made = self._function(*given)
         found = _check.array(made, "feedback", (*_check.NUMBERS, "bool"))
         expected = (*y.shape[:2], *(n or 0 for n in self._next))
         return _check.float32(_check.shaped(found, "feedback", expected), "feedback")
@@ -435,9 +431,7 @@ def reporter(progress: object, total: int) -> AbstractContextManager[Progress | 
     try:
         from tqdm import tqdm
     except ImportError as error:
-        raise ImportError(
-            'progress: expected tqdm to be installed: pip install "fastdrop-rnn[progress]"'
-        ) from error
+        raise _check.missing("progress", "tqdm", "progress") from error
 
     @contextmanager
     def shown() -> Iterator[Progress]:

@@ -2,10 +2,11 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +77,18 @@ class Folding:
     covariance: bool = False
     fourth: bool = False
     folds: Mapping[str, Callable[[], Fold]] = field(default_factory=dict)
-    transform: Callable[[Array], Any] | None = None
+    transform: Callable[..., Any] | None = None
     scale: str | None = None
     key: Key | None = None
     # Of what is folded.
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.float32))
     _transformed: tuple[int, ...] | None = None
+    # How many the function takes.
+    _arguments: int = 0
 
     def __post_init__(self) -> None:
+        if self.transform is not None:
+            self._arguments = arguments(self.transform, "transform")
         if self.scale is not None:
             *lead, last = self.shape or (1,)
             if last % 2:
@@ -161,7 +166,7 @@ class Folding:
         if self.transform is None:
             return values
         # A copy, for they may be those of other outputs too, and it may write into them.
-        given = (values.copy(), rows) if takes(self.transform, 2) else (values.copy(),)
+        given = (values.copy(), rows)[: self._arguments]
         found = np.asarray(self.transform(*given))
         if found.dtype.kind not in "fiub":
             _check.refuse(TypeError, "transform", "real numbers to be returned", found)
@@ -214,19 +219,62 @@ class Folding:
         return np.stack(each)
 
 
-def takes(function: Callable[..., Any], count: int, *, untold: bool = False) -> bool:
-    """Say whether a function can be called with so many arguments; not all functions tell."""
-    if isinstance(function, np.ufunc):  # what else it takes is where to write
-        return count == function.nin
+def arguments(function: Callable[..., Any], name: str) -> int:
+    """Return with how many arguments a function is called: as few as it has to be given.
+
+    So a second parameter that has a default, which many functions have, is left alone. Not all
+    functions tell; these are given one.
+    """
+    if not callable(function):
+        _check.refuse(TypeError, name, "a callable", function)
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return untold
-    try:
-        signature.bind(*[None] * count)
-    except TypeError:
-        return False
-    return True
+        return 1
+    for count in (1, 2):
+        with suppress(TypeError):
+            signature.bind(*[None] * count)
+            return count
+    return _check.refuse(TypeError, name, "a callable of one or two arguments", function)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a call asks to be folded, whatever the output."""
+
+    kind: str
+    folds: Mapping[str, Callable[[], Fold]]
+    named: frozenset[str]
+    transform: Callable[..., Any] | None
+    keep: bool
+
+    @classmethod
+    def checked(cls, kind: object, folds: object, transform: Any, keep_samples: object) -> Self:
+        """Check the arguments of these names."""
+        found = _check.choice(kind, "kind", ("auto", *KINDS))
+        makers, named = own_folds(folds)
+        if transform is not None:
+            arguments(transform, "transform")
+        keep = _check.flag(keep_samples, "keep_samples")
+        return cls(found, makers, frozenset(named), transform, keep)
+
+    def folding(self, meaning: str, shape: tuple[int, ...], expected: int, **more: Any) -> Folding:
+        """Return how an output is folded that is what its activation makes it."""
+        kind = self.kind
+        if kind == "auto":
+            plain = self.transform is None and more.get("scale") is None
+            kind = meaning if plain else "regression"
+        return Folding(
+            kind,
+            shape,
+            expected,
+            checked=self.kind in ("auto", meaning) and self.transform is None,
+            keep=self.keep,
+            covariance="covariance" in self.named,
+            folds=self.folds,
+            transform=self.transform,
+            **more,
+        )
 
 
 def own_folds(value: object) -> tuple[dict[str, Callable[[], Fold]], set[str]]:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check
 from fastdrop.uncertainty import _plots, _store, _tables
-from fastdrop.uncertainty._folding import KINDS, OWN, Folding, Statistics, own_folds
+from fastdrop.uncertainty._folding import KINDS, OWN, Statistics, Wanted
 from fastdrop.uncertainty._quantiles import QuantileSketch
 from fastdrop.uncertainty._statistics import PerRow, Statistic, entropy
 
@@ -134,17 +134,10 @@ class Prediction:
         if array.ndim < 2 or not len(array):
             expected = "an array of shape (n_samples, rows, ...) with a sample or more"
             _check.refuse(ValueError, "samples", expected, array)
-        makers, named = own_folds(folds)
-        folding = Folding(
-            _check.choice(kind, "kind", KINDS),
-            array.shape[2:],
-            len(array),
-            checked=False,
-            keep=_check.flag(keep_samples, "keep_samples"),
-            covariance="covariance" in named,
-            folds=makers,
-            dtype=np.dtype(np.float32 if array.dtype in ("float16", "float32") else np.float64),
-        )
+        _check.choice(kind, "kind", KINDS)
+        wanted = Wanted.checked(kind, folds, None, keep_samples)
+        dtype = np.dtype(np.float32 if array.dtype in ("float16", "float32") else np.float64)
+        folding = wanted.folding("", array.shape[2:], len(array), dtype=dtype)
         rows = array.shape[1]
         statistics = folding.add(None, array.astype(folding.dtype, copy=False), 0, 0)
         part = Part(np.arange(rows), ((None, 0, len(array)),), statistics)

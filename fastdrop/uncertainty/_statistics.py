@@ -7,7 +7,7 @@ they were grouped in calls. ``merge(other)`` takes what another one has seen of 
 and ``result()`` is the statistic.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy, deepcopy
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Rows = slice | NDArray[np.intp]
 
 
 @runtime_checkable
@@ -78,7 +77,7 @@ class Statistic:
         changed.count = scalars["count"]
         return changed
 
-    def take(self, rows: Rows, of: int) -> Self:
+    def take(self, rows: NDArray[np.intp], of: int) -> Self:
         """Return a copy that knows some rows only, of so many."""
 
         def some(array: Array) -> Array:
@@ -427,10 +426,9 @@ class PerRow(Statistic):
             fold.merge(theirs)
         self.count += other.count
 
-    def take(self, rows: Rows, of: int) -> Self:
+    def take(self, rows: NDArray[np.intp], of: int) -> Self:
         changed = copy(self)
-        numbers: Iterable[int] = range(len(self._folds))[rows] if isinstance(rows, slice) else rows
-        changed._folds = [deepcopy(self._folds[number]) for number in numbers]
+        changed._folds = [deepcopy(self._folds[number]) for number in rows]
         return changed
 
     def joined(self, others: Sequence[Self]) -> Self:
