@@ -2,18 +2,19 @@
 
 import math
 import statistics
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastdrop as fd
+from example_scripts import run_in
 from fastdrop.demo import messages
 from tolerances import FLOAT32, assert_close
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "active_learning"
+run = partial(run_in, EXAMPLE)
 MODEL = EXAMPLE / "learner.keras"
 WAYS = ("random", "bald")
 MESSAGES = EXAMPLE / "../../fastdrop/demo/messages.txt"
@@ -41,20 +42,6 @@ def test_samples_are_distributed_as_keras_draws_them(reference: dict[str, np.nda
     # Where one sample in a thousand is far off, neither variance alone says how far means may be.
     z = (p.mean - reference["mean"]) / np.sqrt(p.var / samples + reference["variance"] / passes)
     assert np.abs(z).max() < 4.5
-
-
-def run(code: str) -> str:
-    """Run Python in the example's folder, and see that it needs nothing but fastdrop."""
-    guard = "import sys; sys.modules.update(dict.fromkeys(('keras', 'jax', 'tensorflow', 'h5py')))"
-    return subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", f"{guard}; sys.path.insert(0, '.'); {code}"],
-        cwd=EXAMPLE,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 def index(word: str) -> int:

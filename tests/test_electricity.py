@@ -1,17 +1,18 @@
 """The forecaster of electricity demand: against Keras's outputs kept beside it, and its scripts."""
 
 import math
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastdrop as fd
+from example_scripts import run_in
 from tolerances import FLOAT32, assert_close
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "electricity"
+run = partial(run_in, EXAMPLE)
 MODEL = EXAMPLE / "demand.keras"
 
 
@@ -32,19 +33,6 @@ def test_samples_are_distributed_as_keras_draws_them(reference: dict[str, np.nda
     z = (p.mean - reference["mean"]) / np.sqrt(variance * (1 / samples + 1 / passes))
     assert np.abs(z).max() < 5
     np.testing.assert_allclose(p.std**2, variance, rtol=0.25)
-
-
-def run(code: str) -> str:
-    """Run Python in the example's folder, and see that it needs nothing but fastdrop."""
-    guard = "import sys; sys.modules.update(dict.fromkeys(('keras', 'jax', 'pandas', 'pmdarima')))"
-    return subprocess.run(
-        [sys.executable, "-c", f"{guard}; sys.path.insert(0, '.'); {code}"],
-        cwd=EXAMPLE,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 def script(arguments: str) -> list[str]:

@@ -1,35 +1,22 @@
 """The example that reads the census model of ethnicolr: its encoding, and its wheel where it is."""
 
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from example_scripts import run_in
 from tolerances import FLOAT32, assert_close
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "names"
+run = partial(run_in, EXAMPLE)
 CACHE = EXAMPLE / "cache"
 needs_wheel = pytest.mark.skipif(
     not list(CACHE.glob("*.whl")),
     reason=f"the wheel of ethnicolr is not in {CACHE}: run examples/names/predict.py once",
 )
-
-
-def run(code: str) -> str:
-    """Run Python in the example's folder, and see that it needs nothing but fastdrop."""
-    guard = (
-        "import sys; sys.modules.update(dict.fromkeys(('keras', 'pandas', 'tensorflow', 'h5py')))"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", f"{guard}; sys.path.insert(0, '.'); {code}"],
-        cwd=EXAMPLE,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 ENCODED = {

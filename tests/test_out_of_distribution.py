@@ -4,7 +4,6 @@ import importlib.util
 import math
 import statistics
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastdrop as fd
+from example_scripts import run_in
 from fastdrop.demo import ALPHABET, encode, messages, model_path
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "out_of_distribution"
@@ -65,19 +65,10 @@ def test_the_bootstrap_is_as_wide_as_the_error_of_a_rank_statistic() -> None:
 
 def run(*arguments: object) -> str:
     """Run the script in the example's folder, and see that it needs nothing but fastdrop."""
-    guard = "import sys; sys.modules.update(dict.fromkeys(('keras', 'jax', 'sklearn', 'h5py')))"
     call = (
         f"sys.argv[1:] = {[str(argument) for argument in arguments]}; import detect; detect.main()"
     )
-    return subprocess.run(
-        [sys.executable, "-X", "utf8", "-c", f"{guard}; sys.path.insert(0, '.'); {call}"],
-        cwd=EXAMPLE,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=True,
-        timeout=120,
-    ).stdout
+    return run_in(EXAMPLE, call)
 
 
 def test_scores_are_those_of_the_samples(tmp_path: Path) -> None:

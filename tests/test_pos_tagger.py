@@ -1,16 +1,17 @@
 """The tagger of the example, against Keras's outputs kept beside it, and its script."""
 
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastdrop as fd
+from example_scripts import run_in
 from tolerances import FLOAT32, assert_close
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "pos_tagger"
+run = partial(run_in, EXAMPLE)
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +23,6 @@ def reference() -> dict[str, np.ndarray]:
 def test_predict_is_keras(backend: str, reference: dict[str, np.ndarray]) -> None:
     model = fd.load(EXAMPLE / "pos_tagger.keras")
     assert_close(model.predict(reference["x"]), reference["predict"], FLOAT32)
-
-
-def run(code: str) -> str:
-    """Run Python in the example's folder, and see that it needs nothing but fastdrop."""
-    guard = "import sys; sys.modules.update(dict.fromkeys(('keras', 'jax', 'tensorflow', 'h5py')))"
-    return subprocess.run(
-        [sys.executable, "-c", f"{guard}; sys.path.insert(0, '.'); {code}"],
-        cwd=EXAMPLE,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    ).stdout
 
 
 def test_the_script_tags_every_word() -> None:
