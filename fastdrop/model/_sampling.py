@@ -190,9 +190,10 @@ class Sampling:
                 break
             states = [self._joined([b.states[i] for b in blocks]) for i in range(len(parts))]
             reached = self._reached(states, len(active))
-            self._put(parts, active[reached], self._taken(states, reached))
-            states = self._taken(states, ~reached)
-            active = active[~reached]
+            ended, left = np.flatnonzero(reached), np.flatnonzero(~reached)
+            self._put(parts, active[ended], self._taken(states, ended, len(active)))
+            states = self._taken(states, left, len(active))
+            active = active[left]
             if self.progress is not None and not len(active):
                 self.progress(total, total)
         for mine, folding in zip(parts, self.foldings, strict=True):
@@ -295,7 +296,7 @@ class Sampling:
                 span = slice(int(active[n]), int(active[last - 1]) + 1)
                 taken: list[Statistics | None] = [None] * len(self.foldings)
                 if states is not None:
-                    taken = list(self._taken(states, np.arange(n, last), len(active)))
+                    taken = [*self._taken(states, np.arange(n, last), len(active))]
                 yield Block(span, self.inputs, taken)
             first = end
 
@@ -359,12 +360,10 @@ class Sampling:
         return {name: first[name].joined([s[name] for s in others]) for name in first}
 
     def _taken(
-        self, states: Sequence[Statistics], rows: NDArray[Any], of: int | None = None
+        self, states: Sequence[Statistics], places: NDArray[np.intp], of: int
     ) -> list[Statistics]:
-        """Return the statistics of some rows, by their places or a mask."""
-        places = np.flatnonzero(rows) if rows.dtype == bool else rows
-        count = len(rows) if of is None else of
-        return [{n: s.take(places, count) for n, s in some.items()} for some in states]
+        """Return the statistics of some rows of so many, by their places."""
+        return [{n: s.take(places, of) for n, s in some.items()} for some in states]
 
 
 # ---- paths ----
