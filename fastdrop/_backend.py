@@ -26,6 +26,58 @@ class Packed(Protocol):
         """Columns of a row of `Backend.project`."""
 
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class RnnCall:
+    """Some steps of a sequence through a layer; arrays are float32 or float64, as its weights are.
+
+    Attributes
+    ----------
+    packed : Packed
+        The weights.
+    y_last, h, c : ndarray, shape (N, H)
+        The last output and the state: read and written; c is None but for an "lstm".
+    y : ndarray, shape (N, T, H), or None
+        Gets the outputs, in the order taken.
+    x : ndarray, shape (N, T, D), or None
+        The input; else
+    projected, index : ndarray, shapes (P, packed.width) and (N, T) int64
+        the row ``index`` of ``projected`` is its projection.
+    input_mask, recurrent_mask : ndarray, shape (N or 1, gates or 1, width), or None
+        Factors, of which zero drops by selection.
+    candidate_mask : ndarray, shape (N or 1, H), or None
+        The same for the candidate.
+    zoneout_h, zoneout_c : ndarray, shape (N, last - first, H) uint8, or None
+        Of the steps taken, in their order: not zero where h or c keeps its previous value.
+    step_mask : ndarray, shape (N, T) uint8, or None
+        By time: zero where a step is passed over.
+    first, last : int
+        The steps first, ..., last - 1 are taken, of the order in which the sequence is.
+    backwards : bool
+        Whether that is from the last time to the first.
+    zero_masked_steps : bool
+        Whether a step passed over puts out zeros, not the last output.
+    """
+
+    packed: Any
+    y_last: Array
+    h: Array
+    c: Array | None
+    y: Array | None = None
+    x: Array | None = None
+    projected: Array | None = None
+    index: Array | None = None
+    input_mask: Array | None = None
+    recurrent_mask: Array | None = None
+    candidate_mask: Array | None = None
+    zoneout_h: Array | None = None
+    zoneout_c: Array | None = None
+    step_mask: Array | None = None
+    first: int = 0
+    last: int
+    backwards: bool = False
+    zero_masked_steps: bool = False
+
+
 class Backend(Protocol):
     """What an implementation offers. Arrays arrive checked, C-contiguous and aligned.
 
@@ -160,6 +212,8 @@ class Backend(Protocol):
         recurrent_kernel: Array,
         bias: Array,
         reset_after: bool,
+        activation: _check.Activation,
+        recurrent_activation: _check.Activation,
     ) -> Packed:
         """Weights as `project` and `rnn` take them; the arrays must stay as they are.
 
@@ -187,39 +241,7 @@ class Backend(Protocol):
         that all have the first.
         """
 
-    def rnn(
-        self,
-        packed: Any,
-        y_last: Array,
-        h: Array,
-        c: Array | None,
-        y: Array | None,
-        x: Array | None,
-        projected: Array | None,
-        index: Array | None,
-        input_mask: Array | None,
-        recurrent_mask: Array | None,
-        candidate_mask: Array | None,
-        zoneout_h: Array | None,
-        zoneout_c: Array | None,
-        step_mask: Array | None,
-        first: int,
-        last: int,
-        activation: _check.Activation,
-        recurrent_activation: _check.Activation,
-        backwards: bool,
-        zero_masked_steps: bool,
-    ) -> None:
-        """Take the steps first, ..., last - 1 of a sequence, in the order they are taken.
-
-        y_last, h and c (N, H) are read and written, c being None but for an "lstm"; y (N, T, H)
-        gets the outputs in the order taken. Either x (N, T, D) is the input, or the row index
-        (N, T) int64 of projected (P, packed.width) its projection. input_mask and recurrent_mask
-        (N or 1, G or 1, width), candidate_mask (N or 1, H): factors, of which zero drops by
-        selection. zoneout_h and zoneout_c (N, last - first, H) uint8, of these steps alone: not
-        zero where h or c keeps its previous value. step_mask (N, T) uint8, by time: zero where a
-        step is passed over.
-        """
+    def rnn(self, call: RnnCall) -> None: ...
 
 
 def _native_tiers() -> list[Backend]:

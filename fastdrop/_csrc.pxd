@@ -179,19 +179,13 @@ cdef extern from "fastdrop.h" nogil:
 
     ctypedef struct fd_weights:
         fd_cell cell
+        size_t element
         size_t features, units
+        fd_activation activation, recurrent_activation
         const void *bias
         const void *recurrent_bias
         fd_matrix[2] input
         fd_matrix[2] recurrent
-
-    ctypedef struct fd_shape:
-        size_t rows, steps
-        size_t first, last
-        size_t input_masks, recurrent_masks
-        size_t input_mask_stride, recurrent_mask_stride, candidate_mask_stride
-        fd_activation activation, recurrent_activation
-        int backwards, zero_masked_steps
 
     size_t fd_part_gates(fd_cell cell, size_t part)
     size_t fd_width_f32(fd_cell cell, size_t units)
@@ -200,24 +194,30 @@ cdef extern from "fastdrop.h" nogil:
                           size_t units)
     void fd_pack_bias_f64(double *start, double *recurrent, const double *bias, fd_cell cell,
                           size_t units)
-    size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element)
-    size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights,
-                          const fd_shape *shape, size_t element)
-    void fd_project_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
-                        const fd_weights *weights, const float *input_mask,
-                        const int64_t *mask_rows, const fd_shape *shape)
-    void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
-                        const fd_weights *weights, const double *input_mask,
-                        const int64_t *mask_rows, const fd_shape *shape)
-    void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
-                    void *scratch, const float *x, const float *projected,
-                    const int64_t *index, const fd_weights *weights,
-                    const float *input_mask, const float *recurrent_mask,
-                    const float *candidate_mask, const uint8_t *keep_h,
-                    const uint8_t *keep_c, const uint8_t *step_mask, const fd_shape *shape)
-    void fd_rnn_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
-                    void *scratch, const double *x, const double *projected,
-                    const int64_t *index, const fd_weights *weights,
-                    const double *input_mask, const double *recurrent_mask,
-                    const double *candidate_mask, const uint8_t *keep_h,
-                    const uint8_t *keep_c, const uint8_t *step_mask, const fd_shape *shape)
+
+    ctypedef struct fd_masks:
+        const void *factors
+        size_t gates, stride
+
+    size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows)
+    void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+                    const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows)
+
+    ctypedef struct fd_rnn_call:
+        const fd_weights *weights
+        size_t rows, steps, first, last
+        int backwards, zero_masked_steps
+        void *y_last
+        void *h
+        void *c
+        void *y
+        const void *x
+        const void *projected
+        const int64_t *index
+        fd_masks input_mask, recurrent_mask, candidate_mask
+        const uint8_t *zoneout_h
+        const uint8_t *zoneout_c
+        const uint8_t *step_mask
+
+    size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call)
+    void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch)

@@ -280,6 +280,8 @@ class _Packed:
     bias: Array  # (G, H), where every sum starts
     # (H,), where the sum starts that a GRU's reset gate multiplies. None: the gate multiplies h.
     recurrent_bias: Array | None
+    activation: str | tuple[Any, ...]
+    recurrent_activation: str | tuple[Any, ...]
     # (1, G or 1, D) and (1, G or 1, H), where all rows share them.
     input_mask: Array | None = None
     recurrent_mask: Array | None = None
@@ -303,9 +305,9 @@ def _add_product(z: Array, v: Array, w: Array) -> None:
         z += v[:, :, k, np.newaxis] * w[k]
 
 
-def _update(v: Array, new: Array, valid: Array, keep: Array | None) -> None:
+def _update(v: Array, new: Array, valid: Array, zoneout: Array | None, step: int) -> None:
     """V = new, but where the step is passed over or zoneout keeps the previous value."""
-    np.copyto(v, new, where=valid if keep is None else valid & (keep == 0))
+    np.copyto(v, new, where=valid if zoneout is None else valid & (zoneout[:, step] == 0))
 
 
 # ---- activations, in double: Keras's, which it names and defines in keras.activations ----
@@ -581,6 +583,8 @@ class Numpy:
         recurrent_kernel: Array,
         bias: Array,
         reset_after: bool,
+        activation: str | tuple[Any, ...],
+        recurrent_activation: str | tuple[Any, ...],
     ) -> _Packed:
         gates, units = _GATES[cell], len(recurrent_kernel)
         recurrent_bias = None
@@ -595,6 +599,8 @@ class Numpy:
             recurrent_kernel.reshape(units, gates, units).copy(),
             bias.reshape(gates, units).copy(),
             recurrent_bias,
+            activation,
+            recurrent_activation,
         )
 
     def share(
@@ -622,29 +628,9 @@ class Numpy:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             _add_product(z, _masked(x, mask), packed.kernel)
 
-    def rnn(
-        self,
-        packed: _Packed,
-        y_last: Array,
-        h: Array,
-        c: Array | None,
-        y: Array | None,
-        x: Array | None,
-        projected: Array | None,
-        index: Array | None,
-        input_mask: Array | None,
-        recurrent_mask: Array | None,
-        candidate_mask: Array | None,
-        zoneout_h: Array | None,
-        zoneout_c: Array | None,
-        step_mask: Array | None,
-        first: int,
-        last: int,
-        activation: str | tuple[Any, ...],
-        recurrent_activation: str | tuple[Any, ...],
-        backwards: bool,
-        zero_masked_steps: bool,
-    ) -> None:
+    def rnn(self, call: Any) -> None:
+        packed, h, c, x, index = call.packed, call.h, call.c, call.x, call.index
+        input_mask, recurrent_mask = call.input_mask, call.recurrent_mask
         inputs: Any = index if x is None else x
         steps = inputs.shape[1]
         rows = np.arange(len(h)) if input_mask is not None and len(input_mask) > 1 else None
@@ -660,22 +646,22 @@ class Numpy:
             return z
 
         def candidate(z: Array) -> Array:
-            g = gate(z, activation)
-            if candidate_mask is not None:
-                g = _masked(g, candidate_mask[:, np.newaxis])[:, 0]
+            g = gate(z, packed.activation)
+            if call.candidate_mask is not None:
+                g = _masked(g, call.candidate_mask[:, np.newaxis])[:, 0]
             return g
 
         def lstm(z: Array) -> tuple[Array, Array | None]:
             _add_product(z, _masked(h, mask), packed.recurrent_kernel)
-            i, f, o = (gate(z[:, k], recurrent_activation) for k in (0, 1, 3))
+            i, f, o = (gate(z[:, k], packed.recurrent_activation) for k in (0, 1, 3))
             c_new = f * c + i * candidate(z[:, 2])
-            return o * gate(c_new, activation), c_new
+            return o * gate(c_new, packed.activation), c_new
 
         def gru(z: Array) -> tuple[Array, None]:
             R = packed.recurrent_kernel
             v = np.broadcast_to(_masked(h, mask), z.shape)
             _add_product(z[:, :2], v[:, :2], R[:, :2])
-            update, reset = (gate(z[:, k], recurrent_activation) for k in (0, 1))
+            update, reset = (gate(z[:, k], packed.recurrent_activation) for k in (0, 1))
             if packed.recurrent_bias is None:
                 _add_product(z[:, 2:], reset[:, np.newaxis] * v[:, 2:], R[:, 2:])
             else:
@@ -686,26 +672,26 @@ class Numpy:
 
         def simple_rnn(z: Array) -> tuple[Array, None]:
             _add_product(z, _masked(h, mask), packed.recurrent_kernel)
-            return gate(z[:, 0], activation), None
+            return gate(z[:, 0], packed.activation), None
 
         step = {"lstm": lstm, "gru": gru, "simple_rnn": simple_rnn}[packed.cell]
-        for s in range(first, last):
-            t = steps - 1 - s if backwards else s
+        for s in range(call.first, call.last):
+            t = steps - 1 - s if call.backwards else s
             z = np.empty((len(h), packed.width), h.dtype)
-            if projected is not None:
-                z[:] = projected[inputs[:, t]]
+            if call.projected is not None:
+                z[:] = call.projected[inputs[:, t]]
             else:
                 self.project(z, packed, inputs[:, t], input_mask, rows)
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 h_new, c_new = step(z.reshape(len(h), *packed.bias.shape))
             valid = np.full((len(h), 1), True)
-            if step_mask is not None:
-                valid = step_mask[:, t, np.newaxis] != 0
-            _update(h, h_new, valid, None if zoneout_h is None else zoneout_h[:, s - first])
+            if call.step_mask is not None:
+                valid = call.step_mask[:, t, np.newaxis] != 0
+            _update(h, h_new, valid, call.zoneout_h, s - call.first)
             if c is not None and c_new is not None:
-                _update(c, c_new, valid, None if zoneout_c is None else zoneout_c[:, s - first])
-            np.copyto(y_last, h, where=valid)
-            if zero_masked_steps:
-                np.copyto(y_last, 0, where=~valid)
-            if y is not None:
-                y[:, s] = y_last
+                _update(c, c_new, valid, call.zoneout_c, s - call.first)
+            np.copyto(call.y_last, h, where=valid)
+            if call.zero_masked_steps:
+                np.copyto(call.y_last, 0, where=~valid)
+            if call.y is not None:
+                call.y[:, s] = call.y_last

@@ -299,83 +299,66 @@ cdef class Native:
     # Recurrent layers
 
     def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
-             bint reset_after):
-        return Packed(CELLS[cell] if cell != "gru" or reset_after else FD_GRU_RESET_FIRST, kernel,
-                      recurrent_kernel, bias)
+             bint reset_after, activation, recurrent_activation):
+        packed = Packed(CELLS[cell] if cell != "gru" or reset_after else FD_GRU_RESET_FIRST,
+                        kernel, recurrent_kernel, bias)
+        packed.weights.activation = activation_of(activation)
+        packed.weights.recurrent_activation = activation_of(recurrent_activation)
+        return packed
 
     def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
         return packed.sharing(input_mask, recurrent_mask)
 
     def project(self, cnp.ndarray out, Packed packed, cnp.ndarray x, cnp.ndarray input_mask,
                 cnp.ndarray mask_rows):
-        cdef fd_shape shape
-        cdef size_t width = cnp.PyArray_ITEMSIZE(out)
+        cdef fd_masks masks = masks_of(input_mask)
+        cdef size_t rows = x.shape[0]
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *of = cnp.PyArray_DATA(x)
-        cdef const void *mask = address(input_mask)
-        cdef const int64_t *rows = <const int64_t *>address(mask_rows)
-        memset(&shape, 0, sizeof(shape))
-        shape.rows = x.shape[0]
-        if input_mask is not None:
-            shape.input_masks = input_mask.shape[1]
-        cdef Scratch scratch = Scratch(fd_project_scratch(&packed.weights, &shape, width))
+        cdef const int64_t *row = <const int64_t *>address(mask_rows)
+        cdef Scratch scratch = Scratch(fd_project_scratch(&packed.weights, &masks, rows))
         with nogil:
-            if width == 4:
-                fd_project_f32(self.table, <float *>to, scratch.data, <const float *>of,
-                               &packed.weights, <const float *>mask, rows, &shape)
-            else:
-                fd_project_f64(self.table, <double *>to, scratch.data, <const double *>of,
-                               &packed.weights, <const double *>mask, rows, &shape)
+            fd_project(self.table, to, scratch.data, of, rows, &packed.weights, &masks, row)
 
-    def rnn(self, Packed packed, cnp.ndarray y_last, cnp.ndarray h, cnp.ndarray c, cnp.ndarray y,
-            cnp.ndarray x, cnp.ndarray projected, cnp.ndarray index, cnp.ndarray input_mask,
-            cnp.ndarray recurrent_mask, cnp.ndarray candidate_mask, cnp.ndarray zoneout_h,
-            cnp.ndarray zoneout_c, cnp.ndarray step_mask, size_t first, size_t last,
-            activation, recurrent_activation, bint backwards, bint zero_masked_steps):
-        cdef fd_shape shape
-        cdef size_t width = cnp.PyArray_ITEMSIZE(h)
-        cdef cnp.ndarray steps = index if x is None else x
-        cdef void *to_last = cnp.PyArray_DATA(y_last)
-        cdef void *to_h = cnp.PyArray_DATA(h)
-        cdef void *to_c = <void *>address(c)
-        cdef void *to_y = <void *>address(y)
-        cdef const void *of = address(x)
-        cdef const void *rows = address(projected)
-        cdef const int64_t *row = <const int64_t *>address(index)
-        cdef const void *mx = address(input_mask)
-        cdef const void *mh = address(recurrent_mask)
-        cdef const void *mg = address(candidate_mask)
-        cdef const uint8_t *keep_h = <const uint8_t *>address(zoneout_h)
-        cdef const uint8_t *keep_c = <const uint8_t *>address(zoneout_c)
-        cdef const uint8_t *valid = <const uint8_t *>address(step_mask)
-        memset(&shape, 0, sizeof(shape))
-        shape.rows, shape.steps = steps.shape[0], steps.shape[1]
-        shape.first, shape.last = first, last
-        if input_mask is not None:
-            shape.input_masks = input_mask.shape[1]
-            if input_mask.shape[0] > 1:
-                shape.input_mask_stride = input_mask.shape[1] * input_mask.shape[2]
-        if recurrent_mask is not None:
-            shape.recurrent_masks = recurrent_mask.shape[1]
-            if recurrent_mask.shape[0] > 1:
-                shape.recurrent_mask_stride = recurrent_mask.shape[1] * recurrent_mask.shape[2]
-        if candidate_mask is not None and candidate_mask.shape[0] > 1:
-            shape.candidate_mask_stride = candidate_mask.shape[1]
-        shape.activation = activation_of(activation)
-        shape.recurrent_activation = activation_of(recurrent_activation)
-        shape.backwards, shape.zero_masked_steps = backwards, zero_masked_steps
-        cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &packed.weights, &shape, width))
+    def rnn(self, call):
+        cdef fd_rnn_call c
+        cdef Packed packed = call.packed  # the pointers are those of arrays that `call` holds
+        fill(&c, packed, call)
+        cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &c))
         with nogil:
-            if width == 4:
-                fd_rnn_f32(self.table, <float *>to_last, <float *>to_h, <float *>to_c,
-                           <float *>to_y, scratch.data, <const float *>of, <const float *>rows,
-                           row, &packed.weights, <const float *>mx, <const float *>mh,
-                           <const float *>mg, keep_h, keep_c, valid, &shape)
-            else:
-                fd_rnn_f64(self.table, <double *>to_last, <double *>to_h, <double *>to_c,
-                           <double *>to_y, scratch.data, <const double *>of,
-                           <const double *>rows, row, &packed.weights, <const double *>mx,
-                           <const double *>mh, <const double *>mg, keep_h, keep_c, valid, &shape)
+            fd_rnn(self.table, &c, scratch.data)
+
+
+cdef int fill(fd_rnn_call *c, Packed packed, call) except -1:
+    """What a RnnCall says, in C."""
+    cdef cnp.ndarray steps = call.index if call.x is None else call.x
+    c.weights = &packed.weights
+    c.rows, c.steps = steps.shape[0], steps.shape[1]
+    c.first, c.last = call.first, call.last
+    c.backwards, c.zero_masked_steps = call.backwards, call.zero_masked_steps
+    c.y_last, c.h = <void *>address(call.y_last), <void *>address(call.h)
+    c.c, c.y = <void *>address(call.c), <void *>address(call.y)
+    c.x, c.projected = address(call.x), address(call.projected)
+    c.index = <const int64_t *>address(call.index)
+    c.input_mask = masks_of(call.input_mask)
+    c.recurrent_mask = masks_of(call.recurrent_mask)
+    c.candidate_mask = masks_of(call.candidate_mask)
+    c.zoneout_h = <const uint8_t *>address(call.zoneout_h)
+    c.zoneout_c = <const uint8_t *>address(call.zoneout_c)
+    c.step_mask = <const uint8_t *>address(call.step_mask)
+    return 0
+
+
+cdef fd_masks masks_of(cnp.ndarray masks) noexcept:
+    """Masks (rows or 1, gates or 1, width); all gates share what has no axis for them."""
+    cdef fd_masks found = fd_masks(NULL, 0, 0)
+    if masks is not None:
+        found.factors, found.gates = cnp.PyArray_DATA(masks), 1
+        if masks.ndim == 3:
+            found.gates = masks.shape[1]
+        if masks.shape[0] > 1:
+            found.stride = cnp.PyArray_SIZE(masks) // masks.shape[0]
+    return found
 
 
 cdef fd_activation activation_of(activation) except *:
@@ -432,7 +415,7 @@ cdef class Packed:
     def __init__(self, fd_cell cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel,
                  cnp.ndarray bias):
         memset(&self.weights, 0, sizeof(self.weights))
-        self.weights.cell = cell
+        self.weights.cell, self.weights.element = cell, cnp.PyArray_ITEMSIZE(kernel)
         self.weights.features, self.weights.units = kernel.shape[0], recurrent_kernel.shape[0]
         self.kernel, self.recurrent_kernel, self.held = kernel, recurrent_kernel, []
         cdef size_t units = self.weights.units, gates, gate = 0, part

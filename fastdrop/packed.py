@@ -164,6 +164,8 @@ class PackedWeights:
             recurrent_kernel,
             _check.contiguous(bias, dtype),
             self.reset_after,
+            self.activation,
+            self.recurrent_activation,
         )
         # Of two threads that pack at the same time, one has worked in vain.
         return self._forms.setdefault(kind, packed) if keep else packed

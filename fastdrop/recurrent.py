@@ -329,26 +329,26 @@ class _Call:
                 part = self._dropped(part, times, drop, piece, embedded)
             start = time.perf_counter()
             _backend.active.rnn(
-                layer.packed,
-                y_last,
-                h,
-                c,
-                part.y,
-                part.x,
-                projected,
-                index,
-                input_mask,
-                recurrent_mask,
-                None if candidate_mask is None else candidate_mask[:, 0],
-                zoneout_h,
-                zoneout_c,
-                part.step_mask,
-                part.first,
-                part.last,
-                layer.weights.activation,
-                layer.weights.recurrent_activation,
-                part.backwards,
-                self.zero_output_for_mask,
+                _backend.RnnCall(
+                    packed=layer.packed,
+                    y_last=y_last,
+                    h=h,
+                    c=c,
+                    y=part.y,
+                    x=part.x,
+                    projected=projected,
+                    index=index,
+                    input_mask=input_mask,
+                    recurrent_mask=recurrent_mask,
+                    candidate_mask=None if candidate_mask is None else candidate_mask[:, 0],
+                    zoneout_h=zoneout_h,
+                    zoneout_c=zoneout_c,
+                    step_mask=part.step_mask,
+                    first=part.first,
+                    last=part.last,
+                    backwards=part.backwards,
+                    zero_masked_steps=self.zero_output_for_mask,
+                )
             )
             # Each call prepares masks anew: the next ones take as many steps as time allows, if
             # all rows take them, for masked steps cost nothing.

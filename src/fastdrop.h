@@ -270,7 +270,9 @@ typedef struct fd_matrix {
 #define FD_MAX_PARTS 2
 typedef struct fd_weights {
     fd_cell cell;
+    size_t element; /* bytes of a number: float or double, as all arrays of its calls are */
     size_t features, units;
+    fd_activation activation, recurrent_activation; /* the second is that of the gates */
     const void *bias;           /* [fd_width()]: where the input part's sums start */
     const void *recurrent_bias; /* FD_GRU: the same for the recurrent part of h; else null */
     fd_matrix input[FD_MAX_PARTS], recurrent[FD_MAX_PARTS];
@@ -290,64 +292,53 @@ void fd_pack_bias_f32(float *start, float *recurrent, const float *bias, fd_cell
 void fd_pack_bias_f64(double *start, double *recurrent, const double *bias, fd_cell cell,
                       size_t units);
 
-/* Sizes and options of one call. */
-typedef struct fd_shape {
+/* Masks of one kind. Zero drops by selection, anything else multiplies. */
+typedef struct fd_masks {
+    const void *factors; /* [gates][width] a row */
+    size_t gates;        /* 1 for all gates, or the cell's; 0: there are no masks */
+    size_t stride;       /* elements from one row's to the next; 0 where rows share them */
+} fd_masks;
+
+/* out [rows][fd_width()] = the input part of the pre-activations, from the bias on.
+ * x [rows][D]; masks [gates][D] a mask row, one after another; mask_rows [rows]: the mask row of
+ * each row of x; null: mask row 0 for all; scratch [fd_project_scratch()] bytes. */
+size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows);
+void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+                const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows);
+
+/* Some steps of a sequence through a layer. */
+typedef struct fd_rnn_call {
+    const fd_weights *weights;
     size_t rows, steps;
     /* The part of the sequence to run: steps first .. last - 1 in the order they are taken. A
      * sequence may be run in parts: h, c and y_last carry everything from one to the next. */
     size_t first, last;
-    /* Masks a row: 0 for none, 1 for all gates, or one a gate. */
-    size_t input_masks, recurrent_masks;
-    /* Elements from one row's masks to the next; 0 where rows share them. */
-    size_t input_mask_stride, recurrent_mask_stride, candidate_mask_stride;
-    fd_activation activation, recurrent_activation;
     int backwards;         /* step s reads x at time steps - 1 - s */
     int zero_masked_steps; /* a masked step puts out zeros, not the last output */
-} fd_shape;
 
-/* Bytes of scratch that fd_project and fd_rnn need. */
-size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element);
-size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights, const fd_shape *shape,
-                      size_t element);
+    void *y_last; /* [N][H] in and out: the last output */
+    void *h, *c;  /* [N][H] in and out: the state; c null but for an LSTM */
+    void *y;      /* [N][T][H] outputs in the order taken; null: not wanted */
 
-/* out [rows][fd_width()] = the input part of the pre-activations, from the bias on.
- * x [rows][D]; input_mask [input_masks][D] a mask row, or null; mask_rows [rows]: the mask row
- * of each row of x; null: mask row 0 for all. Of shape, only rows and the input's masks count. */
-void fd_project_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
-                    const fd_weights *weights, const float *input_mask,
-                    const int64_t *mask_rows, const fd_shape *shape);
-void fd_project_f64(const fd_kernels *tier, double *out, void *scratch, const double *x,
-                    const fd_weights *weights, const double *input_mask,
-                    const int64_t *mask_rows, const fd_shape *shape);
+    const void *x; /* [N][T][D]; null: the input part has been projected, and of time t of row n */
+    const void *projected; /* it is row index [N][T] of projected [][fd_width()] */
+    const int64_t *index;
+
+    fd_masks input_mask, recurrent_mask;
+    fd_masks candidate_mask; /* on the candidate; gates is 1 at most */
+    /* [N][last - first][H] of the steps to run, in the order taken; not zero: the previous value
+     * stays; null: none */
+    const uint8_t *zoneout_h, *zoneout_c;
+    /* [N][T] by time; zero: the step is masked (keeps h and c, repeats the last output); null:
+     * none is masked */
+    const uint8_t *step_mask;
+} fd_rnn_call;
 
 /* Denormal numbers are taken for zero. Each pre-activation starts from the bias, adds the input
  * part for feature 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; on tiers of vectors
  * by fused multiply-adds. A row depends on no other row.
- *
- * y_last         [N][H]      in and out: the last output
- * h, c           [N][H]      in and out: the state; c null but for an LSTM
- * y              [N][T][H]   outputs in the order taken; null: not wanted
- * scratch        [fd_rnn_scratch()] bytes
- * x              [N][T][D]   null: the input part has been projected, and of time t of row n
- * projected, index           it is row index [N][T] of projected [][fd_width()]
- * input_mask     [input_masks][D] a row; null: none. Zero drops by selection,
- * recurrent_mask [recurrent_masks][H] a row     anything else multiplies.
- * candidate_mask [H] a row   on the candidate, likewise; null: none
- * keep_h, keep_c [N][last - first][H] of the steps to run, in the order taken; not zero: the
- *                            previous value stays; null: none
- * step_mask      [N][T]      by time; zero: the step is masked (keeps h and c, repeats the last
- *                            output); null: none is masked */
-void fd_rnn_f32(const fd_kernels *tier, float *y_last, float *h, float *c, float *y,
-                void *scratch, const float *x, const float *projected, const int64_t *index,
-                const fd_weights *weights, const float *input_mask,
-                const float *recurrent_mask, const float *candidate_mask,
-                const uint8_t *keep_h, const uint8_t *keep_c, const uint8_t *step_mask,
-                const fd_shape *shape);
-void fd_rnn_f64(const fd_kernels *tier, double *y_last, double *h, double *c, double *y,
-                void *scratch, const double *x, const double *projected, const int64_t *index,
-                const fd_weights *weights, const double *input_mask,
-                const double *recurrent_mask, const double *candidate_mask,
-                const uint8_t *keep_h, const uint8_t *keep_c, const uint8_t *step_mask,
-                const fd_shape *shape);
+ * scratch [fd_rnn_scratch()] bytes. */
+size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call);
+void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch);
 
 #endif

@@ -75,13 +75,30 @@ size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t eleme
                                     : dense_elements_f64(rows, inputs, columns) * sizeof(double);
 }
 
-size_t fd_project_scratch(const fd_weights *weights, const fd_shape *shape, size_t element) {
-    return element == sizeof(float) ? plan_of_project_f32(weights, shape).end * sizeof(float)
-                                    : plan_of_project_f64(weights, shape).end * sizeof(double);
+static int single(const fd_weights *weights) { return weights->element == sizeof(float); }
+
+size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows) {
+    const plan p = single(weights) ? plan_of_project_f32(weights, masks, rows)
+                                   : plan_of_project_f64(weights, masks, rows);
+    return p.end * weights->element;
 }
 
-size_t fd_rnn_scratch(const fd_kernels *tier, const fd_weights *weights, const fd_shape *shape,
-                      size_t element) {
-    return element == sizeof(float) ? plan_of_rnn_f32(tier, weights, shape).end * sizeof(float)
-                                    : plan_of_rnn_f64(tier, weights, shape).end * sizeof(double);
+void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+                const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows) {
+    if (single(weights))
+        project_f32(tier, out, scratch, x, rows, weights, masks, mask_rows);
+    else
+        project_f64(tier, out, scratch, x, rows, weights, masks, mask_rows);
+}
+
+size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call) {
+    const plan p = single(call->weights) ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);
+    return p.end * call->weights->element;
+}
+
+void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch) {
+    if (single(call->weights))
+        rnn_f32(tier, call, scratch);
+    else
+        rnn_f64(tier, call, scratch);
 }

@@ -284,6 +284,8 @@ class Recurrent(NamedTuple):
             place(new(NUMBERS, units, gates * units)),
             place(new(NUMBERS, *bias)),
             cell == "gru",
+            chance.choice(("tanh", *ACTIVATIONS)),
+            chance.choice(("sigmoid", *ACTIVATIONS)),
         )
         shared_x, input_mask = mask_of(chance.choice(KINDS), features)
         shared_h, recurrent_mask = mask_of(kind, units)
@@ -308,29 +310,28 @@ class Recurrent(NamedTuple):
         y_last, h = (place(new(NUMBERS, rows, units)) for _ in range(2))
         c = place(new(NUMBERS, rows, units)) if lstm else None
         first, last = chance.choice((0, 1)), chance.choice((STEPS, STEPS - 1))
-        keep_c = perhaps(lambda: events(rows, last - first, units)) if lstm else None
-        backend.rnn(
-            packed,
-            y_last,
-            h,
-            c,
-            y,
-            x,
-            projected,
-            index,
-            place(input_mask),
-            place(recurrent_mask),
-            place(candidate_mask),
-            place(perhaps(lambda: events(rows, last - first, units))),
-            place(keep_c),
-            place(perhaps(lambda: events(rows, STEPS))),
-            first,
-            last,
-            chance.choice(("tanh", *ACTIVATIONS)),
-            chance.choice(("sigmoid", *ACTIVATIONS)),
-            chance.random() < 0.5,
-            chance.random() < 0.5,
+        zoneout_c = perhaps(lambda: events(rows, last - first, units)) if lstm else None
+        call = _backend.RnnCall(
+            packed=packed,
+            y_last=y_last,
+            h=h,
+            c=c,
+            y=y,
+            x=x,
+            projected=projected,
+            index=index,
+            input_mask=place(input_mask),
+            recurrent_mask=place(recurrent_mask),
+            candidate_mask=place(candidate_mask),
+            zoneout_h=place(perhaps(lambda: events(rows, last - first, units))),
+            zoneout_c=place(zoneout_c),
+            step_mask=place(perhaps(lambda: events(rows, STEPS))),
+            first=first,
+            last=last,
+            backwards=chance.random() < 0.5,
+            zero_masked_steps=chance.random() < 0.5,
         )
+        backend.rnn(call)
         return [a for a in (y_last, h, c, y, projected) if a is not None]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _check
+from fastdrop import _backend, _check
 from fastdrop.feedforward import matmul
 
 # Where glibc's fenv_t holds the control word, and its bits: denormals flushed; rounded upwards.
@@ -157,7 +157,9 @@ def test_weights_packed_in_a_mode_are_the_same(
     mask = np.where(rng.random((gates, 9)) < 0.5, 0, rng.random((gates, 9))).astype(dtype)
 
     def pack() -> Any:
-        return backend.share(backend.pack(cell, *arrays, cell == "gru"), None, mask)
+        return backend.share(
+            backend.pack(cell, *arrays, cell == "gru", "linear", "sigmoid"), None, mask
+        )
 
     expected, got = pack(), None
     with mode(CONTROL[platform.machine()][which]):
@@ -169,9 +171,15 @@ def test_weights_packed_in_a_mode_are_the_same(
         backend.project(out, packed, np.zeros((1, 3), dtype), None, None)
         y, h, c = rng.normal(size=(3, 1, 9)).astype(dtype) * 0 + 0.5
         backend.rnn(
-            *(packed, y, h, c if cell == "lstm" else None, None, None),
-            *(out, np.zeros((1, 1), np.int64), None, None, None, None, None, None),
-            *(0, 1, "linear", "sigmoid", False, False),
+            _backend.RnnCall(
+                packed=packed,
+                y_last=y,
+                h=h,
+                c=c if cell == "lstm" else None,
+                projected=out,
+                index=np.zeros((1, 1), np.int64),
+                last=1,
+            )
         )
         outputs.append(bits([out, y, h, c]))
     assert outputs[0] == outputs[1]

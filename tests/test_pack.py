@@ -223,7 +223,7 @@ def measure(call):
     print(len(looks), max(np.diff(looks)), interrupted)
     return result
 active = _backend.active
-packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False))
+packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False, "tanh", "sigmoid"))
 measure(lambda: active.share(packed, mask, mask))
 """
 
@@ -273,12 +273,15 @@ def test_what_shared_weights_come_from_lives_as_long(backend: str) -> None:
     def run(packed: Any) -> np.ndarray:
         y, h = np.zeros((1, 40), np.float32), np.ones((1, 40), np.float32)
         x = np.ones((1, 2, 3), np.float32)
-        active.rnn(packed, y, h, *[None] * 2, x, *[None] * 8, 0, 2, "tanh", "sigmoid", False, False)
+        active.rnn(_backend.RnnCall(packed=packed, y_last=y, h=h, c=None, x=x, last=2))
         return y
 
-    original = active.pack("simple_rnn", *arrays, False)
+    def pack() -> Any:
+        return active.pack("simple_rnn", *arrays, False, "tanh", "sigmoid")
+
+    original = pack()
     expected = run(active.share(original, mask, None))
-    shared = active.share(active.pack("simple_rnn", *arrays, False), mask, None)
+    shared = active.share(pack(), mask, None)
     others = [np.full(size, 255, np.uint8) for size in range(16, 1 << 14, 16)]
     assert np.array_equal(run(shared), expected)
     assert len(others) == 1023

@@ -1,5 +1,6 @@
 """Recurrent layers: Keras's outputs under Keras's own masks, a plain loop, and the laws."""
 
+import dataclasses
 import itertools
 import threading
 import time
@@ -1544,14 +1545,18 @@ def test_kernels_get_contiguous_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
             def checked(*args: Any) -> Any:
                 nonlocal calls
                 calls += 1
-                arrays = [a for a in args if isinstance(a, np.ndarray)]
+                given = args
+                if name == "rnn":
+                    given = tuple(getattr(args[0], f.name) for f in dataclasses.fields(args[0]))
+                arrays = [a for a in given if isinstance(a, np.ndarray)]
                 assert all(a.flags.c_contiguous and a.flags.aligned for a in arrays)
                 assert len({a.dtype for a in arrays if a.dtype.kind == "f"}) <= 1
                 assert all(a.dtype in (np.uint8, np.int64) for a in arrays if a.dtype.kind != "f")
                 if name == "rnn":  # nothing twice, and nothing for what is not there
-                    assert args[0].input_mask is None or args[8] is None
-                    assert args[0].recurrent_mask is None or args[9] is None
-                    assert args[3] is not None or args[12] is None
+                    call = args[0]
+                    assert call.packed.input_mask is None or call.input_mask is None
+                    assert call.packed.recurrent_mask is None or call.recurrent_mask is None
+                    assert call.c is not None or call.zoneout_c is None
                 return found(*args)
 
             return checked
@@ -1658,14 +1663,14 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
         def pack(self, *args: Any) -> Any:
             return BACKENDS["numpy"].pack(*args)
 
-        def rnn(self, packed: Any, y_last: np.ndarray, *args: Any) -> None:
-            features = 0 if args[3] is None else args[3].shape[2]
-            steps = args[13] - args[12]
-            row = 2 * packed.width * (features + y_last.shape[1])
-            taken = len(y_last) * steps
-            if args[11] is not None:
-                in_order = args[11][:, ::-1] if args[16] else args[11]
-                taken = np.count_nonzero(in_order[:, args[12] : args[13]])
+        def rnn(self, call: _backend.RnnCall) -> None:
+            features = 0 if call.x is None else call.x.shape[2]
+            steps = call.last - call.first
+            row = 2 * call.packed.width * (features + call.h.shape[1])
+            taken = len(call.h) * steps
+            if call.step_mask is not None:
+                in_order = call.step_mask[:, ::-1] if call.backwards else call.step_mask
+                taken = np.count_nonzero(in_order[:, call.first : call.last])
             flops.append((row * taken, steps))
             nonlocal clock
             clock += flops[-1][0] / speed
@@ -1876,9 +1881,9 @@ def test_projected_inputs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     heights: list[int] = []
 
     class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
-        def rnn(self, *args: Any) -> None:
-            heights.append(len(args[2]))
-            super().rnn(*args)
+        def rnn(self, call: _backend.RnnCall) -> None:
+            heights.append(len(call.h))
+            super().rnn(call)
 
     monkeypatch.setattr(_backend, "active", Spy())
     weights = weights_of(1, "lstm", 3, 5)
@@ -1902,8 +1907,8 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
         def pack(self, *args: Any) -> Any:
             return BACKENDS["numpy"].pack(*args)
 
-        def rnn(self, *args: Any) -> None:
-            heights.append(len(args[2]))
+        def rnn(self, call: _backend.RnnCall) -> None:
+            heights.append(len(call.h))
 
     monkeypatch.setattr(_backend, "active", Spy())
     weights = weights_of(1, "lstm", 3, 5)
@@ -1938,14 +1943,16 @@ def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.Mo
     most, calls = 0, 0
 
     class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
-        def rnn(self, *args: Any) -> None:
+        def rnn(self, call: _backend.RnnCall) -> None:
             nonlocal most, calls
             calls += 1
-            events = [a for a in args[11:13] if a is not None]
-            inputs = [args[5]] if scheme == "per_step" and not args[18] else []
-            assert all(a.shape[:2] == (len(args[1]), args[15] - args[14]) for a in events + inputs)
-            most = max([most, *(a.size for a in events + inputs)])
-            super().rnn(*args)
+            kept: list[Any] = [call.zoneout_h, call.zoneout_c]
+            if scheme == "per_step" and not call.backwards:
+                kept.append(call.x)
+            kept = [a for a in kept if a is not None]
+            assert all(a.shape[:2] == (len(call.h), call.last - call.first) for a in kept)
+            most = max([most, *(a.size for a in kept)])
+            super().rnn(call)
 
     ways: list[tuple[str, int, Any]] = [
         ("per_gate", 400, 0.5),
@@ -2010,9 +2017,9 @@ def test_a_thread_stops_with_the_other(rows: int, monkeypatch: pytest.MonkeyPatc
     main, calls, both = threading.get_ident(), 0, threading.Barrier(2, timeout=30)
 
     class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
-        def rnn(self, *args: Any) -> None:
+        def rnn(self, call: _backend.RnnCall) -> None:
             nonlocal calls
-            if args[14] == 0:
+            if call.first == 0:
                 both.wait()
             if threading.get_ident() == main:
                 raise KeyboardInterrupt
