@@ -45,6 +45,7 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(wildcard src/*)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastdrop
 	@for compiler in gcc clang; do \
 	  if command -v $$compiler > /dev/null; then \

@@ -57,7 +57,7 @@ def extensions() -> list[Extension]:
         ["fastdrop/_native.pyx", *sorted(glob("src/*.c"))],
         include_dirs=["src", np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        depends=[*glob("src/*.h"), *glob("src/*.inc"), "fastdrop/_csrc.pxd"],
+        depends=[*glob("src/*.h"), "fastdrop/_csrc.pxd"],
     )
     modules: list[Extension] = cythonize([native], build_dir="build/cython")  # type: ignore[no-untyped-call]
     return modules

@@ -1,5 +1,5 @@
-/* The AVX2 tier (with FMA, F16C and POPCNT): masks, dropout, layers. Full vectors only; what is left over
- * goes to the portable kernels, by the bit. */
+/* The AVX2 tier (with FMA, F16C and POPCNT): masks, dropout, layers. Full vectors only; what is
+ * left over goes to the portable kernels, by the bit. */
 #include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -12,8 +12,8 @@
 static int usable(const fd_cpu *cpu) {
     const uint32_t fma_popcnt_f16c = 1u << 12 | 1u << 23 | 1u << 29, avx2 = 1u << 5;
     const uint64_t saved = 0x6; /* SSE, AVX */
-    return (cpu->leaf1_ecx & fma_popcnt_f16c) == fma_popcnt_f16c &&
-           (cpu->leaf7_ebx & avx2) && (cpu->xcr0 & saved) == saved;
+    return (cpu->leaf1_ecx & fma_popcnt_f16c) == fma_popcnt_f16c && (cpu->leaf7_ebx & avx2) &&
+           (cpu->xcr0 & saved) == saved;
 }
 
 #if defined(__clang__)
@@ -91,7 +91,7 @@ static inline void or_block(uint8_t *p, const uint8_t *more) {
     _mm_storeu_si128((__m128i *)p, _mm_or_si128(a, _mm_loadu_si128((const __m128i *)more)));
 }
 
-#include "simd_masks.inc"
+#include "simd_masks_template.h"
 
 /* ---- from bits to elements ---- */
 
@@ -111,8 +111,8 @@ static inline __m128i lanes16(uint64_t bits) {
 
 static inline void expand64_u8(uint8_t *out, uint64_t bits) {
     /* Each byte of the bits eight times, then one bit of each. */
-    const vec spread = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202,
-                                          0x0303030303030303);
+    const vec spread =
+        _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
     const vec bit = v_all(0x8040201008040201);
     for (size_t j = 0; j < 64; j += 32, bits >>= 32) {
         const vec all = _mm256_set1_epi32((int32_t)(uint32_t)bits);
@@ -190,18 +190,21 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
         _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
 }
 
-#include "simd_bits.inc"
+#include "simd_bits_template.h"
 
 /* ---- layers ---- */
 
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 #define ROW_PANELS 5
-#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS)                                                               \
+    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+/* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
     WIDTHS(TILE, 1, 5) WIDTHS(TILE, 2, 1) WIDTHS(TILE, 3, 1) WIDTHS(TILE, 4, 1)                  \
     WIDTHS(TILE, 5, 1) WIDTHS(TILE, 6, 1)
+/* clang-format on */
 
 typedef __m256 f32_vec;
 FD_INLINE f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -267,7 +270,7 @@ FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
     const __m256i fourfold = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
     return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j)));
 }
-FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const f32_vec a = f32_load(p), b = f32_load(p + 8);
     const f32_vec low = _mm256_permute2f128_ps(a, b, 0x20);
     const f32_vec high = _mm256_permute2f128_ps(a, b, 0x31);
@@ -275,7 +278,7 @@ FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
     to[1] = _mm256_shuffle_ps(low, high, 0xdd);
 }
 /* A quarter of 4 numbers for each unit: first in order, then transposed. */
-FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
+FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
     const f32_vec a = f32_load(p), b = f32_load(p + 8);
     const f32_vec c = f32_load(p + 16), d = f32_load(p + 24);
     const f32_vec u04 = _mm256_permute2f128_ps(a, c, 0x20);
@@ -295,9 +298,7 @@ FD_INLINE f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }
 FD_INLINE void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
 FD_INLINE f64_vec f64_all(double a) { return _mm256_set1_pd(a); }
 FD_INLINE f64_vec f64_repeat1(const double *p) { return _mm256_broadcast_sd(p); }
-FD_INLINE f64_vec f64_repeat2(const double *p) {
-    return _mm256_broadcast_pd((const __m128d *)p);
-}
+FD_INLINE f64_vec f64_repeat2(const double *p) { return _mm256_broadcast_pd((const __m128d *)p); }
 FD_INLINE f64_vec f64_repeat4(const double *p) { return _mm256_loadu_pd(p); }
 FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }
 FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm256_sub_pd(a, b); }
@@ -356,14 +357,14 @@ FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
     const __m256i at = _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j));
     return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), at));
 }
-FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const f64_vec a = f64_load(p), b = f64_load(p + 4);
     const f64_vec low = _mm256_permute2f128_pd(a, b, 0x20);
     const f64_vec high = _mm256_permute2f128_pd(a, b, 0x31);
     to[0] = _mm256_unpacklo_pd(low, high);
     to[1] = _mm256_unpackhi_pd(low, high);
 }
-FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
     const f64_vec a = f64_load(p), b = f64_load(p + 4);
     const f64_vec c = f64_load(p + 8), d = f64_load(p + 12);
     const f64_vec ab02 = _mm256_unpacklo_pd(a, b), ab13 = _mm256_unpackhi_pd(a, b);
@@ -374,7 +375,8 @@ FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
     to[3] = _mm256_permute2f128_pd(ab13, cd13, 0x31);
 }
 
-#include "simd_numbers.inc"
+#include "simd_numbers_template.h"
+#undef WIDTHS
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -385,8 +387,8 @@ FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
 const fd_kernels fd_kernels_avx2 = {
     .name = "avx2",
     .usable = usable,
-    SIMD_KERNELS
-    SIMD_LAYERS
+    SIMD_KERNELS,
+    SIMD_LAYERS,
 };
 
 #endif

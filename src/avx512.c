@@ -1,6 +1,6 @@
 /* The AVX-512 tier (F, DQ, BW, VL, with POPCNT, and with AVX2, FMA and F16C, which compilers take
- * for part of F): masks, dropout and layers. Full vectors only; what is left over goes to the portable
- * kernels, by the bit. */
+ * for part of F): masks, dropout and layers. Full vectors only; what is left over goes to the
+ * portable kernels, by the bit. */
 #include "kernels.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -19,8 +19,9 @@ static int usable(const fd_cpu *cpu) {
 }
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt"))), \
-                             apply_to = function)
+#pragma clang attribute push(                                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt"))),                    \
+    apply_to = function)
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,popcnt")
@@ -72,7 +73,7 @@ static inline void or_block(uint8_t *p, const uint8_t *more) {
     _mm_storeu_si128((__m128i *)p, _mm_or_si128(a, _mm_loadu_si128((const __m128i *)more)));
 }
 
-#include "simd_masks.inc"
+#include "simd_masks_template.h"
 
 /* ---- from bits to elements ---- */
 
@@ -146,20 +147,23 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
         _mm_prefetch((const char *)(at + i), _MM_HINT_T0);
 }
 
-#include "simd_bits.inc"
+#include "simd_bits_template.h"
 
 /* ---- layers ---- */
 
 #define TILE_ROWS 8
 #define TILE_PANELS 2
 #define ROW_PANELS 8
-#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS)                                                               \
+    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
 #define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
+/* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
     WIDTHS(TILE, 1, 5) WIDTHS(TILE, 1, 6) WIDTHS(TILE, 1, 7) WIDTHS(TILE, 1, 8)                  \
     TALL(TILE, 2) TALL(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6) TALL(TILE, 7)          \
     TALL(TILE, 8)
+/* clang-format on */
 
 typedef __m512 f32_vec;
 FD_INLINE f32_vec f32_load(const float *p) { return _mm512_loadu_ps(p); }
@@ -167,7 +171,8 @@ FD_INLINE void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
 FD_INLINE f32_vec f32_all(float a) { return _mm512_set1_ps(a); }
 FD_INLINE f32_vec f32_repeat1(const float *p) { return _mm512_set1_ps(*p); }
 FD_INLINE f32_vec f32_repeat2(const float *p) {
-    return _mm512_castpd_ps(_mm512_broadcastsd_pd(_mm_castps_pd(_mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p))));
+    return _mm512_castpd_ps(
+        _mm512_broadcastsd_pd(_mm_castps_pd(_mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p))));
 }
 FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
@@ -184,8 +189,8 @@ FD_INLINE f32_vec f32_min(f32_vec a, f32_vec b) { return _mm512_min_ps(a, b); }
 FD_INLINE f32_vec f32_minus_abs(f32_vec v) { return _mm512_or_ps(v, _mm512_set1_ps(-0.f)); }
 FD_INLINE f32_vec f32_with_sign(f32_vec a, f32_vec of) {
     const __m512i sign = _mm512_set1_epi32(INT32_MIN);
-    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-        sign, _mm512_castps_si512(of), _mm512_castps_si512(a), 0xca));
+    return _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(sign, _mm512_castps_si512(of), _mm512_castps_si512(a), 0xca));
 }
 FD_INLINE f32_vec f32_if_negative(f32_vec v, f32_vec a, f32_vec b) {
     return _mm512_mask_mov_ps(b, _mm512_movepi32_mask(_mm512_castps_si512(v)), a);
@@ -214,15 +219,16 @@ FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
     const __m512i fourfold = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
     return _mm512_permutexvar_ps(_mm512_add_epi32(fourfold, _mm512_set1_epi32(4 * j)), v);
 }
-FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const f32_vec a = f32_load(p), b = f32_load(p + 16);
     to[0] = _mm512_permutex2var_ps(a, even, b);
     to[1] = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
 }
-FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
-    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
+FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
+    const __m512i first =
+        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
     const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(2));
     const f32_vec a = f32_load(p), b = f32_load(p + 16);
     const f32_vec c = f32_load(p + 32), d = f32_load(p + 48);
@@ -259,8 +265,8 @@ FD_INLINE f64_vec f64_min(f64_vec a, f64_vec b) { return _mm512_min_pd(a, b); }
 FD_INLINE f64_vec f64_minus_abs(f64_vec v) { return _mm512_or_pd(v, _mm512_set1_pd(-0.)); }
 FD_INLINE f64_vec f64_with_sign(f64_vec a, f64_vec of) {
     const __m512i sign = _mm512_set1_epi64(INT64_MIN);
-    return _mm512_castsi512_pd(_mm512_ternarylogic_epi64(
-        sign, _mm512_castpd_si512(of), _mm512_castpd_si512(a), 0xca));
+    return _mm512_castsi512_pd(
+        _mm512_ternarylogic_epi64(sign, _mm512_castpd_si512(of), _mm512_castpd_si512(a), 0xca));
 }
 FD_INLINE f64_vec f64_if_negative(f64_vec v, f64_vec a, f64_vec b) {
     return _mm512_mask_mov_pd(b, _mm512_movepi64_mask(_mm512_castpd_si512(v)), a);
@@ -289,13 +295,13 @@ FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
     const __m512i fourfold = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1);
     return _mm512_permutexvar_pd(_mm512_add_epi64(fourfold, _mm512_set1_epi64(2 * j)), v);
 }
-FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     const f64_vec a = f64_load(p), b = f64_load(p + 8);
     to[0] = _mm512_permutex2var_pd(a, even, b);
     to[1] = _mm512_permutex2var_pd(a, _mm512_add_epi64(even, _mm512_set1_epi64(1)), b);
 }
-FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
     const __m512i first = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
     const __m512i second = _mm512_add_epi64(first, _mm512_set1_epi64(2));
     const f64_vec a = f64_load(p), b = f64_load(p + 8);
@@ -310,7 +316,9 @@ FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
     to[3] = _mm512_shuffle_f64x2(ab23, cd23, 0xee);
 }
 
-#include "simd_numbers.inc"
+#include "simd_numbers_template.h"
+#undef WIDTHS
+#undef TALL
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -321,8 +329,8 @@ FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
 const fd_kernels fd_kernels_avx512 = {
     .name = "avx512",
     .usable = usable,
-    SIMD_KERNELS
-    SIMD_LAYERS
+    SIMD_KERNELS,
+    SIMD_LAYERS,
 };
 
 #endif

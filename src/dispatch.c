@@ -16,17 +16,11 @@ static const fd_kernels *const tiers[] = {
 #undef FD_ENTRY
 };
 
-const fd_kernels *fd_tier(size_t i) {
-    return i < sizeof tiers / sizeof *tiers ? tiers[i] : NULL;
-}
+const fd_kernels *fd_tier(size_t i) { return i < sizeof tiers / sizeof *tiers ? tiers[i] : NULL; }
 
-const char *fd_tier_name(const fd_kernels *tier) {
-    return tier->name;
-}
+const char *fd_tier_name(const fd_kernels *tier) { return tier->name; }
 
-int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu) {
-    return tier->usable(cpu);
-}
+int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu) { return tier->usable(cpu); }
 
 fd_cpu fd_cpu_of(const fd_machine *machine) {
     fd_cpu cpu = {0};

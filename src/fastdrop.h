@@ -30,8 +30,8 @@ typedef struct fd_cpu {
 } fd_cpu;
 
 fd_cpu fd_this_cpu(void);
-/* The same of any machine, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf 0, and
- * XCR0, which must not be asked for where the system does not tell. */
+/* The same of any machine, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf 0,
+ * and XCR0, which must not be asked for where the system does not tell. */
 typedef struct fd_machine {
     void (*cpuid)(void *context, uint32_t out[4], uint32_t leaf);
     uint64_t (*xgetbv)(void *context);
@@ -91,16 +91,15 @@ typedef struct fd_layout {
  * ... (in C order) of an array. out may be x.
  * mask: packed, least significant bit first. */
 void fd_apply_mask_f16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                       const uint8_t *mask, float scale, const fd_layout *layout,
-                       uint64_t first, size_t n);
+                       const uint8_t *mask, float scale, const fd_layout *layout, uint64_t first,
+                       size_t n);
 void fd_apply_mask_bf16(const fd_kernels *tier, uint16_t *out, const uint16_t *x,
-                        const uint8_t *mask, float scale, const fd_layout *layout,
-                        uint64_t first, size_t n);
+                        const uint8_t *mask, float scale, const fd_layout *layout, uint64_t first,
+                        size_t n);
 void fd_apply_mask_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *mask,
                        float scale, const fd_layout *layout, uint64_t first, size_t n);
-void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x,
-                       const uint8_t *mask, double scale, const fd_layout *layout,
-                       uint64_t first, size_t n);
+void fd_apply_mask_f64(const fd_kernels *tier, double *out, const double *x, const uint8_t *mask,
+                       double scale, const fd_layout *layout, uint64_t first, size_t n);
 
 /* out [n] = fill where element first + j is the event, else scale * x[j] + shift, rounded
  * twice. out may be x. */
@@ -114,9 +113,9 @@ void fd_alpha_dropout_f64(const fd_kernels *tier, double *out, const double *x, 
 void fd_apply_alpha_f32(const fd_kernels *tier, float *out, const float *x, const uint8_t *mask,
                         float scale, float shift, float fill, const fd_layout *layout,
                         uint64_t first, size_t n);
-void fd_apply_alpha_f64(const fd_kernels *tier, double *out, const double *x,
-                        const uint8_t *mask, double scale, double shift, double fill,
-                        const fd_layout *layout, uint64_t first, size_t n);
+void fd_apply_alpha_f64(const fd_kernels *tier, double *out, const double *x, const uint8_t *mask,
+                        double scale, double shift, double fill, const fd_layout *layout,
+                        uint64_t first, size_t n);
 
 /* out [n] = previous[j] where element first + j is the event, else new[j]: elements of 2, 4
  * or 8 bytes, of any type. out may be either. */
@@ -139,8 +138,8 @@ void fd_gaussian_noise_f64(const fd_kernels *tier, double *out, const double *x,
                            const fd_stream *s, uint64_t first, size_t n);
 void fd_gaussian_dropout_f32(const fd_kernels *tier, float *out, const float *x, double stddev,
                              const fd_stream *s, uint64_t first, size_t n);
-void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *x,
-                             double stddev, const fd_stream *s, uint64_t first, size_t n);
+void fd_gaussian_dropout_f64(const fd_kernels *tier, double *out, const double *x, double stddev,
+                             const fd_stream *s, uint64_t first, size_t n);
 
 /* ---- layers ---- */
 
@@ -206,11 +205,11 @@ void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t colum
 size_t fd_panels_f32(size_t columns);
 size_t fd_panels_f64(size_t columns);
 
-/* panels [fd_panels(units * width)][n][FD_PANEL] = `width` gates of so many units of w, whose rows
- * are `stride` elements apart and the gates in them gate_stride. From one panel to the next there
- * are panel_stride elements.
- * index [n][listed]: which row of w the k-th product of a gate takes; listed is width, or 1 for
- * all gates. Where factors, of the same shape, is zero the weight is zero. Null: row k. */
+/* panels [fd_panels(units * width)][n][FD_PANEL] = `width` gates of so many units of w, whose
+ * rows are `stride` elements apart and the gates in them gate_stride. From one panel to the next
+ * there are panel_stride elements. index [n][listed]: which row of w the k-th product of a gate
+ * takes; listed is width, or 1 for all gates. Where factors, of the same shape, is zero the
+ * weight is zero. Null: row k. */
 void fd_pack_f32(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const float *factors, size_t listed);
@@ -220,14 +219,14 @@ void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t st
 
 /* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
  * mask [listed][n]; index, factors [n][listed], filled up with element 0 and factor 0. */
-size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask,
-                   size_t n, size_t listed);
+size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask, size_t n,
+                   size_t listed);
 size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const double *mask,
                    size_t n, size_t listed);
 
 /* out [N][C] = bias + x kernel, each sum taken in the order of k.
- * x [N][K], kernel [K][C], bias [C] or null; rows of out and of kernel are `stride` elements apart,
- * so that some columns may be taken of many; scratch [fd_dense_scratch()] bytes. */
+ * x [N][K], kernel [K][C], bias [C] or null; rows of out and of kernel are `stride` elements
+ * apart, so that some columns may be taken of many; scratch [fd_dense_scratch()] bytes. */
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element);
 void fd_dense_f32(const fd_kernels *tier, float *out, void *scratch, const float *x,
                   const float *kernel, const float *bias, size_t rows, size_t inputs,
@@ -236,8 +235,8 @@ void fd_dense_f64(const fd_kernels *tier, double *out, void *scratch, const doub
                   const double *kernel, const double *bias, size_t rows, size_t inputs,
                   size_t columns, size_t stride);
 
-/* out [n][N][C] = a [n][N][K] times b [n][K][C], matrix by matrix, each as fd_dense without a bias;
- * scratch [fd_dense_scratch()] bytes, of one. */
+/* out [n][N][C] = a [n][N][K] times b [n][K][C], matrix by matrix, each as fd_dense without a
+ * bias; scratch [fd_dense_scratch()] bytes, of one. */
 void fd_matmul_f32(const fd_kernels *tier, float *out, void *scratch, const float *a,
                    const float *b, size_t n, size_t rows, size_t inputs, size_t columns);
 void fd_matmul_f64(const fd_kernels *tier, double *out, void *scratch, const double *a,
@@ -320,7 +319,8 @@ typedef struct fd_rnn_call {
     void *h, *c;  /* [N][H] in and out: the state; c null but for an LSTM */
     void *y;      /* [N][T][H] outputs in the order taken; null: not wanted */
 
-    const void *x; /* [N][T][D]; null: the input part has been projected, and of time t of row n */
+    const void
+        *x; /* [N][T][D]; null: the input part has been projected, and of time t of row n */
     const void *projected; /* it is row index [N][T] of projected [][fd_width()] */
     const int64_t *index;
 
@@ -335,9 +335,9 @@ typedef struct fd_rnn_call {
 } fd_rnn_call;
 
 /* Denormal numbers are taken for zero. Each pre-activation starts from the bias, adds the input
- * part for feature 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; on tiers of vectors
- * by fused multiply-adds. A row depends on no other row.
- * scratch [fd_rnn_scratch()] bytes. */
+ * part for feature 0, 1, 2, ..., then the recurrent part for unit 0, 1, 2, ...; on tiers of
+ * vectors by fused multiply-adds. A row depends on no other row. scratch [fd_rnn_scratch()]
+ * bytes. */
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call);
 void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch);
 

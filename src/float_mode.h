@@ -31,7 +31,7 @@ static inline uint64_t fd_enter(int flush) {
 
 static inline uint64_t fd_enter_mode(void) { return fd_enter(0); }
 /* For sums, where a denormal number means nothing and takes a hundred times as long. */
-static inline uint64_t fd_enter_flushing(void) { return fd_enter(1); }
+static inline uint64_t fd_enter_flush_to_zero(void) { return fd_enter(1); }
 
 static inline void fd_leave_mode(uint64_t mode) {
 #if defined(__x86_64__) || defined(_M_X64)

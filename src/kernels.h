@@ -9,17 +9,16 @@
 /* Every tier, strongest first. A new tier is one C file that defines
  * fd_kernels_NAME, and one line here. */
 #if defined(__x86_64__) || defined(_M_X64)
-#define FD_TIERS(TIER) \
-    TIER(avx512)       \
-    TIER(avx2)         \
+#define FD_TIERS(TIER)                                                                           \
+    TIER(avx512)                                                                                 \
+    TIER(avx2)                                                                                   \
     TIER(portable)
 #elif defined(__AARCH64EL__)
-#define FD_TIERS(TIER) \
-    TIER(neon)         \
+#define FD_TIERS(TIER)                                                                           \
+    TIER(neon)                                                                                   \
     TIER(portable)
 #else
-#define FD_TIERS(TIER) \
-    TIER(portable)
+#define FD_TIERS(TIER) TIER(portable)
 #endif
 
 /* Before a loop that is better left a loop, and before one that must not be left one. */
@@ -46,6 +45,25 @@
 /* Rows of a product, at most. */
 #define FD_ROWS 64
 
+#define REAL float
+#define SUFFIXED(name) name##_f32
+#include "layer_kernels_template.h"
+
+#define REAL double
+#define SUFFIXED(name) name##_f64
+#include "layer_kernels_template.h"
+
+/* A tier's table of one type, of functions of these names. */
+#define LAYER_KERNELS(TYPE)                                                                      \
+    {.product = product_##TYPE,                                                                  \
+     .operand = operand_##TYPE,                                                                  \
+     .operand_kept = operand_kept_##TYPE,                                                        \
+     .activate = activate_##TYPE,                                                                \
+     .softmax = softmax_##TYPE,                                                                  \
+     .lstm_cell = lstm_cell_##TYPE,                                                              \
+     .gru_cell = gru_cell_##TYPE,                                                                \
+     .gru_reset = gru_reset_##TYPE}
+
 /* Bits are packed: bit i is bit i % 8 of byte i / 8. `skip` is the number of leading
  * bits to pass over; no byte is read that holds none of the bits asked for. */
 struct fd_kernels {
@@ -71,8 +89,8 @@ struct fd_kernels {
                       size_t skip, size_t n, int past_cache);
     void (*drop_f32)(float *out, const float *x, float scale, const uint8_t *bits, size_t skip,
                      size_t n, int past_cache);
-    void (*drop_f64)(double *out, const double *x, double scale, const uint8_t *bits,
-                     size_t skip, size_t n, int past_cache);
+    void (*drop_f64)(double *out, const double *x, double scale, const uint8_t *bits, size_t skip,
+                     size_t n, int past_cache);
 
     /* out [n] = bit skip + j ? fill : scale * x[j] + shift, not fused; out may be x. */
     void (*alpha_f32)(float *out, const float *x, float scale, float shift, float fill,
@@ -93,62 +111,8 @@ struct fd_kernels {
 
     /* Rows that `product` takes side by side. */
     size_t rows;
-    /* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
-     * a[k * width + column % width] * panel[k][column], each product added in turn.
-     * start: where each row starts; null: z, one product after another.
-     * 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width]; panels as fd_pack_* makes
-     * them, from one to the next panel_stride. */
-    void (*product_f32)(float *z, size_t z_stride, const float *const *start, const float *a,
-                        size_t a_stride, const float *panel, size_t panel_stride, size_t n,
-                        size_t panels, size_t rows, size_t width);
-    void (*product_f64)(double *z, size_t z_stride, const double *const *start,
-                        const double *a, size_t a_stride, const double *panel,
-                        size_t panel_stride, size_t n, size_t panels, size_t rows,
-                        size_t width);
-
-    /* a [n][width] = v[k] * factors[k][g], and +0 where the factor is zero; null: v[k]. */
-    void (*operand_f32)(float *a, const float *v, const float *factors, size_t n, size_t width);
-    void (*operand_f64)(double *a, const double *v, const double *factors, size_t n,
-                        size_t width);
-    /* a [n][width] = v[k] * scale where bit k * width + g is set, and +0 where it is not. */
-    void (*operand_kept_f32)(float *a, const float *v, float scale, const uint8_t *bits,
-                             size_t n, size_t width);
-    void (*operand_kept_f64)(double *a, const double *v, double scale, const uint8_t *bits,
-                             size_t n, size_t width);
-
-    /* v [n] = activation(v) */
-    void (*activate_f32)(float *v, size_t n, fd_activation activation);
-    void (*activate_f64)(double *v, size_t n, fd_activation activation);
-
-    /* v [rows][columns] = e^v over its row's sum, or the logarithm of that; no row is empty. */
-    void (*softmax_f32)(float *v, size_t rows, size_t columns, int logarithm);
-    void (*softmax_f64)(double *v, size_t rows, size_t columns, int logarithm);
-
-    /* One step of some rows, from their pre-activations. units is a multiple of FD_PANEL; mask
-     * [rows][units] is on the candidate, and may be null; its stride is 0 where rows share it.
-     * LSTM: h, c [rows][units] in and out; z [rows][units][i, f, c, o]. */
-    void (*lstm_cell_f32)(float *h, float *c, const float *z, size_t z_stride, const float *mask,
-                          size_t mask_stride, size_t rows, size_t units,
-                          fd_activation activation, fd_activation recurrent_activation);
-    void (*lstm_cell_f64)(double *h, double *c, const double *z, size_t z_stride,
-                          const double *mask, size_t mask_stride, size_t rows, size_t units,
-                          fd_activation activation, fd_activation recurrent_activation);
-    /* GRU: h [rows][units] in and out; z [rows][units][z, r]; x [units] for each row the
-     * candidate's input part. hidden [rows][units], of z's stride: its recurrent part, times r;
-     * null: x has it already. */
-    void (*gru_cell_f32)(float *h, const float *z, size_t z_stride, const float *const *x,
-                         const float *hidden, const float *mask, size_t mask_stride, size_t rows,
-                         size_t units, fd_activation activation,
-                         fd_activation recurrent_activation);
-    void (*gru_cell_f64)(double *h, const double *z, size_t z_stride, const double *const *x,
-                         const double *hidden, const double *mask, size_t mask_stride,
-                         size_t rows, size_t units, fd_activation activation,
-                         fd_activation recurrent_activation);
-    /* a [units] = r * a, with z [units][z, r]. */
-    void (*gru_reset_f32)(float *a, const float *z, size_t units,
-                          fd_activation recurrent_activation);
-    void (*gru_reset_f64)(double *a, const double *z, size_t units,
-                          fd_activation recurrent_activation);
+    fd_layer_kernels_f32 f32;
+    fd_layer_kernels_f64 f64;
 };
 
 /* The portable kernels, for tiers that have nothing better, and for tails. */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Bytes of weights that a core's second cache holds beside all else; half a megabyte is the least
+/* Bytes of weights that a core's L2 cache holds beside all else; half a megabyte is the least
  * that has been usual for long. */
 #define STAYS_IN_CACHE ((size_t)256 << 10)
 /* Rows that the input part is computed for together, of one step or several. */
@@ -57,18 +57,15 @@ typedef struct plan {
 
 #define REAL float
 #define SUFFIXED(name) name##_f32
+#define TABLE f32
 #define PANEL FD_PANEL_F32
-#include "pack.inc"
-#include "recurrent.inc"
-#undef REAL
-#undef SUFFIXED
-#undef PANEL
+#include "layers_template.h"
 
 #define REAL double
 #define SUFFIXED(name) name##_f64
+#define TABLE f64
 #define PANEL FD_PANEL_F64
-#include "pack.inc"
-#include "recurrent.inc"
+#include "layers_template.h"
 
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element) {
     return element == sizeof(float) ? dense_elements_f32(rows, inputs, columns) * sizeof(float)
@@ -92,7 +89,8 @@ void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x,
 }
 
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call) {
-    const plan p = single(call->weights) ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);
+    const plan p =
+        single(call->weights) ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);
     return p.end * call->weights->element;
 }
 

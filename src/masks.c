@@ -12,9 +12,7 @@
 /* A tile that starts inside a block touches one block more. */
 #define TILE_BYTES (TILE_ELEMENTS / 8 + 16)
 
-static size_t smaller(uint64_t a, size_t b) {
-    return a < b ? (size_t)a : b;
-}
+static size_t smaller(uint64_t a, size_t b) { return a < b ? (size_t)a : b; }
 
 void fd_philox(uint32_t *out, const uint32_t *counter, uint32_t k0, uint32_t k1) {
     fd_philox4x32_10(out, counter, k0, k1);
@@ -76,18 +74,18 @@ void fd_bernoulli_packed(const fd_kernels *tier, uint8_t *out, const fd_stream *
 
 /* A function whose body is run for each tile: `count` elements from number `done` on, whose
  * bits follow `skip` others in `bits`. */
-#define BY_TILES(BODY)                                                       \
-    uint8_t bits[TILE_BYTES];                                                \
-    for (size_t done = 0; done < n; done += TILE_ELEMENTS) {                 \
-        const size_t count = smaller(n - done, TILE_ELEMENTS);               \
-        const size_t skip = tile(tier, bits, s, first + done, count);        \
-        BODY;                                                                \
+#define BY_TILES(BODY)                                                                           \
+    uint8_t bits[TILE_BYTES];                                                                    \
+    for (size_t done = 0; done < n; done += TILE_ELEMENTS) {                                     \
+        const size_t count = smaller(n - done, TILE_ELEMENTS);                                   \
+        const size_t skip = tile(tier, bits, s, first + done, count);                            \
+        BODY;                                                                                    \
     }
 
-#define BERNOULLI(NAME, TYPE)                                                             \
-    void fd_bernoulli_##NAME(const fd_kernels *tier, TYPE *out, const fd_stream *s,       \
-                             uint64_t first, size_t n) {                                  \
-        BY_TILES(tier->expand_##NAME(out + done, bits, skip, count))                      \
+#define BERNOULLI(NAME, TYPE)                                                                    \
+    void fd_bernoulli_##NAME(const fd_kernels *tier, TYPE *out, const fd_stream *s,              \
+                             uint64_t first, size_t n) {                                         \
+        BY_TILES(tier->expand_##NAME(out + done, bits, skip, count))                             \
     }
 BERNOULLI(u8, uint8_t)
 BERNOULLI(f32, float)
@@ -97,38 +95,36 @@ BERNOULLI(f64, double)
  * core, and would only push out what is there. */
 #define PAST_CACHE_BYTES ((size_t)1 << 24)
 
-#define DROPOUT(NAME, TYPE, SCALE)                                                        \
-    void fd_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x, SCALE scale, \
-                           const fd_stream *s, uint64_t first, size_t n) {                \
-        const int past_cache = out != x && n >= PAST_CACHE_BYTES / sizeof *out;           \
-        const uint64_t mode = fd_enter_mode();                                            \
-        BY_TILES(tier->drop_##NAME(out + done, x + done, scale, bits, skip, count,        \
-                                   past_cache))                                           \
-        fd_leave_mode(mode);                                                              \
+#define DROPOUT(NAME, TYPE, SCALE)                                                               \
+    void fd_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x, SCALE scale,        \
+                           const fd_stream *s, uint64_t first, size_t n) {                       \
+        const int past_cache = out != x && n >= PAST_CACHE_BYTES / sizeof *out;                  \
+        const uint64_t mode = fd_enter_mode();                                                   \
+        BY_TILES(tier->drop_##NAME(out + done, x + done, scale, bits, skip, count, past_cache))  \
+        fd_leave_mode(mode);                                                                     \
     }
 DROPOUT(f16, uint16_t, float)
 DROPOUT(bf16, uint16_t, float)
 DROPOUT(f32, float, float)
 DROPOUT(f64, double, double)
 
-#define ALPHA_DROPOUT(NAME, TYPE)                                                         \
-    void fd_alpha_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,        \
-                                 TYPE scale, TYPE shift, TYPE fill, const fd_stream *s,   \
-                                 uint64_t first, size_t n) {                              \
-        const uint64_t mode = fd_enter_mode();                                            \
-        BY_TILES(tier->alpha_##NAME(out + done, x + done, scale, shift, fill, bits, skip, \
-                                    count))                                               \
-        fd_leave_mode(mode);                                                              \
+#define ALPHA_DROPOUT(NAME, TYPE)                                                                \
+    void fd_alpha_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x, TYPE scale,   \
+                                 TYPE shift, TYPE fill, const fd_stream *s, uint64_t first,      \
+                                 size_t n) {                                                     \
+        const uint64_t mode = fd_enter_mode();                                                   \
+        BY_TILES(                                                                                \
+            tier->alpha_##NAME(out + done, x + done, scale, shift, fill, bits, skip, count))     \
+        fd_leave_mode(mode);                                                                     \
     }
 ALPHA_DROPOUT(f32, float)
 ALPHA_DROPOUT(f64, double)
 
-#define ZONEOUT(NAME, TYPE)                                                               \
-    void fd_zoneout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *previous,       \
-                           const TYPE *fresh, const fd_stream *s, uint64_t first,         \
-                           size_t n) {                                                    \
-        BY_TILES(tier->select_##NAME(out + done, previous + done, fresh + done, bits,     \
-                                     skip, count))                                        \
+#define ZONEOUT(NAME, TYPE)                                                                      \
+    void fd_zoneout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *previous,              \
+                           const TYPE *fresh, const fd_stream *s, uint64_t first, size_t n) {    \
+        BY_TILES(                                                                                \
+            tier->select_##NAME(out + done, previous + done, fresh + done, bits, skip, count))   \
     }
 ZONEOUT(u16, uint16_t)
 ZONEOUT(u32, uint32_t)
@@ -224,38 +220,37 @@ static void gather(uint8_t *bits, const uint8_t *mask, const fd_layout *layout, 
 }
 
 /* The same as BY_TILES, for a mask that is given. */
-#define BY_PLACES(BODY)                                                      \
-    uint8_t bits[TILE_BYTES];                                                \
-    place p = place_of(layout, first);                                       \
-    for (size_t done = 0; done < n; done += TILE_ELEMENTS) {                 \
-        const size_t count = smaller(n - done, TILE_ELEMENTS), skip = 0;     \
-        gather(bits, mask, layout, &p, count);                               \
-        BODY;                                                                \
+#define BY_PLACES(BODY)                                                                          \
+    uint8_t bits[TILE_BYTES];                                                                    \
+    place p = place_of(layout, first);                                                           \
+    for (size_t done = 0; done < n; done += TILE_ELEMENTS) {                                     \
+        const size_t count = smaller(n - done, TILE_ELEMENTS), skip = 0;                         \
+        gather(bits, mask, layout, &p, count);                                                   \
+        BODY;                                                                                    \
     }
 
-#define APPLY_MASK(NAME, TYPE, SCALE)                                                     \
-    void fd_apply_mask_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,           \
-                              const uint8_t *mask, SCALE scale, const fd_layout *layout,  \
-                              uint64_t first, size_t n) {                                 \
-        const int past_cache = out != x && n >= PAST_CACHE_BYTES / sizeof *out;           \
-        const uint64_t mode = fd_enter_mode();                                            \
-        BY_PLACES(tier->drop_##NAME(out + done, x + done, scale, bits, skip, count,       \
-                                    past_cache))                                          \
-        fd_leave_mode(mode);                                                              \
+#define APPLY_MASK(NAME, TYPE, SCALE)                                                            \
+    void fd_apply_mask_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,                  \
+                              const uint8_t *mask, SCALE scale, const fd_layout *layout,         \
+                              uint64_t first, size_t n) {                                        \
+        const int past_cache = out != x && n >= PAST_CACHE_BYTES / sizeof *out;                  \
+        const uint64_t mode = fd_enter_mode();                                                   \
+        BY_PLACES(tier->drop_##NAME(out + done, x + done, scale, bits, skip, count, past_cache)) \
+        fd_leave_mode(mode);                                                                     \
     }
 APPLY_MASK(f16, uint16_t, float)
 APPLY_MASK(bf16, uint16_t, float)
 APPLY_MASK(f32, float, float)
 APPLY_MASK(f64, double, double)
 
-#define APPLY_ALPHA(NAME, TYPE)                                                           \
-    void fd_apply_alpha_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,          \
-                               const uint8_t *mask, TYPE scale, TYPE shift, TYPE fill,    \
-                               const fd_layout *layout, uint64_t first, size_t n) {       \
-        const uint64_t mode = fd_enter_mode();                                            \
-        BY_PLACES(tier->alpha_##NAME(out + done, x + done, scale, shift, fill, bits,      \
-                                     skip, count))                                        \
-        fd_leave_mode(mode);                                                              \
+#define APPLY_ALPHA(NAME, TYPE)                                                                  \
+    void fd_apply_alpha_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,                 \
+                               const uint8_t *mask, TYPE scale, TYPE shift, TYPE fill,           \
+                               const fd_layout *layout, uint64_t first, size_t n) {              \
+        const uint64_t mode = fd_enter_mode();                                                   \
+        BY_PLACES(                                                                               \
+            tier->alpha_##NAME(out + done, x + done, scale, shift, fill, bits, skip, count))     \
+        fd_leave_mode(mode);                                                                     \
     }
 APPLY_ALPHA(f32, float)
 APPLY_ALPHA(f64, double)
@@ -263,22 +258,22 @@ APPLY_ALPHA(f64, double)
 /* Normals come in pairs, one Philox call each. */
 #define PAIRS 128
 
-#define GAUSSIAN(OPERATION, NAME, TYPE, EXPRESSION)                                       \
-    void fd_gaussian_##OPERATION##_##NAME(const fd_kernels *tier, TYPE *out,              \
-                                          const TYPE *x, double stddev,                   \
-                                          const fd_stream *s, uint64_t first, size_t n) { \
-        const uint64_t mode = fd_enter_mode();                                            \
-        double buffer[2 * PAIRS];                                                         \
-        for (size_t done = 0; done < n;) {                                                \
-            const size_t skip = (size_t)((first + done) % 2);                             \
-            const size_t count = smaller(n - done, 2 * PAIRS - skip);                     \
-            const double *z = buffer + skip;                                              \
-            tier->normals(buffer, s, (first + done) / 2, (skip + count + 1) / 2);         \
-            for (size_t j = 0; j < count; j++)                                            \
-                out[done + j] = (TYPE)(EXPRESSION);                                       \
-            done += count;                                                                \
-        }                                                                                 \
-        fd_leave_mode(mode);                                                              \
+#define GAUSSIAN(OPERATION, NAME, TYPE, EXPRESSION)                                              \
+    void fd_gaussian_##OPERATION##_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x,      \
+                                          double stddev, const fd_stream *s, uint64_t first,     \
+                                          size_t n) {                                            \
+        const uint64_t mode = fd_enter_mode();                                                   \
+        double buffer[2 * PAIRS];                                                                \
+        for (size_t done = 0; done < n;) {                                                       \
+            const size_t skip = (size_t)((first + done) % 2);                                    \
+            const size_t count = smaller(n - done, 2 * PAIRS - skip);                            \
+            const double *z = buffer + skip;                                                     \
+            tier->normals(buffer, s, (first + done) / 2, (skip + count + 1) / 2);                \
+            for (size_t j = 0; j < count; j++)                                                   \
+                out[done + j] = (TYPE)(EXPRESSION);                                              \
+            done += count;                                                                       \
+        }                                                                                        \
+        fd_leave_mode(mode);                                                                     \
     }
 GAUSSIAN(noise, f32, float, (double)x[done + j] + stddev * z[j])
 GAUSSIAN(noise, f64, double, x[done + j] + stddev * z[j])

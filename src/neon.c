@@ -122,7 +122,7 @@ static inline void or_block(uint8_t *p, const uint8_t *more) {
     vst1q_u8(p, vorrq_u8(vld1q_u8(p), vld1q_u8(more)));
 }
 
-#include "simd_masks.inc"
+#include "simd_masks_template.h"
 
 /* ---- from bits to elements ---- */
 
@@ -216,19 +216,23 @@ static inline void stream(void *to, const void *from, size_t bytes) { memcpy(to,
 static inline void stream_end(void) {}
 static inline void prefetch(uintptr_t at, size_t bytes) { (void)at, (void)bytes; }
 
-#include "simd_bits.inc"
+#include "simd_bits_template.h"
 
 /* ---- layers ---- */
 
-/* Pairs of registers, so that layers see vectors of 8 floats and 4 doubles: 4 gates fit in one. */
+/* Pairs of registers, so that layers see vectors of 8 floats and 4 doubles: 4 gates fit in one.
+ */
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 #define ROW_PANELS 5
-#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS)                                                               \
+    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+/* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
     WIDTHS(TILE, 1, 5) WIDTHS(TILE, 2, 1) WIDTHS(TILE, 3, 1) WIDTHS(TILE, 4, 1)                  \
     WIDTHS(TILE, 5, 1) WIDTHS(TILE, 6, 1)
+/* clang-format on */
 
 #define BOTH(TYPE, NAME, OPERATION)                                                              \
     FD_INLINE TYPE NAME(TYPE x, TYPE y) {                                                        \
@@ -257,9 +261,7 @@ BOTH(f32_vec, f32_mul, vmulq_f32)
 BOTH(f32_vec, f32_div, vdivq_f32)
 BOTH(f32_vec, f32_max, vmaxq_f32)
 BOTH(f32_vec, f32_min, vminq_f32)
-FD_INLINE f32_vec f32_sqrt(f32_vec v) {
-    return (f32_vec){vsqrtq_f32(v.a), vsqrtq_f32(v.b)};
-}
+FD_INLINE f32_vec f32_sqrt(f32_vec v) { return (f32_vec){vsqrtq_f32(v.a), vsqrtq_f32(v.b)}; }
 FD_INLINE f32_vec f32_fma(f32_vec x, f32_vec y, f32_vec z) {
     return (f32_vec){vfmaq_f32(z.a, x.a, y.a), vfmaq_f32(z.b, x.b, y.b)};
 }
@@ -322,12 +324,12 @@ FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
     const float32x2_t two = j % 2 ? vget_high_f32(part) : vget_low_f32(part);
     return (f32_vec){vdupq_lane_f32(two, 0), vdupq_lane_f32(two, 1)};
 }
-FD_INLINE void f32_apart2(f32_vec *to, const float *p) {
+FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const float32x4x2_t a = vld2q_f32(p), b = vld2q_f32(p + 8);
     to[0] = (f32_vec){a.val[0], b.val[0]};
     to[1] = (f32_vec){a.val[1], b.val[1]};
 }
-FD_INLINE void f32_apart4(f32_vec *to, const float *p) {
+FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
     const float32x4x4_t a = vld4q_f32(p), b = vld4q_f32(p + 16);
     for (int g = 0; g < 4; g++)
         to[g] = (f32_vec){a.val[g], b.val[g]};
@@ -352,9 +354,7 @@ BOTH(f64_vec, f64_mul, vmulq_f64)
 BOTH(f64_vec, f64_div, vdivq_f64)
 BOTH(f64_vec, f64_max, vmaxq_f64)
 BOTH(f64_vec, f64_min, vminq_f64)
-FD_INLINE f64_vec f64_sqrt(f64_vec v) {
-    return (f64_vec){vsqrtq_f64(v.a), vsqrtq_f64(v.b)};
-}
+FD_INLINE f64_vec f64_sqrt(f64_vec v) { return (f64_vec){vsqrtq_f64(v.a), vsqrtq_f64(v.b)}; }
 FD_INLINE f64_vec f64_fma(f64_vec x, f64_vec y, f64_vec z) {
     return (f64_vec){vfmaq_f64(z.a, x.a, y.a), vfmaq_f64(z.b, x.b, y.b)};
 }
@@ -415,24 +415,25 @@ FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
     const float64x2_t part = j < 2 ? v.a : v.b;
     return f64_twice(j % 2 ? vdupq_laneq_f64(part, 1) : vdupq_laneq_f64(part, 0));
 }
-FD_INLINE void f64_apart2(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const float64x2x2_t a = vld2q_f64(p), b = vld2q_f64(p + 4);
     to[0] = (f64_vec){a.val[0], b.val[0]};
     to[1] = (f64_vec){a.val[1], b.val[1]};
 }
-FD_INLINE void f64_apart4(f64_vec *to, const double *p) {
+FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
     const float64x2x4_t a = vld4q_f64(p), b = vld4q_f64(p + 8);
     for (int g = 0; g < 4; g++)
         to[g] = (f64_vec){a.val[g], b.val[g]};
 }
 
-#include "simd_numbers.inc"
+#include "simd_numbers_template.h"
+#undef WIDTHS
 
 const fd_kernels fd_kernels_neon = {
     .name = "neon",
     .usable = usable,
-    SIMD_KERNELS
-    SIMD_LAYERS
+    SIMD_KERNELS,
+    SIMD_LAYERS,
 };
 
 #endif

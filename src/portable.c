@@ -33,14 +33,13 @@ static void mask_block(uint8_t *bits, const fd_stream *s, uint64_t block) {
         bits[i] = (uint8_t)(event[i / 4] >> (8 * (i % 4)));
 }
 
-static void mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block,
-                        size_t blocks) {
+static void mask_blocks(uint8_t *bits, const fd_stream *s, uint64_t first_block, size_t blocks) {
     for (size_t b = 0; b < blocks; b++)
         mask_block(bits + 16 * b, s, first_block + b);
 }
 
-static void fd_portable_philox_blocks(uint64_t *out, const fd_stream *s, uint32_t round,
-                                      uint64_t first, size_t blocks) {
+static void philox_blocks(uint64_t *out, const fd_stream *s, uint32_t round, uint64_t first,
+                          size_t blocks) {
     for (size_t b = 0; b < blocks; b++) {
         const uint64_t block = first + b;
         uint32_t w[4] = {(uint32_t)block, (uint32_t)(block >> 32) | round << 24,
@@ -106,9 +105,7 @@ static uint16_t to_f16(float f) {
     return (uint16_t)(sign | h);
 }
 
-static float from_bf16(uint16_t b) {
-    return float_of_bits((uint32_t)b << 16);
-}
+static float from_bf16(uint16_t b) { return float_of_bits((uint32_t)b << 16); }
 
 /* Only for products of such numbers: the lower half of their NaN is zero, so that rounding
  * does not carry out of it. */
@@ -117,26 +114,29 @@ static uint16_t to_bf16(float f) {
     return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-#define KERNEL(NAME) fd_portable_##NAME
-#include "plain.inc"
+static void expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_t n) {
+    fd_portable_expand_u8(out, bits, skip, n);
+}
 
-#define EXPAND(NAME, TYPE)                                                                     \
-    void fd_portable_expand_##NAME(TYPE *out, const uint8_t *bits, size_t skip, size_t n) {    \
-        BY_BITS(out[j] = (TYPE)event)                                                          \
+#include "plain_template.h"
+
+#define EXPAND(NAME, TYPE)                                                                       \
+    void fd_portable_expand_##NAME(TYPE *out, const uint8_t *bits, size_t skip, size_t n) {      \
+        BY_BITS(out[j] = (TYPE)event)                                                            \
     }
 EXPAND(f32, float)
 EXPAND(f64, double)
 
-#define DROP(NAME, TYPE, SCALE, PRODUCT)                                                       \
-    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, SCALE scale, const uint8_t *bits,   \
-                                 size_t skip, size_t n, int past_cache) {                      \
-        (void)past_cache;                                                                      \
-        BY_BITS(const TYPE kept = PRODUCT; out[j] = event ? 0 : kept)                          \
+#define DROP(NAME, TYPE, SCALE, PRODUCT)                                                         \
+    void fd_portable_drop_##NAME(TYPE *out, const TYPE *x, SCALE scale, const uint8_t *bits,     \
+                                 size_t skip, size_t n, int past_cache) {                        \
+        (void)past_cache;                                                                        \
+        BY_BITS(const TYPE kept = PRODUCT; out[j] = event ? 0 : kept)                            \
     }
-DROP(f16, uint16_t, float, to_f16(scale * from_f16(x[j])))
-DROP(bf16, uint16_t, float, to_bf16(scale * from_bf16(x[j])))
-DROP(f32, float, float, scale * x[j])
-DROP(f64, double, double, scale * x[j])
+DROP(f16, uint16_t, float, to_f16(scale *from_f16(x[j])))
+DROP(bf16, uint16_t, float, to_bf16(scale *from_bf16(x[j])))
+DROP(f32, float, float, scale *x[j])
+DROP(f64, double, double, scale *x[j])
 
 /* ---- layers ---- */
 
@@ -152,9 +152,19 @@ typedef struct exponential {
 
 /* 1 / 1!, 1 / 2!, 1 / 3!, ... */
 static const double taylor[] = {
-    1.0,         1.0 / 2,      1.0 / 6,       1.0 / 24,       1.0 / 120,
-    1.0 / 720,   1.0 / 5040,   1.0 / 40320,   1.0 / 362880,   1.0 / 3628800,
-    1.0 / 39916800, 1.0 / 479001600, 1.0 / 6227020800,
+    1.0,
+    1.0 / 2,
+    1.0 / 6,
+    1.0 / 24,
+    1.0 / 120,
+    1.0 / 720,
+    1.0 / 5040,
+    1.0 / 40320,
+    1.0 / 362880,
+    1.0 / 3628800,
+    1.0 / 39916800,
+    1.0 / 479001600,
+    1.0 / 6227020800,
 };
 
 static const double rounder = 0x1.8p52; /* adding it rounds to an integer, in the low bits */
@@ -177,12 +187,6 @@ static inline double power(uint64_t n) {
     double a;
     memcpy(&a, &bits, sizeof a);
     return a;
-}
-
-static inline uint64_t bits_of(double a) {
-    uint64_t bits;
-    memcpy(&bits, &a, sizeof bits);
-    return bits;
 }
 
 static inline exponential exponential_of(double v, int degree) {
@@ -253,15 +257,16 @@ static double mish(double v, int degree) {
 /* max(v, 0) - y Q(y), y = |v|, with Q(y) = e^(-y^2 / 2) (1 + s) / (2 + 3 y) what the normal
  * distribution has beyond y. */
 static double gelu(double v, int degree) {
-    static const double c[] = { /* Chebyshev's, of s (y + 5) / y by falling powers of q: 2^-60 */
+    static const double c[] = {
+        /* Chebyshev's, of s (y + 5) / y by falling powers of q: 2^-60 */
         -0x1.1fb6b4874c50bp-30, -0x1.d5ba3c9bbc11ap-29, 0x1.6cbb9b5ab073bp-28,
-        0x1.088ab577c71ebp-25, -0x1.16272c3ffe242p-26, -0x1.a4c4d8e85cba1p-23,
-        0x1.0850663dd2e88p-24, 0x1.44cae16eda593p-20, -0x1.400249476337ep-21,
-        -0x1.03e64ce02f1a8p-17, 0x1.22ffaa7e346b9p-17, 0x1.9497cc69c67c1p-15,
+        0x1.088ab577c71ebp-25,  -0x1.16272c3ffe242p-26, -0x1.a4c4d8e85cba1p-23,
+        0x1.0850663dd2e88p-24,  0x1.44cae16eda593p-20,  -0x1.400249476337ep-21,
+        -0x1.03e64ce02f1a8p-17, 0x1.22ffaa7e346b9p-17,  0x1.9497cc69c67c1p-15,
         -0x1.fb13102027418p-14, -0x1.a909809a480ddp-13, 0x1.73990966b0c33p-10,
-        -0x1.adbe0a453acadp-10, -0x1.22332d95746dep-7, 0x1.b01826bc8de7p-5,
-        -0x1.4b442c77a623fp-3, 0x1.6c570522fcfd8p-2, -0x1.384720e6ef765p-1,
-        0x1.a9d48589f5706p-1, -0x1.c15bfd53a26ddp-1, 0x1.3b02e2004fce9p-1,
+        -0x1.adbe0a453acadp-10, -0x1.22332d95746dep-7,  0x1.b01826bc8de7p-5,
+        -0x1.4b442c77a623fp-3,  0x1.6c570522fcfd8p-2,   -0x1.384720e6ef765p-1,
+        0x1.a9d48589f5706p-1,   -0x1.c15bfd53a26ddp-1,  0x1.3b02e2004fce9p-1,
     };
     double y = fabs(v), s = 0;
     y = y > 39 ? 39 : y;
@@ -393,17 +398,13 @@ static double other(double v, const fd_activation *activation, double a, double 
 #define SUFFIXED(name) name##_f32
 #define PANEL FD_PANEL_F32
 #define DEGREE 8 /* the polynomial's error is small against the type's last bit */
-#include "portable_layers.inc"
-#undef REAL
-#undef SUFFIXED
-#undef PANEL
-#undef DEGREE
+#include "portable_layers_template.h"
 
 #define REAL double
 #define SUFFIXED(name) name##_f64
 #define PANEL FD_PANEL_F64
 #define DEGREE 13
-#include "portable_layers.inc"
+#include "portable_layers_template.h"
 
 const fd_kernels fd_kernels_portable = {
     .name = "portable",
@@ -416,22 +417,8 @@ const fd_kernels fd_kernels_portable = {
     .drop_bf16 = fd_portable_drop_bf16,
     .drop_f32 = fd_portable_drop_f32,
     .drop_f64 = fd_portable_drop_f64,
-    PLAIN_KERNELS
+    PLAIN_KERNELS,
     .rows = 1,
-    .product_f32 = product_f32,
-    .product_f64 = product_f64,
-    .operand_f32 = operand_f32,
-    .operand_f64 = operand_f64,
-    .operand_kept_f32 = operand_kept_f32,
-    .operand_kept_f64 = operand_kept_f64,
-    .activate_f32 = activate_f32,
-    .activate_f64 = activate_f64,
-    .softmax_f32 = softmax_f32,
-    .softmax_f64 = softmax_f64,
-    .lstm_cell_f32 = lstm_cell_f32,
-    .lstm_cell_f64 = lstm_cell_f64,
-    .gru_cell_f32 = gru_cell_f32,
-    .gru_cell_f64 = gru_cell_f64,
-    .gru_reset_f32 = gru_reset_f32,
-    .gru_reset_f64 = gru_reset_f64,
+    .f32 = LAYER_KERNELS(f32),
+    .f64 = LAYER_KERNELS(f64),
 };

@@ -4,14 +4,14 @@
  * vector operations:
  *   vec, lanes; load, store, all; repeat1, repeat2, repeat4 (1, 2 or 4 numbers over and over);
  *   spread2, spread4 (part j of a vector, each number 2 or 4 times);
- *   apart2, apart4 (every 2nd or 4th number of 2 or 4 vectors);
- *   add, sub, mul, div, sqrt, fma (a * b + c), minus_fma (-(a * b) - c); minus_abs, with_sign; max
- *   and min (b where a number is NaN); if_negative (v < 0 ? a : b; -0 may be either), if_less
- *   (u < v ? a : b), masked (m == 0 ? +0 : a * m), kept (+0 where the bit is not set; bits past the
- *   vector's do not matter); and with n the integer that was rounded by adding ROUNDER: power (2^n,
- *   a normal number), scaled (a * 2^n, rounded once).
- * TILES(CASE) lists the tiles that fit into registers: CASE(rows, panels, width) with
- * 2 .. TILE_ROWS rows and 1 or TILE_PANELS panels, and one row with 1 .. ROW_PANELS panels.
+ *   deinterleave2, deinterleave4 (every 2nd or 4th number of 2 or 4 vectors);
+ *   add, sub, mul, div, sqrt, fma (a * b + c), minus_fma (-(a * b) - c); minus_abs, with_sign;
+ * max and min (b where a number is NaN); if_negative (v < 0 ? a : b; -0 may be either), if_less
+ *   (u < v ? a : b), masked (m == 0 ? +0 : a * m), kept (+0 where the bit is not set; bits past
+ * the vector's do not matter); and with n the integer that was rounded by adding ROUNDER: power
+ * (2^n, a normal number), scaled (a * 2^n, rounded once). TILES(CASE) lists the tiles that fit
+ * into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 1 or TILE_PANELS panels,
+ * and one row with 1 .. ROW_PANELS panels.
  *
  * Every tier does the same operations in the same order, so all agree bit for bit. */
 
@@ -25,10 +25,11 @@
  * for only then do compilers keep `sum` out of memory. start: null where z itself has the sums
  * so far. Zero is added at the end because a sum of -0 would tell whether products of +0 were
  * left out of it. next: n quarters of lines from there on will be wanted soon, if they exist. */
-FD_INLINE void SUFFIXED(tile)(REAL *z, size_t z_stride, const REAL *const *start, size_t column,
-                              const REAL *a, size_t a_stride, const REAL *panel,
-                              size_t panel_stride, uintptr_t next, size_t n, const int rows,
-                              const int panels, const int width) {
+FD_INLINE void SUFFIXED(micro_kernel)(REAL *z, size_t z_stride, const REAL *const *start,
+                                      size_t column, const REAL *a, size_t a_stride,
+                                      const REAL *panel, size_t panel_stride, uintptr_t next,
+                                      size_t n, const int rows, const int panels,
+                                      const int width) {
     VEC sum[TILE_ROWS][ROW_PANELS * PER_PANEL];
     const int vectors = panels * PER_PANEL;
     z += column;
@@ -101,8 +102,8 @@ static void SUFFIXED(product)(REAL *z, size_t z_stride, const REAL *const *start
             switch (TILE_NUMBER(height, together, width)) {
 #define CASE(ROWS, PANELS, WIDTH)                                                                \
     case TILE_NUMBER(ROWS, PANELS, WIDTH):                                                       \
-        SUFFIXED(tile)(to, z_stride, begin, p * PANEL, operands, a_stride, from, panel_stride,   \
-                       soon, n, ROWS, PANELS, WIDTH);                                            \
+        SUFFIXED(micro_kernel)(to, z_stride, begin, p * PANEL, operands, a_stride, from,         \
+                               panel_stride, soon, n, ROWS, PANELS, WIDTH);                      \
         break;
                 TILES(CASE)
 #undef CASE
@@ -356,8 +357,7 @@ FD_INLINE VEC SUFFIXED(mish)(VEC v) {
     const SUFFIXED(pair) factor = SUFFIXED(plus_product)(a, b, t);
     const VEC most = V(mul)(x, factor.most);
     const VEC lost = V(fma)(x, factor.lost, V(fma)(x, factor.most, V(sub)(zero, most)));
-    SUFFIXED(pair) above =
-        SUFFIXED(plus_product)(most, most, V(if_less)(x, zero, rest, zero));
+    SUFFIXED(pair) above = SUFFIXED(plus_product)(most, most, V(if_less)(x, zero, rest, zero));
     above.lost = V(add)(above.lost, lost);
     const VEC q = SUFFIXED(ratio)(above, below);
     const VEC value = V(if_less)(x, zero, V(scaled)(q, shifted), q);
@@ -432,8 +432,8 @@ FD_INLINE VEC SUFFIXED(tanh_shrink)(VEC v) {
     const VEC cube_lost = V(fma)(v, z_lost, V(fma)(v, z, V(sub)(zero, cube)));
     const SUFFIXED(pair) of_a = SUFFIXED(plus_product)(
         V(all)((REAL)1 / 3), z, SUFFIXED(polynomial)(z, a, sizeof a / sizeof *a));
-    const SUFFIXED(pair) below = SUFFIXED(plus_product)(
-        V(all)(1), z, SUFFIXED(polynomial)(z, b, sizeof b / sizeof *b));
+    const SUFFIXED(pair) below =
+        SUFFIXED(plus_product)(V(all)(1), z, SUFFIXED(polynomial)(z, b, sizeof b / sizeof *b));
     const VEC most = V(mul)(cube, of_a.most);
     const VEC left = V(fma)(cube, of_a.most, V(sub)(zero, most));
     const VEC lost = V(fma)(cube, of_a.lost, V(fma)(cube_lost, of_a.most, left));
@@ -450,8 +450,8 @@ FD_INLINE VEC SUFFIXED(bent)(VEC v, REAL slope, REAL most, REAL threshold) {
     return V(if_less)(V(all)(threshold), v, V(min)(V(all)(most), v), below);
 }
 
-/* Those that are rare, or long. Called, not inlined: a call in a loop makes compilers spill, so what
- * may need one is compiled once more, apart. */
+/* Those that are rare, or long. Called, not inlined: a call in a loop makes compilers spill, so
+ * what may need one is compiled once more, apart. */
 static FD_APART VEC SUFFIXED(other)(VEC v, const fd_activation *activation) {
     const VEC zero = V(all)(0), one = V(all)(1);
     const REAL a = (REAL)activation->a, b = (REAL)activation->b, c = (REAL)activation->c;
@@ -605,7 +605,7 @@ FD_INLINE void SUFFIXED(softmax_row)(REAL *v, size_t columns, const int logarith
     for (size_t j = 0; j < PANEL; j++)
         total += part[j];
     if (logarithm && total == total) /* else it is NaN */
-        total = (REAL)KERNEL(log_of)((double)total);
+        total = (REAL)log_of((double)total);
     for (size_t k = 0; k <= whole; k += PANEL) {
         REAL *at = k < whole ? v + k : last;
         for (int p = 0; p < PER_PANEL; p++) {
@@ -680,7 +680,7 @@ FD_INLINE void SUFFIXED(lstm)(REAL *h, REAL *c, const REAL *z, size_t z_stride, 
         FD_NO_UNROLL
         for (size_t j = 0; j < units; j += REALS) {
             VEC gate[4];
-            V(apart4)(gate, z + n * z_stride + 4 * j);
+            V(deinterleave4)(gate, z + n * z_stride + 4 * j);
             const SUFFIXED(fraction) i = SUFFIXED(gate)(gate[0], recurrent_activation, frequent);
             const SUFFIXED(fraction) f = SUFFIXED(gate)(gate[1], recurrent_activation, frequent);
             const SUFFIXED(fraction) g = SUFFIXED(gate)(gate[2], activation, frequent);
@@ -728,7 +728,7 @@ FD_INLINE void SUFFIXED(gru)(REAL *h, const REAL *z, size_t z_stride, const REAL
         FD_NO_UNROLL
         for (size_t j = 0; j < units; j += REALS) {
             VEC gate[2], sum = V(load)(x[n] + j);
-            V(apart2)(gate, z + n * z_stride + 2 * j);
+            V(deinterleave2)(gate, z + n * z_stride + 2 * j);
             const VEC update =
                 SUFFIXED(value)(SUFFIXED(gate)(gate[0], recurrent_activation, frequent));
             if (hidden) {
@@ -765,9 +765,8 @@ FD_INLINE void SUFFIXED(reset)(REAL *a, const REAL *z, size_t units,
                                fd_activation recurrent_activation, const int frequent) {
     for (size_t j = 0; j < units; j += REALS, z += 2 * REALS) {
         VEC gate[2];
-        V(apart2)(gate, z);
-        const VEC r =
-            SUFFIXED(value)(SUFFIXED(gate)(gate[1], recurrent_activation, frequent));
+        V(deinterleave2)(gate, z);
+        const VEC r = SUFFIXED(value)(SUFFIXED(gate)(gate[1], recurrent_activation, frequent));
         V(store)(a + j, V(mul)(r, V(load)(a + j)));
     }
 }
@@ -785,3 +784,30 @@ static void SUFFIXED(gru_reset)(REAL *a, const REAL *z, size_t units,
 #undef VEC
 #undef REALS
 #undef PER_PANEL
+
+#undef REAL
+#undef SUFFIXED
+#undef V
+#undef PANEL
+#undef ROUNDER
+#undef LOWEST
+#undef HIGHEST
+#undef SIGMOID_END
+#undef TANGENT_END
+#undef LOG2_E
+#undef LN2
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef EXPONENTIAL
+#undef LOGARITHM
+#undef NORMAL_END
+#undef NORMAL_CENTRE
+#undef NORMAL_TAIL
+#undef GELU_A
+#undef GELU_B
+#undef SELU_ABOVE
+#undef SELU_BELOW
+#undef SOFTSIGN_END
+#undef SQUARE_END
+#undef TANH_SHRINK
+#undef COSINE

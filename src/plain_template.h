@@ -1,5 +1,5 @@
 /* Kernels in plain C that every tier compiles with its own instructions. The file that
- * includes this has defined KERNEL(name), their names, and under such names the tier's
+ * includes this has defined name, their names, and under such names the tier's
  *   expand_u8
  *   philox_blocks(out, s, round, first, blocks)    out [2 * blocks]: the words 0 and 1,
  *                                                  then 2 and 3, of each block's round */
@@ -8,31 +8,30 @@
 
 /* A function whose body is run for every j below n, with `event` its bit. The bits are
  * spread first, so that the loop over the body becomes vectors. */
-#define BY_BITS(BODY)                                                \
-    uint8_t events[64];                                              \
-    for (size_t done = 0; done < n; done += 64) {                    \
-        const size_t count = n - done < 64 ? n - done : 64;          \
-        KERNEL(expand_u8)(events, bits, skip + done, count);         \
-        for (size_t i = 0; i < count; i++) {                         \
-            const size_t j = done + i;                               \
-            const int event = events[i];                             \
-            BODY;                                                    \
-        }                                                            \
+#define BY_BITS(BODY)                                                                            \
+    uint8_t events[64];                                                                          \
+    for (size_t done = 0; done < n; done += 64) {                                                \
+        const size_t count = n - done < 64 ? n - done : 64;                                      \
+        expand_u8(events, bits, skip + done, count);                                             \
+        for (size_t i = 0; i < count; i++) {                                                     \
+            const size_t j = done + i;                                                           \
+            const int event = events[i];                                                         \
+            BODY;                                                                                \
+        }                                                                                        \
     }
 
-#define ALPHA(NAME, TYPE)                                                                  \
-    static void KERNEL(alpha_##NAME)(TYPE *out, const TYPE *x, TYPE scale, TYPE shift,     \
-                                     TYPE fill, const uint8_t *bits, size_t skip,          \
-                                     size_t n) {                                           \
-        BY_BITS(const TYPE kept = scale * x[j] + shift; out[j] = event ? fill : kept)      \
+#define ALPHA(NAME, TYPE)                                                                        \
+    static void alpha_##NAME(TYPE *out, const TYPE *x, TYPE scale, TYPE shift, TYPE fill,        \
+                             const uint8_t *bits, size_t skip, size_t n) {                       \
+        BY_BITS(const TYPE kept = scale * x[j] + shift; out[j] = event ? fill : kept)            \
     }
 ALPHA(f32, float)
 ALPHA(f64, double)
 
-#define SELECT(NAME, TYPE)                                                                 \
-    static void KERNEL(select_##NAME)(TYPE *out, const TYPE *a, const TYPE *b,             \
-                                      const uint8_t *bits, size_t skip, size_t n) {        \
-        BY_BITS(const TYPE u = a[j]; const TYPE v = b[j]; out[j] = event ? u : v)          \
+#define SELECT(NAME, TYPE)                                                                       \
+    static void select_##NAME(TYPE *out, const TYPE *a, const TYPE *b, const uint8_t *bits,      \
+                              size_t skip, size_t n) {                                           \
+        BY_BITS(const TYPE u = a[j]; const TYPE v = b[j]; out[j] = event ? u : v)                \
     }
 SELECT(u16, uint16_t)
 SELECT(u32, uint32_t)
@@ -72,13 +71,13 @@ static const double quantile_denominator[3][8] = {
      2.04426310338993978564e-15},
 };
 
-static inline uint64_t KERNEL(bits_of)(double a) {
+static inline uint64_t bits_of(double a) {
     uint64_t bits;
     memcpy(&bits, &a, sizeof bits);
     return bits;
 }
 
-static inline double KERNEL(double_of)(uint64_t bits) {
+static inline double double_of(uint64_t bits) {
     double a;
     memcpy(&a, &bits, sizeof a);
     return a;
@@ -86,12 +85,12 @@ static inline double KERNEL(double_of)(uint64_t bits) {
 
 /* log p for a normal number 0 < p < 1: p = f 2^e with f around 1, and
  * log f = 2 (s + s^3 / 3 + s^5 / 5 + ...) with s = (f - 1) / (f + 1). */
-static inline double KERNEL(log_of)(double p) {
+static inline double log_of(double p) {
     const double ln2_high = 0x1.62e42fefa3800p-1, ln2_low = 0x1.ef35793c76730p-45;
-    const uint64_t bits = KERNEL(bits_of)(p);
-    const double whole = KERNEL(double_of)((bits & 0xfffffffffffff) | 0x3ff0000000000000);
+    const uint64_t bits = bits_of(p);
+    const double whole = double_of((bits & 0xfffffffffffff) | 0x3ff0000000000000);
     /* An integer below 2^52 put into the fraction of 2^52 is that much more. */
-    const double biased = KERNEL(double_of)(bits >> 52 | 0x4330000000000000) - 0x1p52;
+    const double biased = double_of(bits >> 52 | 0x4330000000000000) - 0x1p52;
     const int above = whole > 1.4142135623730951;
     const double f = above ? whole * 0.5 : whole;
     const double e = biased - (above ? 1022.0 : 1023.0);
@@ -109,10 +108,10 @@ static inline double KERNEL(log_of)(double p) {
     return e * ln2_high + ((d + d * (t * sum)) + e * ln2_low);
 }
 
-static inline double KERNEL(normal_of)(uint64_t v) {
-    const double m = KERNEL(double_of)((v >> 11 & 0xfffffffffffff) | 0x4330000000000000);
+static inline double normal_of(uint64_t v) {
+    const double m = double_of((v >> 11 & 0xfffffffffffff) | 0x4330000000000000);
     const double p = (m - 0x1p52 + 0.5) * 0x1p-53, q = 0.5 - p;
-    const double root = sqrt(-KERNEL(log_of)(p));
+    const double root = sqrt(-log_of(p));
     const int centre = q <= 0.425, near = root <= 5;
     const double tail = near ? root - 1.6 : root - 5;
     const double r = centre ? 0.180625 - q * q : tail;
@@ -124,23 +123,23 @@ static inline double KERNEL(normal_of)(uint64_t v) {
         b = b * r + (centre ? quantile_denominator[0][k] : tail_b);
     }
     const double z = (centre ? q * a : a) / b;
-    return KERNEL(double_of)(KERNEL(bits_of)(z) | (v & 0x8000000000000000));
+    return double_of(bits_of(z) | (v & 0x8000000000000000));
 }
 
-static void KERNEL(normals)(double *z, const fd_stream *s, uint64_t first_pair, size_t pairs) {
+static void normals(double *z, const fd_stream *s, uint64_t first_pair, size_t pairs) {
     uint64_t bits[128];
     for (size_t done = 0; done < pairs; done += 64) {
         const size_t count = pairs - done < 64 ? pairs - done : 64;
-        KERNEL(philox_blocks)(bits, s, NORMAL_ROUND, first_pair + done, count);
+        philox_blocks(bits, s, NORMAL_ROUND, first_pair + done, count);
         for (size_t j = 0; j < 2 * count; j++)
-            z[2 * done + j] = KERNEL(normal_of)(bits[j]);
+            z[2 * done + j] = normal_of(bits[j]);
     }
 }
 
-#define PLAIN_KERNELS                     \
-    .alpha_f32 = KERNEL(alpha_f32),       \
-    .alpha_f64 = KERNEL(alpha_f64),       \
-    .select_u16 = KERNEL(select_u16),     \
-    .select_u32 = KERNEL(select_u32),     \
-    .select_u64 = KERNEL(select_u64),     \
-    .normals = KERNEL(normals),
+#define PLAIN_KERNELS                                                                            \
+    .alpha_f32 = alpha_f32, .alpha_f64 = alpha_f64, .select_u16 = select_u16,                    \
+    .select_u32 = select_u32, .select_u64 = select_u64, .normals = normals
+
+#undef ALPHA
+#undef SELECT
+#undef NORMAL_ROUND

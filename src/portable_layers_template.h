@@ -2,8 +2,8 @@
  * product is rounded before it is added, and panels are gone through one by one. */
 
 static void SUFFIXED(product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
-                              size_t a_stride, const REAL *panel, size_t panel_stride,
-                              size_t n, size_t panels, size_t rows, size_t width) {
+                              size_t a_stride, const REAL *panel, size_t panel_stride, size_t n,
+                              size_t panels, size_t rows, size_t width) {
     for (size_t p = 0; p < panels; p++)
         for (size_t r = 0; r < rows; r++) {
             const REAL *weight = panel + p * panel_stride, *at = a + r * a_stride;
@@ -87,7 +87,7 @@ static void SUFFIXED(softmax)(REAL *v, size_t rows, size_t columns, int logarith
             v[j] = logarithm ? below : e;
         }
         if (logarithm && sum == sum) /* else it is NaN */
-            sum = (REAL)KERNEL(log_of)((double)sum);
+            sum = (REAL)log_of((double)sum);
         for (size_t j = 0; j < columns; j++)
             v[j] = logarithm ? v[j] - sum : v[j] / sum;
     }
@@ -159,10 +159,9 @@ static void SUFFIXED(gru_cell)(REAL *h, const REAL *z, size_t z_stride, const RE
                                size_t rows, size_t units, fd_activation activation,
                                fd_activation recurrent_activation) {
     for (size_t n = 0; n < rows; n++)
-        SUFFIXED(gru_row)(h + n * units, z + n * z_stride, x[n],
-                          hidden ? hidden + n * z_stride : NULL,
-                          mask ? mask + n * mask_stride : NULL, units, activation,
-                          recurrent_activation);
+        SUFFIXED(gru_row)(
+            h + n * units, z + n * z_stride, x[n], hidden ? hidden + n * z_stride : NULL,
+            mask ? mask + n * mask_stride : NULL, units, activation, recurrent_activation);
 }
 
 static void SUFFIXED(gru_reset)(REAL *a, const REAL *z, size_t units,
@@ -174,3 +173,8 @@ static void SUFFIXED(gru_reset)(REAL *a, const REAL *z, size_t units,
             a[j] = r[j] * a[j];
     }
 }
+
+#undef REAL
+#undef SUFFIXED
+#undef PANEL
+#undef DEGREE

@@ -326,3 +326,9 @@ static void philox_blocks(uint64_t *out, const fd_stream *stream, uint32_t round
         memcpy(out + 2 * done, some, 16 * count);
     }
 }
+
+#undef BATCH
+#undef ROUNDS_TOGETHER
+#undef ROUNDS_QUEUED
+#undef LANES
+#undef GROUPS

@@ -1,0 +1,228 @@
+/* Recurrent layers: operands, and their products with panels; a part of layers_template.h.
+ *
+ * What enters a product, an operand, is masked and scaled where it is copied for it; after that
+ * masks cost nothing. */
+
+/* What a product multiplies: rows of numbers, masked where they become operands. */
+typedef struct SUFFIXED(source) {
+    const fd_matrix *matrix;
+    size_t n, listed, at_once;
+    const REAL *const *numbers; /* of each row */
+    const size_t *mask_row;     /* which masks it has */
+    size_t stride;              /* of masks, in factors */
+    const REAL *factors;        /* gates side by side; null: none */
+    const uint8_t *bits; /* not null: a factor is `scale` where its bit is set, else zero */
+    REAL scale;
+} SUFFIXED(source);
+
+/* Everything that a block of rows needs. */
+typedef struct SUFFIXED(block) {
+    const fd_kernels *tier;
+    const fd_weights *weights;
+    const fd_rnn_call *call; /* null: input parts alone are computed */
+    const plan *p;
+    REAL *base;
+    size_t first_row, rows;
+    const REAL *candidate; /* padded; null: none */
+    fd_activation gates;   /* what pre-activations of gates still need: none, if it took rows */
+    SUFFIXED(source) x[FD_MAX_PARTS], h[FD_MAX_PARTS];
+    const REAL *x_numbers[FD_ROWS], *h_numbers[FD_ROWS];
+    size_t x_mask_row[FD_ROWS], h_mask_row[FD_ROWS];
+} SUFFIXED(block);
+
+/* to [n][gates] = masks [gates][n] */
+static void SUFFIXED(interleave)(REAL *to, const REAL *mask, size_t n, size_t gates) {
+    for (size_t g = 0; g < gates; g++)
+        for (size_t k = 0; k < n; k++)
+            to[k * gates + g] = mask[g * n + k];
+}
+
+/* Bit k * gates + g of `to` says whether masks [gates][n] keep k for gate g. */
+static void SUFFIXED(interleave_bits)(uint8_t *to, const REAL *mask, size_t n, size_t gates) {
+    for (size_t first = 0; first < n; first += 64) {
+        const size_t some = smaller(n - first, 64);
+        uint8_t bits[64] = {0}; /* `gates` of them each, ... */
+        for (size_t g = 0; g < gates; g++)
+            for (size_t k = 0; k < some; k++)
+                bits[k] |= (uint8_t)((mask[g * n + first + k] != 0) << g);
+        for (size_t each = gates; each < 8; each *= 2) /* ... then more in fewer bytes */
+            for (size_t i = 0; i < 32 * gates / each; i++)
+                bits[i] = (uint8_t)(bits[2 * i] | bits[2 * i + 1] << each);
+        memcpy(to + first * gates / 8, bits, (some * gates + 7) / 8);
+    }
+}
+
+/* Whether all masks [rows][n] have one factor but for zero. */
+static int SUFFIXED(one_scale)(REAL *scale, const REAL *const *masks, size_t rows, size_t n) {
+    int others = 0;
+    *scale = 0;
+    for (size_t r = 0; r < rows; r++) {
+        for (size_t k = 0; k < n && *scale == 0; k++)
+            *scale = masks[r][k];
+        const REAL one = *scale;
+        for (size_t k = 0; k < n; k++)
+            others |= (masks[r][k] != 0) & (masks[r][k] != one);
+    }
+    return !others;
+}
+
+/* Factors from so many on; null where there are none. */
+static const REAL *SUFFIXED(mask_at)(const fd_masks *masks, size_t place) {
+    return masks->gates ? (const REAL *)masks->factors + place : NULL;
+}
+
+/* The sources of a side, and what its rows' masks [masks][length] have for each part. */
+static void SUFFIXED(take_sources)(SUFFIXED(source) * sources, REAL *base, const side_plan *p,
+                                   const SUFFIXED(side) * side, fd_cell cell,
+                                   const REAL *const *numbers, const size_t *mask_row,
+                                   const REAL *const *masks) {
+    size_t gate = 0;
+    for (size_t part = 0; part < FD_MAX_PARTS && fd_part_gates(cell, part); part++) {
+        const size_t gates = fd_part_gates(cell, part), stride = p->stride[part];
+        const size_t listed = SUFFIXED(listed)(side, part, gates);
+        SUFFIXED(source) *s = &sources[part];
+        REAL *room = base + p->masks[part];
+        const REAL *of[FD_ROWS];
+        *s = (SUFFIXED(source)){&side->matrices[part],
+                                SUFFIXED(taken)(side, part),
+                                listed,
+                                SUFFIXED(at_once)(side, part),
+                                numbers,
+                                mask_row,
+                                stride,
+                                side->matrices[part].factors,
+                                NULL,
+                                0};
+        for (size_t r = 0; stride && r < side->mask_rows; r++)
+            of[r] = masks[r] + (side->masks > 1 ? gate * side->length : 0);
+        gate += gates;
+        if (!stride)
+            continue;
+        s->factors = room;
+        if (SUFFIXED(one_scale)(&s->scale, of, side->mask_rows, listed * side->length))
+            s->bits = (uint8_t *)room;
+        memset(room, 0, side->mask_rows * stride * (s->bits ? 1 : 8 * sizeof *room) / 8);
+        for (size_t r = 0; r < side->mask_rows; r++)
+            if (s->bits)
+                SUFFIXED(interleave_bits)((uint8_t *)room + r * (stride / 8), of[r], side->length,
+                                          listed);
+            else
+                SUFFIXED(interleave)(room + r * stride, of[r], side->length, listed);
+    }
+}
+
+/* a = what lists keep; from `full` on some of them have ended. */
+static void SUFFIXED(gather)(REAL *restrict a, const REAL *restrict v,
+                             const uint32_t *restrict index, const REAL *restrict factors,
+                             size_t full, size_t all) {
+    for (size_t i = 0; i < full; i++)
+        a[i] = v[index[i]] * factors[i];
+    for (size_t i = full; i < all; i++)
+        a[i] = factors[i] == 0 ? 0 : v[index[i]] * factors[i];
+}
+
+/* a = the operands of numbers from .. from + some - 1 of row r; from is a multiple of 8. */
+static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFFIXED(source) * s,
+                                     size_t r, size_t from, size_t some) {
+    const REAL *v = s->numbers[r];
+    const size_t first = from * s->listed, mask = s->mask_row[r] * s->stride;
+    if (s->matrix->index) {
+        const size_t full = s->matrix->full > from ? smaller(s->matrix->full - from, some) : 0;
+        SUFFIXED(gather)(a, v, s->matrix->index + first, s->factors + first, full * s->listed,
+                         some * s->listed);
+    } else if (s->bits) {
+        tier->TABLE.operand_kept(a, v + from, s->scale, s->bits + (mask + first) / 8, some,
+                                 s->listed);
+    } else {
+        const REAL *factors = s->factors ? s->factors + mask + first : NULL;
+        tier->TABLE.operand(a, v + from, factors, some, s->listed);
+    }
+}
+
+/* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns.
+ * reset: null, or the pre-activations of a GRU's gates, the second of which multiplies operands.
+ */
+static void SUFFIXED(multiply)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
+                               const REAL *const *start, const SUFFIXED(source) * s,
+                               size_t columns, size_t first, size_t rows, const REAL *reset) {
+    const fd_matrix *matrix = s->matrix;
+    REAL *a = b->base + b->p->operands;
+    size_t k = 0;
+    do {
+        const size_t some = smaller(s->n - k, s->at_once);
+        const size_t stride = SUFFIXED(stride_of)(some * s->listed);
+        for (size_t r = 0; r < rows; r++) {
+            SUFFIXED(write_operands)(b->tier, a + r * stride, s, first + r, k, some);
+            if (reset)
+                b->tier->TABLE.gru_reset(a + r * stride, reset + r * z_stride + 2 * k, some,
+                                         b->gates);
+        }
+        b->tier->TABLE.product(z, z_stride, k ? NULL : start, a, stride,
+                               (const REAL *)matrix->panels + k * PANEL, matrix->panel_stride,
+                               smaller(matrix->n - k, some), SUFFIXED(fd_panels)(columns), rows,
+                               s->listed);
+        k += some;
+    } while (k < matrix->n);
+}
+
+/* The same for x and h at once. */
+static void SUFFIXED(multiply_both)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
+                                    const REAL *const *start, size_t columns, size_t first,
+                                    size_t rows) {
+    const SUFFIXED(source) *x = &b->x[0], *h = &b->h[0];
+    const size_t of_x = x->n * x->listed, gap = rounded_up(of_x, PANEL) - of_x;
+    const size_t stride = SUFFIXED(stride_of)(gap + of_x + h->n * h->listed);
+    REAL *a = b->base + b->p->operands + gap; /* h begins on a line */
+    for (size_t r = 0; r < rows; r++) {
+        SUFFIXED(write_operands)(b->tier, a + r * stride, x, first + r, 0, x->n);
+        SUFFIXED(write_operands)(b->tier, a + r * stride + of_x, h, first + r, 0, h->n);
+    }
+    b->tier->TABLE.product(z, z_stride, start, a, stride, x->matrix->panels,
+                           x->matrix->panel_stride, x->matrix->n + h->matrix->n,
+                           SUFFIXED(fd_panels)(columns), rows, h->listed);
+}
+
+/* z [rows] = the input part of the pre-activations, but for parts that are joint. */
+static void SUFFIXED(input_parts)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
+                                  size_t rows) {
+    const fd_weights *weights = b->weights;
+    size_t offset = 0;
+    for (size_t part = 0; part < FD_MAX_PARTS; part++) {
+        const size_t gates = fd_part_gates(weights->cell, part);
+        const REAL *start[FD_ROWS];
+        for (size_t r = 0; r < rows; r++)
+            start[r] = (const REAL *)weights->bias + offset;
+        if (gates && (part || !b->p->joint))
+            SUFFIXED(multiply)(b, z + offset, z_stride, start, &b->x[part],
+                               weights->units * gates, 0, rows, NULL);
+        offset += gates * b->p->units;
+    }
+}
+
+static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch, const REAL *x,
+                              size_t rows, const fd_weights *weights, const fd_masks *masks,
+                              const int64_t *mask_rows) {
+    const uint64_t mode = fd_enter_flush_to_zero();
+    const plan p = SUFFIXED(plan_of_project)(weights, masks, rows);
+    const size_t features = weights->features;
+    SUFFIXED(block) b;
+    memset(&b, 0, sizeof b);
+    b.tier = tier, b.weights = weights, b.p = &p, b.base = scratch;
+    for (size_t n = 0; n < rows; n += FD_ROWS) {
+        const size_t some = smaller(rows - n, FD_ROWS);
+        const REAL *of[FD_ROWS];
+        size_t different = 0; /* masks, one after another */
+        for (size_t r = 0; r < some; r++) {
+            const size_t row = mask_rows ? (size_t)mask_rows[n + r] : 0;
+            if (r == 0 || (mask_rows && mask_rows[n + r] != mask_rows[n + r - 1]))
+                of[different++] = SUFFIXED(mask_at)(masks, row * masks->gates * features);
+            b.x_numbers[r] = x + (n + r) * features;
+            b.x_mask_row[r] = different - 1;
+        }
+        const SUFFIXED(side) side = SUFFIXED(input_side)(weights, masks, different, p.x.rows);
+        SUFFIXED(take_sources)(b.x, b.base, &p.x, &side, weights->cell, b.x_numbers, b.x_mask_row,
+                               of);
+        SUFFIXED(input_parts)(&b, out + n * p.width, p.width, some);
+    }
+    fd_leave_mode(mode);
+}

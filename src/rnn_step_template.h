@@ -1,0 +1,183 @@
+/* Recurrent layers: rows and time steps; a part of layers_template.h.
+ *
+ * Some rows run side by side through their whole part of the sequence before the next rows start:
+ * weights are read once for all of them, states stay in cache, and no result depends on which
+ * rows share a call. */
+
+/* Masks side by side, and states padded. */
+static void SUFFIXED(prepare)(SUFFIXED(block) * b) {
+    const plan *p = b->p;
+    const fd_rnn_call *call = b->call;
+    const fd_masks *input = &call->input_mask, *recurrent = &call->recurrent_mask;
+    const fd_masks *candidate = &call->candidate_mask;
+    const size_t units = b->weights->units, row_bytes = units * sizeof(REAL);
+    const size_t candidates = candidate->stride ? b->rows : 1;
+    const REAL *x_masks[FD_ROWS], *h_masks[FD_ROWS];
+    /* What is added to lengths begins as zero, and whatever comes of it is not looked at. */
+    memset(b->base, 0, p->z * sizeof *b->base);
+    memset(b->base + p->candidate, 0, candidates * p->units * sizeof *b->base);
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t n = b->first_row + r;
+        x_masks[r] = SUFFIXED(mask_at)(input, n * input->stride);
+        h_masks[r] = SUFFIXED(mask_at)(recurrent, n * recurrent->stride);
+        b->h_numbers[r] = b->base + p->h + r * p->units;
+        b->h_mask_row[r] = recurrent->stride ? r : 0;
+        memcpy(b->base + p->h + r * p->units, (const REAL *)call->h + n * units, row_bytes);
+        if (call->c)
+            memcpy(b->base + p->c + r * p->units, (const REAL *)call->c + n * units, row_bytes);
+    }
+    const SUFFIXED(side) x =
+        SUFFIXED(input_side)(b->weights, input, input->stride ? b->rows : 1, p->x.rows);
+    const SUFFIXED(side) h = SUFFIXED(recurrent_side)(
+        b->weights, recurrent, recurrent->stride ? b->rows : 1, p->recurrent.rows);
+    SUFFIXED(take_sources)(b->x, b->base, &p->x, &x, b->weights->cell, b->x_numbers,
+                           b->x_mask_row, x_masks);
+    SUFFIXED(take_sources)(b->h, b->base, &p->recurrent, &h, b->weights->cell, b->h_numbers,
+                           b->h_mask_row, h_masks);
+    b->candidate = candidate->gates ? b->base + p->candidate : NULL;
+    for (size_t r = 0; candidate->gates && r < candidates; r++)
+        memcpy(b->base + p->candidate + r * p->units,
+               SUFFIXED(mask_at)(candidate, (b->first_row + r) * candidate->stride), row_bytes);
+}
+
+/* The input part of `some` steps from step s on, for all rows: row r, step i at r * some + i. */
+static void SUFFIXED(project_window)(SUFFIXED(block) * b, size_t s, size_t some) {
+    const fd_rnn_call *call = b->call;
+    const REAL *x = call->x;
+    for (size_t r = 0; r < b->rows; r++)
+        for (size_t i = 0; i < some; i++) {
+            const size_t t = call->backwards ? call->steps - 1 - (s + i) : s + i;
+            b->x_numbers[r * some + i] =
+                x + ((b->first_row + r) * call->steps + t) * b->weights->features;
+            b->x_mask_row[r * some + i] = call->input_mask.stride ? r : 0;
+        }
+    SUFFIXED(input_parts)(b, b->base + b->p->input, b->p->z_stride, b->rows * some);
+}
+
+/* The products of one step for rows first .. last - 1, on top of their input parts, where those
+ * are not joint. */
+static void SUFFIXED(multiply_step)(const SUFFIXED(block) * b, const REAL *const *start,
+                                    size_t first, size_t last, int joint) {
+    const plan *p = b->p;
+    const fd_weights *w = b->weights;
+    const size_t rows = last - first, columns = w->units * fd_part_gates(w->cell, 0);
+    const REAL *from[FD_ROWS];
+    REAL *z = b->base + p->z + first * p->z_stride;
+    for (size_t r = 0; r < rows; r++)
+        from[r] = joint ? w->bias : start[first + r];
+    if (joint)
+        SUFFIXED(multiply_both)(b, z, p->z_stride, from, columns, first, rows);
+    else
+        SUFFIXED(multiply)(b, z, p->z_stride, from, &b->h[0], columns, first, rows, NULL);
+    if (w->cell != FD_SIMPLE_RNN && takes_rows(b->weights->recurrent_activation))
+        SUFFIXED(activate_gates)(b, z, rows);
+    if (!fd_part_gates(w->cell, 1))
+        return;
+    /* The candidate's recurrent part by itself, or on top of its input part. */
+    const size_t offset = 2 * p->units, hidden = w->cell == FD_GRU ? p->width : offset;
+    for (size_t r = 0; r < rows; r++)
+        from[r] = w->cell == FD_GRU ? w->recurrent_bias : start[first + r] + offset;
+    SUFFIXED(multiply)(b, z + hidden, p->z_stride, from, &b->h[1], w->units, first, rows,
+                       w->cell == FD_GRU ? NULL : z);
+}
+
+/* new [units] = old where keep is set */
+static void SUFFIXED(zone_out)(REAL *new, const REAL *old, const uint8_t *keep, size_t units) {
+    for (size_t j = 0; j < units; j++)
+        new[j] = keep[j] ? old[j] : new[j];
+}
+
+/* Step s of a block's rows, and what they put out. */
+static void SUFFIXED(take_step)(const SUFFIXED(block) * b, size_t s, size_t from, size_t until) {
+    const plan *p = b->p;
+    const fd_rnn_call *call = b->call;
+    const uint8_t *zoneout_h = call->zoneout_h, *zoneout_c = call->zoneout_c;
+    const size_t steps = call->steps, units = b->weights->units;
+    const size_t row_bytes = units * sizeof(REAL);
+    const size_t t = call->backwards ? steps - 1 - s : s;
+    const uint8_t *valid = call->step_mask ? call->step_mask + b->first_row * steps + t : NULL;
+    REAL *y_last = call->y_last, *y = call->y;
+    const REAL *start[FD_ROWS];
+    REAL *h = b->base + p->h, *c = b->base + p->c;
+    REAL *old_h = b->base + p->old, *old_c = old_h + p->rows * p->units;
+    size_t first = b->rows, last = 0; /* of the rows that take this step */
+    for (size_t r = 0; r < b->rows; r++) {
+        start[r] = call->x ? b->base + p->input + (r * (until - from) + s - from) * p->z_stride
+                           : (const REAL *)call->projected +
+                                 (size_t)call->index[(b->first_row + r) * steps + t] * p->width;
+        if (!valid || valid[r * steps]) {
+            first = first < r ? first : r;
+            last = r + 1;
+        }
+    }
+    if (first < last)
+        SUFFIXED(multiply_step)(b, start, first, last, call->x && p->joint);
+    if (zoneout_h)
+        memcpy(old_h, h, b->rows * p->units * sizeof *h);
+    if (zoneout_c)
+        memcpy(old_c, c, b->rows * p->units * sizeof *c);
+    for (size_t r = first, end; r < last; r = end + 1) { /* between rows that do not */
+        for (end = r; end < last && (!valid || valid[end * steps]);)
+            end++;
+        if (r < end)
+            SUFFIXED(cells)(b, start, r, end);
+    }
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t n = b->first_row + r, place = (n * steps + s) * units, own = r * p->units;
+        const size_t event = (n * (call->last - call->first) + s - call->first) * units;
+        if (!valid || valid[r * steps]) {
+            if (zoneout_h)
+                SUFFIXED(zone_out)(h + own, old_h + own, zoneout_h + event, units);
+            if (zoneout_c)
+                SUFFIXED(zone_out)(c + own, old_c + own, zoneout_c + event, units);
+            if (valid || s + 1 == call->last)
+                memcpy(y_last + n * units, h + own, row_bytes);
+            if (y)
+                memcpy(y + place, h + own, row_bytes);
+        } else {
+            if (call->zero_masked_steps)
+                memset(y_last + n * units, 0, row_bytes);
+            if (y)
+                memcpy(y + place, y_last + n * units, row_bytes);
+        }
+    }
+}
+
+/* The steps of a block's rows. */
+static void SUFFIXED(take_steps)(SUFFIXED(block) * b) {
+    const fd_rnn_call *call = b->call;
+    for (size_t s = call->first, from = s, until = s; s < call->last; s++) {
+        if (call->x && s == until) {
+            from = s;
+            until = s + smaller(b->p->window, call->last - s);
+            SUFFIXED(project_window)(b, s, until - s);
+        }
+        SUFFIXED(take_step)(b, s, from, until);
+    }
+}
+
+static void SUFFIXED(rnn)(const fd_kernels *tier, const fd_rnn_call *call, void *scratch) {
+    const uint64_t mode = fd_enter_flush_to_zero();
+    const plan p = SUFFIXED(plan_of_rnn)(tier, call);
+    const fd_weights *weights = call->weights;
+    const size_t units = weights->units, row_bytes = units * sizeof(REAL);
+    size_t blocks = p.rows ? (call->rows + p.rows - 1) / p.rows : 0;
+    REAL *h = call->h, *c = call->c;
+    SUFFIXED(block) b;
+    memset(&b, 0, sizeof b);
+    b.tier = tier, b.weights = weights, b.call = call, b.p = &p, b.base = scratch;
+    if (!takes_rows(weights->recurrent_activation))
+        b.gates = weights->recurrent_activation;
+    for (; b.first_row < call->rows; b.first_row += b.rows) {
+        b.rows = (call->rows - b.first_row) / blocks; /* of equal size, or one more row */
+        blocks--;
+        SUFFIXED(prepare)(&b);
+        SUFFIXED(take_steps)(&b);
+        for (size_t r = 0; r < b.rows; r++) {
+            memcpy(h + (b.first_row + r) * units, b.base + p.h + r * p.units, row_bytes);
+            if (c)
+                memcpy(c + (b.first_row + r) * units, b.base + p.c + r * p.units, row_bytes);
+        }
+    }
+    fd_leave_mode(mode);
+}
