@@ -221,3 +221,9 @@ cdef extern from "fastdrop.h" nogil:
 
     size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call)
     void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch)
+
+    size_t fd_held_size(const fd_kernels *tier, const fd_rnn_call *call)
+    void fd_hold(const fd_kernels *tier, const fd_rnn_call *call, void *held)
+    void fd_held_steps(const fd_rnn_call *call, void *held)
+    void fd_held_state(const fd_rnn_call *call, const void *held, void *h, void *c)
+    void fd_set_held_state(const fd_rnn_call *call, void *held, const void *h, const void *c)

@@ -328,6 +328,37 @@ cdef class Native:
         with nogil:
             fd_rnn(self.table, &c, scratch.data)
 
+    def hold(self, call):
+        return Held(self, call)
+
+
+@cython.final
+cdef class Held:
+    """A call of one step whose masks are laid out once, with its state."""
+
+    cdef fd_rnn_call call
+    cdef Scratch room
+    cdef object given  # what the pointers in `call` point to
+
+    def __init__(self, Native native, given):
+        fill(&self.call, given.packed, given)
+        self.given = given
+        self.room = Scratch(fd_held_size(native.table, &self.call))
+        fd_hold(native.table, &self.call, self.room.data)
+
+    def step(self, cnp.ndarray x, cnp.ndarray out, cnp.ndarray zoneout_h, cnp.ndarray zoneout_c):
+        self.call.x, self.call.y_last = cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
+        self.call.zoneout_h = <const uint8_t *>address(zoneout_h)
+        self.call.zoneout_c = <const uint8_t *>address(zoneout_c)
+        with nogil:
+            fd_held_steps(&self.call, self.room.data)
+
+    def state(self, cnp.ndarray h, cnp.ndarray c):
+        fd_held_state(&self.call, self.room.data, cnp.PyArray_DATA(h), <void *>address(c))
+
+    def set_state(self, cnp.ndarray h, cnp.ndarray c):
+        fd_set_held_state(&self.call, self.room.data, cnp.PyArray_DATA(h), address(c))
+
 
 cdef int fill(fd_rnn_call *c, Packed packed, call) except -1:
     """What a RnnCall says, in C."""

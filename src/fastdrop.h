@@ -341,4 +341,15 @@ typedef struct fd_rnn_call {
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call);
 void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch);
 
+/* The same for sequences that come step by step: fd_hold lays out the masks and the state that a
+ * call has, in held [fd_held_size()] bytes, aligned to FD_LINE, which must stay where they are.
+ * fd_held_steps then takes steps as fd_rnn does, of the same call but for first, last and what x,
+ * projected, index, y, y_last, zoneout_* and step_mask point to; fd_held_state copies the state
+ * out to h and c [N][H], fd_set_held_state copies it in. */
+size_t fd_held_size(const fd_kernels *tier, const fd_rnn_call *call);
+void fd_hold(const fd_kernels *tier, const fd_rnn_call *call, void *held);
+void fd_held_steps(const fd_rnn_call *call, void *held);
+void fd_held_state(const fd_rnn_call *call, const void *held, void *h, void *c);
+void fd_set_held_state(const fd_rnn_call *call, void *held, const void *h, const void *c);
+
 #endif

@@ -55,6 +55,10 @@ typedef struct plan {
     side_plan x, recurrent;
 } plan;
 
+static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
+    return p->rows ? (call->rows + p->rows - 1) / p->rows : 0;
+}
+
 #define REAL float
 #define SUFFIXED(name) name##_f32
 #define TABLE f32
@@ -99,4 +103,39 @@ void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch) {
         rnn_f32(tier, call, scratch);
     else
         rnn_f64(tier, call, scratch);
+}
+
+size_t fd_held_size(const fd_kernels *tier, const fd_rnn_call *call) {
+    const int is_single = single(call->weights);
+    const plan p = is_single ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);
+    const size_t stride = is_single ? held_stride_f32(&p) : held_stride_f64(&p);
+    return rounded_up(sizeof p, FD_LINE) + blocks_of(&p, call) * stride;
+}
+
+void fd_hold(const fd_kernels *tier, const fd_rnn_call *call, void *held) {
+    if (single(call->weights))
+        hold_f32(tier, call, held);
+    else
+        hold_f64(tier, call, held);
+}
+
+void fd_held_steps(const fd_rnn_call *call, void *held) {
+    if (single(call->weights))
+        held_steps_f32(call, held);
+    else
+        held_steps_f64(call, held);
+}
+
+void fd_held_state(const fd_rnn_call *call, const void *held, void *h, void *c) {
+    if (single(call->weights))
+        held_state_f32(call, held, h, c);
+    else
+        held_state_f64(call, held, h, c);
+}
+
+void fd_set_held_state(const fd_rnn_call *call, void *held, const void *h, const void *c) {
+    if (single(call->weights))
+        set_held_state_f32(call, held, h, c);
+    else
+        set_held_state_f64(call, held, h, c);
 }

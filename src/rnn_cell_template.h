@@ -1,7 +1,7 @@
 /* Recurrent layers: cells, from pre-activations to states; a part of layers_template.h. */
 
 /* v [units] = activation(v) */
-static void SUFFIXED(activate_row)(const SUFFIXED(block) * b, REAL *v, fd_activation activation) {
+static void SUFFIXED(activate_row)(const SUFFIXED(block) *b, REAL *v, fd_activation activation) {
     const size_t units = b->weights->units;
     if (!takes_rows(activation))
         b->tier->TABLE.activate(v, units, activation);
@@ -10,7 +10,7 @@ static void SUFFIXED(activate_row)(const SUFFIXED(block) * b, REAL *v, fd_activa
 }
 
 /* part [units] = activation(gate g of z [units][gates]) */
-static void SUFFIXED(take_gate)(const SUFFIXED(block) * b, REAL *part, const REAL *z, size_t g,
+static void SUFFIXED(take_gate)(const SUFFIXED(block) *b, REAL *part, const REAL *z, size_t g,
                                 size_t gates, fd_activation activation) {
     for (size_t j = 0; j < b->weights->units; j++)
         part[j] = z[j * gates + g];
@@ -18,7 +18,7 @@ static void SUFFIXED(take_gate)(const SUFFIXED(block) * b, REAL *part, const REA
 }
 
 /* z = the activations of the gates in the first part, but for an LSTM's candidate. */
-static void SUFFIXED(activate_gates)(const SUFFIXED(block) * b, REAL *z, size_t rows) {
+static void SUFFIXED(activate_gates)(const SUFFIXED(block) *b, REAL *z, size_t rows) {
     REAL *part = b->base + b->p->gates;
     const size_t gates = fd_part_gates(b->weights->cell, 0);
     for (size_t r = 0; r < rows; r++, z += b->p->z_stride)
@@ -38,14 +38,14 @@ static void SUFFIXED(mask_row)(REAL *g, const REAL *mask, size_t units) {
 
 /* What a row of a GRU's candidate has before the reset gate's product: its input part alone, or
  * with reset first all of it. */
-static const REAL *SUFFIXED(gru_candidate)(const SUFFIXED(block) * b, const REAL *start,
+static const REAL *SUFFIXED(gru_candidate)(const SUFFIXED(block) *b, const REAL *start,
                                            const REAL *z) {
     return (b->weights->cell == FD_GRU ? start : z) + 2 * b->p->units;
 }
 
 /* A row's cell where the activation takes a row as a whole, so not a few units at a time.
  * start: the row's input part. */
-static void SUFFIXED(cell_of_row)(const SUFFIXED(block) * b, REAL *h, REAL *c, const REAL *z,
+static void SUFFIXED(cell_of_row)(const SUFFIXED(block) *b, REAL *h, REAL *c, const REAL *z,
                                   const REAL *start, const REAL *mask) {
     const size_t units = b->weights->units;
     const fd_activation activation = b->weights->activation;
@@ -85,7 +85,7 @@ static void SUFFIXED(cell_of_row)(const SUFFIXED(block) * b, REAL *h, REAL *c, c
 }
 
 /* One step of rows first .. last - 1 from their pre-activations: h and c. */
-static void SUFFIXED(cells)(const SUFFIXED(block) * b, const REAL *const *start, size_t first,
+static void SUFFIXED(cells)(const SUFFIXED(block) *b, const REAL *const *start, size_t first,
                             size_t last) {
     const plan *p = b->p;
     const fd_weights *w = b->weights;

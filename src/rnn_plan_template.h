@@ -22,24 +22,24 @@ static SUFFIXED(side) SUFFIXED(recurrent_side)(const fd_weights *weights, const 
 }
 
 /* How many operands a number has: one for all gates, or one a gate. */
-static size_t SUFFIXED(listed)(const SUFFIXED(side) * side, size_t part, size_t gates) {
+static size_t SUFFIXED(listed)(const SUFFIXED(side) *side, size_t part, size_t gates) {
     const fd_matrix *matrix = &side->matrices[part];
     return matrix->factors ? matrix->listed : side->masks > 1 ? gates : 1;
 }
 
 /* Numbers of a row that become operands. */
-static size_t SUFFIXED(taken)(const SUFFIXED(side) * side, size_t part) {
+static size_t SUFFIXED(taken)(const SUFFIXED(side) *side, size_t part) {
     return side->matrices[part].index ? side->matrices[part].n : side->padded;
 }
 
 /* How many of them at a time: the operands of several rows are to stay in cache. */
-static size_t SUFFIXED(at_once)(const SUFFIXED(side) * side, size_t part) {
+static size_t SUFFIXED(at_once)(const SUFFIXED(side) *side, size_t part) {
     const size_t n = SUFFIXED(taken)(side, part);
     return side->rows > 1 ? smaller(n, K_BLOCK) : n;
 }
 
 /* Plans the masks of a side; returns the room for operands. */
-static size_t SUFFIXED(plan_side)(plan *p, side_plan *to, const SUFFIXED(side) * side,
+static size_t SUFFIXED(plan_side)(plan *p, side_plan *to, const SUFFIXED(side) *side,
                                   fd_cell cell) {
     size_t room = 0;
     to->rows = side->rows;
@@ -71,7 +71,7 @@ static plan SUFFIXED(plan_of_project)(const fd_weights *weights, const fd_masks 
 
 /* Whether both products of the first part can be one: there is one block of panels for both, and
  * operands have one form and are not too many. */
-static int SUFFIXED(can_join)(const SUFFIXED(side) * x, const SUFFIXED(side) * h, fd_cell cell) {
+static int SUFFIXED(can_join)(const SUFFIXED(side) *x, const SUFFIXED(side) *h, fd_cell cell) {
     const fd_matrix *of_x = x->matrices, *of_h = h->matrices;
     const size_t gates = fd_part_gates(cell, 0);
     return h->rows >= JOINT_ROWS && of_x->n + of_h->n <= K_BLOCK &&

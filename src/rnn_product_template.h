@@ -72,8 +72,8 @@ static const REAL *SUFFIXED(mask_at)(const fd_masks *masks, size_t place) {
 }
 
 /* The sources of a side, and what its rows' masks [masks][length] have for each part. */
-static void SUFFIXED(take_sources)(SUFFIXED(source) * sources, REAL *base, const side_plan *p,
-                                   const SUFFIXED(side) * side, fd_cell cell,
+static void SUFFIXED(take_sources)(SUFFIXED(source) *sources, REAL *base, const side_plan *p,
+                                   const SUFFIXED(side) *side, fd_cell cell,
                                    const REAL *const *numbers, const size_t *mask_row,
                                    const REAL *const *masks) {
     size_t gate = 0;
@@ -122,7 +122,7 @@ static void SUFFIXED(gather)(REAL *restrict a, const REAL *restrict v,
 }
 
 /* a = the operands of numbers from .. from + some - 1 of row r; from is a multiple of 8. */
-static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFFIXED(source) * s,
+static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFFIXED(source) *s,
                                      size_t r, size_t from, size_t some) {
     const REAL *v = s->numbers[r];
     const size_t first = from * s->listed, mask = s->mask_row[r] * s->stride;
@@ -142,8 +142,8 @@ static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFF
 /* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns.
  * reset: null, or the pre-activations of a GRU's gates, the second of which multiplies operands.
  */
-static void SUFFIXED(multiply)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
-                               const REAL *const *start, const SUFFIXED(source) * s,
+static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
+                               const REAL *const *start, const SUFFIXED(source) *s,
                                size_t columns, size_t first, size_t rows, const REAL *reset) {
     const fd_matrix *matrix = s->matrix;
     REAL *a = b->base + b->p->operands;
@@ -166,7 +166,7 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) * b, REAL *z, size_t z_stri
 }
 
 /* The same for x and h at once. */
-static void SUFFIXED(multiply_both)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
+static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
                                     const REAL *const *start, size_t columns, size_t first,
                                     size_t rows) {
     const SUFFIXED(source) *x = &b->x[0], *h = &b->h[0];
@@ -183,7 +183,7 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) * b, REAL *z, size_t z
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */
-static void SUFFIXED(input_parts)(const SUFFIXED(block) * b, REAL *z, size_t z_stride,
+static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
                                   size_t rows) {
     const fd_weights *weights = b->weights;
     size_t offset = 0;

@@ -4,8 +4,29 @@
  * weights are read once for all of them, states stay in cache, and no result depends on which
  * rows share a call. */
 
+/* A block's states, from and to arrays of all rows; c may be null. */
+static void SUFFIXED(read_states)(const SUFFIXED(block) *b, const REAL *h, const REAL *c) {
+    const size_t units = b->weights->units, row_bytes = units * sizeof(REAL);
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t from = (b->first_row + r) * units, to = r * b->p->units;
+        memcpy(b->base + b->p->h + to, h + from, row_bytes);
+        if (c)
+            memcpy(b->base + b->p->c + to, c + from, row_bytes);
+    }
+}
+
+static void SUFFIXED(write_states)(const SUFFIXED(block) *b, REAL *h, REAL *c) {
+    const size_t units = b->weights->units, row_bytes = units * sizeof(REAL);
+    for (size_t r = 0; r < b->rows; r++) {
+        const size_t to = (b->first_row + r) * units, from = r * b->p->units;
+        memcpy(h + to, b->base + b->p->h + from, row_bytes);
+        if (c)
+            memcpy(c + to, b->base + b->p->c + from, row_bytes);
+    }
+}
+
 /* Masks side by side, and states padded. */
-static void SUFFIXED(prepare)(SUFFIXED(block) * b) {
+static void SUFFIXED(prepare)(SUFFIXED(block) *b) {
     const plan *p = b->p;
     const fd_rnn_call *call = b->call;
     const fd_masks *input = &call->input_mask, *recurrent = &call->recurrent_mask;
@@ -22,9 +43,6 @@ static void SUFFIXED(prepare)(SUFFIXED(block) * b) {
         h_masks[r] = SUFFIXED(mask_at)(recurrent, n * recurrent->stride);
         b->h_numbers[r] = b->base + p->h + r * p->units;
         b->h_mask_row[r] = recurrent->stride ? r : 0;
-        memcpy(b->base + p->h + r * p->units, (const REAL *)call->h + n * units, row_bytes);
-        if (call->c)
-            memcpy(b->base + p->c + r * p->units, (const REAL *)call->c + n * units, row_bytes);
     }
     const SUFFIXED(side) x =
         SUFFIXED(input_side)(b->weights, input, input->stride ? b->rows : 1, p->x.rows);
@@ -41,7 +59,7 @@ static void SUFFIXED(prepare)(SUFFIXED(block) * b) {
 }
 
 /* The input part of `some` steps from step s on, for all rows: row r, step i at r * some + i. */
-static void SUFFIXED(project_window)(SUFFIXED(block) * b, size_t s, size_t some) {
+static void SUFFIXED(project_window)(SUFFIXED(block) *b, size_t s, size_t some) {
     const fd_rnn_call *call = b->call;
     const REAL *x = call->x;
     for (size_t r = 0; r < b->rows; r++)
@@ -56,7 +74,7 @@ static void SUFFIXED(project_window)(SUFFIXED(block) * b, size_t s, size_t some)
 
 /* The products of one step for rows first .. last - 1, on top of their input parts, where those
  * are not joint. */
-static void SUFFIXED(multiply_step)(const SUFFIXED(block) * b, const REAL *const *start,
+static void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *const *start,
                                     size_t first, size_t last, int joint) {
     const plan *p = b->p;
     const fd_weights *w = b->weights;
@@ -88,7 +106,7 @@ static void SUFFIXED(zone_out)(REAL *new, const REAL *old, const uint8_t *keep, 
 }
 
 /* Step s of a block's rows, and what they put out. */
-static void SUFFIXED(take_step)(const SUFFIXED(block) * b, size_t s, size_t from, size_t until) {
+static void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t from, size_t until) {
     const plan *p = b->p;
     const fd_rnn_call *call = b->call;
     const uint8_t *zoneout_h = call->zoneout_h, *zoneout_c = call->zoneout_c;
@@ -144,7 +162,7 @@ static void SUFFIXED(take_step)(const SUFFIXED(block) * b, size_t s, size_t from
 }
 
 /* The steps of a block's rows. */
-static void SUFFIXED(take_steps)(SUFFIXED(block) * b) {
+static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
     const fd_rnn_call *call = b->call;
     for (size_t s = call->first, from = s, until = s; s < call->last; s++) {
         if (call->x && s == until) {
@@ -156,28 +174,81 @@ static void SUFFIXED(take_steps)(SUFFIXED(block) * b) {
     }
 }
 
+/* A call's first block, without rows. */
+static SUFFIXED(block) SUFFIXED(first_block)(const fd_kernels *tier, const fd_rnn_call *call,
+                                             const plan *p, REAL *base) {
+    SUFFIXED(block) b;
+    memset(&b, 0, sizeof b);
+    b.tier = tier, b.weights = call->weights, b.call = call, b.p = p, b.base = base;
+    if (!takes_rows(call->weights->recurrent_activation))
+        b.gates = call->weights->recurrent_activation;
+    return b;
+}
+
 static void SUFFIXED(rnn)(const fd_kernels *tier, const fd_rnn_call *call, void *scratch) {
     const uint64_t mode = fd_enter_flush_to_zero();
     const plan p = SUFFIXED(plan_of_rnn)(tier, call);
-    const fd_weights *weights = call->weights;
-    const size_t units = weights->units, row_bytes = units * sizeof(REAL);
-    size_t blocks = p.rows ? (call->rows + p.rows - 1) / p.rows : 0;
-    REAL *h = call->h, *c = call->c;
-    SUFFIXED(block) b;
-    memset(&b, 0, sizeof b);
-    b.tier = tier, b.weights = weights, b.call = call, b.p = &p, b.base = scratch;
-    if (!takes_rows(weights->recurrent_activation))
-        b.gates = weights->recurrent_activation;
-    for (; b.first_row < call->rows; b.first_row += b.rows) {
-        b.rows = (call->rows - b.first_row) / blocks; /* of equal size, or one more row */
-        blocks--;
+    SUFFIXED(block) b = SUFFIXED(first_block)(tier, call, &p, scratch);
+    for (size_t left = blocks_of(&p, call); left; left--, b.first_row += b.rows) {
+        b.rows = (call->rows - b.first_row) / left; /* of equal size, or one more row */
         SUFFIXED(prepare)(&b);
+        SUFFIXED(read_states)(&b, call->h, call->c);
         SUFFIXED(take_steps)(&b);
-        for (size_t r = 0; r < b.rows; r++) {
-            memcpy(h + (b.first_row + r) * units, b.base + p.h + r * p.units, row_bytes);
-            if (c)
-                memcpy(c + (b.first_row + r) * units, b.base + p.c + r * p.units, row_bytes);
-        }
+        SUFFIXED(write_states)(&b, call->h, call->c);
     }
     fd_leave_mode(mode);
+}
+
+/* ---- calls that are held: a plan, then for each block itself and its scratch ---- */
+
+/* Bytes from a block to the next, all of them aligned. */
+static size_t SUFFIXED(held_stride)(const plan *p) {
+    return rounded_up(sizeof(SUFFIXED(block)), FD_LINE) +
+           rounded_up(p->end * sizeof(REAL), FD_LINE);
+}
+
+static SUFFIXED(block) *SUFFIXED(held_block)(const void *held, size_t i) {
+    char *first = (char *)held + rounded_up(sizeof(plan), FD_LINE);
+    return (SUFFIXED(block) *)(void *)(first + i * SUFFIXED(held_stride)(held));
+}
+
+static void SUFFIXED(hold)(const fd_kernels *tier, const fd_rnn_call *call, void *held) {
+    const uint64_t mode = fd_enter_flush_to_zero();
+    plan *p = held;
+    *p = SUFFIXED(plan_of_rnn)(tier, call);
+    const size_t blocks = blocks_of(p, call);
+    size_t row = 0;
+    for (size_t i = 0; i < blocks; i++) {
+        SUFFIXED(block) *b = SUFFIXED(held_block)(held, i);
+        char *scratch = (char *)b + rounded_up(sizeof *b, FD_LINE);
+        *b = SUFFIXED(first_block)(tier, call, p, (REAL *)(void *)scratch);
+        b->first_row = row;
+        b->rows = (call->rows - row) / (blocks - i);
+        row += b->rows;
+        SUFFIXED(prepare)(b);
+        SUFFIXED(read_states)(b, call->h, call->c);
+    }
+    fd_leave_mode(mode);
+}
+
+static void SUFFIXED(held_steps)(const fd_rnn_call *call, void *held) {
+    const uint64_t mode = fd_enter_flush_to_zero();
+    const size_t blocks = blocks_of(held, call);
+    for (size_t i = 0; i < blocks; i++) {
+        SUFFIXED(block) *b = SUFFIXED(held_block)(held, i);
+        b->call = call;
+        SUFFIXED(take_steps)(b);
+    }
+    fd_leave_mode(mode);
+}
+
+static void SUFFIXED(held_state)(const fd_rnn_call *call, const void *held, REAL *h, REAL *c) {
+    for (size_t i = 0; i < blocks_of(held, call); i++)
+        SUFFIXED(write_states)(SUFFIXED(held_block)(held, i), h, c);
+}
+
+static void SUFFIXED(set_held_state)(const fd_rnn_call *call, void *held, const REAL *h,
+                                     const REAL *c) {
+    for (size_t i = 0; i < blocks_of(held, call); i++)
+        SUFFIXED(read_states)(SUFFIXED(held_block)(held, i), h, c);
 }
