@@ -1,6 +1,8 @@
 """Dropout masks and Monte-Carlo dropout through recurrent networks, fast on CPUs."""
 
-from fastdrop import calibration, layers, scores
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from fastdrop._backend import Info, info
 from fastdrop._version import __version__
 from fastdrop.family import (
@@ -15,13 +17,16 @@ from fastdrop.family import (
     zoneout,
 )
 from fastdrop.feedforward import activate, dense
-from fastdrop.formats import ModelFormatError, load
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
-from fastdrop.model import Call, Ensemble, Model
 from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
 from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
-from fastdrop.uncertainty import Prediction
+
+if TYPE_CHECKING:
+    from fastdrop import calibration, layers, scores
+    from fastdrop.formats import ModelFormatError, load
+    from fastdrop.model import Call, Ensemble, Model
+    from fastdrop.uncertainty import Prediction
 
 __all__ = [
     "Call",
@@ -62,3 +67,29 @@ __all__ = [
     "step",
     "zoneout",
 ]
+
+# Imported when first asked for: who draws masks does not wait for what reads models.
+_LAZY = {
+    "Call": "fastdrop.model",
+    "Ensemble": "fastdrop.model",
+    "Model": "fastdrop.model",
+    "ModelFormatError": "fastdrop.formats",
+    "Prediction": "fastdrop.uncertainty",
+    "calibration": "",
+    "layers": "",
+    "load": "fastdrop.formats",
+    "scores": "",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'fastdrop' has no attribute {name!r}")
+    module = _LAZY[name]
+    found = getattr(import_module(module), name) if module else import_module(f"fastdrop.{name}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -270,6 +270,7 @@ typedef struct fd_matrix {
 typedef struct fd_weights {
     fd_cell cell;
     size_t element; /* bytes of a number: float or double, as all arrays of its calls are */
+    int bfloat16;   /* of float: what is multiplied is rounded to it, as the panels have been */
     size_t features, units;
     fd_activation activation, recurrent_activation; /* the second is that of the gates */
     const void *bias;           /* [fd_width()]: where the input part's sums start */

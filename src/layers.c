@@ -55,6 +55,21 @@ typedef struct plan {
     side_plan x, recurrent;
 } plan;
 
+/* Nearest, ties to even, to bfloat16 in a float; NaN stays NaN. */
+static void to_bfloat16_f32(float *a, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, a + i, sizeof bits);
+        const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+        const uint32_t nan = bits | 0x400000;
+        bits = ((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded) & 0xffff0000;
+        memcpy(a + i, &bits, sizeof bits);
+    }
+}
+
+/* There are no such weights of double. */
+static void to_bfloat16_f64(double *a, size_t n) { (void)a, (void)n; }
+
 static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
     return p->rows ? (call->rows + p->rows - 1) / p->rows : 0;
 }

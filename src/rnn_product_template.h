@@ -156,6 +156,8 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, size_t z_strid
             if (reset)
                 b->tier->TABLE.gru_reset(a + r * stride, reset + r * z_stride + 2 * k, some,
                                          b->gates);
+            if (b->weights->bfloat16)
+                SUFFIXED(to_bfloat16)(a + r * stride, some * s->listed);
         }
         b->tier->TABLE.product(z, z_stride, k ? NULL : start, a, stride,
                                (const REAL *)matrix->panels + k * PANEL, matrix->panel_stride,
@@ -176,6 +178,8 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, size_t z_
     for (size_t r = 0; r < rows; r++) {
         SUFFIXED(write_operands)(b->tier, a + r * stride, x, first + r, 0, x->n);
         SUFFIXED(write_operands)(b->tier, a + r * stride + of_x, h, first + r, 0, h->n);
+        if (b->weights->bfloat16)
+            SUFFIXED(to_bfloat16)(a + r * stride, of_x + h->n * h->listed);
     }
     b->tier->TABLE.product(z, z_stride, start, a, stride, x->matrix->panels,
                            x->matrix->panel_stride, x->matrix->n + h->matrix->n,
