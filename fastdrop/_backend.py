@@ -7,7 +7,7 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
@@ -16,6 +16,25 @@ from fastdrop._fallback import Numpy
 from fastdrop._version import __version__
 
 Array = NDArray[Any]
+
+
+class Stream(NamedTuple):
+    """Where the randomness of a mask comes from, and what of it is an event.
+
+    Attributes
+    ----------
+    k0, k1 : int
+        The two 32-bit words of the Philox key.
+    stream : int
+        Which of the key's 2**64 streams.
+    threshold : int
+        T of the mask contract, in [0, 2**32]; normals have none, and do not look at it.
+    """
+
+    k0: int
+    k1: int
+    stream: int
+    threshold: int
 
 
 class Packed(Protocol):
@@ -92,25 +111,11 @@ class Backend(Protocol):
 
     def philox(self, counter: Sequence[int], k0: int, k1: int) -> tuple[int, int, int, int]: ...
 
-    def bernoulli_packed(
-        self, out: Array, n: int, k0: int, k1: int, stream: int, first: int, threshold: int
-    ) -> None: ...
+    def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None: ...
 
-    def bernoulli(
-        self, out: Array, k0: int, k1: int, stream: int, first: int, threshold: int
-    ) -> None: ...
+    def bernoulli(self, out: Array, stream: Stream, first: int) -> None: ...
 
-    def dropout(
-        self,
-        out: Array,
-        x: Array,
-        scale: float,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
-    ) -> None: ...
+    def dropout(self, out: Array, x: Array, scale: float, stream: Stream, first: int) -> None: ...
 
     def apply_mask(
         self,
@@ -141,15 +146,7 @@ class Backend(Protocol):
     ) -> None: ...
 
     def zoneout(
-        self,
-        out: Array,
-        previous: Array,
-        new: Array,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
+        self, out: Array, previous: Array, new: Array, stream: Stream, first: int
     ) -> None: ...
 
     def alpha_dropout(
@@ -159,19 +156,16 @@ class Backend(Protocol):
         scale: float,
         shift: float,
         fill: float,
-        k0: int,
-        k1: int,
-        stream: int,
+        stream: Stream,
         first: int,
-        threshold: int,
     ) -> None: ...
 
     def gaussian_noise(
-        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+        self, out: Array, x: Array, stddev: float, stream: Stream, first: int
     ) -> None: ...
 
     def gaussian_dropout(
-        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+        self, out: Array, x: Array, stddev: float, stream: Stream, first: int
     ) -> None: ...
 
     def activate(self, v: Array, activation: _check.Activation) -> None:
@@ -189,20 +183,11 @@ class Backend(Protocol):
     def matmul(self, out: Array, a: Array, b: Array) -> None:
         """Out (n, N, C) = a (n, N, K) times b (n, K, C), each as `dense` without a bias."""
 
-    def masks(
-        self,
-        out: Array,
-        scale: float,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
-    ) -> None:
+    def masks(self, out: Array, scale: float, stream: Stream, first: int) -> None:
         """Factors of dropout: zero where the event occurs, else `scale`.
 
-        Row j of `out` (S, n) has those of the elements first, ..., first + n - 1 of stream
-        (stream + j) mod 2**64.
+        Row j of `out` (S, n) has those of the elements first, ..., first + n - 1 of the j-th stream
+        after the given one, modulo 2**64.
         """
 
     def pack(

@@ -346,6 +346,8 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
 
 def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
     """The number of the first of `count` elements, all of them below `end`, a power of two."""
+    if type(offset) is int and 0 <= offset <= end - count:
+        return offset
     start = integer(offset, "offset", 0, end + 1)  # no elements may stand at the end itself
     if start + count > end:
         limit = f"offset + {count} elements to end at or before 2**{end.bit_length() - 1}"

@@ -38,17 +38,18 @@ def _philox(counter: Sequence[Array], k0: int, k1: int) -> list[Array]:
 
 # ---- masks ----
 
+Stream = tuple[int, int, int, int]  # k0, k1, stream, threshold
+
 # Blocks compared at a time. Bounds the memory in use, and keeps it in cache.
 _TILE_BLOCKS = 2048
 
 
-def _event_words(
-    blocks: NDArray[np.uint64], k0: int, k1: int, stream: int, threshold: int
-) -> NDArray[np.uint32]:
+def _event_words(blocks: NDArray[np.uint64], s: Stream) -> NDArray[np.uint32]:
     """For each block four words: bit set where the element's number is below the threshold.
 
     Round r gives bit 31 - r of every number, so numbers and threshold are compared from the top.
     """
+    k0, k1, stream, threshold = s
     event = np.zeros((len(blocks), 4), np.uint32)
     equal = np.full((len(blocks), 4), 0xFFFFFFFF, np.uint32)
     for r in range(32):
@@ -76,8 +77,9 @@ def _event_words(
     return event
 
 
-def _events(n: int, k0: int, k1: int, stream: int, first: int, threshold: int) -> NDArray[np.bool_]:
+def _events(s: Stream, first: int, n: int) -> NDArray[np.bool_]:
     """drop_i = U_i < T for the elements first, ..., first + n - 1."""
+    threshold = s[3]
     if threshold == 0 or threshold >> 32:
         return np.full(n, threshold != 0)
     first_block, skip = divmod(first, 128)
@@ -85,7 +87,7 @@ def _events(n: int, k0: int, k1: int, stream: int, first: int, threshold: int) -
     bits = np.empty((count, 128), bool)
     for b in range(0, count, _TILE_BLOCKS):
         blocks = np.arange(b, min(b + _TILE_BLOCKS, count), dtype=np.uint64)
-        words = _event_words(blocks + np.uint64(first_block), k0, k1, stream, threshold)
+        words = _event_words(blocks + np.uint64(first_block), s)
         octets = words.astype("<u4").view(np.uint8)
         bits[b : b + len(blocks)] = np.unpackbits(octets, axis=1, bitorder="little")
     return bits.reshape(-1)[skip : skip + n]
@@ -247,8 +249,9 @@ def _quantiles(v: NDArray[np.uint64]) -> NDArray[np.float64]:
     return z
 
 
-def _normals(n: int, k0: int, k1: int, stream: int, first: int) -> NDArray[np.float64]:
+def _normals(s: Stream, first: int, n: int) -> NDArray[np.float64]:
     """The normals of the elements first, ..., first + n - 1; two from each Philox call."""
+    k0, k1, stream, _ = s
     skip = first % 2
     pairs = np.arange(-(-(skip + n) // 2), dtype=np.uint64) + np.uint64(first // 2)
     w = _philox(
@@ -417,28 +420,14 @@ class Numpy:
         w0, w1, w2, w3 = _philox([np.array([c], np.uint64) for c in counter], k0, k1)
         return int(w0[0]), int(w1[0]), int(w2[0]), int(w3[0])
 
-    def bernoulli_packed(
-        self, out: Array, n: int, k0: int, k1: int, stream: int, first: int, threshold: int
-    ) -> None:
-        out[:] = np.packbits(_events(n, k0, k1, stream, first, threshold), bitorder="little")
+    def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None:
+        out[:] = np.packbits(_events(stream, first, n), bitorder="little")
 
-    def bernoulli(
-        self, out: Array, k0: int, k1: int, stream: int, first: int, threshold: int
-    ) -> None:
-        out[:] = _events(len(out), k0, k1, stream, first, threshold)
+    def bernoulli(self, out: Array, stream: Stream, first: int) -> None:
+        out[:] = _events(stream, first, len(out))
 
-    def dropout(
-        self,
-        out: Array,
-        x: Array,
-        scale: float,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
-    ) -> None:
-        drop = _events(len(x), k0, k1, stream, first, threshold)
+    def dropout(self, out: Array, x: Array, scale: float, stream: Stream, first: int) -> None:
+        drop = _events(stream, first, len(x))
         _scaled(out, x, scale)
         out[drop] = 0
 
@@ -474,18 +463,8 @@ class Numpy:
             _affine(out[tile], x[tile], scale, shift)
             out[tile][drop] = fill
 
-    def zoneout(
-        self,
-        out: Array,
-        previous: Array,
-        new: Array,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
-    ) -> None:
-        event = _events(len(out), k0, k1, stream, first, threshold)
+    def zoneout(self, out: Array, previous: Array, new: Array, stream: Stream, first: int) -> None:
+        event = _events(stream, first, len(out))
         out[:] = np.where(event, previous, new)
 
     def alpha_dropout(
@@ -495,30 +474,27 @@ class Numpy:
         scale: float,
         shift: float,
         fill: float,
-        k0: int,
-        k1: int,
-        stream: int,
+        stream: Stream,
         first: int,
-        threshold: int,
     ) -> None:
-        drop = _events(len(x), k0, k1, stream, first, threshold)
+        drop = _events(stream, first, len(x))
         _affine(out, x, scale, shift)
         out[drop] = fill
 
     def gaussian_noise(
-        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+        self, out: Array, x: Array, stddev: float, stream: Stream, first: int
     ) -> None:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for tile in _tiles(len(x)):
-                z = _normals(tile.stop - tile.start, k0, k1, stream, first + tile.start)
+                z = _normals(stream, first + tile.start, tile.stop - tile.start)
                 out[tile] = x[tile].astype(np.float64) + stddev * z
 
     def gaussian_dropout(
-        self, out: Array, x: Array, stddev: float, k0: int, k1: int, stream: int, first: int
+        self, out: Array, x: Array, stddev: float, stream: Stream, first: int
     ) -> None:
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             for tile in _tiles(len(x)):
-                z = _normals(tile.stop - tile.start, k0, k1, stream, first + tile.start)
+                z = _normals(stream, first + tile.start, tile.stop - tile.start)
                 out[tile] = x[tile].astype(np.float64) * (1 + stddev * z)
 
     def activate(self, v: Array, activation: str | tuple[Any, ...]) -> None:
@@ -562,18 +538,10 @@ class Numpy:
         for product, left, right in zip(out, a, b, strict=True):
             self.dense(product, left, right, None)
 
-    def masks(
-        self,
-        out: Array,
-        scale: float,
-        k0: int,
-        k1: int,
-        stream: int,
-        first: int,
-        threshold: int,
-    ) -> None:
+    def masks(self, out: Array, scale: float, stream: Stream, first: int) -> None:
+        k0, k1, number, threshold = stream
         for j, row in enumerate(out):
-            drop = _events(len(row), k0, k1, (stream + j) % 2**64, first, threshold)
+            drop = _events((k0, k1, (number + j) % 2**64, threshold), first, len(row))
             row[:] = np.where(drop, 0, scale)
 
     def pack(

@@ -54,6 +54,12 @@ cdef size_t PACKED_AT_ONCE = 4 << 20
 cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
 
+cdef inline fd_stream stream_of(stream):
+    """Read a `Stream`, which is a tuple: its items, not its attributes, which take longer."""
+    cdef tuple words = <tuple>stream
+    return fd_stream(words[0], words[1], words[2], words[3])
+
+
 cdef class Native:
     """The C kernels of one instruction-set tier."""
 
@@ -69,16 +75,14 @@ cdef class Native:
     # told by their width, since NumPy may have several numbers for one; 16 bits that are not
     # NumPy's are bfloat16.
 
-    def bernoulli_packed(self, cnp.ndarray out, size_t n, uint32_t k0, uint32_t k1,
-                         uint64_t stream, uint64_t first, uint64_t threshold):
-        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+    def bernoulli_packed(self, cnp.ndarray out, stream, uint64_t first, size_t n):
+        cdef fd_stream s = stream_of(stream)
         cdef uint8_t *to = <uint8_t *>cnp.PyArray_DATA(out)
         with nogil:
             fd_bernoulli_packed(self.table, to, &s, first, n)
 
-    def bernoulli(self, cnp.ndarray out, uint32_t k0, uint32_t k1, uint64_t stream,
-                  uint64_t first, uint64_t threshold):
-        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+    def bernoulli(self, cnp.ndarray out, stream, uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(out), width = cnp.PyArray_ITEMSIZE(out)
         cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
@@ -89,9 +93,8 @@ cdef class Native:
             else:
                 fd_bernoulli_u8(self.table, <uint8_t *>to, &s, first, n)
 
-    def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, uint32_t k0, uint32_t k1,
-                uint64_t stream, uint64_t first, uint64_t threshold):
-        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+    def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, stream, uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(x)
         cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
@@ -139,9 +142,8 @@ cdef class Native:
                                    <float>scale, &layout, first, n)
 
     def alpha_dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, double shift,
-                      double fill, uint32_t k0, uint32_t k1, uint64_t stream, uint64_t first,
-                      uint64_t threshold):
-        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+                      double fill, stream, uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(x)
         cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
@@ -176,9 +178,9 @@ cdef class Native:
                 fd_apply_alpha_f64(self.table, <double *>to, <const double *>of, mask, scale,
                                    shift, fill, &layout, first, n)
 
-    def zoneout(self, cnp.ndarray out, cnp.ndarray previous, cnp.ndarray new, uint32_t k0,
-                uint32_t k1, uint64_t stream, uint64_t first, uint64_t threshold):
-        cdef fd_stream s = fd_stream(k0, k1, stream, threshold)
+    def zoneout(self, cnp.ndarray out, cnp.ndarray previous, cnp.ndarray new, stream,
+                uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(out), width = cnp.PyArray_ITEMSIZE(out)
         cdef void *to = cnp.PyArray_DATA(out)
         cdef const void *old = cnp.PyArray_DATA(previous)
@@ -194,9 +196,9 @@ cdef class Native:
                 fd_zoneout_u16(self.table, <uint16_t *>to, <const uint16_t *>old,
                                <const uint16_t *>fresh, &s, first, n)
 
-    def gaussian_noise(self, cnp.ndarray out, cnp.ndarray x, double stddev, uint32_t k0,
-                       uint32_t k1, uint64_t stream, uint64_t first):
-        cdef fd_stream s = fd_stream(k0, k1, stream, 0)
+    def gaussian_noise(self, cnp.ndarray out, cnp.ndarray x, double stddev, stream,
+                       uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(x)
         cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
@@ -209,9 +211,9 @@ cdef class Native:
                 fd_gaussian_noise_f64(self.table, <double *>to, <const double *>of, stddev, &s,
                                       first, n)
 
-    def gaussian_dropout(self, cnp.ndarray out, cnp.ndarray x, double stddev, uint32_t k0,
-                         uint32_t k1, uint64_t stream, uint64_t first):
-        cdef fd_stream s = fd_stream(k0, k1, stream, 0)
+    def gaussian_dropout(self, cnp.ndarray out, cnp.ndarray x, double stddev, stream,
+                         uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t n = cnp.PyArray_SIZE(x)
         cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)
@@ -243,15 +245,13 @@ cdef class Native:
             else:
                 fd_softmax_f64(self.table, <double *>to, rows, columns, logarithm)
 
-    def masks(self, cnp.ndarray out, double scale, uint32_t k0, uint32_t k1, uint64_t stream,
-              uint64_t first, uint64_t threshold):
-        cdef fd_stream s
+    def masks(self, cnp.ndarray out, double scale, stream, uint64_t first):
+        cdef fd_stream s = stream_of(stream)
         cdef size_t j, i, rows = out.shape[0], n = out.shape[1]
         cdef size_t width = cnp.PyArray_ITEMSIZE(out)
         cdef char *row = <char *>cnp.PyArray_DATA(out)
         with nogil:
             for j in range(rows):
-                s = fd_stream(k0, k1, stream + j, threshold)
                 if width == 4:
                     for i in range(n):
                         (<float *>row)[i] = 1
@@ -261,6 +261,7 @@ cdef class Native:
                     for i in range(n):
                         (<double *>row)[i] = 1
                     fd_dropout_f64(self.table, <double *>row, <double *>row, scale, &s, first, n)
+                s.stream += 1
                 row += n * width
 
     def dense(self, cnp.ndarray out, cnp.ndarray x, cnp.ndarray kernel, cnp.ndarray bias):

@@ -20,7 +20,7 @@ from fastdrop.masks import (
     readable,
     run,
 )
-from fastdrop.random import Key, stream_words
+from fastdrop.random import Key, stream_of
 
 DataFormat = Literal["channels_last", "channels_first"]
 
@@ -334,8 +334,8 @@ def embedding_dropout(
     first_row = _check.rows_range(row_offset, len(words), max(count, 1))
     per_row = _check.choice(scope, "scope", _check.SCOPES) == "per_row"
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    k0, k1, base = stream_words(rng, stream)
-    key = Key.from_words(k0, k1, base)
+    source = stream_of(rng, stream)
+    key = Key.from_words(source.k0, source.k1, source.stream)
     words = words.astype(np.int64, copy=False)
     if per_row:
         dropped = np.empty(words.shape, np.uint8)
@@ -427,21 +427,20 @@ def alpha_dropout(
     if out is not None:
         _check.output(out, shape, dtype)
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    words = stream_words(rng, stream)
+    source = stream_of(rng, stream, threshold)
     p = threshold / 2.0**32
     a = 1 / math.sqrt((1 - p) * (1 + p * _SATURATION**2))
     # At p = 0 the shift is -0.0, the one number whose addition changes nothing, not even -0.0.
     b = -a * _SATURATION * p if threshold else -0.0
     affine = tuple(_check.rounded(v, dtype) for v in (a, b, a * _SATURATION + b))
-    result, source = prepared(out, array)
-    arrays = flat(result), flat(source)
+    result, given = prepared(out, array)
+    arrays = flat(result), flat(given)
     if noise == shape:
-        kernel = _backend.active.alpha_dropout
-        run(kernel, arrays, (*affine, *words), first, (threshold,), threads)
+        run(_backend.active.alpha_dropout, arrays, (*affine, source), first, threads)
     else:
-        bits = draw_packed(math.prod(noise), words, first, threshold, threads)
+        bits = draw_packed(math.prod(noise), source, first, threads)
         head = (*affine, bits, *layout(shape, noise))
-        run(_backend.active.apply_alpha, arrays, head, 0, (), threads)
+        run(_backend.active.apply_alpha, arrays, head, 0, threads)
     return delivered(result, out)
 
 
@@ -579,13 +578,13 @@ def _gaussian(
     if out is not None:
         _check.output(out, array.shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    words = stream_words(rng, stream)
-    result, source = prepared(out, array)
+    source = stream_of(rng, stream)
+    result, given = prepared(out, array)
     if stddev == 0:  # not -0.0 + 0.0, which is 0.0
-        np.copyto(result, source)
+        np.copyto(result, given)
     else:
-        arrays = flat(result), flat(source)
-        run(kernel, arrays, (stddev, *words), first, (), threads, _NORMAL_COST)
+        arrays = flat(result), flat(given)
+        run(kernel, arrays, (stddev, source), first, threads, _NORMAL_COST)
     return delivered(result, out)
 
 
@@ -653,10 +652,10 @@ def zoneout(
     if out is not None:
         _check.output(out, old.shape, dtype)
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    words = stream_words(rng, stream)
+    source = stream_of(rng, stream, threshold)
     result = out if out is not None and out.flags.carray else np.empty(old.shape, dtype)
     old = readable(old, result, fresh)
     fresh = readable(fresh, result, old)
     arrays = (flat(result), flat(old), flat(fresh))
-    run(_backend.active.zoneout, arrays, words, first, (threshold,), threads)
+    run(_backend.active.zoneout, arrays, (source,), first, threads)
     return delivered(result, out)

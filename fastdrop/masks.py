@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastdrop import _backend, _check, _threads
-from fastdrop.random import Key, replayable, stream_words
+from fastdrop._backend import Stream
+from fastdrop.random import Key, replayable, stream_of, stream_under
 
 _EVENT_DTYPES = ("bool", "uint8", "float32", "float64")
 _PIECE = _threads.PIECE_ELEMENTS
@@ -89,15 +90,12 @@ def bernoulli(
     if out is not None:
         _check.output(out, target, kind)
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    words = stream_words(rng, stream)
+    source = stream_of(rng, stream, threshold)
     mask = out if out is not None and out.flags.carray else np.empty(target, kind)
     if packed:
-        draw_packed(size, words, first, threshold, threads, mask)
+        draw_packed(size, source, first, threads, mask)
     else:
-        events = flat(mask)
-        if kind.kind == "b":
-            events = events.view(np.uint8)
-        run(_backend.active.bernoulli, (events,), words, first, (threshold,), threads)
+        run(_backend.active.bernoulli, (flat(mask),), (source,), first, threads)
     return delivered(mask, out)
 
 
@@ -370,16 +368,15 @@ def drop(
     if out is not None:
         _check.output(out, shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    words = stream_words(rng, stream)
-    result, source = prepared(out, array)
+    source = stream_of(rng, stream, threshold)
+    result, given = prepared(out, array)
     mask = None
     if noise == shape and not return_mask:
-        head = (_check.scale(threshold, result.dtype), *words)
-        kernel = _backend.active.dropout
-        run(kernel, (flat(result), flat(source)), head, first, (threshold,), threads)
+        head = (_check.scale(threshold, result.dtype), source)
+        run(_backend.active.dropout, (flat(result), flat(given)), head, first, threads)
     else:
-        mask = draw_packed(math.prod(noise), words, first, threshold, threads)
-        _select(result, source, threshold, mask, noise, threads)
+        mask = draw_packed(math.prod(noise), source, first, threads)
+        _select(result, given, threshold, mask, noise, threads)
     return delivered(result, out), mask if return_mask else None
 
 
@@ -401,19 +398,18 @@ def drop_streams(
     lengths, strides = layout(shape, noise)
     for j, stream in enumerate(streams):
         arrays = out[j].reshape(-1), x[j if len(x) > 1 else 0].reshape(-1)
-        words = key.k0, key.k1, key.base + stream & 0xFFFFFFFFFFFFFFFF
+        source = stream_under(key, stream, threshold)
         if noise == shape:
-            run(_backend.active.dropout, arrays, (scale, *words), offset, (threshold,), 1)
+            run(_backend.active.dropout, arrays, (scale, source), offset, 1)
         else:
-            mask = draw_packed(math.prod(noise), words, offset, threshold, 1)
-            run(_backend.active.apply_mask, arrays, (scale, mask, lengths, strides), 0, (), 1)
+            mask = draw_packed(math.prod(noise), source, offset, 1)
+            run(_backend.active.apply_mask, arrays, (scale, mask, lengths, strides), 0, 1)
 
 
 def draw_packed(
     size: int,
-    words: tuple[int, int, int],
+    source: Stream,
     first: int,
-    threshold: int,
     threads: int,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
@@ -421,13 +417,13 @@ def draw_packed(
     mask = np.empty(-(-size // 8), np.uint8) if out is None else out
     # Nothing but the bits is written, so the rounds that they take are the cost: as many as the
     # threshold has bits, and 8 where those are many. A thread must have enough to do.
-    rounds = max(1, 33 - (threshold & -threshold).bit_length())
+    rounds = max(1, 33 - (source.threshold & -source.threshold).bit_length())
     length = _PIECE << max(0, 3 - (rounds - 1).bit_length())
 
     def draw(n: int) -> None:
         count = min(length, size - n)
         octets = mask[n // 8 : -(-(n + count) // 8)]
-        _backend.active.bernoulli_packed(octets, count, *words, first + n, threshold)
+        _backend.active.bernoulli_packed(octets, source, first + n, count)
 
     _threads.for_each(draw, range(0, size, length), threads)
     return mask
@@ -444,7 +440,7 @@ def _select(
     """Put into `result` the source with what the bits say dropped, and the rest scaled."""
     lengths, strides = layout(result.shape, noise)
     head = (_check.scale(threshold, result.dtype), bits, lengths, strides)
-    run(_backend.active.apply_mask, (flat(result), flat(source)), head, 0, (), threads)
+    run(_backend.active.apply_mask, (flat(result), flat(source)), head, 0, threads)
 
 
 def layout(
@@ -471,22 +467,21 @@ def run(
     arrays: tuple[NDArray[Any], ...],
     head: tuple[Any, ...],
     first: int,
-    tail: tuple[Any, ...],
     threads: int,
     cost: int = 1,
 ) -> None:
-    """Call kernel(*arrays, *head, first, *tail) for flat arrays, a piece of them at a time.
+    """Call kernel(*arrays, *head, first) for flat arrays, a piece of them at a time.
 
     An element takes about `cost` times as long as one of a mask.
     """
     size, length = arrays[0].size, _PIECE // cost
     if 0 < size <= length:
-        kernel(*arrays, *head, first, *tail)
+        kernel(*arrays, *head, first)
         return
 
     def piece(n: int) -> None:
         part = slice(n, n + length)
-        kernel(*[array[part] for array in arrays], *head, first + n, *tail)
+        kernel(*[array[part] for array in arrays], *head, first + n)
 
     _threads.for_each(piece, range(0, size, length), threads)
 

@@ -93,8 +93,7 @@ class _Stream(NamedTuple):
         head: tuple[float, ...],
         first: int,
     ) -> None:
-        words = (*head, self.k0, self.k1, self.stream)
-        run_kernel(kernel, arrays, words, first, (self.threshold,), 1)
+        run_kernel(kernel, arrays, (*head, _backend.Stream(*self)), first, 1)
 
 
 class _Masks(NamedTuple):
@@ -115,12 +114,12 @@ def _factors(
     stream: _Stream, first_row: int, shape: tuple[int, int, int, int], dtype: np.dtype[Any]
 ) -> Array:
     """Draw factors (samples, rows, gates, width), each sample's from the next stream."""
-    k0, k1, number, threshold = stream
     samples, _, gates, width = shape
     out = np.empty(shape, dtype)
     if out.size:
-        scale, first = _check.scale(threshold, dtype), first_row * gates * width
-        _backend.active.masks(out.reshape(samples, -1), scale, k0, k1, number, first, threshold)
+        scale, first = _check.scale(stream.threshold, dtype), first_row * gates * width
+        source = _backend.Stream(*stream)
+        _backend.active.masks(out.reshape(samples, -1), scale, source, first)
     return out
 
 

@@ -25,8 +25,7 @@ LENGTHS, OFFSETS = range(321), range(64)
 WHOLE = 512
 Array = NDArray[Any]
 
-WORDS = (0x12345678, 0x9ABCDEF0, 7)
-THRESHOLD = round(0.3 * 2**32)
+STREAM = _backend.Stream(0x12345678, 0x9ABCDEF0, 7, round(0.3 * 2**32))
 INPUT = np.random.default_rng(0).normal(size=2 * WHOLE)
 MASK = np.random.default_rng(1).integers(0, 256, WHOLE // 8).astype(np.uint8)
 COLUMNS = 7  # that share a bit, in one of the layouts
@@ -55,31 +54,31 @@ class Guarded:
 
 
 def packed(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.bernoulli_packed(out, n, *WORDS, first, THRESHOLD)
+    backend.bernoulli_packed(out, STREAM, first, n)
 
 
 def bernoulli(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.bernoulli(out, *WORDS, first, THRESHOLD)
+    backend.bernoulli(out, STREAM, first)
 
 
 def dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.dropout(out, *inputs, 1.5, *WORDS, first, THRESHOLD)
+    backend.dropout(out, *inputs, 1.5, STREAM, first)
 
 
 def alpha_dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.alpha_dropout(out, *inputs, 1.5, 0.25, -1.75, *WORDS, first, THRESHOLD)
+    backend.alpha_dropout(out, *inputs, 1.5, 0.25, -1.75, STREAM, first)
 
 
 def zoneout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.zoneout(out, *inputs, *WORDS, first, THRESHOLD)
+    backend.zoneout(out, *inputs, STREAM, first)
 
 
 def gaussian_noise(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.gaussian_noise(out, *inputs, 1.5, *WORDS, first)
+    backend.gaussian_noise(out, *inputs, 1.5, STREAM, first)
 
 
 def gaussian_dropout(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
-    backend.gaussian_dropout(out, *inputs, 1.5, *WORDS, first)
+    backend.gaussian_dropout(out, *inputs, 1.5, STREAM, first)
 
 
 def apply_bits(backend: Any, out: Array, inputs: list[Array], first: int, n: int) -> None:
@@ -145,12 +144,13 @@ def check_whole_blocks(backend: Any) -> int:
     """Packed masks that begin a block are written where they belong, and by all of a kernel."""
     page, calls = Guarded(), 0
     for rate in (0.5, 0.25, 0.3):
+        stream = STREAM._replace(threshold=round(rate * 2**32))
         whole = np.empty(16 * BLOCKS, np.uint8)
-        backend.bernoulli_packed(whole, 128 * BLOCKS, *WORDS, 0, round(rate * 2**32))
+        backend.bernoulli_packed(whole, stream, 0, 128 * BLOCKS)
         for n in (128 * blocks + more for blocks in range(BLOCKS) for more in (0, 8, 120)):
             for at_end in (False, True):
                 out = page.hold(np.zeros(n // 8, np.uint8), at_end)
-                backend.bernoulli_packed(out, n, *WORDS, 0, round(rate * 2**32))
+                backend.bernoulli_packed(out, stream, 0, n)
                 assert out.tobytes() == whole[: n // 8].tobytes(), (rate, n, at_end)
                 out[:] = CANARY
                 assert (page.bytes == CANARY).all(), (rate, n, at_end, "wrote beside its array")
@@ -400,7 +400,7 @@ class Masks(NamedTuple):
 
     def run(self, backend: Any, place: Place) -> list[Array]:
         out = place(np.zeros((self.samples, self.n), self.dtype))
-        backend.masks(out, 1.5, *WORDS, self.first, THRESHOLD)
+        backend.masks(out, 1.5, STREAM, self.first)
         return [out]
 
 

@@ -92,7 +92,9 @@ def test_many_normals_have_the_bits_of_the_readable_version(tier: str) -> None:
     key, n = fd.Key(0), 100_000
     results = [np.empty(n) for _ in range(2)]
     for out, backend in zip(results, (BACKENDS[tier], BACKENDS["numpy"]), strict=True):
-        backend.gaussian_noise(out, np.zeros(n), 1.0, key.k0, key.k1, key.base, 0)
+        backend.gaussian_noise(
+            out, np.zeros(n), 1.0, _backend.Stream(key.k0, key.k1, key.base, 0), 0
+        )
     assert same(*results)
 
 
@@ -559,7 +561,7 @@ def test_every_16_bit_number_is_rounded_once(backend: str, name: str, which: int
     kernels: Any = _backend.active
     by_bits, by_draw = np.empty_like(x), np.empty_like(x)
     kernels.apply_mask(by_bits, x, scale, np.zeros(1 << 13, np.uint8), (1 << 16,), (1,), 0)
-    kernels.dropout(by_draw, x, scale, 1, 2, 3, 0, 0)
+    kernels.dropout(by_draw, x, scale, _backend.Stream(1, 2, 3, 0), 0)
     for got in (by_bits, by_draw):
         value = bfloat16_value(got) if name == "bfloat16" else got.astype(np.float64)
         np.testing.assert_array_equal(value, expected)
