@@ -247,11 +247,11 @@ cdef class Native:
 
     def masks(self, cnp.ndarray out, double scale, stream, uint64_t first):
         cdef fd_stream s = stream_of(stream)
-        cdef size_t j, i, rows = out.shape[0], n = out.shape[1]
+        cdef size_t _, i, rows = out.shape[0], n = out.shape[1]
         cdef size_t width = cnp.PyArray_ITEMSIZE(out)
         cdef char *row = <char *>cnp.PyArray_DATA(out)
         with nogil:
-            for j in range(rows):
+            for _ in range(rows):
                 if width == 4:
                     for i in range(n):
                         (<float *>row)[i] = 1

@@ -8,11 +8,13 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from fastdrop import _check
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 # A call into a backend does at most about this much arithmetic, or draws this many elements: even
 # on a slow machine Ctrl-C is then seen within 100 ms.
@@ -119,6 +121,8 @@ def ordered_map(
     if threads == 1:
         yield from map(function, items)
         return
+    from concurrent.futures import ThreadPoolExecutor  # not when fastdrop is imported: it is slow
+
     pool = ThreadPoolExecutor(threads, thread_name_prefix="fastdrop")
     ended = threading.Event()
 

@@ -1,7 +1,6 @@
 """Keys: where the randomness of a mask comes from."""
 
 import functools
-import hashlib
 import operator
 from dataclasses import dataclass
 from typing import SupportsIndex
@@ -76,7 +75,7 @@ class Key:
     k1: int
     base: int
 
-    def __init__(self, seed: int | np.random.SeedSequence) -> None:
+    def __init__(self, seed: "int | np.random.SeedSequence") -> None:
         if isinstance(seed, np.random.SeedSequence):
             entropy, parents, pool = seed.entropy, tuple(seed.spawn_key), seed.pool_size
         else:
@@ -148,6 +147,8 @@ class Key:
         True
         """
         if isinstance(data, str):
+            import hashlib  # what few need is not waited for when fastdrop is imported
+
             text = data.encode("utf-8", "surrogatepass")
             number = int.from_bytes(hashlib.blake2b(text, digest_size=7).digest(), "little")
             return self._child(_FOLD_STR, number)
@@ -279,6 +280,8 @@ def replayable(rng: object) -> Key:
 
 def check_rng(rng: object) -> None:
     """Refuse what ``rng=`` does not accept, and draw nothing."""
-    accepted = (Key, np.random.SeedSequence, np.random.Generator, np.random.BitGenerator)
-    if rng is not None and not isinstance(rng, accepted):
+    if rng is None or isinstance(rng, Key):
+        return
+    accepted = (np.random.SeedSequence, np.random.Generator, np.random.BitGenerator)
+    if type(rng) is int or not isinstance(rng, accepted):
         _check.integer(rng, "rng", 0, None, f"{RngLike}, an integer")

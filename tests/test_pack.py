@@ -223,7 +223,8 @@ def measure(call):
     print(len(looks), max(np.diff(looks)), interrupted)
     return result
 active = _backend.active
-packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False, "tanh", "sigmoid"))
+activations = "tanh", "sigmoid"
+packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False, *activations))
 measure(lambda: active.share(packed, mask, mask))
 """
 

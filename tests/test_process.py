@@ -46,7 +46,8 @@ before = set(sys.modules)
 import numpy
 numpys = set(sys.modules)
 import fastdrop
-from fastdrop.model import Model
+for name in fastdrop.__all__:
+    getattr(fastdrop, name)
 roots = {name.partition(".")[0] for name in set(sys.modules) - numpys}
 # An extension made by Cython brings modules of Cython's own types, which are not files.
 cython = {name for name in roots if name.startswith(("_cython", "cython_runtime"))}
@@ -55,6 +56,50 @@ import threading
 print(threading.active_count())
 """
     assert run(code).stdout.split("\n")[:2] == ["['fastdrop']", "1"]
+
+
+def test_what_draws_masks_is_imported_alone() -> None:
+    """All else when it is first asked for: to import all takes several times as long."""
+    code = """
+import sys
+import numpy
+numpys = set(sys.modules)
+import fastdrop as fd
+key = fd.Key.__new__(fd.Key)
+key._set(1, 2, 3, 4)
+fd.dropout(numpy.ones(3), 0.5, rng=key)
+fd.lstm(numpy.ones((1, 2, 3)), numpy.ones((3, 8)), numpy.ones((2, 8)))
+slow = {"numpy.random", "hashlib", "concurrent.futures", "logging", "json", "zlib", "fractions"}
+print(sorted(slow & (set(sys.modules) - numpys)))
+print(*sorted(name for name in sys.modules if name.startswith("fastdrop.")))
+"""
+    slow, ours = run(code).stdout.splitlines()
+    assert slow == "[]"
+    late = {"calibration", "cli", "formats", "layers", "model", "scores", "sklearn", "uncertainty"}
+    assert not {f"fastdrop.{name}" for name in late} & {*ours.split()}
+    assert "fastdrop.recurrent" in ours
+
+
+def test_names_that_come_late() -> None:
+    code = """
+import fastdrop as fd
+print(sorted({*fd.__all__} - {*dir(fd)}), "Model" in vars(fd))
+print(fd.Model.__module__.split(".")[:2], fd.Model is fd.Model, "Model" in vars(fd))
+print(fd.scores.__name__, fd.layers.LSTM.__name__)
+try:
+    fd.nonsense
+except AttributeError as error:
+    print(error)
+from fastdrop import *
+print(sorted({*fd.__all__} - {*globals()}))
+"""
+    lines = run(code).stdout.splitlines()
+    assert lines[:2] == ["[] False", "['fastdrop', 'model'] True True"]
+    assert lines[2:] == [
+        "fastdrop.scores LSTM",
+        "module 'fastdrop' has no attribute 'nonsense'",
+        "[]",
+    ]
 
 
 @pytest.mark.parametrize("tier", BACKENDS)
