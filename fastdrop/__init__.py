@@ -18,9 +18,18 @@ from fastdrop.family import (
 )
 from fastdrop.feedforward import activate, dense
 from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
-from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
 from fastdrop.random import Key
-from fastdrop.recurrent import gru, lstm, rnn, simple_rnn, step
+from fastdrop.recurrent import (
+    PackedWeights,
+    gru,
+    lstm,
+    pack_gru,
+    pack_lstm,
+    pack_simple_rnn,
+    rnn,
+    simple_rnn,
+    step,
+)
 
 if TYPE_CHECKING:
     from fastdrop import calibration, layers, scores

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fastdrop import _backend, recurrent
+from fastdrop import _backend
+from fastdrop.recurrent import _plan
 
 BACKENDS = {backend.tier: backend for backend in _backend.available}
 # What there is for an architecture, by all the names that systems have for it.
@@ -46,7 +47,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def sharing_always() -> Iterator[None]:
     """Leave out what shared masks drop wherever that can be done, not only where it pays."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recurrent, "_SHARE_ROW_STEPS", 16)
-        patch.setattr(recurrent, "_SHARE_WIDTH", 0)
-        patch.setattr(recurrent, "_SHARE_KEPT", 1)
+        patch.setattr(_plan, "_SHARE_ROW_STEPS", 16)
+        patch.setattr(_plan, "_SHARE_WIDTH", 0)
+        patch.setattr(_plan, "_SHARE_KEPT", 1)
         yield

@@ -14,7 +14,8 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, packed, recurrent
+from fastdrop import _backend
+from fastdrop.recurrent import _packed, _plan
 
 FEATURES, UNITS = 3, 5
 
@@ -254,7 +255,7 @@ def test_weights_that_are_packed_in_pieces(
     backend: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some 4 MB at a time; of small integers, whose sums are exact in any order."""
-    monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", 1)
+    monkeypatch.setattr(_plan, "_SHARE_ROW_STEPS", 1)
     rng = np.random.default_rng(0)
     kernel, x = (rng.integers(-2, 3, shape).astype(dtype) for shape in ((70_000, 40), (1, 70_000)))
     nothing = np.zeros((40, 40), dtype)
@@ -295,7 +296,7 @@ def test_infinite_weights_are_found_wherever_they_are(
     """They are looked at a few rows at a time."""
     kernel, recurrent_kernel = np.zeros((5, units)), np.zeros((units, units))
     for numbers in (1, 3 * units, 1000):
-        monkeypatch.setattr(packed, "_FINITE_NUMBERS", numbers)
+        monkeypatch.setattr(_packed, "_FINITE_NUMBERS", numbers)
         assert fd.pack_simple_rnn(kernel, recurrent_kernel).finite()
         for array in (kernel, recurrent_kernel):
             for k in range(array.size):

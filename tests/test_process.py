@@ -14,7 +14,8 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _threads, recurrent
+from fastdrop import _threads
+from fastdrop.recurrent import _plan
 
 REFERENCES = Path(__file__).with_name("references")
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and fork")
@@ -443,7 +444,7 @@ def test_abandoned_work_stops() -> None:
 
 
 def test_no_thread_is_left_after_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)  # threads for this little, too
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)  # threads for this little, too
     x = lstm_problem(8, 3, 4)
     before = threading.enumerate()  # with what an abandoned iteration left to end by itself
     for _ in range(20):
@@ -459,7 +460,7 @@ def lstm_problem(rows: int, steps: int, units: int) -> list[np.ndarray]:
 
 def test_one_model_from_many_threads(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every thread gets the right answer, while others use the same weights."""
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)
     x, *arrays = lstm_problem(6, 5, 8)
     weights = fd.pack_lstm(*arrays)
     layers = [weights, (weights, weights)]  # also in one call
@@ -487,8 +488,8 @@ def test_one_model_from_many_threads(backend: str, monkeypatch: pytest.MonkeyPat
 
 FORK = """
 import multiprocessing, numpy as np, fastdrop as fd
-from fastdrop import recurrent
-recurrent._THREAD_FLOPS = 1  # threads for this little, too
+from fastdrop.recurrent import _plan
+_plan._THREAD_FLOPS = 1  # threads for this little, too
 def filled(*shape):
     return np.full(shape, 0.1, np.float32)
 lstm = fd.pack_lstm(filled(3, 16), filled(4, 16))

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _check, _threads, feedforward, recurrent
-from fastdrop.recurrent import recurrent_masks
+from fastdrop import _backend, _threads, feedforward
+from fastdrop.random import stream_under
+from fastdrop.recurrent import _arguments, _plan, _run, recurrent_masks
 from references.make_lstm import FILE, cases, legacy_cases
 from references.stored import Arrays, Result, load
 from tolerances import FLOAT32, FLOAT64, assert_close
@@ -156,7 +157,7 @@ DROP = {"dropout": 0.4, "recurrent_dropout": 0.3, "rng": 5}
 SHAPES = [(1, 1, 1, 1), (2, 3, 4, 5), (5, 4, 17, 16), (9, 6, 3, 33)]
 SCOPES = ("per_row", "shared")
 LASTING = list(itertools.product(("per_gate", "tied"), SCOPES))  # masks that serve all steps
-SCHEMES = list(itertools.product(_check.SCHEMES, SCOPES))
+SCHEMES = list(itertools.product(_arguments.SCHEMES, SCOPES))
 ALL = {"return_sequences": True, "return_state": True}
 
 
@@ -593,7 +594,8 @@ def test_rows_of_one_sample_are_drawn_in_one_call(backend: str, cell: str) -> No
     dtype = np.dtype(np.float32)
     for width, site, name in ((5, 9, "input_mask"), (6, 10, "recurrent_mask")):
         rate = {"input_mask": 0.4, "recurrent_mask": 0.3}[name]
-        found = recurrent_masks(key, site << 32, range(2, 6), rate, 20, 3, gates, width, dtype)
+        stream = stream_under(key, site << 32 | 2, round(rate * 2**32))
+        found = recurrent_masks(stream, 20, (4, 3, gates, width), dtype)
         assert found.shape == (4, 3, gates, width)
         option = {"input_mask": "dropout", "recurrent_mask": "recurrent_dropout"}[name]
         for sample, mask in zip(range(2, 6), found, strict=True):
@@ -601,14 +603,14 @@ def test_rows_of_one_sample_are_drawn_in_one_call(backend: str, cell: str) -> No
                 x, weights, **{option: rate}, rng=key, site=9, sample=sample, row_offset=20
             )
             assert same(fd.rnn(x, weights, **{name: mask}), expected)
-    empty = recurrent_masks(key, 9 << 32, range(2, 2), 0.5, 0, 3, 4, 5, dtype)
+    empty = recurrent_masks(stream, 0, (0, 3, 4, 5), dtype)
     assert empty.shape == (0, 3, 4, 5)
 
 
 def test_streams_wrap(backend: str) -> None:
     """The base of a key plus a stream is taken modulo 2**64."""
     key = fd.Key.from_words(1, 2, 2**64 - (9 << 32) - 1)
-    found = recurrent_masks(key, 9 << 32, range(4), 0.5, 0, 1, 1, 300, np.dtype(np.float64))
+    found = recurrent_masks(stream_under(key, 9 << 32, 1 << 31), 0, (4, 1, 1, 300), np.dtype(float))
     for sample in range(4):
         events = fd.bernoulli(0.5, 300, rng=key, stream=9 << 32 | sample)
         assert np.array_equal(found[sample, 0, 0] == 0, events)
@@ -674,7 +676,7 @@ def test_a_row_does_not_see_other_rows_factors(backend: str, cell: str, dtype: s
     features=st.integers(1, 40),
     units=st.integers(1, 40),
     cut=st.integers(0, 20),
-    scheme=st.sampled_from(_check.SCHEMES),
+    scheme=st.sampled_from(_arguments.SCHEMES),
     scope=st.sampled_from(SCOPES),
 )
 @tiers
@@ -695,15 +697,15 @@ def test_any_batch_is_its_rows(
 
 @cells
 def test_threads_change_nothing(backend: str, cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)  # no call is too small for another thread
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)  # no call is too small for another thread
     used = set()
-    real = recurrent._Call.rows
+    real = _run.Run.rows
 
     def rows(self: Any, *args: Any) -> None:
         used.add(threading.get_ident())
         real(self, *args)
 
-    monkeypatch.setattr(recurrent._Call, "rows", rows)
+    monkeypatch.setattr(_run.Run, "rows", rows)
     x, weights = problem(3, cell, 40, 3, 4, 6)
     again = weights_of(4, cell, 12, 5)
     options = every_option(cell)
@@ -749,9 +751,9 @@ def test_pieces_of_rows_change_nothing(
     carried = tuple(state) if layers == "one" and cell == "lstm" else state[0]
     options["initial_state"] = carried
     whole = fd.rnn(x, chosen, **options)
-    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    monkeypatch.setattr(_plan, "_PIECE_ROWS", 2)
     assert same(fd.rnn(x, chosen, **options, threads=1), whole)
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)
     assert same(fd.rnn(x, chosen, **options, threads=3), whole)
 
 
@@ -769,7 +771,7 @@ def test_pieces_of_rows_have_the_masks_given_for_them(
     if cell != "simple_rnn":
         masks["candidate_mask"] = factors(rng, (7, 5)).astype(np.float32)
     whole = fd.rnn(x, weights, **masks, **ALL)
-    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 2)
+    monkeypatch.setattr(_plan, "_PIECE_ROWS", 2)
     assert same(fd.rnn(x, weights, **masks, **ALL), whole)
     for name in masks:
         one = {**masks, name: masks[name][:1]}
@@ -812,15 +814,15 @@ def test_time_windows_change_nothing(
         whole = fd.rnn(x, weights, **options, go_backwards=backwards)
         with monkeypatch.context() as patch:
             patch.setattr(_threads, "PIECE_FLOPS", 1)  # one row and step a call
-            patch.setattr(recurrent, "_CALL_SECONDS", 0)
-            patch.setattr(recurrent, "_STEP_FLOPS", 1)
+            patch.setattr(_run, "_CALL_SECONDS", 0)
+            patch.setattr(_plan, "_STEP_FLOPS", 1)
             assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
         with monkeypatch.context() as patch:
-            patch.setattr(recurrent, "_PIECE_NUMBERS", 1)  # one row a call, and its step
+            patch.setattr(_plan, "_PIECE_NUMBERS", 1)  # one row a call, and its step
             assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
         with monkeypatch.context() as patch:
-            patch.setattr(recurrent, "_PIECE_NUMBERS", 3 * 5 * 6)  # three steps
-            patch.setattr(recurrent, "_DROP_NUMBERS", 2 * 5 * 6)  # two
+            patch.setattr(_plan, "_PIECE_NUMBERS", 3 * 5 * 6)  # three steps
+            patch.setattr(_plan, "_DROP_NUMBERS", 2 * 5 * 6)  # two
             assert same(fd.rnn(x, weights, **options, go_backwards=backwards), whole)
 
 
@@ -870,7 +872,7 @@ def test_steps_of_an_embedding_and_of_replayed_masks(backend: str, cell: str) ->
     assert same(y, expected)
 
 
-@pytest.mark.parametrize("scheme", _check.SCHEMES)
+@pytest.mark.parametrize("scheme", _arguments.SCHEMES)
 @cells
 def test_rate_zero_is_no_dropout(backend: str, cell: str, scheme: str) -> None:
     x, weights = problem(6, cell, 4, 5, 6, 7)
@@ -1562,7 +1564,7 @@ def test_kernels_get_contiguous_arrays(monkeypatch: pytest.MonkeyPatch) -> None:
             return checked
 
     monkeypatch.setattr(_backend, "active", Spy())
-    monkeypatch.setattr(recurrent, "_PIECE_ROWS", 3)
+    monkeypatch.setattr(_plan, "_PIECE_ROWS", 3)
     rng = np.random.default_rng(0)
     first, back = weights_of(1, "lstm", 6, 7), weights_of(2, "gru", 6, 2)
     second = weights_of(3, "simple_rnn", 9, 4, "float64")
@@ -1679,7 +1681,7 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             flops.append((2 * out.shape[1] * x.size, 2))
 
     monkeypatch.setattr(_backend, "active", Spy())
-    monkeypatch.setattr(recurrent, "time", Time)
+    monkeypatch.setattr(_run, "time", Time)
     calls = []
     for cell, speed in itertools.product(CELLS, (2e9, 200e9)):
         calls.append(len(flops))
@@ -1701,7 +1703,7 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             fd.rnn(tokens, weights, embedding=table, threads=1)
         seconds = [f / speed for f, steps in flops[calls[-1] :] if steps > 1]
         assert max(seconds) <= 0.1001
-    assert max(f for f, steps in flops if steps == 1) <= recurrent._STEP_FLOPS
+    assert max(f for f, steps in flops if steps == 1) <= _plan._STEP_FLOPS
     slow, fast, *_ = np.diff(calls)
     assert slow > 1000
     assert fast < slow / 2  # where more is done in the time, there are fewer calls
@@ -1717,7 +1719,7 @@ def test_a_clock_that_stands_still(backend: str, monkeypatch: pytest.MonkeyPatch
 
     x, weights = problem(0, "lstm", 2, 7, 3, 5)
     expected = fd.rnn(x, weights)
-    monkeypatch.setattr(recurrent, "time", Time)
+    monkeypatch.setattr(_run, "time", Time)
     assert same(fd.rnn(x, weights), expected)
 
 
@@ -1792,9 +1794,9 @@ def test_where_shared_masks_go_into_the_weights(monkeypatch: pytest.MonkeyPatch)
             return super().share(packed, *masks)
 
     monkeypatch.setattr(_backend, "active", Spy())
-    monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", 64)
-    monkeypatch.setattr(recurrent, "_SHARE_WIDTH", 96)
-    monkeypatch.setattr(recurrent, "_SHARE_KEPT", 0.75)
+    monkeypatch.setattr(_plan, "_SHARE_ROW_STEPS", 64)
+    monkeypatch.setattr(_plan, "_SHARE_WIDTH", 96)
+    monkeypatch.setattr(_plan, "_SHARE_KEPT", 0.75)
 
     def shared(
         rows: int = 8,
@@ -1833,8 +1835,8 @@ def test_pieces_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         given.append(threads)
         out[...] = 0
 
-    monkeypatch.setattr(recurrent._Call, "rows", rows)
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    monkeypatch.setattr(_run.Run, "rows", rows)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)
     x, weights = problem(0, "lstm", 130, 2, 3, 5)
     pair = (weights, weights)
     for count, threads, expected in (
@@ -1866,11 +1868,11 @@ def test_looking_up_takes_as_many_rows_as_time_allows(monkeypatch: pytest.Monkey
     for flops, most, expected in (
         (1e9, 1024, [20]),
         (1e9, 8, [8, 8, 4]),
-        (7.5 * recurrent._flops(weights), 1024, [7, 7, 6]),
+        (7.5 * _plan.flops_of(weights), 1024, [7, 7, 6]),
         (1, 1024, [1] * 20),
     ):
         monkeypatch.setattr(_threads, "PIECE_FLOPS", flops)
-        monkeypatch.setattr(recurrent, "_LOOK_UP_ROWS", most)
+        monkeypatch.setattr(_run, "_LOOK_UP_ROWS", most)
         sizes.clear()
         fd.rnn(tokens, weights, embedding=table, threads=1)
         assert sizes == expected
@@ -1889,7 +1891,7 @@ def test_projected_inputs_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = weights_of(1, "lstm", 3, 5)
     tokens, table = np.zeros((9, 6), int), np.ones((2, 3), np.float32)
     for numbers, bound in ((3 * 6 * 20, 3), (3 * 6 * 20 - 1, 2), (1, 1), (10**6, 9)):
-        monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", numbers)
+        monkeypatch.setattr(_plan, "_PIECE_NUMBERS", numbers)
         for layers in (weights, (weights, weights_of(2, "gru", 3, 2))):
             heights.clear()
             fd.rnn(tokens, layers, embedding=table, threads=1)
@@ -1913,7 +1915,7 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(_backend, "active", Spy())
     weights = weights_of(1, "lstm", 3, 5)
     flops = 2 * 4 * 16 * (3 + 5) + 10_000  # of a row's step, units being padded
-    assert recurrent._flops(weights) == flops
+    assert _plan.flops_of(weights) == flops
 
     def taken(rows: int, threads: int, steps: int = 1) -> list[int]:
         heights.clear()
@@ -1924,17 +1926,17 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
     assert taken(65, 1) == [64, 1]
     assert taken(200, 1) == [64, 64, 64, 8]
     assert taken(64, 2) == [64]  # too little for two
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 30 * flops)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 30 * flops)
     assert taken(29, 4) == [29]
     assert taken(30, 4) == [15, 15]
     assert taken(60, 4) == [20, 20, 20]
     assert taken(61, 3) == [21, 21, 19]
     assert taken(10, 2, steps=3) == [5, 5]
-    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops)
+    monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops)
     assert taken(15, 1) == [7, 7, 1]
-    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 7 * flops - 1)
+    monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops - 1)
     assert taken(15, 1) == [6, 6, 3]
-    monkeypatch.setattr(recurrent, "_STEP_FLOPS", 1)
+    monkeypatch.setattr(_plan, "_STEP_FLOPS", 1)
     assert taken(2, 1) == [1, 1]
 
 
@@ -1961,9 +1963,9 @@ def test_what_is_drawn_for_each_step_is_kept_for_a_window(monkeypatch: pytest.Mo
     ]
 
     monkeypatch.setattr(_backend, "active", Spy())
-    monkeypatch.setattr(recurrent, "_PIECE_NUMBERS", 400)
-    monkeypatch.setattr(recurrent, "_DROP_NUMBERS", 300)
-    monkeypatch.setattr(recurrent, "_CALL_SECONDS", 1e9)  # on a slow machine, too
+    monkeypatch.setattr(_plan, "_PIECE_NUMBERS", 400)
+    monkeypatch.setattr(_plan, "_DROP_NUMBERS", 300)
+    monkeypatch.setattr(_run, "_CALL_SECONDS", 1e9)  # on a slow machine, too
     for (scheme, bound, zoneout), features, rows in itertools.product(ways, (2, 9), (1, 3, 64)):
         x, weights = problem(0, "lstm", rows, 41, features, 5)
         most = calls = 0
@@ -1986,7 +1988,7 @@ def test_abandoned_work_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weights = problem(0, "lstm", 1, 50, 8, 4)
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
-    monkeypatch.setattr(recurrent, "_CALL_SECONDS", 0)
+    monkeypatch.setattr(_run, "_CALL_SECONDS", 0)
     monkeypatch.setattr(_threads, "abandoned", lambda: calls >= 3)
     fd.rnn(x, [weights, (weights_of(1, "gru", 4, 3),) * 2], threads=1)
     assert calls == 3
@@ -2029,8 +2031,8 @@ def test_a_thread_stops_with_the_other(rows: int, monkeypatch: pytest.MonkeyPatc
     x, weights = problem(0, "lstm", rows, 1000, 8, 4)
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
-    monkeypatch.setattr(recurrent, "_CALL_SECONDS", 0)
-    monkeypatch.setattr(recurrent, "_THREAD_FLOPS", 1)
+    monkeypatch.setattr(_run, "_CALL_SECONDS", 0)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 1)
     with pytest.raises(KeyboardInterrupt):
         fd.rnn(x, (weights, weights) if rows == 1 else weights, threads=2)
     assert calls < 500
@@ -2179,7 +2181,7 @@ def test_leaving_out_what_is_dropped_changes_nothing(
     weights = pack(cell, [kernel, recurrent_kernel, bias], activation="linear")
     results = []
     for row_steps in (1, 10**9):
-        monkeypatch.setattr(recurrent, "_SHARE_ROW_STEPS", row_steps)
+        monkeypatch.setattr(_plan, "_SHARE_ROW_STEPS", row_steps)
         y = fd.rnn(x, weights, input_mask=mask, return_sequences=True)
         results.append(y)
     assert same(results[0], results[1])

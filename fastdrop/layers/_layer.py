@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop.random import Key
+from fastdrop._backend import Stream
+from fastdrop.random import Key, stream_under
 from fastdrop.recurrent import recurrent_masks
 
 Array = NDArray[Any]
@@ -76,20 +77,21 @@ class Draw:
     def stream(self, sample: int, site: int = 0) -> int:
         return site << 32 | sample
 
+    def source(self, site: int, rate: float) -> Stream:
+        """Return what the first sample draws from; each further one has the next stream."""
+        assert self.samples.step == 1
+        number = self.stream(self.samples.start, site)
+        return stream_under(self.key, number, _check.threshold(rate))
+
     def masks(self, site: int, rate: float, gates: int, width: int) -> Array | None:
         """Draw scaled masks (samples, rows or 1, gates, width), time-constant; None at rate 0."""
         if not _check.threshold(rate):
             return None
         rows = self.period or self.rows
         masks = recurrent_masks(
-            self.key,
-            self.stream(0, site),
-            self.samples,
-            rate,
+            self.source(site, rate),
             0 if self.period else self.first_row,
-            rows,
-            gates,
-            width,
+            (len(self.samples), rows, gates, width),
             np.dtype(np.float32),
         )
         return np.tile(masks, (1, self.rows // rows, 1, 1)) if 1 < rows < self.rows else masks

@@ -21,8 +21,16 @@ from fastdrop.layers._layer import (
     for_samples,
     last_axis,
 )
-from fastdrop.packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
-from fastdrop.recurrent import SITES, merge, recurrent_masks, rnn
+from fastdrop.recurrent import (
+    SITES,
+    PackedWeights,
+    merge,
+    pack_gru,
+    pack_lstm,
+    pack_simple_rnn,
+    recurrent_masks,
+    rnn,
+)
 
 # How many masks a row has, fixed or as a library decides by the rates: Keras gives each gate its
 # own once there is recurrent dropout; tf.keras 2 draws anew at each step where there is none and
@@ -294,14 +302,9 @@ class Recurrent(Layer):
         for n in range(min(period, rows)):
             first = (0 if draw.period else draw.first_row) + n
             factors = recurrent_masks(
-                draw.key,
-                draw.stream(0, site),
-                draw.samples,
-                self.dropout,
+                draw.source(site, self.dropout),
                 (first << _STEPS) + first_step,
-                steps,
-                1,
-                features,
+                (len(draw.samples), steps, 1, features),
                 values.dtype,
             )[:, :, 0]
             if self.go_backwards:

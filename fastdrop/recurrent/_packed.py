@@ -84,9 +84,7 @@ class PackedWeights:
     ) -> "PackedWeights":
         """Check the weights. What outlives the call is copied."""
         reset_after = _check.flag(reset_after, "reset_after")
-        arrays = _check.cell_weights(
-            cell, GATES[cell], kernel, recurrent_kernel, bias, 2 if reset_after else 1
-        )
+        arrays = _fitting(GATES[cell], kernel, recurrent_kernel, bias, 2 if reset_after else 1)
         dtype = arrays[3]
         fixed = [None if a is None else _check.contiguous(a, dtype) for a in arrays[:3]]
         if keep:
@@ -169,6 +167,23 @@ class PackedWeights:
         )
         # Of two threads that pack at the same time, one has worked in vain.
         return self._forms.setdefault(kind, packed) if keep else packed
+
+
+def _fitting(
+    gates: int, kernel: object, recurrent_kernel: object, bias: object, rows_of_bias: int
+) -> tuple[Array, Array, Array | None, np.dtype[Any]]:
+    """Weights that fit each other, and their common dtype."""
+    recurrent = _check.array(recurrent_kernel, "recurrent_kernel", _check.FLOATS, 2)
+    width = gates * len(recurrent)
+    _check.shaped(recurrent, "recurrent_kernel", (len(recurrent), width))
+    inputs = _check.array(kernel, "kernel", _check.FLOATS, 2)
+    _check.shaped(inputs, "kernel", (len(inputs), width))
+    dtype = inputs.dtype if inputs.dtype == recurrent.dtype else np.dtype(np.float64)
+    if bias is None:
+        return inputs, recurrent, None, dtype
+    shape = (width,) if rows_of_bias == 1 else (rows_of_bias, width)
+    start = _check.shaped(_check.array(bias, "bias", _check.FLOATS), "bias", shape)
+    return inputs, recurrent, start, dtype if start.dtype == dtype else np.dtype(np.float64)
 
 
 def pack_lstm(

@@ -1,0 +1,318 @@
+"""Running a plan: pieces of the rows, windows of time, calls of the backend."""
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop import _backend, _threads
+from fastdrop._backend import RnnCall, Stream
+from fastdrop.recurrent._arguments import Arguments
+from fastdrop.recurrent._masks import Place, Undrawn, drop_steps, step_events
+from fastdrop.recurrent._plan import Direction, Plan
+
+Array = NDArray[Any]
+
+# Rows of an embedding to look up together: few enough to stay in a cache.
+_LOOK_UP_ROWS = 1024
+# Seconds that a call of the backend may take, once it has been seen how fast that is.
+_CALL_SECONDS = 0.1
+
+
+def run(plan: Plan) -> Any:
+    """Run all rows, and return what `rnn` does."""
+    arguments, height = plan.arguments, plan.height
+    rows, steps = arguments.x.shape[:2]
+    width = arguments.widths[-1]
+    shape = (rows, steps, width) if arguments.return_sequences else (rows, width)
+    y = np.empty(shape, arguments.dtype)
+    work = Run(plan, arguments)
+    if rows <= height:
+        if rows:
+            work.rows(slice(0, rows), y, plan.threads)
+    else:
+        pieces = [slice(n, min(n + height, rows)) for n in range(0, rows, height)]
+        busy = min(plan.threads, len(pieces))
+        _threads.for_each(
+            lambda piece: work.rows(piece, y[piece], plan.threads // busy), pieces, busy, work.stop
+        )
+    return _with_state(plan, y) if arguments.return_state else y
+
+
+def _with_state(plan: Plan, y: Array) -> tuple[Any, ...]:
+    """Return the output and the final state, nested like the layers."""
+    if plan.arguments.only is not None:
+        ((end,),) = plan.layers
+        return (y, end.h) if end.c is None else (y, end.h, end.c)
+    state: list[Any] = []
+    for layer in plan.layers:
+        ends = tuple(d.h if d.c is None else (d.h, d.c) for d in layer)
+        state.append(ends if len(ends) > 1 else ends[0])
+    return y, state if plan.arguments.listed else state[0]
+
+
+class _Inputs(NamedTuple):
+    """What some rows of a layer take: x (rows, steps, ...), which may be tokens."""
+
+    x: Array
+    embedded: bool
+    step_mask: Array | None
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A run of a plan, some rows of which may be on other threads."""
+
+    plan: Plan
+    arguments: Arguments
+    stopped: bool = False
+
+    def stop(self) -> None:
+        """End what other threads run, for this call has failed or is interrupted."""
+        self.stopped = True
+
+    def rows(self, piece: slice, out: Array, threads: int) -> None:
+        """Run some rows through all layers; out (rows, steps, width) or (rows, width)."""
+        plan, arguments = self.plan, self.arguments
+        mask, embedded = arguments.step_mask, arguments.embedding is not None
+        given = _Inputs(arguments.x[piece], embedded, None if mask is None else mask[piece])
+        backwards, last = arguments.go_backwards, len(plan.layers) - 1
+        for number, layer in enumerate(plan.layers):
+            y = out
+            if number < last:
+                y = np.empty((*given.x.shape[:2], arguments.widths[number]), arguments.dtype)
+            if len(layer) == 1:
+                self._direction(layer[0], piece, y, given, backwards)
+            else:
+                self._pair(layer, piece, y, given, threads)
+            if number < last:
+                mask = given.step_mask
+                if backwards and mask is not None:  # what comes out is in the order taken
+                    mask = mask[:, ::-1].copy()
+                given, backwards = _Inputs(y, False, mask), False
+            stream = plan.between[number]
+            if stream is not None:
+                drop_steps(stream, self._place(piece), y)
+
+    def _place(self, piece: slice, step: int = 0) -> Place:
+        arguments = self.arguments
+        row, step = arguments.first_row + piece.start, arguments.first_step + step
+        return Place(row, step, arguments.shared)
+
+    def _pair(
+        self,
+        layer: tuple[Direction, ...],
+        piece: slice,
+        out: Array,
+        given: _Inputs,
+        threads: int,
+    ) -> None:
+        """Run both directions, side by side where there is a thread for it."""
+        outputs = [np.empty((*out.shape[:-1], d.weights.units), out.dtype) for d in layer]
+
+        def one(d: int) -> None:
+            self._direction(layer[d], piece, outputs[d], given, False)
+
+        _threads.for_each(one, range(2), threads, self.stop)
+        ahead, back = outputs
+        if back.ndim == 3:
+            back = back[:, ::-1]  # they were put out in the order taken
+        merge(ahead, back, self.arguments.merge_mode, out)
+
+    def _direction(
+        self, direction: Direction, piece: slice, out: Array, given: _Inputs, backwards: bool
+    ) -> None:
+        """Run some rows through the whole sequence."""
+        rows, steps = given.x.shape[:2]
+        units = direction.weights.units
+        h = direction.h[piece]
+        y_last = out if out.ndim == 2 else np.empty((rows, units), out.dtype)
+        # Before the first step taken there is no output to repeat. With no steps h_T is h_0.
+        y_last[...] = 0 if steps else h
+        if not (steps and units):
+            return
+        first_row = self.arguments.first_row + piece.start
+        candidate_mask = _part(direction.candidate_mask, piece, first_row)
+        call = RnnCall(
+            packed=direction.packed,
+            y_last=y_last,
+            h=h,
+            c=None if direction.c is None else direction.c[piece],
+            y=out if out.ndim == 3 else None,
+            x=given.x,
+            input_mask=_part(direction.input_mask, piece, first_row),
+            recurrent_mask=_part(direction.recurrent_mask, piece, first_row),
+            candidate_mask=None if candidate_mask is None else candidate_mask[:, 0],
+            step_mask=given.step_mask,
+            last=steps,
+            backwards=direction.backwards or backwards,
+            zero_masked_steps=self.arguments.zero_output_for_mask,
+        )
+        if given.embedded and direction.input_steps is None:
+            self._project(direction, piece, call)
+        self._steps(direction, piece, call, given)
+
+    def _steps(self, direction: Direction, piece: slice, call: RnnCall, given: _Inputs) -> None:
+        """Take all steps, a window of time after another."""
+        rows, steps = given.x.shape[:2]
+        most = direction.most_steps(rows, steps)
+        window, first = max(1, direction.affordable // rows), 0
+        while first < steps:
+            if self.stopped or _threads.abandoned():
+                self.stopped = True
+                return
+            last = min(first + min(window, most), steps)
+            times = slice(steps - last, steps - first) if call.backwards else slice(first, last)
+            call.first, call.last = first, last
+            spent = self._window(direction, piece, call, given.embedded, times)
+            # Each call prepares masks anew: the next ones take as many steps as time allows, if
+            # all rows take them, for masked steps cost nothing.
+            taken = rows * (last - first)
+            if given.step_mask is not None:
+                taken = np.count_nonzero(given.step_mask[:, times])
+            if taken:
+                window = max(1, min(steps, int(taken * _CALL_SECONDS / (rows * spent))))
+            first = last
+
+    def _window(
+        self, direction: Direction, piece: slice, call: RnnCall, embedded: bool, times: slice
+    ) -> float:
+        """Take the steps of a call, and return how long the backend took."""
+        if direction.zoneout_h is not None or direction.zoneout_c is not None:
+            place = self._place(piece, call.first)
+            shape = (len(call.h), call.last - call.first, direction.weights.units)
+            call.zoneout_h, call.zoneout_c = (
+                None if stream is None else step_events(stream, place, shape)
+                for stream in (direction.zoneout_h, direction.zoneout_c)
+            )
+        own = call
+        if direction.input_steps is not None:
+            own = self._dropped(direction.input_steps, piece, call, embedded, times)
+        start = time.perf_counter()
+        _backend.active.rnn(own)
+        spent = time.perf_counter() - start
+        if call.y is not None and own.y is not None and own is not call:
+            call.y[:, call.first : call.last] = own.y
+        return max(spent, 1e-9)
+
+    def _dropped(
+        self, stream: Stream, piece: slice, call: RnnCall, embedded: bool, times: slice
+    ) -> RnnCall:
+        """Copy a window in the order taken, and drop from its inputs."""
+        assert call.x is not None
+        order = slice(None, None, -1 if call.backwards else 1)
+        x = call.x[:, times][:, order]
+        if embedded:
+            assert self.arguments.embedding is not None
+            kept = _kept(self.arguments.embedding_mask, piece)
+            x = _looked_up(self.arguments.embedding, x, [a[:, np.newaxis] for a in kept])
+        else:
+            x = x.copy()
+        drop_steps(stream, self._place(piece, call.first), x)
+        steps, y, mask = call.last - call.first, call.y, call.step_mask
+        return replace(
+            call,
+            y=None if y is None else np.empty((len(x), steps, y.shape[2]), y.dtype),
+            x=x,
+            step_mask=None if mask is None else mask[:, times][:, order].copy(),
+            first=0,
+            last=steps,
+            backwards=False,
+        )
+
+    def _project(self, direction: Direction, piece: slice, call: RnnCall) -> None:
+        """Project each token once, or once a row where rows have masks of their own.
+
+        The call takes rows of the projections in place of the tokens.
+        """
+        embedding, tokens, input_mask = self.arguments.embedding, call.x, call.input_mask
+        assert embedding is not None
+        assert tokens is not None
+        kept = _kept(self.arguments.embedding_mask, piece)
+        of_row = [m is not None and len(m) > 1 for m in (input_mask, kept[0] if kept else None)]
+        words, of, index = _distinct(tokens, len(embedding), any(of_row))
+        projected = np.empty((len(words), direction.packed.width), embedding.dtype)
+        height = min(direction.affordable, _LOOK_UP_ROWS)
+        for first in range(0, len(words), height):
+            if self.stopped or _threads.abandoned():
+                break
+            part = slice(first, first + height)
+            masks = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
+            x = _looked_up(embedding, words[part], masks)
+            rows = of[part] if of_row[0] else None
+            _backend.active.project(projected[part], direction.packed, x, input_mask, rows)
+        call.x = call.input_mask = None
+        call.projected, call.index = projected, index
+
+
+def _part(mask: Array | Undrawn | None, piece: slice, first_row: int) -> Array | None:
+    """Return the rows of a piece; a mask of one row serves all pieces."""
+    if mask is None:
+        return None
+    if isinstance(mask, Undrawn):
+        return mask.of_rows(first_row, piece.stop - piece.start)
+    return mask if len(mask) == 1 else mask[piece]
+
+
+def _kept(mask: Array | None, piece: slice) -> list[Array]:
+    """Return an embedding's factors (rows or 1, features) of a piece, and all bits or none."""
+    if mask is None:
+        return []
+    mask = mask if len(mask) == 1 else mask[piece]
+    return [mask, -(mask != 0).astype(f"i{mask.itemsize}")]
+
+
+def _looked_up(embedding: Array, tokens: Array, kept: list[Array]) -> Array:
+    """Return new rows of an embedding, times what is kept of them."""
+    x = np.take(embedding, tokens, axis=0)
+    if kept:
+        factors, whole = kept
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            x *= factors
+        x.view(whole.dtype)[...] &= whole  # 0 times infinity is not 0, and where() takes longer
+    return x
+
+
+def _distinct(tokens: Array, vocabulary: int, by_row: bool) -> tuple[Array, Array, Array]:
+    """Return the tokens there are, rows that have them, and where each of `tokens` is in these.
+
+    By row a token counts once for each row that has it, otherwise once.
+    """
+    groups = tokens if by_row else tokens.reshape(1, -1)
+    rows, size = groups.shape
+    count = rows * vocabulary
+    if count <= 32 * tokens.size:  # a table is several times faster than sorting
+        keys = groups + np.arange(0, count, vocabulary)[:, np.newaxis]
+        seen = np.zeros(count, bool)
+        seen[keys] = True
+        found = np.flatnonzero(seen)
+        place = np.empty(count, np.int64)
+        place[found] = np.arange(len(found))
+        of, words = np.divmod(found, vocabulary)
+        return words, of, np.take(place, keys).reshape(tokens.shape)
+    # A token and where it stands as one number, for numbers are sorted faster than places are.
+    both = groups * size + np.arange(size)
+    both.sort(axis=1)
+    words = both // size
+    new = np.ones((rows, size), bool)
+    np.not_equal(words[:, 1:], words[:, :-1], out=new[:, 1:])
+    place = both - words * size + np.arange(0, rows * size, size)[:, np.newaxis]
+    index = np.empty(rows * size, np.int64)
+    index[place] = new.cumsum().reshape(rows, size) - 1
+    of = np.repeat(np.arange(rows), np.count_nonzero(new, axis=1))
+    return words[new], of, index.reshape(tokens.shape)
+
+
+def merge(ahead: Array, back: Array, mode: str, out: Array | None = None) -> Array:
+    """Merge the outputs (..., units) of two directions, both in the order of time."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if mode == "concat":
+            return np.concatenate([ahead, back], axis=-1, out=out)
+        if mode == "mul":
+            return np.multiply(ahead, back, out=out)
+        out = np.add(ahead, back, out=out)
+        if mode == "ave":
+            out /= 2
+        return out
