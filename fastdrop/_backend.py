@@ -97,6 +97,19 @@ class RnnCall:
     zero_masked_steps: bool = False
 
 
+class Held(Protocol):
+    """A call of one step, with masks laid out, that is made again and again."""
+
+    def step(self, x: Array, out: Array, zoneout_h: Array | None, zoneout_c: Array | None) -> None:
+        """Take a step: x (N, D), out (N, H); events (N, H) uint8 as `RnnCall` has them."""
+
+    def state(self, h: Array, c: Array | None) -> None:
+        """Copy the state out to h and c (N, H), c being None but for an "lstm"."""
+
+    def set_state(self, h: Array, c: Array | None) -> None:
+        """Copy the state in."""
+
+
 class Backend(Protocol):
     """What an implementation offers. Arrays arrive checked, C-contiguous and aligned.
 
@@ -199,8 +212,11 @@ class Backend(Protocol):
         reset_after: bool,
         activation: _check.Activation,
         recurrent_activation: _check.Activation,
+        bfloat16: bool,
     ) -> Packed:
         """Weights as `project` and `rnn` take them; the arrays must stay as they are.
+
+        With `bfloat16`, whose kernels are float32 rounded to it, so is what they are multiplied by.
 
         kernel (D, G * H), recurrent_kernel (H, G * H), bias (G * H,), or (2, 3 * H) for a "gru"
         with `reset_after`; G gates of H units, as many as the cell has.
@@ -227,6 +243,9 @@ class Backend(Protocol):
         """
 
     def rnn(self, call: RnnCall) -> None: ...
+
+    def hold(self, call: RnnCall) -> Held:
+        """Keep a call of one step, whose masks are not looked at again, with its state."""
 
 
 def _native_tiers() -> list[Backend]:

@@ -180,6 +180,7 @@ cdef extern from "fastdrop.h" nogil:
     ctypedef struct fd_weights:
         fd_cell cell
         size_t element
+        int bfloat16
         size_t features, units
         fd_activation activation, recurrent_activation
         const void *bias

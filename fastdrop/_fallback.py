@@ -273,6 +273,15 @@ def _normals(s: Stream, first: int, n: int) -> NDArray[np.float64]:
 _GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
+def to_bfloat16(v: Array) -> Array:
+    """Numbers of float32 rounded to bfloat16, ties to even; NaN stays NaN."""
+    bits = np.ascontiguousarray(v).view(np.uint32)
+    rounded = bits + (np.uint32(0x7FFF) + (bits >> 16 & 1))  # modulo 2**32, of NaN alone
+    rounded = np.where(np.isnan(v), bits | np.uint32(0x400000), rounded)
+    found: Array = (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+    return found
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _Packed:
     """A layer's weights: D features, G gates, H units."""
@@ -285,6 +294,7 @@ class _Packed:
     recurrent_bias: Array | None
     activation: str | tuple[Any, ...]
     recurrent_activation: str | tuple[Any, ...]
+    bfloat16: bool
     # (1, G or 1, D) and (1, G or 1, H), where all rows share them.
     input_mask: Array | None = None
     recurrent_mask: Array | None = None
@@ -292,6 +302,10 @@ class _Packed:
     @property
     def width(self) -> int:
         return self.bias.size
+
+    def operand(self, v: Array) -> Array:
+        """What is multiplied by the weights."""
+        return to_bfloat16(v) if self.bfloat16 else v
 
 
 def _masked(v: Array, mask: Array | None) -> Array:
@@ -553,6 +567,7 @@ class Numpy:
         reset_after: bool,
         activation: str | tuple[Any, ...],
         recurrent_activation: str | tuple[Any, ...],
+        bfloat16: bool,
     ) -> _Packed:
         gates, units = _GATES[cell], len(recurrent_kernel)
         recurrent_bias = None
@@ -569,6 +584,7 @@ class Numpy:
             recurrent_bias,
             activation,
             recurrent_activation,
+            bfloat16,
         )
 
     def share(
@@ -594,7 +610,7 @@ class Numpy:
         z = out.reshape(len(out), *packed.bias.shape)
         z[:] = packed.bias
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            _add_product(z, _masked(x, mask), packed.kernel)
+            _add_product(z, packed.operand(_masked(x, mask)), packed.kernel)
 
     def rnn(self, call: Any) -> None:
         packed, h, c, x, index = call.packed, call.h, call.c, call.x, call.index
@@ -620,7 +636,7 @@ class Numpy:
             return g
 
         def lstm(z: Array) -> tuple[Array, Array | None]:
-            _add_product(z, _masked(h, mask), packed.recurrent_kernel)
+            _add_product(z, packed.operand(_masked(h, mask)), packed.recurrent_kernel)
             i, f, o = (gate(z[:, k], packed.recurrent_activation) for k in (0, 1, 3))
             c_new = f * c + i * candidate(z[:, 2])
             return o * gate(c_new, packed.activation), c_new
@@ -628,18 +644,19 @@ class Numpy:
         def gru(z: Array) -> tuple[Array, None]:
             R = packed.recurrent_kernel
             v = np.broadcast_to(_masked(h, mask), z.shape)
-            _add_product(z[:, :2], v[:, :2], R[:, :2])
+            _add_product(z[:, :2], packed.operand(v[:, :2]), R[:, :2])
             update, reset = (gate(z[:, k], packed.recurrent_activation) for k in (0, 1))
             if packed.recurrent_bias is None:
-                _add_product(z[:, 2:], reset[:, np.newaxis] * v[:, 2:], R[:, 2:])
+                inner = reset[:, np.newaxis] * v[:, 2:]
+                _add_product(z[:, 2:], packed.operand(inner), R[:, 2:])
             else:
                 inner = np.tile(packed.recurrent_bias, (len(h), 1, 1))
-                _add_product(inner, v[:, 2:], R[:, 2:])
+                _add_product(inner, packed.operand(v[:, 2:]), R[:, 2:])
                 z[:, 2] += reset * inner[:, 0]
             return update * h + (1 - update) * candidate(z[:, 2]), None
 
         def simple_rnn(z: Array) -> tuple[Array, None]:
-            _add_product(z, _masked(h, mask), packed.recurrent_kernel)
+            _add_product(z, packed.operand(_masked(h, mask)), packed.recurrent_kernel)
             return gate(z[:, 0], packed.activation), None
 
         step = {"lstm": lstm, "gru": gru, "simple_rnn": simple_rnn}[packed.cell]
@@ -663,3 +680,31 @@ class Numpy:
                 np.copyto(call.y_last, 0, where=~valid)
             if call.y is not None:
                 call.y[:, s] = call.y_last
+
+    def hold(self, call: Any) -> "_Held":
+        return _Held(self, call)
+
+
+class _Held:
+    """A call of one step that is made again and again."""
+
+    def __init__(self, backend: Numpy, call: Any) -> None:
+        self._backend = backend
+        self._call = replace(call, h=call.h.copy(), c=None if call.c is None else call.c.copy())
+
+    def step(self, x: Array, out: Array, zoneout_h: Array | None, zoneout_c: Array | None) -> None:
+        call = self._call
+        call.x, call.y_last = x[:, np.newaxis], out
+        call.zoneout_h = None if zoneout_h is None else zoneout_h[:, np.newaxis]
+        call.zoneout_c = None if zoneout_c is None else zoneout_c[:, np.newaxis]
+        self._backend.rnn(call)
+
+    def state(self, h: Array, c: Array | None) -> None:
+        h[:] = self._call.h
+        if c is not None:
+            c[:] = self._call.c
+
+    def set_state(self, h: Array, c: Array | None) -> None:
+        self._call.h[:] = h
+        if c is not None:
+            self._call.c[:] = c

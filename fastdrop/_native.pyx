@@ -300,11 +300,12 @@ cdef class Native:
     # Recurrent layers
 
     def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
-             bint reset_after, activation, recurrent_activation):
+             bint reset_after, activation, recurrent_activation, bint bfloat16):
         packed = Packed(CELLS[cell] if cell != "gru" or reset_after else FD_GRU_RESET_FIRST,
                         kernel, recurrent_kernel, bias)
         packed.weights.activation = activation_of(activation)
         packed.weights.recurrent_activation = activation_of(recurrent_activation)
+        packed.weights.bfloat16 = bfloat16
         return packed
 
     def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):

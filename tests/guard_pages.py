@@ -286,6 +286,7 @@ class Recurrent(NamedTuple):
             cell == "gru",
             chance.choice(("tanh", *ACTIVATIONS)),
             chance.choice(("sigmoid", *ACTIVATIONS)),
+            dtype == "float32" and chance.random() < 0.3,
         )
         shared_x, input_mask = mask_of(chance.choice(KINDS), features)
         shared_h, recurrent_mask = mask_of(kind, units)

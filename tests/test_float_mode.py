@@ -158,7 +158,7 @@ def test_weights_packed_in_a_mode_are_the_same(
 
     def pack() -> Any:
         return backend.share(
-            backend.pack(cell, *arrays, cell == "gru", "linear", "sigmoid"), None, mask
+            backend.pack(cell, *arrays, cell == "gru", "linear", "sigmoid", False), None, mask
         )
 
     expected, got = pack(), None

@@ -224,8 +224,8 @@ def measure(call):
     print(len(looks), max(np.diff(looks)), interrupted)
     return result
 active = _backend.active
-activations = "tanh", "sigmoid"
-packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, False, *activations))
+more = False, "tanh", "sigmoid", False
+packed = measure(lambda: active.pack("simple_rnn", weights, weights, bias, *more))
 measure(lambda: active.share(packed, mask, mask))
 """
 
@@ -279,7 +279,7 @@ def test_what_shared_weights_come_from_lives_as_long(backend: str) -> None:
         return y
 
     def pack() -> Any:
-        return active.pack("simple_rnn", *arrays, False, "tanh", "sigmoid")
+        return active.pack("simple_rnn", *arrays, False, "tanh", "sigmoid", False)
 
     original = pack()
     expected = run(active.share(original, mask, None))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdrop import _check, _threads
 from fastdrop.random import Key, as_key, check_rng
 from fastdrop.recurrent._masks import STEPS
-from fastdrop.recurrent._packed import PackedWeights
+from fastdrop.recurrent._packed import PRECISIONS, PackedWeights
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -53,6 +53,7 @@ class StepOptions(TypedDict, total=False):
     candidate_mask: ArrayLike | None
     embedding: ArrayLike | None
     embedding_mask: ArrayLike | None
+    precision: str | None
     threads: int | None
 
 
@@ -78,6 +79,7 @@ class Arguments:
     listed: bool
     widths: list[int]  # of what each layer puts out
     merge_mode: str
+    precision: str | None  # None: each layer's own
     dtype: np.dtype[Any]
     x: Array  # with an embedding, its tokens: int64
     embedding: Array | None
@@ -124,6 +126,7 @@ def checked(x: object, layers: object, given: Options) -> Arguments:
         listed=listed,
         widths=widths,
         merge_mode=merge_mode,
+        precision=_precision(given["precision"], every, dtype),
         dtype=dtype,
         x=_check.contiguous(x, dtype if embedding is None else np.dtype(np.int64)),
         embedding=None if embedding is None else _check.contiguous(embedding, dtype),
@@ -217,6 +220,16 @@ def _inputs(
     if any(weights.dtype != dtype for weights in every):
         dtype = np.dtype(np.float64)
     return values, table, dtype
+
+
+def _precision(value: object, every: Sequence[PackedWeights], dtype: np.dtype[Any]) -> str | None:
+    """What products are taken in, where that is not each layer's own."""
+    precision = None if value is None else _check.choice(value, "precision", PRECISIONS)
+    wanted = {weights.precision for weights in every} if precision is None else {precision}
+    if "bfloat16" in wanted and dtype != np.float32:
+        expected = "float32 in all arrays of a call with precision bfloat16"
+        _check.refuse(TypeError, "x", expected, dtype)
+    return precision
 
 
 def _states(

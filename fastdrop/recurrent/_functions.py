@@ -35,6 +35,7 @@ def rnn(
     candidate_mask: ArrayLike | None = None,
     embedding: ArrayLike | None = None,
     embedding_mask: ArrayLike | None = None,
+    precision: str | None = None,
     initial_state: Any = None,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
@@ -99,6 +100,9 @@ def rnn(
     embedding_mask : array_like, shape (batch, features), optional
         Factors of the embedded input that serve all steps, as spatial dropout has them. 1 may stand
         for the batch.
+    precision : {"float32", "bfloat16"}, optional
+        What products are taken in, of all layers of the call, in place of what their weights say;
+        see `pack_lstm`. Masks are the same.
     initial_state : optional
         Of a layer in one direction: (h, c) for an LSTM; h or (h,) otherwise; each of shape (batch,
         units). Of a pair: a pair of such. Of a list: a list of these. Zeros if not given. h is
@@ -208,6 +212,7 @@ def rnn(
         "candidate_mask": candidate_mask,
         "embedding": embedding,
         "embedding_mask": embedding_mask,
+        "precision": precision,
         "initial_state": initial_state,
         "mask": mask,
         "lengths": lengths,
@@ -246,8 +251,9 @@ def step(
     **options
         As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
         between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
-        candidate_mask, embedding, embedding_mask, threads. One key and stream give the same bits in
-        every function, and so at every step; without a key each step draws other masks.
+        candidate_mask, embedding, embedding_mask, precision, threads. One key and stream give the
+        same bits in every function, and so at every step; without a key each step draws other
+        masks.
 
     Returns
     -------

@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _backend, _check
+from fastdrop._fallback import to_bfloat16
 
 Array = NDArray[Any]
 # Weights to look at together, for Ctrl-C is seen between: few enough for a cache.
 _FINITE_NUMBERS = 1 << 20
+# What rounds to a larger number than this becomes infinite in bfloat16.
+_BFLOAT16_MAX = float.fromhex("0x1.fep127")
+PRECISIONS = ("float32", "bfloat16")
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
@@ -41,6 +45,8 @@ class PackedWeights:
         The widths of the input and of the output; how many gates the weights are for.
     dtype : dtype
         float32 or float64: the common dtype of the arrays.
+    precision : {"float32", "float64", "bfloat16"}
+        What products are taken in; but for "bfloat16" the dtype's name.
 
     Notes
     -----
@@ -66,6 +72,7 @@ class PackedWeights:
     units: int
     gates: int
     dtype: np.dtype[Any]
+    precision: str
     _forms: dict[tuple[_backend.Backend, str], _backend.Packed]
     _finite: list[bool]
 
@@ -79,6 +86,7 @@ class PackedWeights:
         activation: object,
         recurrent_activation: object = "sigmoid",
         reset_after: object = False,
+        precision: object = None,
         *,
         keep: bool = True,
     ) -> "PackedWeights":
@@ -86,6 +94,7 @@ class PackedWeights:
         reset_after = _check.flag(reset_after, "reset_after")
         arrays = _fitting(GATES[cell], kernel, recurrent_kernel, bias, 2 if reset_after else 1)
         dtype = arrays[3]
+        precision = fitting_precision(precision, dtype) or dtype.name
         fixed = [None if a is None else _check.contiguous(a, dtype) for a in arrays[:3]]
         if keep:
             fixed = [None if a is None else a.copy() for a in fixed]
@@ -104,6 +113,7 @@ class PackedWeights:
             "units": len(arrays[1]),
             "gates": GATES[cell],
             "dtype": dtype,
+            "precision": precision,
             "_forms": {},
             "_finite": [],
         }
@@ -117,6 +127,8 @@ class PackedWeights:
 
     def __repr__(self) -> str:
         sizes = f"features={self.features}, units={self.units}, dtype={self.dtype}"
+        if self.precision == "bfloat16":
+            sizes += ", precision='bfloat16'"
         return f"PackedWeights(cell={self.cell!r}, {sizes})"
 
     def __reduce__(self) -> tuple[Callable[..., "PackedWeights"], tuple[Any, ...]]:
@@ -128,45 +140,75 @@ class PackedWeights:
             self.activation,
             self.recurrent_activation,
             self.reset_after,
+            None if self.precision == self.dtype.name else self.precision,
         )
 
     def finite(self) -> bool:
-        """Whether no weight is infinite or NaN; looked at once."""
+        """Whether no weight is infinite or NaN, rounded to bfloat16 neither; looked at once."""
         if not self._finite:
-            height = max(1, _FINITE_NUMBERS // max(1, self.kernel.shape[1]))
+            most = _BFLOAT16_MAX if self.dtype == np.float32 else np.finfo(np.float64).max
             self._finite.append(
                 all(
-                    bool(np.isfinite(kernel[n : n + height]).all())
+                    bool((np.abs(kernel[part]) <= most).all())
                     for kernel in (self.kernel, self.recurrent_kernel)
-                    for n in range(0, len(kernel), height)
+                    for part in _parts(kernel)
                 )
             )
         return self._finite[0]
 
-    def form(self, dtype: np.dtype[Any], recurrent_kernel: Array | None = None) -> _backend.Packed:
+    def form(
+        self, dtype: np.dtype[Any], bfloat16: bool, recurrent_kernel: Array | None = None
+    ) -> _backend.Packed:
         """Return the active backend's form: kept, unless other recurrent weights are given."""
         backend = _backend.active
-        kind = (backend, dtype.char)
+        kind = (backend, "bfloat16" if bfloat16 else dtype.char)
         keep = recurrent_kernel is None
         if keep and kind in self._forms:
             return self._forms[kind]
         if recurrent_kernel is None:
             recurrent_kernel = _check.contiguous(self.recurrent_kernel, dtype)
-        bias = self.bias
+        kernel, bias = _check.contiguous(self.kernel, dtype), self.bias
         if bias is None:
             width = self.kernel.shape[1]
             bias = np.zeros((2, width) if self.reset_after else width, dtype)
+        if bfloat16:
+            kernel, recurrent_kernel = _rounded(kernel), _rounded(recurrent_kernel)
         packed = backend.pack(
             self.cell,
-            _check.contiguous(self.kernel, dtype),
+            kernel,
             recurrent_kernel,
             _check.contiguous(bias, dtype),
             self.reset_after,
             self.activation,
             self.recurrent_activation,
+            bfloat16,
         )
         # Of two threads that pack at the same time, one has worked in vain.
         return self._forms.setdefault(kind, packed) if keep else packed
+
+
+def _parts(kernel: Array) -> list[slice]:
+    """Rows of a matrix to look at together."""
+    height = max(1, _FINITE_NUMBERS // max(1, kernel.shape[1]))
+    return [slice(n, n + height) for n in range(0, len(kernel), height)]
+
+
+def _rounded(kernel: Array) -> Array:
+    rounded = np.empty_like(kernel)
+    for part in _parts(kernel):
+        rounded[part] = to_bfloat16(kernel[part])
+    return rounded
+
+
+def fitting_precision(value: object, dtype: np.dtype[Any]) -> str | None:
+    """Return what products are to be taken in; None where nothing is asked for."""
+    if value is None:
+        return None
+    precision = _check.choice(value, "precision", PRECISIONS)
+    if dtype != np.float32:
+        expected = f"None where numbers are {dtype}"
+        _check.refuse(ValueError, "precision", expected, precision)
+    return precision
 
 
 def _fitting(
@@ -193,6 +235,7 @@ def pack_lstm(
     *,
     activation: _check.Activation = "tanh",
     recurrent_activation: _check.Activation = "sigmoid",
+    precision: str | None = None,
 ) -> PackedWeights:
     """Prepare the weights of an LSTM layer for `rnn` and `step`.
 
@@ -208,6 +251,10 @@ def pack_lstm(
         Keras 3 and PyTorch) or "hard_sigmoid_legacy" (0.2 x + 0.5 clipped, as in tf-keras and
         ONNX), or any other that `activate` takes. softmax and log_softmax are along all units of a
         row. The second is that of the three gates.
+    precision : {"float32", "bfloat16"}, optional
+        For float32 weights: what products are taken in, if not float32. With "bfloat16" the
+        weights, and what they are multiplied by, are rounded to it (to nearest, ties to even);
+        products are added in float32, and all else stays float32.
 
     Returns
     -------
@@ -232,7 +279,13 @@ def pack_lstm(
     (2, 5)
     """
     return PackedWeights.make(
-        "lstm", kernel, recurrent_kernel, bias, activation, recurrent_activation
+        "lstm",
+        kernel,
+        recurrent_kernel,
+        bias,
+        activation,
+        recurrent_activation,
+        precision=precision,
     )
 
 
@@ -244,6 +297,7 @@ def pack_gru(
     reset_after: bool = True,
     activation: _check.Activation = "tanh",
     recurrent_activation: _check.Activation = "sigmoid",
+    precision: str | None = None,
 ) -> PackedWeights:
     """Prepare the weights of a GRU layer for `rnn` and `step`.
 
@@ -260,6 +314,8 @@ def pack_gru(
         cuDNN, or before it, as in the paper.
     activation, recurrent_activation : str or tuple, optional
         As in `pack_lstm`. The second is that of the two gates.
+    precision : {"float32", "bfloat16"}, optional
+        As in `pack_lstm`.
 
     Returns
     -------
@@ -284,7 +340,14 @@ def pack_gru(
     (2, 5)
     """
     return PackedWeights.make(
-        "gru", kernel, recurrent_kernel, bias, activation, recurrent_activation, reset_after
+        "gru",
+        kernel,
+        recurrent_kernel,
+        bias,
+        activation,
+        recurrent_activation,
+        reset_after,
+        precision,
     )
 
 
@@ -294,6 +357,7 @@ def pack_simple_rnn(
     bias: ArrayLike | None = None,
     *,
     activation: _check.Activation = "tanh",
+    precision: str | None = None,
 ) -> PackedWeights:
     """Prepare the weights of a simple recurrent layer for `rnn` and `step`.
 
@@ -304,6 +368,8 @@ def pack_simple_rnn(
     recurrent_kernel : array_like, shape (units, units)
     bias : array_like, shape (units,), optional
     activation : str or tuple, optional
+        As in `pack_lstm`.
+    precision : {"float32", "bfloat16"}, optional
         As in `pack_lstm`.
 
     Returns
@@ -328,4 +394,6 @@ def pack_simple_rnn(
     >>> fd.rnn(np.ones((2, 4, 3), np.float32), weights).shape
     (2, 5)
     """
-    return PackedWeights.make("simple_rnn", kernel, recurrent_kernel, bias, activation)
+    return PackedWeights.make(
+        "simple_rnn", kernel, recurrent_kernel, bias, activation, precision=precision
+    )

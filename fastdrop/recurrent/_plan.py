@@ -175,11 +175,12 @@ def _masks(arguments: Arguments, weights: PackedWeights, streams: Sites[Stream |
 
 def _packed(arguments: Arguments, weights: PackedWeights, drop: Stream | None) -> _backend.Packed:
     """The weights' form for this call, some of the recurrent ones dropped."""
+    bfloat16 = (arguments.precision or weights.precision) == "bfloat16"
     if drop is None:
-        return weights.form(arguments.dtype)
+        return weights.form(arguments.dtype, bfloat16)
     recurrent_kernel = np.array(weights.recurrent_kernel, arguments.dtype, order="C")
     drop_steps(drop, Place(0, 0, True), recurrent_kernel.reshape(1, 1, -1))
-    return weights.form(arguments.dtype, recurrent_kernel)
+    return weights.form(arguments.dtype, bfloat16, recurrent_kernel)
 
 
 def _shared(
