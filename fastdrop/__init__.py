@@ -21,6 +21,7 @@ from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
 from fastdrop.random import Key
 from fastdrop.recurrent import (
     PackedWeights,
+    Stepper,
     gru,
     lstm,
     pack_gru,
@@ -46,6 +47,7 @@ __all__ = [
     "ModelFormatError",
     "PackedWeights",
     "Prediction",
+    "Stepper",
     "__version__",
     "activate",
     "alpha_dropout",

@@ -5,6 +5,7 @@ has rounded.
 """
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import ml_dtypes
@@ -13,7 +14,9 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
+from fastdrop import layers
 from fastdrop._fallback import to_bfloat16
+from fastdrop.demo import encode, messages, model_path
 from test_recurrent import CELLS, GATES, arrays_of, pack, running
 
 cells = pytest.mark.parametrize("cell", CELLS)
@@ -298,3 +301,97 @@ def test_refusals(cell: str) -> None:
         assert rng.bit_generator.state == before
     with pytest.raises(TypeError, match=r"^x: expected float32 in all arrays"):
         fd.rnn(x.astype(np.float64), pack(cell, arrays, precision="bfloat16"))
+
+
+# ---- models ----
+
+
+def model() -> fd.Model:
+    rng = np.random.default_rng(4)
+    ahead, back, cell = (arrays_of(rng, "lstm", 6, 8) for _ in range(3))
+    deep = arrays_of(rng, "gru", 16, 5)
+    names = ("kernel", "recurrent_kernel", "bias")
+
+    def of(arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+        return dict(zip(names, arrays, strict=True))
+
+    both = layers.Bidirectional(
+        name="both",
+        forward=layers.LSTM(
+            name="f", **of(ahead), dropout=0.2, recurrent_dropout=0.3, return_sequences=True
+        ),
+        backward=layers.LSTM(
+            name="b", **of(back), dropout=0.2, go_backwards=True, return_sequences=True
+        ),
+    )
+    first = layers.LSTM(name="first", **of(cell), return_sequences=True)
+    return fd.Model(
+        [
+            fd.Call(both, "x", "y"),
+            fd.Call(first, "x", "z"),
+            fd.Call(layers.GRU(name="gru", **of(deep), recurrent_dropout=0.4), "y", "w"),
+            fd.Call(layers.Flatten(name="flat"), "z", "v"),
+        ],
+        {"x": (4, 6)},
+        outputs=["w", "v"],
+    )
+
+
+def test_models(backend: str) -> None:
+    plain = model()
+    changed = plain.with_precision("bfloat16")
+    assert plain.notes == ()
+    assert [note.split(":")[0] for note in changed.notes] == [
+        "layer 'f'",
+        "layer 'b'",
+        "layer 'first'",
+        "layer 'gru'",
+    ]
+    assert all(note.endswith("products are taken in bfloat16") for note in changed.notes)
+    x = np.random.default_rng(0).normal(size=(5, 4, 6)).astype(np.float32)
+    for a, b in zip(plain.predict(x), changed.predict(x), strict=True):
+        assert not np.array_equal(a, b)
+        assert np.abs(a - b).max() < 0.02
+    for a, b in zip(plain.predict(x), changed.with_precision("float32").predict(x), strict=True):
+        assert np.array_equal(a, b)
+    # Each layer is what `rnn` is with the same masks.
+    lstm = changed.layers[1]
+    weights = pack("lstm", [lstm.kernel, lstm.recurrent_kernel, lstm.bias], precision="bfloat16")
+    expected = fd.rnn(x, weights, return_sequences=True).reshape(5, -1)
+    assert np.array_equal(changed.predict(x)[1], expected)
+    drawn = changed.mc_predict(x, samples=7, rng=1)[0]
+    assert np.array_equal(drawn.mean, changed.mc_predict(x, samples=7, rng=1, threads=2)[0].mean)
+    assert np.array_equal(changed.with_rates(0.0).predict(x)[0], changed.predict(x)[0])
+    assert changed.with_rates(0.1).notes == changed.notes
+
+
+def test_models_that_are_loaded(backend: str, tmp_path: Path) -> None:
+    path = str(model_path())
+    plain, loaded = fd.load(path), fd.load(path, precision="bfloat16")
+    tokens = np.random.default_rng(0).integers(0, 64, (3, 498))
+    assert np.array_equal(loaded.predict(tokens), plain.with_precision("bfloat16").predict(tokens))
+    assert not np.array_equal(loaded.predict(tokens), plain.predict(tokens))
+    with pytest.raises(ValueError, match=r"^precision: expected 'float32' or 'bfloat16', got 'x'"):
+        fd.load(tmp_path / "nothing.keras", precision="x")
+    dense = fd.Model([layers.Dense(name="d", kernel=np.ones((2, 3), np.float32))], (2,))
+    with pytest.raises(ValueError, match=r"^precision: expected none for a model"):
+        dense.with_precision("bfloat16")
+    with pytest.raises(ValueError, match=r"^layer 'l' precision: expected 'float32' or"):
+        layers.SimpleRNN(
+            name="l",
+            kernel=np.ones((2, 3), np.float32),
+            recurrent_kernel=np.ones((3, 3), np.float32),
+            precision="half",
+        )
+
+
+def test_it_costs_no_more_than_the_weights_deserve(backend: str) -> None:
+    """The demo's messages: means move by less than a tenth of their own deviation."""
+    tokens = encode(messages())[::4]
+    means, deviations = [], []
+    for precision in ("float32", "bfloat16"):
+        drawn = fd.load(model_path(), precision=precision).mc_predict(tokens, samples=30, rng=0)
+        means.append(drawn.mean)
+        deviations.append(drawn.std)
+    assert np.abs(means[0] - means[1]).mean() < 0.1 * deviations[0].mean()
+    assert ((means[0] > 0.5) == (means[1] > 0.5)).all()

@@ -8,11 +8,16 @@ from typing import Any
 
 import fastdrop as fd
 from fastdrop.formats._errors import printable
+from fastdrop.recurrent import PRECISIONS
 
 
 def load(args: argparse.Namespace) -> fd.Model:
     return fd.load(
-        args.model, architecture=args.architecture, custom=dict(args.custom), rates=args.rates
+        args.model,
+        architecture=args.architecture,
+        custom=dict(args.custom),
+        rates=args.rates,
+        precision=args.precision,
     )
 
 
@@ -122,6 +127,11 @@ def loading(sub: argparse.ArgumentParser) -> None:
         default=[],
         metavar="NAME=CLASS",
         help="take a class of your own for one of Keras's; may be repeated",
+    )
+    sub.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="what products of recurrent layers are taken in",
     )
     sub.add_argument(
         "--rates",

@@ -15,6 +15,7 @@ from fastdrop.formats._recognise import recognise
 from fastdrop.formats._safe_file import read_file, read_stream
 from fastdrop.formats.keras import Asked
 from fastdrop.model import Model
+from fastdrop.recurrent import PRECISIONS
 
 __all__ = ["ModelFormatError", "load"]
 
@@ -36,6 +37,7 @@ def load(
     architecture: Source | None = None,
     custom: Mapping[str, str] | None = None,
     rates: object = None,
+    precision: str | None = None,
     allow_nonfinite: bool = False,
     max_file_bytes: int = 1024 * MIB,
     max_tensor_bytes: int = 1024 * MIB,
@@ -62,6 +64,8 @@ def load(
         "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
     rates : float or mapping, optional
         Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
+    precision : {"float32", "bfloat16"}, optional
+        What products of recurrent layers are taken in, as `Model.with_precision` takes it.
     allow_nonfinite : bool
         Whether weights may be NaN or infinite.
     max_file_bytes : int
@@ -87,7 +91,7 @@ def load(
     OSError
         The file cannot be opened; a missing one is a FileNotFoundError.
     TypeError, ValueError
-        An argument is of the wrong type or range, or `rates` does not fit the model.
+        An argument is of the wrong type or range, or `rates` or `precision` does not fit the model.
 
     Examples
     --------
@@ -106,6 +110,8 @@ def load(
     )
     allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
     known = keras.check_custom(custom)
+    if precision is not None:
+        _check.choice(precision, "precision", PRECISIONS)
     name = _name(path, "path")
     other = None if architecture is None else _name(architecture, "architecture")
     try:
@@ -125,7 +131,9 @@ def load(
             raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     except ModelFormatError as error:
         raise error.within(printable(os.path.basename(name) or name)) from error
-    return model if rates is None else model.with_rates(rates)
+    if rates is not None:
+        model = model.with_rates(rates)
+    return model if precision is None else model.with_precision(precision)
 
 
 def _name(source: object, argument: str) -> str:

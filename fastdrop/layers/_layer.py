@@ -11,7 +11,7 @@ spent on it.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol, Self
 
@@ -388,13 +388,21 @@ class Layer:
         return self._changed(rates)
 
     def _changed(self, rates: Mapping[str, Any]) -> Self:
-        changes: dict[str, Any] = {f: rates[f] for f in self.rate_fields if f in rates}
+        own = {f: rates[f] for f in self.rate_fields if f in rates}
+        return self._with_parts(lambda part: part._changed(rates), **own)
+
+    def with_precision(self, precision: str) -> Self:
+        """Return the same layer, whose recurrent parts take products in "float32" or "bfloat16"."""
+        return self._with_parts(lambda part: part.with_precision(precision))
+
+    def _with_parts(self, change: "Callable[[Layer], Layer]", **own: Any) -> Self:
+        """Return the same layer with other parts and fields of its own."""
+        changes = dict(own)
         for field in self.part_fields:
             value = getattr(self, field)
-            if isinstance(value, tuple):
-                changes[field] = tuple(part._changed(rates) for part in value)
-            else:
-                changes[field] = value._changed(rates)
+            changes[field] = (
+                tuple(change(part) for part in value) if isinstance(value, tuple) else change(value)
+            )
         return replace(self, **changes) if changes else self
 
     # ---- for the layers ----

@@ -22,6 +22,7 @@ from fastdrop.layers._layer import (
     last_axis,
 )
 from fastdrop.recurrent import (
+    PRECISIONS,
     SITES,
     PackedWeights,
     merge,
@@ -58,6 +59,7 @@ class Recurrent(Layer):
     return_sequences: bool = False
     return_state: bool = False
     zero_output_for_mask: bool = False
+    precision: str = "float32"
     # False: time masks are passed on, but all steps are taken.
     uses_mask: bool = True
     # True: before the first step that is taken the initial h is put out, not zeros.
@@ -103,7 +105,14 @@ class Recurrent(Layer):
             "starts_from_state",
         ):
             _check.flag(getattr(self, option), f"{label} {option}")
+        _check.choice(self.precision, f"{label} precision", PRECISIONS)
         self._check_more(label)
+
+    def with_precision(self, precision: str) -> Self:
+        changed = copy(self)  # what is packed stays so
+        changed.prepare(precision=precision)
+        changed._check_options()
+        return changed
 
     def _changed(self, rates: Mapping[str, Any]) -> Self:
         changed = copy(self)  # what is packed stays so
@@ -148,12 +157,15 @@ class Recurrent(Layer):
         return self.return_sequences
 
     def remarks(self, inputs: Sequence[Shape]) -> list[str]:
-        if inputs[0][0] != 1 or len(inputs) > 1 or not _check.threshold(self.recurrent_dropout):
-            return []
-        return [
-            f"{self.label}: recurrent dropout has no effect, for there is one time step and the "
-            "state before it is zero"
-        ]
+        found = []
+        if inputs[0][0] == 1 and len(inputs) == 1 and _check.threshold(self.recurrent_dropout):
+            found.append(
+                f"{self.label}: recurrent dropout has no effect, for there is one time step and "
+                "the state before it is zero"
+            )
+        if self.precision != "float32":
+            found.append(f"{self.label}: products are taken in {self.precision}")
+        return found
 
     @property
     def drawn_scheme(self) -> str:
@@ -259,6 +271,7 @@ class Recurrent(Layer):
                 recurrent_mask=batch(recurrent_mask, part),
                 embedding=flow.table,
                 embedding_mask=batch(flow.factors, part),
+                precision=self.precision,
                 mask=batch(time_mask, part),
                 initial_state=state or None,
                 go_backwards=self.go_backwards,

@@ -15,6 +15,7 @@ from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import Key, as_key
+from fastdrop.recurrent import PRECISIONS
 from fastdrop.uncertainty._folding import LIKELIHOODS, SCALES, Folding, Wanted
 
 Array = NDArray[Any]
@@ -207,6 +208,41 @@ class Model:
                 _check.refuse(ValueError, "rates", "rates by layer: none is recurrent", rates)
             changed = {id(layer): layer.with_rates(rates) for layer in recurrent}
         return self._replaced(changed)
+
+    def with_precision(self, precision: str) -> "Model":
+        """Return the same model whose recurrent layers take products in another precision.
+
+        Parameters
+        ----------
+        precision : {"float32", "bfloat16"}
+            With "bfloat16" the weights of recurrent layers, and what they are multiplied by, are
+            rounded to it; products are added in float32, and all else stays float32. Masks are the
+            same.
+
+        Returns
+        -------
+        Model
+            Of the same weights, which are not copied.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `precision` is another, or no layer is recurrent.
+
+        Examples
+        --------
+        >>> import fastdrop as fd
+        >>> from fastdrop.demo import model_path
+        >>> model = fd.load(model_path()).with_precision("bfloat16")
+        >>> model.notes
+        ("layer 'lstm_1': products are taken in bfloat16",)
+        """
+        _check.choice(precision, "precision", PRECISIONS)
+        recurrent = [layer for layer in self.layers if layer.is_recurrent]
+        if not recurrent:
+            expected = "none for a model without recurrent layers"
+            _check.refuse(ValueError, "precision", expected, precision)
+        return self._replaced({id(layer): layer.with_precision(precision) for layer in recurrent})
 
     def _replaced(self, layers: Mapping[int, Layer]) -> "Model":
         """Return the same model with other layers in the place of some, by their identity."""

@@ -3,12 +3,21 @@
 from fastdrop.recurrent._arguments import SITES
 from fastdrop.recurrent._functions import gru, lstm, rnn, simple_rnn, step
 from fastdrop.recurrent._masks import recurrent_masks
-from fastdrop.recurrent._packed import PackedWeights, pack_gru, pack_lstm, pack_simple_rnn
+from fastdrop.recurrent._packed import (
+    PRECISIONS,
+    PackedWeights,
+    pack_gru,
+    pack_lstm,
+    pack_simple_rnn,
+)
 from fastdrop.recurrent._run import merge
+from fastdrop.recurrent._stepper import Stepper
 
 __all__ = [
+    "PRECISIONS",
     "SITES",
     "PackedWeights",
+    "Stepper",
     "gru",
     "lstm",
     "merge",

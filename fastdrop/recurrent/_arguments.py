@@ -33,8 +33,8 @@ class Sites(NamedTuple, Generic[T]):
     between: T
 
 
-class StepOptions(TypedDict, total=False):
-    """Options of `rnn` that `step` has too."""
+class HeldOptions(TypedDict, total=False):
+    """Options of `rnn` that `Stepper` has too."""
 
     dropout: float
     recurrent_dropout: float
@@ -51,9 +51,14 @@ class StepOptions(TypedDict, total=False):
     input_mask: ArrayLike | None
     recurrent_mask: ArrayLike | None
     candidate_mask: ArrayLike | None
+    precision: str | None
+
+
+class StepOptions(HeldOptions, total=False):
+    """Options of `rnn` that `step` has too."""
+
     embedding: ArrayLike | None
     embedding_mask: ArrayLike | None
-    precision: str | None
     threads: int | None
 
 
@@ -140,7 +145,7 @@ def checked(x: object, layers: object, given: Options) -> Arguments:
         first_step=first_step,
         masks=_masks(given, every, listed, rows, dtype, rates),
         embedding_mask=_embedding_mask(given, rows, every[0].features, dtype),
-        states=_states(given["initial_state"], stack, listed, rows, dtype),
+        states=checked_states(given["initial_state"], stack, listed, rows, dtype),
         step_mask=_step_mask(given["mask"], given["lengths"], rows, steps),
         zero_output_for_mask=_check.flag(given["zero_output_for_mask"], "zero_output_for_mask"),
         go_backwards=_backwards(given["go_backwards"], stack),
@@ -232,7 +237,7 @@ def _precision(value: object, every: Sequence[PackedWeights], dtype: np.dtype[An
     return precision
 
 
-def _states(
+def checked_states(
     value: object, layers: Stack, listed: bool, rows: int, dtype: np.dtype[Any]
 ) -> list[list[Array]]:
     """The initial states of all directions of all layers, as `_state` gives them."""
@@ -271,11 +276,11 @@ def _state(
     for part, name in zip(value, names, strict=True):
         own = f"{label} {name}"
         given = _check.shaped(_check.array(part, own, _check.FLOATS), own, shape)
-        arrays.append(np.array(_fitting(given, own, dtype), dtype, order="C"))
+        arrays.append(np.array(fitting(given, own, dtype), dtype, order="C"))
     return arrays
 
 
-def _fitting(given: Array, name: str, dtype: np.dtype[Any]) -> Array:
+def fitting(given: Array, name: str, dtype: np.dtype[Any]) -> Array:
     """Refuse what would have to be rounded."""
     if np.result_type(given, dtype) != dtype:
         _check.refuse(TypeError, name, f"an array of {dtype}, as x and the weights are", given)
@@ -426,7 +431,7 @@ def _mask(value: object, name: str, shape: tuple[int, int, int], dtype: np.dtype
     ):
         expected = f"shape {shape}, ({rows}, {width}) or the same with 1 for {rows} rows"
         _check.refuse(ValueError, name, expected, value)
-    _fitting(mask, name, dtype)
+    fitting(mask, name, dtype)
     if not np.isfinite(mask).all():
         _check.refuse(ValueError, name, "finite factors", value)
     return _check.contiguous(mask, dtype)

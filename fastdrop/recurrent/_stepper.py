@@ -1,0 +1,264 @@
+"""Recurrent layers for sequences that come step by step."""
+
+from typing import Any, Unpack, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastdrop import _backend, _check
+from fastdrop._backend import Held, RnnCall, Stream
+from fastdrop.recurrent._arguments import (
+    HeldOptions,
+    Options,
+    checked,
+    checked_states,
+    fitting,
+    stacked,
+)
+from fastdrop.recurrent._functions import rnn
+from fastdrop.recurrent._masks import STEPS, Place, Undrawn, drop_steps, step_events
+from fastdrop.recurrent._plan import Direction, planned
+
+Array = NDArray[Any]
+
+
+class Stepper:
+    """Recurrent layers that take a time step at a time, and remember.
+
+    What `step` looks at in each call is done once: arguments are checked, masks are drawn and laid
+    out for the kernels, and the state stays where they keep it. A step then costs its arithmetic
+    and about a microsecond.
+
+    Parameters
+    ----------
+    layers : PackedWeights or list of PackedWeights
+        As in `rnn`; in one direction.
+    rows : int, optional
+        How many sequences are taken side by side.
+    initial_state : optional
+        As in `step`. Zeros if not given.
+    first_step : int, optional
+        The number of the first step to come, as in `rnn`.
+    **options
+        As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
+        between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
+        candidate_mask, precision. One key and stream give the same bits in every function; without
+        a key one is drawn, which serves all steps.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `rnn`.
+
+    Notes
+    -----
+    Its steps have the bits of the whole sequence in one call of `rnn` with the same key, signs of
+    NaNs aside. An object is not to be used from two threads at the same time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> weights = fd.pack_lstm(np.ones((3, 20), np.float32), np.ones((5, 20), np.float32))
+    >>> x = np.ones((2, 4, 3), np.float32)
+    >>> stepper = fd.Stepper(weights, rows=2, dropout=0.5, recurrent_dropout=0.5, rng=0)
+    >>> for t in range(4):
+    ...     y = stepper.step(x[:, t])
+    >>> whole = fd.rnn(x, weights, dropout=0.5, recurrent_dropout=0.5, rng=0)
+    >>> bool((y == whole).all())
+    True
+    """
+
+    def __init__(
+        self,
+        layers: Any,
+        rows: int = 1,
+        *,
+        initial_state: Any = None,
+        first_step: int = 0,
+        **options: Unpack[HeldOptions],
+    ) -> None:
+        if unknown := options.keys() - HeldOptions.__annotations__.keys():
+            raise TypeError(f"Stepper() got an unexpected keyword argument {min(unknown)!r}")
+        rows = _check.integer(rows, "rows", 0, None)
+        stack = stacked(layers)
+        for layer in stack:
+            if len(layer) == 2:
+                _check.refuse(ValueError, "layers", "layers in one direction", layer)
+        every = [weights for layer in stack for weights in layer]
+        dtype = np.result_type(*(weights.dtype for weights in every))
+        own = {"initial_state": initial_state, "first_step": first_step, "threads": 1}
+        given = cast(Options, {**(rnn.__kwdefaults__ or {}), **options, **own})
+        arguments = checked(np.zeros((rows, 1, every[0].features), dtype), layers, given)
+        plan = planned(arguments)
+        self._arguments = arguments
+        self._first, self._steps = arguments.first_step, arguments.first_step
+        self._shape, self._dtype = (rows, every[0].features), dtype
+        self._pieces = [slice(n, min(n + plan.height, rows)) for n in range(0, rows, plan.height)]
+        self._layers = [
+            _Layer(direction, self._pieces, arguments.first_row, between)
+            for (direction,), between in zip(plan.layers, plan.between, strict=True)
+        ]
+        # What is new at each step is numbered, and so there is a last one.
+        self._numbered = any(layer.numbered for layer in self._layers)
+
+    def __repr__(self) -> str:
+        rows = f"{self._shape[0]} row{'s' * (self._shape[0] != 1)}"
+        layers = f"{len(self._layers)} layer{'s' * (len(self._layers) != 1)}"
+        return f"<Stepper: {layers}, {rows}, after {self._steps - self._first} steps>"
+
+    def step(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Take the next time step of every row.
+
+        Parameters
+        ----------
+        x : array_like, shape (rows, features)
+            The input; float32, or float64 if the weights are.
+        out : ndarray, shape (rows, units), optional
+            Where to put the result; it must not overlap `x`.
+
+        Returns
+        -------
+        ndarray, shape (rows, units)
+            The output of the (last) layer: `out`, or a new array.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is of another shape or type, or steps that masks are numbered by have run
+            out, after 2**24. The step is not taken then.
+        """
+        x = self._input(x)
+        last = self._layers[-1]
+        shape = (self._shape[0], last.units)
+        y = np.empty(shape, self._dtype) if out is None else self._output(out, shape, x)
+        if self._numbered and self._steps >= STEPS:
+            raise ValueError(
+                f"step: expected at most {STEPS} steps, for masks are numbered by them"
+            )
+        place = Place(self._arguments.first_row, self._steps, self._arguments.shared)
+        for layer in self._layers:
+            to = y if layer is last else np.empty((shape[0], layer.units), self._dtype)
+            layer.step(x, to, place)
+            x = to
+        self._steps += 1
+        if y is not out and out is not None:
+            out[...] = y
+            return out
+        return y
+
+    def reset(self, state: Any = None) -> None:
+        """Begin new sequences, with the same masks.
+
+        Parameters
+        ----------
+        state : optional
+            The initial state, as in `step`; zeros if not given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the state does not fit.
+        """
+        arguments = self._arguments
+        states = checked_states(
+            state, arguments.layers, arguments.listed, self._shape[0], self._dtype
+        )
+        for layer, own in zip(self._layers, states, strict=True):
+            layer.set_state(own)
+        self._steps = self._first
+
+    @property
+    def state(self) -> Any:
+        """The state after the last step, as `step` returns it: copies."""
+        states = [layer.state() for layer in self._layers]
+        return states if self._arguments.listed else states[0]
+
+    def _input(self, x: ArrayLike) -> Array:
+        if (
+            type(x) is np.ndarray
+            and x.dtype == self._dtype
+            and x.shape == self._shape
+            and x.flags.carray
+        ):
+            return x
+        given = _check.shaped(_check.array(x, "x", _check.FLOATS, 2), "x", self._shape)
+        return _check.contiguous(fitting(given, "x", self._dtype), self._dtype)
+
+    def _output(self, out: NDArray[Any], shape: tuple[int, int], x: Array) -> Array:
+        """Where to compute: `out` itself, but for what kernels cannot write to."""
+        checked_out = _check.output(out, shape, self._dtype)
+        if checked_out.flags.carray and not np.may_share_memory(checked_out, x):
+            return checked_out
+        if np.shares_memory(checked_out, x):
+            raise ValueError("out: expected memory that x has no part of, got some that it has")
+        return np.empty(shape, self._dtype)
+
+
+class _Layer:
+    """A layer with its state, in pieces of the rows."""
+
+    def __init__(
+        self, direction: Direction, pieces: list[slice], first_row: int, between: Stream | None
+    ) -> None:
+        self.units = direction.weights.units
+        self._direction, self._between, self._pieces = direction, between, pieces
+        self._zoneout = (direction.zoneout_h, direction.zoneout_c)
+        drawn = (direction.input_steps, *self._zoneout, between)
+        self.numbered = any(stream is not None for stream in drawn)
+        self._held: list[Held] = []
+        if self.units:
+            self._held = [self._hold(direction, piece, first_row) for piece in pieces]
+
+    def _hold(self, direction: Direction, piece: slice, first_row: int) -> Held:
+        def part(mask: Array | Undrawn | None) -> Array | None:
+            if isinstance(mask, Undrawn):
+                return mask.of_rows(first_row + piece.start, piece.stop - piece.start)
+            return mask if mask is None or len(mask) == 1 else mask[piece]
+
+        candidate_mask = part(direction.candidate_mask)
+        h, c = direction.h[piece], None if direction.c is None else direction.c[piece]
+        return _backend.active.hold(
+            RnnCall(
+                packed=direction.packed,
+                y_last=h,
+                h=h,
+                c=c,
+                x=np.empty((len(h), 1, direction.weights.features), h.dtype),
+                input_mask=part(direction.input_mask),
+                recurrent_mask=part(direction.recurrent_mask),
+                candidate_mask=None if candidate_mask is None else candidate_mask[:, 0],
+                last=1,
+            )
+        )
+
+    def step(self, x: Array, out: Array, place: Place) -> None:
+        if not self.numbered and len(self._held) == 1:
+            self._held[0].step(x, out, None, None)
+            return
+        stream = self._direction.input_steps
+        if stream is not None:
+            x = x.copy()
+            drop_steps(stream, place, x[:, np.newaxis])
+        shape = (len(x), 1, self.units)
+        h, c = (
+            None if stream is None else step_events(stream, place, shape)[:, 0]
+            for stream in self._zoneout
+        )
+        for piece, held in zip(self._pieces, self._held, strict=False):
+            events = (None if a is None else a[piece] for a in (h, c))
+            held.step(x[piece], out[piece], *events)
+        if self._between is not None:
+            drop_steps(self._between, place, out[:, np.newaxis])
+
+    def state(self) -> Any:
+        h = np.empty_like(self._direction.h)
+        c = None if self._direction.c is None else np.empty_like(h)
+        for piece, held in zip(self._pieces, self._held, strict=False):
+            held.state(h[piece], None if c is None else c[piece])
+        return h if c is None else (h, c)
+
+    def set_state(self, state: list[Array]) -> None:
+        h, c = state[0], state[1] if len(state) == 2 else None
+        for piece, held in zip(self._pieces, self._held, strict=False):
+            held.set_state(h[piece], None if c is None else c[piece])
