@@ -183,6 +183,8 @@ def _directions(layer: object, name: str, more: str) -> tuple[PackedWeights, ...
 
 def _chain(layers: Stack, merge_mode: str) -> list[int]:
     """What each layer puts out, when each can take what the one before it does."""
+    if len(layers) == len(layers[0]) == 1:
+        return [layers[0][0].units]
     widths: list[int] = []
     for i, layer in enumerate(layers):
         for weights in layer:
@@ -222,8 +224,9 @@ def _inputs(
         values = _check.array(x, "x", _check.INTEGERS, 2)
         _check.indices(values, len(table), name="x")
         dtype = table.dtype
-    if any(weights.dtype != dtype for weights in every):
-        dtype = np.dtype(np.float64)
+    for weights in every:
+        if weights.dtype != dtype:
+            dtype = np.dtype(np.float64)
     return values, table, dtype
 
 
@@ -241,6 +244,8 @@ def checked_states(
     value: object, layers: Stack, listed: bool, rows: int, dtype: np.dtype[Any]
 ) -> list[list[Array]]:
     """The initial states of all directions of all layers, as `_state` gives them."""
+    if value is None:
+        return [_zeros(weights, rows, dtype) for layer in layers for weights in layer]
     of_layers = _parts(value, "initial_state", len(layers), "layers") if listed else [value]
     found = []
     for i, (layer, own) in enumerate(zip(layers, of_layers, strict=True)):
@@ -263,10 +268,10 @@ def _parts(value: object, label: str, count: int, what: str) -> Sequence[Any]:
 def _state(
     value: object, label: str, weights: PackedWeights, rows: int, dtype: np.dtype[Any]
 ) -> list[Array]:
-    """Fresh, writable arrays for the initial state: zeros where none is given."""
-    names, shape = ("h", "c") if weights.cell == "lstm" else ("h",), (rows, weights.units)
+    """Fresh, writable arrays for the initial state: h, and for an LSTM c."""
     if value is None:
-        return [np.zeros(shape, dtype) for _ in names]
+        return _zeros(weights, rows, dtype)
+    names, shape = ("h", "c") if weights.cell == "lstm" else ("h",), (rows, weights.units)
     if len(names) == 1 and not isinstance(value, tuple):
         value = (value,)
     if not isinstance(value, (tuple, list)) or len(value) != len(names):
@@ -280,9 +285,14 @@ def _state(
     return arrays
 
 
+def _zeros(weights: PackedWeights, rows: int, dtype: np.dtype[Any]) -> list[Array]:
+    shape = (rows, weights.units)
+    return [np.zeros(shape, dtype) for _ in range(2 if weights.cell == "lstm" else 1)]
+
+
 def fitting(given: Array, name: str, dtype: np.dtype[Any]) -> Array:
     """Refuse what would have to be rounded."""
-    if np.result_type(given, dtype) != dtype:
+    if given.dtype != dtype and np.result_type(given, dtype) != dtype:
         _check.refuse(TypeError, name, f"an array of {dtype}, as x and the weights are", given)
     return given
 
@@ -384,6 +394,8 @@ def _masks(
     rates: Sites[float],
 ) -> tuple[Array | None, Array | None, Array | None]:
     """The masks that are given, as (rows or 1, gates or 1, width)."""
+    if given["input_mask"] is given["recurrent_mask"] is given["candidate_mask"] is None:
+        return None, None, None
     weights = every[0]
     found: list[Array | None] = []
     for mask, name, rate in (

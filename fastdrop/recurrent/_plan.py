@@ -36,6 +36,7 @@ class Direction:
     """What one direction of one layer runs with in one call, for all rows."""
 
     weights: PackedWeights
+    flops: int
     packed: _backend.Packed
     backwards: bool
     h: Array
@@ -51,7 +52,7 @@ class Direction:
     @property
     def affordable(self) -> int:
         """Rows times steps that a call of the backend may take before it is seen how fast it is."""
-        return max(1, int(_threads.PIECE_FLOPS / flops_of(self.weights)))
+        return max(1, int(_threads.PIECE_FLOPS / self.flops))
 
     def most_steps(self, rows: int, steps: int) -> int:
         """Steps that a call may take: what is drawn for each of them is kept meanwhile."""
@@ -85,9 +86,10 @@ def planned(arguments: Arguments) -> Plan:
         )
         for n, layer in enumerate(arguments.layers)
     ]
-    last = len(layers) - 1
-    between = [_at(streams.between, 2 * n) if n < last else None for n in range(len(layers))]
-    return Plan(arguments, layers, between, *_pieces(arguments))
+    between: list[Stream | None] = [None] * len(layers)
+    for n in range(len(layers) - 1):
+        between[n] = _at(streams.between, 2 * n)
+    return Plan(arguments, layers, between, *_pieces(arguments, layers))
 
 
 # ---- what is drawn ----
@@ -101,10 +103,12 @@ def _streams(arguments: Arguments) -> Sites[Stream | None]:
     key = arguments.key
     if key is None:
         return _NO_STREAMS
-    streams = []
+    streams: list[Stream | None] = [None] * len(arguments.rates)
     for k, rate in enumerate(arguments.rates):
-        threshold, number = _check.threshold(rate), arguments.site + k << 32 | arguments.sample
-        streams.append(stream_under(key, number, threshold) if threshold else None)
+        threshold = _check.threshold(rate) if rate else 0
+        if threshold:
+            number = arguments.site + k << 32 | arguments.sample
+            streams[k] = stream_under(key, number, threshold)
     return Sites(*streams)
 
 
@@ -133,6 +137,7 @@ def _direction(
     is_lstm = len(state) == 2
     return Direction(
         weights,
+        flops_of(weights),
         packed,
         number % 2 == 1,
         state[0],
@@ -217,15 +222,15 @@ def flops_of(weights: PackedWeights) -> int:
     return 2 * weights.gates * padded * (weights.features + weights.units) + 10_000
 
 
-def _pieces(arguments: Arguments) -> tuple[int, int]:
+def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[int, int]:
     """How many rows to take at a time, and on how many threads."""
     rows, steps = arguments.x.shape[:2]
-    every = [weights for layer in arguments.layers for weights in layer]
-    flops = [flops_of(weights) for weights in every]
+    every = [direction for layer in layers for direction in layer]
+    flops = [direction.flops for direction in every]
     threads = min(arguments.threads, 1 + int(rows * steps * sum(flops) / _THREAD_FLOPS))
     height = min(_PIECE_ROWS, -(-rows // threads), int(_STEP_FLOPS / max(flops)))
-    per_step = arguments.scheme == "per_step" and _check.threshold(arguments.rates.input)
-    if arguments.embedding is not None and not per_step:  # projections are kept for all steps
-        width = max(weights.kernel.shape[1] for weights in every)
+    if arguments.embedding is not None and every[0].input_steps is None:
+        # Projections are kept for all steps.
+        width = max(direction.weights.kernel.shape[1] for direction in every)
         height = min(height, _PIECE_NUMBERS // (steps * width or 1))
     return max(1, height), threads

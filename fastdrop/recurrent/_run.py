@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,8 @@ def _with_state(plan: Plan, y: Array) -> tuple[Any, ...]:
     return y, state if plan.arguments.listed else state[0]
 
 
-class _Inputs(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Inputs:
     """What some rows of a layer take: x (rows, steps, ...), which may be tokens."""
 
     x: Array
@@ -72,6 +73,11 @@ class Run:
     def stop(self) -> None:
         """End what other threads run, for this call has failed or is interrupted."""
         self.stopped = True
+
+    def _ended(self) -> bool:
+        """Whether to do no more, for any of these reasons."""
+        self.stopped = self.stopped or _threads.abandoned()
+        return self.stopped
 
     def rows(self, piece: slice, out: Array, threads: int) -> None:
         """Run some rows through all layers; out (rows, steps, width) or (rows, width)."""
@@ -130,7 +136,10 @@ class Run:
         h = direction.h[piece]
         y_last = out if out.ndim == 2 else np.empty((rows, units), out.dtype)
         # Before the first step taken there is no output to repeat. With no steps h_T is h_0.
-        y_last[...] = 0 if steps else h
+        if steps:
+            y_last.fill(0)
+        else:
+            y_last[...] = h
         if not (steps and units):
             return
         first_row = self.arguments.first_row + piece.start
@@ -159,21 +168,20 @@ class Run:
         rows, steps = given.x.shape[:2]
         most = direction.most_steps(rows, steps)
         window, first = max(1, direction.affordable // rows), 0
-        while first < steps:
-            if self.stopped or _threads.abandoned():
-                self.stopped = True
-                return
+        while not self._ended():
             last = min(first + min(window, most), steps)
             times = slice(steps - last, steps - first) if call.backwards else slice(first, last)
             call.first, call.last = first, last
             spent = self._window(direction, piece, call, given.embedded, times)
+            if last == steps:
+                return
             # Each call prepares masks anew: the next ones take as many steps as time allows, if
             # all rows take them, for masked steps cost nothing.
             taken = rows * (last - first)
             if given.step_mask is not None:
                 taken = np.count_nonzero(given.step_mask[:, times])
             if taken:
-                window = max(1, min(steps, int(taken * _CALL_SECONDS / (rows * spent))))
+                window = max(1, min(steps, int(taken * _CALL_SECONDS / (rows * max(spent, 1e-9)))))
             first = last
 
     def _window(
@@ -195,7 +203,7 @@ class Run:
         spent = time.perf_counter() - start
         if call.y is not None and own.y is not None and own is not call:
             call.y[:, call.first : call.last] = own.y
-        return max(spent, 1e-9)
+        return spent
 
     def _dropped(
         self, stream: Stream, piece: slice, call: RnnCall, embedded: bool, times: slice
@@ -236,7 +244,7 @@ class Run:
         projected = np.empty((len(words), direction.packed.width), embedding.dtype)
         height = min(direction.affordable, _LOOK_UP_ROWS)
         for first in range(0, len(words), height):
-            if self.stopped or _threads.abandoned():
+            if self._ended():
                 break
             part = slice(first, first + height)
             masks = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
