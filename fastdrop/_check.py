@@ -7,7 +7,7 @@ import functools
 import math
 import operator
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -94,6 +94,12 @@ def choice(value: object, name: str, options: Sequence[str]) -> str:
         refuse(TypeError, name, words(options), value)
     if value not in options:
         refuse(ValueError, name, words(options), value)
+    return value
+
+
+def text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        refuse(TypeError, name, "a str", value)
     return value
 
 
@@ -475,105 +481,6 @@ def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return contiguous(given, np.dtype(np.uint8))
 
 
-# ---- forecasts, and what came ----
-
-# Probabilities of classes add up to 1 but for this: float16 rounds by as much.
-SUM_TOLERANCE = 1e-3
-
-
-def numbers(value: object, name: str) -> NDArray[np.float64]:
-    """Real numbers as binary64; integers that may not fit into it are refused."""
-    given = array(value, name, NUMBERS)
-    exact = given.astype(np.float64)
-    if given.dtype.kind in "iu" and (np.abs(exact) >= 2.0**53).any():
-        refuse(ValueError, name, "integers between -2**53 and 2**53", value)
-    return exact
-
-
-def forecast(
-    value: object, name: str, of: tuple[int, ...], before: tuple[int, ...] = ()
-) -> NDArray[np.float64]:
-    """Numbers of shape (*before, *of), from which a last axis of length 1 has been taken away."""
-    given = numbers(value, name)
-    whole = (*before, *of)
-    return shaped(given[..., 0] if given.shape == (*whole, 1) else given, name, whole)
-
-
-def deviations(value: object, name: str, of: tuple[int, ...]) -> NDArray[np.float64]:
-    """Standard deviations; NaN stays."""
-    given = forecast(value, name, of)
-    if (given < 0).any():
-        refuse(ValueError, name, "numbers >= 0", value)
-    return given
-
-
-def samples(value: object, of: tuple[int, ...]) -> NDArray[np.float64]:
-    """At least one sample of each element."""
-    if value is None or (hasattr(value, "quantile") and not hasattr(value, "dtype")):
-        expected = "an array of samples, as mc_predict(..., keep_samples=True).samples is"
-        refuse(TypeError, "samples", expected, value)
-    given = numbers(value, "samples")
-    if given.ndim == 0 or not len(given):
-        refuse(ValueError, "samples", f"shape {('n', *of)} with n >= 1", value)
-    return forecast(given, "samples", of, given.shape[:1])
-
-
-def levels(value: object) -> NDArray[np.float64]:
-    """Levels of quantiles, in any order."""
-    given = numbers(value, "levels")
-    if not ((given > 0) & (given < 1)).all():  # also refuses NaN
-        refuse(ValueError, "levels", "numbers in (0, 1)", value)
-    return given
-
-
-def limits(
-    low: object, high: object, of: tuple[int, ...]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both ends of intervals, in their order; NaN stays."""
-    lows, highs = forecast(low, "low", of), forecast(high, "high", of)
-    crossed = lows > highs
-    if crossed.any():
-        refuse(ValueError, "high", f"at least low, {lows[crossed][0]}", float(highs[crossed][0]))
-    return lows, highs
-
-
-def reduced(axis: object, of: NDArray[Any]) -> tuple[int, ...]:
-    """Axes of an array along which there is something to count; all of them if None."""
-    ndim = of.ndim
-    given = range(ndim) if axis is None else axis if isinstance(axis, tuple) else (axis,)
-    axes = tuple(integer(item, "axis", -ndim, ndim) % max(1, ndim) for item in given)
-    if len(set(axes)) < len(axes):
-        refuse(ValueError, "axis", "each axis once", axis)
-    if not math.prod(of.shape[item] for item in axes):
-        refuse(ValueError, "y", "at least one number to count", of)
-    return axes
-
-
-def distributions(value: object, name: str) -> NDArray[np.float64]:
-    """Probabilities of two classes or more, along the last axis."""
-    given = probabilities(value, name)
-    if given.ndim == 0 or given.shape[-1] < 2:
-        refuse(ValueError, name, "two classes or more along the last axis", value)
-    if (np.abs(given.sum(axis=-1) - 1) > SUM_TOLERANCE).any():
-        expected = f"probabilities that add up to 1 (within {SUM_TOLERANCE}) along the last axis"
-        refuse(ValueError, name, expected, value)
-    return given
-
-
-def two_classes(value: object, name: str) -> NDArray[np.float64]:
-    """Probabilities of the class 1, as distributions over the classes 0 and 1."""
-    given = probabilities(value, name)
-    return np.stack([1 - given, given], axis=-1)
-
-
-def labels(value: object, classes: int) -> NDArray[np.intp]:
-    """Numbers of classes, of whatever dtype."""
-    given = array(value, "y", ("bool", *NUMBERS))
-    if not ((given >= 0) & (given < classes) & (given == np.floor(given))).all():
-        refuse(ValueError, "y", f"labels: whole numbers in [0, {classes})", value)
-    return given.astype(np.intp)
-
-
 def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
     expected = f"{', '.join(names)} or 'packed'"
     try:
@@ -591,42 +498,6 @@ def rows_range(value: object, rows: int, elements: int) -> int:
     if (start + rows) * elements > INDEX_END:
         refuse(ValueError, "row_offset", f"at most {INDEX_END // elements - rows} here", value)
     return start
-
-
-# ---- models ----
-
-
-def text(value: object, name: str) -> str:
-    if not isinstance(value, str):
-        refuse(TypeError, name, "a str", value)
-    return value
-
-
-def names(value: object, name: str) -> dict[str, str]:
-    """A mapping of names to names; none if not given."""
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        refuse(TypeError, name, "a mapping of str to str", value)
-    return {text(k, name): text(v, f"{name}[{k!r}]") for k, v in value.items()}
-
-
-def sequence_of(
-    value: object, name: str, kind: type | tuple[type, ...], what: str = "layer"
-) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
-        refuse(TypeError, name, f"a list or tuple of {what}s", value)
-    for i, item in enumerate(value):
-        if not isinstance(item, kind):
-            refuse(TypeError, f"{name}[{i}]", f"a {what}", item)
-    if not value:
-        refuse(ValueError, name, f"at least one {what}", value)
-    return tuple(value)
-
-
-def weight(value: object, name: str, ndim: int) -> NDArray[np.float32]:
-    """A layer's weights, prepared once: float32, C-contiguous and aligned."""
-    return contiguous(array(value, name, ("float32",), ndim), np.dtype(np.float32))
 
 
 def indices(

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdrop import _check
+from fastdrop import _check, _forecasts
 
 __all__ = ["Calibration", "calibrate"]
 
@@ -227,8 +227,8 @@ class _Method(NamedTuple):
 
 
 def _mean_and_std(p: Any, level: float) -> tuple[Floats, ...]:
-    mean = _check.numbers(p.mean, "p.mean")
-    return _rows(mean, "p.mean"), _check.deviations(p.std, "p.std", mean.shape)
+    mean = _forecasts.numbers(p.mean, "p.mean")
+    return _rows(mean, "p.mean"), _forecasts.deviations(p.std, "p.std", mean.shape)
 
 
 def _scaled_scores(y: ArrayLike, mean: Floats, std: Floats) -> Floats:
@@ -246,7 +246,7 @@ def _scaled_interval(score: Floats, mean: Floats, std: Floats) -> tuple[NDArray[
 
 
 def _ends(p: Any, level: float) -> tuple[Floats, ...]:
-    ends = _check.numbers(p.quantile([(1 - level) / 2, (1 + level) / 2]), "p.quantile")
+    ends = _forecasts.numbers(p.quantile([(1 - level) / 2, (1 + level) / 2]), "p.quantile")
     if ends.ndim < 2 or len(ends) != 2:
         _check.refuse(ValueError, "p.quantile", "shape (2, rows, ...) for two levels", ends)
     return ends[0], ends[1]
@@ -268,12 +268,12 @@ def _cqr_interval(score: Floats, low: Floats, high: Floats) -> tuple[NDArray[Any
 
 def _shares(p: Any, level: float) -> tuple[Floats, ...]:
     name = "p.probabilities"
-    check = _check.two_classes if p.kind == "binary" else _check.distributions
+    check = _forecasts.two_classes if p.kind == "binary" else _forecasts.distributions
     return (_rows(check(p.probabilities, name), name, 2),)
 
 
 def _lac_scores(y: ArrayLike, shares: Floats) -> Floats:
-    labels = _check.labels(y, shares.shape[-1])
+    labels = _forecasts.labels(y, shares.shape[-1])
     chosen = _as_outputs(labels, shares.shape[:-1])[..., np.newaxis]
     return 1 - np.take_along_axis(shares, chosen, axis=-1)[..., 0]
 
@@ -333,4 +333,4 @@ def _as_outputs(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def _came(y: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    return _as_outputs(_finite(_check.numbers(y, "y"), "y"), shape)
+    return _as_outputs(_finite(_forecasts.numbers(y, "y"), "y"), shape)

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastdrop import _check
+from fastdrop import _check, _forecasts
 
 __all__ = [
     "Reliability",
@@ -85,8 +85,8 @@ def crps(y: ArrayLike, samples: ArrayLike) -> Floats:
     >>> scores.crps([2.0, 5.0], [[1.0, 1.0], [3.0, 3.0]])
     array([0.5, 2.5])
     """
-    seen = _check.numbers(y, "y")
-    x = np.sort(_check.samples(samples, seen.shape), axis=0)
+    seen = _forecasts.numbers(y, "y")
+    x = np.sort(_forecasts.samples(samples, seen.shape), axis=0)
     below_share = np.arange(1, len(x)).reshape((-1,) + (1,) * seen.ndim) / len(x)
     with np.errstate(all="ignore"):
         middle = np.clip(seen, x[:-1], x[1:])
@@ -130,8 +130,8 @@ def pit(y: ArrayLike, samples: ArrayLike) -> Floats:
     >>> scores.pit([0.5, 2.0, 9.0], [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
     array([0.  , 0.75, 1.  ])
     """
-    seen = _check.numbers(y, "y")
-    x = _check.samples(samples, seen.shape)
+    seen = _forecasts.numbers(y, "y")
+    x = _forecasts.samples(samples, seen.shape)
     share = (x < seen).mean(axis=0) + (x == seen).mean(axis=0) / 2
     return _unknown(share, seen, np.isnan(x).any(axis=0))
 
@@ -170,8 +170,8 @@ def pinball(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Floats:
     array([[2.5, 2.5],
            [3. , 1.5]])
     """
-    seen, given = _check.numbers(y, "y"), _check.levels(levels)
-    forecast = _check.forecast(quantiles, "quantiles", seen.shape, given.shape)
+    seen, given = _forecasts.numbers(y, "y"), _forecasts.levels(levels)
+    forecast = _forecasts.forecast(quantiles, "quantiles", seen.shape, given.shape)
     level = given.reshape(given.shape + (1,) * seen.ndim)
     with np.errstate(all="ignore"):
         loss: Floats = level * _excess(seen, forecast) + (1 - level) * _excess(forecast, seen)
@@ -212,7 +212,7 @@ def crps_quantiles(y: ArrayLike, quantiles: ArrayLike, levels: ArrayLike) -> Flo
     >>> scores.crps_quantiles([2.0, 5.0], [[1.0, 1.0], [3.0, 3.0]], [0.25, 0.75])
     array([0.5, 2.5])
     """
-    given = _check.levels(levels)
+    given = _forecasts.levels(levels)
     if given.ndim != 1 or not given.size:
         _check.refuse(ValueError, "levels", "shape (k,) with k >= 1", levels)
     return 2 * pinball(y, quantiles, given).mean(axis=0)  # type: ignore[no-any-return]
@@ -249,8 +249,8 @@ def interval_score(y: ArrayLike, low: ArrayLike, high: ArrayLike, level: float =
     >>> scores.interval_score([2.0, 5.0], [1.0, 1.0], [3.0, 3.0], level=0.5)
     array([ 2., 10.])
     """
-    seen, weight = _check.numbers(y, "y"), 2 / (1 - _check.level(level))
-    lows, highs = _check.limits(low, high, seen.shape)
+    seen, weight = _forecasts.numbers(y, "y"), 2 / (1 - _check.level(level))
+    lows, highs = _forecasts.limits(low, high, seen.shape)
     with np.errstate(all="ignore"):
         outside = _excess(lows, seen) + _excess(seen, highs)
         score: Floats = _difference(highs, lows) + weight * outside
@@ -288,9 +288,9 @@ def coverage(
     >>> float(scores.coverage([2.0, 5.0], [1.0, 1.0], [3.0, 3.0]))
     0.5
     """
-    seen = _check.numbers(y, "y")
-    lows, highs = _check.limits(low, high, seen.shape)
-    axes = _check.reduced(axis, seen)
+    seen = _forecasts.numbers(y, "y")
+    lows, highs = _forecasts.limits(low, high, seen.shape)
+    axes = _forecasts.reduced(axis, seen)
     inside = _unknown((lows <= seen) & (seen <= highs), seen, np.isnan(lows), np.isnan(highs))
     return inside.mean(axis=axes)
 
@@ -325,9 +325,9 @@ def crps_normal(y: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Floats:
     >>> scores.crps_normal([0.0, 3.0], [0.0, 1.0], [1.0, 0.0]).round(4)
     array([0.2337, 2.    ])
     """
-    seen = _check.numbers(y, "y")
-    center = _check.forecast(mean, "mean", seen.shape)
-    scale = _check.deviations(std, "std", seen.shape)
+    seen = _forecasts.numbers(y, "y")
+    center = _forecasts.forecast(mean, "mean", seen.shape)
+    scale = _forecasts.deviations(std, "std", seen.shape)
     with np.errstate(all="ignore"):
         error = np.abs(_difference(seen, center))
         z = error / scale
@@ -369,9 +369,9 @@ def nll_normal(y: ArrayLike, mean: ArrayLike, std: ArrayLike) -> Floats:
     >>> scores.nll_normal([0.0, 3.0], [0.0, 1.0], [1.0, 0.0]).round(4)
     array([0.9189,    inf])
     """
-    seen = _check.numbers(y, "y")
-    center = _check.forecast(mean, "mean", seen.shape)
-    scale = _check.deviations(std, "std", seen.shape)
+    seen = _forecasts.numbers(y, "y")
+    center = _forecasts.forecast(mean, "mean", seen.shape)
+    scale = _forecasts.deviations(std, "std", seen.shape)
     with np.errstate(all="ignore"):
         error = _difference(seen, center)
         z = error / scale
@@ -591,13 +591,13 @@ def _classes(y: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], 
     given = _check.probabilities(probabilities, "probabilities")
     binary = given.shape in (of, (*of, 1))
     if binary:
-        shares = _check.two_classes(given.reshape(of), "probabilities")
+        shares = _forecasts.two_classes(given.reshape(of), "probabilities")
     elif given.shape[:-1] == of and given.ndim:
-        shares = _check.distributions(given, "probabilities")
+        shares = _forecasts.distributions(given, "probabilities")
     else:
         expected = f"shape {of} for two classes, or {(*of, 'classes')}"
         _check.refuse(ValueError, "probabilities", expected, given)
-    return _check.labels(y, shares.shape[-1]), shares, binary
+    return _forecasts.labels(y, shares.shape[-1]), shares, binary
 
 
 def _of_labels(shares: Floats, labels: NDArray[np.intp]) -> Floats:

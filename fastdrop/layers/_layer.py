@@ -422,7 +422,8 @@ class Layer:
         if value is None and any(f.name == field and f.default is None for f in fields(self)):
             return
         if not isinstance(value, Declared):
-            value = _check.weight(value, label, len(shape))
+            given = _check.array(value, label, ("float32",), len(shape))
+            value = _check.contiguous(given, np.dtype(np.float32))
             self.prepare(**{field: value})
         if len(shape) != value.ndim or any(
             n is not None and n != m for n, m in zip(shape, value.shape, strict=True)

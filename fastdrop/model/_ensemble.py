@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
+from fastdrop.model._graph import check_sequence
 from fastdrop.model._model import Model
 from fastdrop.model._sampling import reporter
 from fastdrop.random import as_key
@@ -112,7 +113,7 @@ class Ensemble:
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
-        found = _check.sequence_of(models, "models", Model, "fastdrop.Model")
+        found = check_sequence(models, "models", Model, "fastdrop.Model")
         if len(found) < 2:
             _check.refuse(ValueError, "models", "two models or more", models)
         self.models: tuple[Model, ...] = found

@@ -4,6 +4,7 @@ import heapq
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fastdrop import _check
 from fastdrop.layers._layer import Flow, Layer, Shape
@@ -316,3 +317,17 @@ def check_inputs(value: object) -> dict[str, Shape]:
             for name, shape in value.items()
         }
     return {"input": _check.open_shape(value, "input_shape")}
+
+
+def check_sequence(
+    value: object, name: str, kind: type | tuple[type, ...], what: str = "layer"
+) -> tuple[Any, ...]:
+    """Return a list or tuple of one thing or more of a kind."""
+    if not isinstance(value, (list, tuple)):
+        _check.refuse(TypeError, name, f"a list or tuple of {what}s", value)
+    for i, item in enumerate(value):
+        if not isinstance(item, kind):
+            _check.refuse(TypeError, f"{name}[{i}]", f"a {what}", item)
+    if not value:
+        _check.refuse(ValueError, name, f"at least one {what}", value)
+    return tuple(value)

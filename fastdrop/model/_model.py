@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastdrop import _check, _threads
 from fastdrop.layers._layer import Layer, Shape
 from fastdrop.model import _sampling
-from fastdrop.model._graph import Call, build, check_inputs
+from fastdrop.model._graph import Call, build, check_inputs, check_sequence
 from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
@@ -87,7 +87,7 @@ class Model:
         source: str = "",
         notes: Sequence[str] = (),
     ) -> None:
-        self._entries = _check.sequence_of(layers, "layers", (Layer, Call))
+        self._entries = check_sequence(layers, "layers", (Layer, Call))
         self._inputs_given = check_inputs(input_shape)
         self.source = _check.text(source, "source")
         self._notes = tuple(notes)

@@ -424,7 +424,14 @@ def check_custom(value: object) -> dict[str, str]:
     TypeError, ValueError
         It is no mapping of names to names of layers that are known.
     """
-    custom = _check.names(value, "custom")
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        _check.refuse(TypeError, "custom", "a mapping of str to str", value)
+    custom = {
+        _check.text(name, "custom"): _check.text(known, f"custom[{name!r}]")
+        for name, known in value.items()
+    }
     for name, known in custom.items():
         if known not in LAYERS:
             _check.refuse(ValueError, f"custom[{name!r}]", f"one of {supported()}", known)
