@@ -1045,6 +1045,15 @@ def test_all_obstacles_are_listed() -> None:
     assert all(line in message for line in found)
 
 
+def test_what_ends_the_reading_is_said_beside_what_was_found_before() -> None:
+    unknown = layer("Mine", name="m") | {"module": "mine", "registered_name": "mine>Mine"}
+    twice = [layer("Dense", name="d", units=2)] * 2
+    found = obstacles(chain("c", [unknown, *twice], build_input_shape=[None, 3]))
+    assert len(found) == 2
+    assert "class 'mine>Mine' is not a part of Keras" in found[0]
+    assert "two layers have the same name" in found[1]
+
+
 def test_what_stands_in_the_way_of_several_calls_is_said_once() -> None:
     shared = node("Dense", "d", call(ref("a")), call(ref("b")), units=0)
     add = node("Add", "s", call([ref("d"), ref("d", 1)]))
