@@ -144,9 +144,9 @@ def test_what_counts_alone(function: str, given: Any) -> None:
     for n, t in np.ndindex(2, 4):
         for j in range(3):
             values = [float(x[n, t, j]) for x, m in zip(xs, kept, strict=True) if m[n, t]]
-            if not values and function != "multiply":
-                continue  # nobody looks there
-            expected = float(MERGES[function](values)) if values else 0.0
+            # A step that all inputs lack: what Keras leaves there.
+            nothing = 0.0 if function == "multiply" else float(xs[0][n, t, j])
+            expected = float(MERGES[function](values)) if values else nothing
             assert abs(got[n, t, j] - expected) <= 1e-6 * max(1, abs(expected)), (n, t, j)
 
 
