@@ -421,6 +421,8 @@ def test_transpose(axes: Any) -> None:
 def test_swapped_axes() -> None:
     layer = Transpose.declare([(4, 3, 2)], name="t", swapped=(-1, 0))
     assert layer.axes == (2, 1, 0)
+    with pytest.raises(TypeError, match="more"):
+        Transpose.declare([(4, 3, 2)], name="t", swapped=(-1, 0), more=1)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])
