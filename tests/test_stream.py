@@ -408,6 +408,29 @@ def test_a_single_row_needs_no_axis() -> None:
     assert words.step(3).mean.shape == (1, 5)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_several_sequences_by_order_and_by_name(rows: int) -> None:
+    """A single row of each needs no axis either."""
+    calls = [
+        fd.Call(layers.Merge(name="m", function="subtract"), ["a", "b"]),
+        fd.Call(lstm("l", 4, 5, **both), "m"),
+    ]
+    model = fd.Model(calls, {"a": (None, 4), "b": (None, 4)})
+    a, b = normal(rows, 3, 4), normal(rows, 3, 4, seed=1)
+    streams = [model.stream(rows=rows, samples=SAMPLES, rng=2) for _ in range(3)]
+    for t in range(3):
+        at, bt = a[:, t], b[:, t]
+        alone = (at[0], bt[0]) if rows == 1 else (at, bt)
+        found = [
+            streams[0].step([at, bt]),
+            streams[1].step(list(alone)),
+            streams[2].step({"b": alone[1], "a": alone[0]}),
+        ]
+        whole = model.mc_predict([a[:, : t + 1], b[:, : t + 1]], SAMPLES, rng=2)
+        for p in found:
+            assert np.array_equal(p.mean, whole.mean)
+
+
 def test_arguments_of_streams() -> None:
     model = fd.Model(CHAINS["stack"], (None, 4))
     stream = model.stream(rows=2, samples=3, rng=0)
