@@ -308,10 +308,14 @@ def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("place", [0, 1, 15])
+@pytest.mark.parametrize("more", [77, 2])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
-def test_arrays_beyond_the_cache(backend: str, dtype: str, place: int) -> None:
-    """Kernels may write these past the cache, whole lines of 64 bytes at a time."""
-    n = 2**24 // np.dtype(dtype).itemsize + 77
+def test_arrays_beyond_the_cache(backend: str, dtype: str, more: int, place: int) -> None:
+    """Kernels may write these past the cache, whole lines of 64 bytes at a time.
+
+    Of what is left at the end there may be less than up to the next line.
+    """
+    n = 2**24 // np.dtype(dtype).itemsize + more
     x = np.random.default_rng(0).integers(-99, 99, n + 16).astype(dtype)[place : place + n]
     drop = fd.bernoulli(0.5, n, rng=3, offset=45)
     frame = np.full(n + 32, 7, dtype)
