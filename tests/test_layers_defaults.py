@@ -1,0 +1,138 @@
+"""Layers made in Python with no option given: the defaults are those of Keras's classes."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastdrop import layers
+from layer_laws import normal
+
+K2, K3, K4 = normal(4, 4), normal(3, 4, 4), normal(3, 3, 4, 4)
+V4 = np.abs(normal(4)) + 0.5
+HEADS = {
+    "query_kernel": normal(4, 2, 3),
+    "key_kernel": normal(4, 2, 3),
+    "value_kernel": normal(4, 2, 3),
+    "output_kernel": normal(2, 3, 4),
+}
+CONV = {"bias": None, "padding": "valid", "groups": 1, "activation": "linear"}
+ATTENDING = {
+    "dropout": 0,
+    "use_causal_mask": False,
+    "return_attention_scores": False,
+    "masks": None,
+    "passes_mask": True,
+}
+RECURRENT = {
+    "bias": None,
+    "activation": "tanh",
+    "dropout": 0,
+    "recurrent_dropout": 0,
+    "go_backwards": False,
+    "return_sequences": False,
+    "return_state": False,
+    "zero_output_for_mask": False,
+    "uses_mask": True,
+    "starts_from_state": False,
+}
+GATED = RECURRENT | {"recurrent_activation": "sigmoid", "scheme": "per_gate"}
+LSTM, SIMPLE = (
+    layers.LSTM(name="l", kernel=normal(4, 8), recurrent_kernel=normal(2, 8)),
+    layers.SimpleRNN(name="s", kernel=normal(4, 2), recurrent_kernel=normal(2, 2)),
+)
+
+# A layer of what must be given, and all that need not be.
+DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
+    (layers.Activation(name="a", activation="softmax"), {"axis": -1}),
+    (layers.Softmax(name="a"), {"axes": (-1,)}),
+    (layers.Attention(name="a"), ATTENDING | {"scale": None, "concat_score_weight": None}),
+    (layers.AdditiveAttention(name="a"), ATTENDING | {"scale": None}),
+    (
+        layers.MultiHeadAttention(name="m", **HEADS),
+        ATTENDING
+        | dict.fromkeys(("query_bias", "key_bias", "value_bias", "output_bias"))
+        | dict.fromkeys(("gate_kernel", "gate_bias", "sliding_window"))
+        | {"masking": "replace", "fused": False, "uses_masks": True, "own_query_mask": False},
+    ),
+    (layers.Conv1D(name="c", kernel=K3), CONV | {"strides": (1,), "dilation_rate": (1,)}),
+    (layers.Conv2D(name="c", kernel=K4), CONV | {"strides": (1, 1), "dilation_rate": (1, 1)}),
+    (layers.ZeroPadding1D(name="z"), {"padding": ((1, 1),)}),
+    (layers.ZeroPadding2D(name="z"), {"padding": ((1, 1), (1, 1))}),
+    (layers.UpSampling1D(name="u"), {"size": (2,)}),
+    (layers.UpSampling2D(name="u"), {"size": (2, 2)}),
+    (layers.Dense(name="d", kernel=K2), {"bias": None, "activation": "linear"}),
+    (layers.Embedding(name="e", table=K2), {"mask_zero": False}),
+    (layers.Identity(name="i"), {"passes_mask": True}),
+    (layers.Masking(name="m"), {"mask_value": 0}),
+    (layers.Concatenate(name="c"), {"axis": -1, "masks": "any"}),
+    (layers.Dot(name="d", axes=(1, 1)), {"normalize": False}),
+    (layers.Merge(name="m", function="add"), {"masks": "any"}),
+    (
+        layers.BatchNormalization(name="b", moving_mean=V4, moving_variance=V4),
+        {"axis": (-1,), "gamma": None, "beta": None, "epsilon": 1e-3},
+    ),
+    (
+        layers.LayerNormalization(name="l"),
+        {"axis": (-1,), "gamma": None, "beta": None, "epsilon": 1e-3, "rms_scaling": False},
+    ),
+    (layers.UnitNormalization(name="u"), {"axis": (-1,)}),
+    (
+        layers.Normalization(name="n", mean=V4, variance=V4),
+        {"axis": (-1,), "invert": False, "passes_mask": True},
+    ),
+    (layers.Rescaling(name="r", scale=2), {"offset": 0, "passes_mask": True}),
+    *(
+        (kind(name="p"), {"pool_size": (2,) * kind.dims, "strides": (2,) * kind.dims})
+        for kind in (
+            layers.AveragePooling1D,
+            layers.AveragePooling2D,
+            layers.MaxPooling1D,
+            layers.MaxPooling2D,
+        )
+    ),
+    *(
+        (kind(name="g"), {"keepdims": False})
+        for kind in (
+            layers.GlobalAveragePooling1D,
+            layers.GlobalAveragePooling2D,
+            layers.GlobalMaxPooling1D,
+            layers.GlobalMaxPooling2D,
+        )
+    ),
+    (layers.Dropout(name="d", rate=0.5), {"noise_shape": None}),
+    (layers.AlphaDropout(name="d", rate=0.5), {"noise_shape": None}),
+    (SIMPLE, RECURRENT),
+    (LSTM, GATED),
+    (
+        layers.GRU(name="g", kernel=normal(4, 6), recurrent_kernel=normal(2, 6)),
+        GATED | {"reset_after": True},
+    ),
+    (
+        layers.Bidirectional(
+            name="b", forward=SIMPLE, backward=dataclasses.replace(SIMPLE, go_backwards=True)
+        ),
+        {"merge_mode": "concat"},
+    ),
+    (layers.TimeDistributed(name="t", layer=SIMPLE), {"masks": "outer"}),
+    (layers.MatMul(name="p"), {"transpose_a": False, "transpose_b": False}),
+    (layers.Reduce(name="r", function="sum"), {"axes": None, "keepdims": False}),
+]
+
+
+@pytest.mark.parametrize(
+    ("layer", "defaults"), DEFAULTS, ids=[type(layer).__name__ for layer, _ in DEFAULTS]
+)
+def test_defaults(layer: Any, defaults: dict[str, Any]) -> None:
+    for field, expected in defaults.items():
+        assert getattr(layer, field) == expected, field
+
+
+@pytest.mark.parametrize("layer", [layer for layer, _ in DEFAULTS], ids=lambda v: type(v).__name__)
+def test_a_layer_equals_itself_alone(layer: Any) -> None:
+    """What it holds are arrays, whose comparison is no answer; a model may call it twice."""
+    other = dataclasses.replace(layer)
+    assert layer == layer
+    assert layer != other
+    assert len({layer, other}) == 2
