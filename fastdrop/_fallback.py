@@ -625,7 +625,7 @@ class Numpy:
             z = z.copy()  # contiguous: NumPy's results for others may differ
             if name not in ("softmax", "log_softmax"):
                 self.activate(z, name)
-            elif z.size:
+            else:
                 self.softmax(z, name == "log_softmax")
             return z
 

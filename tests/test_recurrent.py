@@ -1377,6 +1377,11 @@ def test_axes_of_size_zero(backend: str, cell: str, shape: tuple[int, ...]) -> N
     second = weights_of(11, cell, 2 * units, 3)
     y, _ = fd.rnn(x, [(weights, weights), second], **ALL, **DROP, between_dropout=0.5)
     assert y.shape == (rows, steps, 3)
+    arrays = arrays_of(np.random.default_rng(12), cell, *shape[2:], "float32")
+    for activation in ("softmax", "log_softmax"):  # of a row as a whole
+        gates = {} if cell == "simple_rnn" else {"recurrent_activation": activation}
+        of_rows = pack(cell, arrays, activation=activation, **gates)
+        assert fd.rnn(x, of_rows, return_sequences=True).shape == (rows, steps, units)
     if steps == 0:
         state = [np.full((rows, units), 2 + k, np.float32) for k in range(len(state))]
         given: Any = tuple(state)
