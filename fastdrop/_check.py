@@ -180,6 +180,7 @@ def level(value: object, name: str = "level") -> float:
     return number
 
 
+@functools.lru_cache
 def threshold(rate: float) -> int:
     """T of the mask contract; the product is exact and round() is half-even."""
     return round(rate * 2.0**32)
@@ -304,6 +305,8 @@ def activation(value: object, name: str) -> Activation:
 
 def shape(value: object, name: str) -> tuple[int, ...]:
     """A shape whose elements can be counted, and held at 8 bytes each."""
+    if type(value) is int and 0 <= value < INDEX_END // 8:  # a small mask takes less than the rest
+        return (value,)
     axes = _axes(value) if not isinstance(value, (int, np.integer)) else (value,)
     if axes is None:
         refuse(TypeError, name, "an integer or a sequence of integers >= 0", value)
@@ -352,6 +355,8 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
 def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
     """The number of the first of `count` elements, all of them below `end`, a power of two."""
     if type(offset) is int and 0 <= offset <= end - count:
+        return offset
+    if type(offset) is int and 0 <= offset <= end - count:  # a small mask takes less than the rest
         return offset
     start = integer(offset, "offset", 0, end + 1)  # no elements may stand at the end itself
     if start + count > end:
@@ -481,7 +486,13 @@ def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return contiguous(given, np.dtype(np.uint8))
 
 
+# Types whose dtypes need not be looked up, for that takes longer than a small mask.
+_EVENT_TYPES = {t: np.dtype(t) for t in (bool, np.bool_, np.uint8, np.float32, np.float64)}
+
+
 def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
+    if type(value) is type and value in _EVENT_TYPES:
+        return _EVENT_TYPES[value]
     expected = f"{', '.join(names)} or 'packed'"
     try:
         dtype: np.dtype[Any] = np.dtype(value)

@@ -94,6 +94,8 @@ def bernoulli(
     mask = out if out is not None and out.flags.carray else np.empty(target, kind)
     if packed:
         draw_packed(size, source, first, threads, mask)
+    elif 0 < size <= _PIECE:  # what `run` does, without which a small mask takes less
+        _backend.active.bernoulli(mask if mask.ndim == 1 else mask.reshape(-1), source, first)
     else:
         run(_backend.active.bernoulli, (flat(mask),), (source,), first, threads)
     return delivered(mask, out)
@@ -372,8 +374,15 @@ def drop(
     result, given = prepared(out, array)
     mask = None
     if noise == shape and not return_mask:
-        head = (_check.scale(threshold, result.dtype), source)
-        run(_backend.active.dropout, (flat(result), flat(given)), head, first, threads)
+        scale = _check.scale(threshold, result.dtype)
+        if result.ndim != 1 or result.dtype.kind == "V":
+            to, of = flat(result), flat(given)
+        else:
+            to, of = result, given
+        if 0 < to.size <= _PIECE:  # what `run` does, without which a small call takes less
+            _backend.active.dropout(to, of, scale, source, first)
+        else:
+            run(_backend.active.dropout, (to, of), (scale, source), first, threads)
     else:
         mask = draw_packed(math.prod(noise), source, first, threads)
         _select(result, given, threshold, mask, noise, threads)
@@ -501,6 +510,8 @@ def plain(array: NDArray[Any]) -> bool:
 
 def apart(array: NDArray[Any], result: NDArray[Any]) -> bool:
     """Whether writing the result element by element spoils no element still to be read."""
+    if array.flags.owndata and result.flags.owndata:
+        return True  # they may be one, but cannot overlap otherwise
     return (
         not np.may_share_memory(array, result)
         or array.__array_interface__["data"] == result.__array_interface__["data"]

@@ -256,7 +256,8 @@ def _key_of_seed(seed: int) -> Key:
 
 def stream_of(rng: object, number: object, threshold: int = 0) -> Stream:
     """What kernels draw from. The last check of a call: it may draw."""
-    number = _check.integer(number, "stream", 0, 1 << 64)
+    if type(number) is not int or not 0 <= number <= 0xFFFFFFFFFFFFFFFF:
+        number = _check.integer(number, "stream", 0, 1 << 64)
     key = rng if type(rng) is Key else as_key(rng)
     # What Stream(...) does itself, in half the time: this is a part of small calls' time.
     return _new(Stream, (key.k0, key.k1, key.base + number & 0xFFFFFFFFFFFFFFFF, threshold))
