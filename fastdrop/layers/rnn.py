@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fastdrop import _check
+from fastdrop import _check, recurrent
 from fastdrop.layers._layer import (
     Array,
     Declared,
@@ -341,6 +341,7 @@ class _RecurrentSteps:
         if layer.return_state:
             self.sequences += [False] * len(layer.state_names)
         self.remembers = dict.fromkeys((*layer.state_names, "output"), (layer.units,))
+        self._held: _Held | None = None
 
     def start(self, inputs: Sequence[Flow]) -> Memory:
         flow, *states = inputs
@@ -355,12 +356,71 @@ class _RecurrentSteps:
     ) -> tuple[list[Flow], Memory]:
         flow, layer = inputs[0], self._layer
         before = [memory[name] for name in layer.state_names]
-        y, after = layer.outputs(flow, before, draw, first_step=number)
+        if layer._drops_steps or (flow.mask is not None and layer.uses_mask):
+            y, after = layer.outputs(flow, before, draw, first_step=number)
+        else:
+            flow = flow.looked_up()
+            drawn = draw if layer.stochastic else None
+            samples = max(len(a) for a in (flow.values, *before))
+            if drawn is not None:
+                samples = max(samples, len(drawn.samples))
+            if self._held is None or not self._held.serves(drawn, samples, flow.rows):
+                self._held = _Held(layer, drawn, samples, flow.rows)
+            y, after = self._held.step(flow.values, before)
         if flow.mask is not None and layer.uses_mask and not layer.zero_output_for_mask:
             y = np.where(flow.mask, y, memory["output"])
         found = Flow(y[:, :, np.newaxis], flow.mask) if self.sequences[0] else Flow(y)
         states = map(Flow, after) if len(self.sequences) > 1 else ()
         return [found, *states], dict(zip(layer.state_names, after, strict=True)) | {"output": y}
+
+
+class _Held:
+    """A recurrent layer between two steps, with the masks of some samples and rows laid out."""
+
+    def __init__(self, layer: Recurrent, draw: Draw | None, samples: int, rows: int) -> None:
+        assert layer.packed is not None, "weights are declared only"
+        self._of = (draw, samples, rows)
+        self._shape = (samples, rows, layer.units)
+        input_mask = recurrent_mask = None
+        if draw is not None:
+            gates = layer.gates if layer.drawn_scheme == "per_gate" else 1
+            input_mask = draw.masks(0, layer.dropout, gates, len(layer.kernel))
+            recurrent_mask = draw.masks(1, layer.recurrent_dropout, gates, layer.units)
+        self._stepper = recurrent.Stepper(
+            layer.packed,
+            samples * rows,
+            precision=layer.precision,
+            input_mask=self._batch(input_mask),
+            recurrent_mask=self._batch(recurrent_mask),
+        )
+        self._after: list[Array] = []
+
+    def _batch(self, masks: Array | None) -> Array | None:
+        """Return masks (samples, rows or 1, gates, width) of all rows of a batch."""
+        if masks is None:
+            return None
+        samples, rows = self._shape[:2]
+        return np.broadcast_to(masks, (samples, rows, *masks.shape[2:])).reshape(
+            samples * rows, *masks.shape[2:]
+        )
+
+    def serves(self, draw: Draw | None, samples: int, rows: int) -> bool:
+        return self._of == (draw, samples, rows)
+
+    def step(self, values: Array, before: list[Array]) -> tuple[Array, list[Array]]:
+        """Take a step from states (samples or 1, rows, units), and return outputs and states."""
+        samples, rows, units = self._shape
+        if len(before) != len(self._after) or any(
+            a is not b for a, b in zip(before, self._after, strict=True)
+        ):
+            given = [np.broadcast_to(a, self._shape).reshape(-1, units) for a in before]
+            self._stepper.reset(tuple(given))
+        x = for_samples(values[:, :, 0], samples).reshape(samples * rows, -1)
+        y = self._stepper.step(x).reshape(self._shape)
+        state = self._stepper.state
+        states = state if isinstance(state, tuple) else (state,)
+        self._after = [a.reshape(self._shape) for a in states]
+        return y, self._after
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
