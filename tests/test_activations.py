@@ -140,6 +140,7 @@ CURVED: tuple[Activation, ...] = (
     "tanh_shrink",
     ("elu", 1.0),
     ("elu", 0.3),
+    ("elu", 2.5),
     ("celu", 1.0),
     ("celu", 0.3),
     ("squareplus", 4.0),
@@ -153,7 +154,10 @@ PIECEWISE: tuple[Activation, ...] = (
     "sparse_plus",
     "sparse_sigmoid",
     ("leaky_relu", 0.2),
+    ("leaky_relu", 1.5),  # steeper below zero
+    ("leaky_relu", -0.5),
     ("relu", 0.1, 3.0, 0.5),
+    ("relu", 1.5, 3.0, 0.5),
     ("relu", 0.0, np.inf, 1.0),
     ("relu", 0.0, 2.0, 0.0),
     ("soft_shrink", 0.5),
