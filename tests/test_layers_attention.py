@@ -289,34 +289,37 @@ def test_what_is_hidden_everywhere() -> None:
 
 
 @pytest.mark.parametrize("axes", [None, (0,), (1,), (0, 1), (-2,)])
-def test_attention_along_axes(axes: tuple[int, ...] | None) -> None:
+@pytest.mark.parametrize("apart", [False, True])
+def test_attention_along_axes(axes: tuple[int, ...] | None, apart: bool) -> None:
     """Along some axes it is what it is for each of the others alone."""
-    x = normal(2, 3, 4, 3)
-    layer = multi([x.shape[1:]] * 2, attention_axes=axes, return_attention_scores=True)
-    output, weights = (f.values[0] for f in layer.run([flow(x), flow(x)], None))
+    count = 3 if apart else 2  # with a key of its own, or not
+    xs = [normal(2, 3, 4, 3, seed=i if apart else 0) for i in range(count)]
+    shape = xs[0].shape[1:]
+    layer = multi([shape] * count, attention_axes=axes, return_attention_scores=True)
+    output, weights = (f.values[0] for f in layer.run([flow(x) for x in xs], None))
     plain = layer.__class__(
         **{f: getattr(layer, f) for f in layer.weight_fields},
         name="m",
         return_attention_scores=True,
     )
-    shapes = layer.output_shapes([x.shape[1:]] * 2)
+    shapes = layer.output_shapes([shape] * count)
     assert shapes == [output.shape[1:], weights.shape[1:]]
 
-    def alone(rows: np.ndarray) -> list[np.ndarray]:
-        return [f.values[0] for f in plain.run([flow(rows), flow(rows)], None)]
+    def alone(*rows: np.ndarray) -> list[np.ndarray]:
+        return [f.values[0] for f in plain.run([flow(x) for x in rows], None)]
 
     if axes in (None, (0, 1)):
-        y, w = alone(x.reshape(2, 12, 3))
+        y, w = alone(*(x.reshape(2, 12, 3) for x in xs))
         np.testing.assert_array_equal(output, y.reshape(2, 3, 4, 3))
         np.testing.assert_array_equal(weights, w.reshape(2, 2, 3, 4, 3, 4))
     elif axes == (0,):
         for i in range(4):
-            y, w = alone(x[:, :, i])
+            y, w = alone(*(x[:, :, i] for x in xs))
             np.testing.assert_array_equal(output[:, :, i], y)
             np.testing.assert_array_equal(weights[:, i], w)
     else:
         for i in range(3):
-            y, w = alone(x[:, i])
+            y, w = alone(*(x[:, i] for x in xs))
             np.testing.assert_array_equal(output[:, i], y)
             np.testing.assert_array_equal(weights[:, i], w)
 
