@@ -109,6 +109,18 @@ def test_an_option_of_predict_is_that_of_mc_predict(
         assert np.array_equal(file["std"], p.std)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_load(precision: str, tokens: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.npz"
+    arguments = ("--samples", 9, "--precision", precision, "--out", out)
+    assert run("predict", MODEL, tokens, *arguments) == 0
+    p = fd.load(MODEL, precision=precision).mc_predict(np.load(tokens), samples=9, rng=0)
+    other = fd.load(MODEL, precision=({"float32", "bfloat16"} - {precision}).pop())
+    with np.load(out) as file:
+        assert np.array_equal(file["mean"], p.mean)
+        assert not np.array_equal(file["mean"], other.mc_predict(np.load(tokens), 9, rng=0).mean)
+
+
 @pytest.mark.parametrize(("arguments", "threads"), [((), None), (("--threads", 3), 3)])
 def test_threads_are_handed_on(
     arguments: tuple[object, ...],
