@@ -232,14 +232,19 @@ class Backend(Protocol):
         self,
         out: Array,
         packed: Any,
-        x: Array,
+        table: Array,
+        index: Array | None,
+        factors: Array | None,
+        factor_rows: Array | None,
         input_mask: Array | None,
         mask_rows: Array | None,
     ) -> None:
         """The input part of pre-activations: out (M, packed.width) = bias + x W for x (M, D).
 
-        input_mask (R, G or 1, D); mask_rows (M,) int64 says which of them a row of x has, None
-        that all have the first.
+        Row r of x is row index[r] of table (V, D), or row r without an index; times row
+        factor_rows[r] of factors (F, D), or the first without such rows. Of those factors, as of
+        those of input_mask (R, G or 1, D), zero drops by selection; mask_rows (M,) says which of
+        them a row of x has, None that all have the first. All rows are int64.
         """
 
     def rnn(self, call: RnnCall) -> None: ...

@@ -200,8 +200,16 @@ cdef extern from "fastdrop.h" nogil:
         const void *factors
         size_t gates, stride
 
-    size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows)
-    void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+    ctypedef struct fd_table_rows:
+        size_t rows
+        const void *values
+        const void *factors
+        const int64_t *index
+        const int64_t *factor_rows
+
+    size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks,
+                              const fd_table_rows *x)
+    void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,
                     const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows)
 
     ctypedef struct fd_rnn_call:

@@ -600,16 +600,22 @@ class Numpy:
         self,
         out: Array,
         packed: _Packed,
-        x: Array,
+        table: Array,
+        index: Array | None,
+        factors: Array | None,
+        factor_rows: Array | None,
         input_mask: Array | None,
         mask_rows: Array | None,
     ) -> None:
-        mask = packed.input_mask
+        x, mask = table if index is None else table[index], packed.input_mask
         if input_mask is not None:
             mask = input_mask[:1] if mask_rows is None else input_mask[mask_rows]
         z = out.reshape(len(out), *packed.bias.shape)
         z[:] = packed.bias
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            if factors is not None:
+                factors = factors[:1] if factor_rows is None else factors[factor_rows]
+                x = _masked(x, factors[:, np.newaxis])[:, 0]
             _add_product(z, packed.operand(_masked(x, mask)), packed.kernel)
 
     def rnn(self, call: Any) -> None:
@@ -666,7 +672,7 @@ class Numpy:
             if call.projected is not None:
                 z[:] = call.projected[inputs[:, t]]
             else:
-                self.project(z, packed, inputs[:, t], input_mask, rows)
+                self.project(z, packed, inputs[:, t], None, None, None, input_mask, rows)
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 h_new, c_new = step(z.reshape(len(h), *packed.bias.shape))
             valid = np.full((len(h), 1), True)

@@ -311,16 +311,19 @@ cdef class Native:
     def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
         return packed.sharing(input_mask, recurrent_mask)
 
-    def project(self, cnp.ndarray out, Packed packed, cnp.ndarray x, cnp.ndarray input_mask,
+    def project(self, cnp.ndarray out, Packed packed, cnp.ndarray table, cnp.ndarray index,
+                cnp.ndarray factors, cnp.ndarray factor_rows, cnp.ndarray input_mask,
                 cnp.ndarray mask_rows):
         cdef fd_masks masks = masks_of(input_mask)
-        cdef size_t rows = x.shape[0]
+        cdef fd_table_rows x
+        x.rows, x.values = out.shape[0], cnp.PyArray_DATA(table)
+        x.factors, x.index = address(factors), <const int64_t *>address(index)
+        x.factor_rows = <const int64_t *>address(factor_rows)
         cdef void *to = cnp.PyArray_DATA(out)
-        cdef const void *of = cnp.PyArray_DATA(x)
         cdef const int64_t *row = <const int64_t *>address(mask_rows)
-        cdef Scratch scratch = Scratch(fd_project_scratch(&packed.weights, &masks, rows))
+        cdef Scratch scratch = Scratch(fd_project_scratch(&packed.weights, &masks, &x))
         with nogil:
-            fd_project(self.table, to, scratch.data, of, rows, &packed.weights, &masks, row)
+            fd_project(self.table, to, scratch.data, &x, &packed.weights, &masks, row)
 
     def rnn(self, call):
         cdef fd_rnn_call c

@@ -299,11 +299,21 @@ typedef struct fd_masks {
     size_t stride;       /* elements from one row's to the next; 0 where rows share them */
 } fd_masks;
 
-/* out [rows][fd_width()] = the input part of the pre-activations, from the bias on.
- * x [rows][D]; masks [gates][D] a mask row, one after another; mask_rows [rows]: the mask row of
- * each row of x; null: mask row 0 for all; scratch [fd_project_scratch()] bytes. */
-size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows);
-void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+/* Rows of a table: row r is row index[r] of values [][D], or row r where index is null; times row
+ * factor_rows[r] of factors [][D], or row 0 where factor_rows is null, or as it is where factors
+ * is null. */
+typedef struct fd_table_rows {
+    size_t rows;
+    const void *values, *factors;
+    const int64_t *index, *factor_rows;
+} fd_table_rows;
+
+/* out [rows][fd_width()] = the input part of the pre-activations of x, from the bias on.
+ * masks [gates][D] a mask row, one after another; mask_rows [rows]: the mask row of each row of
+ * x; null: mask row 0 for all; scratch [fd_project_scratch()] bytes. */
+size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks,
+                          const fd_table_rows *x);
+void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,
                 const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows);
 
 /* Some steps of a sequence through a layer. */

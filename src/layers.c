@@ -52,6 +52,7 @@ typedef struct plan {
     size_t units, width; /* padded units; columns of pre-activations */
     size_t z_stride;
     size_t h, c, old, z, input, candidate, gates, operands, end;
+    size_t looked_up, looked_up_stride; /* rows of a table, times factors */
     side_plan x, recurrent;
 } plan;
 
@@ -93,18 +94,19 @@ size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t eleme
 
 static int single(const fd_weights *weights) { return weights->element == sizeof(float); }
 
-size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks, size_t rows) {
-    const plan p = single(weights) ? plan_of_project_f32(weights, masks, rows)
-                                   : plan_of_project_f64(weights, masks, rows);
+size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks,
+                          const fd_table_rows *x) {
+    const plan p = single(weights) ? plan_of_project_f32(weights, masks, x)
+                                   : plan_of_project_f64(weights, masks, x);
     return p.end * weights->element;
 }
 
-void fd_project(const fd_kernels *tier, void *out, void *scratch, const void *x, size_t rows,
+void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,
                 const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows) {
     if (single(weights))
-        project_f32(tier, out, scratch, x, rows, weights, masks, mask_rows);
+        project_f32(tier, out, scratch, x, weights, masks, mask_rows);
     else
-        project_f64(tier, out, scratch, x, rows, weights, masks, mask_rows);
+        project_f64(tier, out, scratch, x, weights, masks, mask_rows);
 }
 
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call) {

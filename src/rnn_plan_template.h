@@ -56,16 +56,20 @@ static size_t SUFFIXED(plan_side)(plan *p, side_plan *to, const SUFFIXED(side) *
 }
 
 static plan SUFFIXED(plan_of_project)(const fd_weights *weights, const fd_masks *masks,
-                                      size_t rows) {
+                                      const fd_table_rows *x_rows) {
     plan p;
     memset(&p, 0, sizeof p);
-    p.rows = smaller(rows, FD_ROWS);
+    p.rows = smaller(x_rows->rows, FD_ROWS);
     p.units = rounded_up(weights->units, PANEL);
     p.width = p.z_stride = SUFFIXED(fd_width)(weights->cell, weights->units);
     const SUFFIXED(side) x = SUFFIXED(input_side)(weights, masks, p.rows, p.rows);
     const size_t room = SUFFIXED(plan_side)(&p, &p.x, &x, weights->cell);
     p.operands = p.end;
-    p.end += room;
+    p.looked_up = p.end += room;
+    if (x_rows->factors) {
+        p.looked_up_stride = SUFFIXED(stride_of)(weights->features);
+        p.end += p.rows * p.looked_up_stride;
+    }
     return p;
 }
 

@@ -203,24 +203,36 @@ static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t z_st
     }
 }
 
-static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch, const REAL *x,
-                              size_t rows, const fd_weights *weights, const fd_masks *masks,
-                              const int64_t *mask_rows) {
+/* Row r of x: where it stands, or times its factors in `room`. */
+static const REAL *SUFFIXED(row_of)(const fd_kernels *tier, const fd_table_rows *x, size_t r,
+                                    size_t features, REAL *room) {
+    const REAL *row = (const REAL *)x->values + (x->index ? (size_t)x->index[r] : r) * features;
+    if (!x->factors)
+        return row;
+    const size_t of = x->factor_rows ? (size_t)x->factor_rows[r] : 0;
+    tier->TABLE.operand(room, row, (const REAL *)x->factors + of * features, features, 1);
+    return room;
+}
+
+static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch,
+                              const fd_table_rows *x, const fd_weights *weights,
+                              const fd_masks *masks, const int64_t *mask_rows) {
     const uint64_t mode = fd_enter_flush_to_zero();
-    const plan p = SUFFIXED(plan_of_project)(weights, masks, rows);
+    const plan p = SUFFIXED(plan_of_project)(weights, masks, x);
     const size_t features = weights->features;
     SUFFIXED(block) b;
     memset(&b, 0, sizeof b);
     b.tier = tier, b.weights = weights, b.p = &p, b.base = scratch;
-    for (size_t n = 0; n < rows; n += FD_ROWS) {
-        const size_t some = smaller(rows - n, FD_ROWS);
+    for (size_t n = 0; n < x->rows; n += FD_ROWS) {
+        const size_t some = smaller(x->rows - n, FD_ROWS);
         const REAL *of[FD_ROWS];
         size_t different = 0; /* masks, one after another */
         for (size_t r = 0; r < some; r++) {
             const size_t row = mask_rows ? (size_t)mask_rows[n + r] : 0;
             if (r == 0 || (mask_rows && mask_rows[n + r] != mask_rows[n + r - 1]))
                 of[different++] = SUFFIXED(mask_at)(masks, row * masks->gates * features);
-            b.x_numbers[r] = x + (n + r) * features;
+            b.x_numbers[r] = SUFFIXED(row_of)(tier, x, n + r, features,
+                                              b.base + p.looked_up + r * p.looked_up_stride);
             b.x_mask_row[r] = different - 1;
         }
         const SUFFIXED(side) side = SUFFIXED(input_side)(weights, masks, different, p.x.rows);

@@ -297,11 +297,17 @@ class Recurrent(NamedTuple):
         if chance.random() < 0.5:
             found = rows + chance.randrange(3)
             projected = place(np.zeros((found, packed.width), dtype))
-            x = place(new(NUMBERS, found, features))
+            table = place(new(NUMBERS, found, features))
+            tokens = place(perhaps(lambda: np.arange(found) * 7 % found))
+            factors = perhaps(lambda: new(FACTORS, chance.choice((1, rows)), features))
+            factor_rows = None
+            if factors is not None and len(factors) > 1:
+                factor_rows = place(np.arange(found) * 5 % rows)
             mask_rows = None
             if input_mask is not None and len(input_mask) > 1:
                 mask_rows = place(np.sort(np.arange(found) * 3 % rows))
-            backend.project(projected, packed, x, place(input_mask), mask_rows)
+            given = (table, tokens, place(factors), factor_rows, place(input_mask), mask_rows)
+            backend.project(projected, packed, *given)
             index = place(np.arange(rows * STEPS).reshape(rows, STEPS) * 5 % found)
             x = input_mask = None
         candidate_mask = None

@@ -168,7 +168,7 @@ def test_weights_packed_in_a_mode_are_the_same(
     for packed in (expected, got):
         # The pre-activations themselves: of inputs that are zero these are the biases.
         out = np.zeros((1, packed.width), dtype)
-        backend.project(out, packed, np.zeros((1, 3), dtype), None, None)
+        backend.project(out, packed, np.zeros((1, 3), dtype), *[None] * 5)
         y, h, c = rng.normal(size=(3, 1, 9)).astype(dtype) * 0 + 0.5
         backend.rnn(
             _backend.RnnCall(

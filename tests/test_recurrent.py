@@ -1034,10 +1034,10 @@ def test_a_repeated_token_is_projected_once(
     projected: list[int] = []
 
     class Spy(_backend.Numpy):
-        def project(self, out: Any, packed: Any, x: Any, *more: Any) -> None:
-            if more[0] is None or len(x) > 1:
-                projected.append(len(x))
-            super().project(out, packed, x, *more)
+        def project(self, out: Any, packed: Any, table: Any, index: Any, *more: Any) -> None:
+            if more[2] is None or len(out) > 1:
+                projected.append(len(out))
+            super().project(out, packed, table, index, *more)
 
     monkeypatch.setattr(_backend, "active", Spy())
     weights = weights_of(1, cell, 3, 4)
@@ -1682,8 +1682,8 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             nonlocal clock
             clock += flops[-1][0] / speed
 
-        def project(self, out: np.ndarray, packed: Any, x: np.ndarray, *args: Any) -> None:
-            flops.append((2 * out.shape[1] * x.size, 2))
+        def project(self, out: np.ndarray, packed: Any, table: np.ndarray, *args: Any) -> None:
+            flops.append((2 * out.size * table.shape[1], 2))
 
     monkeypatch.setattr(_backend, "active", Spy())
     monkeypatch.setattr(_run, "time", Time)
@@ -1860,9 +1860,9 @@ def test_looking_up_takes_as_many_rows_as_time_allows(monkeypatch: pytest.Monkey
     sizes: list[int] = []
 
     class Spy(type(BACKENDS["numpy"])):  # type: ignore[misc]
-        def project(self, out: Any, packed: Any, x: Any, *more: Any) -> None:
-            sizes.append(len(x))
-            super().project(out, packed, x, *more)
+        def project(self, out: Any, *more: Any) -> None:
+            sizes.append(len(out))
+            super().project(out, *more)
 
         def rnn(self, *args: Any) -> None:
             pass

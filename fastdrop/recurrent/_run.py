@@ -214,8 +214,8 @@ class Run:
         x = call.x[:, times][:, order]
         if embedded:
             assert self.arguments.embedding is not None
-            kept = _kept(self.arguments.embedding_mask, piece)
-            x = _looked_up(self.arguments.embedding, x, [a[:, np.newaxis] for a in kept])
+            factors = _rows_of(self.arguments.embedding_mask, piece)
+            x = _looked_up(self.arguments.embedding, x, factors)
         else:
             x = x.copy()
         drop_steps(stream, self._place(piece, call.first), x)
@@ -238,8 +238,8 @@ class Run:
         embedding, tokens, input_mask = self.arguments.embedding, call.x, call.input_mask
         assert embedding is not None
         assert tokens is not None
-        kept = _kept(self.arguments.embedding_mask, piece)
-        of_row = [m is not None and len(m) > 1 for m in (input_mask, kept[0] if kept else None)]
+        factors = _rows_of(self.arguments.embedding_mask, piece)
+        of_row = [mask is not None and len(mask) > 1 for mask in (input_mask, factors)]
         words, of, index = _distinct(tokens, len(embedding), any(of_row))
         projected = np.empty((len(words), direction.packed.width), embedding.dtype)
         height = min(direction.affordable, _LOOK_UP_ROWS)
@@ -247,10 +247,16 @@ class Run:
             if self._ended():
                 break
             part = slice(first, first + height)
-            masks = [np.take(a, of[part], axis=0) for a in kept] if of_row[1] else kept
-            x = _looked_up(embedding, words[part], masks)
-            rows = of[part] if of_row[0] else None
-            _backend.active.project(projected[part], direction.packed, x, input_mask, rows)
+            _backend.active.project(
+                projected[part],
+                direction.packed,
+                embedding,
+                words[part],
+                factors,
+                of[part] if of_row[1] else None,
+                input_mask,
+                of[part] if of_row[0] else None,
+            )
         call.x = call.input_mask = None
         call.projected, call.index = projected, index
 
@@ -261,24 +267,21 @@ def _part(mask: Array | Undrawn | None, piece: slice, first_row: int) -> Array |
         return None
     if isinstance(mask, Undrawn):
         return mask.of_rows(first_row, piece.stop - piece.start)
-    return mask if len(mask) == 1 else mask[piece]
+    return _rows_of(mask, piece)
 
 
-def _kept(mask: Array | None, piece: slice) -> list[Array]:
-    """Return an embedding's factors (rows or 1, features) of a piece, and all bits or none."""
-    if mask is None:
-        return []
-    mask = mask if len(mask) == 1 else mask[piece]
-    return [mask, -(mask != 0).astype(f"i{mask.itemsize}")]
+def _rows_of(mask: Array | None, piece: slice) -> Array | None:
+    """Return the rows of a piece, of what is given or is None; one row serves all pieces."""
+    return mask if mask is None or len(mask) == 1 else mask[piece]
 
 
-def _looked_up(embedding: Array, tokens: Array, kept: list[Array]) -> Array:
-    """Return new rows of an embedding, times what is kept of them."""
+def _looked_up(embedding: Array, tokens: Array, factors: Array | None) -> Array:
+    """Return rows (rows, steps, features) of an embedding, times factors (rows or 1, features)."""
     x = np.take(embedding, tokens, axis=0)
-    if kept:
-        factors, whole = kept
+    if factors is not None:
+        whole = -(factors != 0).astype(f"i{factors.itemsize}")[:, np.newaxis]  # all bits or none
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            x *= factors
+            x *= factors[:, np.newaxis]
         x.view(whole.dtype)[...] &= whole  # 0 times infinity is not 0, and where() takes longer
     return x
 
