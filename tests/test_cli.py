@@ -451,12 +451,13 @@ def test_predict_hands_on_how_to_load(
     out = tmp_path / "out.npz"
     assert run("predict", MODEL, tokens, "--out", out) == 0
     other = tmp_path / "m.json"
-    assert run("inspect", MODEL, "--architecture", other, "--custom", "A=B", "--rates", "0.5") == 0
-    arguments = ("--architecture", other, "--custom", "A=B", "--rates", "0.5", "--out", out)
-    assert run("predict", MODEL, tokens, *arguments) == 0
-    given = {"architecture": other, "custom": {"A": "B"}, "rates": 0.5}
-    assert seen == [{"architecture": None, "custom": {}, "rates": None}, given, given]
-    assert run("predict", MODEL, tokens, *arguments[:2], "--out", other) == 1
+    how = ("--architecture", other, "--custom", "A=B", "--rates", "0.5", "--precision", "bfloat16")
+    assert run("inspect", MODEL, *how) == 0
+    assert run("predict", MODEL, tokens, *how, "--out", out) == 0
+    nothing = {"architecture": None, "custom": {}, "rates": None, "precision": None}
+    given = {"architecture": other, "custom": {"A": "B"}, "rates": 0.5, "precision": "bfloat16"}
+    assert seen == [nothing, given, given]
+    assert run("predict", MODEL, tokens, *how[:2], "--out", other) == 1
 
 
 def test_inspect(capsys: pytest.CaptureFixture[str]) -> None:
