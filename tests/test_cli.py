@@ -5,10 +5,12 @@ import importlib.util
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -107,6 +109,17 @@ def test_an_option_of_predict_is_that_of_mc_predict(
     with np.load(out) as file:
         assert np.array_equal(file["mean"], p.mean)
         assert np.array_equal(file["std"], p.std)
+
+
+def test_the_seconds_that_are_said_are_those_of_the_call(
+    tokens: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = time.perf_counter()
+    assert run("predict", MODEL, tokens, "--samples", 500, "--out", tmp_path / "o.npz") == 0
+    most = time.perf_counter() - start
+    said = re.search(r", ([0-9.]+) s;", capsys.readouterr().out)
+    assert said
+    assert 0 <= float(said[1]) <= most + 0.01
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
