@@ -137,3 +137,24 @@ def test_a_layer_equals_itself_alone(kind: type[layers.Layer]) -> None:
     """What it holds are arrays, whose comparison is no answer; a model may call it twice."""
     assert kind.__eq__ is object.__eq__
     assert kind.__hash__ is object.__hash__
+
+
+# What has weights of its own when nothing is said but its sizes: Keras's use_bias, scale, center,
+# and use_scale.
+DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
+    (layers.Dense, {"units": 3}, {"kernel", "bias"}),
+    (layers.Conv1D, {"filters": 2, "kernel_size": (3,)}, {"kernel", "bias"}),
+    (layers.LSTM, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
+    (layers.GRU, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
+    (layers.SimpleRNN, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
+    (layers.LayerNormalization, {}, {"gamma", "beta"}),
+    (layers.BatchNormalization, {}, {"gamma", "beta", "moving_mean", "moving_variance"}),
+    (layers.Attention, {}, set()),
+    (layers.AdditiveAttention, {}, {"scale"}),
+]
+
+
+@pytest.mark.parametrize(("kind", "sizes", "weights"), DECLARED, ids=lambda case: str(case)[:40])
+def test_weights_that_are_declared(kind: Any, sizes: dict[str, Any], weights: set[str]) -> None:
+    inputs = [(5, 4), (5, 4)] if "Attention" in kind.__name__ else [(5, 4)]
+    assert {*kind.declare(inputs, name="l", **sizes).weights()} == weights

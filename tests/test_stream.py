@@ -627,3 +627,16 @@ def test_numpys_functions_are_given_no_step() -> None:
     found = model.rollout(x, 3, np.tanh, SAMPLES, rng=0)
     expected = model.rollout(x, 3, lambda y: np.tanh(y), SAMPLES, rng=0)
     np.testing.assert_array_equal(found.mean, expected.mean)
+
+
+def test_steps_that_are_single_numbers() -> None:
+    """An output of one number is not such a step, but has an axis: a function may take it away."""
+    kernel = np.full((5, 1), 0.5, np.float32)
+    model = fd.Model(
+        [layers.Dropout(name="d", rate=0.5), layers.Dense(name="e", kernel=kernel)], (5,)
+    )
+    x = np.ones((2, 5), np.float32)
+    with pytest.raises(ValueError, match=r"^feedback: .* steps of shape \(\) of outputs \(1,\)"):
+        model.rollout(x, steps=3, samples=4, rng=0)
+    path = model.rollout(x, steps=3, samples=4, rng=0, feedback=lambda y: y[..., 0])
+    assert path.mean.shape == (2, 3, 1)
