@@ -354,8 +354,6 @@ def open_shape(value: object, name: str) -> tuple[int | None, ...]:
 
 def element_range(offset: object, count: int, end: int = INDEX_END) -> int:
     """The number of the first of `count` elements, all of them below `end`, a power of two."""
-    if type(offset) is int and 0 <= offset <= end - count:
-        return offset
     if type(offset) is int and 0 <= offset <= end - count:  # a small mask takes less than the rest
         return offset
     start = integer(offset, "offset", 0, end + 1)  # no elements may stand at the end itself
@@ -486,19 +484,20 @@ def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return contiguous(given, np.dtype(np.uint8))
 
 
+EVENTS = ("bool", "uint8", *FLOATS)
 # Types whose dtypes need not be looked up, for that takes longer than a small mask.
 _EVENT_TYPES = {t: np.dtype(t) for t in (bool, np.bool_, np.uint8, np.float32, np.float64)}
 
 
-def event_dtype(value: Any, names: Sequence[str]) -> np.dtype[Any]:
+def event_dtype(value: Any) -> np.dtype[Any]:
     if type(value) is type and value in _EVENT_TYPES:
         return _EVENT_TYPES[value]
-    expected = f"{', '.join(names)} or 'packed'"
+    expected = f"{', '.join(EVENTS)} or 'packed'"
     try:
         dtype: np.dtype[Any] = np.dtype(value)
     except (TypeError, ValueError, SyntaxError):
         refuse(TypeError, "dtype", expected, value)
-    if value is None or dtype.name not in names or not dtype.isnative:
+    if value is None or dtype.name not in EVENTS or not dtype.isnative:
         refuse(TypeError, "dtype", expected, value)
     return dtype
 

@@ -11,7 +11,6 @@ from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
 from fastdrop.random import Key, replayable, stream_of, stream_under
 
-_EVENT_DTYPES = ("bool", "uint8", "float32", "float64")
 _PIECE = _threads.PIECE_ELEMENTS
 
 
@@ -85,7 +84,7 @@ def bernoulli(
     axes = _check.shape(shape, "shape")
     size = math.prod(axes)
     first = _check.element_range(offset, size)
-    kind = np.dtype(np.uint8) if packed else _check.event_dtype(dtype, _EVENT_DTYPES)
+    kind = np.dtype(np.uint8) if packed else _check.event_dtype(dtype)
     target = (-(-size // 8),) if packed else axes
     if out is not None:
         _check.output(out, target, kind)

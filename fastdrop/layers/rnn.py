@@ -237,14 +237,9 @@ class Recurrent(Layer):
         """
         input_mask = recurrent_mask = None
         if draw is not None and self.stochastic:  # else random through an earlier layer, or not
-            site, gates, scheme = SITES * direction, 1, self.drawn_scheme
-            if scheme == "per_gate":
-                gates = self.gates
             if self._drops_steps:
-                flow = self._drop_steps(flow, draw, site, first_step)
-            else:
-                input_mask = draw.masks(site, self.dropout, gates, len(self.kernel))
-            recurrent_mask = draw.masks(site + 1, self.recurrent_dropout, gates, self.units)
+                flow = self._drop_steps(flow, draw, SITES * direction, first_step)
+            input_mask, recurrent_mask = self._masks(draw, direction)
         masks = (input_mask, recurrent_mask, flow.factors)
         time_mask = flow.mask if self.uses_mask else None
         arrays = [flow.values, time_mask, *masks, *states]
@@ -294,6 +289,14 @@ class Recurrent(Layer):
         if self.starts_from_state and states and time_mask is not None:
             y = self._from_state(y, states[0], time_mask)
         return y, final
+
+    def _masks(self, draw: Draw, direction: int) -> tuple[Array | None, Array | None]:
+        """Draw the input's and the recurrent masks that serve all steps."""
+        site, gates = SITES * direction, self.gates if self.drawn_scheme == "per_gate" else 1
+        input_mask = None
+        if not self._drops_steps:
+            input_mask = draw.masks(site, self.dropout, gates, len(self.kernel))
+        return input_mask, draw.masks(site + 1, self.recurrent_dropout, gates, self.units)
 
     def _from_state(self, y: Array, h: Array, time_mask: Array) -> Array:
         """Put the initial h where no step has been taken yet."""
@@ -383,9 +386,7 @@ class _Held:
         self._shape = (samples, rows, layer.units)
         input_mask = recurrent_mask = None
         if draw is not None:
-            gates = layer.gates if layer.drawn_scheme == "per_gate" else 1
-            input_mask = draw.masks(0, layer.dropout, gates, len(layer.kernel))
-            recurrent_mask = draw.masks(1, layer.recurrent_dropout, gates, layer.units)
+            input_mask, recurrent_mask = layer._masks(draw, 0)
         self._stepper = recurrent.Stepper(
             layer.packed,
             samples * rows,

@@ -67,6 +67,20 @@ class Undrawn(NamedTuple):
         return masks.reshape(shape[1:])
 
 
+def masks_of(mask: Array | Undrawn | None, piece: slice, first_row: int) -> Array | None:
+    """Return the rows of a piece; a mask of one row serves all pieces."""
+    if mask is None:
+        return None
+    if isinstance(mask, Undrawn):
+        return mask.of_rows(first_row, piece.stop - piece.start)
+    return rows_of(mask, piece)
+
+
+def rows_of(mask: Array | None, piece: slice) -> Array | None:
+    """Return the rows of a piece, of what is given or is None; one row serves all pieces."""
+    return mask if mask is None or len(mask) == 1 else mask[piece]
+
+
 class Place(NamedTuple):
     """Where rows and steps stand in the data set; shared, all rows have the masks of row 0."""
 

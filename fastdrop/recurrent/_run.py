@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastdrop import _backend, _threads
 from fastdrop._backend import RnnCall, Stream
 from fastdrop.recurrent._arguments import Arguments
-from fastdrop.recurrent._masks import Place, Undrawn, drop_steps, step_events
+from fastdrop.recurrent._masks import Place, drop_steps, masks_of, rows_of, step_events
 from fastdrop.recurrent._plan import Direction, Plan
 
 Array = NDArray[Any]
@@ -143,7 +143,7 @@ class Run:
         if not (steps and units):
             return
         first_row = self.arguments.first_row + piece.start
-        candidate_mask = _part(direction.candidate_mask, piece, first_row)
+        candidate_mask = masks_of(direction.candidate_mask, piece, first_row)
         call = RnnCall(
             packed=direction.packed,
             y_last=y_last,
@@ -151,8 +151,8 @@ class Run:
             c=None if direction.c is None else direction.c[piece],
             y=out if out.ndim == 3 else None,
             x=given.x,
-            input_mask=_part(direction.input_mask, piece, first_row),
-            recurrent_mask=_part(direction.recurrent_mask, piece, first_row),
+            input_mask=masks_of(direction.input_mask, piece, first_row),
+            recurrent_mask=masks_of(direction.recurrent_mask, piece, first_row),
             candidate_mask=None if candidate_mask is None else candidate_mask[:, 0],
             step_mask=given.step_mask,
             last=steps,
@@ -214,7 +214,7 @@ class Run:
         x = call.x[:, times][:, order]
         if embedded:
             assert self.arguments.embedding is not None
-            factors = _rows_of(self.arguments.embedding_mask, piece)
+            factors = rows_of(self.arguments.embedding_mask, piece)
             x = _looked_up(self.arguments.embedding, x, factors)
         else:
             x = x.copy()
@@ -238,7 +238,7 @@ class Run:
         embedding, tokens, input_mask = self.arguments.embedding, call.x, call.input_mask
         assert embedding is not None
         assert tokens is not None
-        factors = _rows_of(self.arguments.embedding_mask, piece)
+        factors = rows_of(self.arguments.embedding_mask, piece)
         of_row = [mask is not None and len(mask) > 1 for mask in (input_mask, factors)]
         words, of, index = _distinct(tokens, len(embedding), any(of_row))
         projected = np.empty((len(words), direction.packed.width), embedding.dtype)
@@ -259,20 +259,6 @@ class Run:
             )
         call.x = call.input_mask = None
         call.projected, call.index = projected, index
-
-
-def _part(mask: Array | Undrawn | None, piece: slice, first_row: int) -> Array | None:
-    """Return the rows of a piece; a mask of one row serves all pieces."""
-    if mask is None:
-        return None
-    if isinstance(mask, Undrawn):
-        return mask.of_rows(first_row, piece.stop - piece.start)
-    return _rows_of(mask, piece)
-
-
-def _rows_of(mask: Array | None, piece: slice) -> Array | None:
-    """Return the rows of a piece, of what is given or is None; one row serves all pieces."""
-    return mask if mask is None or len(mask) == 1 else mask[piece]
 
 
 def _looked_up(embedding: Array, tokens: Array, factors: Array | None) -> Array:

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _backend, _check
 from fastdrop._backend import Held, RnnCall, Stream
+from fastdrop.masks import delivered
 from fastdrop.recurrent._arguments import (
     HeldOptions,
     Options,
@@ -16,7 +17,7 @@ from fastdrop.recurrent._arguments import (
     stacked,
 )
 from fastdrop.recurrent._functions import rnn
-from fastdrop.recurrent._masks import STEPS, Place, Undrawn, drop_steps, step_events
+from fastdrop.recurrent._masks import STEPS, Place, drop_steps, masks_of, step_events
 from fastdrop.recurrent._plan import Direction, planned
 
 Array = NDArray[Any]
@@ -142,18 +143,15 @@ class Stepper:
             layer.step(x, to, place)
             x = to
         self._steps += 1
-        if y is not out and out is not None:
-            out[...] = y
-            return out
-        return y
+        return delivered(y, out)
 
-    def reset(self, state: Any = None) -> None:
+    def reset(self, initial_state: Any = None) -> None:
         """Begin new sequences, with the same masks.
 
         Parameters
         ----------
-        state : optional
-            The initial state, as in `step`; zeros if not given.
+        initial_state : optional
+            As in `step`; zeros if not given.
 
         Raises
         ------
@@ -162,7 +160,7 @@ class Stepper:
         """
         arguments = self._arguments
         states = checked_states(
-            state, arguments.layers, arguments.listed, self._shape[0], self._dtype
+            initial_state, arguments.layers, arguments.listed, self._shape[0], self._dtype
         )
         for layer, own in zip(self._layers, states, strict=True):
             layer.set_state(own)
@@ -211,12 +209,8 @@ class _Layer:
             self._held = [self._hold(direction, piece, first_row) for piece in pieces]
 
     def _hold(self, direction: Direction, piece: slice, first_row: int) -> Held:
-        def part(mask: Array | Undrawn | None) -> Array | None:
-            if isinstance(mask, Undrawn):
-                return mask.of_rows(first_row + piece.start, piece.stop - piece.start)
-            return mask if mask is None or len(mask) == 1 else mask[piece]
-
-        candidate_mask = part(direction.candidate_mask)
+        first_row += piece.start
+        candidate_mask = masks_of(direction.candidate_mask, piece, first_row)
         h, c = direction.h[piece], None if direction.c is None else direction.c[piece]
         return _backend.active.hold(
             RnnCall(
@@ -225,8 +219,8 @@ class _Layer:
                 h=h,
                 c=c,
                 x=np.empty((len(h), 1, direction.weights.features), h.dtype),
-                input_mask=part(direction.input_mask),
-                recurrent_mask=part(direction.recurrent_mask),
+                input_mask=masks_of(direction.input_mask, piece, first_row),
+                recurrent_mask=masks_of(direction.recurrent_mask, piece, first_row),
                 candidate_mask=None if candidate_mask is None else candidate_mask[:, 0],
                 last=1,
             )
