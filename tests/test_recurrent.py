@@ -175,7 +175,7 @@ def times(v: np.ndarray, mask: np.ndarray | None, gate: int) -> np.ndarray:
 FUNCTIONS = {
     "linear": lambda v: v,
     "tanh": np.tanh,
-    "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+    "sigmoid": lambda v: 1 / (1 + np.exp(np.minimum(-v, 700))),  # which does not overflow
     "relu": lambda v: np.where(v > 0, v, 0),
     "hard_sigmoid": lambda v: np.clip(v / 6 + 0.5, 0, 1),
     "hard_sigmoid_legacy": lambda v: np.clip(0.2 * v + 0.5, 0, 1),
