@@ -154,7 +154,9 @@ DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "sizes", "weights"), DECLARED, ids=lambda case: str(case)[:40])
+@pytest.mark.parametrize(
+    ("kind", "sizes", "weights"), DECLARED, ids=[kind.__name__ for kind, _, _ in DECLARED]
+)
 def test_weights_that_are_declared(kind: Any, sizes: dict[str, Any], weights: set[str]) -> None:
     inputs = [(5, 4), (5, 4)] if "Attention" in kind.__name__ else [(5, 4)]
     assert {*kind.declare(inputs, name="l", **sizes).weights()} == weights
