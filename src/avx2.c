@@ -212,8 +212,9 @@ FD_INLINE void f32_store(float *p, f32_vec a) { _mm256_storeu_ps(p, a); }
 FD_INLINE f32_vec f32_all(float a) { return _mm256_set1_ps(a); }
 FD_INLINE f32_vec f32_repeat1(const float *p) { return _mm256_broadcast_ss(p); }
 FD_INLINE f32_vec f32_repeat2(const float *p) {
-    const __m128 two = _mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p);
-    return _mm256_castpd_ps(_mm256_broadcastsd_pd(_mm_castps_pd(two)));
+    int64_t two; /* so that it is loaded and repeated in one, which takes no shuffle */
+    memcpy(&two, p, sizeof two);
+    return _mm256_castsi256_ps(_mm256_set1_epi64x(two));
 }
 FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
 FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }

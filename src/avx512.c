@@ -171,8 +171,9 @@ FD_INLINE void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
 FD_INLINE f32_vec f32_all(float a) { return _mm512_set1_ps(a); }
 FD_INLINE f32_vec f32_repeat1(const float *p) { return _mm512_set1_ps(*p); }
 FD_INLINE f32_vec f32_repeat2(const float *p) {
-    return _mm512_castpd_ps(
-        _mm512_broadcastsd_pd(_mm_castps_pd(_mm_loadl_pi(_mm_setzero_ps(), (const __m64 *)p))));
+    int64_t two; /* so that it is loaded and repeated in one, which takes no shuffle */
+    memcpy(&two, p, sizeof two);
+    return _mm512_castsi512_ps(_mm512_set1_epi64(two));
 }
 FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
