@@ -197,8 +197,7 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 #define ROW_PANELS 5
-#define WIDTHS(TILE, ROWS, PANELS)                                                               \
-    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
 /* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
@@ -216,7 +215,6 @@ FD_INLINE f32_vec f32_repeat2(const float *p) {
     memcpy(&two, p, sizeof two);
     return _mm256_castsi256_ps(_mm256_set1_epi64x(two));
 }
-FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm256_broadcast_ps((const __m128 *)p); }
 FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm256_add_ps(a, b); }
 FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm256_sub_ps(a, b); }
 FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm256_mul_ps(a, b); }
@@ -267,31 +265,12 @@ FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(twice, _mm256_set1_epi32(4 * j)));
 }
-FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
-    const __m256i fourfold = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-    return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j)));
-}
 FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const f32_vec a = f32_load(p), b = f32_load(p + 8);
     const f32_vec low = _mm256_permute2f128_ps(a, b, 0x20);
     const f32_vec high = _mm256_permute2f128_ps(a, b, 0x31);
     to[0] = _mm256_shuffle_ps(low, high, 0x88);
     to[1] = _mm256_shuffle_ps(low, high, 0xdd);
-}
-/* A quarter of 4 numbers for each unit: first in order, then transposed. */
-FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
-    const f32_vec a = f32_load(p), b = f32_load(p + 8);
-    const f32_vec c = f32_load(p + 16), d = f32_load(p + 24);
-    const f32_vec u04 = _mm256_permute2f128_ps(a, c, 0x20);
-    const f32_vec u15 = _mm256_permute2f128_ps(a, c, 0x31);
-    const f32_vec u26 = _mm256_permute2f128_ps(b, d, 0x20);
-    const f32_vec u37 = _mm256_permute2f128_ps(b, d, 0x31);
-    const f32_vec low01 = _mm256_unpacklo_ps(u04, u15), high01 = _mm256_unpackhi_ps(u04, u15);
-    const f32_vec low23 = _mm256_unpacklo_ps(u26, u37), high23 = _mm256_unpackhi_ps(u26, u37);
-    to[0] = _mm256_shuffle_ps(low01, low23, 0x44);
-    to[1] = _mm256_shuffle_ps(low01, low23, 0xee);
-    to[2] = _mm256_shuffle_ps(high01, high23, 0x44);
-    to[3] = _mm256_shuffle_ps(high01, high23, 0xee);
 }
 
 typedef __m256d f64_vec;
@@ -300,7 +279,6 @@ FD_INLINE void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
 FD_INLINE f64_vec f64_all(double a) { return _mm256_set1_pd(a); }
 FD_INLINE f64_vec f64_repeat1(const double *p) { return _mm256_broadcast_sd(p); }
 FD_INLINE f64_vec f64_repeat2(const double *p) { return _mm256_broadcast_pd((const __m128d *)p); }
-FD_INLINE f64_vec f64_repeat4(const double *p) { return _mm256_loadu_pd(p); }
 FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm256_add_pd(a, b); }
 FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm256_sub_pd(a, b); }
 FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm256_mul_pd(a, b); }
@@ -353,27 +331,12 @@ FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
     const __m256i at = _mm256_add_epi32(twice, _mm256_set1_epi32(4 * j));
     return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), at));
 }
-FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
-    const __m256i fourfold = _mm256_setr_epi32(0, 1, 0, 1, 0, 1, 0, 1);
-    const __m256i at = _mm256_add_epi32(fourfold, _mm256_set1_epi32(2 * j));
-    return _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(v), at));
-}
 FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const f64_vec a = f64_load(p), b = f64_load(p + 4);
     const f64_vec low = _mm256_permute2f128_pd(a, b, 0x20);
     const f64_vec high = _mm256_permute2f128_pd(a, b, 0x31);
     to[0] = _mm256_unpacklo_pd(low, high);
     to[1] = _mm256_unpackhi_pd(low, high);
-}
-FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
-    const f64_vec a = f64_load(p), b = f64_load(p + 4);
-    const f64_vec c = f64_load(p + 8), d = f64_load(p + 12);
-    const f64_vec ab02 = _mm256_unpacklo_pd(a, b), ab13 = _mm256_unpackhi_pd(a, b);
-    const f64_vec cd02 = _mm256_unpacklo_pd(c, d), cd13 = _mm256_unpackhi_pd(c, d);
-    to[0] = _mm256_permute2f128_pd(ab02, cd02, 0x20);
-    to[1] = _mm256_permute2f128_pd(ab13, cd13, 0x20);
-    to[2] = _mm256_permute2f128_pd(ab02, cd02, 0x31);
-    to[3] = _mm256_permute2f128_pd(ab13, cd13, 0x31);
 }
 
 #include "simd_numbers_template.h"

@@ -154,8 +154,7 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 #define TILE_ROWS 8
 #define TILE_PANELS 2
 #define ROW_PANELS 8
-#define WIDTHS(TILE, ROWS, PANELS)                                                               \
-    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
 #define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
 /* clang-format off */
 #define TILES(TILE)                                                                              \
@@ -175,7 +174,6 @@ FD_INLINE f32_vec f32_repeat2(const float *p) {
     memcpy(&two, p, sizeof two);
     return _mm512_castsi512_ps(_mm512_set1_epi64(two));
 }
-FD_INLINE f32_vec f32_repeat4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
 FD_INLINE f32_vec f32_add(f32_vec a, f32_vec b) { return _mm512_add_ps(a, b); }
 FD_INLINE f32_vec f32_sub(f32_vec a, f32_vec b) { return _mm512_sub_ps(a, b); }
 FD_INLINE f32_vec f32_mul(f32_vec a, f32_vec b) { return _mm512_mul_ps(a, b); }
@@ -216,31 +214,12 @@ FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
     return _mm512_permutexvar_ps(_mm512_add_epi32(twice, _mm512_set1_epi32(8 * j)), v);
 }
-FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
-    const __m512i fourfold = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-    return _mm512_permutexvar_ps(_mm512_add_epi32(fourfold, _mm512_set1_epi32(4 * j)), v);
-}
 FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     const f32_vec a = f32_load(p), b = f32_load(p + 16);
     to[0] = _mm512_permutex2var_ps(a, even, b);
     to[1] = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
-}
-FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
-    const __m512i first =
-        _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 1, 5, 9, 13, 17, 21, 25, 29);
-    const __m512i second = _mm512_add_epi32(first, _mm512_set1_epi32(2));
-    const f32_vec a = f32_load(p), b = f32_load(p + 16);
-    const f32_vec c = f32_load(p + 32), d = f32_load(p + 48);
-    const f32_vec ab01 = _mm512_permutex2var_ps(a, first, b);
-    const f32_vec ab23 = _mm512_permutex2var_ps(a, second, b);
-    const f32_vec cd01 = _mm512_permutex2var_ps(c, first, d);
-    const f32_vec cd23 = _mm512_permutex2var_ps(c, second, d);
-    to[0] = _mm512_shuffle_f32x4(ab01, cd01, 0x44);
-    to[1] = _mm512_shuffle_f32x4(ab01, cd01, 0xee);
-    to[2] = _mm512_shuffle_f32x4(ab23, cd23, 0x44);
-    to[3] = _mm512_shuffle_f32x4(ab23, cd23, 0xee);
 }
 
 typedef __m512d f64_vec;
@@ -249,9 +228,6 @@ FD_INLINE void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
 FD_INLINE f64_vec f64_all(double a) { return _mm512_set1_pd(a); }
 FD_INLINE f64_vec f64_repeat1(const double *p) { return _mm512_set1_pd(*p); }
 FD_INLINE f64_vec f64_repeat2(const double *p) { return _mm512_broadcast_f64x2(_mm_loadu_pd(p)); }
-FD_INLINE f64_vec f64_repeat4(const double *p) {
-    return _mm512_broadcast_f64x4(_mm256_loadu_pd(p));
-}
 FD_INLINE f64_vec f64_add(f64_vec a, f64_vec b) { return _mm512_add_pd(a, b); }
 FD_INLINE f64_vec f64_sub(f64_vec a, f64_vec b) { return _mm512_sub_pd(a, b); }
 FD_INLINE f64_vec f64_mul(f64_vec a, f64_vec b) { return _mm512_mul_pd(a, b); }
@@ -292,29 +268,11 @@ FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
     const __m512i twice = _mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm512_permutexvar_pd(_mm512_add_epi64(twice, _mm512_set1_epi64(4 * j)), v);
 }
-FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
-    const __m512i fourfold = _mm512_setr_epi64(0, 0, 0, 0, 1, 1, 1, 1);
-    return _mm512_permutexvar_pd(_mm512_add_epi64(fourfold, _mm512_set1_epi64(2 * j)), v);
-}
 FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const __m512i even = _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14);
     const f64_vec a = f64_load(p), b = f64_load(p + 8);
     to[0] = _mm512_permutex2var_pd(a, even, b);
     to[1] = _mm512_permutex2var_pd(a, _mm512_add_epi64(even, _mm512_set1_epi64(1)), b);
-}
-FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
-    const __m512i first = _mm512_setr_epi64(0, 4, 8, 12, 1, 5, 9, 13);
-    const __m512i second = _mm512_add_epi64(first, _mm512_set1_epi64(2));
-    const f64_vec a = f64_load(p), b = f64_load(p + 8);
-    const f64_vec c = f64_load(p + 16), d = f64_load(p + 24);
-    const f64_vec ab01 = _mm512_permutex2var_pd(a, first, b);
-    const f64_vec ab23 = _mm512_permutex2var_pd(a, second, b);
-    const f64_vec cd01 = _mm512_permutex2var_pd(c, first, d);
-    const f64_vec cd23 = _mm512_permutex2var_pd(c, second, d);
-    to[0] = _mm512_shuffle_f64x2(ab01, cd01, 0x44);
-    to[1] = _mm512_shuffle_f64x2(ab01, cd01, 0xee);
-    to[2] = _mm512_shuffle_f64x2(ab23, cd23, 0x44);
-    to[3] = _mm512_shuffle_f64x2(ab23, cd23, 0xee);
 }
 
 #include "simd_numbers_template.h"

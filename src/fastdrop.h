@@ -264,8 +264,8 @@ typedef struct fd_matrix {
     size_t full;           /* up to here no factor is zero */
 } fd_matrix;
 
-/* A layer's weights. The gates of a cell are split into parts, of a matrix each: all four of an
- * LSTM; z, r and then h of a GRU. */
+/* A layer's weights. The gates of a cell are split into parts, of a matrix each: i, f and then
+ * c, o of an LSTM; z, r and then h of a GRU. */
 #define FD_MAX_PARTS 2
 typedef struct fd_weights {
     fd_cell cell;

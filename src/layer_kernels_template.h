@@ -4,7 +4,7 @@ typedef struct SUFFIXED(fd_layer_kernels) {
     /* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
      * a[k * width + column % width] * panel[k][column], each product added in turn.
      * start: where each row starts; null: z, one product after another.
-     * 1 <= rows <= FD_ROWS; width 1, 2 or 4; a [rows][n * width]; panels as fd_pack_* makes
+     * 1 <= rows <= FD_ROWS; width 1 or 2; a [rows][n * width]; panels as fd_pack_* makes
      * them, from one to the next panel_stride. */
     void (*product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
                     size_t a_stride, const REAL *panel, size_t panel_stride, size_t n,
@@ -23,7 +23,7 @@ typedef struct SUFFIXED(fd_layer_kernels) {
 
     /* One step of some rows, from their pre-activations. units is a multiple of FD_PANEL; mask
      * [rows][units] is on the candidate, and may be null; its stride is 0 where rows share it.
-     * LSTM: h, c [rows][units] in and out; z [rows][units][i, f, c, o]. */
+     * LSTM: h, c [rows][units] in and out; z [rows] of [units][i, f], then [units][c, o]. */
     void (*lstm_cell)(REAL *h, REAL *c, const REAL *z, size_t z_stride, const REAL *mask,
                       size_t mask_stride, size_t rows, size_t units, fd_activation activation,
                       fd_activation recurrent_activation);

@@ -12,14 +12,14 @@
 /* From so many rows on, the input part of a step is taken together with its recurrent part; with
  * fewer, weights would be read too often for what is done with them. */
 #define JOINT_ROWS 4
-/* Numbers of each row whose operands are written, and multiplied, at a time: of 64 rows and 4
- * gates they then fill a quarter of a megabyte. Whole panels. */
+/* Numbers of each row whose operands are written, and multiplied, at a time: of 64 rows and 2
+ * gates they then fill an eighth of a megabyte. Whole panels. */
 #define K_BLOCK 256
 
 size_t fd_part_gates(fd_cell cell, size_t part) {
     switch (cell) {
     case FD_LSTM:
-        return part == 0 ? 4 : 0;
+        return part < 2 ? 2 : 0;
     case FD_GRU:
     case FD_GRU_RESET_FIRST:
         return part == 0 ? 2 : part == 1 ? 1 : 0;
@@ -33,6 +33,9 @@ static size_t rounded_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+
+/* Parts whose recurrent product is added to their input part, whatever the others are. */
+static size_t simple_parts(fd_cell cell) { return cell == FD_LSTM ? 2 : 1; }
 
 /* Whether an activation takes a row as a whole. */
 static int takes_rows(fd_activation activation) {
@@ -48,7 +51,7 @@ typedef struct side_plan {
 /* Where a call keeps what, in elements from the start of its scratch. */
 typedef struct plan {
     size_t rows, window; /* rows taken together, and steps whose input part is, too */
-    int joint;           /* the first part's input part is taken with its recurrent part */
+    size_t joint;        /* parts whose input part is taken with their recurrent part */
     size_t units, width; /* padded units; columns of pre-activations */
     size_t z_stride;
     size_t h, c, old, z, input, candidate, gates, operands, end;

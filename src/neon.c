@@ -225,8 +225,7 @@ static inline void prefetch(uintptr_t at, size_t bytes) { (void)at, (void)bytes;
 #define TILE_ROWS 6
 #define TILE_PANELS 1
 #define ROW_PANELS 5
-#define WIDTHS(TILE, ROWS, PANELS)                                                               \
-    TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2) TILE(ROWS, PANELS, 4)
+#define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
 /* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
@@ -254,7 +253,6 @@ FD_INLINE f32_vec f32_repeat2(const float *p) {
     const float32x2_t two = vld1_f32(p);
     return f32_twice(vcombine_f32(two, two));
 }
-FD_INLINE f32_vec f32_repeat4(const float *p) { return f32_twice(vld1q_f32(p)); }
 BOTH(f32_vec, f32_add, vaddq_f32)
 BOTH(f32_vec, f32_sub, vsubq_f32)
 BOTH(f32_vec, f32_mul, vmulq_f32)
@@ -319,20 +317,10 @@ FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const float32x4_t part = j ? v.b : v.a;
     return (f32_vec){vzip1q_f32(part, part), vzip2q_f32(part, part)};
 }
-FD_INLINE f32_vec f32_spread4(f32_vec v, int j) {
-    const float32x4_t part = j < 2 ? v.a : v.b;
-    const float32x2_t two = j % 2 ? vget_high_f32(part) : vget_low_f32(part);
-    return (f32_vec){vdupq_lane_f32(two, 0), vdupq_lane_f32(two, 1)};
-}
 FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     const float32x4x2_t a = vld2q_f32(p), b = vld2q_f32(p + 8);
     to[0] = (f32_vec){a.val[0], b.val[0]};
     to[1] = (f32_vec){a.val[1], b.val[1]};
-}
-FD_INLINE void f32_deinterleave4(f32_vec *to, const float *p) {
-    const float32x4x4_t a = vld4q_f32(p), b = vld4q_f32(p + 16);
-    for (int g = 0; g < 4; g++)
-        to[g] = (f32_vec){a.val[g], b.val[g]};
 }
 
 typedef struct f64_vec {
@@ -347,7 +335,6 @@ FD_INLINE f64_vec f64_twice(float64x2_t v) { return (f64_vec){v, v}; }
 FD_INLINE f64_vec f64_all(double x) { return f64_twice(vdupq_n_f64(x)); }
 FD_INLINE f64_vec f64_repeat1(const double *p) { return f64_twice(vld1q_dup_f64(p)); }
 FD_INLINE f64_vec f64_repeat2(const double *p) { return f64_twice(vld1q_f64(p)); }
-FD_INLINE f64_vec f64_repeat4(const double *p) { return f64_load(p); }
 BOTH(f64_vec, f64_add, vaddq_f64)
 BOTH(f64_vec, f64_sub, vsubq_f64)
 BOTH(f64_vec, f64_mul, vmulq_f64)
@@ -411,19 +398,10 @@ FD_INLINE f64_vec f64_spread2(f64_vec v, int j) {
     const float64x2_t part = j ? v.b : v.a;
     return (f64_vec){vdupq_laneq_f64(part, 0), vdupq_laneq_f64(part, 1)};
 }
-FD_INLINE f64_vec f64_spread4(f64_vec v, int j) {
-    const float64x2_t part = j < 2 ? v.a : v.b;
-    return f64_twice(j % 2 ? vdupq_laneq_f64(part, 1) : vdupq_laneq_f64(part, 0));
-}
 FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const float64x2x2_t a = vld2q_f64(p), b = vld2q_f64(p + 4);
     to[0] = (f64_vec){a.val[0], b.val[0]};
     to[1] = (f64_vec){a.val[1], b.val[1]};
-}
-FD_INLINE void f64_deinterleave4(f64_vec *to, const double *p) {
-    const float64x2x4_t a = vld4q_f64(p), b = vld4q_f64(p + 8);
-    for (int g = 0; g < 4; g++)
-        to[g] = (f64_vec){a.val[g], b.val[g]};
 }
 
 #include "simd_numbers_template.h"

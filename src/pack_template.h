@@ -38,11 +38,8 @@ void SUFFIXED(fd_pack)(REAL *panels, size_t panel_stride, const REAL *w, size_t 
     if (width == 1)
         SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 1, index, factors,
                        lists);
-    else if (width == 2)
-        SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 2, index, factors,
-                       lists);
     else
-        SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 4, index, factors,
+        SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 2, index, factors,
                        lists);
     fd_leave_mode(mode);
 }

@@ -109,11 +109,11 @@ static void SUFFIXED(mask_candidate)(REAL *g, const REAL *mask) {
 static void SUFFIXED(lstm_row)(REAL *h, REAL *c, const REAL *z, const REAL *mask, size_t units,
                                fd_activation activation, fd_activation recurrent_activation) {
     REAL i[PANEL], f[PANEL], g[PANEL], o[PANEL];
-    for (size_t u = 0; u < units; u += PANEL, h += PANEL, c += PANEL, z += 4 * PANEL) {
-        SUFFIXED(gate)(i, z, 4, recurrent_activation);
-        SUFFIXED(gate)(f, z + 1, 4, recurrent_activation);
-        SUFFIXED(gate)(g, z + 2, 4, activation);
-        SUFFIXED(gate)(o, z + 3, 4, recurrent_activation);
+    for (size_t u = 0; u < units; u += PANEL, h += PANEL, c += PANEL, z += 2 * PANEL) {
+        SUFFIXED(gate)(i, z, 2, recurrent_activation);
+        SUFFIXED(gate)(f, z + 1, 2, recurrent_activation);
+        SUFFIXED(gate)(g, z + 2 * units, 2, activation);
+        SUFFIXED(gate)(o, z + 2 * units + 1, 2, recurrent_activation);
         if (mask)
             SUFFIXED(mask_candidate)(g, mask + u);
         for (size_t j = 0; j < PANEL; j++)

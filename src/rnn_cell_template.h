@@ -9,25 +9,30 @@ static void SUFFIXED(activate_row)(const SUFFIXED(block) *b, REAL *v, fd_activat
         b->tier->TABLE.softmax(v, 1, units, activation.function == FD_LOG_SOFTMAX);
 }
 
-/* part [units] = activation(gate g of z [units][gates]) */
+/* Where gate g of a row's first unit is; those of the others follow two by two. */
+static size_t SUFFIXED(gate_at)(const SUFFIXED(block) *b, size_t g) {
+    return g / 2 * 2 * b->p->units + g % 2;
+}
+
+/* part [units] = activation(gate g of z) */
 static void SUFFIXED(take_gate)(const SUFFIXED(block) *b, REAL *part, const REAL *z, size_t g,
-                                size_t gates, fd_activation activation) {
+                                fd_activation activation) {
+    z += SUFFIXED(gate_at)(b, g);
     for (size_t j = 0; j < b->weights->units; j++)
-        part[j] = z[j * gates + g];
+        part[j] = z[2 * j];
     SUFFIXED(activate_row)(b, part, activation);
 }
 
-/* z = the activations of the gates in the first part, but for an LSTM's candidate. */
+/* z = the activations of the gates, but for the candidate. */
 static void SUFFIXED(activate_gates)(const SUFFIXED(block) *b, REAL *z, size_t rows) {
     REAL *part = b->base + b->p->gates;
-    const size_t gates = fd_part_gates(b->weights->cell, 0);
+    const size_t lstm[] = {0, 1, 3}, gates = b->weights->cell == FD_LSTM ? 3 : 2;
     for (size_t r = 0; r < rows; r++, z += b->p->z_stride)
-        for (size_t g = 0; g < gates; g++) {
-            if (gates == 4 && g == 2)
-                continue;
-            SUFFIXED(take_gate)(b, part, z, g, gates, b->weights->recurrent_activation);
+        for (size_t i = 0; i < gates; i++) {
+            SUFFIXED(take_gate)(b, part, z, lstm[i], b->weights->recurrent_activation);
+            REAL *to = z + SUFFIXED(gate_at)(b, lstm[i]);
             for (size_t j = 0; j < b->weights->units; j++)
-                z[j * gates + g] = part[j];
+                to[2 * j] = part[j];
         }
 }
 
@@ -53,10 +58,10 @@ static void SUFFIXED(cell_of_row)(const SUFFIXED(block) *b, REAL *h, REAL *c, co
          *o = g + b->p->units;
     switch (b->weights->cell) {
     case FD_LSTM:
-        SUFFIXED(take_gate)(b, i, z, 0, 4, b->gates);
-        SUFFIXED(take_gate)(b, f, z, 1, 4, b->gates);
-        SUFFIXED(take_gate)(b, g, z, 2, 4, activation);
-        SUFFIXED(take_gate)(b, o, z, 3, 4, b->gates);
+        SUFFIXED(take_gate)(b, i, z, 0, b->gates);
+        SUFFIXED(take_gate)(b, f, z, 1, b->gates);
+        SUFFIXED(take_gate)(b, g, z, 2, activation);
+        SUFFIXED(take_gate)(b, o, z, 3, b->gates);
         SUFFIXED(mask_row)(g, mask, units);
         for (size_t j = 0; j < units; j++)
             h[j] = c[j] = f[j] * c[j] + i[j] * g[j];
@@ -66,10 +71,10 @@ static void SUFFIXED(cell_of_row)(const SUFFIXED(block) *b, REAL *h, REAL *c, co
         break;
     case FD_GRU:
     case FD_GRU_RESET_FIRST:
-        SUFFIXED(take_gate)(b, i, z, 0, 2, b->gates); /* the update gate */
+        SUFFIXED(take_gate)(b, i, z, 0, b->gates); /* the update gate */
         memcpy(g, SUFFIXED(gru_candidate)(b, start, z), units * sizeof *g);
         if (b->weights->cell == FD_GRU) {
-            SUFFIXED(take_gate)(b, f, z, 1, 2, b->gates); /* the reset gate */
+            SUFFIXED(take_gate)(b, f, z, 1, b->gates); /* the reset gate */
             for (size_t j = 0; j < units; j++)
                 g[j] = g[j] + f[j] * z[b->p->width + j];
         }
@@ -79,7 +84,8 @@ static void SUFFIXED(cell_of_row)(const SUFFIXED(block) *b, REAL *h, REAL *c, co
             h[j] = i[j] * h[j] + (1 - i[j]) * g[j];
         break;
     case FD_SIMPLE_RNN:
-        SUFFIXED(take_gate)(b, h, z, 0, 1, activation);
+        memcpy(h, z, units * sizeof *h);
+        SUFFIXED(activate_row)(b, h, activation);
         break;
     }
 }

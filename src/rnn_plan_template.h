@@ -73,15 +73,25 @@ static plan SUFFIXED(plan_of_project)(const fd_weights *weights, const fd_masks 
     return p;
 }
 
-/* Whether both products of the first part can be one: there is one block of panels for both, and
- * operands have one form and are not too many. */
-static int SUFFIXED(can_join)(const SUFFIXED(side) *x, const SUFFIXED(side) *h, fd_cell cell) {
-    const fd_matrix *of_x = x->matrices, *of_h = h->matrices;
-    const size_t gates = fd_part_gates(cell, 0);
+/* Whether both products of a part can be one: there is one block of panels for both, and operands
+ * have one form and are not too many. */
+static int SUFFIXED(can_join)(const SUFFIXED(side) *x, const SUFFIXED(side) *h, size_t part,
+                              size_t gates) {
+    const fd_matrix *of_x = &x->matrices[part], *of_h = &h->matrices[part];
     return h->rows >= JOINT_ROWS && of_x->n + of_h->n <= K_BLOCK &&
            of_x->panel_stride == of_h->panel_stride &&
            (const REAL *)of_x->panels + of_x->n * PANEL == of_h->panels &&
-           SUFFIXED(listed)(x, 0, gates) == SUFFIXED(listed)(h, 0, gates);
+           SUFFIXED(listed)(x, part, gates) == SUFFIXED(listed)(h, part, gates);
+}
+
+/* How many parts are joint: all that are simple, or none. */
+static size_t SUFFIXED(joint_parts)(const SUFFIXED(side) *x, const SUFFIXED(side) *h,
+                                    fd_cell cell) {
+    const size_t parts = simple_parts(cell);
+    for (size_t part = 0; part < parts; part++)
+        if (!SUFFIXED(can_join)(x, h, part, fd_part_gates(cell, part)))
+            return 0;
+    return parts;
 }
 
 static plan SUFFIXED(plan_of_rnn)(const fd_kernels *tier, const fd_rnn_call *call) {
@@ -100,7 +110,7 @@ static plan SUFFIXED(plan_of_rnn)(const fd_kernels *tier, const fd_rnn_call *cal
     SUFFIXED(side)
     x = SUFFIXED(input_side)(weights, &call->input_mask, call->input_mask.stride ? rows : 1,
                              rows);
-    p.joint = SUFFIXED(can_join)(&x, &h, weights->cell);
+    p.joint = SUFFIXED(joint_parts)(&x, &h, weights->cell);
     p.window = 1;
     if (!p.joint && rows && rows < WINDOW_ROWS && steps)
         p.window = smaller(steps, WINDOW_ROWS / rows);

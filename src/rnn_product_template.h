@@ -139,19 +139,26 @@ static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFF
     }
 }
 
+/* Whether a part, multiplied behind the part before it, finds its operands already written. */
+static int SUFFIXED(written)(const SUFFIXED(source) *s, const SUFFIXED(source) *before) {
+    return s->listed == 1 && before->listed == 1 && !s->matrix->factors &&
+           !before->matrix->factors && s->n <= s->at_once;
+}
+
 /* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns.
- * reset: null, or the pre-activations of a GRU's gates, the second of which multiplies operands.
- */
-static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
-                               const REAL *const *start, const SUFFIXED(source) *s,
-                               size_t columns, size_t first, size_t rows, const REAL *reset) {
+ * written: the operands are there. reset: null, or the pre-activations of a GRU's gates, the
+ * second of which multiplies operands. */
+static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
+                               const SUFFIXED(source) *s, size_t columns, size_t first,
+                               size_t rows, int written, const REAL *reset) {
     const fd_matrix *matrix = s->matrix;
+    const size_t z_stride = b->p->z_stride;
     REAL *a = b->base + b->p->operands;
     size_t k = 0;
     do {
         const size_t some = smaller(s->n - k, s->at_once);
         const size_t stride = SUFFIXED(stride_of)(some * s->listed);
-        for (size_t r = 0; r < rows; r++) {
+        for (size_t r = 0; r < rows && !written; r++) {
             SUFFIXED(write_operands)(b->tier, a + r * stride, s, first + r, k, some);
             if (reset)
                 b->tier->TABLE.gru_reset(a + r * stride, reset + r * z_stride + 2 * k, some,
@@ -168,37 +175,36 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, size_t z_strid
 }
 
 /* The same for x and h at once. */
-static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
-                                    const REAL *const *start, size_t columns, size_t first,
-                                    size_t rows) {
-    const SUFFIXED(source) *x = &b->x[0], *h = &b->h[0];
+static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
+                                    const SUFFIXED(source) *x, const SUFFIXED(source) *h,
+                                    size_t columns, size_t first, size_t rows, int written) {
     const size_t of_x = x->n * x->listed, gap = rounded_up(of_x, PANEL) - of_x;
     const size_t stride = SUFFIXED(stride_of)(gap + of_x + h->n * h->listed);
     REAL *a = b->base + b->p->operands + gap; /* h begins on a line */
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < rows && !written; r++) {
         SUFFIXED(write_operands)(b->tier, a + r * stride, x, first + r, 0, x->n);
         SUFFIXED(write_operands)(b->tier, a + r * stride + of_x, h, first + r, 0, h->n);
         if (b->weights->bfloat16)
             SUFFIXED(to_bfloat16)(a + r * stride, of_x + h->n * h->listed);
     }
-    b->tier->TABLE.product(z, z_stride, start, a, stride, x->matrix->panels,
+    b->tier->TABLE.product(z, b->p->z_stride, start, a, stride, x->matrix->panels,
                            x->matrix->panel_stride, x->matrix->n + h->matrix->n,
                            SUFFIXED(fd_panels)(columns), rows, h->listed);
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */
-static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t z_stride,
-                                  size_t rows) {
+static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t rows) {
     const fd_weights *weights = b->weights;
     size_t offset = 0;
     for (size_t part = 0; part < FD_MAX_PARTS; part++) {
-        const size_t gates = fd_part_gates(weights->cell, part);
+        const size_t gates = fd_part_gates(weights->cell, part), joint = b->p->joint;
+        const SUFFIXED(source) *s = &b->x[part];
         const REAL *start[FD_ROWS];
         for (size_t r = 0; r < rows; r++)
             start[r] = (const REAL *)weights->bias + offset;
-        if (gates && (part || !b->p->joint))
-            SUFFIXED(multiply)(b, z + offset, z_stride, start, &b->x[part],
-                               weights->units * gates, 0, rows, NULL);
+        if (gates && part >= joint)
+            SUFFIXED(multiply)(b, z + offset, start, s, weights->units * gates, 0, rows,
+                               part > joint && SUFFIXED(written)(s, s - 1), NULL);
         offset += gates * b->p->units;
     }
 }
@@ -238,7 +244,7 @@ static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch,
         const SUFFIXED(side) side = SUFFIXED(input_side)(weights, masks, different, p.x.rows);
         SUFFIXED(take_sources)(b.x, b.base, &p.x, &side, weights->cell, b.x_numbers, b.x_mask_row,
                                of);
-        SUFFIXED(input_parts)(&b, out + n * p.width, p.width, some);
+        SUFFIXED(input_parts)(&b, out + n * p.width, some);
     }
     fd_leave_mode(mode);
 }

@@ -69,7 +69,7 @@ static void SUFFIXED(project_window)(SUFFIXED(block) *b, size_t s, size_t some) 
                 x + ((b->first_row + r) * call->steps + t) * b->weights->features;
             b->x_mask_row[r * some + i] = call->input_mask.stride ? r : 0;
         }
-    SUFFIXED(input_parts)(b, b->base + b->p->input, b->p->z_stride, b->rows * some);
+    SUFFIXED(input_parts)(b, b->base + b->p->input, b->rows * some);
 }
 
 /* The products of one step for rows first .. last - 1, on top of their input parts, where those
@@ -78,24 +78,32 @@ static void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *const 
                                     size_t first, size_t last, int joint) {
     const plan *p = b->p;
     const fd_weights *w = b->weights;
-    const size_t rows = last - first, columns = w->units * fd_part_gates(w->cell, 0);
+    const size_t rows = last - first, simple = simple_parts(w->cell);
     const REAL *from[FD_ROWS];
     REAL *z = b->base + p->z + first * p->z_stride;
-    for (size_t r = 0; r < rows; r++)
-        from[r] = joint ? w->bias : start[first + r];
-    if (joint)
-        SUFFIXED(multiply_both)(b, z, p->z_stride, from, columns, first, rows);
-    else
-        SUFFIXED(multiply)(b, z, p->z_stride, from, &b->h[0], columns, first, rows, NULL);
+    size_t offset = 0;
+    for (size_t part = 0; part < simple; part++) {
+        const size_t gates = fd_part_gates(w->cell, part), columns = w->units * gates;
+        const SUFFIXED(source) *x = &b->x[part], *h = &b->h[part];
+        int written = part && SUFFIXED(written)(h, h - 1);
+        for (size_t r = 0; r < rows; r++)
+            from[r] = (joint ? (const REAL *)w->bias : start[first + r]) + offset;
+        if (joint)
+            SUFFIXED(multiply_both)(b, z + offset, from, x, h, columns, first, rows,
+                                    written && SUFFIXED(written)(x, x - 1));
+        else
+            SUFFIXED(multiply)(b, z + offset, from, h, columns, first, rows, written, NULL);
+        offset += gates * p->units;
+    }
     if (w->cell != FD_SIMPLE_RNN && takes_rows(b->weights->recurrent_activation))
         SUFFIXED(activate_gates)(b, z, rows);
-    if (!fd_part_gates(w->cell, 1))
+    if (!fd_part_gates(w->cell, simple))
         return;
-    /* The candidate's recurrent part by itself, or on top of its input part. */
-    const size_t offset = 2 * p->units, hidden = w->cell == FD_GRU ? p->width : offset;
+    /* A GRU's candidate: its recurrent part by itself, or on top of its input part. */
+    const size_t hidden = w->cell == FD_GRU ? p->width : offset;
     for (size_t r = 0; r < rows; r++)
         from[r] = w->cell == FD_GRU ? w->recurrent_bias : start[first + r] + offset;
-    SUFFIXED(multiply)(b, z + hidden, p->z_stride, from, &b->h[1], w->units, first, rows,
+    SUFFIXED(multiply)(b, z + hidden, from, &b->h[simple], w->units, first, rows, 0,
                        w->cell == FD_GRU ? NULL : z);
 }
 

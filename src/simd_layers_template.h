@@ -2,16 +2,15 @@
  *
  * REAL, SUFFIXED(name), PANEL, ROUNDER, the constants of its activations, and V(name), the type's
  * vector operations:
- *   vec, lanes; load, store, all; repeat1, repeat2, repeat4 (1, 2 or 4 numbers over and over);
- *   spread2, spread4 (part j of a vector, each number 2 or 4 times);
- *   deinterleave2, deinterleave4 (every 2nd or 4th number of 2 or 4 vectors);
- *   add, sub, mul, div, sqrt, fma (a * b + c), minus_fma (-(a * b) - c); minus_abs, with_sign;
- * max and min (b where a number is NaN); if_negative (v < 0 ? a : b; -0 may be either), if_less
- *   (u < v ? a : b), masked (m == 0 ? +0 : a * m), kept (+0 where the bit is not set; bits past
- * the vector's do not matter); and with n the integer that was rounded by adding ROUNDER: power
- * (2^n, a normal number), scaled (a * 2^n, rounded once). TILES(CASE) lists the tiles that fit
- * into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 1 or TILE_PANELS panels,
- * and one row with 1 .. ROW_PANELS panels.
+ *   vec, lanes; load, store, all; repeat1, repeat2 (1 or 2 numbers over and over);
+ *   spread2 (part j of a vector, each number twice); deinterleave2 (every 2nd number of 2
+ * vectors); add, sub, mul, div, sqrt, fma (a * b + c), minus_fma (-(a * b) - c); minus_abs,
+ * with_sign; max and min (b where a number is NaN); if_negative (v < 0 ? a : b; -0 may be
+ * either), if_less (u < v ? a : b), masked (m == 0 ? +0 : a * m), kept (+0 where the bit is not
+ * set; bits past the vector's do not matter); and with n the integer that was rounded by adding
+ * ROUNDER: power (2^n, a normal number), scaled (a * 2^n, rounded once). TILES(CASE) lists the
+ * tiles that fit into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 1 or
+ * TILE_PANELS panels, and one row with 1 .. ROW_PANELS panels.
  *
  * Every tier does the same operations in the same order, so all agree bit for bit. */
 
@@ -51,9 +50,7 @@ FD_INLINE void SUFFIXED(micro_kernel)(REAL *z, size_t z_stride, const REAL *cons
         FD_UNROLL
         for (int r = 0; r < rows; r++) {
             const REAL *at = a + (size_t)r * a_stride;
-            const VEC factor = width == 1   ? V(repeat1)(at)
-                               : width == 2 ? V(repeat2)(at)
-                                            : V(repeat4)(at);
+            const VEC factor = width == 1 ? V(repeat1)(at) : V(repeat2)(at);
             FD_UNROLL
             for (int v = 0; v < vectors; v++)
                 sum[r][v] = V(fma)(factor, weight[v], sum[r][v]);
@@ -73,7 +70,7 @@ FD_INLINE void SUFFIXED(micro_kernel)(REAL *z, size_t z_stride, const REAL *cons
 
 /* Small numbers without gaps make a jump table. */
 #define TILE_NUMBER(ROWS, PANELS, WIDTH)                                                         \
-    (((ROWS) * (ROW_PANELS + 1) + (PANELS)) * 3 + (WIDTH) / 2)
+    (((ROWS) * (ROW_PANELS + 1) + (PANELS)) * 2 + (WIDTH) - 1)
 
 /* Some panels at a time, which stay in cache while the rows pass by. */
 static void SUFFIXED(product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
@@ -122,9 +119,7 @@ FD_INLINE void SUFFIXED(masked_operand)(REAL *a, const REAL *v, const REAL *fact
         const VEC number = V(load)(v + k);
         FD_UNROLL
         for (int j = 0; j < (int)width; j++, a += REALS, factors += REALS) {
-            const VEC spread = width == 1   ? number
-                               : width == 2 ? V(spread2)(number, j)
-                                            : V(spread4)(number, j);
+            const VEC spread = width == 1 ? number : V(spread2)(number, j);
             V(store)(a, V(masked)(spread, V(load)(factors)));
         }
     }
@@ -139,10 +134,8 @@ static void SUFFIXED(operand)(REAL *a, const REAL *v, const REAL *factors, size_
         memcpy(a, v, n * sizeof *a);
     else if (width == 1)
         SUFFIXED(masked_operand)(a, v, factors, n, 1);
-    else if (width == 2)
-        SUFFIXED(masked_operand)(a, v, factors, n, 2);
     else
-        SUFFIXED(masked_operand)(a, v, factors, n, 4);
+        SUFFIXED(masked_operand)(a, v, factors, n, 2);
 }
 
 /* Bits of vector i. */
@@ -160,9 +153,7 @@ FD_INLINE void SUFFIXED(kept_operand)(REAL *a, const REAL *v, REAL scale, const 
         const VEC number = V(mul)(V(load)(v + k), V(all)(scale));
         FD_UNROLL
         for (int j = 0; j < (int)width; j++, i++) {
-            const VEC spread = width == 1   ? number
-                               : width == 2 ? V(spread2)(number, j)
-                                            : V(spread4)(number, j);
+            const VEC spread = width == 1 ? number : V(spread2)(number, j);
             V(store)(a + i * REALS, V(kept)(spread, SUFFIXED(bits_of)(bits, i)));
         }
     }
@@ -174,10 +165,8 @@ static void SUFFIXED(operand_kept)(REAL *a, const REAL *v, REAL scale, const uin
                                    size_t n, size_t width) {
     if (width == 1)
         SUFFIXED(kept_operand)(a, v, scale, bits, n, 1);
-    else if (width == 2)
-        SUFFIXED(kept_operand)(a, v, scale, bits, n, 2);
     else
-        SUFFIXED(kept_operand)(a, v, scale, bits, n, 4);
+        SUFFIXED(kept_operand)(a, v, scale, bits, n, 2);
 }
 
 /* ---- activations ---- */
@@ -680,7 +669,8 @@ FD_INLINE void SUFFIXED(lstm)(REAL *h, REAL *c, const REAL *z, size_t z_stride, 
         FD_NO_UNROLL
         for (size_t j = 0; j < units; j += REALS) {
             VEC gate[4];
-            V(deinterleave4)(gate, z + n * z_stride + 4 * j);
+            V(deinterleave2)(gate, z + n * z_stride + 2 * j);
+            V(deinterleave2)(gate + 2, z + n * z_stride + 2 * (units + j));
             const SUFFIXED(fraction) i = SUFFIXED(gate)(gate[0], recurrent_activation, frequent);
             const SUFFIXED(fraction) f = SUFFIXED(gate)(gate[1], recurrent_activation, frequent);
             const SUFFIXED(fraction) g = SUFFIXED(gate)(gate[2], activation, frequent);
