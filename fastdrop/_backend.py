@@ -121,6 +121,16 @@ class Backend(Protocol):
     def name(self) -> str: ...
     @property
     def tier(self) -> str: ...
+    @property
+    def bfloat16(self) -> str:
+        """What multiplies bfloat16: an instruction for it, or "float32" where there is none."""
+
+    @property
+    def adds_in_turn(self) -> bool:
+        """Whether products of bfloat16 are added one after another, each sum rounded.
+
+        If not, a sum is another one where some of what adds zero to it is left out.
+        """
 
     def philox(self, counter: Sequence[int], k0: int, k1: int) -> tuple[int, int, int, int]: ...
 
@@ -253,8 +263,8 @@ class Backend(Protocol):
         """Keep a call of one step, whose masks are not looked at again, with its state."""
 
 
-def _native_tiers() -> list[Backend]:
-    """Return the C tiers this machine can run, strongest first; none without the extension.
+def _usable() -> list[Backend]:
+    """Return what this machine can run of the extension; none without it.
 
     An extension that is there but does not load is an error, not a reason to be slow.
     """
@@ -262,7 +272,14 @@ def _native_tiers() -> list[Backend]:
         return []
     from fastdrop import _native
 
-    return [backend for backend, usable in _native.tiers(*_native.this_cpu()) if usable]
+    return [backend for backend, here in _native.tiers(*_native.this_cpu()) if here]
+
+
+def _native_tiers() -> list[Backend]:
+    """Return the C tiers this machine can run, strongest first, each with all it has here."""
+    usable = _usable()
+    names = [backend.tier for backend in usable]
+    return [b for i, b in enumerate(usable) if b.tier not in names[:i]]
 
 
 def _choose(native: Sequence[Backend], environ: dict[str, str]) -> tuple[Backend, str]:
@@ -308,6 +325,9 @@ class Info:
         Why that one was chosen.
     tiers : tuple of str
         What could run here, strongest first.
+    bfloat16 : str
+        What multiplies with ``precision="bfloat16"``: "vdpbf16ps" or "bfdot", instructions for it,
+        or "float32", whose instructions multiply what has been rounded.
     threads : int
         How many threads ``threads=None`` means.
     threads_reason : str
@@ -319,6 +339,7 @@ class Info:
     tier: str
     reason: str
     tiers: tuple[str, ...]
+    bfloat16: str
     threads: int
     threads_reason: str
 
@@ -342,6 +363,7 @@ def info() -> Info:
         tier=active.tier,
         reason=reason,
         tiers=tuple(backend.tier for backend in available),
+        bfloat16=active.bfloat16,
         threads=_threads.DEFAULT,
         threads_reason=_threads.DEFAULT_REASON,
     )

@@ -10,18 +10,21 @@ cdef extern from "fastdrop.h" nogil:
     const char *fd_tier_name(const fd_kernels *tier)
 
     ctypedef struct fd_cpu:
-        uint32_t leaf1_ecx, leaf7_ebx
-        uint64_t xcr0
+        uint32_t leaf1_ecx, leaf7_ebx, leaf7_1_eax
+        uint64_t xcr0, hwcap2
 
     fd_cpu fd_this_cpu()
 
     ctypedef struct fd_machine:
-        void (*cpuid)(void *context, uint32_t *out, uint32_t leaf) noexcept nogil
+        void (*cpuid)(void *context, uint32_t *out, uint32_t leaf,
+                      uint32_t subleaf) noexcept nogil
         uint64_t (*xgetbv)(void *context) noexcept nogil
         void *context
 
     fd_cpu fd_cpu_of(const fd_machine *machine)
     int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu)
+    const char *fd_tier_bfloat16(const fd_kernels *tier)
+    bint fd_tier_adds_in_turn(const fd_kernels *tier)
 
     ctypedef struct fd_stream:
         uint32_t k0, k1
@@ -145,6 +148,9 @@ cdef extern from "fastdrop.h" nogil:
     void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t stride, size_t n,
                      size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                      const double *factors, size_t listed)
+    void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                      size_t units, size_t gate_stride, size_t width, const uint32_t *index,
+                      const float *factors, size_t listed)
     size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask,
                        size_t n, size_t listed)
     size_t fd_kept_f64(uint32_t *index, double *factors, size_t *shortest, const double *mask,

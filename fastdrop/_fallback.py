@@ -429,6 +429,8 @@ class Numpy:
 
     name = "numpy"
     tier = "numpy"
+    bfloat16 = "float32"
+    adds_in_turn = True
 
     def philox(self, counter: Sequence[int], k0: int, k1: int) -> tuple[int, int, int, int]:
         w0, w1, w2, w3 = _philox([np.array([c], np.uint64) for c in counter], k0, k1)

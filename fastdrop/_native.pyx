@@ -64,7 +64,7 @@ cdef class Native:
     """The C kernels of one instruction-set tier."""
 
     cdef const fd_kernels *table
-    cdef readonly str name, tier
+    cdef readonly str name, tier, bfloat16
 
     def philox(self, counter, uint32_t k0, uint32_t k1):
         cdef uint32_t[4] words = counter
@@ -299,13 +299,16 @@ cdef class Native:
 
     # Recurrent layers
 
+    @property
+    def adds_in_turn(self):
+        return fd_tier_adds_in_turn(self.table)
+
     def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
              bint reset_after, activation, recurrent_activation, bint bfloat16):
         packed = Packed(CELLS[cell] if cell != "gru" or reset_after else FD_GRU_RESET_FIRST,
-                        kernel, recurrent_kernel, bias)
+                        kernel, recurrent_kernel, bias, bfloat16)
         packed.weights.activation = activation_of(activation)
         packed.weights.recurrent_activation = activation_of(recurrent_activation)
-        packed.weights.bfloat16 = bfloat16
         return packed
 
     def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
@@ -449,8 +452,9 @@ cdef class Packed:
     cdef list held  # what the pointers in `weights` point to
 
     def __init__(self, fd_cell cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel,
-                 cnp.ndarray bias):
+                 cnp.ndarray bias, bint bfloat16):
         memset(&self.weights, 0, sizeof(self.weights))
+        self.weights.bfloat16 = bfloat16
         self.weights.cell, self.weights.element = cell, cnp.PyArray_ITEMSIZE(kernel)
         self.weights.features, self.weights.units = kernel.shape[0], recurrent_kernel.shape[0]
         self.kernel, self.recurrent_kernel, self.held = kernel, recurrent_kernel, []
@@ -495,11 +499,16 @@ cdef class Packed:
         to.index, to.factors = at, by
         self.held += [index, factors]
 
+    cdef size_t elements(self, size_t n):
+        """How many elements of a panel's column hold n weights."""
+        return (n + 1) // 2 if self.weights.bfloat16 else n
+
     cdef panels(self, size_t part, size_t gate, size_t gates, bint input, bint recurrent):
         """Pack one matrix of a part, or both into one block of panels."""
         cdef fd_matrix *x = &self.weights.input[part]
         cdef fd_matrix *h = &self.weights.recurrent[part]
-        cdef size_t n = (x.n if input else 0) + (h.n if recurrent else 0)
+        cdef size_t of_x = self.elements(x.n) if input else 0
+        cdef size_t n = of_x + (self.elements(h.n) if recurrent else 0)
         cdef size_t columns = self.weights.units * gates, place = 0
         cdef bint single = cnp.PyArray_ITEMSIZE(self.kernel) == 4
         cdef size_t panels = fd_panels_f32(columns) if single else fd_panels_f64(columns)
@@ -507,7 +516,7 @@ cdef class Packed:
         cdef cnp.ndarray block = aligned(panels * stride, self.kernel)
         if input:
             self.pack(x, self.kernel, gate, gates, block, 0, stride)
-            place = x.n * FD_LINE
+            place = of_x * FD_LINE
         if recurrent:
             self.pack(h, self.recurrent_kernel, gate, gates, block, place, stride)
         self.held.append(block)
@@ -526,7 +535,10 @@ cdef class Packed:
             PyErr_CheckSignals()
             some = min(units - unit, most)
             with nogil:
-                if width == 4:
+                if self.weights.bfloat16:
+                    fd_pack_bf16(<float *>into, panel_stride, <const float *>of, stride, n, some,
+                                 units, gates, to.index, <const float *>to.factors, to.listed)
+                elif width == 4:
                     fd_pack_f32(<float *>into, panel_stride, <const float *>of, stride, n, some,
                                 units, gates, to.index, <const float *>to.factors, to.listed)
                 else:
@@ -570,12 +582,12 @@ cdef class Packed:
 def this_cpu():
     """What this machine says of itself, as `tiers` takes it."""
     cdef fd_cpu cpu = fd_this_cpu()
-    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.xcr0
+    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.leaf7_1_eax, cpu.xcr0, cpu.hwcap2
 
 
-cdef void leaf_of(void *context, uint32_t *out, uint32_t leaf) noexcept with gil:
+cdef void leaf_of(void *context, uint32_t *out, uint32_t leaf, uint32_t subleaf) noexcept with gil:
     leaves, _ = <tuple>context
-    out[0], out[1], out[2], out[3] = leaves[leaf]
+    out[0], out[1], out[2], out[3] = leaves[leaf, subleaf]
 
 
 cdef uint64_t xcr0_of(void *context) noexcept with gil:
@@ -584,16 +596,21 @@ cdef uint64_t xcr0_of(void *context) noexcept with gil:
 
 
 def cpu_of(dict leaves, uint64_t xcr0):
-    """The same of a machine whose CPUID has these leaves (EAX, EBX, ECX, EDX)."""
+    """The same of an x86-64 whose CPUID has these leaves and subleaves (EAX, EBX, ECX, EDX)."""
     given = leaves, xcr0
     cdef fd_machine machine = fd_machine(leaf_of, xcr0_of, <void *>given)
     cdef fd_cpu cpu = fd_cpu_of(&machine)
-    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.xcr0
+    return cpu.leaf1_ecx, cpu.leaf7_ebx, cpu.leaf7_1_eax, cpu.xcr0, cpu.hwcap2
 
 
-def tiers(uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint64_t xcr0):
-    """Every tier that was built, strongest first: its `Native`, and whether such a CPU runs it."""
-    cdef fd_cpu cpu = fd_cpu(leaf1_ecx, leaf7_ebx, xcr0)
+def tiers(uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint32_t leaf7_1_eax, uint64_t xcr0,
+          uint64_t hwcap2):
+    """Every tier that was built, strongest first: its `Native`, and whether such a CPU runs it.
+
+    Of several with one name each has more instructions than the next.
+    """
+    cdef fd_cpu cpu = fd_cpu(leaf1_ecx, leaf7_ebx, leaf7_1_eax, xcr0, hwcap2)
+    cdef const char *instruction
     cdef size_t i = 0
     cdef Native native
     found = []
@@ -602,6 +619,8 @@ def tiers(uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint64_t xcr0):
         native.table = fd_tier(i)
         native.name = "native"
         native.tier = fd_tier_name(fd_tier(i)).decode()
+        instruction = fd_tier_bfloat16(fd_tier(i))
+        native.bfloat16 = "float32" if instruction == NULL else instruction.decode()
         found.append((native, fd_tier_usable_on(fd_tier(i), &cpu) != 0))
         i += 1
     return found

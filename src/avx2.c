@@ -261,6 +261,13 @@ FD_INLINE f32_vec f32_scaled(f32_vec a, f32_vec shifted) {
     a = _mm256_mul_ps(a, _mm256_castsi256_ps(first));
     return _mm256_mul_ps(a, _mm256_castsi256_ps(second));
 }
+FD_INLINE f32_vec f32_upper(f32_vec v) {
+    const __m256i half = _mm256_set1_epi32((int)0xffff0000);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), half));
+}
+FD_INLINE f32_vec f32_lower(f32_vec v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16));
+}
 FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const __m256i twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
     return _mm256_permutevar8x32_ps(v, _mm256_add_epi32(twice, _mm256_set1_epi32(4 * j)));
@@ -353,6 +360,7 @@ const fd_kernels fd_kernels_avx2 = {
     .usable = usable,
     SIMD_KERNELS,
     SIMD_LAYERS,
+    BY_HALVES,
 };
 
 #endif

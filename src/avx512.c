@@ -210,6 +210,13 @@ FD_INLINE f32_vec f32_power(f32_vec shifted) {
 FD_INLINE f32_vec f32_scaled(f32_vec a, f32_vec shifted) {
     return _mm512_scalef_ps(a, _mm512_sub_ps(shifted, _mm512_set1_ps(0x1.8p23f)));
 }
+FD_INLINE f32_vec f32_upper(f32_vec v) {
+    const __m512i half = _mm512_set1_epi32((int)0xffff0000);
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(v), half));
+}
+FD_INLINE f32_vec f32_lower(f32_vec v) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(v), 16));
+}
 FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
     return _mm512_permutexvar_ps(_mm512_add_epi32(twice, _mm512_set1_epi32(8 * j)), v);
@@ -276,8 +283,6 @@ FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
 }
 
 #include "simd_numbers_template.h"
-#undef WIDTHS
-#undef TALL
 
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -285,11 +290,68 @@ FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
 #pragma GCC pop_options
 #endif
 
-const fd_kernels fd_kernels_avx512 = {
-    .name = "avx512",
-    .usable = usable,
-    SIMD_KERNELS,
-    SIMD_LAYERS,
+#define AVX512 .name = "avx512", SIMD_KERNELS, SIMD_LAYERS
+
+const fd_kernels fd_kernels_avx512 = {AVX512, .usable = usable, BY_HALVES};
+
+/* ---- products of bfloat16, where the CPU has instructions for them ---- */
+
+#if FD_BFLOAT16
+
+static int usable_bf16(const fd_cpu *cpu) { return usable(cpu) && cpu->leaf7_1_eax >> 5 & 1; }
+
+#if defined(__clang__)
+#pragma clang attribute push(                                                                    \
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,popcnt"))),         \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,popcnt")
+#endif
+
+/* Of each 2 * width numbers the first `width` become the upper halves of the pairs. */
+FD_INLINE void pairs_of(float *a, size_t numbers, const int width) {
+    const __m128i order =
+        width == 1 ? _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
+                   : _mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11);
+    const __m512i places = _mm512_broadcast_i32x4(order);
+    for (size_t i = 0; i < numbers; i += 32) {
+        const size_t some = numbers - i < 32 ? numbers - i : 32;
+        const uint32_t kept = (uint32_t)((UINT64_C(1) << some) - 1);
+        const __m512 low = _mm512_maskz_loadu_ps((__mmask16)kept, a + i);
+        const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(kept >> 16), a + i + 16);
+        const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
+        const __m512i pairs = _mm512_shuffle_epi8((__m512i)rounded, places);
+        const __mmask16 places_kept = (__mmask16)((UINT32_C(1) << some / 2) - 1);
+        _mm512_mask_storeu_epi32(a + i / 2, places_kept, pairs);
+    }
+}
+
+static void operands_pairs(float *a, size_t n, size_t width) {
+    if (width == 1)
+        pairs_of(a, n, 1);
+    else
+        pairs_of(a, 2 * n, 2);
+}
+
+#define NAMED(name) name##_pairs
+#define PARTS 1
+#define PART(pairs, part) (pairs)
+#define PLUS(factor, weight, sum) _mm512_dpbf16_ps(sum, (__m512bh)(factor), (__m512bh)(weight))
+#include "simd_bfloat16_template.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const fd_kernels fd_kernels_avx512_bf16 = {
+    AVX512,
+    .usable = usable_bf16,
+    .bfloat16 = {"vdpbf16ps", operands_pairs, product_pairs},
 };
+
+#endif
 
 #endif

@@ -20,20 +20,20 @@ typedef struct fd_kernels fd_kernels;
 /* Tier number i, strongest first; null from the first i past the end. */
 const fd_kernels *fd_tier(size_t i);
 const char *fd_tier_name(const fd_kernels *tier);
-/* What the processor and the operating system say: CPUID's leaf 1 (ECX) and
- * leaf 7 (EBX), and XCR0, the registers that the system saves (0 where it does
- * not tell). A tier decides from this alone, so that tests can ask it about any
+/* What the processor and the operating system say: CPUID's leaf 1 (ECX), leaf 7 (EBX) and its
+ * subleaf 1 (EAX), and XCR0, the registers that the system saves (0 where it does not tell); of
+ * AArch64 Linux's HWCAP2. A tier decides from this alone, so that tests can ask it about any
  * machine. */
 typedef struct fd_cpu {
-    uint32_t leaf1_ecx, leaf7_ebx;
-    uint64_t xcr0;
+    uint32_t leaf1_ecx, leaf7_ebx, leaf7_1_eax;
+    uint64_t xcr0, hwcap2;
 } fd_cpu;
 
 fd_cpu fd_this_cpu(void);
-/* The same of any machine, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf 0,
- * and XCR0, which must not be asked for where the system does not tell. */
+/* The same of any x86-64, for tests: what gives it EAX, EBX, ECX and EDX of a leaf's subleaf, and
+ * XCR0, which must not be asked for where the system does not tell. */
 typedef struct fd_machine {
-    void (*cpuid)(void *context, uint32_t out[4], uint32_t leaf);
+    void (*cpuid)(void *context, uint32_t out[4], uint32_t leaf, uint32_t subleaf);
     uint64_t (*xgetbv)(void *context);
     void *context;
 } fd_machine;
@@ -41,6 +41,11 @@ typedef struct fd_machine {
 fd_cpu fd_cpu_of(const fd_machine *machine);
 /* Non-zero where such a CPU and operating system can run the tier. */
 int fd_tier_usable_on(const fd_kernels *tier, const fd_cpu *cpu);
+/* The instruction that it takes for products of bfloat16; null: that of float. */
+const char *fd_tier_bfloat16(const fd_kernels *tier);
+/* Whether that, on this machine, adds products one after another, each sum rounded: what manuals
+ * say of it, and what CPUs do, differs. The tier must be usable. */
+int fd_tier_adds_in_turn(const fd_kernels *tier);
 
 /* ---- masks: the contract fastdrop-mask/1 ---- */
 
@@ -217,6 +222,13 @@ void fd_pack_f64(double *panels, size_t panel_stride, const double *w, size_t st
                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                  const double *factors, size_t listed);
 
+/* The same of weights that are numbers of bfloat16, two in an element: for k and k + 1, the first
+ * in the upper half, the second zero behind the last. panels [fd_panels(...)][(n + 1) / 2][...]
+ */
+void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
+                  const float *factors, size_t listed);
+
 /* What masks keep, gate by gate: returns the length of the longest list, and of the shortest.
  * mask [listed][n]; index, factors [n][listed], filled up with element 0 and factor 0. */
 size_t fd_kept_f32(uint32_t *index, float *factors, size_t *shortest, const float *mask, size_t n,
@@ -256,7 +268,7 @@ typedef enum fd_cell {
  * products are taken at once. */
 typedef struct fd_matrix {
     size_t n;              /* products a column */
-    const void *panels;    /* float or double, aligned to FD_LINE */
+    const void *panels;    /* float, double or pairs of bfloat16, aligned to FD_LINE */
     size_t panel_stride;   /* in elements */
     const uint32_t *index; /* null, or [n][listed]: which elements are multiplied, */
     const void *factors;   /* and by what; zero: +0 by selection */
@@ -270,7 +282,7 @@ typedef struct fd_matrix {
 typedef struct fd_weights {
     fd_cell cell;
     size_t element; /* bytes of a number: float or double, as all arrays of its calls are */
-    int bfloat16;   /* of float: what is multiplied is rounded to it, as the panels have been */
+    int bfloat16;   /* of float: panels have pairs of bfloat16, and operands are rounded to it */
     size_t features, units;
     fd_activation activation, recurrent_activation; /* the second is that of the gates */
     const void *bias;           /* [fd_width()]: where the input part's sums start */

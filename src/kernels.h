@@ -6,15 +6,29 @@
 
 #include "fastdrop.h"
 
+/* Whether the compiler knows instructions for bfloat16 as they are used here. */
+#if defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 10)
+#define FD_BFLOAT16 1
+#define FD_IF_BFLOAT16(TIER) TIER
+#else
+#define FD_BFLOAT16 0
+#define FD_IF_BFLOAT16(TIER)
+#endif
+/* In fd_cpu.hwcap2: BFDOT and its like. */
+#define FD_HWCAP2_BF16 (1u << 14)
+
 /* Every tier, strongest first. A new tier is one C file that defines
- * fd_kernels_NAME, and one line here. */
+ * fd_kernels_NAME, and one line here. Of two with one name the first is the
+ * other with more instructions. */
 #if defined(__x86_64__) || defined(_M_X64)
 #define FD_TIERS(TIER)                                                                           \
+    FD_IF_BFLOAT16(TIER(avx512_bf16))                                                            \
     TIER(avx512)                                                                                 \
     TIER(avx2)                                                                                   \
     TIER(portable)
 #elif defined(__AARCH64EL__)
 #define FD_TIERS(TIER)                                                                           \
+    FD_IF_BFLOAT16(TIER(neon_bf16))                                                              \
     TIER(neon)                                                                                   \
     TIER(portable)
 #else
@@ -63,6 +77,16 @@
      .lstm_cell = lstm_cell_##TYPE,                                                              \
      .gru_cell = gru_cell_##TYPE,                                                                \
      .gru_reset = gru_reset_##TYPE}
+
+/* Products of bfloat16. */
+typedef struct fd_bfloat16_kernels {
+    const char *instruction; /* for products of pairs; null: there is none */
+    /* a [n][width], n being even, rounded, in place, to what `product` takes: floats, or pairs of
+     * them that take half of the room. */
+    void (*operands)(float *a, size_t n, size_t width);
+    /* As f32.product, of panels as fd_pack_bf16 makes them; n is the number of pairs. */
+    fd_product_f32 *product;
+} fd_bfloat16_kernels;
 
 /* Bits are packed: bit i is bit i % 8 of byte i / 8. `skip` is the number of leading
  * bits to pass over; no byte is read that holds none of the bits asked for. */
@@ -113,9 +137,11 @@ struct fd_kernels {
     size_t rows;
     fd_layer_kernels_f32 f32;
     fd_layer_kernels_f64 f64;
+    fd_bfloat16_kernels bfloat16;
 };
 
 /* The portable kernels, for tiers that have nothing better, and for tails. */
+void fd_portable_bfloat16_operands(float *a, size_t n, size_t width);
 void fd_portable_expand_u8(uint8_t *out, const uint8_t *bits, size_t skip, size_t n);
 void fd_portable_expand_f32(float *out, const uint8_t *bits, size_t skip, size_t n);
 void fd_portable_expand_f64(double *out, const uint8_t *bits, size_t skip, size_t n);

@@ -59,20 +59,35 @@ typedef struct plan {
     side_plan x, recurrent;
 } plan;
 
-/* Nearest, ties to even, to bfloat16 in a float; NaN stays NaN. */
-static void to_bfloat16_f32(float *a, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, a + i, sizeof bits);
-        const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-        const uint32_t nan = bits | 0x400000;
-        bits = ((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded) & 0xffff0000;
-        memcpy(a + i, &bits, sizeof bits);
-    }
+/* Numbers, or elements of a panel's column, that n products take. */
+static size_t numbers_of(const fd_weights *weights, size_t n) {
+    return weights->bfloat16 ? n + n % 2 : n;
+}
+static size_t elements_of(const fd_weights *weights, size_t n) {
+    return weights->bfloat16 ? (n + 1) / 2 : n;
 }
 
-/* There are no such weights of double. */
-static void to_bfloat16_f64(double *a, size_t n) { (void)a, (void)n; }
+/* The kernel that multiplies by a layer's panels. */
+static fd_product_f32 *product_of_f32(const fd_kernels *tier, const fd_weights *weights) {
+    return weights->bfloat16 ? tier->bfloat16.product : tier->f32.product;
+}
+static fd_product_f64 *product_of_f64(const fd_kernels *tier, const fd_weights *weights) {
+    (void)weights; /* which are never bfloat16 */
+    return tier->f64.product;
+}
+
+/* a [numbers_of(n)][width], n numbers, as it takes them. */
+static void finish_operands_f32(const fd_kernels *tier, const fd_weights *weights, float *a,
+                                size_t n, size_t width) {
+    if (!weights->bfloat16)
+        return;
+    memset(a + n * width, 0, n % 2 * width * sizeof *a);
+    tier->bfloat16.operands(a, numbers_of(weights, n), width);
+}
+static void finish_operands_f64(const fd_kernels *tier, const fd_weights *weights, double *a,
+                                size_t n, size_t width) {
+    (void)tier, (void)weights, (void)a, (void)n, (void)width;
+}
 
 static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
     return p->rows ? (call->rows + p->rows - 1) / p->rows : 0;
@@ -89,6 +104,30 @@ static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
 #define TABLE f64
 #define PANEL FD_PANEL_F64
 #include "layers_template.h"
+
+void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
+                  const float *factors, size_t listed) {
+    const size_t together = FD_PANEL_F32 / width;
+    for (size_t first = 0; first < units; first += together, panels += panel_stride)
+        for (size_t pair = 0; pair < (n + 1) / 2; pair++) {
+            uint32_t pairs[FD_PANEL_F32] = {0};
+            for (size_t k = 2 * pair; k < smaller(2 * pair + 2, n); k++)
+                for (size_t g = 0; g < width; g++) {
+                    const size_t entry = k * listed + (listed == 1 ? 0 : g);
+                    if (factors && factors[entry] == 0)
+                        continue;
+                    const size_t row = index ? index[entry] : k;
+                    const float *from = w + row * stride + g * gate_stride + first;
+                    for (size_t u = 0; u < smaller(units - first, together); u++) {
+                        uint32_t bits;
+                        memcpy(&bits, from + u, sizeof bits);
+                        pairs[u * width + g] |= k % 2 ? bits >> 16 : bits & 0xffff0000;
+                    }
+                }
+            memcpy(panels + pair * FD_PANEL_F32, pairs, sizeof pairs);
+        }
+}
 
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element) {
     return element == sizeof(float) ? dense_elements_f32(rows, inputs, columns) * sizeof(float)
@@ -158,4 +197,32 @@ void fd_set_held_state(const fd_rnn_call *call, void *held, const void *h, const
         set_held_state_f32(call, held, h, c);
     else
         set_held_state_f64(call, held, h, c);
+}
+
+int fd_tier_adds_in_turn(const fd_kernels *tier) {
+    enum { NUMBERS = 64 };
+    float a[NUMBERS], panel[NUMBERS / 2 * FD_PANEL_F32], z[FD_PANEL_F32] = {0};
+    float sums[FD_PANEL_F32] = {0}, weights[NUMBERS * FD_PANEL_F32];
+    uint32_t bits = 1;
+    for (size_t k = 0; k < NUMBERS; k++)
+        for (size_t j = 0; j <= FD_PANEL_F32; j++) {
+            bits = bits * 1664525 + 1013904223; /* of Numerical Recipes */
+            /* 8 bits of a number between 1/4 and 1, of either sign */
+            const uint32_t number = (bits & 0x80ff0000) | 0x3e800000;
+            memcpy(j == FD_PANEL_F32 ? a + k : weights + k * FD_PANEL_F32 + j, &number,
+                   sizeof number);
+        }
+    fd_pack_bf16(panel, 0, weights, FD_PANEL_F32, NUMBERS, FD_PANEL_F32, 0, 1, NULL, NULL, 1);
+    for (size_t k = 0; k < NUMBERS; k++)
+        for (size_t j = 0; j < FD_PANEL_F32; j++) {
+            const float product = a[k] * weights[k * FD_PANEL_F32 + j]; /* exact */
+            sums[j] = sums[j] + product;
+        }
+    const float zero[FD_PANEL_F32] = {0}, *start = zero;
+    tier->bfloat16.operands(a, NUMBERS, 1);
+    tier->bfloat16.product(z, FD_PANEL_F32, &start, a, NUMBERS, panel, 0, NUMBERS / 2, 1, 1, 1);
+    int equal = 1;
+    for (size_t j = 0; j < FD_PANEL_F32; j++)
+        equal &= z[j] == sums[j];
+    return equal;
 }

@@ -313,6 +313,15 @@ FD_INLINE float32x4_t f32_scaled4(float32x4_t v, float32x4_t shifted) {
 FD_INLINE f32_vec f32_scaled(f32_vec v, f32_vec shifted) {
     return (f32_vec){f32_scaled4(v.a, shifted.a), f32_scaled4(v.b, shifted.b)};
 }
+FD_INLINE float32x4_t upper_half(float32x4_t v) {
+    const uint32x4_t half = vdupq_n_u32(0xffff0000);
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), half));
+}
+FD_INLINE float32x4_t lower_half(float32x4_t v) {
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(v), 16));
+}
+FD_INLINE f32_vec f32_upper(f32_vec v) { return (f32_vec){upper_half(v.a), upper_half(v.b)}; }
+FD_INLINE f32_vec f32_lower(f32_vec v) { return (f32_vec){lower_half(v.a), lower_half(v.b)}; }
 FD_INLINE f32_vec f32_spread2(f32_vec v, int j) {
     const float32x4_t part = j ? v.b : v.a;
     return (f32_vec){vzip1q_f32(part, part), vzip2q_f32(part, part)};
@@ -405,13 +414,71 @@ FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
 }
 
 #include "simd_numbers_template.h"
-#undef WIDTHS
 
-const fd_kernels fd_kernels_neon = {
-    .name = "neon",
-    .usable = usable,
-    SIMD_KERNELS,
-    SIMD_LAYERS,
+#define NEON .name = "neon", SIMD_KERNELS, SIMD_LAYERS
+
+const fd_kernels fd_kernels_neon = {NEON, .usable = usable, BY_HALVES};
+
+/* ---- products of bfloat16, where the CPU has instructions for them ---- */
+
+#if FD_BFLOAT16
+
+static int usable_bf16(const fd_cpu *cpu) { return (cpu->hwcap2 & FD_HWCAP2_BF16) != 0; }
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("arch=armv8.2-a+bf16")
+#endif
+
+/* Of each 2 * width numbers the first `width` become the upper halves of the pairs. */
+FD_INLINE void pairs_of(float *a, size_t numbers, const int width) {
+    static const uint8_t order[2][16] = {{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13},
+                                         {4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11}};
+    const uint8x16_t places = vld1q_u8(order[width - 1]);
+    for (size_t i = 0; i < numbers; i += 8) {
+        float eight[8] = {0};
+        const size_t some = numbers - i < 8 ? numbers - i : 8;
+        memcpy(eight, a + i, some * sizeof *a);
+        const bfloat16x8_t low = vcvtq_low_bf16_f32(vld1q_f32(eight));
+        const bfloat16x8_t rounded = vcvtq_high_bf16_f32(low, vld1q_f32(eight + 4));
+        vst1q_u8((uint8_t *)eight, vqtbl1q_u8(vreinterpretq_u8_bf16(rounded), places));
+        memcpy(a + i / 2, eight, some / 2 * sizeof *a);
+    }
+}
+
+static void operands_pairs(float *a, size_t n, size_t width) {
+    if (width == 1)
+        pairs_of(a, n, 1);
+    else
+        pairs_of(a, 2 * n, 2);
+}
+
+FD_INLINE float32x4_t plus_pairs(float32x4_t sum, float32x4_t factors, float32x4_t weights) {
+    return vbfdotq_f32(sum, vreinterpretq_bf16_f32(factors), vreinterpretq_bf16_f32(weights));
+}
+
+#define NAMED(name) name##_pairs
+#define PARTS 1
+#define PART(pairs, part) (pairs)
+#define PLUS(factor, weight, sum)                                                                \
+    ((f32_vec){plus_pairs((sum).a, (factor).a, (weight).a),                                      \
+               plus_pairs((sum).b, (factor).b, (weight).b)})
+#include "simd_bfloat16_template.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const fd_kernels fd_kernels_neon_bf16 = {
+    NEON,
+    .usable = usable_bf16,
+    .bfloat16 = {"bfdot", operands_pairs, product_pairs},
 };
+
+#endif
 
 #endif

@@ -406,6 +406,41 @@ static double other(double v, const fd_activation *activation, double a, double 
 #define DEGREE 13
 #include "portable_layers_template.h"
 
+/* Nearest, ties to even, to bfloat16 in a float; NaN stays NaN. */
+void fd_portable_bfloat16_operands(float *a, size_t n, size_t width) {
+    for (size_t i = 0; i < n * width; i++) {
+        uint32_t bits;
+        memcpy(&bits, a + i, sizeof bits);
+        const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
+        const uint32_t nan = bits | 0x400000;
+        bits = ((bits & 0x7fffffff) > 0x7f800000 ? nan : rounded) & 0xffff0000;
+        memcpy(a + i, &bits, sizeof bits);
+    }
+}
+
+static void product_of_pairs(float *z, size_t z_stride, const float *const *start, const float *a,
+                             size_t a_stride, const float *panel, size_t panel_stride, size_t n,
+                             size_t panels, size_t rows, size_t width) {
+    for (size_t p = 0; p < panels; p++)
+        for (size_t r = 0; r < rows; r++) {
+            const float *pair = panel + p * panel_stride, *at = a + r * a_stride;
+            float sum[FD_PANEL_F32];
+            memcpy(sum, (start ? start[r] : z + r * z_stride) + p * FD_PANEL_F32, sizeof sum);
+            for (size_t k = 0; k < 2 * n; k++, at += width)
+                for (size_t j = 0; j < FD_PANEL_F32; j++) {
+                    uint32_t bits;
+                    float weight;
+                    memcpy(&bits, pair + k / 2 * FD_PANEL_F32 + j, sizeof bits);
+                    bits = k % 2 ? bits << 16 : bits & 0xffff0000;
+                    memcpy(&weight, &bits, sizeof weight);
+                    sum[j] = sum[j] + at[j % width] * weight;
+                }
+            for (size_t j = 0; j < FD_PANEL_F32; j++)
+                sum[j] = sum[j] + 0; /* as above */
+            memcpy(z + r * z_stride + p * FD_PANEL_F32, sum, sizeof sum);
+        }
+}
+
 const fd_kernels fd_kernels_portable = {
     .name = "portable",
     .usable = usable,
@@ -421,4 +456,5 @@ const fd_kernels fd_kernels_portable = {
     .rows = 1,
     .f32 = LAYER_KERNELS(f32),
     .f64 = LAYER_KERNELS(f64),
+    .bfloat16 = {NULL, fd_portable_bfloat16_operands, product_of_pairs},
 };

@@ -75,21 +75,22 @@ static plan SUFFIXED(plan_of_project)(const fd_weights *weights, const fd_masks 
 
 /* Whether both products of a part can be one: there is one block of panels for both, and operands
  * have one form and are not too many. */
-static int SUFFIXED(can_join)(const SUFFIXED(side) *x, const SUFFIXED(side) *h, size_t part,
-                              size_t gates) {
+static int SUFFIXED(can_join)(const fd_weights *weights, const SUFFIXED(side) *x,
+                              const SUFFIXED(side) *h, size_t part) {
+    const size_t gates = fd_part_gates(weights->cell, part);
     const fd_matrix *of_x = &x->matrices[part], *of_h = &h->matrices[part];
     return h->rows >= JOINT_ROWS && of_x->n + of_h->n <= K_BLOCK &&
            of_x->panel_stride == of_h->panel_stride &&
-           (const REAL *)of_x->panels + of_x->n * PANEL == of_h->panels &&
+           (const REAL *)of_x->panels + elements_of(weights, of_x->n) * PANEL == of_h->panels &&
            SUFFIXED(listed)(x, part, gates) == SUFFIXED(listed)(h, part, gates);
 }
 
 /* How many parts are joint: all that are simple, or none. */
-static size_t SUFFIXED(joint_parts)(const SUFFIXED(side) *x, const SUFFIXED(side) *h,
-                                    fd_cell cell) {
-    const size_t parts = simple_parts(cell);
+static size_t SUFFIXED(joint_parts)(const fd_weights *weights, const SUFFIXED(side) *x,
+                                    const SUFFIXED(side) *h) {
+    const size_t parts = simple_parts(weights->cell);
     for (size_t part = 0; part < parts; part++)
-        if (!SUFFIXED(can_join)(x, h, part, fd_part_gates(cell, part)))
+        if (!SUFFIXED(can_join)(weights, x, h, part))
             return 0;
     return parts;
 }
@@ -102,7 +103,8 @@ static plan SUFFIXED(plan_of_rnn)(const fd_kernels *tier, const fd_rnn_call *cal
     p.width = SUFFIXED(fd_width)(weights->cell, weights->units);
     /* Weights that stay in the L2 cache are read for a few rows at a time, whose operands
      * and sums then stay in the L1 cache. */
-    const int small = p.width * weights->units <= STAYS_IN_CACHE / sizeof(REAL);
+    const size_t weight_bytes = weights->bfloat16 ? 2 : sizeof(REAL);
+    const int small = p.width * weights->units <= STAYS_IN_CACHE / weight_bytes;
     const size_t rows = p.rows = smaller(call->rows, small ? tier->rows : FD_ROWS);
     const size_t steps = call->last - call->first;
     const SUFFIXED(side) h = SUFFIXED(recurrent_side)(
@@ -110,7 +112,7 @@ static plan SUFFIXED(plan_of_rnn)(const fd_kernels *tier, const fd_rnn_call *cal
     SUFFIXED(side)
     x = SUFFIXED(input_side)(weights, &call->input_mask, call->input_mask.stride ? rows : 1,
                              rows);
-    p.joint = SUFFIXED(joint_parts)(&x, &h, weights->cell);
+    p.joint = SUFFIXED(joint_parts)(weights, &x, &h);
     p.window = 1;
     if (!p.joint && rows && rows < WINDOW_ROWS && steps)
         p.window = smaller(steps, WINDOW_ROWS / rows);

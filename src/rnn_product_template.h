@@ -156,20 +156,20 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *co
     REAL *a = b->base + b->p->operands;
     size_t k = 0;
     do {
-        const size_t some = smaller(s->n - k, s->at_once);
+        const size_t some = smaller(s->n - k, s->at_once), n = smaller(matrix->n - k, some);
         const size_t stride = SUFFIXED(stride_of)(some * s->listed);
         for (size_t r = 0; r < rows && !written; r++) {
             SUFFIXED(write_operands)(b->tier, a + r * stride, s, first + r, k, some);
             if (reset)
                 b->tier->TABLE.gru_reset(a + r * stride, reset + r * z_stride + 2 * k, some,
                                          b->gates);
-            if (b->weights->bfloat16)
-                SUFFIXED(to_bfloat16)(a + r * stride, some * s->listed);
+            SUFFIXED(finish_operands)(b->tier, b->weights, a + r * stride, n, s->listed);
         }
-        b->tier->TABLE.product(z, z_stride, k ? NULL : start, a, stride,
-                               (const REAL *)matrix->panels + k * PANEL, matrix->panel_stride,
-                               smaller(matrix->n - k, some), SUFFIXED(fd_panels)(columns), rows,
-                               s->listed);
+        SUFFIXED(product_of)(b->tier, b->weights)(
+            z, z_stride, k ? NULL : start, a, stride,
+            (const REAL *)matrix->panels + elements_of(b->weights, k) * PANEL,
+            matrix->panel_stride, elements_of(b->weights, n), SUFFIXED(fd_panels)(columns), rows,
+            s->listed);
         k += some;
     } while (k < matrix->n);
 }
@@ -178,18 +178,21 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *co
 static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
                                     const SUFFIXED(source) *x, const SUFFIXED(source) *h,
                                     size_t columns, size_t first, size_t rows, int written) {
-    const size_t of_x = x->n * x->listed, gap = rounded_up(of_x, PANEL) - of_x;
+    const fd_weights *weights = b->weights;
+    const size_t n = numbers_of(weights, x->n), of_x = n * x->listed;
+    const size_t gap = rounded_up(of_x, PANEL) - of_x;
     const size_t stride = SUFFIXED(stride_of)(gap + of_x + h->n * h->listed);
     REAL *a = b->base + b->p->operands + gap; /* h begins on a line */
     for (size_t r = 0; r < rows && !written; r++) {
         SUFFIXED(write_operands)(b->tier, a + r * stride, x, first + r, 0, x->n);
         SUFFIXED(write_operands)(b->tier, a + r * stride + of_x, h, first + r, 0, h->n);
-        if (b->weights->bfloat16)
-            SUFFIXED(to_bfloat16)(a + r * stride, of_x + h->n * h->listed);
+        if (n > x->n)
+            memset(a + r * stride + x->n * x->listed, 0, x->listed * sizeof *a);
+        SUFFIXED(finish_operands)(b->tier, weights, a + r * stride, n + h->matrix->n, h->listed);
     }
-    b->tier->TABLE.product(z, b->p->z_stride, start, a, stride, x->matrix->panels,
-                           x->matrix->panel_stride, x->matrix->n + h->matrix->n,
-                           SUFFIXED(fd_panels)(columns), rows, h->listed);
+    SUFFIXED(product_of)(b->tier, weights)(
+        z, b->p->z_stride, start, a, stride, x->matrix->panels, x->matrix->panel_stride,
+        elements_of(weights, n + h->matrix->n), SUFFIXED(fd_panels)(columns), rows, h->listed);
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */

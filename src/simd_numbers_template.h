@@ -1,6 +1,6 @@
 /* Both types' layers for one vector tier, with the constants that all of them share: TILE_ROWS,
  * TILE_PANELS, ROW_PANELS, TILES and the types' vector operations, as simd_layers_template.h
- * takes them. */
+ * takes them; and f32_upper, f32_lower (of two halves of each number, one as bfloat16). */
 
 #define REAL float
 #define SUFFIXED(name) name##_f32
@@ -100,11 +100,14 @@
         0x1.5555555555555p-5,   0x1p-1}
 #include "simd_layers_template.h"
 
+/* Without instructions for it: the two numbers of a pair one after the other. */
+#define NAMED(name) name##_halves
+#define PARTS 2
+#define PART(pairs, part) ((part) == 0 ? f32_upper(pairs) : f32_lower(pairs))
+#define PLUS(factor, weight, sum) f32_fma(factor, weight, sum)
+#include "simd_bfloat16_template.h"
+
 enum { side_by_side = TILE_ROWS };
 
 #define SIMD_LAYERS .rows = side_by_side, .f32 = LAYER_KERNELS(f32), .f64 = LAYER_KERNELS(f64)
-
-#undef TILE_ROWS
-#undef TILE_PANELS
-#undef ROW_PANELS
-#undef TILES
+#define BY_HALVES .bfloat16 = {NULL, fd_portable_bfloat16_operands, product_halves}

@@ -14,14 +14,23 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import layers
+from fastdrop import _backend, layers
 from fastdrop._fallback import to_bfloat16
 from fastdrop.demo import encode, messages, model_path
-from test_recurrent import CELLS, GATES, arrays_of, pack, running
+from test_recurrent import CELLS, GATES, arrays_of, pack
 
 cells = pytest.mark.parametrize("cell", CELLS)
+# Tiers that have an instruction for it also without it.
+WAYS = {f"{b.tier}-{b.bfloat16}": b for b in (*_backend._usable(), BACKENDS["numpy"])}
 # Relative to the largest |h| at 512 steps: the unit in which numbers of bfloat16 are rounded.
 BOUND = 2.0**-8
+
+
+@pytest.fixture(params=WAYS)
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Make one way of multiplying the active one."""
+    monkeypatch.setattr(_backend, "active", WAYS[request.param])
+    return str(request.param)
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
@@ -161,22 +170,52 @@ def test_against_double(cell: str, rows: int, features: int, units: int, backend
     assert np.abs(got - expected).mean() < 0.3 * np.abs(plain - expected).mean()
 
 
-@pytest.mark.parametrize("tier", [tier for tier in BACKENDS if tier != "numpy"])
-def test_sums_have_the_bits_of_numpy(tier: str) -> None:
-    """A product of two numbers of bfloat16 is exact, so it is one whether it is fused or not."""
-    if tier in ("avx512", "neon"):
-        pytest.skip("sums of pairs may be rounded otherwise there")
+@pytest.mark.parametrize("way", WAYS)
+def test_sums_have_the_bits_of_numpy(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of two numbers of bfloat16 is exact, so it is one whether it is fused or not.
+
+    But an instruction for pairs may round their sums otherwise, and then says so.
+    """
     rng = np.random.default_rng(5)
+    same = []
     for features, units in ((3, 5), (40, 33), (300, 20)):
         arrays = arrays_of(rng, "simple_rnn", features, units)
         arrays[1] *= np.float32(0.1)
         weights = pack("simple_rnn", arrays, activation="linear", precision="bfloat16")
         x = rng.normal(size=(9, 6, features)).astype(np.float32)
         results = []
-        for name in ("numpy", tier):
-            with running(name):
-                results.append(fd.rnn(x, weights, dropout=0.3, recurrent_dropout=0.2, rng=1))
-        assert np.array_equal(*results)
+        for chosen in (WAYS["numpy-float32"], WAYS[way]):
+            monkeypatch.setattr(_backend, "active", chosen)
+            results.append(fd.rnn(x, weights, dropout=0.3, recurrent_dropout=0.2, rng=1))
+        same.append(np.array_equal(*results))
+    assert all(same) is WAYS[way].adds_in_turn
+    assert WAYS[way].adds_in_turn or not way.endswith("-float32")
+
+
+@pytest.mark.parametrize("features", [2, 3])
+@pytest.mark.parametrize("units", [4, 5])
+@pytest.mark.parametrize("rows", [1, 9])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_odd_numbers_of_products(
+    cell: str, rows: int, features: int, units: int, backend: str, sharing_always: None
+) -> None:
+    """What fills a pair is nothing, beside the input's last weight as beside the last unit's."""
+    rng = np.random.default_rng(7)
+    arrays = arrays_of(rng, cell, features, units)
+    x = rng.normal(size=(rows, 3, features)).astype(np.float32)
+    masks = [factors(rng, rows, GATES[cell], n) for n in (features, units)]
+    masks += [factors(rng, 1, GATES[cell], n) for n in (features, units)]
+    for mx, mh in (masks[:2], masks[2:]):
+        got = fd.rnn(
+            x,
+            pack(cell, arrays, precision="bfloat16"),
+            input_mask=mx,
+            recurrent_mask=mh,
+            return_sequences=True,
+        )
+        whole = [np.broadcast_to(m, (rows, *m.shape[1:])) for m in (mx, mh)]
+        expected = in_double(cell, arrays, x, *whole)
+        assert np.abs(got - expected).max() <= BOUND * np.abs(expected).max()
 
 
 @cells

@@ -553,6 +553,7 @@ def test_info(capsys: pytest.CaptureFixture[str]) -> None:
         "tier": info.tier,
         "reason": info.reason,
         "tiers": ", ".join(info.tiers),
+        "bfloat16": info.bfloat16,
         "threads": str(info.threads),
         "threads reason": info.threads_reason,
     }

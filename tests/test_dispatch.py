@@ -14,13 +14,16 @@ AVX2, F, DQ, BW, VL = (1 << bit for bit in (5, 16, 17, 30, 31))
 AVX512 = F | DQ | BW | VL
 SSE_AVX, ALL = 0x7, 0xE7
 EVERY = 0xFFFFFFFF
-BUILT = [backend.tier for backend, _ in native.tiers(0, 0, 0)]
+# Leaf 7's subleaf 1, EAX; and Linux's HWCAP2 of AArch64.
+AVX512_BF16, HWCAP2_BF16 = 1 << 5, 1 << 14
+BUILT = list(dict.fromkeys(backend.tier for backend, _ in native.tiers(0, 0, 0, 0, 0)))
 # These ask nothing of a CPU beyond what every one of its architecture has.
 BASELINE = ("neon", "portable")
 
 
 def usable(leaf1_ecx: int, leaf7_ebx: int, xcr0: int) -> set[str]:
-    return {b.tier for b, possible in native.tiers(leaf1_ecx, leaf7_ebx, xcr0) if possible}
+    found = native.tiers(leaf1_ecx, leaf7_ebx, 0, xcr0, 0)
+    return {b.tier for b, possible in found if possible}
 
 
 def expected(*tiers: str) -> set[str]:
@@ -58,6 +61,33 @@ def test_a_tier_needs_every_flag_and_register(
     assert usable(leaf1_ecx, leaf7_ebx, xcr0) == expected(*tiers)
 
 
+# Its flag, and all that AVX-512 needs.
+NEEDED = (FMA | POPCNT | F16C, AVX2 | AVX512, AVX512_BF16, ALL, 0)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "instructions"),
+    [
+        (NEEDED, {"vdpbf16ps"}),
+        ((EVERY, EVERY, EVERY & ~AVX512_BF16, ALL, 0), set()),
+        ((EVERY, EVERY, EVERY, SSE_AVX, 0), set()),
+        ((EVERY, EVERY, EVERY, 0x27, 0), set()),
+        *(((EVERY, EVERY & ~flag, EVERY, ALL, 0), set()) for flag in (F, DQ, BW, VL)),
+        ((EVERY & ~FMA, EVERY, EVERY, ALL, 0), set()),
+        ((0, 0, 0, 0, HWCAP2_BF16), {"bfdot"}),
+        ((0, 0, 0, 0, ~HWCAP2_BF16 & 0xFFFFFFFFFFFFFFFF), set()),
+    ],
+)
+def test_instructions_for_bfloat16(cpu: tuple[int, ...], instructions: set[str]) -> None:
+    """Each by its own flag; and a tier that has one also runs on CPUs that do not."""
+    built = {b.bfloat16 for b, _ in native.tiers(0, 0, 0, 0, 0)}
+    found = [b for b, possible in native.tiers(*cpu) if possible]
+    assert {b.bfloat16 for b in found} - {"float32"} == instructions & built
+    for b in found:
+        plain = [other for other in found if other.tier == b.tier][-1]
+        assert plain.bfloat16 == "float32"
+
+
 XSAVE, OSXSAVE = 1 << 26, 1 << 27
 REST = 0xDEAD0000
 
@@ -67,18 +97,35 @@ REST = 0xDEAD0000
 def test_what_is_read_of_a_cpu(highest: int, saves: int) -> None:
     """Leaf 7 where there is one, and XCR0 where the system lets it be read, not where it could."""
     leaves = {
-        0: (highest, REST, REST, REST),
-        1: (REST, REST, saves, REST),
+        (0, 0): (highest, REST, REST, REST),
+        (1, 0): (REST, REST, saves, REST),
         # A CPU answers for a leaf it does not have with what is in another.
-        7: (REST, AVX2 | AVX512, REST, REST),
+        (7, 0): (1, AVX2 | AVX512, REST, REST),
+        (7, 1): (AVX512_BF16, REST, REST, REST),
     }
-    ebx = AVX2 | AVX512 if highest >= 7 else 0
+    ebx, eax = (AVX2 | AVX512, AVX512_BF16) if highest >= 7 else (0, 0)
     xcr0 = ALL if saves & OSXSAVE else 0
-    assert native.cpu_of(leaves, ALL) == (saves, ebx, xcr0)
+    assert native.cpu_of(leaves, ALL) == (saves, ebx, eax, xcr0, 0)
+
+
+@pytest.mark.parametrize(("last", "eax"), [(0, 0), (1, AVX512_BF16), (2, AVX512_BF16)])
+def test_a_subleaf_is_read_where_there_is_one(last: int, eax: int) -> None:
+    leaves = {
+        (0, 0): (7, REST, REST, REST),
+        (1, 0): (REST, REST, 0, REST),
+        (7, 0): (last, AVX2, REST, REST),
+        (7, 1): (AVX512_BF16, REST, REST, REST),
+    }
+    assert native.cpu_of(leaves, ALL) == (0, AVX2, eax, 0, 0)
 
 
 def test_this_machine_runs_the_strongest_it_can() -> None:
-    here = [b.tier for b, possible in native.tiers(*native.this_cpu()) if possible]
+    possible = [b for b, possible in native.tiers(*native.this_cpu()) if possible]
+    here = list(dict.fromkeys(b.tier for b in possible))
+    # Of those of one name the first, which has more instructions.
+    instructions = {b.tier: b.bfloat16 for b in reversed(possible)}
+    assert {name: b.bfloat16 for name, b in BACKENDS.items() if name != "numpy"} == instructions
+    assert fd.info().bfloat16 == _backend.active.bfloat16
     assert [tier for tier in BACKENDS if tier != "numpy"] == here
     assert BUILT[-1] == "portable"
     assert [tier for tier in BUILT if tier in here] == here

@@ -178,9 +178,13 @@ def _masks(arguments: Arguments, weights: PackedWeights, streams: Sites[Stream |
 # ---- weights ----
 
 
+def _takes_bfloat16(arguments: Arguments, weights: PackedWeights) -> bool:
+    return (arguments.precision or weights.precision) == "bfloat16"
+
+
 def _packed(arguments: Arguments, weights: PackedWeights, drop: Stream | None) -> _backend.Packed:
     """The weights' form for this call, some of the recurrent ones dropped."""
-    bfloat16 = (arguments.precision or weights.precision) == "bfloat16"
+    bfloat16 = _takes_bfloat16(arguments, weights)
     if drop is None:
         return weights.form(arguments.dtype, bfloat16)
     recurrent_kernel = np.array(weights.recurrent_kernel, arguments.dtype, order="C")
@@ -194,6 +198,8 @@ def _shared(
     """The same with masks that all rows share put into the weights, where that pays."""
     rows, steps = arguments.x.shape[:2]
     if rows * steps < _SHARE_ROW_STEPS or weights.features + weights.units < _SHARE_WIDTH:
+        return packed, masks
+    if _takes_bfloat16(arguments, weights) and not _backend.active.adds_in_turn:
         return packed, masks
     one = [_to_share(mask) for mask in masks[:2]]
     # Zero times infinity is not zero: what is not finite must not be left out.
