@@ -27,6 +27,7 @@ from benchmarks import measure
 
 if TYPE_CHECKING:
     from benchmarks.recurrent_peers import Row, Task
+    from fastdrop._backend import Backend
 
 # Long enough for the threads of the engine before to stop spinning.
 REST = 0.005
@@ -126,32 +127,35 @@ def fma_peaks(threads: int) -> dict[str, float]:
 
 def inner_kernels(threads: int) -> dict[str, float]:
     """Return what each tier's products reach on a large input projection, in GFLOP/s."""
-    import numpy as np
-
+    from benchmarks.recurrent_peers import SLOW_TIERS, Shape, Task, pack
     from fastdrop import _backend
 
-    rows, features, units = 512, 1024, 1024
-    rng = np.random.default_rng(0)
-    kernel, recurrent_kernel, x = (
-        rng.normal(0, 0.1, shape).astype(np.float32)
-        for shape in ((features, 4 * units), (units, 4 * units), (rows, features))
-    )
-    reached = {}
+    task = Task("lstm", Shape(512, 1, 1024, 1024), threads)
+    x, weights, reached = task.x[:, 0], pack(task), {}
+    chosen = _backend.active
     for backend in _backend.available:
-        if backend.tier in ("portable", "numpy"):
+        if backend.tier in SLOW_TIERS:
             continue
-        packed = backend.pack("lstm", kernel, recurrent_kernel, np.zeros(4 * units, "f4"), False)
-        outputs = [np.empty((rows, packed.width), np.float32) for _ in range(threads)]
-
-        def seconds(out: Any, b: Any = backend, p: Any = packed) -> float:
-            start = time.perf_counter()
-            b.project(out, p, x, None, None)
-            return time.perf_counter() - start
-
-        with ThreadPoolExecutor(threads) as pool:
-            best = min(max(pool.map(seconds, outputs)) for _ in range(5))
-        reached[backend.tier] = 1e-9 * threads * 8 * rows * features * units / best
+        _backend.active = backend
+        reached[backend.tier] = _inner_kernel(backend, weights, x, threads)
+    _backend.active = chosen
     return reached
+
+
+def _inner_kernel(backend: "Backend", weights: Any, x: Any, threads: int) -> float:
+    import numpy as np
+
+    packed = weights.form(x.dtype, False)
+    outputs = [np.empty((len(x), packed.width), x.dtype) for _ in range(threads)]
+
+    def seconds(out: Any) -> float:
+        start = time.perf_counter()
+        backend.project(out, packed, x, None, None, None, None, None)
+        return time.perf_counter() - start
+
+    with ThreadPoolExecutor(threads) as pool:
+        best = min(max(pool.map(seconds, outputs)) for _ in range(5))
+    return 1e-9 * threads * 8 * x.size * weights.units / best
 
 
 def run(task: "Task", rows: list["Row"], rounds: int, budget: float) -> Iterator[Figure]:
