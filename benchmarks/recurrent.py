@@ -38,18 +38,20 @@ FMA_CHAINS, FMA_ROUNDS = 12, 1_000_000
 
 
 class Figure(TypedDict):
-    """Seconds for one call; None where the engine is not installed.
+    """Seconds for one call; None where there is none, and `missing` says why.
 
     `steps` is how many were run, if not all; the seconds are scaled to all.
     """
 
     engine: str
     dropout: str
+    precision: str
     cell: str
     shape: list[int]
     threads: int
     seconds: float | None
     steps: int | None
+    missing: str | None
 
 
 class Figures(measure.About):
@@ -177,11 +179,13 @@ def run(task: "Task", rows: list["Row"], rounds: int, budget: float) -> Iterator
         yield {
             "engine": row.engine,
             "dropout": row.dropout,
+            "precision": row.precision,
             "cell": task.cell,
             "shape": list(task.shape),
             "threads": task.threads,
             "seconds": seconds,
             "steps": None if row.steps == task.shape.steps else row.steps,
+            "missing": row.missing if seconds is None else None,
         }
 
 

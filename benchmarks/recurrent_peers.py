@@ -1,8 +1,8 @@
 """Who runs a recurrent layer forward, engine by engine: fastdrop with dropout, the others without.
 
-An engine is one generator of `Row`s, its imports inside. All run the same float32 weights over the
-same inputs and return the outputs of all steps. Keras, which has dropout, has one backend a
-process: it is measured in `recurrent_keras`.
+An engine is one generator of `Row`s, its imports inside. All run the same weights over the same
+inputs and return the outputs of all steps, in float32 and, those that can, with products of
+bfloat16. Keras, which has dropout, has one backend a process: it is measured in `recurrent_keras`.
 """
 
 import math
@@ -33,8 +33,19 @@ DROPOUTS: dict[str, dict[str, Any]] = {
     TIED: RATES | {"scheme": "tied"},
     SHARED: RATES | {"scope": "shared"},
 }
+FLOAT32, BFLOAT16 = "float32", "bfloat16"
+# The engines without dropout. ONNX Runtime's LSTM and GRU know no bfloat16 on a CPU.
+OTHERS = {FLOAT32: (TORCH, ORT, OPENVINO), BFLOAT16: (TORCH, OPENVINO)}
+WAYS = {FLOAT32: (OFF, PER_GATE, TIED, SHARED), BFLOAT16: (OFF, PER_GATE, SHARED)}
+# How far an output, which is below 1, may be from the equations in float64. For bfloat16 that is
+# four units in the last place of numbers from 0.5 to 1: PyTorch rounds states too, at every step,
+# and is off by three of them.
+BOUNDS = {FLOAT32: 1e-4, BFLOAT16: 2.0**-6}
+NOT_INSTALLED, NOT_HERE = "not installed", "not on this CPU"
 # Seconds for one call of a slow tier, which therefore takes a part of the steps.
 SLOW_TIERS, SLOW_CALL = ("portable", "numpy"), 0.02
+# Seconds; a way whose first call takes longer is not called again to see which is fastest.
+LONG_CALL = 1.0
 
 
 class Shape(NamedTuple):
@@ -129,59 +140,73 @@ class Task:
 
 
 class Row(NamedTuple):
-    """One engine on a task. `again` draws anew; `steps` are fewer than the task's if it is slow."""
+    """One engine on a task. `again` draws anew; `steps` are fewer than the task's if it is slow.
+
+    `read` makes an array of what a call returns; it is not timed.
+    """
 
     engine: str
     dropout: str
-    call: Callable[[], Any] | None  # None: not installed
+    call: Callable[[], Any] | None  # None: it cannot be called, and `missing` says why
     again: Callable[[], Any] | None = None
     backend: _backend.Backend | None = None
     steps: int | None = None
+    precision: str = FLOAT32
+    read: Callable[[Any], Any] = np.asarray
+    missing: str = NOT_INSTALLED
 
 
 def check(row: Row, task: Task) -> None:
     """Without dropout an output is what the equations say; with it, finite and never the same."""
     if row.call is None or row.engine == SGEMM:
         return
-    y = np.asarray(row.call())
+    y = row.read(row.call())
     if row.again is None:
-        right = np.allclose(y, task.expected[:, : row.steps], rtol=0, atol=1e-4)
+        expected = task.expected[:, : row.steps]
+        right = np.allclose(y, expected, rtol=0, atol=BOUNDS[row.precision])
     else:
-        other = np.asarray(row.again())
+        other = row.read(row.again())
         right = bool(np.isfinite(y).all()) and not np.array_equal(y[: len(other)], other)
     if not right:
         raise AssertionError(f"{row.engine}, dropout {row.dropout}: wrong result of {task}")
 
 
-def pack(task: Task) -> Any:
+def pack(task: Task, precision: str = FLOAT32) -> Any:
     function = fd.pack_lstm if task.cell == "lstm" else fd.pack_gru
-    return function(task.kernel, task.recurrent_kernel, task.bias)
+    return function(task.kernel, task.recurrent_kernel, task.bias, precision=precision)
 
 
 def fastdrop(task: Task) -> Iterator[Row]:
-    """Every tier, but slow ones on one thread only; weights packed once, except for one row."""
-    packed = pack(task)
-    common: dict[str, Any] = {"return_sequences": True, "threads": task.threads}
+    """Every tier, but slow ones on one thread only; weights packed once, except for one row.
 
-    def ways(tier: str, backend: _backend.Backend) -> Iterator[Row]:
-        steps = _affordable_steps(task, backend) if tier in SLOW_TIERS else None
-        x = task.x[:, :steps].copy()
-        for dropout, options in DROPOUTS.items():
-            if tier == "numpy" and dropout not in (OFF, PER_GATE):
-                continue
-            run = partial(fd.rnn, layers=packed, **common, **options)
-            call = partial(run, x, rng=fd.Key(0))
-            again = partial(run, x[:1], rng=fd.Key(1)) if dropout != OFF else None
-            yield Row(fastdrop_label(tier), dropout, call, again, backend, steps)
-
-    for tier, backend in TIERS.items():
+    The strongest with products of bfloat16 too.
+    """
+    for tier in TIERS:
         if task.threads == 1 or tier not in SLOW_TIERS:
-            yield from ways(tier, backend)
+            dropouts = (OFF, PER_GATE) if tier == "numpy" else WAYS[FLOAT32]
+            yield from on_tier(task, tier, dropouts)
+    yield from on_tier(task, next(iter(TIERS)), WAYS[BFLOAT16], BFLOAT16)
     function = fd.lstm if task.cell == "lstm" else fd.gru
     args = (task.x, task.kernel, task.recurrent_kernel, task.bias)
-    call = partial(function, *args, rng=fd.Key(0), **common, **RATES)
-    again = partial(function, task.x[:1], *args[1:], rng=fd.Key(1), **common, **RATES)
+    common: dict[str, Any] = {"return_sequences": True, "threads": task.threads, **RATES}
+    call = partial(function, *args, rng=fd.Key(0), **common)
+    again = partial(function, task.x[:1], *args[1:], rng=fd.Key(1), **common)
     yield Row(fastdrop_label(_backend.active.tier), PACKED_ANEW, call, again)
+
+
+def on_tier(
+    task: Task, tier: str, dropouts: Sequence[str], precision: str = FLOAT32
+) -> Iterator[Row]:
+    """One tier of fastdrop, with these kinds of dropout."""
+    backend, packed = TIERS[tier], pack(task, precision)
+    steps = _affordable_steps(task, backend) if tier in SLOW_TIERS else None
+    x = task.x[:, :steps].copy()
+    for dropout in dropouts:
+        options = DROPOUTS[dropout] | {"return_sequences": True, "threads": task.threads}
+        run = partial(fd.rnn, layers=packed, **options)
+        call = partial(run, x, rng=fd.Key(0))
+        again = partial(run, x[:1], rng=fd.Key(1)) if dropout != OFF else None
+        yield Row(fastdrop_label(tier), dropout, call, again, backend, steps, precision)
 
 
 def _affordable_steps(task: Task, backend: _backend.Backend) -> int:
@@ -195,7 +220,10 @@ def _affordable_steps(task: Task, backend: _backend.Backend) -> int:
 
 
 def torch(task: Task) -> Iterator[Row]:
-    """nn.LSTM and nn.GRU, batch or time first, with oneDNN and without: whichever is fastest."""
+    """nn.LSTM and nn.GRU, batch or time first, with oneDNN and without: whichever is fastest.
+
+    In bfloat16 weights, inputs and states are all rounded.
+    """
     import torch
 
     warnings.filterwarnings("ignore", "TF32 acceleration", module="torch")  # of other flags' setter
@@ -210,13 +238,14 @@ def torch(task: Task) -> Iterator[Row]:
     b0, b1 = task.bias if task.cell == "gru" else (task.bias, np.zeros_like(task.bias))
     weights = (task.kernel, task.recurrent_kernel, b0, b1)
 
-    def way(batch_first: bool, onednn: bool) -> Callable[[], Any]:
+    def way(dtype: Any, batch_first: bool, onednn: bool) -> Callable[[], Any]:
         Layer = torch.nn.LSTM if task.cell == "lstm" else torch.nn.GRU
         layer = Layer(task.shape.features, units, batch_first=batch_first).eval()
-        x = torch.from_numpy(task.x if batch_first else task.x.swapaxes(0, 1).copy())
+        x = torch.from_numpy(task.x if batch_first else task.x.swapaxes(0, 1).copy()).to(dtype)
         with torch.no_grad():
             for parameter, a in zip(layer.parameters(), weights, strict=True):
                 parameter.copy_(weight(a).reshape(parameter.shape))
+        layer = layer.to(dtype)
 
         def call() -> Any:
             with torch.inference_mode():
@@ -229,14 +258,30 @@ def torch(task: Task) -> Iterator[Row]:
 
         return call if onednn else without_onednn
 
-    ways = [way(True, True), way(False, True), way(True, False)]
-    yield Row(TORCH, OFF, _fastest(ways))
+    for precision, dtype in ((FLOAT32, torch.float32), (BFLOAT16, torch.bfloat16)):
+        ways = [way(dtype, *how) for how in ((True, True), (False, True), (True, False))]
+        yield Row(
+            TORCH,
+            OFF,
+            _fastest(ways),
+            precision=precision,
+            read=lambda y: y.float().numpy(),
+            missing=NOT_HERE,
+        )
 
 
-def _fastest(ways: Sequence[Callable[[], Any]]) -> Callable[[], Any]:
+def _fastest(ways: Sequence[Callable[[], Any]]) -> Callable[[], Any] | None:
+    """Return the way that takes least time, of those that work; None if none does."""
+    found = []
     for way in ways:
-        way()
-    return min(ways, key=lambda way: min(timeit.repeat(way, number=1, repeat=2)))
+        try:
+            seconds = timeit.timeit(way, number=1)
+        except RuntimeError:  # PyTorch's, for what a CPU or a build cannot do
+            continue
+        if seconds < LONG_CALL:
+            seconds = min(timeit.repeat(way, number=1, repeat=2))
+        found.append((seconds, way))
+    return min(found, key=lambda pair: pair[0])[1] if found else None
 
 
 def onnx_model(task: Task) -> bytes:
@@ -274,30 +319,41 @@ def onnxruntime(task: Task) -> Iterator[Row]:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = task.threads, 1
     session = ort.InferenceSession(onnx_model(task), options, providers=["CPUExecutionProvider"])
-    x = task.x.swapaxes(0, 1).copy()
-    yield Row(ORT, OFF, lambda: session.run(None, {"X": x})[0][:, 0].swapaxes(0, 1))
+    inputs = {"X": task.x.swapaxes(0, 1).copy()}
+    call = partial(session.run, None, inputs)
+    yield Row(ORT, OFF, call, read=lambda outputs: outputs[0][:, 0].swapaxes(0, 1))
 
 
 def openvino(task: Task) -> Iterator[Row]:
-    """float32 throughout, which is not its default where the CPU has bfloat16."""
+    """What it computes in is said, for it takes bfloat16 by default where the CPU has it.
+
+    Where it says that the CPU has none it would compute in float32, whatever it is told.
+    """
     import openvino as ov
 
     core = ov.Core()
-    options = {
-        "INFERENCE_NUM_THREADS": task.threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-    }
-    model = core.compile_model(core.read_model(onnx_model(task), b""), "CPU", options)
-    request = model.create_infer_request()
-    request.set_input_tensor(ov.Tensor(task.x.swapaxes(0, 1).copy()))
+    model = core.read_model(onnx_model(task), b"")
 
-    def call() -> Any:
-        request.infer()
-        return request.get_output_tensor(0).data[:, 0].swapaxes(0, 1)
+    def way(precision: str) -> Callable[[], Any]:
+        options = {
+            "INFERENCE_NUM_THREADS": task.threads,
+            "INFERENCE_PRECISION_HINT": {FLOAT32: "f32", BFLOAT16: "bf16"}[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": 1,
+        }
+        request = core.compile_model(model, "CPU", options).create_infer_request()
+        request.set_input_tensor(ov.Tensor(task.x.swapaxes(0, 1).copy()))
 
-    yield Row(OPENVINO, OFF, call)
+        def call() -> Any:
+            request.infer()
+            return request.get_output_tensor(0).data[:, 0].swapaxes(0, 1)
+
+        return call
+
+    yield Row(OPENVINO, OFF, way(FLOAT32))
+    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    call = way(BFLOAT16) if able else None
+    yield Row(OPENVINO, OFF, call, precision=BFLOAT16, missing=NOT_HERE)
 
 
 LIBRARIES = {
@@ -314,4 +370,8 @@ def rows(task: Task) -> Iterator[Row]:
         if library.installed():
             yield from library.rows(task)
         else:
-            yield Row(name, OFF, None)
+            yield from (
+                Row(name, OFF, None, precision=precision)
+                for precision, names in OTHERS.items()
+                if name in names
+            )
