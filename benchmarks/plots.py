@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.keras_calls import ENGINES
-from benchmarks.peers import LIMIT, NUMPY, RBG, TF, TORCH, fastdrop_label
-from benchmarks.recurrent_peers import OFF, OPENVINO, ORT, PER_GATE
-from benchmarks.recurrent_tables import CELLS, THREADS, gflops
+from benchmarks.peers import LIMIT, NUMPY, RBG, TF, TORCH
+from benchmarks.recurrent_peers import BFLOAT16, OFF, OPENVINO, ORT, PER_GATE
+from benchmarks.recurrent_tables import CELLS, THREADS, Way, gflops
 from benchmarks.recurrent_tables import Results as Recurrent
 from benchmarks.tables import Results
 
@@ -41,8 +41,7 @@ def _panel(axes: Any, results: Results, operation: str, rate: float, title: str)
     for kind, dashes in zip(kinds, ("-", "--"), strict=False):
         note = f", {kind}" if len(kinds) > 1 else ""
         style: dict[str, Any] = {"linestyle": dashes, "linewidth": 2.2}
-        ours = fastdrop_label(results.tiers[0])
-        line(kind, ours, f"fastdrop{note}", color="#d55e00", **style)
+        line(kind, results.ours, f"fastdrop{note}", color="#d55e00", **style)
         line(kind, LIMIT, f"memory limit{note}", color="#bbbbbb", linestyle=dashes)
     for label, colour in OTHERS.items():
         line(operation, label, label.replace("`", ""), color=colour, marker=".")
@@ -78,7 +77,7 @@ def write(results: Results, directory: Path) -> list[Path]:
     return paths
 
 
-# Dropout off: full lines. On: broken ones.
+# Dropout off: full lines. On: broken ones, and dotted in bfloat16.
 RECURRENT = {
     TORCH: "#e69f00",
     ORT: "#0072b2",
@@ -92,22 +91,25 @@ RECURRENT = {
 def _shapes(axes: Any, results: Recurrent, cell: str, threads: int) -> None:
     """Draw one line an engine over the shapes, which are in no order of size."""
     places = range(len(results.shapes))
-    lines = [(results.ours, "fastdrop", "#d55e00", 2.2, d) for d in (OFF, PER_GATE)]
-    lines += [
-        (engine, engine, colour, 1.2, PER_GATE if engine in ENGINES.values() else OFF)
-        for engine, colour in RECURRENT.items()
+    lines = [
+        ("fastdrop", "-", "#d55e00", Way(results.ours, OFF)),
+        ("fastdrop, dropout", "--", "#d55e00", Way(results.ours, PER_GATE)),
+        ("fastdrop, dropout, bfloat16", ":", "#d55e00", Way(results.ours, PER_GATE, BFLOAT16)),
     ]
-    for engine, name, colour, width, dropout in lines:
+    for engine, colour in RECURRENT.items():
+        if engine in ENGINES.values():
+            lines.append((f"{engine}, dropout", "--", colour, Way(engine, PER_GATE)))
+        else:
+            lines.append((engine, "-", colour, Way(engine, OFF)))
+    for label, dashes, colour, way in lines:
         speeds = [
-            gflops(cell, shape, results.seconds(engine, dropout, cell, shape, threads))
-            for shape in results.shapes
+            gflops(cell, shape, results.of(way, cell, shape, threads)) for shape in results.shapes
         ]
         points = [(x, speed) for x, speed in zip(places, speeds, strict=True) if speed is not None]
         if points:
-            style = {"color": colour, "linewidth": width, "marker": "."}
-            style["linestyle"] = "-" if dropout == OFF else "--"
-            label = name if dropout == OFF else f"{name}, dropout"
-            axes.plot(*zip(*points, strict=True), label=label, **style)
+            style = {"color": colour, "linestyle": dashes, "marker": "."}
+            width = 2.2 if way.engine == results.ours else 1.2
+            axes.plot(*zip(*points, strict=True), label=label, linewidth=width, **style)
     if threads in results.sgemm:
         axes.axhline(results.sgemm[threads], color="#bbbbbb", label="sgemm")
     axes.set_xticks(places)

@@ -108,7 +108,7 @@ def fma_peaks(threads: int) -> dict[str, float]:
         library = Path(directory, "fma_peak.so")
         flags = ["-O3", "-ffp-contract=fast", "-shared", "-fPIC"]
         subprocess.run([compiler, *flags, source, "-o", library], check=True)
-        functions = ctypes.CDLL(library)
+        functions = ctypes.CDLL(str(library))
         for backend in _backend.available:
             function = getattr(functions, backend.tier, None)
             if function is None:
@@ -157,7 +157,7 @@ def _inner_kernel(backend: "Backend", weights: Any, x: Any, threads: int) -> flo
 
     with ThreadPoolExecutor(threads) as pool:
         best = min(max(pool.map(seconds, outputs)) for _ in range(5))
-    return 1e-9 * threads * 8 * x.size * weights.units / best
+    return float(1e-9 * threads * 8 * x.size * weights.units / best)
 
 
 def run(task: "Task", rows: list["Row"], rounds: int, budget: float) -> Iterator[Figure]:

@@ -27,6 +27,7 @@ class Results:
     def __init__(self, figures: Figures) -> None:
         self.about = figures
         self.tiers = figures["tiers"]
+        self.ours = fastdrop_label(self.tiers[0])
         self._seconds = {
             (f["operation"], f["label"], f["size"], f["rate"], f["threads"]): f["seconds"]
             for f in figures["figures"]
@@ -82,6 +83,19 @@ def number(value: float | None) -> str:
 def markdown(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *body]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def bars(lines: Sequence[tuple[str, float | None]], width: int = 40) -> str:
+    """Draw numbers as lines of letters, the largest so wide; lines without one are titles."""
+    longest = max((value for _, value in lines if value is not None), default=1.0)
+    names = max((len(name) for name, value in lines if value is not None), default=0)
+    drawn = [
+        name
+        if value is None
+        else f"{name:<{names}}  {'█' * max(1, round(width * value / longest))} {number(value)}"
+        for name, value in lines
+    ]
+    return "\n".join(drawn) + "\n"
 
 
 def speeds(results: Results, operation: str, size: int, rates: Sequence[float]) -> str:
@@ -226,7 +240,7 @@ def short(results: Results, large: int) -> str:
         ("float32 dropout, rate 0.1", "dropout", 0.1, large),
         ("float32 dropout of 64 elements", "dropout", 0.1, 64),
     ]
-    ours = fastdrop_label(results.tiers[0])
+    ours = results.ours
     body = []
     for name, operation, rate, size in points:
         kind = "bool" if operation == "packed" else operation
@@ -245,7 +259,7 @@ def short(results: Results, large: int) -> str:
 
 def losses(results: Results, large: int) -> str:
     """Say what is faster than fastdrop's strongest tier, limits apart."""
-    ours = fastdrop_label(results.tiers[0])
+    ours = results.ours
     lines: list[str] = []
     for operation, rates in (("packed", (0.5, 0.25, 0.1)), ("bool", (0.5, 0.25, 0.1))):
         lines += _faster(results, ours, operation, rates, large)
