@@ -153,13 +153,11 @@ def take_turns(
     return [s if timed else None for timed, s in zip(timers, best, strict=True)]
 
 
-def measure(task: "Task", rounds: int, budget: float) -> Iterator[Figure]:
-    """Check and time all rows of a task."""
-    from benchmarks import peers
+def measure(task: "Task", rows: Sequence["Row"], rounds: int, budget: float) -> Iterator[Figure]:
+    """Check and time rows of a task."""
     from fastdrop import _backend
 
     chosen = _backend.active
-    rows = list(peers.rows(task))
     for row in rows:
         if row.call is not None:
             _backend.active = row.backend or chosen
@@ -223,7 +221,8 @@ def main() -> None:
     for kind, size, rate in tasks(options.threads, options.quick):
         print(f"{options.threads} thread(s): {kind}, {size}, {rate}", file=sys.stderr)
         task = peers.Task(kind, size, rate, options.threads)
-        figures += measure(task, rounds, budget=0.1 if options.quick else 1.5)
+        rows = list(peers.rows(task))
+        figures += measure(task, rows, rounds, budget=0.1 if options.quick else 1.5)
     result: Figures = {**about(peers.versions(), rounds), "figures": figures}
     json.dump(result, sys.stdout)
 

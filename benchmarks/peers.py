@@ -23,6 +23,7 @@ LIMIT, TORCH, TF = "memory limit", "PyTorch", "TensorFlow"
 NUMPY, NUMPY_NEW = "NumPy idiom, buffers reused", "NumPy idiom"
 THREEFRY, RBG = "JAX, threefry", "JAX, rbg"
 TIERS = {backend.tier: backend for backend in _backend.available}
+STRONGEST = next(iter(TIERS))
 F32 = np.float32
 
 

@@ -8,7 +8,7 @@ bfloat16. Keras, which has dropout, has one backend a process: it is measured in
 import math
 import timeit
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastdrop as fd
-from benchmarks.peers import TIERS, Library, fastdrop_label
+from benchmarks.peers import STRONGEST, TIERS, Library, fastdrop_label
 from fastdrop import _backend
 
 Array = NDArray[Any]
@@ -26,6 +26,7 @@ F32 = np.float32
 SGEMM, TORCH, ORT, OPENVINO = "sgemm", "PyTorch", "ONNX Runtime", "OpenVINO"
 OFF, PER_GATE, TIED, SHARED = "off", "per_gate", "tied", "shared"
 PACKED_ANEW = "per_gate, weights packed each call"
+STEPPER = "fd.Stepper"
 RATES = {"dropout": 0.5, "recurrent_dropout": 0.5}
 DROPOUTS: dict[str, dict[str, Any]] = {
     OFF: {},
@@ -185,7 +186,7 @@ def fastdrop(task: Task) -> Iterator[Row]:
         if task.threads == 1 or tier not in SLOW_TIERS:
             dropouts = (OFF, PER_GATE) if tier == "numpy" else WAYS[FLOAT32]
             yield from on_tier(task, tier, dropouts)
-    yield from on_tier(task, next(iter(TIERS)), WAYS[BFLOAT16], BFLOAT16)
+    yield from on_tier(task, STRONGEST, WAYS[BFLOAT16], BFLOAT16)
     function = fd.lstm if task.cell == "lstm" else fd.gru
     args = (task.x, task.kernel, task.recurrent_kernel, task.bias)
     common: dict[str, Any] = {"return_sequences": True, "threads": task.threads, **RATES}
@@ -207,6 +208,18 @@ def on_tier(
         call = partial(run, x, rng=fd.Key(0))
         again = partial(run, x[:1], rng=fd.Key(1)) if dropout != OFF else None
         yield Row(fastdrop_label(tier), dropout, call, again, backend, steps, precision)
+
+
+def stepping(task: Task, dropout: str) -> Row:
+    """The next step of layers that remember, with masks held, written to a given array."""
+    packed, x = pack(task), task.x[:, 0].copy()
+
+    def step(seed: int) -> Callable[[], Any]:
+        stepper = fd.Stepper(packed, task.shape.batch, rng=fd.Key(seed), **DROPOUTS[dropout])
+        return partial(stepper.step, x, np.empty((task.shape.batch, task.shape.units), F32))
+
+    again = step(1) if dropout != OFF else None
+    return Row(STEPPER, dropout, step(0), again, read=lambda y: y[:, np.newaxis])
 
 
 def _affordable_steps(task: Task, backend: _backend.Backend) -> int:
@@ -364,14 +377,14 @@ LIBRARIES = {
 }
 
 
-def rows(task: Task) -> Iterator[Row]:
-    """Every way of every engine, and one row for each that is not installed."""
-    for name, library in LIBRARIES.items():
-        if library.installed():
-            yield from library.rows(task)
+def rows(task: Task, names: Iterable[str] = LIBRARIES) -> Iterator[Row]:
+    """Every way of every engine, and a row for what is not installed."""
+    for name in names:
+        if LIBRARIES[name].installed():
+            yield from LIBRARIES[name].rows(task)
         else:
             yield from (
                 Row(name, OFF, None, precision=precision)
-                for precision, names in OTHERS.items()
-                if name in names
+                for precision, engines in OTHERS.items()
+                if name in engines
             )

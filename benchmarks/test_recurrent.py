@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
-from benchmarks.measure import cpu
 from benchmarks.recurrent_peers import (
     DROPOUTS,
-    LIBRARIES,
     OFF,
-    ORT,
     PER_GATE,
     SHARED,
     TIED,
     Array,
     Shape,
     Task,
+    check,
     pack,
+    stepping,
 )
+from benchmarks.steps import STEPS
 
 pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=3)
 
@@ -58,31 +58,12 @@ def test_layer(timed: Any, cell: str, shape: Shape, dropout: str) -> None:
     timed(fd.rnn, task.x, packed, rng=KEY, **options, **DROPOUTS[dropout])
 
 
-STEPS = [Shape(1, 1, 64, 100), Shape(100, 1, 64, 100), Shape(1, 1, 32, 32)]
-
-
 @pytest.mark.parametrize("dropout", [OFF, PER_GATE])
 @pytest.mark.parametrize("shape", STEPS, ids=str)
-def test_step(timed: Any, shape: Shape, dropout: str) -> None:
+def test_step(timed: Any, shape: tuple[int, int, int, int], dropout: str) -> None:
     """A step of a sequence that comes step by step, with masks held."""
-    task = Task("lstm", shape, threads=1)
-    packed, x = pack(task), task.x[:, 0].copy()
-    stepper = fd.Stepper(packed, shape.batch, rng=KEY, **DROPOUTS[dropout])
-    for _ in range(3):
-        y = stepper.step(x)
-    whole = fd.rnn(np.repeat(task.x, 3, axis=1), packed, rng=KEY, **DROPOUTS[dropout])
-    np.testing.assert_array_equal(y, whole)
+    task = Task("lstm", Shape(*shape), threads=1)
+    row = stepping(task, dropout)
+    check(row, task)
     timed.extra_info["gflop"] = 1e-9 * task.flop
-    timed(stepper.step, x, np.empty_like(y))
-
-
-@pytest.mark.parametrize("shape", STEPS, ids=str)
-def test_step_of_onnxruntime(benchmark: Any, shape: Shape) -> None:
-    """The same without dropout by ONNX Runtime, which keeps no state from call to call."""
-    if not LIBRARIES[ORT].installed():
-        pytest.skip("ONNX Runtime is not installed")
-    task = Task("lstm", shape, threads=1)
-    (row,) = LIBRARIES[ORT].rows(task)
-    np.testing.assert_allclose(row.call(), task.expected, rtol=0, atol=1e-5)
-    benchmark.extra_info.update(cpu=cpu(), threads=1, gflop=1e-9 * task.flop)
-    benchmark(row.call)
+    timed(row.call)
