@@ -14,6 +14,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -322,9 +323,7 @@ def keras_jobs(engine: str, name: str, directory: Path, samples: int, threads: i
         if eager and engine != "tensorflow":
             continue
         few = x[:inputs]
-        run = (
-            (lambda few=few: model(few, training=True)) if eager else compiled(model, few, threads)
-        )
+        run = partial(model, few, training=True) if eager else compiled(model, few, threads)
         seconds, calls = _loop(run, samples)
         jobs.append(_job(label, name, threads, EAGER if eager else LOOP, inputs, seconds, calls))
     return jobs

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from benchmarks import montecarlo_tables, recurrent_tables
+from benchmarks import montecarlo_tables, recurrent_tables, steps_tables
 from benchmarks.montecarlo import AGREES, CHECKED, DRAWS
-from benchmarks.recurrent import Figures
 from benchmarks.recurrent_keras import LIBRARIES, WORTH_THREADS
+from benchmarks.recurrent_peers import BFLOAT16
 from benchmarks.recurrent_tables import THREADS, Results
 from benchmarks.tables import caption, markdown
 
@@ -21,9 +22,16 @@ PAGE = """\
 Written by `make report`. fastdrop, PyTorch, ONNX Runtime and OpenVINO take turns in one process
 pinned to one core, then in one on two cores, up to {rounds} rounds, and the best one counts; what
 is slow sits out the later rounds. Keras has one backend a process, so each follows in one of its
-own, up to five rounds. All run float32 weights over the same inputs and return the outputs of all
-steps. Without dropout an output is checked against the equations in float64, to 1e-4, before it is
-timed; with dropout it must be finite and different each time.
+own, up to five rounds. All run the same weights over the same inputs and return the outputs of all
+steps, in float32 unless bfloat16 is said. Without dropout an output is checked against the
+equations in float64, to 1e-4, before it is timed; with dropout it must be finite and different each
+time.
+
+In bfloat16 the bound is 2^-6, four units in the last place of the largest outputs, for weights,
+inputs and what is fed back are rounded. fastdrop runs `precision="bfloat16"`, whose sums and states
+stay float32; PyTorch runs layers and inputs of torch.bfloat16, and rounds states too; OpenVINO has
+the inference precision bf16, where it says that the CPU can. ONNX Runtime has no LSTM or GRU of
+bfloat16 on a CPU.
 
 PyTorch, ONNX Runtime and OpenVINO run **without dropout**, for they have none inside their
 recurrent kernels; PyTorch in the fastest of batch first, time first, and without oneDNN. Keras runs
@@ -32,9 +40,9 @@ jax.jit, on PyTorch eagerly. fastdrop runs with dropout off, and with both rates
 each gate (`per_gate`), one for all gates (`tied`), and masks per gate that all rows share
 (`shared`). Its weights are packed once, in one row each call.
 
-Not measured on two threads, to keep a run short: fastdrop's slow tiers, portable and numpy, and
-Keras with fewer than {narrow} units. The slow tiers run only as many steps as they can in a
-fiftieth of a second, and are scaled.
+Not measured, to keep a run short: in bfloat16 other tiers of fastdrop than the strongest; on two
+threads its slow tiers, portable and numpy, and Keras with fewer than {narrow} units. The slow tiers
+run only as many steps as they can in a fiftieth of a second, and are scaled.
 
 GFLOP/s count 2 G H (D + H) a row and step, with G = 4 gates for an LSTM and 3 for a GRU. Shapes are
 (batch, steps, features, units). `sgemm` is the fastest float32 matrix product that NumPy or PyTorch
@@ -53,9 +61,17 @@ OpenVINO without dropout.
 {against}
 {caption}
 
+## Against the best bfloat16 engine without dropout
+
+How many times as fast fastdrop's strongest tier is in bfloat16 as the better of PyTorch and
+OpenVINO in bfloat16 without dropout, and as itself in float32 with the same masks.
+
+{against_bfloat16}
+{caption}
+
 ## Faster than fastdrop
 
-Than its strongest tier with the same dropout.
+Than its strongest tier with the same dropout and precision.
 
 {losses}
 {caption}
@@ -66,6 +82,23 @@ Time with dropout over time without, strongest tier.
 
 {costs}
 {caption}
+
+## Steps and small calls
+
+In one process pinned to one core batches of calls, of two milliseconds or one call, take turns, up
+to {steps_rounds} rounds, and the best one counts. `fd.Stepper` takes a step of layers that
+remember, with masks held, and writes it to a given array. ONNX Runtime runs a model of one LSTM of
+so many steps, without dropout; it begins from zeros each time and keeps nothing.
+
+{steps}
+{steps_caption}
+
+Masks of a byte an element and dropout, written to a given array (`out=`), against the faster of
+NumPy's idioms, `rng.random(n, dtype=float32) < p` and `x * (rng.random(n, dtype=float32) >= p) *
+scale`: as written, and with every array reused.
+
+{small}
+{steps_caption}
 
 ## Throughput
 
@@ -121,52 +154,77 @@ the model file; the best of {cold_rounds} processes. TensorFlow without XLA, whi
 """
 
 BLOCK = """\
-Recurrent layers, strongest tier (`{tier}`), dropout and recurrent dropout 0.5 with a mask for each
-gate. PyTorch, ONNX Runtime and OpenVINO run *without* dropout, for they have none inside their
-recurrent kernels; the figure is against the best of the three. One thread unless it says two.
+Recurrent layers on one thread, strongest tier (`{tier}`), dropout and recurrent dropout 0.5 with a
+mask for each gate. PyTorch, ONNX Runtime and OpenVINO run *without* dropout, for they have none
+inside their recurrent kernels; the figure is against the best of them. The last layer is the one of
+all {layers} where fastdrop does worst against them in float32.
 
 {short}
-The whole job of a model with dropout, 100 samples, two threads unless it says one:
-`load(file).mc_predict(x, 100)` against Keras, with the inputs tiled 100 times in one compiled call,
-and called 100 times (for names eagerly, as the package that has the model does).
+GFLOP/s in float32:
+
+```
+{plot}```
+
+The whole job of a model with dropout, 100 samples, two threads: `load(file).mc_predict(x, 100)`
+against the fastest Keras, on TensorFlow, JAX or PyTorch, with the inputs tiled 100 times in one
+compiled call, or called 100 times.
 
 {job}
 {caption} All figures, and what is faster: `docs/recurrent.md`.
 """
 
 
-def _figures(threads: int, quick: bool, keras: str | None = None) -> Figures:
-    command = [sys.executable, "-m", "benchmarks.recurrent", "--threads", str(threads)]
-    command += ["--keras", keras] if keras else []
+def _json(module: str, *arguments: str, quick: bool) -> Any:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     command += ["--quick"] if quick else []
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
-    figures: Figures = json.loads(done.stdout)
-    return figures
+    return json.loads(done.stdout)
+
+
+def _layers(quick: bool) -> Results:
+    """Each number of threads in one process for all engines, and one for each backend of Keras."""
+    processes = []
+    for threads in map(str, THREADS):
+        for keras in ([], *(["--keras", backend] for backend in LIBRARIES)):
+            processes.append(_json("recurrent", "--threads", threads, *keras, quick=quick))
+    return Results(processes)
 
 
 def write(directory: Path, quick: bool) -> tuple[Results, str]:
     """Measure, write the page, and return the figures and the README's block."""
-    processes = []
-    for threads in THREADS:
-        processes.append(_figures(threads, quick))
-        processes += [_figures(threads, quick, backend) for backend in LIBRARIES]
-    results = Results(processes)
+    results = _layers(quick)
+    steps = steps_tables.Results(_json("steps", quick=quick))
     jobs = montecarlo_tables.run(results.tiers, quick)
+    (directory / NAME).write_text(page(results, steps, jobs), "utf-8")
+    return results, block(results, jobs)
+
+
+def page(results: Results, steps: steps_tables.Results, jobs: montecarlo_tables.Jobs) -> str:
+    """Return docs/recurrent.md."""
     said = caption(results.about, "one and two threads")
-    target_rows = [*recurrent_tables.targets(results), *montecarlo_tables.targets(jobs)]
+    target_rows = [
+        *recurrent_tables.targets(results),
+        *steps_tables.targets(steps),
+        *montecarlo_tables.targets(jobs),
+    ]
     overviews = [
         f"### {name}, {word}\n\n{recurrent_tables.overview(results, cell, threads)}\n{said}\n"
         for cell, name in recurrent_tables.CELLS.items()
         for threads, word in THREADS.items()
     ]
-    page = PAGE.format(
+    return PAGE.format(
         rounds=results.about["rounds"],
         narrow=WORTH_THREADS,
         caption=said,
         targets=markdown(["", "wanted", "reached", ""], target_rows),
         against=recurrent_tables.against_best(results),
+        against_bfloat16=recurrent_tables.against_best(results, BFLOAT16),
         losses="".join(recurrent_tables.losses(results)) or "Nothing that was measured.\n",
         costs=recurrent_tables.costs(results),
+        steps=steps_tables.layers(steps),
+        small=steps_tables.masks(steps),
+        steps_rounds=steps.about["rounds"],
+        steps_caption=caption(steps.about, "one thread"),
         peaks=recurrent_tables.peaks(results),
         overviews="\n".join(overviews),
         draws=DRAWS,
@@ -177,11 +235,15 @@ def write(directory: Path, quick: bool) -> tuple[Results, str]:
         cold=montecarlo_tables.cold_table(jobs),
         points=recurrent_tables.points(results),
     )
-    (directory / NAME).write_text(page, "utf-8")
-    block = BLOCK.format(
+
+
+def block(results: Results, jobs: montecarlo_tables.Jobs) -> str:
+    """Return the README's part."""
+    return BLOCK.format(
         tier=results.tiers[0],
+        layers=len(results.shapes) * len(recurrent_tables.CELLS),
         short=recurrent_tables.short(results),
+        plot=recurrent_tables.plot(results),
         job=montecarlo_tables.short(jobs),
-        caption=said,
+        caption=caption(results.about, "one and two threads"),
     )
-    return results, block

@@ -1,7 +1,7 @@
 """Measure fastdrop and every installed peer; write tables and plots.
 
     python -m benchmarks.report            # docs/ and the README's tables; about an hour
-    python -m benchmarks.report --only recurrent  # some forty minutes of it
+    python -m benchmarks.report --only recurrent  # some forty-five minutes of it
     python -m benchmarks.report --quick --out DIR
 
 One process pinned to one core measures what one thread does, another on two cores the rest.
