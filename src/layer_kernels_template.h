@@ -15,7 +15,8 @@ typedef struct SUFFIXED(fd_layer_kernels) {
 
     /* a [n][width] = v[k] * factors[k][g], and +0 where the factor is zero; null: v[k]. */
     void (*operand)(REAL *a, const REAL *v, const REAL *factors, size_t n, size_t width);
-    /* a [n][width] = v[k] * scale where bit k * width + g is set, and +0 where it is not. */
+    /* a [n][width] = v[k] * scale where bit k * width + g is set, and +0 where it is not. Up to 3
+     * bytes behind the bits may be read. */
     void (*operand_kept)(REAL *a, const REAL *v, REAL scale, const uint8_t *bits, size_t n,
                          size_t width);
 

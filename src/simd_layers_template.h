@@ -53,11 +53,14 @@ static void SUFFIXED(operand)(REAL *a, const REAL *v, const REAL *factors, size_
         SUFFIXED(masked_operand)(a, v, factors, n, 2);
 }
 
-/* Bits of vector i. */
+/* Bits of vector i, and some behind them: read as a word, for that is loaded and repeated in one.
+ */
 FD_INLINE unsigned SUFFIXED(bits_of)(const uint8_t *bits, size_t i) {
-    if (REALS == 16)
-        return (unsigned)(bits[2 * i] | bits[2 * i + 1] << 8);
-    return (unsigned)bits[i * REALS / 8] >> i * REALS % 8;
+    if (REALS < 8)
+        return (unsigned)bits[i * REALS / 8] >> i * REALS % 8;
+    uint32_t word;
+    memcpy(&word, bits + i * REALS / 8, sizeof word);
+    return word;
 }
 
 FD_INLINE void SUFFIXED(kept_operand)(REAL *a, const REAL *v, REAL scale, const uint8_t *bits,
