@@ -207,8 +207,8 @@ int fd_tier_adds_in_turn(const fd_kernels *tier) {
     for (size_t k = 0; k < NUMBERS; k++)
         for (size_t j = 0; j <= FD_PANEL_F32; j++) {
             bits = bits * 1664525 + 1013904223; /* of Numerical Recipes */
-            /* 8 bits of a number between 1/4 and 1, of either sign */
-            const uint32_t number = (bits & 0x80ff0000) | 0x3e800000;
+            /* of either sign, between 2^-9 and 1/2: so that sums are rounded */
+            const uint32_t number = (bits & 0x807f0000) | (118 + (bits >> 24 & 7)) << 23;
             memcpy(j == FD_PANEL_F32 ? a + k : weights + k * FD_PANEL_F32 + j, &number,
                    sizeof number);
         }
