@@ -334,6 +334,43 @@ static void operands_pairs(float *a, size_t n, size_t width) {
         pairs_of(a, 2 * n, 2);
 }
 
+/* Numbers become pairs once, and are repeated for their gates. */
+FD_INLINE void kept_pairs(float *a, const float *v, float scale, const uint8_t *bits, size_t n,
+                          const int width) {
+    const __m512i places = _mm512_broadcast_i32x4(
+        _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+    const __m512 factor = _mm512_set1_ps(scale);
+    for (size_t k = 0; k < n; k += 32) {
+        const size_t some = n - k < 32 ? n - k : 32;
+        const uint32_t there = (uint32_t)((UINT64_C(1) << some) - 1);
+        const __m512 low = _mm512_maskz_loadu_ps((__mmask16)there, v + k);
+        const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(there >> 16), v + k + 16);
+        const __m512bh rounded =
+            _mm512_cvtne2ps_pbh(_mm512_mul_ps(high, factor), _mm512_mul_ps(low, factor));
+        const __m512i pairs = _mm512_shuffle_epi8((__m512i)rounded, places);
+        const uint32_t written = (uint32_t)((UINT64_C(1) << (some + 1) / 2 * (size_t)width) - 1);
+        FD_UNROLL
+        for (int j = 0; j < width; j++) {
+            const __m512i place = _mm512_add_epi32(twice, _mm512_set1_epi32(8 * j));
+            const __m512i spread = width == 1 ? pairs : _mm512_permutexvar_epi32(place, pairs);
+            uint32_t kept;
+            memcpy(&kept, bits + k * (size_t)width / 8 + 4 * (size_t)j, sizeof kept);
+            _mm512_mask_storeu_epi32(a + k * (size_t)width / 2 + 16 * j,
+                                     (__mmask16)(written >> 16 * j),
+                                     _mm512_maskz_mov_epi16(kept, spread));
+        }
+    }
+}
+
+static void operand_kept_pairs(float *a, const float *v, float scale, const uint8_t *bits,
+                               size_t n, size_t width) {
+    if (width == 1)
+        kept_pairs(a, v, scale, bits, n, 1);
+    else
+        kept_pairs(a, v, scale, bits, n, 2);
+}
+
 #define NAMED(name) name##_pairs
 #define PARTS 1
 #define PART(pairs, part) (pairs)
@@ -349,7 +386,11 @@ static void operands_pairs(float *a, size_t n, size_t width) {
 const fd_kernels fd_kernels_avx512_bf16 = {
     AVX512,
     .usable = usable_bf16,
-    .bfloat16 = {"vdpbf16ps", operands_pairs, product_pairs},
+    .bfloat16 = {.instruction = "vdpbf16ps",
+                 .pairs = 1,
+                 .operands = operands_pairs,
+                 .operand_kept = operand_kept_pairs,
+                 .product = product_pairs},
 };
 
 #endif

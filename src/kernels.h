@@ -81,9 +81,14 @@
 /* Products of bfloat16. */
 typedef struct fd_bfloat16_kernels {
     const char *instruction; /* for products of pairs; null: there is none */
-    /* a [n][width], n being even, rounded, in place, to what `product` takes: floats, or pairs of
-     * them that take half of the room. */
+    int pairs;               /* whether operands are pairs, else floats */
+    /* a [n][width], n being even, rounded, in place, to operands. */
     void (*operands)(float *a, size_t n, size_t width);
+    /* Operands that f32.operand_kept would make, of whose n numbers the last may lack its other;
+     * but of the bits [(n + 1) / 2][width][2] the first are of the second numbers, which are the
+     * lower halves. Null: there is no shorter way than by floats. */
+    void (*operand_kept)(float *a, const float *v, float scale, const uint8_t *bits, size_t n,
+                         size_t width);
     /* As f32.product, of panels as fd_pack_bf16 makes them; n is the number of pairs. */
     fd_product_f32 *product;
 } fd_bfloat16_kernels;

@@ -59,12 +59,12 @@ typedef struct plan {
     side_plan x, recurrent;
 } plan;
 
-/* Numbers, or elements of a panel's column, that n products take. */
-static size_t numbers_of(const fd_weights *weights, size_t n) {
-    return weights->bfloat16 ? n + n % 2 : n;
-}
+/* Elements of a panel's column that n products take, and elements of their operands. */
 static size_t elements_of(const fd_weights *weights, size_t n) {
     return weights->bfloat16 ? (n + 1) / 2 : n;
+}
+static size_t operands_of(const fd_kernels *tier, const fd_weights *weights, size_t n) {
+    return weights->bfloat16 && !tier->bfloat16.pairs ? n + n % 2 : elements_of(weights, n);
 }
 
 /* The kernel that multiplies by a layer's panels. */
@@ -76,14 +76,27 @@ static fd_product_f64 *product_of_f64(const fd_kernels *tier, const fd_weights *
     return tier->f64.product;
 }
 
-/* a [numbers_of(n)][width], n numbers, as it takes them. */
+/* a [operands_of(n)][width] = n numbers as it takes them. */
 static void finish_operands_f32(const fd_kernels *tier, const fd_weights *weights, float *a,
                                 size_t n, size_t width) {
     if (!weights->bfloat16)
         return;
     memset(a + n * width, 0, n % 2 * width * sizeof *a);
-    tier->bfloat16.operands(a, numbers_of(weights, n), width);
+    tier->bfloat16.operands(a, n + n % 2, width);
 }
+/* Whether operands can be made by bfloat16.operand_kept, and its way of making them. */
+static int short_way(const fd_kernels *tier, const fd_weights *weights) {
+    return weights->bfloat16 && tier->bfloat16.operand_kept;
+}
+static void kept_in_pairs_f32(const fd_kernels *tier, float *a, const float *v, float scale,
+                              const uint8_t *bits, size_t n, size_t width) {
+    tier->bfloat16.operand_kept(a, v, scale, bits, n, width);
+}
+static void kept_in_pairs_f64(const fd_kernels *tier, double *a, const double *v, double scale,
+                              const uint8_t *bits, size_t n, size_t width) {
+    (void)tier, (void)a, (void)v, (void)scale, (void)bits, (void)n, (void)width;
+}
+
 static void finish_operands_f64(const fd_kernels *tier, const fd_weights *weights, double *a,
                                 size_t n, size_t width) {
     (void)tier, (void)weights, (void)a, (void)n, (void)width;

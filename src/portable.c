@@ -456,5 +456,5 @@ const fd_kernels fd_kernels_portable = {
     .rows = 1,
     .f32 = LAYER_KERNELS(f32),
     .f64 = LAYER_KERNELS(f64),
-    .bfloat16 = {NULL, fd_portable_bfloat16_operands, product_of_pairs},
+    .bfloat16 = {.operands = fd_portable_bfloat16_operands, .product = product_of_pairs},
 };

@@ -12,6 +12,7 @@ typedef struct SUFFIXED(source) {
     size_t stride;              /* of masks, in factors */
     const REAL *factors;        /* gates side by side; null: none */
     const uint8_t *bits; /* not null: a factor is `scale` where its bit is set, else zero */
+    int in_pairs;        /* bits, for the short way to operands of bfloat16 */
     REAL scale;
 } SUFFIXED(source);
 
@@ -52,6 +53,15 @@ static void SUFFIXED(interleave_bits)(uint8_t *to, const REAL *mask, size_t n, s
     }
 }
 
+/* The same for bfloat16.operand_kept: of each pair the second number comes first. */
+static void SUFFIXED(pair_bits)(uint8_t *to, const REAL *mask, size_t n, size_t gates) {
+    for (size_t g = 0; g < gates; g++)
+        for (size_t k = 0; k < n; k++) {
+            const size_t bit = (k / 2 * gates + g) * 2 + (k % 2 == 0);
+            to[bit / 8] |= (uint8_t)((mask[g * n + k] != 0) << bit % 8);
+        }
+}
+
 /* Whether all masks [rows][n] have one factor but for zero. */
 static int SUFFIXED(one_scale)(REAL *scale, const REAL *const *masks, size_t rows, size_t n) {
     int others = 0;
@@ -72,16 +82,17 @@ static const REAL *SUFFIXED(mask_at)(const fd_masks *masks, size_t place) {
 }
 
 /* The sources of a side, and what its rows' masks [masks][length] have for each part. */
-static void SUFFIXED(take_sources)(SUFFIXED(source) *sources, REAL *base, const side_plan *p,
-                                   const SUFFIXED(side) *side, fd_cell cell,
+static void SUFFIXED(take_sources)(const SUFFIXED(block) *b, SUFFIXED(source) *sources,
+                                   const side_plan *p, const SUFFIXED(side) *side,
                                    const REAL *const *numbers, const size_t *mask_row,
                                    const REAL *const *masks) {
+    const fd_cell cell = b->weights->cell;
     size_t gate = 0;
     for (size_t part = 0; part < FD_MAX_PARTS && fd_part_gates(cell, part); part++) {
         const size_t gates = fd_part_gates(cell, part), stride = p->stride[part];
         const size_t listed = SUFFIXED(listed)(side, part, gates);
         SUFFIXED(source) *s = &sources[part];
-        REAL *room = base + p->masks[part];
+        REAL *room = b->base + p->masks[part];
         const REAL *of[FD_ROWS];
         *s = (SUFFIXED(source)){&side->matrices[part],
                                 SUFFIXED(taken)(side, part),
@@ -92,6 +103,7 @@ static void SUFFIXED(take_sources)(SUFFIXED(source) *sources, REAL *base, const 
                                 stride,
                                 side->matrices[part].factors,
                                 NULL,
+                                0,
                                 0};
         for (size_t r = 0; stride && r < side->mask_rows; r++)
             of[r] = masks[r] + (side->masks > 1 ? gate * side->length : 0);
@@ -101,9 +113,15 @@ static void SUFFIXED(take_sources)(SUFFIXED(source) *sources, REAL *base, const 
         s->factors = room;
         if (SUFFIXED(one_scale)(&s->scale, of, side->mask_rows, listed * side->length))
             s->bits = (uint8_t *)room;
+        /* What a reset gate multiplies has to be a float. */
+        s->in_pairs = s->bits && short_way(b->tier, b->weights) &&
+                      !(cell == FD_GRU_RESET_FIRST && part == 1);
         memset(room, 0, side->mask_rows * stride * (s->bits ? 1 : 8 * sizeof *room) / 8);
         for (size_t r = 0; r < side->mask_rows; r++)
-            if (s->bits)
+            if (s->in_pairs)
+                SUFFIXED(pair_bits)((uint8_t *)room + r * (stride / 8), of[r], side->length,
+                                    listed);
+            else if (s->bits)
                 SUFFIXED(interleave_bits)((uint8_t *)room + r * (stride / 8), of[r], side->length,
                                           listed);
             else
@@ -121,11 +139,20 @@ static void SUFFIXED(gather)(REAL *restrict a, const REAL *restrict v,
         a[i] = factors[i] == 0 ? 0 : v[index[i]] * factors[i];
 }
 
-/* a = the operands of numbers from .. from + some - 1 of row r; from is a multiple of 8. */
-static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFFIXED(source) *s,
-                                     size_t r, size_t from, size_t some) {
-    const REAL *v = s->numbers[r];
-    const size_t first = from * s->listed, mask = s->mask_row[r] * s->stride;
+/* a = the operands of numbers from .. from + some - 1 of row `place` of a block, the first n of
+ * which count; from is a multiple of 8. reset: null, or the pre-activations of a GRU's gates of
+ * these numbers, the second of which multiplies operands. */
+static void SUFFIXED(write_operands)(const SUFFIXED(block) *b, REAL *a, const SUFFIXED(source) *s,
+                                     size_t place, size_t from, size_t some, size_t n,
+                                     const REAL *reset) {
+    const fd_kernels *tier = b->tier;
+    const REAL *v = s->numbers[place];
+    const size_t first = from * s->listed, mask = s->mask_row[place] * s->stride;
+    if (s->in_pairs) {
+        SUFFIXED(kept_in_pairs)(tier, a, v + from, s->scale, s->bits + (mask + first) / 8, n,
+                                s->listed);
+        return;
+    }
     if (s->matrix->index) {
         const size_t full = s->matrix->full > from ? smaller(s->matrix->full - from, some) : 0;
         SUFFIXED(gather)(a, v, s->matrix->index + first, s->factors + first, full * s->listed,
@@ -137,6 +164,9 @@ static void SUFFIXED(write_operands)(const fd_kernels *tier, REAL *a, const SUFF
         const REAL *factors = s->factors ? s->factors + mask + first : NULL;
         tier->TABLE.operand(a, v + from, factors, some, s->listed);
     }
+    if (reset)
+        tier->TABLE.gru_reset(a, reset, some, b->gates);
+    SUFFIXED(finish_operands)(tier, b->weights, a, n, s->listed);
 }
 
 /* Whether a part, multiplied behind the part before it, finds its operands already written. */
@@ -159,11 +189,8 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *co
         const size_t some = smaller(s->n - k, s->at_once), n = smaller(matrix->n - k, some);
         const size_t stride = SUFFIXED(stride_of)(some * s->listed);
         for (size_t r = 0; r < rows && !written; r++) {
-            SUFFIXED(write_operands)(b->tier, a + r * stride, s, first + r, k, some);
-            if (reset)
-                b->tier->TABLE.gru_reset(a + r * stride, reset + r * z_stride + 2 * k, some,
-                                         b->gates);
-            SUFFIXED(finish_operands)(b->tier, b->weights, a + r * stride, n, s->listed);
+            const REAL *gates = reset ? reset + r * z_stride + 2 * k : NULL;
+            SUFFIXED(write_operands)(b, a + r * stride, s, first + r, k, some, n, gates);
         }
         SUFFIXED(product_of)(b->tier, b->weights)(
             z, z_stride, k ? NULL : start, a, stride,
@@ -179,20 +206,19 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REA
                                     const SUFFIXED(source) *x, const SUFFIXED(source) *h,
                                     size_t columns, size_t first, size_t rows, int written) {
     const fd_weights *weights = b->weights;
-    const size_t n = numbers_of(weights, x->n), of_x = n * x->listed;
+    const size_t of_x = operands_of(b->tier, weights, x->n) * x->listed;
     const size_t gap = rounded_up(of_x, PANEL) - of_x;
     const size_t stride = SUFFIXED(stride_of)(gap + of_x + h->n * h->listed);
     REAL *a = b->base + b->p->operands + gap; /* h begins on a line */
     for (size_t r = 0; r < rows && !written; r++) {
-        SUFFIXED(write_operands)(b->tier, a + r * stride, x, first + r, 0, x->n);
-        SUFFIXED(write_operands)(b->tier, a + r * stride + of_x, h, first + r, 0, h->n);
-        if (n > x->n)
-            memset(a + r * stride + x->n * x->listed, 0, x->listed * sizeof *a);
-        SUFFIXED(finish_operands)(b->tier, weights, a + r * stride, n + h->matrix->n, h->listed);
+        REAL *to = a + r * stride;
+        SUFFIXED(write_operands)(b, to, x, first + r, 0, x->n, x->matrix->n, NULL);
+        SUFFIXED(write_operands)(b, to + of_x, h, first + r, 0, h->n, h->matrix->n, NULL);
     }
     SUFFIXED(product_of)(b->tier, weights)(
         z, b->p->z_stride, start, a, stride, x->matrix->panels, x->matrix->panel_stride,
-        elements_of(weights, n + h->matrix->n), SUFFIXED(fd_panels)(columns), rows, h->listed);
+        elements_of(weights, x->n) + elements_of(weights, h->matrix->n),
+        SUFFIXED(fd_panels)(columns), rows, h->listed);
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */
@@ -245,8 +271,7 @@ static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch,
             b.x_mask_row[r] = different - 1;
         }
         const SUFFIXED(side) side = SUFFIXED(input_side)(weights, masks, different, p.x.rows);
-        SUFFIXED(take_sources)(b.x, b.base, &p.x, &side, weights->cell, b.x_numbers, b.x_mask_row,
-                               of);
+        SUFFIXED(take_sources)(&b, b.x, &p.x, &side, b.x_numbers, b.x_mask_row, of);
         SUFFIXED(input_parts)(&b, out + n * p.width, some);
     }
     fd_leave_mode(mode);

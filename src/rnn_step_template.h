@@ -48,10 +48,8 @@ static void SUFFIXED(prepare)(SUFFIXED(block) *b) {
         SUFFIXED(input_side)(b->weights, input, input->stride ? b->rows : 1, p->x.rows);
     const SUFFIXED(side) h = SUFFIXED(recurrent_side)(
         b->weights, recurrent, recurrent->stride ? b->rows : 1, p->recurrent.rows);
-    SUFFIXED(take_sources)(b->x, b->base, &p->x, &x, b->weights->cell, b->x_numbers,
-                           b->x_mask_row, x_masks);
-    SUFFIXED(take_sources)(b->h, b->base, &p->recurrent, &h, b->weights->cell, b->h_numbers,
-                           b->h_mask_row, h_masks);
+    SUFFIXED(take_sources)(b, b->x, &p->x, &x, b->x_numbers, b->x_mask_row, x_masks);
+    SUFFIXED(take_sources)(b, b->h, &p->recurrent, &h, b->h_numbers, b->h_mask_row, h_masks);
     b->candidate = candidate->gates ? b->base + p->candidate : NULL;
     for (size_t r = 0; candidate->gates && r < candidates; r++)
         memcpy(b->base + p->candidate + r * p->units,

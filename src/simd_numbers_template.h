@@ -110,4 +110,5 @@
 enum { side_by_side = TILE_ROWS };
 
 #define SIMD_LAYERS .rows = side_by_side, .f32 = LAYER_KERNELS(f32), .f64 = LAYER_KERNELS(f64)
-#define BY_HALVES .bfloat16 = {NULL, fd_portable_bfloat16_operands, product_halves}
+#define BY_HALVES                                                                                \
+    .bfloat16 = {.operands = fd_portable_bfloat16_operands, .product = product_halves}
