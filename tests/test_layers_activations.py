@@ -33,6 +33,14 @@ def test_softmax_along_an_axis(backend: str, name: str, axis: int) -> None:
         np.testing.assert_array_equal(got, output(Softmax(name="s", axes=(axis,)), X))
 
 
+def test_a_name_in_a_tuple_is_the_name() -> None:
+    layer = Activation(name="a", activation=("softmax",), axis=0)
+    np.testing.assert_allclose(output(layer, X), softmax(X, 1), rtol=1e-5, atol=1e-6)
+    check_laws(layer, X)
+    assert not layer.each_step([(None, 3)])
+    assert Activation(name="a", activation=("linear",)).meaning(["binary"]) == "binary"
+
+
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_elementwise_ones_have_no_axis(axis: int) -> None:
     layer = Activation(name="a", activation="relu", axis=axis)

@@ -34,8 +34,9 @@ class Activation(Single):
     passes_mask = True
 
     def __post_init__(self) -> None:
-        _check.activation(self.activation, f"{self.label} activation")
-        self.prepare(axis=_check.integer(self.axis, f"{self.label} axis", -64, 64))
+        activation = _check.activation(self.activation, f"{self.label} activation")
+        axis = _check.integer(self.axis, f"{self.label} axis", -64, 64)
+        self.prepare(activation=activation, axis=axis)
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape:
