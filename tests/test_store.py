@@ -358,6 +358,7 @@ WRONG: dict[str, tuple[Callable[..., object], str]] = {
     "no name": (put("statistics", [[]]), "a header without statistics"),
     "one more": (put("statistics", ["moments", "quantiles", "fourth"]), "other arrays than"),
     "count": (put_part("count", 39), "quantiles/buffer: float32 array of shape (40, 12)"),
+    "no samples": (put_part("count", 0), "rows without samples"),
     "merges": (put_part("merges", None), "a header without merges"),
     "spans": (put_part("spans", [[None, 0]]), "a header without spans"),
     "a span": (put_part("spans", [["a", 0, 1]]), "a header without spans"),

@@ -301,8 +301,6 @@ class ExpectedEntropy(Statistic):
         self.count += other.count
 
     def result(self) -> Array:
-        if not self.count:
-            return np.full_like(self._sum, np.nan)
         return self._origin + self._sum / self.count
 
 

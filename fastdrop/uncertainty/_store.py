@@ -175,6 +175,8 @@ class _Layout:
         if lowest is None or lowest.dtype not in (np.float32, np.float64):
             raise _DamagedError("no quantiles")
         count, merges = record.count("count"), record.count("merges")
+        if len(rows) and not count:
+            raise _DamagedError("rows without samples")
         made: dict[str, Statistic] = {}
         left = {*arrays} - {"rows"}
         for name in self.names:
