@@ -241,6 +241,10 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             "layer 's' key: expected a key that takes the whole batch",
         ),
         (
+            lambda: Slice.declare([(4, 3)], name="s"),
+            "layer 's' key: expected a key that takes the whole batch",
+        ),
+        (
             lambda: Slice.declare([(4, 3)], name="s", whole=(..., ...)),
             "layer 's' key: expected a key that takes the whole batch",
         ),

@@ -248,11 +248,10 @@ class Slice(Single):
     key: tuple[int | slice | None, ...]
 
     @classmethod
-    def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
+    def declare(
+        cls, inputs: Sequence[Shape], *, name: str, whole: tuple[Any, ...] = (), **options: Any
+    ) -> Self:
         """Take `whole`, a key that counts the batch and may hold an ellipsis, in place of `key`."""
-        whole = options.pop("whole", None)
-        if whole is None:
-            return cls(name=name, **options)
         used = sum(part is not None and part is not ... for part in whole)
         missing = len(inputs[0]) + 1 - used
         rest = [slice(None)] * missing
