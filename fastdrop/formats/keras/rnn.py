@@ -344,14 +344,7 @@ class BidirectionalRow(Row):
         else:
             backward = None
         plans: dict[str, Planned] = {}
-        halves = (inputs, inputs)
-        if inputs is not None and len(inputs) > 1:
-            x, *states = inputs
-            half = len(states) // 2
-            halves = ([x, *states[:half]], [x, *states[half:]])
-        for direction, layer, given in zip(
-            ("forward", "backward"), (forward, backward), halves, strict=True
-        ):
+        for direction, layer in (("forward", forward), ("backward", backward)):
             if layer is None:
                 continue
             if layer.class_name not in CELLS:
@@ -362,7 +355,7 @@ class BidirectionalRow(Row):
                 # These set it by themselves, whatever the file says.
                 values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
             config = Section(layer.where, values)
-            planned = planning.plan(replace(layer, config=config), given, more)
+            planned = planning.plan(replace(layer, config=config), inputs, more)
             if planned is not None:
                 plans[direction] = moved(planned, direction, f"{direction}_layer")
         if options is None or len(plans) < 2:
