@@ -77,6 +77,16 @@ def test_repeat_vector() -> None:
     np.testing.assert_array_equal(output(layer, X2), np.stack([X2] * 3, axis=1))
 
 
+def test_other_sequences_are_tuples() -> None:
+    """Whatever is given, shapes that follow from it are tuples of Python's integers."""
+    given: Any = [np.int64(3), np.int64(2), np.int64(1)]
+    reshape, permute = Reshape(name="r", target_shape=given), Permute(name="p", dims=given)
+    assert fd.Model([reshape], (6,)).output_shape == (3, 2, 1)
+    assert repr(reshape) == "Reshape('r', target_shape=(3, 2, 1))"
+    assert fd.Model([permute], (4, 5, 6)).output_shape == (6, 5, 4)
+    assert repr(permute) == "Permute('p', dims=(3, 2, 1))"
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -86,6 +96,7 @@ def test_repeat_vector() -> None:
         (lambda: Reshape(name="r", target_shape=()), "layer 'r' target_shape: expected at least"),
         (lambda: Permute(name="p", dims=(1, 3)), "layer 'p' dims: expected 1 to 2, each once"),
         (lambda: Permute(name="p", dims=(1, 1)), "layer 'p' dims: expected 1 to 2, each once"),
+        (lambda: Permute(name="p", dims=(0, 1)), "layer 'p' dims: expected an integer >= 1, got 0"),
         (
             lambda: fd.Model([Permute(name="p", dims=(2, 1))], (2, 3, 4)),
             r"layer 'p': expected an input of shape of 2 axes, got \(2, 3, 4\)",
