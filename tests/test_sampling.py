@@ -1,5 +1,6 @@
 """How samples are drawn: rows that stop by themselves, what goes on, noise that a model says."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -322,7 +323,10 @@ def test_progress(threads: int, until: float | None, monkeypatch: pytest.MonkeyP
 def test_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tqdm", reason="tqdm is not installed: the extra `progress`")
     classifier().mc_predict(X, 100, rng=0, progress=True)
-    assert "100%" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "100%" in shown
+    # It knows from the start how far there is to go.
+    assert len({*re.findall(r"/(\S+) \[", shown)}) == 1
 
 
 def test_a_bar_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
