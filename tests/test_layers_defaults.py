@@ -1,6 +1,7 @@
 """Layers made in Python with no option given: the defaults are those of Keras's classes."""
 
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -129,10 +130,29 @@ def test_defaults(layer: Any, defaults: dict[str, Any]) -> None:
         assert getattr(layer, field) == expected, field
 
 
+@pytest.mark.parametrize(
+    "layer", [layer for layer, _ in DEFAULTS], ids=[type(layer).__name__ for layer, _ in DEFAULTS]
+)
+def test_a_layer_is_shown_in_a_line(layer: Any) -> None:
+    """By its name, and with the shapes of its weights in their place."""
+    shown = repr(layer)
+    assert shown.startswith(f"{type(layer).__name__}({layer.name!r}")
+    assert "array(" not in shown
+    assert "\n" not in shown
+
+
 CLASSES = [getattr(layers, name) for name in layers.__all__]
+LAYERS = [kind for kind in CLASSES if issubclass(kind, layers.Layer)]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in CLASSES if issubclass(kind, layers.Layer)])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_fields_are_given_by_name(kind: type[layers.Layer]) -> None:
+    """So that one more field moves none, in a class or in what it inherits from."""
+    parameters = inspect.signature(kind).parameters.values()
+    assert [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY] == []
+
+
+@pytest.mark.parametrize("kind", LAYERS)
 def test_a_layer_equals_itself_alone(kind: type[layers.Layer]) -> None:
     """What it holds are arrays, whose comparison is no answer; a model may call it twice."""
     assert kind.__eq__ is object.__eq__
