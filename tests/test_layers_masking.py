@@ -7,7 +7,17 @@ import pytest
 
 import fastdrop as fd
 from fastdrop.formats import ModelFormatError
-from fastdrop.layers import Flow, GlobalAveragePooling1D, Identity, Masking
+from fastdrop.layers import (
+    Activation,
+    Dense,
+    Flow,
+    GlobalAveragePooling1D,
+    Identity,
+    LayerNormalization,
+    Masking,
+    Rescaling,
+    UnitNormalization,
+)
 from layer_laws import KERAS_3, TF_KERAS, check_laws, forward, normal, output, planned
 
 
@@ -71,6 +81,24 @@ def test_how_its_mask_is_computed() -> None:
     assert symbol == ("any", ("not equal", "x", -1.0))
     assert Identity(name="i").mask_symbol(["x"], ["mask"]) == "mask"
     assert Identity(name="i", passes_mask=False).mask_symbol(["x"], ["mask"]) is None
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Activation(name="l", activation="tanh"),
+        Dense(name="l", kernel=normal(3, 2)),
+        LayerNormalization(name="l"),
+        Rescaling(name="l", scale=2),
+        UnitNormalization(name="l"),
+    ],
+    ids=["activation", "dense", "layer normalization", "rescaling", "unit normalization"],
+)
+def test_what_hands_a_mask_on_says_so(layer: Any) -> None:
+    """Both when it runs and when a model is read, where the mask may be given by hand."""
+    x, kept = padded(0.0)
+    np.testing.assert_array_equal(forward(layer, x, mask=kept).mask[0], kept)
+    assert layer.mask_symbol(["x"], ["mask"]) == "mask"
 
 
 @pytest.mark.parametrize("passes", [True, False])
