@@ -1,5 +1,6 @@
 """Several models as one, against NumPy on the samples of each."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,12 @@ def test_an_ensemble_is_the_samples_of_its_models(threads: int) -> None:
     np.testing.assert_allclose(p.between, np.var(means, axis=0, ddof=1), rtol=1e-12)
     assert p.n_samples == 3 * SAMPLES
     assert [one.n_samples for one in p.members] == [SAMPLES] * 3
+
+
+def test_what_is_not_said_is_what_it_is_for_a_model() -> None:
+    for name, parameter in inspect.signature(fd.Ensemble.mc_predict).parameters.items():
+        theirs = inspect.signature(fd.Model.mc_predict).parameters[name]
+        assert (name, parameter.default) == (name, theirs.default)
 
 
 def test_classes_of_an_ensemble() -> None:
