@@ -207,7 +207,7 @@ class Reduce(Single):
         )
 
 
-def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool = False) -> Array:
+def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool) -> Array:
     """Reduce rows (samples, rows, ...) along axes of a row, each in an order of its own."""
     rank = values.ndim - 2
     kept = [i for i in range(rank) if i not in axes]
