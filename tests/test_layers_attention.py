@@ -234,6 +234,15 @@ def test_attention_masks_of_heads_and_of_all() -> None:
             assert_close(output.values[0, n], expected.astype(np.float32), FLOAT32)
 
 
+def test_a_mask_that_a_given_mask_bears_says_nothing() -> None:
+    """A tensor that stands for a mask may come of one with padding: it is no key."""
+    layer = filled(multi([Q.shape[1:], Q.shape[1:]], masks=("attention_mask",)))
+    given = normal(ROWS, QUERIES, QUERIES, seed=7) > 0
+    bare, padded = flow(given), flow(given, QUERY_MASK)
+    expected = layer.run([flow(Q), flow(Q), bare], None)[0].values
+    np.testing.assert_array_equal(layer.run([flow(Q), flow(Q), padded], None)[0].values, expected)
+
+
 def test_an_attention_mask_without_a_key() -> None:
     """The value is the key, whatever comes behind it."""
     seen = flow((np.random.default_rng(4).random((ROWS, QUERIES, STEPS)) < 0.7).astype(np.float32))
