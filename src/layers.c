@@ -59,6 +59,8 @@ typedef struct plan {
     side_plan x, recurrent;
 } plan;
 
+/* ---- products of bfloat16, which are of float alone ---- */
+
 /* Elements of a panel's column that n products take, and elements of their operands. */
 static size_t elements_of(const fd_weights *weights, size_t n) {
     return weights->bfloat16 ? (n + 1) / 2 : n;
@@ -72,7 +74,7 @@ static fd_product_f32 *product_of_f32(const fd_kernels *tier, const fd_weights *
     return weights->bfloat16 ? tier->bfloat16.product : tier->f32.product;
 }
 static fd_product_f64 *product_of_f64(const fd_kernels *tier, const fd_weights *weights) {
-    (void)weights; /* which are never bfloat16 */
+    (void)weights;
     return tier->f64.product;
 }
 
@@ -84,7 +86,12 @@ static void finish_operands_f32(const fd_kernels *tier, const fd_weights *weight
     memset(a + n * width, 0, n % 2 * width * sizeof *a);
     tier->bfloat16.operands(a, n + n % 2, width);
 }
-/* Whether operands can be made by bfloat16.operand_kept, and its way of making them. */
+static void finish_operands_f64(const fd_kernels *tier, const fd_weights *weights, double *a,
+                                size_t n, size_t width) {
+    (void)tier, (void)weights, (void)a, (void)n, (void)width;
+}
+
+/* Whether masked operands are made at once by bfloat16.operand_kept, and that. */
 static int short_way(const fd_kernels *tier, const fd_weights *weights) {
     return weights->bfloat16 && tier->bfloat16.operand_kept;
 }
@@ -97,10 +104,7 @@ static void kept_in_pairs_f64(const fd_kernels *tier, double *a, const double *v
     (void)tier, (void)a, (void)v, (void)scale, (void)bits, (void)n, (void)width;
 }
 
-static void finish_operands_f64(const fd_kernels *tier, const fd_weights *weights, double *a,
-                                size_t n, size_t width) {
-    (void)tier, (void)weights, (void)a, (void)n, (void)width;
-}
+/* ---- layers ---- */
 
 static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
     return p->rows ? (call->rows + p->rows - 1) / p->rows : 0;
