@@ -157,7 +157,8 @@ BLOCK = """\
 Recurrent layers on one thread, strongest tier (`{tier}`), dropout and recurrent dropout 0.5 with a
 mask for each gate. PyTorch, ONNX Runtime and OpenVINO run *without* dropout, for they have none
 inside their recurrent kernels; the figure is against the best of them. The last layer is the one of
-all {layers} where fastdrop does worst against them in float32.
+all {layers} where fastdrop does worst against them in float32. Where a CPU has no instructions for
+bfloat16 (`fastdrop info` says which), the other engines are slow in it, and little is gained by it.
 
 {short}
 GFLOP/s in float32:
