@@ -65,6 +65,7 @@ cdef class Native:
 
     cdef const fd_kernels *table
     cdef readonly str name, tier, bfloat16
+    cdef object in_turn  # asked of the CPU once
 
     def philox(self, counter, uint32_t k0, uint32_t k1):
         cdef uint32_t[4] words = counter
@@ -301,7 +302,9 @@ cdef class Native:
 
     @property
     def adds_in_turn(self):
-        return fd_tier_adds_in_turn(self.table)
+        if self.in_turn is None:
+            self.in_turn = fd_tier_adds_in_turn(self.table)
+        return self.in_turn
 
     def pack(self, str cell, cnp.ndarray kernel, cnp.ndarray recurrent_kernel, cnp.ndarray bias,
              bint reset_after, activation, recurrent_activation, bint bfloat16):

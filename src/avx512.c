@@ -309,21 +309,30 @@ static int usable_bf16(const fd_cpu *cpu) { return usable(cpu) && cpu->leaf7_1_e
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,popcnt")
 #endif
 
-/* Of each 2 * width numbers the first `width` become the upper halves of the pairs. */
-FD_INLINE void pairs_of(float *a, size_t numbers, const int width) {
-    const __m128i order =
+/* Which bytes of rounded numbers make a pair's: of each 2 * width numbers the first `width`
+ * become the upper halves. */
+FD_INLINE __m512i places_of_pairs(const int width) {
+    return _mm512_broadcast_i32x4(
         width == 1 ? _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13)
-                   : _mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11);
-    const __m512i places = _mm512_broadcast_i32x4(order);
+                   : _mm_setr_epi8(4, 5, 0, 1, 6, 7, 2, 3, 12, 13, 8, 9, 14, 15, 10, 11));
+}
+
+/* Pairs of at most 32 numbers, times a factor. */
+FD_INLINE f32_vec pairs_at(const float *v, size_t some, f32_vec factor, __m512i places) {
+    const uint32_t there = (uint32_t)((UINT64_C(1) << some) - 1);
+    const f32_vec low = _mm512_maskz_loadu_ps((__mmask16)there, v);
+    const f32_vec high = _mm512_maskz_loadu_ps((__mmask16)(there >> 16), v + 16);
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(f32_mul(high, factor), f32_mul(low, factor));
+    return _mm512_castsi512_ps(_mm512_shuffle_epi8((__m512i)rounded, places));
+}
+
+FD_INLINE void pairs_of(float *a, size_t numbers, const int width) {
+    const __m512i places = places_of_pairs(width);
     for (size_t i = 0; i < numbers; i += 32) {
         const size_t some = numbers - i < 32 ? numbers - i : 32;
-        const uint32_t kept = (uint32_t)((UINT64_C(1) << some) - 1);
-        const __m512 low = _mm512_maskz_loadu_ps((__mmask16)kept, a + i);
-        const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(kept >> 16), a + i + 16);
-        const __m512bh rounded = _mm512_cvtne2ps_pbh(high, low);
-        const __m512i pairs = _mm512_shuffle_epi8((__m512i)rounded, places);
-        const __mmask16 places_kept = (__mmask16)((UINT32_C(1) << some / 2) - 1);
-        _mm512_mask_storeu_epi32(a + i / 2, places_kept, pairs);
+        const f32_vec pairs = pairs_at(a + i, some, f32_all(1), places);
+        const __mmask16 written = (__mmask16)((UINT32_C(1) << some / 2) - 1);
+        _mm512_mask_storeu_epi32(a + i / 2, written, _mm512_castps_si512(pairs));
     }
 }
 
@@ -337,28 +346,19 @@ static void operands_pairs(float *a, size_t n, size_t width) {
 /* Numbers become pairs once, and are repeated for their gates. */
 FD_INLINE void kept_pairs(float *a, const float *v, float scale, const uint8_t *bits, size_t n,
                           const int width) {
-    const __m512i places = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
-    const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-    const __m512 factor = _mm512_set1_ps(scale);
+    const __m512i places = places_of_pairs(1);
     for (size_t k = 0; k < n; k += 32) {
         const size_t some = n - k < 32 ? n - k : 32;
-        const uint32_t there = (uint32_t)((UINT64_C(1) << some) - 1);
-        const __m512 low = _mm512_maskz_loadu_ps((__mmask16)there, v + k);
-        const __m512 high = _mm512_maskz_loadu_ps((__mmask16)(there >> 16), v + k + 16);
-        const __m512bh rounded =
-            _mm512_cvtne2ps_pbh(_mm512_mul_ps(high, factor), _mm512_mul_ps(low, factor));
-        const __m512i pairs = _mm512_shuffle_epi8((__m512i)rounded, places);
+        const f32_vec pairs = pairs_at(v + k, some, f32_all(scale), places);
         const uint32_t written = (uint32_t)((UINT64_C(1) << (some + 1) / 2 * (size_t)width) - 1);
         FD_UNROLL
         for (int j = 0; j < width; j++) {
-            const __m512i place = _mm512_add_epi32(twice, _mm512_set1_epi32(8 * j));
-            const __m512i spread = width == 1 ? pairs : _mm512_permutexvar_epi32(place, pairs);
+            const f32_vec spread = width == 1 ? pairs : f32_spread2(pairs, j);
             uint32_t kept;
             memcpy(&kept, bits + k * (size_t)width / 8 + 4 * (size_t)j, sizeof kept);
             _mm512_mask_storeu_epi32(a + k * (size_t)width / 2 + 16 * j,
                                      (__mmask16)(written >> 16 * j),
-                                     _mm512_maskz_mov_epi16(kept, spread));
+                                     _mm512_maskz_mov_epi16(kept, _mm512_castps_si512(spread)));
         }
     }
 }
@@ -387,7 +387,6 @@ const fd_kernels fd_kernels_avx512_bf16 = {
     AVX512,
     .usable = usable_bf16,
     .bfloat16 = {.instruction = "vdpbf16ps",
-                 .pairs = 1,
                  .operands = operands_pairs,
                  .operand_kept = operand_kept_pairs,
                  .product = product_pairs},

@@ -81,8 +81,8 @@
 /* Products of bfloat16. */
 typedef struct fd_bfloat16_kernels {
     const char *instruction; /* for products of pairs; null: there is none */
-    int pairs;               /* whether operands are pairs, else floats */
-    /* a [n][width], n being even, rounded, in place, to operands. */
+    /* a [n][width], n being even, rounded, in place, to operands: pairs if there is, else floats.
+     */
     void (*operands)(float *a, size_t n, size_t width);
     /* Operands that f32.operand_kept would make, of whose n numbers the last may lack its other;
      * but of the bits [(n + 1) / 2][width][2] the first are of the second numbers, which are the

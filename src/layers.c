@@ -66,7 +66,7 @@ static size_t elements_of(const fd_weights *weights, size_t n) {
     return weights->bfloat16 ? (n + 1) / 2 : n;
 }
 static size_t operands_of(const fd_kernels *tier, const fd_weights *weights, size_t n) {
-    return weights->bfloat16 && !tier->bfloat16.pairs ? n + n % 2 : elements_of(weights, n);
+    return weights->bfloat16 && !tier->bfloat16.instruction ? n + n % 2 : elements_of(weights, n);
 }
 
 /* The kernel that multiplies by a layer's panels. */
@@ -127,22 +127,17 @@ void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t str
                   const float *factors, size_t listed) {
     const size_t together = FD_PANEL_F32 / width;
     for (size_t first = 0; first < units; first += together, panels += panel_stride)
-        for (size_t pair = 0; pair < (n + 1) / 2; pair++) {
-            uint32_t pairs[FD_PANEL_F32] = {0};
-            for (size_t k = 2 * pair; k < smaller(2 * pair + 2, n); k++)
-                for (size_t g = 0; g < width; g++) {
-                    const size_t entry = k * listed + (listed == 1 ? 0 : g);
-                    if (factors && factors[entry] == 0)
-                        continue;
-                    const size_t row = index ? index[entry] : k;
-                    const float *from = w + row * stride + g * gate_stride + first;
-                    for (size_t u = 0; u < smaller(units - first, together); u++) {
-                        uint32_t bits;
-                        memcpy(&bits, from + u, sizeof bits);
-                        pairs[u * width + g] |= k % 2 ? bits >> 16 : bits & 0xffff0000;
-                    }
-                }
-            memcpy(panels + pair * FD_PANEL_F32, pairs, sizeof pairs);
+        for (size_t k = 0; k < n; k += 2) {
+            float two[2 * FD_PANEL_F32] = {0};
+            const float *from = w + (index ? 0 : k * stride) + first;
+            pack_f32(two, 0, from, stride, smaller(n - k, 2), smaller(units - first, together),
+                     gate_stride, width, index ? index + k * listed : NULL,
+                     factors ? factors + k * listed : NULL, listed);
+            uint32_t bits[2 * FD_PANEL_F32];
+            memcpy(bits, two, sizeof two);
+            for (size_t j = 0; j < FD_PANEL_F32; j++)
+                bits[j] = (bits[j] & 0xffff0000) | bits[FD_PANEL_F32 + j] >> 16;
+            memcpy(panels + k / 2 * FD_PANEL_F32, bits, FD_PANEL_F32 * sizeof *bits);
         }
 }
 

@@ -476,10 +476,7 @@ FD_INLINE float32x4_t plus_pairs(float32x4_t sum, float32x4_t factors, float32x4
 const fd_kernels fd_kernels_neon_bf16 = {
     NEON,
     .usable = usable_bf16,
-    .bfloat16 = {.instruction = "bfdot",
-                 .pairs = 1,
-                 .operands = operands_pairs,
-                 .product = product_pairs},
+    .bfloat16 = {.instruction = "bfdot", .operands = operands_pairs, .product = product_pairs},
 };
 
 #endif
