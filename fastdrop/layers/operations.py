@@ -11,7 +11,16 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastdrop import _check, feedforward
-from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, Single, for_samples
+from fastdrop.layers._layer import (
+    Array,
+    Draw,
+    Flow,
+    Layer,
+    Shape,
+    Single,
+    Weight,
+    for_samples,
+)
 
 # ---- elementwise ----
 
@@ -413,6 +422,104 @@ def matmul(left: Array, right: Array) -> Array:
     b = for_samples(right, samples).reshape(samples * rows, *right.shape[2:])
     found: Array = feedforward.matmul(a, b)
     return found.reshape(samples, rows, *found.shape[1:])
+
+
+# ---- what is put in and taken out ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Constant(Single):
+    """The same numbers for each row, whatever the input is."""
+
+    value: Weight
+
+    weight_fields: ClassVar = ("value",)
+
+    def __post_init__(self) -> None:
+        self.check_weight("value", (None,) * np.ndim(self.value))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return tuple(self.value.shape)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return Flow(np.broadcast_to(self.value, (1, flow.rows, *self.value.shape)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Positions(Single):
+    """Number the places along an axis of the input: 0, 1, 2 and so on."""
+
+    axis: int = 0
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (shape[axis_of(self.label, self.axis, len(shape))],)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        lengths = flow.values.shape[2:]
+        count = lengths[axis_of(self.label, self.axis, len(lengths))]
+        numbers = np.arange(count, dtype=np.float32)
+        return Flow(np.broadcast_to(numbers, (1, flow.rows, count)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Pad(Single):
+    """Put a number before and behind on each axis of a row, (before, behind) for each of them."""
+
+    widths: tuple[tuple[int, int], ...]
+    value: float = 0.0
+
+    def __post_init__(self) -> None:
+        name = f"{self.label} widths"
+        pairs = [_check.integers(pair, name, 0) for pair in self.widths]
+        if any(len(pair) != 2 for pair in pairs):
+            _check.refuse(ValueError, name, "pairs of integers", self.widths)
+        self.prepare(widths=tuple(pairs))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axes = len(self.widths)
+        self.check_fits(shape, f"of {axes} axes", len(shape) == axes)
+        return tuple(
+            None if n is None else before + n + behind
+            for n, (before, behind) in zip(shape, self.widths, strict=True)
+        )
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return self.widths[0] == (0, 0)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        widths = [(0, 0), (0, 0), *self.widths]
+        return Flow(np.pad(flow.values, widths, constant_values=np.float32(self.value)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class TakeAlong(Layer):
+    """Take places of the first input along an axis, by their numbers in the second.
+
+    Both have equally many axes; but for that one they are of equal lengths or 1. Numbers count
+    from 0, or from the end where they are negative. See `numpy.take_along_axis`.
+    """
+
+    axis: int
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        if len(inputs) != 2 or len(inputs[0]) != len(inputs[1]):
+            expected = "two inputs of equally many axes"
+            raise ValueError(f"{self.label}: expected {expected}, got {list(inputs)}")
+        values, numbers = inputs
+        at = axis_of(self.label, self.axis, len(values))
+        others = [(*shape[:at], 1, *shape[at + 1 :]) for shape in inputs]
+        same = broadcast(self.label, others)
+        return [(*same[:at], numbers[at], *same[at + 1 :])]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        samples = max(len(flow.values) for flow in inputs)
+        values, numbers = (for_samples(flow.values, samples) for flow in inputs)
+        at = 2 + axis_of(self.label, self.axis, values.ndim - 2)
+        count = values.shape[at]
+        found = numbers.astype(np.int64)
+        if ((found < -count) | (found >= count) | (found != numbers)).any():
+            raise ValueError(f"{self.label}: expected numbers of {count} places")
+        return [Flow(np.take_along_axis(values, found, axis=at))]
 
 
 # ---- masks ----

@@ -1,0 +1,678 @@
+"""The layers of other libraries, written as calls of layers: `Networks`.
+
+Weights come as PyTorch keeps them or as ONNX does, (outputs, inputs), and gates in the order of
+Keras's, into which `Gates` puts those of either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop import layers
+from fastdrop.formats._lengths import BATCH, Length, known
+from fastdrop.formats._tensors import (
+    BatchAxisError,
+    RowNumbers,
+    Spread,
+    Tensor,
+    Tensors,
+    UnsupportedError,
+    Value,
+    as_array,
+)
+from fastdrop.layers._layer import Layer
+from fastdrop.layers.rnn import Recurrent
+from fastdrop.model import Call
+
+Array = NDArray[Any]
+
+CELLS: dict[str, tuple[type[layers.LSTM] | type[layers.GRU] | type[layers.SimpleRNN], int]] = {
+    "lstm": (layers.LSTM, 4),
+    "gru": (layers.GRU, 3),
+    "rnn": (layers.SimpleRNN, 1),
+}
+# Where PyTorch keeps the gates that Keras has in order: LSTM i, f, g, o as i, f, c, o; GRU r, z, n.
+TORCH_GATES = {"lstm": (0, 1, 2, 3), "gru": (1, 0, 2), "rnn": (0,)}
+
+
+def gates(weight: Array, order: Sequence[int]) -> Array:
+    """Put the gates along the first axis into another order."""
+    return np.concatenate([np.split(weight, len(order))[i] for i in order])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent layer's weights in one direction, in the order of Keras's gates.
+
+    kernel (inputs, gates * units), recurrent_kernel (outputs, gates * units), bias (gates * units),
+    or (2, gates * units) of a GRU; projection (units, outputs).
+    """
+
+    kind: str
+    kernel: Array
+    recurrent_kernel: Array
+    bias: Array | None
+    projection: Array | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def of_torch(
+        cls,
+        kind: str,
+        weight_ih: Array,
+        weight_hh: Array,
+        bias_ih: Array | None = None,
+        bias_hh: Array | None = None,
+        weight_hr: Array | None = None,
+        activation: str = "tanh",
+    ) -> Cell:
+        """Take weights as PyTorch keeps them."""
+        order = TORCH_GATES[kind]
+        bias = None
+        if bias_ih is not None and bias_hh is not None:
+            pair = [gates(bias_ih, order), gates(bias_hh, order)]
+            bias = np.stack(pair) if kind == "gru" else pair[0] + pair[1]
+        return cls(
+            kind,
+            np.ascontiguousarray(gates(weight_ih, order).T),
+            np.ascontiguousarray(gates(weight_hh, order).T),
+            bias,
+            None if weight_hr is None else np.ascontiguousarray(weight_hr.T),
+            (("activation", activation),) if kind == "rnn" else (),
+        )
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers it puts out."""
+        return len(self.recurrent_kernel)
+
+    def layer(self, name: str, *, backwards: bool, masked: bool) -> Any:
+        """Return the layer, which puts out all steps and its final states."""
+        options: dict[str, Any] = {
+            "name": name,
+            "kernel": self.kernel,
+            "recurrent_kernel": self.recurrent_kernel,
+            "bias": self.bias,
+            "go_backwards": backwards,
+            "return_sequences": True,
+            "return_state": True,
+            "zero_output_for_mask": masked,
+        }
+        options |= dict(self.options)
+        if self.projection is not None:
+            return layers.RecurrentLoop(cell=self.kind, projection=self.projection, **options)
+        return CELLS[self.kind][0](**options)
+
+
+class Networks(Tensors):
+    """Calls of layers with weights, and of what is around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Layers of the same weights are one, which is packed once.
+        self._layers: dict[tuple[Any, ...], Layer] = {}
+        # The last step of what a recurrent layer puts out, where that is its state.
+        self._last: dict[str, tuple[int, Tensor]] = {}
+
+    # ---- what is random ----
+
+    def dropout(self, value: Value, rate: float) -> Value:
+        """Drop numbers."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("dropout of a constant")
+        return self.single(layers.Dropout(name=self.scope, rate=rate), value)
+
+    def feature_dropout(self, value: Value, rate: float, *, alpha: bool = False) -> Value:
+        """Drop channels, which are axis 1, whole."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("dropout of a constant")
+        channel = value.axis(1)
+        batch = range(value.at, value.at + value.merged)
+        noise = (None, *(None if i == channel or i in batch else 1 for i in range(len(value.row))))
+        kind = layers.AlphaDropout if alpha else layers.Dropout
+        return self.single(kind(name=self.scope, rate=rate, noise_shape=noise), value)
+
+    def alpha_dropout(self, value: Value, rate: float) -> Value:
+        """Drop numbers such that mean and variance stay."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("dropout of a constant")
+        return self.single(layers.AlphaDropout(name=self.scope, rate=rate), value)
+
+    def some_tensor(self, value: Value) -> Tensor:
+        """Return a constant as a tensor of rows."""
+        return self.tensor(value, self.inputs[0])
+
+    # ---- products ----
+
+    def linear(self, value: Value, weight: Value, bias: Value | None = None) -> Value:
+        """Multiply along the last axis by (units, inputs)."""
+        kernel = as_array(weight)
+        if kernel.ndim == 1:
+            found = self.dense(value, kernel[:, np.newaxis])
+            return self.squeeze(found, [-1])
+        return self.dense(value, kernel.T, None if bias is None else as_array(bias))
+
+    def embedding(self, table: Value, tokens: Value) -> Value:
+        """Look up rows of a table (entries, features)."""
+        rows = np.ascontiguousarray(as_array(table), np.float32)
+        if isinstance(tokens, Spread):
+            return Spread(rows[tokens.value.astype(np.int64)], tokens.at)
+        if not isinstance(tokens, Tensor):
+            return np.asarray(rows[tokens.astype(np.int64)])
+        layer = layers.Embedding(name=self.scope, table=rows)
+        return self.single(layer, tokens, (*tokens.row, rows.shape[1]))
+
+    def attention(
+        self,
+        query: Value,
+        key: Value,
+        value: Value,
+        mask: Value | None = None,
+        rate: float = 0.0,
+        *,
+        causal: bool = False,
+        scale: float | None = None,
+        boolean: bool = False,
+    ) -> Value:
+        """Scaled dot-product attention, of (..., places, features)."""
+        width = query.shape[-1]
+        if not isinstance(width, int):
+            raise UnsupportedError(f"attention over {width} features")
+        swapped = [*range(key.ndim - 2), key.ndim - 1, key.ndim - 2]
+        factor = 1 / math.sqrt(width) if scale is None else scale
+        query = self.elementwise("multiply", query, factor)
+        scores = self.matmul(query, self.permute(key, swapped))
+        if causal:
+            steps = scores.shape[-2:]
+            if not all(isinstance(n, int) for n in steps):
+                raise UnsupportedError("causal attention over an open number of steps")
+            mask, boolean = np.tri(*steps, dtype=bool), True
+        if mask is not None:
+            if boolean:
+                scores = self.elementwise("where", mask, scores, -math.inf)
+            else:
+                scores = self.elementwise("add", scores, mask)
+        weights = self.activation(scores, "softmax", -1)
+        if rate:
+            weights = self.dropout(weights, rate)
+        return self.matmul(weights, value)
+
+    # ---- recurrent layers ----
+
+    def recurrent(
+        self,
+        value: Value,
+        cells: Sequence[Sequence[Cell]],
+        states: Sequence[Value] = (),
+        *,
+        batch_first: bool,
+        rate: float | None = None,
+        lengths: Value | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Run layers one on top of the other, of one or two directions each.
+
+        States are (layers * directions, batch, outputs), as PyTorch has them. Between layers there
+        is dropout, of each number at each step, if a rate is given. Returns the outputs and the
+        final states.
+        """
+        if not isinstance(value, Tensor) or value.ndim != 3:
+            raise UnsupportedError("a recurrent layer over a tensor without a batch")
+        if value.at != (0 if batch_first else 1):
+            raise BatchAxisError(
+                f"it takes the batch on axis {0 if batch_first else 1}, and finds it on {value.at}"
+            )
+        count = sum(map(len, cells))
+        initial = [self._states(state, count, value) for state in states]
+        if all(some is None for some in initial):
+            initial = []
+        single = self.bundled_first(value)
+        extra = single.merged
+        mask = None if lengths is None else self._mask(single, lengths)
+        finals: list[list[Tensor]] = []
+        for level, directions in enumerate(cells):
+            if level and rate is not None:
+                name = self.scope
+                self.scope = f"{name}.dropout"
+                dropped = self.dropout(single, rate)
+                self.scope = name
+                assert isinstance(dropped, Tensor)
+                single = dropped
+            if mask is not None:
+                layer = layers.WithMask(name=f"{self.scope}.mask")
+                (name,) = self.call(layer, [single.name, mask.name], [single.row, mask.row])
+                single = replace(single, name=name)
+            position = sum(map(len, cells[:level]))
+            given = [
+                self._state(some, position + k, directions[k].outputs, value)
+                for k in range(len(directions))
+                for some in initial
+            ]
+            single, final = self._level(single, directions, given, extra, masked=mask is not None)
+            finals += final
+            if mask is not None:
+                single = self.single(
+                    layers.Identity(name=f"{self.scope}.all", passes_mask=False), single
+                )
+        output = single
+        if value.at:
+            moved = self.permute(single, [*range(1, value.at + 1), 0, *range(value.at + 1, 3)])
+            assert isinstance(moved, Tensor)
+            output = moved
+        if len(cells[-1]) == 1 and mask is None:
+            self._last[output.name] = (0 if value.at else 1, finals[-1][0])
+        stacked = []
+        for k in range(len(finals[0])):
+            parts = [replace(final[k], at=0) for final in finals]
+            state = self.stack(parts, 0)
+            assert isinstance(state, Tensor)
+            stacked.append(state)
+        return output, stacked
+
+    def _level(
+        self,
+        tensor: Tensor,
+        directions: Sequence[Cell],
+        states: Sequence[Tensor],
+        extra: int,
+        *,
+        masked: bool,
+    ) -> tuple[Tensor, list[list[Tensor]]]:
+        """Run one layer, of one or two directions, and return outputs and states of each."""
+        layer = self._recurrent_layer(directions, masked)
+        inputs = [tensor, *states]
+        made = self.call(self.each(layer, extra), [t.name for t in inputs], [t.row for t in inputs])
+        leading = tensor.row[:extra]
+        width = sum(cell.outputs for cell in directions)
+        output = self._known(replace(tensor, name=made[0], row=(*tensor.row[:-1], width)))
+        final = []
+        rest = iter(made[1:])
+        for cell in directions:
+            units = [cell.outputs]
+            if cell.kind == "lstm":
+                units.append(cell.outputs if cell.projection is None else len(cell.projection))
+            final.append([Tensor(next(rest), (*leading, n), 0, 0, extra) for n in units])
+        return output, final
+
+    def _recurrent_layer(self, directions: Sequence[Cell], masked: bool) -> Layer:
+        """Return the layer of some weights, the same for the same."""
+        weights = [(*map(id, (c.kernel, c.recurrent_kernel, c.bias)),) for c in directions]
+        key = (self.scope, masked, *weights)
+        if key not in self._layers:
+            ahead = directions[0].layer(self.scope, backwards=False, masked=masked)
+            if len(directions) == 1:
+                self._layers[key] = ahead
+            else:
+                name = f"{self.scope}.reverse"
+                back = directions[1].layer(name, backwards=True, masked=masked)
+                self._layers[key] = layers.Bidirectional(
+                    name=self.scope, forward=ahead, backward=back
+                )
+        return self._layers[key]
+
+    def _states(self, state: Value, count: int, like: Tensor) -> Value | None:
+        """Return initial states (layers * directions, batch, outputs); None for zeros."""
+        if isinstance(state, Spread) and not state.value.any():
+            return None
+        if isinstance(state, np.ndarray) and not state.any():
+            return None
+        if isinstance(state, np.ndarray) and state.ndim == 3 and state.shape[1] == 1:
+            state = Spread(state[:, 0], 1)
+        if not isinstance(state, (Tensor, Spread)) or state.ndim != 3 or state.at != 1:
+            raise UnsupportedError("initial states without a batch on axis 1")
+        if state.shape[0] != count:
+            raise UnsupportedError(f"{state.shape[0]} initial states for {count} layers")
+        return self.tensor(state, like)
+
+    def _state(self, states: Value | None, number: int, width: int, like: Tensor) -> Tensor:
+        """Return one of several initial states, of rows; zeros where there are none."""
+        if states is None:
+            zeros = np.zeros(width, np.float32)
+            return self.tensor(Spread(zeros), like)
+        one = self.select(states, 0, number)
+        assert isinstance(one, Tensor)
+        return self.bundled_first(one)
+
+    def _mask(self, sequence: Tensor, lengths: Value) -> Tensor:
+        """Return 1 for each step of a sequence (batch, steps, ...) that there is, else 0."""
+        if not isinstance(lengths, Tensor) or lengths.ndim != 1:
+            raise UnsupportedError("lengths of sequences that are no input")
+        steps = sequence.row[-2]
+        numbers: Value
+        numbers = np.arange(steps) if isinstance(steps, int) else self.positions(steps)
+        if isinstance(numbers, np.ndarray):
+            ends = self.unsqueeze(lengths, 1)
+            found = self.elementwise("less", numbers[np.newaxis], ends)
+        else:
+            found = self.elementwise("less", numbers, self.unsqueeze(lengths, 1))
+        assert isinstance(found, Tensor)
+        return found
+
+    def cell_step(self, value: Value, cell: Cell, states: Sequence[Value]) -> list[Tensor]:
+        """Take one step (batch, inputs) from states (batch, outputs), and return the new ones."""
+        if not isinstance(value, Tensor) or value.ndim != 2:
+            raise UnsupportedError("a step of a tensor without a batch")
+        given: list[Value] = [
+            Spread(s[0], 0) if isinstance(s, np.ndarray) and s.ndim == 2 and len(s) == 1 else s
+            for s in states
+        ]
+        sequence = self.unsqueeze(value, 1)
+        stacked = [self.unsqueeze(s, 0) for s in given]
+        _, final = self.recurrent(sequence, [[cell]], stacked, batch_first=True)
+        found = []
+        for state in final:
+            one = self.select(state, 0, 0)
+            assert isinstance(one, Tensor)
+            found.append(one)
+        return found
+
+    def select(self, value: Value, axis: int, index: int) -> Value:
+        if isinstance(value, Tensor):
+            along, state = self._last.get(value.name, (None, None))
+            whole = value.shape[axis % value.ndim]
+            last = index == -1 or (isinstance(whole, int) and index == whole - 1)
+            if state is not None and value.counted(axis) == along and last:
+                return state
+        return super().select(value, axis, index)
+
+    # ---- windows ----
+
+    def _channels_last(self, value: Value, axes: int, what: str) -> Tensor:
+        """Return (batch, channels, ...) with channels last, the batch in front."""
+        if not isinstance(value, Tensor) or value.ndim != axes + 2:
+            raise UnsupportedError(f"{what} over a tensor of {value.ndim} axes")
+        if value.at != 0:
+            raise BatchAxisError(f"it takes the batch on axis 0, and finds it on {value.at}")
+        moved = self.permute(value, [0, *range(2, axes + 2), 1])
+        assert isinstance(moved, Tensor)
+        return moved
+
+    def _channels_first(self, tensor: Tensor) -> Value:
+        return self.permute(tensor, [0, tensor.ndim - 1, *range(1, tensor.ndim - 1)])
+
+    def convolution(
+        self,
+        value: Value,
+        weight: Value,
+        bias: Value | None,
+        *,
+        strides: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        dilation: Sequence[int],
+        groups: int = 1,
+    ) -> Value:
+        """Convolve (batch, channels, ...) with (filters, channels of a group, sizes ...)."""
+        kernel = as_array(weight)
+        axes = kernel.ndim - 2
+        if axes not in (1, 2):
+            raise UnsupportedError(f"a convolution over {axes} axes")
+        tensor = self._channels_last(value, axes, "a convolution")
+        sizes = kernel.shape[2:]
+        tensor = self._padded(tensor, padding, 0.0)
+        row = tensor.row[tensor.merged :]
+        counts = [
+            _windows(n, size, stride, step)
+            for n, size, stride, step in zip(row[:-1], sizes, strides, dilation, strict=True)
+        ]
+        kind = layers.Conv1D if axes == 1 else layers.Conv2D
+        layer = kind(
+            name=self.scope,
+            kernel=np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
+            bias=None if bias is None else np.asarray(as_array(bias), np.float32),
+            strides=tuple(strides),
+            dilation_rate=tuple(dilation),
+            groups=groups,
+        )
+        leading = tensor.row[: tensor.merged]
+        made = self.single(
+            self.each(layer, tensor.merged), tensor, (*leading, *counts, len(kernel))
+        )
+        return self._channels_first(made)
+
+    def pool(
+        self,
+        value: Value,
+        kind: str,
+        sizes: Sequence[int],
+        strides: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        *,
+        ceil: bool = False,
+        count_padding: bool = True,
+    ) -> Value:
+        """Take the "max" or the "mean" of windows of (batch, channels, ...)."""
+        axes = len(sizes)
+        if axes not in (1, 2):
+            raise UnsupportedError(f"pooling over {axes} axes")
+        tensor = self._channels_last(value, axes, "pooling")
+        pairs = [(a, b) for a, b in padding]
+        if ceil:
+            lengths = tensor.row[tensor.merged : -1]
+            pairs = [
+                _for_ceil(*item) for item in zip(lengths, sizes, strides, padding, strict=True)
+            ]
+            if kind == "mean" and pairs != [(a, b) for a, b in padding]:
+                raise UnsupportedError("means of windows that are cut off (ceil_mode)")
+        if kind == "mean" and not count_padding and any(map(sum, pairs)):
+            raise UnsupportedError("means that leave padding out (count_include_pad=False)")
+        tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
+        row = tensor.row[tensor.merged :]
+        counts = [
+            _windows(n, size, stride, 1)
+            for n, size, stride in zip(row[:-1], sizes, strides, strict=True)
+        ]
+        pooling: Any = {
+            ("max", 1): layers.MaxPooling1D,
+            ("max", 2): layers.MaxPooling2D,
+            ("mean", 1): layers.AveragePooling1D,
+            ("mean", 2): layers.AveragePooling2D,
+        }[kind, axes]
+        layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides))
+        leading = tensor.row[: tensor.merged]
+        made = self.single(self.each(layer, tensor.merged), tensor, (*leading, *counts, row[-1]))
+        return self._channels_first(made)
+
+    def adaptive_pool(self, value: Value, kind: str, sizes: Sequence[int | None]) -> Value:
+        """Make so many windows, of equal size, of each of the last axes."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("pooling of a constant")
+        lengths = value.shape[-len(sizes) :]
+        if all(size == 1 for size in sizes):
+            axes = list(range(-len(sizes), 0))
+            return self.reduce("mean" if kind == "mean" else "max", value, axes, keepdims=True)
+        widths = []
+        for size, length in zip(sizes, lengths, strict=True):
+            count = length if size is None else size
+            if not isinstance(length, int) or not isinstance(count, int) or length % count:
+                raise UnsupportedError(f"{size} windows of unequal size of {length} places")
+            widths.append(length // count)
+        return self.pool(value, kind, widths, widths, [(0, 0)] * len(widths))
+
+    def pad(self, value: Value, widths: Sequence[tuple[int, int]], number: float) -> Value:
+        """Put a number before and behind on the last axes."""
+        if not isinstance(value, Tensor):
+            every = [(0, 0)] * (value.ndim - len(widths)) + [*widths]
+            if isinstance(value, Spread):
+                raise UnsupportedError("padding of a constant along the batch")
+            return np.pad(value, every, constant_values=number)
+        every = [(0, 0)] * (value.ndim - len(widths)) + [*widths]
+        if every[value.at] != (0, 0):
+            raise UnsupportedError("rows put to the batch")
+        pairs = [(0, 0)] * len(value.row)
+        for axis, pair in enumerate(every):
+            if axis != value.at:
+                pairs[value.axis(axis)] = pair
+        if any(min(pair) < 0 for pair in pairs):
+            raise UnsupportedError("padding of a negative width")
+        return self._put_around(value, pairs, number)
+
+    def _padded(self, tensor: Tensor, widths: Sequence[tuple[int, int]], number: float) -> Tensor:
+        """Put a number around the axes between batch and channels."""
+        pairs = [(0, 0)] * tensor.merged + [(a, b) for a, b in widths] + [(0, 0)]
+        return self._put_around(tensor, pairs, number)
+
+    def _put_around(
+        self, tensor: Tensor, pairs: Sequence[tuple[int, int]], number: float
+    ) -> Tensor:
+        if not any(map(any, pairs)):
+            return tensor
+        row = [n + a + b for n, (a, b) in zip(tensor.row, pairs, strict=True)]
+        layer = layers.Pad(name=self.scope, widths=tuple(pairs), value=number)
+        return self.single(layer, tensor, row)
+
+    # ---- normalization ----
+
+    def batch_norm(
+        self,
+        value: Value,
+        gamma: Value | None,
+        beta: Value | None,
+        mean: Value | None,
+        variance: Value | None,
+        epsilon: float,
+    ) -> Value:
+        """Shift and scale channels, which are axis 1, by what training has left behind."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("normalization of a constant")
+        if mean is None or variance is None:
+            raise UnsupportedError("batch normalization without running statistics")
+        weights = {"gamma": gamma, "beta": beta, "moving_mean": mean, "moving_variance": variance}
+        arrays = {
+            k: None if w is None else np.asarray(as_array(w), np.float32)
+            for k, w in weights.items()
+        }
+        layer = layers.BatchNormalization(
+            name=self.scope, axis=value.axis(1), epsilon=epsilon, **arrays
+        )
+        return self.single(layer, value)
+
+    def layer_norm(
+        self,
+        value: Value,
+        axes: int,
+        gamma: Value | None,
+        beta: Value | None,
+        epsilon: float,
+        *,
+        rms: bool = False,
+    ) -> Value:
+        """Normalize each row's numbers along so many of the last axes."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("normalization of a constant")
+        along = [value.axis(a) for a in range(-axes, 0)]
+        if along != [*range(len(value.row) - axes, len(value.row))]:
+            raise UnsupportedError("normalization over axes on both sides of the batch")
+        if rms and beta is not None:
+            raise UnsupportedError("a normalization by squares with a shift")
+        gamma, beta = (
+            None if w is None else np.asarray(as_array(w), np.float32) for w in (gamma, beta)
+        )
+        layer = layers.LayerNormalization(
+            name=self.scope,
+            axis=tuple(range(-axes, 0)),
+            gamma=gamma,
+            beta=beta,
+            epsilon=epsilon,
+            rms_scaling=rms,
+        )
+        return self.single(layer, value)
+
+    # ---- indices ----
+
+    def rows_at(self, value: Value, numbers: Sequence[Any]) -> Value:
+        """Take places by numbers for each of the first axes, as `value[numbers]` does.
+
+        One of the numbers may be `RowNumbers`, for the batch, and one a tensor of a number a row.
+        """
+        if isinstance(value, Tensor) and not value.merged and value.at < len(numbers):
+            own = numbers[value.at]
+            others = [i for i, n in enumerate(numbers) if n is not None and i != value.at]
+            if isinstance(own, RowNumbers) and len(others) == 1:
+                axis, number = others[0], numbers[others[0]]
+                if isinstance(number, Tensor) and number.ndim == 1:
+                    for _ in range(value.ndim - 1):
+                        number = self.unsqueeze(number, number.ndim)
+                    moved = self._moved_batch(number, value.at)
+                    found = self.take_along(value, moved, axis)
+                    return self.squeeze(found, [axis])
+        raise UnsupportedError("places taken out by numbers")
+
+    def _moved_batch(self, value: Value, at: int) -> Value:
+        """Return the same with the batch on another axis, in front of which all are 1 long."""
+        assert isinstance(value, Tensor)
+        order = list(range(value.ndim))
+        order.insert(at, order.pop(value.at))
+        return self.permute(value, order)
+
+    # ---- the whole ----
+
+    def trimmed(self, outputs: Sequence[str]) -> list[Call]:
+        """Return the calls that some output needs; recurrent layers put out what is taken."""
+        read = set(outputs)
+        kept: list[Call] = []
+        taken: dict[int, set[int]] = {}
+        for call in reversed(self.entries):
+            assert call.name is not None
+            made = {call.name, *(f"{call.name}:{k}" for k in range(1, 8))}
+            if read.isdisjoint(made):
+                continue
+            kept.append(call)
+            taken.setdefault(id(call.layer), set()).update(
+                k for k in range(8) if (f"{call.name}:{k}" if k else call.name) in read
+            )
+            assert call.inputs is not None
+            read |= {call.inputs} if isinstance(call.inputs, str) else set(call.inputs)
+        changed = {id(call.layer): _putting_out(call.layer, taken[id(call.layer)]) for call in kept}
+        return [Call(changed[id(c.layer)], c.inputs, c.name, c.training) for c in reversed(kept)]
+
+
+def _putting_out(layer: Layer, taken: set[int]) -> Layer:
+    """Return a recurrent layer that puts out no sequence, or no states, that nobody takes."""
+    if isinstance(layer, layers.TimeDistributed):
+        inner = _putting_out(layer.layer, taken)
+        return layer if inner is layer.layer else replace(layer, layer=inner)
+    if isinstance(layer, layers.Bidirectional):
+        forward: Any = _putting_out(layer.forward, taken)
+        if forward is layer.forward:
+            return layer
+        backward: Any = _putting_out(layer.backward, taken)
+        return replace(layer, forward=forward, backward=backward)
+    if not isinstance(layer, Recurrent) or not layer.return_state:
+        return layer
+    sequences, states = 0 in taken, taken != {0}
+    if sequences and states:
+        return layer
+    changed = copy(layer)  # what is packed stays so
+    changed.prepare(return_sequences=sequences, return_state=states)
+    return changed
+
+
+def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:
+    """Return how many windows there are on an axis."""
+    extent = (size - 1) * dilation + 1
+    if isinstance(length, int) and length < extent:
+        raise UnsupportedError(f"windows of {extent} places on an axis of {length}")
+    return (length - extent) // stride + 1
+
+
+def _for_ceil(length: Length, size: int, stride: int, padding: tuple[int, int]) -> tuple[int, int]:
+    """Return the padding with which windows that begin within the axis are whole."""
+    before, behind = padding
+    if not isinstance(length, int):
+        if (size, stride) == (1, 1):
+            return before, behind
+        raise UnsupportedError("windows that are cut off (ceil_mode) of an open length")
+    whole = length + before + behind
+    count = -(-(whole - size) // stride) + 1
+    if (count - 1) * stride >= length + before:
+        count -= 1
+    return before, behind + max(0, (count - 1) * stride + size - whole)
+
+
+__all__ = ["BATCH", "CELLS", "Cell", "Networks", "gates", "known"]

@@ -1,0 +1,739 @@
+"""Tensors as other libraries have them, written as calls of layers.
+
+Other libraries keep the batch on any axis, and merge axes with it; layers here see a row at a time.
+A `Tensor` says which tensor of rows stands for one of theirs, and on which of its axes the batch
+is. `Tensors` has the functions that move axes about and compute number by number; what depends on
+no input stays an array of NumPy's and is computed at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop import layers
+from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product
+from fastdrop.layers._layer import Layer
+from fastdrop.layers.operations import FUNCTIONS
+from fastdrop.model import Call
+
+Array = NDArray[Any]
+
+
+class UnsupportedError(Exception):
+    """What a model does that layers cannot."""
+
+
+class BatchAxisError(UnsupportedError):
+    """A layer finds the batch on another axis than the one it takes it on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor: that of rows by its name, a row's shape, and how the batch is joined with it.
+
+    The axes are those of a row, in their order, with the batch in between at `at`. Where a library
+    has one axis for the batch and others together, `before` and `behind` say how many axes of a row
+    are in it, in front of the batch and behind it.
+    """
+
+    name: str
+    row: tuple[Length, ...]
+    at: int = 0
+    before: int = 0
+    behind: int = 0
+
+    @property
+    def merged(self) -> int:
+        """How many axes of a row are in that of the batch."""
+        return self.before + self.behind
+
+    @property
+    def ndim(self) -> int:
+        return len(self.row) + 1 - self.merged
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        start, stop = self.at, self.at + self.merged
+        return (*self.row[:start], product((BATCH, *self.row[start:stop])), *self.row[stop:])
+
+    def axis(self, axis: int) -> int:
+        """Return which axis of a row an axis is, which must not be that of the batch."""
+        axis = self.counted(axis)
+        if axis == self.at:
+            raise UnsupportedError("rows of a batch are not computed with one another")
+        return axis if axis < self.at else axis - 1 + self.merged
+
+    def counted(self, axis: int) -> int:
+        """Return an axis counted from the front."""
+        if not -self.ndim <= axis < self.ndim:
+            raise UnsupportedError(f"axis {axis} of a tensor of {self.ndim} axes")
+        return axis % self.ndim
+
+    def inserted(self, axis: int, row: tuple[Length, ...], name: str) -> Tensor:
+        """Return a tensor with an axis more, at a place among the axes of the library."""
+        return replace(self, name=name, row=row, at=self.at + (axis <= self.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """An array that is the same for each row, with the batch at `at` of its axes."""
+
+    value: Array
+    at: int = 0
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim + 1
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        lengths = self.value.shape
+        return (*lengths[: self.at], BATCH, *lengths[self.at :])
+
+
+@dataclass(frozen=True, slots=True)
+class RowNumbers:
+    """0, 1, 2 and so on, one for each row."""
+
+
+Value = Tensor | Spread | Array
+
+
+def as_array(value: object) -> Array:
+    """Return a constant, which must depend on no input."""
+    if isinstance(value, (Tensor, Spread)):
+        raise UnsupportedError("what is computed of the input cannot stand here")
+    return np.asarray(value)
+
+
+class Tensors:
+    """Calls of layers, as they are written one after another.
+
+    Attributes
+    ----------
+    entries : list of Call
+    inputs : list of Tensor
+    scope : str
+        What layers are called that are written now.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[Call] = []
+        self.inputs: list[Tensor] = []
+        self.scope = "layer"
+        self._taken: set[str] = set()
+        # What some tensors were made of, for what undoes it or takes a part.
+        self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
+        self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
+        # An axis of a tensor of each open length.
+        self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
+
+    # ---- calls ----
+
+    def input(self, name: str, shape: Sequence[Length], at: int) -> Tensor:
+        """Return one of the model's inputs."""
+        self._taken.add(name)
+        row = tuple(n for i, n in enumerate(shape) if i != at)
+        tensor = self._known(Tensor(name, row, at))
+        self.inputs.append(tensor)
+        return tensor
+
+    def _known(self, tensor: Tensor) -> Tensor:
+        for axis, length in enumerate(tensor.row):
+            if isinstance(length, Open):
+                self._open.setdefault(length, (tensor.name, tensor.row, axis))
+        return tensor
+
+    def call(
+        self, layer: Layer, inputs: Sequence[str], rows: Sequence[Sequence[Length]]
+    ) -> list[str]:
+        """Write a call, given the shapes of rows that it takes, and return the names it makes."""
+        name, count = layer.name, 0
+        while name in self._taken:
+            count += 1
+            name = f"{layer.name}@{count}"
+        try:
+            made = len(layer.output_shapes([known(row) for row in rows]))
+        except ValueError as error:
+            raise UnsupportedError(str(error)) from error
+        self._taken.add(name)
+        self.entries.append(Call(layer, list(inputs), name))
+        return [name, *(f"{name}:{k}" for k in range(1, made))]
+
+    def single(self, layer: Layer, tensor: Tensor, row: Sequence[Length] | None = None) -> Tensor:
+        """Write a call of one tensor, which keeps its axes, or has others in a row as told."""
+        (name,) = self.call(layer, [tensor.name], [tensor.row])
+        made = tensor.row if row is None else tuple(row)
+        return self._known(replace(tensor, name=name, row=made))
+
+    def each(self, layer: Layer, extra: int) -> Layer:
+        """Return a layer that does the same for each place of so many axes in front."""
+        for _ in range(extra):
+            layer = layers.TimeDistributed(name=layer.name, layer=layer)
+        return layer
+
+    def tensor(self, value: Value, like: Tensor) -> Tensor:
+        """Return a constant as a tensor of rows, for the rows that another tensor has."""
+        if isinstance(value, Tensor):
+            return value
+        if not isinstance(value, Spread):
+            raise UnsupportedError("a constant where rows of a batch are needed")
+        numbers = np.asarray(value.value, np.float32)
+        layer = layers.Constant(name=self.scope, value=numbers)
+        (name,) = self.call(layer, [like.name], [like.row])
+        return Tensor(name, numbers.shape, value.at)
+
+    # ---- axes ----
+
+    def bundled_first(self, tensor: Tensor) -> Tensor:
+        """Return the same with the batch, and what is merged with it, in front."""
+        if not tensor.at or not tensor.merged:
+            return replace(tensor, at=0)
+        order = [tensor.at, *(i for i in range(tensor.ndim) if i != tensor.at)]
+        moved = self.permute(tensor, order)
+        assert isinstance(moved, Tensor)
+        return moved
+
+    def permute(self, value: Value, axes: Sequence[int]) -> Value:
+        """Put axes into another order."""
+        axes = [axis % value.ndim for axis in axes]
+        if isinstance(value, Spread):
+            order = [a - (a > value.at) for a in axes if a != value.at]
+            return Spread(value.value.transpose(order), axes.index(value.at))
+        if not isinstance(value, Tensor):
+            return np.transpose(value, axes)
+        order = []
+        for axis in axes:
+            if axis == value.at:
+                order += range(value.at, value.at + value.merged)
+            else:
+                order.append(value.axis(axis))
+        moved = self._transposed(value, order)
+        return replace(moved, at=axes.index(value.at))
+
+    def _transposed(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
+        """Put the axes of rows into another order; what undoes another is left out."""
+        row = tuple(tensor.row[axis] for axis in order)
+        source, before = self._moved.get(tensor.name, (tensor, tuple(range(len(order)))))
+        whole = tuple(before[axis] for axis in order)
+        if whole == tuple(range(len(order))):
+            return replace(tensor, name=source.name, row=row)
+        layer = layers.Transpose(name=self.scope, axes=whole)
+        (name,) = self.call(layer, [source.name], [source.row])
+        self._moved[name] = (source, whole)
+        return self._known(replace(tensor, name=name, row=row))
+
+    def unsqueeze(self, value: Value, axis: int) -> Value:
+        """Put in an axis of length 1, counted in the result."""
+        axis %= value.ndim + 1
+        if isinstance(value, Spread):
+            inside = axis - (axis > value.at)
+            return Spread(np.expand_dims(value.value, inside), value.at + (axis <= value.at))
+        if not isinstance(value, Tensor):
+            return np.expand_dims(value, axis)
+        at = axis if axis <= value.at else axis - 1 + value.merged
+        row = (*value.row[:at], 1, *value.row[at:])
+        layer = layers.ExpandDims(name=self.scope, axis=at)
+        (name,) = self.call(layer, [value.name], [value.row])
+        return value.inserted(axis, row, name)
+
+    def squeeze(self, value: Value, axes: Sequence[int] | None = None) -> Value:
+        """Take out axes of length 1; those of other lengths stay."""
+        given = range(value.ndim) if axes is None else [axis % value.ndim for axis in axes]
+        if isinstance(value, Spread):
+            kept = [a for a in given if a != value.at and value.shape[a] == 1]
+            inside = tuple(a - (a > value.at) for a in kept)
+            at = value.at - sum(a < value.at for a in kept)
+            return Spread(np.squeeze(value.value, inside), at)
+        if not isinstance(value, Tensor):
+            return np.squeeze(value, tuple(a for a in given if value.shape[a] == 1))
+        kept = [a for a in given if value.shape[a] == 1]
+        if not kept:
+            return value
+        gone = [value.axis(a) for a in kept]
+        row = tuple(n for i, n in enumerate(value.row) if i not in gone)
+        layer = layers.Squeeze(name=self.scope, axes=tuple(gone))
+        (name,) = self.call(layer, [value.name], [value.row])
+        return replace(value, name=name, row=row, at=value.at - sum(a < value.at for a in kept))
+
+    def select(self, value: Value, axis: int, index: int) -> Value:
+        """Take one place along an axis, which is gone then."""
+        axis %= value.ndim
+        if isinstance(value, Spread):
+            if axis == value.at:
+                raise UnsupportedError("one row of the batch is taken out")
+            found = np.take(value.value, index, axis - (axis > value.at))
+            return Spread(found, value.at - (axis < value.at))
+        if not isinstance(value, Tensor):
+            return np.asarray(np.take(value, index, axis))
+        at = value.axis(axis)
+        length = value.row[at]
+        if isinstance(length, int) and not -length <= index < length:
+            raise UnsupportedError(f"index {index} of an axis of length {length}")
+        stacked = self._stacked.get(value.name)
+        if stacked is not None and stacked[0] == axis:
+            return stacked[1][index]
+        row = tuple(n for i, n in enumerate(value.row) if i != at)
+        key: tuple[Any, ...] = (*(slice(None),) * at, index)
+        layer = layers.Slice(name=self.scope, key=key)
+        (name,) = self.call(layer, [value.name], [value.row])
+        return replace(value, name=name, row=row, at=value.at - (axis < value.at))
+
+    def slice(
+        self, value: Value, axis: int, start: Any = None, stop: Any = None, step: int = 1
+    ) -> Value:
+        """Take places along an axis, as a slice does."""
+        axis %= value.ndim
+        length = value.shape[axis]
+        start, stop = _bound(start, length), _bound(stop, length)
+        if start in (None, 0) and stop is None and step == 1:
+            return value
+        if isinstance(start, Open) or isinstance(stop, Open):
+            raise UnsupportedError(f"places from {start} to {stop} of {length}")
+        part = slice(start, stop, step)
+        if isinstance(value, Spread):
+            if axis == value.at:
+                raise UnsupportedError("some rows of the batch are taken out")
+            inside = axis - (axis > value.at)
+            return Spread(value.value[(*(slice(None),) * inside, part)], value.at)
+        if not isinstance(value, Tensor):
+            return value[(*(slice(None),) * axis, part)]
+        at = value.axis(axis)
+        made = _sliced(length, part)
+        key = (*(slice(None),) * at, part)
+        row = (*value.row[:at], made, *value.row[at + 1 :])
+        return self.single(layers.Slice(name=self.scope, key=key), value, row)
+
+    def reshape(self, value: Value, shape: Sequence[Length]) -> Value:
+        """Lay out numbers anew; one length may be -1."""
+        shape = list(shape)
+        if not isinstance(value, (Tensor, Spread)):
+            if all(isinstance(n, int) for n in shape):
+                return value.reshape([int(n) for n in shape if isinstance(n, int)])
+            raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
+        if shape.count(-1) > 1:
+            raise UnsupportedError(f"a shape of {shape}")
+        if -1 in shape:
+            others = product(n for n in shape if n != -1)
+            rest = divided(product(value.shape), others)
+            if rest is None:
+                raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
+            shape[shape.index(-1)] = rest
+        if isinstance(value, Spread):
+            if BATCH not in shape:
+                raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
+            at = shape.index(BATCH)
+            lengths = [int(n) for i, n in enumerate(shape) if i != at and isinstance(n, int)]
+            same = product(value.value.shape[: value.at]) == product(lengths[:at])
+            if len(lengths) != len(shape) - 1 or not same:
+                raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
+            return Spread(value.value.reshape(lengths), at)
+        row, at, before, behind = _regrouped(value, shape)
+        made = replace(value, row=tuple(row), at=at, before=before, behind=behind)
+        if made.row == value.row:
+            return made
+        target = list(known(row))
+        if target.count(None) > 1:
+            moved = [i for i, n in enumerate(row) if i >= len(value.row) or value.row[i] != n]
+            raise UnsupportedError(f"several open lengths in {shape} (axis {moved[0]})")
+        layer = layers.Reshape(
+            name=self.scope, target_shape=tuple(-1 if n is None else n for n in target)
+        )
+        (name,) = self.call(layer, [value.name], [value.row])
+        return self._known(replace(made, name=name))
+
+    def expand(self, value: Value, shape: Sequence[Length]) -> Value:
+        """Repeat axes of length 1; -1 leaves an axis as it is, and axes may be put in front."""
+        wanted = list(shape)
+        while value.ndim < len(wanted):
+            if wanted[0] == BATCH and not isinstance(value, (Tensor, Spread)):
+                rest = self.expand(value, wanted[1:])
+                return Spread(as_array(rest), 0)
+            value = self.unsqueeze(value, 0)
+        lengths = [own if n == -1 else n for own, n in zip(value.shape, wanted, strict=True)]
+        if not isinstance(value, (Tensor, Spread)):
+            at = lengths.index(BATCH) if BATCH in lengths else None
+            if at is not None:
+                if value.shape[at] != 1:
+                    raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
+                value = Spread(np.squeeze(value, at), at)
+            elif all(isinstance(n, int) for n in lengths):
+                return np.broadcast_to(value, [int(n) for n in lengths])  # type: ignore[arg-type]
+            else:
+                raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
+        if isinstance(value, Spread):
+            inside = [n for i, n in enumerate(lengths) if i != value.at]
+            if lengths[value.at] != BATCH or not all(isinstance(n, int) for n in inside):
+                raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
+            return Spread(np.broadcast_to(value.value, inside), value.at)  # type: ignore[arg-type]
+        if lengths[value.at] != value.shape[value.at]:
+            raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
+        row = list(value.row)
+        for axis, n in enumerate(lengths):
+            if axis != value.at:
+                row[value.axis(axis)] = n
+        return self.broadcast(value, row)
+
+    def broadcast(self, tensor: Tensor, row: Sequence[Length]) -> Tensor:
+        """Repeat axes of length 1 of each row."""
+        row = tuple(row)
+        if row == tensor.row:
+            return tensor
+        for own, n in zip(tensor.row, row, strict=True):
+            if own not in (1, n):
+                raise UnsupportedError(f"rows of shape {list(tensor.row)} as {list(row)}")
+        fixed = [n if own == 1 and isinstance(n, int) else 1 for own, n in zip(tensor.row, row)]  # noqa: B905
+        if any(n != 1 for n in fixed):
+            ones = np.ones(fixed, np.float32)
+            made = tuple(n if n != 1 else own for own, n in zip(tensor.row, fixed, strict=True))
+            layer = layers.Elementwise(name=self.scope, function="multiply", operands=(0, ones))
+            tensor = self.single(layer, tensor, made)
+        for axis, (own, n) in enumerate(zip(tensor.row, row, strict=True)):
+            if own != n:
+                ones_of = self._ones(n, axis, len(row))
+                layer = layers.Elementwise(name=self.scope, function="multiply", operands=(0, 1))
+                made = (*tensor.row[:axis], n, *tensor.row[axis + 1 :])
+                (name,) = self.call(layer, [tensor.name, ones_of.name], [tensor.row, ones_of.row])
+                tensor = replace(tensor, name=name, row=made)
+        return tensor
+
+    def positions(self, length: Length) -> Tensor:
+        """Return 0, 1, 2 and so on up to an open length, as rows."""
+        if length not in self._open:
+            raise UnsupportedError(f"numbers up to {length}")
+        name, row, axis = self._open[length]
+        (made,) = self.call(layers.Positions(name=self.scope, axis=axis), [name], [row])
+        return Tensor(made, (length,))
+
+    def _ones(self, length: Length, axis: int, rank: int) -> Tensor:
+        """Return ones along an axis of an open length, of rows of so many axes."""
+        tensor = self.positions(length)
+        ones = self.single(layers.Elementwise(name=self.scope, function="ones"), tensor)
+        row = tuple(length if i == axis else 1 for i in range(rank))
+        shape = tuple(-1 if i == axis else 1 for i in range(rank))
+        return self.single(layers.Reshape(name=self.scope, target_shape=shape), ones, row)
+
+    # ---- several tensors ----
+
+    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
+        """Put tensors one behind the other."""
+        values = [v for v in values if isinstance(v, (Tensor, Spread)) or v.size or v.ndim > 1]
+        if len(values) == 1:
+            return values[0]
+        axis %= values[0].ndim
+        tensors = self._alike(values)
+        if tensors is None:
+            if any(isinstance(v, Spread) for v in values):
+                spread = [v for v in values if isinstance(v, Spread)]
+                if len(spread) < len(values) or axis == spread[0].at:
+                    raise UnsupportedError("constants of different kinds, joined")
+                inside = axis - (axis > spread[0].at)
+                joined = np.concatenate([s.value for s in spread], inside)
+                return Spread(joined, spread[0].at)
+            return np.concatenate([as_array(v) for v in values], axis)
+        at = tensors[0].axis(axis)
+        layer = layers.Concatenate(name=self.scope, axis=at, masks="none")
+        (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
+        length: Length = 0
+        for tensor in tensors:
+            length = length + tensor.row[at]
+        row = (*tensors[0].row[:at], length, *tensors[0].row[at + 1 :])
+        return self._known(replace(tensors[0], name=name, row=row))
+
+    def stack(self, values: Sequence[Value], axis: int) -> Value:
+        """Put tensors side by side along a new axis, counted in the result."""
+        axis %= values[0].ndim + 1
+        tensors = self._alike(values)
+        if tensors is None:
+            return self.concatenate([self.unsqueeze(v, axis) for v in values], axis)
+        first = tensors[0]
+        at = axis if axis <= first.at else axis - 1 + first.merged
+        layer = layers.Stack(name=self.scope, axis=at)
+        (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
+        row = (*first.row[:at], len(tensors), *first.row[at:])
+        self._stacked[name] = (axis, list(tensors))
+        return first.inserted(axis, row, name)
+
+    def _alike(self, values: Sequence[Value]) -> list[Tensor] | None:
+        """Return values as tensors whose batch is on one axis; None if none is one."""
+        first = next((v for v in values if isinstance(v, Tensor)), None)
+        if first is None:
+            return None
+        tensors = [self.tensor(self._spread(v, first), first) for v in values]
+        for tensor in tensors:
+            layout = (tensor.at, tensor.before, tensor.behind)
+            if layout != (first.at, first.before, first.behind):
+                raise UnsupportedError("tensors whose batch is on different axes")
+        return tensors
+
+    def _spread(self, value: Value, like: Tensor) -> Value:
+        """Return a constant that is as long as 1 along the batch as one for each row."""
+        if isinstance(value, (Tensor, Spread)) or value.ndim != like.ndim or like.merged:
+            return value
+        return Spread(np.squeeze(value, like.at), like.at) if value.shape[like.at] == 1 else value
+
+    # ---- number by number ----
+
+    def elementwise(self, function: str, *operands: Value | float) -> Value:
+        """Compute a function of `FUNCTIONS`, of what broadcasts."""
+        values: list[Value] = [
+            o if isinstance(o, (Tensor, Spread)) else np.asarray(o) for o in operands
+        ]
+        compute = FUNCTIONS[function][1]
+        if not any(isinstance(v, (Tensor, Spread)) for v in values):
+            with np.errstate(all="ignore"):
+                return np.asarray(compute(*values))
+        rank = max(v.ndim for v in values)
+        framed = [v for v in values if isinstance(v, (Tensor, Spread))]
+        places = {rank - v.ndim + v.at for v in framed}
+        merges = {(v.before, v.behind) for v in values if isinstance(v, Tensor)}
+        if len(places) > 1 or len(merges) > 1:
+            raise UnsupportedError("rows of a batch are computed with one another")
+        (at,), (before, behind) = places, next(iter(merges), (0, 0))
+        tensors: list[Tensor] = []
+        parts: list[Any] = []
+        for value in values:
+            if isinstance(value, Tensor):
+                missing = rank - value.ndim
+                tensors.append(self._led(value, missing))
+                parts.append(len(tensors) - 1)
+            elif isinstance(value, Spread):
+                if before + behind:
+                    raise UnsupportedError("a constant along merged axes")
+                parts.append(value.value)
+            else:
+                parts.append(_without_batch(value, rank - at, before + behind))
+        if not tensors:
+            with np.errstate(all="ignore"):
+                found = np.asarray(compute(*parts))
+            found = found.reshape((1,) * (rank - 1 - found.ndim) + found.shape)
+            return Spread(found, at)
+        width = len(tensors[0].row)
+        parts = [self._fitting(part, width) for part in parts]
+        layer = layers.Elementwise(name=self.scope, function=function, operands=tuple(parts))
+        rows = [t.row for t in tensors]
+        (name,) = self.call(layer, [t.name for t in tensors], rows)
+        shapes = [tensors[p].row if isinstance(p, int) else p.shape for p in parts]
+        return self._known(Tensor(name, _broadcast(shapes), at, before, behind))
+
+    def _led(self, tensor: Tensor, missing: int) -> Tensor:
+        """Put axes of length 1 in front."""
+        for _ in range(missing):
+            value = self.unsqueeze(tensor, 0)
+            assert isinstance(value, Tensor)
+            tensor = value
+        return tensor
+
+    def _fitting(self, part: Any, width: int) -> Any:
+        """Return a constant as float32, without axes of length 1 that a row has no room for."""
+        if isinstance(part, int):
+            return part
+        found = np.asarray(part)
+        while found.ndim > width:
+            found = np.squeeze(found, 0)
+        with np.errstate(over="ignore", under="ignore"):
+            return found.astype(np.float32)
+
+    def activation(self, value: Value, activation: Any, axis: int = -1) -> Value:
+        """Apply an activation; softmax and log_softmax along an axis."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError(f"{activation} of a constant")
+        along = value.axis(axis) if activation in ("softmax", "log_softmax") else -1
+        along = -1 if along == len(value.row) - 1 else along
+        layer = layers.Activation(name=self.scope, activation=activation, axis=along)
+        return self.single(layer, value)
+
+    def reduce(
+        self, function: str, value: Value, axes: Sequence[int] | None, keepdims: bool = False
+    ) -> Value:
+        """Reduce along some axes, or along all of them (None)."""
+        if isinstance(value, Spread):
+            value_axes = range(value.ndim) if axes is None else [a % value.ndim for a in axes]
+            if value.at in value_axes:
+                raise UnsupportedError("rows of a batch are computed with one another")
+            inside = tuple(a - (a > value.at) for a in value_axes)
+            found = _numpy_reduced(function, value.value, inside, keepdims)
+            at = value.at if keepdims else value.at - sum(a < value.at for a in value_axes)
+            return Spread(found, at)
+        if not isinstance(value, Tensor):
+            every = tuple(range(value.ndim)) if axes is None else tuple(axes)
+            return _numpy_reduced(function, value, every, keepdims)
+        given = range(value.ndim) if axes is None else [value.counted(axis) for axis in axes]
+        gone = sorted({value.axis(axis) for axis in given})
+        row = tuple(
+            1 if i in gone else n for i, n in enumerate(value.row) if keepdims or i not in gone
+        )
+        at = value.at if keepdims else value.at - sum(a < value.at for a in given)
+        layer = layers.Reduce(
+            name=self.scope, function=function, axes=tuple(gone), keepdims=keepdims
+        )
+        (name,) = self.call(layer, [value.name], [value.row])
+        return self._known(replace(value, name=name, row=row, at=at))
+
+    def take_along(self, value: Value, numbers: Value, axis: int) -> Value:
+        """Take places along an axis by their numbers, of as many axes."""
+        if isinstance(value, Tensor):
+            axis = value.counted(axis)
+            tensors = self._alike([value, numbers])
+        else:
+            tensors = self._alike([value, numbers])
+        if tensors is None:
+            return np.take_along_axis(as_array(value), as_array(numbers), axis)
+        one, two = tensors
+        at = one.axis(axis)
+        layer = layers.TakeAlong(name=self.scope, axis=at)
+        (name,) = self.call(layer, [one.name, two.name], [one.row, two.row])
+        others = _broadcast([(*t.row[:at], 1, *t.row[at + 1 :]) for t in tensors])
+        row = (*others[:at], two.row[at], *others[at + 1 :])
+        return self._known(replace(one, name=name, row=row))
+
+    def matmul(self, left: Value, right: Value) -> Value:
+        """Multiply matrices, stacks of them, and vectors, as `numpy.matmul` does."""
+        if not isinstance(left, (Tensor, Spread)) and not isinstance(right, (Tensor, Spread)):
+            return np.asarray(np.matmul(left, right))
+        if left.ndim == 1:
+            found = self.matmul(self.unsqueeze(left, 0), right)
+            return self.squeeze(found, [-2])
+        if right.ndim == 1:
+            found = self.matmul(left, self.unsqueeze(right, 1))
+            return self.squeeze(found, [-1])
+        if isinstance(left, Tensor) and isinstance(right, np.ndarray) and right.ndim == 2:
+            return self.dense(left, right)
+        if isinstance(right, Tensor) and isinstance(left, np.ndarray) and left.ndim == 2:
+            swapped = [*range(right.ndim - 2), right.ndim - 1, right.ndim - 2]
+            found = self.dense(self.permute(right, swapped), left.T)
+            return self.permute(found, swapped)
+        rank = max(left.ndim, right.ndim)
+        like = left if isinstance(left, Tensor) else right
+        assert isinstance(like, Tensor)
+        operands = []
+        for value in (left, right):
+            tensor = value
+            if isinstance(value, np.ndarray):
+                tensor = Spread(value, 0) if value.ndim < rank else self._spread(value, like)
+                while tensor.ndim < rank:
+                    tensor = self.unsqueeze(tensor, 1)
+            tensor = self._led(self.tensor(tensor, like), rank - tensor.ndim)
+            if tensor.at >= rank - 2:
+                raise UnsupportedError("rows of a batch are computed with one another")
+            operands.append(tensor)
+        one, two = operands
+        if (one.at, one.before, one.behind) != (two.at, two.before, two.behind):
+            raise UnsupportedError("tensors whose batch is on different axes")
+        leading = _broadcast([one.row[:-2], two.row[:-2]])
+        one = self.broadcast(one, (*leading, *one.row[-2:]))
+        two = self.broadcast(two, (*leading, *two.row[-2:]))
+        layer = self.each(layers.MatMul(name=self.scope), len(leading))
+        (name,) = self.call(layer, [one.name, two.name], [one.row, two.row])
+        return self._known(replace(one, name=name, row=(*one.row[:-1], two.row[-1])))
+
+    def dense(self, value: Value, kernel: Array, bias: Array | None = None) -> Value:
+        """Multiply along the last axis by a matrix (inputs, units)."""
+        if isinstance(value, Spread):
+            raise UnsupportedError("a product of constants alone")
+        if not isinstance(value, Tensor):
+            found = np.matmul(value, kernel)
+            return np.asarray(found if bias is None else found + bias)
+        value.axis(-1)
+        layer = layers.Dense(
+            name=self.scope,
+            kernel=np.ascontiguousarray(kernel, np.float32),
+            bias=None if bias is None else np.ascontiguousarray(bias, np.float32),
+        )
+        return self.single(layer, value, (*value.row[:-1], kernel.shape[1]))
+
+
+# ---- shapes ----
+
+
+def _bound(bound: Any, length: Length) -> Any:
+    """Return an end of a slice; None where it is that of the axis."""
+    if bound is None or bound == length:
+        return None
+    if isinstance(bound, Open):
+        difference = bound - length
+        return difference if isinstance(difference, int) and difference < 0 else bound
+    if isinstance(length, int):
+        return None if bound >= length else bound
+    return None if bound >= 2**31 - 1 else bound
+
+
+def _sliced(length: Length, part: slice) -> Length:
+    """Return how long a slice is."""
+    if isinstance(length, int):
+        return len(range(*part.indices(length)))
+    start, stop, step = part.start or 0, part.stop, part.step
+    if step == 1 and start >= 0 and stop is not None and stop < 0:
+        return length + stop - start
+    if step == 1 and stop is None:
+        return length - start if start >= 0 else -start
+    if step == -1 and part.start is None and stop is None:
+        return length
+    return Open.named(f"[{start}:{stop}:{step} of {length}]")
+
+
+def _broadcast(shapes: Sequence[Sequence[Length]]) -> tuple[Length, ...]:
+    """Return the shape to which shapes broadcast."""
+    rank = max(len(shape) for shape in shapes)
+    found: list[Length] = []
+    for i in range(1, rank + 1):
+        lengths = {shape[-i] for shape in shapes if len(shape) >= i} - {1}
+        if len(lengths) > 1:
+            fixed = {n for n in lengths if isinstance(n, int)}
+            if len(fixed) > 1:
+                raise UnsupportedError(f"shapes {[list(s) for s in shapes]} do not broadcast")
+            lengths = {next(iter(fixed)) if fixed else min(lengths, key=str)}
+        found.append(lengths.pop() if lengths else 1)
+    return tuple(reversed(found))
+
+
+def _without_batch(array: Array, behind: int, merged: int) -> Array:
+    """Take the axis of the batch out of a constant, so many axes from its end."""
+    if array.ndim < behind:
+        return array
+    at = array.ndim - behind
+    if array.shape[at] != 1:
+        raise UnsupportedError(f"a constant of shape {array.shape} along the batch")
+    shape = (*array.shape[:at], *(1,) * merged, *array.shape[at + 1 :])
+    return array.reshape(shape)
+
+
+def _numpy_reduced(function: str, array: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+    if function == "argmax":
+        return np.asarray(np.argmax(array, axis=axes[0], keepdims=keepdims))
+    return np.asarray(getattr(np, function)(array, axis=axes, keepdims=keepdims))
+
+
+def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], int, int, int]:
+    """Return a row's shape, and how the batch is joined with it, for a tensor of another shape."""
+    wrong = UnsupportedError(f"a tensor of shape {list(tensor.shape)} as {list(shape)}")
+    if divided(product(tensor.shape), product(shape)) != 1:
+        raise wrong
+    batch = next((i for i, n in enumerate(shape) if divided(n, BATCH) is not None), None)
+    if batch is None:
+        raise wrong
+    split = tensor.at + tensor.before
+    in_front, behind = tensor.row[:split], tensor.row[split:]
+    # What is left of the axes on each side of the batch is in its axis.
+    front = divided(product(in_front), product(shape[:batch]))
+    back = divided(product(behind), product(shape[batch + 1 :]))
+    if front is None or back is None:
+        raise wrong
+    own_front = _kept(in_front, shape[:batch], front)
+    own_back = _kept(behind[::-1], shape[:batch:-1], back)[::-1]
+    row = [*shape[:batch], *own_front, *own_back, *shape[batch + 1 :]]
+    return row, batch, len(own_front), len(own_back)
+
+
+def _kept(axes: Sequence[Length], outer: Sequence[Length], merged: Length) -> Sequence[Length]:
+    """Return the axes of a row that are joined with the batch: those there are, or one."""
+    if merged == 1:
+        return ()
+    if tuple(axes[: len(outer)]) == tuple(outer):
+        return axes[len(outer) :]
+    return (merged,)

@@ -1,0 +1,470 @@
+"""From a module of PyTorch to a model, through `torch.export`."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import product as choices
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import Dim
+
+from fastdrop import _check
+from fastdrop.formats import ModelFormatError
+from fastdrop.formats._lengths import Length, Open, known
+from fastdrop.formats._networks import Networks
+from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
+from fastdrop.model import Model
+from fastdrop.torch._operators import Arguments, find
+
+# Operators that only check, or tell compilers what they may suppose.
+_CHECKS = (
+    "_assert_scalar",
+    "_assert_async",
+    "_assert_tensor_metadata",
+    "sym_constrain_range",
+    "sym_constrain_range_for_size",
+)
+# What makes another view of the same numbers: writing into one would change the other.
+_VIEWS = frozenset(
+    (
+        *("alias", "chunk", "detach", "diagonal", "expand", "flatten", "narrow", "permute"),
+        *("select", "slice", "split", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view"),
+    )
+)
+_SYMBOLS: dict[Any, Any] = {
+    operator.add: operator.add,
+    operator.sub: operator.sub,
+    operator.mul: operator.mul,
+    operator.floordiv: operator.floordiv,
+    operator.neg: operator.neg,
+}
+_MISSING = object()
+
+
+def from_torch(
+    module: nn.Module,
+    example_inputs: Any,
+    rates: object = None,
+) -> Model:
+    """Take over a PyTorch module as a `fastdrop.Model`.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The module, on the CPU. It is exported in training mode, so that its dropout is seen, and
+        left as it was. Normalization takes its running statistics.
+    example_inputs : Tensor, tuple of Tensor, or dict of str to Tensor
+        What the module is called with: one tensor, several, or several by name. Their lengths are
+        examples where the module allows others: the number of rows is always left open, and so are
+        time steps where `torch.export` finds that nothing depends on them.
+    rates : float or mapping, optional
+        Rates of dropout, as `Model.with_rates` takes them: this is how a recurrent layer gets
+        recurrent dropout, which PyTorch lacks. Layers are named as the module names them, as in
+        ``{"encoder.lstm": {"recurrent_dropout": 0.2}}``.
+
+    Returns
+    -------
+    Model
+        It takes and returns arrays whose first axis is that of the rows, wherever the module has
+        it; ``notes`` say where that is another one. Dropout between the layers of a recurrent
+        module is of each number at each step, as in PyTorch.
+
+    Raises
+    ------
+    ModelFormatError
+        The module does what layers here cannot, or cannot be exported; ``obstacles`` has all that
+        stands in the way, with the line of the module's code.
+    TypeError, ValueError
+        An argument is of the wrong type, or `rates` do not fit.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from fastdrop.torch import from_torch
+    >>> class Forecast(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.lstm = torch.nn.LSTM(3, 8, num_layers=2, dropout=0.2, batch_first=True)
+    ...         self.head = torch.nn.Linear(8, 1)
+    ...
+    ...     def forward(self, x):
+    ...         y, _ = self.lstm(x)
+    ...         return self.head(y[:, -1])
+    >>> model = from_torch(Forecast(), torch.zeros(2, 20, 3))
+    >>> model
+    <Model of Forecast: 4 layers, 1 stochastic, (?, 3) -> (1)>
+    """
+    if not isinstance(module, nn.Module):
+        _check.refuse(TypeError, "module", "a torch.nn.Module", module)
+    args, names = _inputs(example_inputs)
+    _check_module(module)
+    model = _converted(module, args, names)
+    return model if rates is None else model.with_rates(rates)
+
+
+def _inputs(given: Any) -> tuple[dict[str, torch.Tensor] | tuple[torch.Tensor, ...], list[str]]:
+    """Return the example inputs as they are handed over, and the names of those by name."""
+    if isinstance(given, torch.Tensor):
+        given = (given,)
+    if isinstance(given, list):
+        given = tuple(given)
+    items = given.values() if isinstance(given, dict) else given
+    expected = "a tensor, or a tuple or dict of tensors"
+    if not isinstance(given, (tuple, dict)) or not items:
+        _check.refuse(TypeError, "example_inputs", expected, given)
+    for item in items:
+        if not isinstance(item, torch.Tensor):
+            _check.refuse(TypeError, "example_inputs", expected, item)
+        if not item.ndim:
+            _check.refuse(ValueError, "example_inputs", "tensors with an axis for the rows", item)
+    return given, [*given] if isinstance(given, dict) else []
+
+
+def _check_module(module: nn.Module) -> None:
+    """Refuse weights that are elsewhere or not there, before anything is traced."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+            raise ValueError(f"module: expected weights that are there, {name!r} has no shape yet")
+        if tensor.device.type != "cpu":
+            raise ValueError(
+                f"module: expected weights on the CPU, {name!r} is on {tensor.device}; "
+                "call module.cpu()"
+            )
+        if tensor.is_complex() or tensor.is_quantized:
+            raise ValueError(f"module: expected weights of real numbers, {name!r} is not")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"module: expected finite weights, {name!r} has NaN or infinity")
+
+
+@contextmanager
+def _training(module: nn.Module) -> Iterator[None]:
+    """Put a module into training mode for a while."""
+    modes = {part: part.training for part in module.modules()}
+    module.train()
+    try:
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _export(
+    module: nn.Module, args: Any, axes: Sequence[int], *, free: bool
+) -> torch.export.ExportedProgram:
+    """Export a module, with all lengths open that can be, or the batch alone."""
+    tensors = [*args.values()] if isinstance(args, dict) else [*args]
+    shapes: list[Any] = []
+    given = []
+    for tensor, at in zip(tensors, axes, strict=True):
+        if tensor.shape[at] == 1:  # a length of 1 would be taken for a fixed one
+            tensor = tensor.repeat_interleave(2, at)
+        given.append(tensor.detach())
+        shapes.append({i: Dim.AUTO if free or i == at else Dim.STATIC for i in range(tensor.ndim)})
+    with torch.no_grad(), _training(module), warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore")
+        if isinstance(args, dict):
+            named = dict(zip(args, given, strict=True))
+            open_shapes = dict(zip(args, shapes, strict=True))
+            return torch.export.export(module, (), named, dynamic_shapes=open_shapes)
+        return torch.export.export(module, tuple(given), dynamic_shapes=tuple(shapes))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what export logs to itself: what it raises says all."""
+    import logging
+
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
+    """Return the model of a module, trying where its inputs have their batch."""
+    tensors = [*args.values()] if isinstance(args, dict) else [*args]
+    failures: list[_Failed] = []
+    for axes in _placements(tensors):
+        for free in (True, False):
+            try:
+                program = _export(module, args, axes, free=free)
+            except Exception as error:  # export raises whatever the module's own code does
+                text = f"torch.export refuses it: {_first_line(error)}"
+                failures.append(_Failed([text], 2.0))
+                continue
+            try:
+                return _Conversion(module, program, axes, names).model()
+            except _Failed as failed:
+                failures.append(failed)
+    best = min(failures, key=lambda failed: failed.rank)
+    raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
+
+
+def _placements(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[int, ...]]:
+    """Yield on which axis each input may have the batch: the first, or the second of some."""
+    options = [(0, 1) if tensor.ndim > 1 else (0,) for tensor in tensors]
+    found = sorted(choices(*options), key=lambda axes: (sum(axes), axes))
+    for axes in found[:16]:
+        lengths = {t.shape[at] for t, at in zip(tensors, axes, strict=True)}
+        if len(lengths - {1}) <= 1:
+            yield axes
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {text}"[:300]
+
+
+class _Failed(Exception):  # noqa: N818 - it never leaves this file
+    """A placement of the batch that leads to obstacles; `rank` says how near it came."""
+
+    def __init__(self, obstacles: list[str], rank: float) -> None:
+        super().__init__(obstacles)
+        self.obstacles = obstacles
+        self.rank = rank
+
+
+class _Conversion:
+    """One exported program on its way to a model."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        program: torch.export.ExportedProgram,
+        axes: Sequence[int],
+        names: Sequence[str],
+    ) -> None:
+        self.module, self.program = module, program
+        self.axes, self.names = axes, names
+        self.builder = Networks()
+        self.values: dict[torch.fx.Node, Any] = {}
+        self.obstacles: list[str] = []
+        self.misplaced = False
+        self.notes: list[str] = []
+        self.inputs: dict[str, Tensor] = {}
+
+    def model(self) -> Model:
+        self._constants()
+        nodes = [*self.program.graph.nodes]
+        for node in nodes:
+            if node.op == "call_function":
+                self.values[node] = self._call(node)
+        outputs = self._outputs(nodes[-1])
+        if self.obstacles:
+            where = 1.0 if not self.misplaced else 1.5
+            raise _Failed([*dict.fromkeys(self.obstacles)], where - 1 / (1 + len(self.values)))
+        calls = self.builder.trimmed([name for name, _ in outputs])
+        if not calls:
+            raise _Failed(["no output is computed of the input"], 1.0)
+        shapes = {name: known(tensor.row) for name, tensor in self.inputs.items()}
+        try:
+            return Model(
+                calls,
+                shapes if len(shapes) > 1 else next(iter(shapes.values())),
+                outputs=self._arranged(outputs),
+                source=type(self.module).__name__,
+                notes=self.notes,
+            )
+        except ValueError as error:
+            raise _Failed([str(error)], 1.0) from error
+
+    # ---- what comes in and goes out ----
+
+    def _constants(self) -> None:
+        """Take weights, buffers and inputs."""
+        signature = self.program.graph_signature
+        specs = {spec.arg.name: spec for spec in signature.input_specs}
+        nodes = [node for node in self.program.graph.nodes if node.op == "placeholder"]
+        user = [n for n in nodes if specs[n.name].kind.name == "USER_INPUT"]
+        rounded = set()
+        for node in nodes:
+            spec = specs[node.name]
+            if spec.kind.name == "USER_INPUT":
+                continue
+            target = str(spec.target)
+            state = self.program.state_dict
+            tensor = state[target] if target in state else self.program.constants[target]
+            if tensor.is_floating_point() and tensor.dtype != torch.float32:
+                rounded.add(str(tensor.dtype).removeprefix("torch."))
+                tensor = tensor.float()
+            self.values[node] = tensor.detach().numpy()
+        for dtype in sorted(rounded):
+            self.notes.append(f"weights of {dtype} are taken in float32")
+        names = self.names or [node.name for node in user]
+        for node, name, at in zip(user, names, self.axes, strict=True):
+            value = node.meta["val"]
+            lengths = [_length(n) for n in value.shape]
+            if at:
+                self.notes.append(
+                    f"input {name!r}: the module takes rows along axis {at}, here it is axis 0"
+                )
+            single = "input" if len(user) == 1 else name
+            self.values[node] = self.inputs[single] = self.builder.input(single, lengths, at)
+
+    def _outputs(self, node: torch.fx.Node) -> list[tuple[str, Tensor]]:
+        found: list[tuple[str, Tensor]] = []
+        for given in node.args[0]:  # type: ignore[union-attr]
+            value = self._value(given)
+            if value is _MISSING:
+                continue
+            self.builder.scope = "output"
+            if isinstance(value, Spread):
+                value = self.builder.some_tensor(value)
+            if not isinstance(value, Tensor):
+                self.obstacles.append("an output that depends on no input")
+                continue
+            if value.at or value.merged:
+                value = self._rows_first(value)
+            found.append((value.name, value))
+        return found
+
+    def _rows_first(self, value: Tensor) -> Tensor:
+        where = f"rows along axis {value.at}"
+        if value.merged:
+            where += " together with other axes"
+        self.notes.append(f"an output of the module has {where}, here they are axis 0")
+        return self.builder.bundled_first(value)
+
+    def _arranged(self, outputs: Sequence[tuple[str, Tensor]]) -> Any:
+        """Return the outputs as the module returns them: one, several, or several by name."""
+        names = [name for name, _ in outputs]
+        spec = self.program.call_spec.out_spec
+        if spec.is_leaf():
+            return names[0]
+        if spec.type is dict and len(spec.context) == len(names):
+            return dict(zip(map(str, spec.context), names, strict=True))
+        return names
+
+    # ---- calls ----
+
+    def _call(self, node: torch.fx.Node) -> Any:
+        """Return what an operator makes; `_MISSING` where something stands in the way."""
+        target = node.target
+        given = [self.values.get(arg) for arg in node.all_input_nodes]
+        if any(value is _MISSING for value in given):
+            return _MISSING
+        if target is operator.getitem:
+            source, index = node.args
+            return self._value(source)[index]
+        if target in _SYMBOLS:
+            return _SYMBOLS[target](*(self._value(arg) for arg in node.args))
+        if not isinstance(target, torch._ops.OpOverload):
+            return None  # comparisons of lengths, which only asserts take
+        name = target.name().partition("::")[2].removesuffix(".default")
+        if name.partition(".")[0] in _CHECKS:
+            return None
+        self.builder.scope = _scope(node, name)
+        row = find(name) if target.namespace == "aten" else None
+        try:
+            if row is None:
+                raise UnsupportedError(f"operator {target.namespace}.{name} is not supported")
+            made = row(self.builder, self._arguments(node, target))
+        except BatchAxisError as error:
+            self.misplaced = True
+            return self._refused(node, error)
+        except (UnsupportedError, ValueError, TypeError, IndexError, KeyError) as error:
+            return self._refused(node, error)
+        self._write(node, target, made)
+        return made
+
+    def _refused(self, node: torch.fx.Node, error: Exception) -> Any:
+        where = ".".join(filter(None, [_scope(node, "")])) or "the module"
+        line = _line(node)
+        text = f"{where}: {error}"
+        self.obstacles.append(f"{text} ({line})" if line else text)
+        return _MISSING
+
+    def _arguments(self, node: torch.fx.Node, target: Any) -> Arguments:
+        schema = target._schema.arguments
+        values: dict[str, Any] = {}
+        bools = set()
+        for position, argument in enumerate(schema):
+            if position < len(node.args) and not argument.kwarg_only:
+                given: Any = node.args[position]
+            elif argument.name in node.kwargs:
+                given = node.kwargs[argument.name]
+            else:
+                given = argument.default_value
+            values[argument.name] = self._value(given)
+            if isinstance(given, torch.fx.Node) and _dtype(given) is torch.bool:
+                bools.add(argument.name)
+        result = _dtype(node)
+        source = node.all_input_nodes[:1]
+        whole = bool(source) and _is_whole(_dtype(source[0]))
+        floats = result is None or result.is_floating_point or whole
+        return Arguments(values, frozenset(bools), floats)
+
+    def _value(self, given: Any) -> Any:
+        if isinstance(given, torch.fx.Node):
+            return self.values.get(given, _MISSING)
+        if isinstance(given, (list, tuple)):
+            return [self._value(item) for item in given]
+        return given
+
+    def _write(self, node: torch.fx.Node, target: Any, made: Any) -> None:
+        """Let an operator that works in place change what it was given, too."""
+        arguments = target._schema.arguments
+        info = arguments[0].alias_info if arguments else None
+        if info is None or not info.is_write:
+            return
+        written = node.args[0]
+        assert isinstance(written, torch.fx.Node)
+        name = getattr(written.target, "__name__", "").partition(".")[0].rstrip("_")
+        views = [
+            user
+            for user in written.users
+            if getattr(user.target, "__name__", "").partition(".")[0] in _VIEWS and user.users
+        ]
+        if name in _VIEWS or views:
+            self._refused(node, UnsupportedError("a part of a tensor is written into"))
+        self.values[written] = made
+
+
+def _length(length: Any) -> Length:
+    if isinstance(length, torch.SymInt):
+        fixed = length.node.maybe_as_int()
+        return Open.named(str(length)) if fixed is None else int(fixed)
+    return int(length)
+
+
+def _dtype(node: torch.fx.Node) -> torch.dtype | None:
+    value = node.meta.get("val")
+    return value.dtype if isinstance(value, torch.Tensor) else None
+
+
+def _is_whole(dtype: torch.dtype | None) -> bool:
+    return dtype is not None and not dtype.is_floating_point
+
+
+def _scope(node: torch.fx.Node, otherwise: str) -> str:
+    """Return how the module names the part that a node stands for."""
+    stack: Mapping[str, Any] = node.meta.get("nn_module_stack") or {}
+    paths = [str(path) for path, _ in stack.values()]
+    name = paths[-1] if paths else ""
+    name = name.removeprefix("L['self']").strip(".")
+    return name or otherwise.partition(".")[0].strip("_")
+
+
+def _line(node: torch.fx.Node) -> str:
+    """Return the user's line of code that a node comes from."""
+    here = os.path.dirname(os.path.abspath(torch.__file__))
+    lines = (node.meta.get("stack_trace") or "").split("\n")
+    found = ""
+    for place, code in zip(lines, [*lines[1:], ""], strict=True):
+        place = place.strip()
+        if place.startswith('File "') and here not in place:
+            path, _, rest = place.removeprefix('File "').partition('"')
+            number = rest.removeprefix(", line ").partition(",")[0]
+            found = f"{os.path.basename(path)}:{number}: {code.strip()}"
+    return found
+
+
+__all__ = ["from_torch"]
