@@ -111,6 +111,12 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
         GATED | {"reset_after": True},
     ),
     (
+        layers.RecurrentLoop(name="l", kernel=normal(4, 8), recurrent_kernel=normal(2, 8)),
+        GATED
+        | {"cell": "lstm", "input_forget": False, "reset_after": True}
+        | dict.fromkeys(("peepholes", "projection", "clip", "output_activation")),
+    ),
+    (
         layers.Bidirectional(
             name="b", forward=SIMPLE, backward=dataclasses.replace(SIMPLE, go_backwards=True)
         ),
@@ -167,6 +173,7 @@ DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
     (layers.LSTM, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.GRU, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.SimpleRNN, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
+    (layers.RecurrentLoop, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.LayerNormalization, {}, {"gamma", "beta"}),
     (layers.BatchNormalization, {}, {"gamma", "beta", "moving_mean", "moving_variance"}),
     (layers.Attention, {}, set()),

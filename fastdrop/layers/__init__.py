@@ -17,6 +17,7 @@ from fastdrop.layers.convolutional import (
     ZeroPadding2D,
 )
 from fastdrop.layers.core import Dense, Embedding, Identity, Masking
+from fastdrop.layers.loops import RecurrentLoop
 from fastdrop.layers.merging import Concatenate, Dot, Merge
 from fastdrop.layers.normalization import (
     BatchNormalization,
@@ -115,6 +116,7 @@ __all__ = [
     "Pad",
     "Permute",
     "Positions",
+    "RecurrentLoop",
     "Reduce",
     "RepeatVector",
     "Rescaling",

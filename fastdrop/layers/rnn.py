@@ -67,7 +67,7 @@ class Recurrent(Layer):
     # Packed once, for all calls and threads; None where the weights are declared only.
     packed: PackedWeights | None = field(init=False, repr=False, default=None)
 
-    weight_fields: ClassVar = ("kernel", "recurrent_kernel", "bias")
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "recurrent_kernel", "bias")
     rate_fields: ClassVar = ("dropout", "recurrent_dropout")
     takes_table: ClassVar = True
     can_draw = True
@@ -93,7 +93,7 @@ class Recurrent(Layer):
 
     def _check_options(self) -> None:
         label = self.label
-        _check.activation(self.activation, f"{label} activation")
+        self._check_activations(label)
         for option in ("dropout", "recurrent_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
         for option in (
@@ -146,6 +146,9 @@ class Recurrent(Layer):
     def _bias_shape(self, width: int) -> tuple[int, ...]:
         return (width,)
 
+    def _check_activations(self, label: str) -> None:
+        _check.activation(self.activation, f"{label} activation")
+
     def _check_more(self, label: str) -> None:
         """Check the options that not all cells have."""
 
@@ -181,6 +184,10 @@ class Recurrent(Layer):
     def units(self) -> int:
         return int(self.recurrent_kernel.shape[0])
 
+    @property
+    def state_widths(self) -> tuple[int, ...]:
+        return (self.units,) * len(self.state_names)
+
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         shape, *states = inputs
         features = len(self.kernel)
@@ -191,11 +198,11 @@ class Recurrent(Layer):
                 f"{self.label}: expected no initial state or {len(self.state_names)} "
                 f"({', '.join(self.state_names)}), got {len(states)}"
             )
-        for state in states:
-            self.check_fits(state, f"({self.units},) as a state", state == (self.units,))
-        own: Shape = (self.units,)
-        output = (shape[0], self.units) if self.return_sequences else own
-        return [output, *([own] * len(self.state_names) if self.return_state else [])]
+        own: list[Shape] = [(width,) for width in self.state_widths]
+        for state, expected in zip(states, own, strict=False):
+            self.check_fits(state, f"{expected} as a state", state == expected)
+        output = (shape[0], self.units) if self.return_sequences else (self.units,)
+        return [output, *(own if self.return_state else [])]
 
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         masks = max(4 * len(self.kernel), int(self.kernel.shape[1]))
@@ -258,24 +265,15 @@ class Recurrent(Layer):
             x = batch(flow.values, part)
             state = tuple(batch(array, part) for array in states)
             assert x is not None
-            assert self.packed is not None, "weights are declared only"
-            results = rnn(
+            found = self._take_steps(
                 x,
-                self.packed,
                 input_mask=batch(input_mask, part),
                 recurrent_mask=batch(recurrent_mask, part),
                 embedding=flow.table,
                 embedding_mask=batch(flow.factors, part),
-                precision=self.precision,
                 mask=batch(time_mask, part),
                 initial_state=state or None,
-                go_backwards=self.go_backwards,
-                return_sequences=self.return_sequences,
-                return_state=self.return_state,
-                zero_output_for_mask=self.zero_output_for_mask,
-                threads=1,  # the model splits the work
             )
-            found = results if self.return_state else (results,)
             count = part.stop - part.start
             return [y.reshape(count, rows, *y.shape[1:]) for y in found]
 
@@ -289,6 +287,25 @@ class Recurrent(Layer):
         if self.starts_from_state and states and time_mask is not None:
             y = self._from_state(y, states[0], time_mask)
         return y, final
+
+    def _take_steps(self, x: Array, **arrays: Any) -> Sequence[Array]:
+        """Return the outputs of a batch, and with `return_state` the final states.
+
+        `arrays` are keywords of `rnn`.
+        """
+        assert self.packed is not None, "weights are declared only"
+        results = rnn(
+            x,
+            self.packed,
+            **arrays,
+            precision=self.precision,
+            go_backwards=self.go_backwards,
+            return_sequences=self.return_sequences,
+            return_state=self.return_state,
+            zero_output_for_mask=self.zero_output_for_mask,
+            threads=1,  # the model splits the work
+        )
+        return results if self.return_state else (results,)
 
     def _masks(self, draw: Draw, direction: int) -> tuple[Array | None, Array | None]:
         """Draw the input's and the recurrent masks that serve all steps."""
@@ -343,23 +360,29 @@ class _RecurrentSteps:
         self.sequences = [layer.return_sequences]
         if layer.return_state:
             self.sequences += [False] * len(layer.state_names)
-        self.remembers = dict.fromkeys((*layer.state_names, "output"), (layer.units,))
+        self.remembers = {
+            name: (width,)
+            for name, width in zip(layer.state_names, layer.state_widths, strict=True)
+        } | {"output": (layer.units,)}
         self._held: _Held | None = None
 
     def start(self, inputs: Sequence[Flow]) -> Memory:
         flow, *states = inputs
-        zeros = np.zeros((1, flow.rows, self._layer.units), np.float32)
+        memory = {
+            name: np.zeros((1, flow.rows, *shape), np.float32)
+            for name, shape in self.remembers.items()
+        }
         names = self._layer.state_names
-        memory = dict.fromkeys(names, zeros)
         memory |= {name: state.values for name, state in zip(names, states, strict=False)}
-        return memory | {"output": memory["h"] if self._from_state and states else zeros}
+        return memory | ({"output": memory["h"]} if self._from_state and states else {})
 
     def step(
         self, inputs: Sequence[Flow], draw: Draw | None, memory: Memory, number: int
     ) -> tuple[list[Flow], Memory]:
         flow, layer = inputs[0], self._layer
         before = [memory[name] for name in layer.state_names]
-        if layer._drops_steps or (flow.mask is not None and layer.uses_mask):
+        masked = flow.mask is not None and layer.uses_mask
+        if masked or layer._drops_steps or layer.packed is None:
             y, after = layer.outputs(flow, before, draw, first_step=number)
         else:
             flow = flow.looked_up()
@@ -370,7 +393,7 @@ class _RecurrentSteps:
             if self._held is None or not self._held.serves(drawn, samples, flow.rows):
                 self._held = _Held(layer, drawn, samples, flow.rows)
             y, after = self._held.step(flow.values, before)
-        if flow.mask is not None and layer.uses_mask and not layer.zero_output_for_mask:
+        if flow.mask is not None and masked and not layer.zero_output_for_mask:
             y = np.where(flow.mask, y, memory["output"])
         found = Flow(y[:, :, np.newaxis], flow.mask) if self.sequences[0] else Flow(y)
         states = map(Flow, after) if len(self.sequences) > 1 else ()
@@ -425,14 +448,17 @@ class _Held:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class _Gated(Recurrent):
+class Gated(Recurrent):
     """A cell with gates, which may have masks of their own."""
 
     recurrent_activation: _check.Activation = "sigmoid"
     scheme: str = "per_gate"
 
-    def _check_more(self, label: str) -> None:
+    def _check_activations(self, label: str) -> None:
+        super()._check_activations(label)
         _check.activation(self.recurrent_activation, f"{label} recurrent_activation")
+
+    def _check_more(self, label: str) -> None:
         _check.choice(self.scheme, f"{label} scheme", SCHEMES)
         if self.scheme == "per_step" and self.recurrent_dropout:
             expected = "0 with scheme='per_step'"
@@ -455,7 +481,7 @@ class _Gated(Recurrent):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class LSTM(_Gated):
+class LSTM(Gated):
     """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
 
     gates: ClassVar = 4
@@ -472,7 +498,7 @@ class LSTM(_Gated):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class GRU(_Gated):
+class GRU(Gated):
     """A GRU layer; see `fastdrop.gru` for the arrays and options."""
 
     reset_after: bool = True
