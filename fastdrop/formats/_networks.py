@@ -93,6 +93,13 @@ class Cell:
         """How many numbers it puts out."""
         return len(self.recurrent_kernel)
 
+    @property
+    def states(self) -> tuple[int, ...]:
+        """How many numbers each of its states has."""
+        if self.kind != "lstm":
+            return (self.outputs,)
+        return self.outputs, self.outputs if self.projection is None else len(self.projection)
+
     def layer(self, name: str, *, backwards: bool, masked: bool) -> Any:
         """Return the layer, which puts out all steps and its final states."""
         options: dict[str, Any] = {
@@ -250,9 +257,9 @@ class Networks(Tensors):
                 single = replace(single, name=name)
             position = sum(map(len, cells[:level]))
             given = [
-                self._state(some, position + k, directions[k].outputs, value)
-                for k in range(len(directions))
-                for some in initial
+                self._state(some, position + k, width, value)
+                for k, cell in enumerate(directions)
+                for some, width in zip(initial, cell.states, strict=False)
             ]
             single, final = self._level(single, directions, given, extra, masked=mask is not None)
             finals += final
@@ -294,10 +301,7 @@ class Networks(Tensors):
         final = []
         rest = iter(made[1:])
         for cell in directions:
-            units = [cell.outputs]
-            if cell.kind == "lstm":
-                units.append(cell.outputs if cell.projection is None else len(cell.projection))
-            final.append([Tensor(next(rest), (*leading, n), 0, 0, extra) for n in units])
+            final.append([Tensor(next(rest), (*leading, n), 0, 0, extra) for n in cell.states])
         return output, final
 
     def _recurrent_layer(self, directions: Sequence[Cell], masked: bool) -> Layer:
@@ -559,8 +563,6 @@ class Networks(Tensors):
         gamma: Value | None,
         beta: Value | None,
         epsilon: float,
-        *,
-        rms: bool = False,
     ) -> Value:
         """Normalize each row's numbers along so many of the last axes."""
         if not isinstance(value, Tensor):
@@ -568,8 +570,6 @@ class Networks(Tensors):
         along = [value.axis(a) for a in range(-axes, 0)]
         if along != [*range(len(value.row) - axes, len(value.row))]:
             raise UnsupportedError("normalization over axes on both sides of the batch")
-        if rms and beta is not None:
-            raise UnsupportedError("a normalization by squares with a shift")
         gamma, beta = (
             None if w is None else np.asarray(as_array(w), np.float32) for w in (gamma, beta)
         )
@@ -579,9 +579,16 @@ class Networks(Tensors):
             gamma=gamma,
             beta=beta,
             epsilon=epsilon,
-            rms_scaling=rms,
         )
         return self.single(layer, value)
+
+    def rms_norm(self, value: Value, axes: int, gamma: Value | None, epsilon: float) -> Value:
+        """Divide each row's numbers by the root of their mean square along the last axes."""
+        along = list(range(-axes, 0))
+        squares = self.reduce("mean", self.elementwise("square", value), along, keepdims=True)
+        factor = self.elementwise("rsqrt", self.elementwise("add", squares, epsilon))
+        found = self.elementwise("multiply", value, factor)
+        return found if gamma is None else self.elementwise("multiply", found, gamma)
 
     # ---- indices ----
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import operator
 import os
 import warnings
@@ -19,8 +20,10 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
+from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._operators import Arguments, find
+from fastdrop.torch._tracing import shapes_alone
 
 # Operators that only check, or tell compilers what they may suppose.
 _CHECKS = (
@@ -159,20 +162,28 @@ def _export(
 ) -> torch.export.ExportedProgram:
     """Export a module, with all lengths open that can be, or the batch alone."""
     tensors = [*args.values()] if isinstance(args, dict) else [*args]
-    shapes: list[Any] = []
+    shapes: dict[int, Any] = {}
     given = []
     for tensor, at in zip(tensors, axes, strict=True):
         if tensor.shape[at] == 1:  # a length of 1 would be taken for a fixed one
             tensor = tensor.repeat_interleave(2, at)
         given.append(tensor.detach())
-        shapes.append({i: Dim.AUTO if free or i == at else Dim.STATIC for i in range(tensor.ndim)})
-    with torch.no_grad(), _training(module), warnings.catch_warnings(), _quiet():
+        shapes[id(given[-1])] = {
+            i: Dim.AUTO if free or i == at else Dim.STATIC for i in range(tensor.ndim)
+        }
+    named = dict(zip(args, given, strict=True)) if isinstance(args, dict) else {}
+    positional = () if named else tuple(given)
+    bound = inspect.signature(module.forward).bind(*positional, **named).arguments
+    open_shapes = torch.utils._pytree.tree_map(lambda tensor: shapes[id(tensor)], dict(bound))
+    with (
+        torch.no_grad(),
+        _training(module),
+        warnings.catch_warnings(),
+        _quiet(),
+        shapes_alone(),
+    ):
         warnings.simplefilter("ignore")
-        if isinstance(args, dict):
-            named = dict(zip(args, given, strict=True))
-            open_shapes = dict(zip(args, shapes, strict=True))
-            return torch.export.export(module, (), named, dynamic_shapes=open_shapes)
-        return torch.export.export(module, tuple(given), dynamic_shapes=tuple(shapes))
+        return torch.export.export(module, positional, named, dynamic_shapes=open_shapes)
 
 
 @contextmanager
@@ -316,6 +327,8 @@ class _Conversion:
             if value is _MISSING:
                 continue
             self.builder.scope = "output"
+            if isinstance(value, Tensor) and value in self.inputs.values():
+                value = self.builder.single(Identity(name="output"), value)
             if isinstance(value, Spread):
                 value = self.builder.some_tensor(value)
             if not isinstance(value, Tensor):
@@ -362,7 +375,7 @@ class _Conversion:
         if name.partition(".")[0] in _CHECKS:
             return None
         self.builder.scope = _scope(node, name)
-        row = find(name) if target.namespace == "aten" else None
+        row = find(name) if target.namespace in ("aten", "fastdrop") else None
         try:
             if row is None:
                 raise UnsupportedError(f"operator {target.namespace}.{name} is not supported")
@@ -455,12 +468,12 @@ def _scope(node: torch.fx.Node, otherwise: str) -> str:
 
 def _line(node: torch.fx.Node) -> str:
     """Return the user's line of code that a node comes from."""
-    here = os.path.dirname(os.path.abspath(torch.__file__))
+    ours = [os.path.dirname(os.path.abspath(path)) for path in (torch.__file__, __file__)]
     lines = (node.meta.get("stack_trace") or "").split("\n")
     found = ""
     for place, code in zip(lines, [*lines[1:], ""], strict=True):
         place = place.strip()
-        if place.startswith('File "') and here not in place:
+        if place.startswith('File "') and not any(map(place.count, ours)):
             path, _, rest = place.removeprefix('File "').partition('"')
             number = rest.removeprefix(", line ").partition(",")[0]
             found = f"{os.path.basename(path)}:{number}: {code.strip()}"

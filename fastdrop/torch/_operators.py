@@ -47,6 +47,18 @@ class Arguments:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A sequence (batch, steps, features) and how many steps each row has."""
+
+    value: Tensor
+    lengths: Value
+
+
+class Order:
+    """An order of rows, by anything: rows know nothing of one another."""
+
+
+@dataclass(frozen=True)
 class Offsets:
     """Where each row begins if all are laid out one after another: 0, step, 2 * step and so on."""
 
@@ -360,7 +372,7 @@ def _same(b: Networks, a: Arguments) -> Any:
 @row("to", "_to_copy")
 def _to(b: Networks, a: Arguments) -> Any:
     value = a.first()
-    if a.floats or a.values.get("whole"):
+    if a.floats or not isinstance(value, (Tensor, Spread, np.ndarray)):
         return value
     return b.elementwise("trunc", value)
 
@@ -606,6 +618,8 @@ def _gather(b: Networks, a: Arguments) -> Any:
 def _index(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     given = a.indices
+    if any(isinstance(n, Order) for n in given):
+        return _ordered(value, [i for i, n in enumerate(given) if n is not None])
     constant = [i for i, n in enumerate(given) if isinstance(n, np.ndarray)]
     if not isinstance(value, (Tensor, Spread)) and len(constant) == len(given):
         return value[tuple(given)]
@@ -616,8 +630,17 @@ def _index(b: Networks, a: Arguments) -> Any:
     return b.rows_at(value, given)
 
 
+def _ordered(value: Value, axes: Sequence[int]) -> Value:
+    """Put rows into another order, which no row knows of."""
+    if isinstance(value, (Tensor, Spread)) and list(axes) == [value.at]:
+        return value
+    raise UnsupportedError("places put into an order of rows")
+
+
 @row("index_select")
 def _index_select(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.index, Order):
+        return _ordered(a.values["self"], [a.dim % a.values["self"].ndim])
     numbers = as_array(a.index)
     value = a.values["self"]
     if not isinstance(value, (Tensor, Spread)):
@@ -809,6 +832,31 @@ def _attention(b: Networks, a: Arguments) -> Any:
 # ---- recurrent layers ----
 
 
+@row("packed")
+def _packed(b: Networks, a: Arguments) -> Any:
+    return Packed(a.x, a.lengths)
+
+
+@row("sort", "sort.stable")
+def _sort(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    if not isinstance(value, Tensor) or value.counted(a.dim) != value.at:
+        raise UnsupportedError("numbers put in order")
+    return value, Order()
+
+
+@row("argsort", "argsort.stable")
+def _argsort(b: Networks, a: Arguments) -> Any:
+    return _sort(b, a)[1]
+
+
+@row("scatter.src")
+def _scatter(b: Networks, a: Arguments) -> Any:
+    if not isinstance(a.index, Order) or not isinstance(a.src, RowNumbers):
+        raise UnsupportedError("places written by numbers")
+    return a.index
+
+
 def cells(
     kind: str,
     params: Sequence[Value],
@@ -849,8 +897,14 @@ def _recurrent(kind: str, activation: str = "tanh") -> Row:
             projected=projected,
             activation=activation,
         )
+        packed = isinstance(a.input, Packed)
         output, final = b.recurrent(
-            a.input, stack, states, batch_first=a.batch_first, rate=float(a.dropout)
+            a.input.value if packed else a.input,
+            stack,
+            states,
+            batch_first=a.batch_first,
+            rate=float(a.dropout),
+            lengths=a.input.lengths if packed else None,
         )
         return (output, *final)
 
@@ -970,7 +1024,7 @@ def _layer_norm(b: Networks, a: Arguments) -> Any:
 @row("rms_norm")
 def _rms_norm(b: Networks, a: Arguments) -> Any:
     epsilon = float(np.finfo(np.float32).eps) if a.eps is None else a.eps
-    return b.layer_norm(a.input, len(a.normalized_shape), a.weight, None, epsilon, rms=True)
+    return b.rms_norm(a.input, len(a.normalized_shape), a.weight, epsilon)
 
 
 # ---- what is made of nothing ----
@@ -1006,6 +1060,8 @@ def _full_like(b: Networks, a: Arguments) -> Any:
 
 @row("empty_like")
 def _empty_like(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.first(), Order):
+        return a.first()
     return b.elementwise("zeros", a.first())
 
 
@@ -1027,6 +1083,11 @@ def _arange(b: Networks, a: Arguments) -> Any:
     raise UnsupportedError(f"numbers from {start} to {a.end} by {step}")
 
 
+@row("linspace")
+def _linspace(b: Networks, a: Arguments) -> Any:
+    return np.linspace(a.start, a.end, a.steps, dtype=np.float32)
+
+
 @row("triu")
 def _triu(b: Networks, a: Arguments) -> Any:
     return np.triu(as_array(a.first()), a.diagonal)
@@ -1044,10 +1105,10 @@ def _scalar(b: Networks, a: Arguments) -> Any:
 
 @row("sym_size.int")
 def _size(b: Networks, a: Arguments) -> Any:
-    value = list(a.values.values())
-    return value[0].shape[value[1]]
+    value, axis = list(a.values.values())
+    return BATCH if isinstance(value, Order) else value.shape[axis]
 
 
 @row("sym_numel")
 def _numel(b: Networks, a: Arguments) -> Any:
-    return product(a.first().shape)
+    return BATCH if isinstance(a.first(), Order) else product(a.first().shape)

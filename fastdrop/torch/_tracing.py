@@ -1,0 +1,145 @@
+"""What `torch.export` sees of recurrent modules while a module is taken over.
+
+Left alone, it runs through all time steps of a recurrent layer only to find out the shapes of what
+comes out, which also fixes their number; and of packed sequences, whose shapes depend on lengths,
+it can make nothing. So while a module is exported the operators say their shapes at once, and
+packed sequences stay as they were padded, beside their lengths, for the layers here take both.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import rnn as modules
+from torch.nn.utils import rnn as packing
+from torch.nn.utils.rnn import PackedSequence
+
+# Two modules cannot be exported at a time: what is put in the place of PyTorch's is so for all.
+_LOCK = threading.RLock()
+_OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+@torch.library.custom_op("fastdrop::packed", mutates_args=())
+def _packed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Stand for a sequence (batch, steps, features) of which each row has a length of its own."""
+    raise RuntimeError("this operator is exported, it does not run")
+
+
+@_packed.register_fake
+def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
+@contextmanager
+def shapes_alone() -> Iterator[None]:
+    """Let recurrent modules say their shapes, for a while."""
+    with _LOCK, ExitStack() as stack:
+        for name in _OPERATORS:
+            stack.enter_context(_shapes_of(getattr(torch.ops.aten, name).input))
+        for kind in (nn.LSTM, nn.GRU, nn.RNN):
+            stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
+        stack.enter_context(_replaced(packing, "_VF", _Padded()))
+        yield
+
+
+@contextmanager
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextmanager
+def _shapes_of(op: Any) -> Iterator[None]:
+    """Let a recurrent operator only say the shapes of what it makes."""
+    before = dict(op.py_kernels)
+    for key in before:
+        op.py_kernels[key] = _shapes
+    op._dispatch_cache.clear()
+    try:
+        yield
+    finally:
+        op.py_kernels.update(before)
+        op._dispatch_cache.clear()
+
+
+def _shapes(
+    x: torch.Tensor,
+    hx: Any,
+    params: Any,
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[torch.Tensor, ...]:
+    states = [hx] if isinstance(hx, torch.Tensor) else [*hx]
+    features = params[0].shape[1]
+    if x.shape[-1] != features:  # which also fixes that length
+        raise ValueError(f"expected {features} features, got {x.shape[-1]}")
+    width = states[0].shape[-1] * (1 + bidirectional)
+    return (x.new_empty((*x.shape[:-1], width)), *(h.new_empty(h.shape) for h in states))
+
+
+def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the forward function of a recurrent module, for sequences that are not packed."""
+
+    def forward(self: Any, input: Any, hx: Any = None) -> Any:
+        if not isinstance(input, PackedSequence):
+            return before(self, input, hx)
+        x, lengths, order, back = input
+        count = self.num_layers * (2 if self.bidirectional else 1)
+        pair = self.mode == "LSTM"
+        if hx is None:
+            widths = [getattr(self, "proj_size", 0) or self.hidden_size, self.hidden_size]
+            states = [x.new_zeros((count, x.size(0), n)) for n in widths[: 1 + pair]]
+            hx = tuple(states) if pair else states[0]
+        else:
+            hx = self.permute_hidden(hx, order)
+        name = self.mode.lower()
+        found = getattr(modules._VF, name)(
+            torch.ops.fastdrop.packed(x, lengths),
+            hx,
+            self._flat_weights,
+            self.bias,
+            self.num_layers,
+            self.dropout,
+            self.training,
+            self.bidirectional,
+            True,
+        )
+        final = found[1:] if pair else found[1]
+        made = PackedSequence(found[0], lengths, order, back)
+        return made, self.permute_hidden(final, back)
+
+    return forward
+
+
+class _Padded:
+    """What packs sequences: they stay as they are, (batch, steps, ...), and so do lengths."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch._VF, name)
+
+    @staticmethod
+    def _pack_padded_sequence(
+        x: torch.Tensor, lengths: torch.Tensor, batch_first: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return (x if batch_first else x.transpose(0, 1)), lengths
+
+    @staticmethod
+    def _pad_packed_sequence(
+        x: torch.Tensor, lengths: torch.Tensor, batch_first: bool, value: float, length: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if value != 0:
+            raise ValueError(f"pad_packed_sequence: padding_value={value} is not supported")
+        return (x if batch_first else x.transpose(0, 1)), lengths

@@ -1,0 +1,638 @@
+"""`fastdrop.torch.from_torch` against PyTorch itself: generated modules and whole ones.
+
+A module is exported with two rows and compared with three, so that no number of rows, nor of time
+steps where those stay open, is that of the example.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed")
+from torch import nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402, N812
+
+from fastdrop.formats import ModelFormatError  # noqa: E402
+from fastdrop.torch import from_torch  # noqa: E402
+
+pytestmark = pytest.mark.live
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Case:
+    """A module, and how to make inputs for it of so many rows and time steps."""
+
+    make: Callable[[], nn.Module]
+    inputs: Callable[[int, int], tuple[torch.Tensor, ...]]
+    in_axes: Sequence[int] = ()
+    out_axes: Sequence[int] = ()
+    steps: int | None = None  # fixed: another number of them does not fit the module
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(*inputs)
+
+
+class With(nn.Module):
+    """A module called by a function, which gets it first."""
+
+    def __init__(self, module: nn.Module, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module = module
+        self.function = function
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self.module, *inputs)
+
+
+def sequence(features: int = 3, *, first: bool = True) -> Any:
+    """Make sequences (rows, steps, features), or steps first."""
+
+    def make(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+        shape = (rows, steps, features) if first else (steps, rows, features)
+        return (torch.randn(shape),)
+
+    return make
+
+
+def fixed(*shape: int) -> Any:
+    return lambda rows, steps: (torch.randn(rows, *shape),)
+
+
+def tokens(count: int = 11) -> Any:
+    return lambda rows, steps: (torch.randint(0, count, (rows, steps)),)
+
+
+CASES: dict[str, Case] = {}
+
+
+def add(name: str, *args: Any, **options: Any) -> None:
+    assert name not in CASES, name
+    CASES[name] = Case(*args, **options)
+
+
+# ---- recurrent modules ----
+
+KINDS: dict[str, Callable[..., nn.Module]] = {
+    "lstm": nn.LSTM,
+    "gru": nn.GRU,
+    "rnn": nn.RNN,
+    "relu": lambda *a, **k: nn.RNN(*a, nonlinearity="relu", **k),
+}
+
+
+def _taken(first: bool, how: str) -> Callable[..., Any]:
+    """Return what is taken of a recurrent module's results."""
+
+    def run(module: nn.Module, x: torch.Tensor) -> Any:
+        y, state = module(x)
+        h = state[0] if isinstance(state, tuple) else state
+        if how == "sequence":
+            return y
+        if how == "last":
+            return y[:, -1] if first else y[-1]
+        if how == "states":
+            return torch.cat(list(h), dim=-1)
+        return y, h[-1], *(state[1:] if isinstance(state, tuple) else ())
+
+    return run
+
+
+TAKEN = itertools.cycle(("sequence", "last", "states", "all"))
+for _kind, _layers, _both, _first, _bias in itertools.product(
+    KINDS, (1, 2, 3), (False, True), (True, False), (True, False)
+):
+    _how = next(TAKEN)
+    _out = {"sequence": [1 - _first], "last": [0], "states": [0], "all": [1 - _first, 0, 1]}[_how]
+    add(
+        f"{_kind}-{_layers}-{'both' if _both else 'one'}-{'batch' if _first else 'time'}"
+        f"-{'bias' if _bias else 'plain'}-{_how}",
+        lambda k=_kind, n=_layers, d=_both, f=_first, b=_bias, t=_how: With(
+            KINDS[k](3, 5, n, bidirectional=d, batch_first=f, bias=b, dropout=0.2 * (n > 1)),
+            _taken(f, t),
+        ),
+        sequence(first=_first),
+        in_axes=[1 - _first],
+        out_axes=_out[: 2 if _how == "all" and _kind != "lstm" else 3],
+    )
+for _layers, _both, _first in itertools.product((1, 2), (False, True), (True, False)):
+    add(
+        f"projected-{_layers}-{'both' if _both else 'one'}-{'batch' if _first else 'time'}",
+        lambda n=_layers, d=_both, f=_first: With(
+            nn.LSTM(3, 5, n, bidirectional=d, batch_first=f, proj_size=2), _taken(f, "all")
+        ),
+        sequence(first=_first),
+        in_axes=[1 - _first],
+        out_axes=[1 - _first, 0, 1],
+    )
+
+
+class Started(nn.Module):
+    """A recurrent module from states of its own or from the caller's."""
+
+    def __init__(self, kind: str, given: bool, projected: bool = False) -> None:
+        super().__init__()
+        options = {"proj_size": 2} if projected else {}
+        self.rnn = KINDS[kind](3, 5, 2, batch_first=True, **options)
+        self.kind, self.given = kind, given
+        width = 2 if projected else 5
+        self.start = nn.Parameter(torch.randn(2, 1, width))
+        self.cell = nn.Parameter(torch.randn(2, 1, 5))
+
+    def forward(self, x: Any, h: Any = None, c: Any = None) -> Any:
+        if not self.given:
+            h = self.start.expand(-1, x.size(0), -1).contiguous()
+            c = self.cell.expand(-1, x.size(0), -1).contiguous()
+        y, _ = self.rnn(x, (h, c) if self.kind == "lstm" else h)
+        return y
+
+
+for _kind in KINDS:
+    add(f"learned-state-{_kind}", lambda k=_kind: Started(k, given=False), sequence())
+    _count = 3 if _kind == "lstm" else 2
+    add(
+        f"given-state-{_kind}",
+        lambda k=_kind: Started(k, given=True),
+        lambda rows, steps, n=_count: (
+            torch.randn(rows, steps, 3),
+            *(torch.randn(2, rows, 5) for _ in range(n - 1)),
+        ),
+        in_axes=[0, 1, 1][:_count],
+    )
+add("learned-state-projected", lambda: Started("lstm", False, True), sequence())
+
+
+class Loop(nn.Module):
+    """A cell in a loop of the user's."""
+
+    def __init__(self, cell: nn.Module, pair: bool) -> None:
+        super().__init__()
+        self.cell, self.pair = cell, pair
+        self.head = nn.Linear(5, 2)
+
+    def forward(self, x: Any) -> Any:
+        h = torch.zeros(x.size(0), 5)
+        c = torch.zeros(x.size(0), 5)
+        found = []
+        for step in x.unbind(1):
+            if self.pair:
+                h, c = self.cell(step, (h, c))
+            else:
+                h = self.cell(step, h)
+            found.append(self.head(h))
+        return torch.stack(found, 1)
+
+
+for _name, _cell, _bias in itertools.product(
+    ("lstm", "gru", "tanh", "relu"), (None,), (True, False)
+):
+    add(
+        f"cell-{_name}-{'bias' if _bias else 'plain'}",
+        lambda n=_name, b=_bias: Loop(
+            {
+                "lstm": lambda: nn.LSTMCell(3, 5, bias=b),
+                "gru": lambda: nn.GRUCell(3, 5, bias=b),
+                "tanh": lambda: nn.RNNCell(3, 5, bias=b),
+                "relu": lambda: nn.RNNCell(3, 5, bias=b, nonlinearity="relu"),
+            }[n](),
+            n == "lstm",
+        ),
+        sequence(),
+        steps=4,
+    )
+
+
+class Packs(nn.Module):
+    """Packed sequences: the lengths come with the input."""
+
+    def __init__(self, kind: str, layers: int, both: bool, first: bool, in_order: bool) -> None:
+        super().__init__()
+        self.rnn = KINDS[kind](3, 5, layers, batch_first=first, bidirectional=both)
+        self.first, self.in_order = first, in_order
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(
+            x, lengths, batch_first=self.first, enforce_sorted=self.in_order
+        )
+        y, state = self.rnn(packed)
+        y, back = nn.utils.rnn.pad_packed_sequence(y, batch_first=self.first)
+        h = state[0] if isinstance(state, tuple) else state
+        return y, h[-1], back
+
+
+def _with_lengths(first: bool, in_order: bool) -> Any:
+    def make(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+        lengths = torch.tensor([steps, *torch.randint(1, steps, (rows - 1,)).tolist()])
+        lengths = lengths.sort(descending=True).values if in_order else lengths.flip(0)
+        shape = (rows, steps, 3) if first else (steps, rows, 3)
+        return torch.randn(shape), lengths
+
+    return make
+
+
+for _kind, _layers, _both, _first, _order in itertools.product(
+    ("lstm", "gru", "rnn"), (1, 2), (False, True), (True, False), (True, False)
+):
+    add(
+        f"packed-{_kind}-{_layers}-{'both' if _both else 'one'}-{'batch' if _first else 'time'}"
+        f"-{'sorted' if _order else 'any'}",
+        lambda k=_kind, n=_layers, d=_both, f=_first, o=_order: Packs(k, n, d, f, o),
+        _with_lengths(_first, _order),
+        in_axes=[1 - _first, 0],
+        out_axes=[1 - _first, 0, 0],
+    )
+
+# ---- windows ----
+
+for _size, _stride, _padding, _dilation, _groups, _bias in (
+    (3, 1, 0, 1, 1, True),
+    (3, 1, 1, 1, 1, True),
+    (3, 2, 1, 1, 1, False),
+    (2, 1, "same", 1, 1, True),
+    (4, 1, "same", 2, 1, True),
+    (3, 1, "valid", 1, 1, True),
+    (3, 1, 2, 2, 1, True),
+    (1, 1, 0, 1, 1, True),
+    (3, 1, 1, 1, 2, True),
+    (5, 3, 4, 1, 4, True),
+):
+    add(
+        f"conv1d-{_size}-{_stride}-{_padding}-{_dilation}-{_groups}",
+        lambda a=_size, s=_stride, p=_padding, d=_dilation, g=_groups, b=_bias: nn.Conv1d(
+            4, 8, a, s, p, d, g, bias=b
+        ),
+        lambda rows, steps: (torch.randn(rows, 4, steps + 8),),
+    )
+    add(
+        f"conv2d-{_size}-{_stride}-{_padding}-{_dilation}-{_groups}",
+        lambda a=_size, s=_stride, p=_padding, d=_dilation, g=_groups, b=_bias: nn.Conv2d(
+            4, 8, (a, 2), s, p, d, g, bias=b
+        ),
+        fixed(4, 13, 9),
+    )
+for _size, _stride, _padding, _ceil in (
+    (2, None, 0, False),
+    (3, 1, 1, False),
+    (3, 2, 1, False),
+    (3, 2, 0, True),
+    (2, 2, 1, True),
+):
+    _id = f"{_size}-{_stride}-{_padding}-{'ceil' if _ceil else 'floor'}"
+    add(
+        f"maxpool1d-{_id}",
+        lambda a=_size, s=_stride, p=_padding, c=_ceil: nn.MaxPool1d(a, s, p, ceil_mode=c),
+        fixed(4, 11),
+    )
+    add(
+        f"maxpool2d-{_id}",
+        lambda a=_size, s=_stride, p=_padding, c=_ceil: nn.MaxPool2d(a, s, p, ceil_mode=c),
+        fixed(4, 11, 8),
+    )
+    if not _ceil:
+        add(
+            f"avgpool1d-{_id}",
+            lambda a=_size, s=_stride, p=_padding: nn.AvgPool1d(a, s, p),
+            lambda rows, steps: (torch.randn(rows, 4, steps + 4),),
+        )
+        add(
+            f"avgpool2d-{_id}",
+            lambda a=_size, s=_stride, p=_padding: nn.AvgPool2d(a, s, p),
+            fixed(4, 11, 8),
+        )
+for _size in (1, 2, 5):
+    add(f"adaptive-mean-{_size}", lambda n=_size: nn.AdaptiveAvgPool1d(n), fixed(4, 10))
+    add(f"adaptive-max-{_size}", lambda n=_size: nn.AdaptiveMaxPool1d(n), fixed(4, 10))
+add("adaptive-mean-2d", lambda: nn.AdaptiveAvgPool2d((1, 1)), fixed(4, 6, 7))
+add("adaptive-mean-open", lambda: nn.AdaptiveAvgPool1d(1), lambda n, t: (torch.randn(n, 4, t),))
+
+# ---- normalization ----
+
+
+def _norm(kind: Callable[..., nn.Module], *args: Any, **options: Any) -> nn.Module:
+    module = kind(*args, **options)
+    with torch.no_grad():
+        for name, weight in (*module.named_parameters(), *module.named_buffers()):
+            if weight.is_floating_point():
+                weight.copy_(torch.rand_like(weight) + 0.5 * (name == "running_var"))
+    return module
+
+
+for _affine in (True, False):
+    _id = "affine" if _affine else "plain"
+    add(f"batchnorm-2-{_id}", lambda a=_affine: _norm(nn.BatchNorm1d, 4, affine=a), fixed(4))
+    add(
+        f"batchnorm-3-{_id}",
+        lambda a=_affine: _norm(nn.BatchNorm1d, 4, affine=a),
+        lambda n, t: (torch.randn(n, 4, t),),
+    )
+    add(f"batchnorm-4-{_id}", lambda a=_affine: _norm(nn.BatchNorm2d, 4, affine=a), fixed(4, 5, 6))
+    add(
+        f"layernorm-1-{_id}",
+        lambda a=_affine: _norm(nn.LayerNorm, 4, elementwise_affine=a, eps=1e-3),
+        sequence(4),
+    )
+    add(
+        f"layernorm-2-{_id}",
+        lambda a=_affine: _norm(nn.LayerNorm, (5, 4), elementwise_affine=a),
+        fixed(5, 4),
+    )
+    add(
+        f"rmsnorm-{_id}",
+        lambda a=_affine: _norm(nn.RMSNorm, 4, elementwise_affine=a),
+        sequence(4),
+    )
+add("layernorm-without-shift", lambda: _norm(nn.LayerNorm, 4, bias=False), sequence(4))
+
+# ---- activations ----
+
+for _module in (
+    nn.ReLU(),
+    nn.ReLU6(),
+    nn.LeakyReLU(0.2),
+    nn.ELU(),
+    nn.ELU(0.7),
+    nn.SELU(),
+    nn.CELU(1.5),
+    nn.GELU(),
+    nn.GELU("tanh"),
+    nn.SiLU(),
+    nn.Mish(),
+    nn.Softplus(),
+    nn.Softplus(2.0),
+    nn.Softsign(),
+    nn.Tanh(),
+    nn.Sigmoid(),
+    nn.Hardsigmoid(),
+    nn.Hardswish(),
+    nn.Hardtanh(-0.5, 0.7),
+    nn.LogSigmoid(),
+    nn.Tanhshrink(),
+    nn.PReLU(),
+    nn.GLU(),
+    nn.Softmax(-1),
+    nn.Softmax(1),
+    nn.LogSoftmax(-1),
+    nn.Identity(),
+):
+    add(f"activation-{_module!r}", lambda m=_module: m, fixed(5, 6))
+add("activation-prelu-channels", lambda: nn.PReLU(5), fixed(5, 6))
+
+# ---- functions ----
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "add": lambda x: x + 1.5,
+    "radd": lambda x: 2 - x,
+    "alpha": lambda x: torch.add(x, x, alpha=0.5),
+    "sub": lambda x: torch.sub(x, x * x, alpha=2),
+    "mul": lambda x: x * x.mean(-1, keepdim=True),
+    "div": lambda x: x / (x.abs() + 1),
+    "rdiv": lambda x: 1 / (x.abs() + 1),
+    "floor-div": lambda x: torch.div(x, 0.3, rounding_mode="floor"),
+    "trunc-div": lambda x: torch.div(x, 0.3, rounding_mode="trunc"),
+    "pow": lambda x: x.abs() ** 1.5,
+    "square": lambda x: x**2,
+    "exp": torch.exp,
+    "log": lambda x: torch.log(x.abs() + 1),
+    "log1p": lambda x: torch.log1p(x.abs()),
+    "sqrt": lambda x: torch.sqrt(x.abs()),
+    "rsqrt": lambda x: torch.rsqrt(x.abs() + 1),
+    "neg": lambda x: -x,
+    "abs": torch.abs,
+    "sign": torch.sign,
+    "floor": torch.floor,
+    "round": torch.round,
+    "clamp": lambda x: x.clamp(-0.5, 0.5),
+    "clamp-min": lambda x: x.clamp(min=0.1),
+    "maximum": lambda x: torch.maximum(x, -x),
+    "where": lambda x: torch.where(x > 0, x, 0.1 * x),
+    "masked-fill": lambda x: x.masked_fill(x > 0, 0.5),
+    "not": lambda x: x.masked_fill(~(x > 0), 0.5),
+    "and": lambda x: x.masked_fill((x > 0) & (x < 1), 0.5),
+    "lerp": lambda x: torch.lerp(x, x * x, 0.3),
+    "mean": lambda x: x.mean(1),
+    "mean-last": lambda x: x.mean(-1, keepdim=True),
+    "mean-both": lambda x: x.mean((1, 2)),
+    "sum": lambda x: x.sum(1),
+    "max": lambda x: x.max(1).values,
+    "max-keep": lambda x: x.max(-1, keepdim=True)[0],
+    "min": lambda x: x.min(1).values,
+    "amax": lambda x: x.amax((1, 2)),
+    "argmax": lambda x: x.argmax(-1).float(),
+    "norm": lambda x: x / x.norm(dim=-1, keepdim=True),
+    "normalize": lambda x: F.normalize(x, dim=-1),
+    "transpose": lambda x: x.transpose(1, 2),
+    "permute": lambda x: x.permute(0, 2, 1),
+    "there-and-back": lambda x: (x.transpose(0, 1) + 1).transpose(0, 1),
+    "time-first-linear": lambda x: x.permute(1, 0, 2).mean(0),
+    "flatten": lambda x: x.flatten(1),
+    "view": lambda x: x.reshape(x.size(0), -1),
+    "view-rows": lambda x: (x.reshape(-1, x.size(2)) * 2).view(x.size(0), -1, x.size(2)),
+    "view-split": lambda x: x.reshape(x.size(0), x.size(1), 2, 3).sum(2),
+    "unflatten": lambda x: x.unflatten(-1, (3, 2)).mean(-1),
+    "unsqueeze": lambda x: x.unsqueeze(1).squeeze(1) + x.unsqueeze(-1).squeeze(-1),
+    "select": lambda x: x[:, 0] + x[:, -1],
+    "select-step": lambda x: x.select(1, 2),
+    "slice": lambda x: x[:, 1:],
+    "slice-end": lambda x: x[:, :-1],
+    "slice-features": lambda x: x[..., 1:4],
+    "slice-stride": lambda x: x[:, :, ::2],
+    "last-places": lambda x: x[:, -2:],
+    "chunk": lambda x: sum(x.chunk(3, -1)),
+    "split": lambda x: x.split([2, 4], -1)[1],
+    "unbind": lambda x: x.unbind(-1)[2],
+    "flip": lambda x: x.flip(1),
+    "flip-both": lambda x: x.flip((1, 2)),
+    "cat": lambda x: torch.cat((x, x * 2), -1),
+    "cat-time": lambda x: torch.cat((x, x), 1),
+    "cat-zeros": lambda x: torch.cat((x, torch.zeros(x.size(0), 1, 6)), 1),
+    "stack": lambda x: torch.stack((x, x + 1), 1).sum(1),
+    "stack-last": lambda x: torch.stack((x, -x), -1),
+    "expand": lambda x: x[:, :1].expand(-1, 4, -1),
+    "repeat": lambda x: x.mean(1, keepdim=True).repeat(1, 3, 2),
+    "repeat-steps": lambda x: x.mean(1).unsqueeze(1).repeat(1, 3, 1),
+    "broadcast": lambda x: x * x.mean(1, keepdim=True) + x.mean((1, 2))[:, None, None],
+    "matmul": lambda x: x @ x.transpose(1, 2),
+    "bmm": lambda x: torch.bmm(x.transpose(1, 2), x),
+    "weights-matmul": lambda x: x @ torch.linspace(-1, 1, 12).view(6, 2),
+    "left-matmul": lambda x: torch.linspace(-1, 1, 12).view(2, 6) @ x.transpose(1, 2),
+    "vector-matmul": lambda x: x @ torch.linspace(-1, 1, 6),
+    "einsum": lambda x: torch.einsum("btf,bsf->bts", x, x),
+    "einsum-weights": lambda x: torch.einsum(
+        "btf,fg->btg", x, torch.linspace(-1, 1, 12).view(6, 2)
+    ),
+    "attention": lambda x: torch.bmm(F.softmax(x @ x.transpose(1, 2), -1), x),
+    "pad": lambda x: F.pad(x, (1, 2)),
+    "pad-time": lambda x: F.pad(x, (0, 0, 2, 0), value=1.5),
+    "addcmul": lambda x: torch.addcmul(x, x, x, value=0.5),
+    "in-place": lambda x: (x * 1).add_(1).mul_(2).relu_(),
+    "to-int": lambda x: (x * 3).long().float() + x.double().float(),
+    "gather": lambda x: x.gather(1, torch.zeros(x.size(0), 2, 6, dtype=torch.long)),
+    "locked": lambda x: x * torch.ones(x.size(0), 1, x.size(2)),
+    "index-list": lambda x: x[:, [0, 2, 3]],
+    "movedim": lambda x: x.movedim(1, 2),
+    "outer": lambda x: x.unsqueeze(2) * x.unsqueeze(1),
+    "double-softmax": lambda x: F.log_softmax(F.softmax(x, 1), 2),
+    "triu": lambda x: x[:, :, :4] @ torch.triu(torch.ones(4, 4)),
+    "size-arithmetic": lambda x: x[:, x.size(1) - 2],
+}
+for _name, _function in FUNCTIONS.items():
+    add(f"function-{_name}", lambda f=_function: Function(f), sequence(6))
+
+# ---- embeddings and linear ----
+
+add("linear", lambda: nn.Linear(3, 4), sequence())
+add("linear-plain", lambda: nn.Linear(3, 4, bias=False), fixed(3))
+add(
+    "linear-merged",
+    lambda: With(nn.Linear(3, 4), lambda m, x: m(x.flatten(0, 1)).unflatten(0, (-1, x.size(1)))),
+    sequence(),
+)  # noqa: E501
+add("bilinear-form", lambda: With(nn.Linear(3, 3), lambda m, x: (m(x) * x).sum(-1)), sequence())
+add("embedding", lambda: nn.Embedding(11, 4), tokens())
+add("embedding-padding", lambda: nn.Embedding(11, 4, padding_idx=0), tokens())
+for _mode in ("mean", "sum", "max"):
+    add(f"embedding-bag-{_mode}", lambda m=_mode: nn.EmbeddingBag(11, 4, mode=m), tokens())
+
+# ---- attention ----
+
+for _first, _bias, _heads, _weights in itertools.product(
+    (True, False), (True, False), (1, 2), (True, False)
+):
+    add(
+        f"attention-{'batch' if _first else 'time'}-{'bias' if _bias else 'plain'}-{_heads}"
+        f"-{'weights' if _weights else 'fast'}",
+        lambda f=_first, b=_bias, h=_heads, w=_weights: With(
+            nn.MultiheadAttention(6, h, dropout=0.1, bias=b, batch_first=f),
+            lambda m, x, w=w: m(x, x, x, need_weights=w)[0],
+        ),
+        sequence(6, first=_first),
+        in_axes=[1 - _first],
+        out_axes=[1 - _first],
+    )
+add(
+    "attention-keys",
+    lambda: With(
+        nn.MultiheadAttention(6, 2, kdim=4, vdim=5, batch_first=True),
+        lambda m, q, k, v: m(q, k, v),
+    ),
+    lambda n, t: (torch.randn(n, 3, 6), torch.randn(n, t, 4), torch.randn(n, t, 5)),
+)
+add(
+    "attention-padding",
+    lambda: With(
+        nn.MultiheadAttention(6, 2, batch_first=True),
+        lambda m, x: m(x, x, x, key_padding_mask=x[:, :, 0] > 1.5)[0],
+    ),
+    sequence(6),
+)
+add(
+    "attention-causal",
+    lambda: With(
+        nn.MultiheadAttention(6, 2, batch_first=True),
+        lambda m, x: m(
+            x, x, x, attn_mask=torch.ones(5, 5, dtype=torch.bool).triu(1), need_weights=False
+        )[0],
+    ),
+    sequence(6),
+    steps=5,
+)
+for _before, _first in itertools.product((True, False), (True, False)):
+    _id = f"{'pre' if _before else 'post'}-{'batch' if _first else 'time'}"
+    add(
+        f"encoder-layer-{_id}",
+        lambda p=_before, f=_first: nn.TransformerEncoderLayer(
+            6, 2, 12, activation="gelu", norm_first=p, batch_first=f
+        ),
+        sequence(6, first=_first),
+        in_axes=[1 - _first],
+        out_axes=[1 - _first],
+    )
+    add(
+        f"decoder-layer-{_id}",
+        lambda p=_before, f=_first: nn.TransformerDecoderLayer(
+            6, 2, 12, norm_first=p, batch_first=f
+        ),
+        lambda n, t, f=_first: tuple(torch.randn((n, k, 6) if f else (k, n, 6)) for k in (3, t)),
+        in_axes=[1 - _first, 1 - _first],
+        out_axes=[1 - _first],
+    )
+
+
+# ---- the tests ----
+
+
+def rows_first(value: torch.Tensor, axis: int) -> np.ndarray[Any, Any]:
+    return np.moveaxis(value.detach().numpy(), axis, 0)
+
+
+def check(case: Case, rows: int = 3, steps: int = 7, *, seed: int = 0) -> Any:
+    """Export with two rows, compare with other numbers of rows, and return the model."""
+    torch.manual_seed(seed)
+    module = case.make()
+    model = from_torch(module, case.inputs(2, case.steps or steps))
+    assert module.training
+    module.eval()
+    shape = model.input_shape
+    first = next(iter(shape.values())) if isinstance(shape, dict) else shape
+    lengths = [n for n in (case.steps or steps, (case.steps or steps) + 2) if n]
+    for length in lengths if None in first and case.steps is None else lengths[:1]:
+        given = case.inputs(rows, length)
+        in_axes = case.in_axes or [0] * len(given)
+        x = [rows_first(v, at) for v, at in zip(given, in_axes, strict=True)]
+        found = model.predict(x if len(x) > 1 else x[0])
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of ways that PyTorch did not take
+            expected = module(*given)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        found = found if isinstance(found, list) else [found]
+        out_axes = case.out_axes or [0] * len(expected)
+        for y, reference, at in zip(found, expected, out_axes, strict=True):
+            wanted = rows_first(reference, at)
+            assert y.shape == wanted.shape
+            scale = max(1.0, float(np.abs(wanted).max()))
+            np.testing.assert_allclose(y, wanted, rtol=0, atol=TOLERANCE * scale)
+    return model
+
+
+@pytest.mark.parametrize("name", CASES, ids=list(CASES))
+def test_modules_compute_what_pytorch_computes(name: str) -> None:
+    check(CASES[name])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_time_steps_stay_open(kind: str) -> None:
+    """A model is asked for more steps than it was exported with."""
+    case = Case(
+        lambda: With(KINDS[kind](3, 5, 2, batch_first=True), _taken(True, "all")), sequence()
+    )
+    assert check(case).input_shape == (None, 3)
+
+
+def test_obstacles_name_all_and_the_line() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Any) -> Any:
+            y = torch.cumsum(x, 1)
+            z = torch.fft.rfft(x).real
+            return y.mean(), z
+
+    with pytest.raises(ModelFormatError) as caught:
+        from_torch(Odd(), torch.randn(2, 4, 3))
+    text = str(caught.value)
+    assert "cumsum" in text
+    assert "fft" in text
+    assert "torch.cumsum(x, 1)" in text
+    assert len(caught.value.obstacles) >= 2
