@@ -21,6 +21,7 @@ from torch.nn import functional as F  # noqa: E402, N812
 
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
+from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live
 
@@ -500,7 +501,7 @@ add(
     "linear-merged",
     lambda: With(nn.Linear(3, 4), lambda m, x: m(x.flatten(0, 1)).unflatten(0, (-1, x.size(1)))),
     sequence(),
-)  # noqa: E501
+)
 add("bilinear-form", lambda: With(nn.Linear(3, 3), lambda m, x: (m(x) * x).sum(-1)), sequence())
 add("embedding", lambda: nn.Embedding(11, 4), tokens())
 add("embedding-padding", lambda: nn.Embedding(11, 4, padding_idx=0), tokens())
@@ -597,7 +598,9 @@ def check(case: Case, rows: int = 3, steps: int = 7, *, seed: int = 0) -> Any:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of ways that PyTorch did not take
             expected = module(*given)
-        expected = expected if isinstance(expected, tuple) else (expected,)
+        if isinstance(expected, dict):
+            expected, found = tuple(expected.values()), [found[key] for key in expected]
+        expected = tuple(expected) if isinstance(expected, (tuple, list)) else (expected,)
         found = found if isinstance(found, list) else [found]
         out_axes = case.out_axes or [0] * len(expected)
         for y, reference, at in zip(found, expected, out_axes, strict=True):
@@ -617,7 +620,7 @@ def test_modules_compute_what_pytorch_computes(name: str) -> None:
 def test_time_steps_stay_open(kind: str) -> None:
     """A model is asked for more steps than it was exported with."""
     case = Case(
-        lambda: With(KINDS[kind](3, 5, 2, batch_first=True), _taken(True, "all")), sequence()
+        lambda: With(KINDS[kind](3, 5, 2, batch_first=True), _taken(True, "sequence")), sequence()
     )
     assert check(case).input_shape == (None, 3)
 
@@ -636,3 +639,232 @@ def test_obstacles_name_all_and_the_line() -> None:
     assert "fft" in text
     assert "torch.cumsum(x, 1)" in text
     assert len(caught.value.obstacles) >= 2
+
+
+@pytest.mark.parametrize("name", MODELS, ids=list(MODELS))
+def test_whole_models_compute_what_pytorch_computes(name: str) -> None:
+    make, inputs, in_axes, out_axes = MODELS[name]
+    check(Case(make, inputs, in_axes, out_axes), steps=9)
+
+
+# ---- dropout ----
+
+
+def moments(sample: Callable[[], torch.Tensor], count: int) -> tuple[Any, Any]:
+    with torch.no_grad():
+        values = np.stack([sample().numpy() for _ in range(count)]).astype(np.float64)
+    return values.mean(0), values.var(0)
+
+
+class Dropping(nn.Module):
+    """A dropout module over a fixed input, so that what it drops alone is random."""
+
+    def __init__(self, drop: nn.Module) -> None:
+        super().__init__()
+        self.drop = drop
+
+    def forward(self, x: Any) -> Any:
+        return self.drop(x)
+
+
+@pytest.mark.parametrize(
+    ("drop", "shape", "shared"),
+    [
+        (nn.Dropout(0.3), (4, 5), ()),
+        (nn.Dropout1d(0.3), (4, 5), (2,)),
+        (nn.Dropout2d(0.3), (4, 5, 2), (2, 3)),
+        (nn.AlphaDropout(0.3), (4, 5), ()),
+        (nn.FeatureAlphaDropout(0.3), (4, 5), (2,)),
+    ],
+    ids=["elements", "channels-1d", "channels-2d", "alpha", "feature-alpha"],
+)
+def test_dropout_has_the_values_and_frequencies_of_pytorch(
+    drop: nn.Module, shape: tuple[int, ...], shared: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    x = torch.rand(3, *shape) + 1
+    model = from_torch(Dropping(drop), x)
+    np.testing.assert_array_equal(model.predict(x.numpy()), x.numpy())
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    with torch.no_grad():
+        drop.train()
+        sets = [drop(x).numpy() for _ in range(40)]
+    known = [np.unique(np.stack([s[i] for s in sets]).round(4)) for i in np.ndindex(x.shape)]
+    for values, i in zip(known, np.ndindex(x.shape), strict=True):
+        assert len(values) == 2
+        np.testing.assert_allclose(
+            np.unique(samples[(slice(None), *i)].round(4)), values, atol=2e-4
+        )
+    scaled = np.stack([v[-1] for v in known]).reshape(x.shape)
+    kept = np.isclose(samples, scaled, atol=2e-4)
+    error = np.sqrt(0.3 * 0.7 / len(samples))
+    assert np.abs(kept.mean(0) - 0.7).max() < 5 * error
+    for axis in shared:
+        assert (kept.any(axis + 1) == kept.all(axis + 1)).all()
+    if not shared:
+        assert not (kept.any(-1) == kept.all(-1)).all()
+
+
+def test_dropout_between_layers_is_new_at_each_step() -> None:
+    """With a recurrent module that is an identity of sums, so that a step's mask can be read."""
+    torch.manual_seed(0)
+    rnn = nn.RNN(1, 6, 2, nonlinearity="relu", dropout=0.4, batch_first=True)
+    with torch.no_grad():
+        for name, weight in rnn.named_parameters():
+            weight.zero_()
+            if name == "weight_ih_l0":
+                weight.fill_(1)
+            elif name == "weight_ih_l1":
+                weight.copy_(torch.eye(6))
+    model = from_torch(With(rnn, _taken(True, "sequence")), torch.ones(2, 50, 1))
+    x = np.ones((1, 50, 1), np.float32)
+    samples = model.mc_predict(x, 300, rng=0, keep_samples=True).samples[:, 0]
+    assert {*np.unique(samples.round(3)).tolist()} == {0.0, np.float32(1 / 0.6).round(3).item()}
+    dropped = samples == 0
+    error = np.sqrt(0.4 * 0.6 / len(samples))
+    assert np.abs(dropped.mean(0) - 0.4).max() < 5 * error
+    # Neighbours in time are independent.
+    both = (dropped[:, 1:] & dropped[:, :-1]).mean()
+    assert abs(both - 0.16) < 5 * np.sqrt(0.16 * 0.84 / dropped[:, 1:].size)
+
+
+@pytest.mark.parametrize("name", ["sentiment", "locked-language-model", "conv-lstm", "transformer"])
+def test_samples_are_distributed_as_in_training_mode(name: str) -> None:
+    make, inputs, in_axes, out_axes = MODELS[name]
+    torch.manual_seed(3)
+    module = make()
+    module.eval()
+    given = inputs(4, 6)
+    model = from_torch(module, given)
+    x = [rows_first(v, at) for v, at in zip(given, in_axes or [0] * len(given), strict=True)]
+    p = model.mc_predict(x if len(x) > 1 else x[0], 1200, rng=0)
+    module.eval()
+    for part in module.modules():  # statistics of batches are not drawn from
+        if not isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            part.training = True
+    mean, variance = moments(lambda: module(*given), 1200)
+    at = (out_axes or (0,))[0]
+    mean, variance = np.moveaxis(mean, at, 0), np.moveaxis(variance, at, 0)
+    assert (variance > 0).any()
+    error = np.sqrt((variance + p.std**2) / 1200) + 1e-6
+    z = (p.mean - mean) / error
+    assert np.abs(z).max() < 5.5
+    assert abs(np.square(z).mean() - 1) < 0.9
+    ratio = p.std[variance > 0] ** 2 / variance[variance > 0]
+    assert abs(np.log(ratio).mean()) < 0.1
+
+
+def test_rates_give_a_recurrent_module_what_pytorch_lacks() -> None:
+    make, inputs, _, _ = MODELS["forecaster"]
+    torch.manual_seed(0)
+    module, (x,) = make(), inputs(3, 6)
+    plain = from_torch(module, x)
+    model = from_torch(module, x, rates={"lstm1": {"recurrent_dropout": 0.5}, "drop2": 0.0})
+    assert [s.rates() for s in model.layers if s.name == "lstm1"] == [
+        {"dropout": 0.0, "recurrent_dropout": 0.5}
+    ]
+    np.testing.assert_array_equal(model.predict(x.numpy()), plain.predict(x.numpy()))
+    one = from_torch(module, x, rates=0.3)
+    assert {s.rates()["dropout"] for s in one.layers if s.is_recurrent} == {0.3}
+    with pytest.raises(ValueError, match="lstm1"):
+        from_torch(module, x, rates={"lstm": 0.3})
+
+
+# ---- what is refused, and what stays as it was ----
+
+
+def test_the_module_stays_as_it_was() -> None:
+    module = MODELS["conv-lstm"][0]()
+    module.eval()
+    module.features[4].train()
+    modes = {name: part.training for name, part in module.named_modules()}
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    forwards = nn.LSTM.forward, nn.GRU.forward, torch.nn.utils.rnn._VF
+    from_torch(module, MODELS["conv-lstm"][1](2, 6))
+    assert {name: part.training for name, part in module.named_modules()} == modes
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+    assert forwards == (nn.LSTM.forward, nn.GRU.forward, torch.nn.utils.rnn._VF)
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_weights_are_taken_as_they_are_then() -> None:
+    """What is trained further does not change the model."""
+    module = nn.Linear(3, 2)
+    x = torch.randn(2, 3)
+    model = from_torch(module, x)
+    before = model.predict(x.numpy())
+    with torch.no_grad():
+        module.weight.mul_(2)
+    np.testing.assert_array_equal(model.predict(x.numpy()), before)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.to("meta"), "on the CPU"),
+        (lambda m: m.weight.data.fill_(float("nan")), "finite"),
+    ],
+    ids=["meta", "nan"],
+)
+def test_modules_are_refused(change: Callable[[nn.Module], Any], message: str) -> None:
+    module = nn.Linear(3, 2)
+    change(module)
+    with pytest.raises(ValueError, match=message):
+        from_torch(module, torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "error", "message"),
+    [
+        (3, torch.zeros(2, 3), TypeError, "module"),
+        (nn.Linear(3, 2), np.zeros((2, 3)), TypeError, "example_inputs"),
+        (nn.Linear(3, 2), (), TypeError, "example_inputs"),
+        (nn.Linear(3, 2), torch.tensor(1.0), ValueError, "example_inputs"),
+        (nn.Linear(3, 2), torch.zeros(2, 4), ModelFormatError, "torch.export"),
+        (nn.Linear(3, 2), {"x": torch.zeros(2, 3)}, (ModelFormatError, TypeError), "x"),
+    ],
+    ids=["module", "array", "nothing", "scalar", "shape", "name"],
+)
+def test_arguments_are_refused(module: Any, inputs: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        from_torch(module, inputs)
+
+
+ROWS_TOGETHER: dict[str, Callable[[Any], Any]] = {
+    "mean": lambda x: x - x.mean(0),
+    "matmul": lambda x: x.mean(1) @ x.mean(1).T,
+    "flip": lambda x: x.flip(0),
+    "first-row": lambda x: x + x[0],
+    "shift": lambda x: torch.cat((x[1:], x[:1])),
+    "outer": lambda x: x.mean(1)[:, None] - x.mean(1)[None],
+    "softmax": lambda x: x.softmax(0),
+    "everything": lambda x: x / x.max(),
+}
+
+
+@pytest.mark.parametrize("name", ROWS_TOGETHER, ids=list(ROWS_TOGETHER))
+def test_what_computes_with_several_rows_is_refused(name: str) -> None:
+    with pytest.raises(ModelFormatError):
+        from_torch(Function(ROWS_TOGETHER[name]), torch.randn(4, 5, 3))
+
+
+def test_half_and_double_weights_are_taken_with_a_note() -> None:
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        module = nn.Linear(3, 2).to(dtype)
+        model = from_torch(module, torch.zeros(2, 3, dtype=dtype))
+        assert any(str(dtype).removeprefix("torch.") in note for note in model.notes)
+        x = torch.randn(4, 3)
+        expected = module.float()(x).detach().numpy()
+        np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_inputs_by_name_are_inputs_by_name() -> None:
+    module = MODELS["many-inputs"][0]().eval()
+    x, category, numbers = MODELS["many-inputs"][1](3, 5)
+    given = {"x": x, "category": category, "numbers": numbers}
+    model = from_torch(module, given)
+    assert model.input_names == ("x", "category", "numbers")
+    found = model.predict({k: v.numpy() for k, v in given.items()})
+    with torch.no_grad():
+        expected = module(**given).numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

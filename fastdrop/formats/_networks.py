@@ -257,7 +257,7 @@ class Networks(Tensors):
                 single = replace(single, name=name)
             position = sum(map(len, cells[:level]))
             given = [
-                self._state(some, position + k, width, value)
+                self._state(some, position + k, width, single.row[:extra], value)
                 for k, cell in enumerate(directions)
                 for some, width in zip(initial, cell.states, strict=False)
             ]
@@ -328,20 +328,30 @@ class Networks(Tensors):
             return None
         if isinstance(state, np.ndarray) and state.ndim == 3 and state.shape[1] == 1:
             state = Spread(state[:, 0], 1)
-        if not isinstance(state, (Tensor, Spread)) or state.ndim != 3 or state.at != 1:
-            raise UnsupportedError("initial states without a batch on axis 1")
+        if not isinstance(state, (Tensor, Spread)) or state.ndim != 3:
+            raise UnsupportedError("initial states without a batch")
+        if state.at != 1:
+            raise BatchAxisError(f"states have the batch on axis 1, these on {state.at}")
         if state.shape[0] != count:
             raise UnsupportedError(f"{state.shape[0]} initial states for {count} layers")
         return self.tensor(state, like)
 
-    def _state(self, states: Value | None, number: int, width: int, like: Tensor) -> Tensor:
+    def _state(
+        self, states: Value | None, number: int, width: int, leading: Sequence[Length], like: Tensor
+    ) -> Tensor:
         """Return one of several initial states, of rows; zeros where there are none."""
         if states is None:
             zeros = np.zeros(width, np.float32)
-            return self.tensor(Spread(zeros), like)
-        one = self.select(states, 0, number)
-        assert isinstance(one, Tensor)
-        return self.bundled_first(one)
+            state: Value = self.tensor(Spread(zeros), like)
+        else:
+            state = self.select(states, 0, number)
+        assert isinstance(state, Tensor)
+        state = self.bundled_first(state)
+        while len(state.row) <= len(leading):  # the same for what is merged with the batch
+            inner = self.unsqueeze(replace(state, behind=0), 1)
+            assert isinstance(inner, Tensor)
+            state = replace(inner, behind=len(inner.row) - 1)
+        return self.broadcast(state, (*leading, width))
 
     def _mask(self, sequence: Tensor, lengths: Value) -> Tensor:
         """Return 1 for each step of a sequence (batch, steps, ...) that there is, else 0."""

@@ -118,6 +118,8 @@ class Tensors:
     ----------
     entries : list of Call
     inputs : list of Tensor
+    rows : int or None
+        How many rows a batch has where a file or module has fixed it; each such number may be it.
     scope : str
         What layers are called that are written now.
     """
@@ -125,6 +127,7 @@ class Tensors:
     def __init__(self) -> None:
         self.entries: list[Call] = []
         self.inputs: list[Tensor] = []
+        self.rows: int | None = None
         self.scope = "layer"
         self._taken: set[str] = set()
         # What some tensors were made of, for what undoes it or takes a part.
@@ -324,6 +327,7 @@ class Tensors:
             if rest is None:
                 raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
             shape[shape.index(-1)] = rest
+        shape = self._with_batch(value, shape)
         if isinstance(value, Spread):
             if BATCH not in shape:
                 raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
@@ -347,6 +351,18 @@ class Tensors:
         (name,) = self.call(layer, [value.name], [value.row])
         return self._known(replace(made, name=name))
 
+    def _with_batch(self, value: Tensor | Spread, shape: list[Length]) -> list[Length]:
+        """Return a shape with the batch in the place of its fixed number of rows."""
+        if self.rows is None or any(divided(n, BATCH) is not None for n in shape):
+            return shape
+        for at, n in enumerate(shape):
+            rest = divided(n, self.rows) if n else None
+            if rest is not None:
+                found = [*shape[:at], BATCH * rest, *shape[at + 1 :]]
+                if divided(product(value.shape), product(found)) == 1:
+                    return found
+        return shape
+
     def expand(self, value: Value, shape: Sequence[Length]) -> Value:
         """Repeat axes of length 1; -1 leaves an axis as it is, and axes may be put in front."""
         wanted = list(shape)
@@ -356,8 +372,10 @@ class Tensors:
                 return Spread(as_array(rest), 0)
             value = self.unsqueeze(value, 0)
         lengths = [own if n == -1 else n for own, n in zip(value.shape, wanted, strict=True)]
+        if isinstance(value, (Tensor, Spread)) and lengths[value.at] == self.rows:
+            lengths[value.at] = value.shape[value.at]
         if not isinstance(value, (Tensor, Spread)):
-            at = lengths.index(BATCH) if BATCH in lengths else None
+            at = next((i for i, n in enumerate(lengths) if divided(n, BATCH) is not None), None)
             if at is not None:
                 if value.shape[at] != 1:
                     raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
@@ -368,7 +386,9 @@ class Tensors:
                 raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
         if isinstance(value, Spread):
             inside = [n for i, n in enumerate(lengths) if i != value.at]
-            if lengths[value.at] != BATCH or not all(isinstance(n, int) for n in inside):
+            if divided(lengths[value.at], BATCH) is None or not all(
+                isinstance(n, int) for n in inside
+            ):
                 raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
             return Spread(np.broadcast_to(value.value, inside), value.at)  # type: ignore[arg-type]
         if lengths[value.at] != value.shape[value.at]:
@@ -503,9 +523,9 @@ class Tensors:
                 tensors.append(self._led(value, missing))
                 parts.append(len(tensors) - 1)
             elif isinstance(value, Spread):
-                if before + behind:
-                    raise UnsupportedError("a constant along merged axes")
-                parts.append(value.value)
+                lengths = value.value.shape
+                shape = (*lengths[: value.at], *(1,) * (before + behind), *lengths[value.at :])
+                parts.append(value.value.reshape(shape))
             else:
                 parts.append(_without_batch(value, rank - at, before + behind))
         if not tensors:

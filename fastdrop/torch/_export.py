@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import count
 from itertools import product as choices
 from typing import Any
 
@@ -164,10 +165,10 @@ def _export(
     tensors = [*args.values()] if isinstance(args, dict) else [*args]
     shapes: dict[int, Any] = {}
     given = []
+    rows = _number_of_rows(module, tensors)
     for tensor, at in zip(tensors, axes, strict=True):
-        if tensor.shape[at] == 1:  # a length of 1 would be taken for a fixed one
-            tensor = tensor.repeat_interleave(2, at)
-        given.append(tensor.detach())
+        numbers = torch.arange(rows) % max(tensor.shape[at], 1)
+        given.append(tensor.detach().index_select(at, numbers))
         shapes[id(given[-1])] = {
             i: Dim.AUTO if free or i == at else Dim.STATIC for i in range(tensor.ndim)
         }
@@ -184,6 +185,13 @@ def _export(
     ):
         warnings.simplefilter("ignore")
         return torch.export.export(module, positional, named, dynamic_shapes=open_shapes)
+
+
+def _number_of_rows(module: nn.Module, tensors: Sequence[torch.Tensor]) -> int:
+    """Return a number of rows that is the length of nothing else, to be known wherever it is."""
+    weights = (*module.parameters(), *module.buffers())
+    taken = {n for tensor in (*tensors, *weights) for n in tensor.shape}
+    return next(n for n in count(13, 2) if n not in taken)
 
 
 @contextmanager
@@ -203,20 +211,31 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
     """Return the model of a module, trying where its inputs have their batch."""
     tensors = [*args.values()] if isinstance(args, dict) else [*args]
     failures: list[_Failed] = []
+    elsewhere = _takes_time_first(module)
     for axes in _placements(tensors):
+        if any(axes) and not elsewhere:
+            break
         for free in (True, False):
             try:
                 program = _export(module, args, axes, free=free)
             except Exception as error:  # export raises whatever the module's own code does
                 text = f"torch.export refuses it: {_first_line(error)}"
                 failures.append(_Failed([text], 2.0))
+                elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 continue
             try:
                 return _Conversion(module, program, axes, names).model()
             except _Failed as failed:
                 failures.append(failed)
+                elsewhere |= failed.misplaced
     best = min(failures, key=lambda failed: failed.rank)
     raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
+
+
+def _takes_time_first(module: nn.Module) -> bool:
+    """Whether some part has the batch on the second axis."""
+    kinds = (nn.RNNBase, nn.MultiheadAttention)
+    return any(isinstance(part, kinds) and not part.batch_first for part in module.modules())
 
 
 def _placements(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[int, ...]]:
@@ -237,10 +256,11 @@ def _first_line(error: BaseException) -> str:
 class _Failed(Exception):  # noqa: N818 - it never leaves this file
     """A placement of the batch that leads to obstacles; `rank` says how near it came."""
 
-    def __init__(self, obstacles: list[str], rank: float) -> None:
+    def __init__(self, obstacles: list[str], rank: float, *, misplaced: bool = False) -> None:
         super().__init__(obstacles)
         self.obstacles = obstacles
         self.rank = rank
+        self.misplaced = misplaced
 
 
 class _Conversion:
@@ -270,8 +290,8 @@ class _Conversion:
                 self.values[node] = self._call(node)
         outputs = self._outputs(nodes[-1])
         if self.obstacles:
-            where = 1.0 if not self.misplaced else 1.5
-            raise _Failed([*dict.fromkeys(self.obstacles)], where - 1 / (1 + len(self.values)))
+            rank = (1.5 if self.misplaced else 1.0) - 1 / (1 + len(self.obstacles))
+            raise _Failed([*dict.fromkeys(self.obstacles)], rank, misplaced=self.misplaced)
         calls = self.builder.trimmed([name for name, _ in outputs])
         if not calls:
             raise _Failed(["no output is computed of the input"], 1.0)
@@ -310,6 +330,8 @@ class _Conversion:
         for dtype in sorted(rounded):
             self.notes.append(f"weights of {dtype} are taken in float32")
         names = self.names or [node.name for node in user]
+        fixed = [_length(n.meta["val"].shape[at]) for n, at in zip(user, self.axes, strict=True)]
+        self.builder.rows = next((n for n in fixed if isinstance(n, int)), None)
         for node, name, at in zip(user, names, self.axes, strict=True):
             value = node.meta["val"]
             lengths = [_length(n) for n in value.shape]

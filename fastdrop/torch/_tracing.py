@@ -96,7 +96,8 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
     def forward(self: Any, input: Any, hx: Any = None) -> Any:
         if not isinstance(input, PackedSequence):
             return before(self, input, hx)
-        x, lengths, order, back = input
+        x, sizes, order, back = input
+        lengths = sizes[0]
         count = self.num_layers * (2 if self.bidirectional else 1)
         pair = self.mode == "LSTM"
         if hx is None:
@@ -118,14 +119,14 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
             True,
         )
         final = found[1:] if pair else found[1]
-        made = PackedSequence(found[0], lengths, order, back)
+        made = PackedSequence(found[0], sizes, order, back)
         return made, self.permute_hidden(final, back)
 
     return forward
 
 
 class _Padded:
-    """What packs sequences: they stay as they are, (batch, steps, ...), and so do lengths."""
+    """What packs sequences: they stay as they are, (batch, steps, ...), beside lengths (1, batch)."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch._VF, name)
@@ -134,12 +135,13 @@ class _Padded:
     def _pack_padded_sequence(
         x: torch.Tensor, lengths: torch.Tensor, batch_first: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        return (x if batch_first else x.transpose(0, 1)), lengths
+        # One matrix row, for a sequence may not be padded to fewer steps than there are sizes.
+        return (x if batch_first else x.transpose(0, 1)), lengths.unsqueeze(0)
 
     @staticmethod
     def _pad_packed_sequence(
-        x: torch.Tensor, lengths: torch.Tensor, batch_first: bool, value: float, length: Any
+        x: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value: float, length: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if value != 0:
             raise ValueError(f"pad_packed_sequence: padding_value={value} is not supported")
-        return (x if batch_first else x.transpose(0, 1)), lengths
+        return (x if batch_first else x.transpose(0, 1)), sizes[0]

@@ -1,0 +1,573 @@
+"""Whole models of PyTorch as people write them, and inputs for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+VOCABULARY = 23
+
+
+def words(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+    return (torch.randint(1, VOCABULARY, (rows, steps)),)
+
+
+def words_and_lengths(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+    lengths = torch.tensor([steps, *torch.randint(1, steps, (rows - 1,)).tolist()])
+    tokens = torch.randint(1, VOCABULARY, (rows, steps))
+    return tokens * (torch.arange(steps) < lengths[:, None]), lengths
+
+
+def series(features: int = 3) -> Callable[[int, int], tuple[torch.Tensor, ...]]:
+    return lambda rows, steps: (torch.randn(rows, steps, features),)
+
+
+class SentimentLSTM(nn.Module):
+    """Embedding, stacked LSTM, dropout, linear, sigmoid."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.lstm = nn.LSTM(8, 12, 2, batch_first=True, dropout=0.5)
+        self.dropout = nn.Dropout(0.3)
+        self.fc = nn.Linear(12, 1)
+
+    def forward(self, x: Any) -> Any:
+        h0 = torch.zeros(2, x.size(0), 12)
+        c0 = torch.zeros(2, x.size(0), 12)
+        out, _ = self.lstm(self.embedding(x), (h0, c0))
+        out = out.contiguous().view(-1, 12)
+        out = torch.sigmoid(self.fc(self.dropout(out)))
+        out = out.view(x.size(0), -1)
+        return out[:, -1]
+
+
+class PackedClassifier(nn.Module):
+    """Bidirectional LSTM over packed sequences, the last states of both directions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8, padding_idx=0)
+        self.rnn = nn.LSTM(8, 6, num_layers=2, bidirectional=True, dropout=0.5, batch_first=True)
+        self.fc = nn.Linear(12, 4)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, text: Any, lengths: Any) -> Any:
+        embedded = self.dropout(self.embedding(text))
+        packed = pack_padded_sequence(
+            embedded, lengths.cpu(), batch_first=True, enforce_sorted=False
+        )
+        _, (hidden, _) = self.rnn(packed)
+        hidden = self.dropout(torch.cat((hidden[-2, :, :], hidden[-1, :, :]), dim=1))
+        return self.fc(hidden)
+
+
+class PackedTagger(nn.Module):
+    """A tag for each word, of packed sequences."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8, padding_idx=0)
+        self.gru = nn.GRU(8, 6, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(12, 5)
+
+    def forward(self, text: Any, lengths: Any) -> Any:
+        packed = pack_padded_sequence(
+            self.embedding(text), lengths, batch_first=True, enforce_sorted=False
+        )
+        y, _ = self.gru(packed)
+        y, _ = pad_packed_sequence(y, batch_first=True, total_length=text.size(1))
+        return F.log_softmax(self.head(y), dim=-1)
+
+
+class LastValidStep(nn.Module):
+    """The output at each row's last word, picked by its length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.gru = nn.GRU(8, 6, batch_first=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, text: Any, lengths: Any) -> Any:
+        y, _ = self.gru(self.embedding(text))
+        last = y[torch.arange(y.size(0)), lengths - 1]
+        return self.head(last)
+
+
+class GatheredStep(LastValidStep):
+    """The same by gather."""
+
+    def forward(self, text: Any, lengths: Any) -> Any:
+        y, _ = self.gru(self.embedding(text))
+        index = (lengths - 1).view(-1, 1).expand(len(lengths), y.size(2)).unsqueeze(1)
+        return self.head(y.gather(1, index).squeeze(1))
+
+
+class MaskedMean(nn.Module):
+    """The mean over words that are no padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8, padding_idx=0)
+        self.lstm = nn.LSTM(8, 6, batch_first=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Any) -> Any:
+        y, _ = self.lstm(self.embedding(x))
+        mask = (x != 0).unsqueeze(-1).float()
+        return self.head((y * mask).sum(1) / mask.sum(1).clamp(min=1))
+
+
+class TimeFirstLanguageModel(nn.Module):
+    """Time first, as in PyTorch's word language model; all words at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop = nn.Dropout(0.2)
+        self.encoder = nn.Embedding(VOCABULARY, 10)
+        self.rnn = nn.LSTM(10, 10, 2, dropout=0.2)
+        self.decoder = nn.Linear(10, VOCABULARY)
+        self.decoder.weight = self.encoder.weight
+
+    def forward(self, x: Any) -> Any:
+        output, _ = self.rnn(self.drop(self.encoder(x)))
+        return F.log_softmax(self.decoder(self.drop(output)), dim=2)
+
+
+class LockedDropout(nn.Module):
+    """One mask over time, as AWD-LSTM has it."""
+
+    def forward(self, x: Any, dropout: float = 0.5) -> Any:
+        if not self.training:
+            return x
+        mask = x.data.new(1, x.size(1), x.size(2)).bernoulli_(1 - dropout) / (1 - dropout)
+        return mask.expand_as(x) * x
+
+
+class LockedLanguageModel(nn.Module):
+    """LSTMs with locked dropout between them, time first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = LockedDropout()
+        self.encoder = nn.Embedding(VOCABULARY, 10)
+        self.rnns = nn.ModuleList([nn.LSTM(10, 12), nn.LSTM(12, 10)])
+        self.decoder = nn.Linear(10, VOCABULARY)
+
+    def forward(self, x: Any) -> Any:
+        y = self.lock(self.encoder(x), 0.4)
+        for rnn in self.rnns:
+            y, _ = rnn(y)
+            y = self.lock(y, 0.25)
+        return self.decoder(y)
+
+
+class Forecaster(nn.Module):
+    """Two LSTM layers with dropout, the last step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm1 = nn.LSTM(3, 10, batch_first=True)
+        self.drop1 = nn.Dropout(0.2)
+        self.lstm2 = nn.LSTM(10, 10, batch_first=True)
+        self.drop2 = nn.Dropout(0.2)
+        self.fc = nn.Sequential(nn.Linear(10, 8), nn.ReLU(), nn.Linear(8, 1))
+
+    def forward(self, x: Any) -> Any:
+        y, _ = self.lstm1(x)
+        y, _ = self.lstm2(self.drop1(y))
+        return self.fc(self.drop2(y[:, -1, :]))
+
+
+class GaussianForecaster(nn.Module):
+    """Mean and log variance by two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 10, 2, batch_first=True, dropout=0.1)
+        self.mean, self.log_variance = nn.Linear(10, 4), nn.Linear(10, 4)
+
+    def forward(self, x: Any) -> Any:
+        _, h = self.gru(x)
+        return {"mean": self.mean(h[-1]), "log_variance": self.log_variance(h[-1])}
+
+
+class ConvLSTM(nn.Module):
+    """Convolutions with batch normalization over a series, then an LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv1d(3, 8, 3, padding=1),
+            nn.BatchNorm1d(8),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.Dropout1d(0.2),
+            nn.Conv1d(8, 8, 3, padding="same"),
+            nn.LeakyReLU(),
+        )
+        self.lstm = nn.LSTM(8, 10, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(20, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.features(x.transpose(1, 2)).transpose(1, 2)
+        y, _ = self.lstm(y)
+        return self.head(y.mean(1)).softmax(-1)
+
+
+class CRNN(nn.Module):
+    """An image as a sequence of its columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cnn = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(4, 6, 3, padding=1),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.MaxPool2d((2, 1)),
+        )
+        self.rnn = nn.LSTM(12, 8, bidirectional=True)
+        self.fc = nn.Linear(16, 7)
+
+    def forward(self, x: Any) -> Any:
+        y = self.cnn(x)
+        b, c, h, w = y.size()
+        y = y.view(b, c * h, w).permute(2, 0, 1)
+        y, _ = self.rnn(y)
+        t, b, h = y.size()
+        return self.fc(y.view(t * b, h)).view(t, b, -1)
+
+
+class CharWordTagger(nn.Module):
+    """A word's letters by one LSTM, the words by another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chars = nn.Embedding(VOCABULARY, 5)
+        self.char_lstm = nn.LSTM(5, 4, batch_first=True, bidirectional=True)
+        self.words = nn.Embedding(VOCABULARY, 6)
+        self.lstm = nn.LSTM(14, 8, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 5)
+
+    def forward(self, x: Any, letters: Any) -> Any:
+        b, w, c = letters.shape
+        _, (h, _) = self.char_lstm(self.chars(letters.view(b * w, c)))
+        of_letters = h.transpose(0, 1).reshape(b, w, -1)
+        y, _ = self.lstm(torch.cat((self.words(x), of_letters), -1))
+        return self.head(y)
+
+
+class AdditiveAttention(nn.Module):
+    """Weights of all steps by a small network, and their sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.gru = nn.GRU(8, 6, batch_first=True, bidirectional=True)
+        self.score = nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Linear(6, 1, bias=False))
+        self.head = nn.Linear(12, 2)
+
+    def forward(self, x: Any) -> Any:
+        y, _ = self.gru(self.embedding(x))
+        weights = F.softmax(self.score(y).squeeze(-1), dim=1)
+        context = torch.bmm(weights.unsqueeze(1), y).squeeze(1)
+        return self.head(context), weights
+
+
+class MaskedAttention(AdditiveAttention):
+    """The same where padding has no weight."""
+
+    def forward(self, x: Any) -> Any:
+        y, _ = self.gru(self.embedding(x))
+        scores = self.score(y).squeeze(-1).masked_fill(x == 0, -1e9)
+        weights = scores.softmax(1)
+        return self.head((weights.unsqueeze(-1) * y).sum(1))
+
+
+class Seq2Seq(nn.Module):
+    """An encoder, and a decoder that attends and is fed its own outputs for four steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(3, 8, batch_first=True)
+        self.cell = nn.LSTMCell(1 + 8, 8)
+        self.attend = nn.Linear(16, 1)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, x: Any) -> Any:
+        memory, (h, c) = self.encoder(x)
+        h, c = h.squeeze(0), c.squeeze(0)
+        y = x[:, -1, :1]
+        found = []
+        for _ in range(4):
+            again = h.unsqueeze(1).expand(-1, memory.size(1), -1)
+            weights = self.attend(torch.cat((memory, again), -1)).softmax(1)
+            context = (weights * memory).sum(1)
+            h, c = self.cell(torch.cat((y, context), 1), (h, c))
+            y = self.head(h)
+            found.append(y)
+        return torch.cat(found, 1)
+
+
+class EncoderDecoder(nn.Module):
+    """Two LSTMs, the second from the states of the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(3, 8, 2, batch_first=True, dropout=0.1)
+        self.decoder = nn.LSTM(2, 8, 2, batch_first=True, dropout=0.1)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, past: Any, future: Any) -> Any:
+        _, state = self.encoder(past)
+        y, _ = self.decoder(future, state)
+        return self.head(y).squeeze(-1)
+
+
+class Autoencoder(nn.Module):
+    """A sequence to one vector and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(3, 6, batch_first=True)
+        self.decoder = nn.LSTM(6, 6, batch_first=True)
+        self.output = nn.Linear(6, 3)
+
+    def forward(self, x: Any) -> Any:
+        _, (h, _) = self.encoder(x)
+        z = h[-1].unsqueeze(1).repeat(1, x.shape[1], 1)
+        y, _ = self.decoder(z)
+        return self.output(y)
+
+
+class Positions(nn.Module):
+    """Sines and cosines of positions, added."""
+
+    def __init__(self, width: int, longest: int = 50) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.1)
+        position = torch.arange(longest).unsqueeze(1)
+        rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+        table = torch.zeros(1, longest, width)
+        table[0, :, 0::2] = torch.sin(position * rate)
+        table[0, :, 1::2] = torch.cos(position * rate)
+        self.register_buffer("table", table)
+
+    def forward(self, x: Any) -> Any:
+        return self.dropout(x + self.table[:, : x.size(1)])
+
+
+class TransformerClassifier(nn.Module):
+    """Encoder layers over words with their positions, with padding left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.positions = Positions(8)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Any) -> Any:
+        y = self.positions(self.embedding(x) * math.sqrt(8))
+        y = self.encoder(y, src_key_padding_mask=x == 0)
+        return self.head(y.mean(dim=1))
+
+
+class LearnedPositions(nn.Module):
+    """An embedding of positions, and a GRU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens, self.positions = nn.Embedding(VOCABULARY, 8), nn.Embedding(50, 8)
+        self.norm = nn.LayerNorm(8)
+        self.gru = nn.GRU(8, 6, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        places = torch.arange(x.size(1), device=x.device).unsqueeze(0).expand_as(x)
+        y, _ = self.gru(self.norm(self.tokens(x) + self.positions(places)))
+        return y
+
+
+class TemporalConvolution(nn.Module):
+    """Dilated causal convolutions with shortcuts, cut to their length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(3 if i == 0 else 6, 6, 3, padding=2 * 2**i, dilation=2**i) for i in range(3)
+        )
+        self.shortcut = nn.Conv1d(3, 6, 1)
+        self.head = nn.Linear(6, 1)
+        self.dropout = nn.Dropout(0.2)
+
+    def forward(self, x: Any) -> Any:
+        y = x.permute(0, 2, 1)
+        for i, convolution in enumerate(self.convolutions):
+            z = convolution(y)[:, :, : -2 * 2**i].contiguous()
+            same = self.shortcut(y) if i == 0 else y
+            y = F.relu(self.dropout(F.relu(z)) + same)
+        return self.head(y[:, :, -1])
+
+
+class WaveBlock(nn.Module):
+    """Gated activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.filter, self.gate = nn.Conv1d(3, 4, 2), nn.Conv1d(3, 4, 2)
+        self.rnn = nn.GRU(4, 5, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        y = F.pad(x.transpose(1, 2), (1, 0))
+        y = torch.tanh(self.filter(y)) * torch.sigmoid(self.gate(y))
+        return self.rnn(y.transpose(1, 2))[0][:, -1]
+
+
+class ManyInputs(nn.Module):
+    """A series, a category and numbers, joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 6, batch_first=True)
+        self.category = nn.Embedding(VOCABULARY, 4)
+        self.mix = nn.Sequential(
+            nn.Linear(12, 8), nn.BatchNorm1d(8), nn.ELU(), nn.AlphaDropout(0.1), nn.Linear(8, 2)
+        )
+
+    def forward(self, x: Any, category: Any, numbers: Any) -> Any:
+        _, (h, _) = self.lstm(x)
+        return self.mix(torch.cat([h.squeeze(0), self.category(category), numbers], dim=1))
+
+
+class ResidualStack(nn.Module):
+    """LSTMs with shortcuts and normalization."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(3, 8)
+        self.layers = nn.ModuleList(
+            nn.LSTM(8, 4, batch_first=True, bidirectional=True) for _ in "ab"
+        )
+        self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in "ab")
+
+    def forward(self, x: Any) -> Any:
+        y = self.inner(x)
+        for lstm, norm in zip(self.layers, self.norms, strict=True):
+            y = norm(y + lstm(y)[0])
+        return y
+
+
+class BagOfWords(nn.Module):
+    """The mean of embeddings, and a perceptron."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(VOCABULARY, 8)
+        self.mlp = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Dropout(0.2), nn.Linear(8, 2))
+
+    def forward(self, x: Any) -> Any:
+        return self.mlp(self.bag(x))
+
+
+class MaxOverTime(nn.Module):
+    """The largest and the mean outputs over time, side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.drop = nn.Dropout2d(0.2)
+        self.lstm = nn.LSTM(8, 5, bidirectional=True, batch_first=True)
+        self.head = nn.Linear(20, 2)
+
+    def forward(self, x: Any) -> Any:
+        y = self.embedding(x)
+        y = self.drop(y.permute(0, 2, 1).unsqueeze(3)).squeeze(3).permute(0, 2, 1)
+        y, _ = self.lstm(y)
+        mean, (most, _) = y.mean(1), y.max(1)
+        return self.head(torch.cat((mean, most), 1))
+
+
+class ChannelsFirstGRU(nn.Module):
+    """Statistics of windows of a series, adaptive pooling, several heads in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(3, 6, 5, stride=2)
+        self.pool = nn.AdaptiveAvgPool1d(1)
+        self.gru = nn.GRU(6, 6, num_layers=2, dropout=0.3)
+        self.heads = nn.ModuleList(nn.Linear(6, n) for n in (1, 2))
+
+    def forward(self, x: Any) -> Any:
+        y = self.conv(x.transpose(1, 2))
+        level = self.pool(y).flatten(1)
+        z, _ = self.gru(y.permute(2, 0, 1))
+        return [head(z[-1] + level) for head in self.heads]
+
+
+MODELS: dict[
+    str,
+    tuple[
+        type[nn.Module],
+        Callable[[int, int], tuple[torch.Tensor, ...]],
+        tuple[int, ...],
+        tuple[int, ...],
+    ],
+] = {
+    "sentiment": (SentimentLSTM, words, (), ()),
+    "packed-classifier": (PackedClassifier, words_and_lengths, (), ()),
+    "packed-tagger": (PackedTagger, words_and_lengths, (), ()),
+    "last-valid-step": (LastValidStep, words_and_lengths, (), ()),
+    "gathered-step": (GatheredStep, words_and_lengths, (), ()),
+    "masked-mean": (MaskedMean, words, (), ()),
+    "language-model": (TimeFirstLanguageModel, lambda n, t: (words(n, t)[0].T,), (1,), (1,)),
+    "locked-language-model": (LockedLanguageModel, lambda n, t: (words(n, t)[0].T,), (1,), (1,)),
+    "forecaster": (Forecaster, series(), (), ()),
+    "gaussian-forecaster": (GaussianForecaster, series(), (), ()),
+    "conv-lstm": (ConvLSTM, series(), (), ()),
+    "crnn": (CRNN, lambda n, t: (torch.randn(n, 1, 8, 12),), (), (1,)),
+    "char-word-tagger": (
+        CharWordTagger,
+        lambda n, t: (words(n, t)[0], torch.randint(0, VOCABULARY, (n, t, 4))),
+        (),
+        (),
+    ),
+    "additive-attention": (AdditiveAttention, words, (), ()),
+    "masked-attention": (MaskedAttention, words, (), ()),
+    "seq2seq": (Seq2Seq, series(), (), ()),
+    "encoder-decoder": (
+        EncoderDecoder,
+        lambda n, t: (torch.randn(n, t, 3), torch.randn(n, 4, 2)),
+        (),
+        (),
+    ),
+    "autoencoder": (Autoencoder, series(), (), ()),
+    "transformer": (TransformerClassifier, words, (), ()),
+    "learned-positions": (LearnedPositions, words, (), ()),
+    "temporal-convolution": (TemporalConvolution, series(), (), ()),
+    "wave-block": (WaveBlock, series(), (), ()),
+    "many-inputs": (
+        ManyInputs,
+        lambda n, t: (
+            torch.randn(n, t, 3),
+            torch.randint(0, VOCABULARY, (n,)),
+            torch.randn(n, 2),
+        ),
+        (),
+        (),
+    ),
+    "residual-stack": (ResidualStack, series(), (), ()),
+    "bag-of-words": (BagOfWords, words, (), ()),
+    "max-over-time": (MaxOverTime, words, (), ()),
+    "channels-first": (ChannelsFirstGRU, series(), (), ()),
+}
