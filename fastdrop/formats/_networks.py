@@ -166,6 +166,16 @@ class Networks(Tensors):
             return self.squeeze(found, [-1])
         return self.dense(value, kernel.T, None if bias is None else as_array(bias))
 
+    def prelu(self, value: Value, weight: Value) -> Value:
+        """Multiply what is negative by a weight, one or one for each channel, which are axis 1."""
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("an activation of a constant")
+        slope = as_array(weight)
+        if slope.size > 1:
+            slope = slope.reshape(slope.size, *(1,) * (value.ndim - 2))
+        scaled = self.elementwise("multiply", value, slope)
+        return self.elementwise("where", self.elementwise("greater", value, 0.0), value, scaled)
+
     def embedding(self, table: Value, tokens: Value) -> Value:
         """Look up rows of a table (entries, features)."""
         rows = np.ascontiguousarray(as_array(table), np.float32)

@@ -687,7 +687,9 @@ def _sliced(length: Length, part: slice) -> Length:
     """Return how long a slice is."""
     if isinstance(length, int):
         return len(range(*part.indices(length)))
-    start, stop, step = part.start or 0, part.stop, part.step
+    start: int = part.start or 0
+    stop: int | None = part.stop
+    step: int = part.step
     if step == 1 and start >= 0 and stop is not None and stop < 0:
         return length + stop - start
     if step == 1 and stop is None:

@@ -344,7 +344,7 @@ class _Conversion:
 
     def _outputs(self, node: torch.fx.Node) -> list[tuple[str, Tensor]]:
         found: list[tuple[str, Tensor]] = []
-        for given in node.args[0]:  # type: ignore[union-attr]
+        for given in node.args[0]:
             value = self._value(given)
             if value is _MISSING:
                 continue

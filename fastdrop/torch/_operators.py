@@ -279,7 +279,7 @@ def _constant_activation(name: str, value: Any) -> Any:
 
     if isinstance(value, Spread):
         return Spread(_constant_activation(name, value.value), value.at)
-    return activate(np.asarray(value, np.float32), name)  # type: ignore[arg-type]
+    return activate(np.asarray(value, np.float32), name)
 
 
 for _name, _function in _ACTIVATIONS.items():
@@ -319,14 +319,7 @@ def _softplus(b: Networks, a: Arguments) -> Any:
 
 @row("prelu")
 def _prelu(b: Networks, a: Arguments) -> Any:
-    value, weight = a.first(), as_array(a.weight)
-    if not isinstance(value, Tensor):
-        raise UnsupportedError("an activation of a constant")
-    if weight.size > 1:
-        weight = weight.reshape(weight.size, *(1,) * (value.ndim - 2))
-    scaled = b.elementwise("multiply", value, weight)
-    positive = b.elementwise("greater", value, 0.0)
-    return b.elementwise("where", positive, value, scaled)
+    return b.prelu(a.first(), a.weight)
 
 
 @row("glu")

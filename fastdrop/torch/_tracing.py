@@ -24,13 +24,13 @@ _LOCK = threading.RLock()
 _OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
-@torch.library.custom_op("fastdrop::packed", mutates_args=())
+@torch.library.custom_op("fastdrop::packed", mutates_args=())  # type: ignore[untyped-decorator, unused-ignore]
 def _packed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Stand for a sequence (batch, steps, features) of which each row has a length of its own."""
     raise RuntimeError("this operator is exported, it does not run")
 
 
-@_packed.register_fake
+@_packed.register_fake  # type: ignore[untyped-decorator, unused-ignore]
 def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x)
 
@@ -126,7 +126,7 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Padded:
-    """What packs sequences: they stay as they are, (batch, steps, ...), beside lengths (1, batch)."""
+    """What packs sequences: they stay (batch, steps, ...), beside lengths (1, batch)."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch._VF, name)
