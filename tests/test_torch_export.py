@@ -20,12 +20,14 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 from fastdrop.formats import ModelFormatError  # noqa: E402
+from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
 from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live
 
 TOLERANCE = 1e-5
+torch.set_num_threads(1)  # the tests themselves run side by side
 
 
 @dataclass(frozen=True)
@@ -650,12 +652,6 @@ def test_whole_models_compute_what_pytorch_computes(name: str) -> None:
 # ---- dropout ----
 
 
-def moments(sample: Callable[[], torch.Tensor], count: int) -> tuple[Any, Any]:
-    with torch.no_grad():
-        values = np.stack([sample().numpy() for _ in range(count)]).astype(np.float64)
-    return values.mean(0), values.var(0)
-
-
 class Dropping(nn.Module):
     """A dropout module over a fixed input, so that what it drops alone is random."""
 
@@ -737,16 +733,21 @@ def test_samples_are_distributed_as_in_training_mode(name: str) -> None:
     given = inputs(4, 6)
     model = from_torch(module, given)
     x = [rows_first(v, at) for v, at in zip(given, in_axes or [0] * len(given), strict=True)]
-    p = model.mc_predict(x if len(x) > 1 else x[0], 1200, rng=0)
+    p = model.mc_predict(x if len(x) > 1 else x[0], 1500, rng=0)
     module.eval()
     for part in module.modules():  # statistics of batches are not drawn from
         if not isinstance(part, (nn.BatchNorm1d, nn.BatchNorm2d)):
             part.training = True
-    mean, variance = moments(lambda: module(*given), 1200)
+    # All samples in one pass, side by side, each of which has masks of its own.
+    count, axes = 1500, in_axes or [0] * len(given)
     at = (out_axes or (0,))[0]
-    mean, variance = np.moveaxis(mean, at, 0), np.moveaxis(variance, at, 0)
+    tiled = [v.repeat_interleave(count, axis) for v, axis in zip(given, axes, strict=True)]
+    with torch.no_grad():
+        values = rows_first(module(*tiled), at).astype(np.float64)
+    values = values.reshape(-1, count, *values.shape[1:])
+    mean, variance = values.mean(1), values.var(1)
     assert (variance > 0).any()
-    error = np.sqrt((variance + p.std**2) / 1200) + 1e-6
+    error = np.sqrt((variance + p.std**2) / count) + 1e-6
     z = (p.mean - mean) / error
     assert np.abs(z).max() < 5.5
     assert abs(np.square(z).mean() - 1) < 0.9
@@ -868,3 +869,73 @@ def test_inputs_by_name_are_inputs_by_name() -> None:
     with torch.no_grad():
         expected = module(**given).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+# ---- the same from weights and a description ----
+
+DESCRIBED: dict[str, list[Any]] = {
+    "forecaster": [
+        ("lstm1", "LSTM"),
+        ("drop1", "Dropout", {"p": 0.2}),
+        ("lstm2", "LSTM", {"take": "last"}),
+        ("drop2", "Dropout", {"p": 0.2}),
+        ("fc.0", "Linear"),
+        "ReLU",
+        ("fc.2", "Linear"),
+    ],
+    "conv-lstm": [
+        ("Input", {"shape": (None, 3)}),
+        ("transpose", {"dim0": 1, "dim1": 2}),
+        ("features.0", "Conv1d", {"padding": 1}),
+        ("features.1", "BatchNorm1d"),
+        "ReLU",
+        ("MaxPool1d", {"kernel_size": 2}),
+        ("features.4", "Dropout1d", {"p": 0.2}),
+        ("features.5", "Conv1d", {"padding": "same"}),
+        "LeakyReLU",
+        ("transpose", {"dim0": 1, "dim1": 2}),
+        ("lstm", "LSTM"),
+        ("mean", {"dim": 1}),
+        ("head", "Linear"),
+        "Softmax",
+    ],
+    "additive-attention": [
+        ("embedding", "Embedding"),
+        ("gru", "GRU", {"bidirectional": True}),
+        ("score.0", "Linear"),
+        "Tanh",
+        ("score.2", "Linear", {"bias": False}),
+        ("squeeze", {"dim": -1}),
+        ("weights", "Softmax", {"dim": 1}),
+        ("column", "unsqueeze", {"dim": -1}),
+        ("mul", {"inputs": ["gru", "column"]}),
+        ("sum", {"dim": 1}),
+        ("head", "Linear"),
+    ],
+    "bag-of-words": [
+        ("bag", "EmbeddingBag"),
+        ("mlp.0", "Linear"),
+        "GELU",
+        ("mlp.2", "Dropout", {"p": 0.2}),
+        ("mlp.3", "Linear"),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", DESCRIBED, ids=list(DESCRIBED))
+def test_a_description_gives_the_bits_of_the_module(name: str) -> None:
+    make, inputs, _, _ = MODELS[name]
+    torch.manual_seed(0)
+    module, (x,) = make(), inputs(4, 8)
+    live = from_torch(module, x)
+    state = {k: v.numpy() for k, v in module.state_dict().items() if "num_batches" not in k}
+    model = description.read(state, [], description.check(DESCRIBED[name]), "m.pt", 100)
+    expected = live.predict(x.numpy())
+    expected = expected[0] if isinstance(expected, list) else expected
+    if name == "additive-attention":  # the module sums by a product of matrices
+        np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=1e-5, atol=1e-6)
+        return
+    np.testing.assert_array_equal(model.predict(x.numpy()), expected)
+    if live.stochastic:
+        one, two = (m.mc_predict(x.numpy(), 5, rng=0, keep_samples=True) for m in (live, model))
+        np.testing.assert_array_equal(one.samples, two.samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -215,12 +216,9 @@ class _Reading:
                 self._input(row.shape(own, entry.options))
             given = self._given(entry, values, made)
             if given is None:
-                # What was refused before says why; the weights are looked at all the same.
-                row.run(Networks(), own, entry.options, [])
+                self._look_at(row, own, entry)
                 return None
             return row.run(self.builder, own, entry.options, given)
-        except IndexError:  # nothing was given
-            return None
         except _MissingError as error:
             own.failed = True
             self.obstacles.append(str(error))
@@ -229,6 +227,12 @@ class _Reading:
             if not own.wrong:
                 self.obstacles.append(f"{entry.where}: {error}")
         return None
+
+    def _look_at(self, row: Row, own: _Weights, entry: Entry) -> None:
+        """Take an entry's weights where its input is not known, for what is wrong with them."""
+        own.failed = True
+        with suppress(UnsupportedError, ValueError, TypeError, AttributeError):
+            row.run(Networks(), own, entry.options, [np.zeros(())])
 
     def _input(self, shape: Sequence[int | None]) -> Tensor:
         lengths: list[Length] = [

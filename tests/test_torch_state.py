@@ -1,0 +1,171 @@
+"""Models of PyTorch's weights and a description of their layers, without PyTorch or a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+from fastdrop import layers
+from fastdrop.formats import ModelFormatError
+from fastdrop.formats import torch as description
+
+GENERATOR = np.random.default_rng(0)
+ARCHITECTURE: list[Any] = [
+    ("words", "Embedding"),
+    ("encoder.lstm", "LSTM", {"batch_first": True, "dropout": 0.3, "take": "last"}),
+    ("drop", "Dropout", {"p": 0.5}),
+    ("head.0", "Linear"),
+    "ReLU",
+    ("head.2", "Linear", {"bias": False}),
+]
+
+
+def numbers(*shape: int) -> Any:
+    return GENERATOR.normal(size=shape).astype(np.float32)
+
+
+def weights(prefix: str = "") -> dict[str, Any]:
+    found = {"words.weight": numbers(9, 4)}
+    for level, width in ((0, 4), (1, 5)):
+        found |= {
+            f"encoder.lstm.weight_ih_l{level}": numbers(20, width),
+            f"encoder.lstm.weight_hh_l{level}": numbers(20, 5),
+            f"encoder.lstm.bias_ih_l{level}": numbers(20),
+            f"encoder.lstm.bias_hh_l{level}": numbers(20),
+        }
+    found |= {
+        "head.0.weight": numbers(6, 5),
+        "head.0.bias": numbers(6),
+        "head.2.weight": numbers(2, 6),
+    }
+    return {prefix + name: value for name, value in found.items()}
+
+
+def read(tensors: dict[str, Any], architecture: Any = ARCHITECTURE) -> fd.Model:
+    return description.read(tensors, [], description.check(architecture), "m.pt", 100)
+
+
+def test_layers_are_those_that_were_described() -> None:
+    """Beside layers made by hand: gates stand as in Keras's order, and the two biases are added."""
+    tensors = weights()
+    x = GENERATOR.integers(0, 9, (3, 7))
+    stack: list[Any] = [layers.Embedding(name="words", table=tensors["words.weight"])]
+    for level in (0, 1):
+        ih, hh, one, two = (
+            tensors[f"encoder.lstm.{name}_l{level}"]
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        stack.append(
+            layers.LSTM(
+                name=f"lstm{level}",
+                kernel=np.ascontiguousarray(ih.T),
+                recurrent_kernel=np.ascontiguousarray(hh.T),
+                bias=one + two,
+                return_sequences=level == 0,
+            )
+        )
+    stack += [
+        layers.Dense(
+            name="a", kernel=np.ascontiguousarray(tensors["head.0.weight"].T),
+            bias=tensors["head.0.bias"], activation="relu",
+        ),
+        layers.Dense(name="b", kernel=np.ascontiguousarray(tensors["head.2.weight"].T)),
+    ]  # fmt: skip
+    model = read(tensors)
+    np.testing.assert_array_equal(model.predict(x), fd.Model(stack, (None,)).predict(x))
+    assert [(layer.name, layer.rates()) for layer in model.layers if layer.rates()] == [
+        ("encoder.lstm", {"dropout": 0.0, "recurrent_dropout": 0.0}),
+        ("encoder.lstm.dropout", {"rate": 0.3}),
+        ("encoder.lstm", {"dropout": 0.0, "recurrent_dropout": 0.0}),
+        ("drop", {"rate": 0.5}),
+    ]
+    assert model.with_rates({"encoder.lstm": 0.2}).mc_predict(x, 3, rng=0).mean.shape == (3, 2)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.core."], ids=["model", "deep"])
+def test_prefixes_are_found(prefix: str) -> None:
+    tensors = weights()
+    x = GENERATOR.integers(0, 9, (3, 7))
+    model = read({prefix + name: value for name, value in tensors.items()})
+    np.testing.assert_array_equal(model.predict(x), read(tensors).predict(x))
+    assert any(prefix in note for note in model.notes)
+
+
+def test_everything_that_is_wrong_is_named_at_once() -> None:
+    tensors = weights()
+    del tensors["head.0.bias"], tensors["encoder.lstm.weight_ih_l0"]
+    tensors["head.2.weight"] = numbers(2, 7)
+    tensors["other.weight"] = numbers(3)
+    with pytest.raises(ModelFormatError) as caught:
+        read(tensors)
+    obstacles = "\n".join(caught.value.obstacles)
+    for part in ("head.0.bias", "encoder.lstm.weight_ih_l0", "other.weight"):
+        assert part in obstacles
+    assert len(caught.value.obstacles) == 3  # of what comes behind, shapes are not known
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("head.0.weight", numbers(6, 4), "5"),
+        ("encoder.lstm.weight_hh_l1", numbers(20, 4), "weight_hh_l1"),
+        ("encoder.lstm.bias_hh_l0", numbers(5), "bias_hh_l0"),
+        ("encoder.lstm.weight_ih_l1", numbers(20, 4), "weight_ih_l1"),
+        ("words.weight", numbers(9), "words.weight"),
+    ],
+    ids=["linear", "hidden", "bias", "second-layer", "embedding"],
+)
+def test_weights_of_other_shapes_are_named(name: str, value: Any, message: str) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        read(weights() | {name: value})
+
+
+@pytest.mark.parametrize(
+    ("architecture", "error", "message"),
+    [
+        (3, TypeError, "architecture"),
+        ([], ValueError, "architecture"),
+        (["Nothing"], ValueError, "class"),
+        (["Linear"], ValueError, "name"),
+        ([("a", "b", "Linear")], TypeError, r"architecture\[0\]"),
+        ([("fc", "Linear", {"rate": 1})], ValueError, "option"),
+        ([3], TypeError, r"architecture\[0\]"),
+    ],
+    ids=["number", "empty", "class", "no-name", "form", "option", "entry"],
+)
+def test_descriptions_are_refused(architecture: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        description.check(architecture)
+
+
+def test_layers_may_take_what_others_made() -> None:
+    kernel, other = numbers(4, 3), numbers(4, 3)
+    tensors = {"a.weight": kernel, "b.weight": other}
+    model = read(
+        tensors,
+        [
+            ("a", "Linear", {"bias": False}),
+            ("b", "Linear", {"bias": False, "inputs": "input"}),
+            ("both", "cat", {"dim": 1, "inputs": ["a", "b"]}),
+            "Tanh",
+        ],
+    )
+    x = numbers(5, 3)
+    expected = np.tanh(np.concatenate([x @ kernel.T, x @ other.T], 1))
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ModelFormatError, match="nobody"):
+        read(tensors, [("a", "Linear", {"bias": False}), ("b", "Linear", {"inputs": "nobody"})])
+
+
+def test_the_input_can_be_told() -> None:
+    tensors = {"norm.weight": numbers(4), "norm.bias": numbers(4)}
+    with pytest.raises(ModelFormatError, match="Input"):
+        read(tensors, [("norm", "LayerNorm")])
+    model = read(
+        tensors, [("Input", {"shape": (None, 4)}), ("norm", "LayerNorm"), ("mean", {"dim": 1})]
+    )
+    assert model.input_shape == (None, 4)
+    assert model.predict(numbers(2, 6, 4)).shape == (2, 4)
