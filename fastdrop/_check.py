@@ -216,9 +216,14 @@ def rounded(value: float, dtype: np.dtype[Any]) -> float:
 
     For zeros, and numbers that are normal in that dtype or too large for float16.
     """
+    return rounded_to(value, dtype.name)
+
+
+def rounded_to(value: float, name: str) -> float:
+    """The same of a dtype by its name, for NumPy may not know bfloat16."""
     if value == 0:
         return value
-    digits = _DIGITS[dtype.name]
+    digits = _DIGITS[name]
     fraction, exponent = math.frexp(value)
     nearest = math.ldexp(round(math.ldexp(fraction, digits)), exponent - digits)
     return math.inf if digits == 11 and nearest > 65504 else nearest

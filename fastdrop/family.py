@@ -428,11 +428,7 @@ def alpha_dropout(
         _check.output(out, shape, dtype)
     threads = _check.thread_count(threads, _threads.DEFAULT)
     source = stream_of(rng, stream, threshold)
-    p = threshold / 2.0**32
-    a = 1 / math.sqrt((1 - p) * (1 + p * _SATURATION**2))
-    # At p = 0 the shift is -0.0, the one number whose addition changes nothing, not even -0.0.
-    b = -a * _SATURATION * p if threshold else -0.0
-    affine = tuple(_check.rounded(v, dtype) for v in (a, b, a * _SATURATION + b))
+    affine = tuple(_check.rounded(number, dtype) for number in alpha_numbers(threshold))
     result, given = prepared(out, array)
     arrays = flat(result), flat(given)
     if noise == shape:
@@ -442,6 +438,15 @@ def alpha_dropout(
         head = (*affine, bits, *layout(shape, noise))
         run(_backend.active.apply_alpha, arrays, head, 0, threads)
     return delivered(result, out)
+
+
+def alpha_numbers(threshold: int) -> tuple[float, float, float]:
+    """Give a, b and a alpha' + b of alpha dropout, in binary64."""
+    p = threshold / 2.0**32
+    a = 1 / math.sqrt((1 - p) * (1 + p * _SATURATION**2))
+    # At p = 0 the shift is -0.0, the one number whose addition changes nothing, not even -0.0.
+    b = -a * _SATURATION * p if threshold else -0.0
+    return a, b, a * _SATURATION + b
 
 
 # ---- Gaussian noise ----

@@ -1,5 +1,40 @@
-"""Models of PyTorch."""
+"""Dropout for training with PyTorch on CPUs: functions, modules, and exchanging those of a model."""
 
-from fastdrop.torch._export import from_torch
+from fastdrop import _check
 
-__all__ = ["from_torch"]
+try:
+    import torch  # noqa: F401
+except ImportError as error:
+    raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from error
+
+from fastdrop.torch._functional import (
+    alpha_dropout,
+    dropout,
+    dropout1d,
+    dropout2d,
+    locked_dropout,
+)
+from fastdrop.torch._modules import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    LockedDropout,
+    WeightDrop,
+    replace_dropout,
+)
+
+__all__ = [
+    "AlphaDropout",
+    "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "LockedDropout",
+    "WeightDrop",
+    "alpha_dropout",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "locked_dropout",
+    "replace_dropout",
+]
