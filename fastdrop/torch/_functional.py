@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import functional as F  # noqa: N812
 
 from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
 from fastdrop.family import alpha_numbers
-from fastdrop.masks import draw_packed, layout, plain, run
+from fastdrop.masks import draw_packed, flat, layout, plain, run
 from fastdrop.random import replayable
 
 Seeds = Callable[[], Tensor]
@@ -26,6 +27,11 @@ _DTYPES = {
     torch.float32: "float32",
     torch.float64: "float64",
 }
+# As NumPy names them, and the bits of bfloat16, which it does not know.
+_NUMPYS = {dtype: "uint16" if name == "bfloat16" else name for dtype, name in _DTYPES.items()}
+# From so many bytes on NumPy asks Linux for huge pages. PyTorch's allocator does not, and to get
+# new memory in small ones takes several times as long as dropout.
+_HUGE = 1 << 22
 _HALVES = (torch.float16, torch.bfloat16)
 # Numbers of half width become float32 so many at a time, which the second cache holds.
 _HALF_PIECE = 1 << 16
@@ -400,10 +406,16 @@ def _dropped(
 ) -> Tensor:
     if not inplace:
         return _select(x, seeds(), p, kind, noise)
-    if torch.is_grad_enabled() or _is_special(x):  # autograd then looks after what it needs
+    if (  # then PyTorch looks after what is written over
+        (x.requires_grad and torch.is_grad_enabled())
+        or _is_dispatched(x)
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+    ):
         return x.copy_(_select(x, seeds(), p, kind, noise))
     _write(x, x, seeds(), p, kind, noise)
-    torch.autograd.graph.increment_version(x)
+    if not x.is_inference():  # those have no version
+        torch.autograd.graph.increment_version(x)
     return x
 
 
@@ -412,19 +424,25 @@ def _dropped(
 
 def _select(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None) -> Tensor:
     """Drop by the mask of a seed: a pure function, and one that autograd knows."""
-    if torch.compiler.is_compiling() or type(x) not in _PLAIN or type(seed) is not Tensor:
+    if _is_dispatched(x) or type(seed) is not Tensor:
         found: Tensor = _operation(x, seed, p, kind, noise)
         return found
     if torch._C._are_functorch_transforms_active():
         return _Dropout.apply(x, seed, p, kind, noise)
-    return _apply(x, seed, p, kind, noise)
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
+        return _apply(x, seed, p, kind, noise)
+    return _computed(x, seed, p, kind, noise)
 
 
-def _is_special(x: Tensor) -> bool:
+def _is_dispatched(x: Tensor) -> bool:
+    """Whether PyTorch has to see an operation: it compiles, or what it has is no plain tensor.
+
+    The batched tensors of ``torch.autograd.grad(..., is_grads_batched=True)`` are none.
+    """
     return (
         torch.compiler.is_compiling()
         or type(x) not in _PLAIN
-        or torch._C._are_functorch_transforms_active()
+        or torch._C._functorch.is_legacy_batchedtensor(x)
     )
 
 
@@ -502,7 +520,10 @@ _operation.register_vmap(_vmap)
 def _computed(
     x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None
 ) -> Tensor:
-    y = torch.empty_like(x)
+    if x.nbytes < _HUGE or not x.is_contiguous():
+        y = torch.empty_like(x)
+    else:
+        y = torch.from_numpy(np.empty(x.shape, _NUMPYS[x.dtype])).view(x.dtype)
     _write(y, x, seed, p, kind, noise)
     return y
 
@@ -510,22 +531,21 @@ def _computed(
 def _write(
     y: Tensor, x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None
 ) -> None:
-    """Write the result for x, to y: x itself, or a tensor that shares no memory with it."""
+    """Write the result for x to y: x itself, or a tensor apart from it, with strides like it."""
     result, given = _array(y), _array(x)
-    if not plain(result):  # numbered in C order, whatever lies where
-        ordered = x.clone(memory_format=torch.contiguous_format)
-        _write(ordered, ordered, seed, p, kind, noise)
-        y.copy_(ordered)
-        return
-    if not plain(given):
+    if not plain(given):  # numbered in C order, whatever lies where
+        if not plain(result):
+            ordered = x.clone(memory_format=torch.contiguous_format)
+            _write(ordered, ordered, seed, p, kind, noise)
+            y.copy_(ordered)
+            return
         y.copy_(x)
         x, given = y, result
-    result, given = result.reshape(-1), given.reshape(-1)
+    result, given = flat(result), flat(given)
     threshold, scale, affine = _numbers(p, kind, x.dtype)
     key, stream = seed.tolist()
-    source = Stream(
-        key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, stream & 0xFFFFFFFFFFFFFFFF, threshold
-    )
+    words = key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, stream & 0xFFFFFFFFFFFFFFFF
+    source = Stream(*words, threshold)
     threads = min(torch.get_num_threads(), _threads.DEFAULT)
     backend = _backend.active
     whole = noise is None or tuple(noise) == tuple(x.shape)
