@@ -29,9 +29,9 @@ _DTYPES = {
 }
 # As NumPy names them, and the bits of bfloat16, which it does not know.
 _NUMPYS = {dtype: "uint16" if name == "bfloat16" else name for dtype, name in _DTYPES.items()}
-# From so many bytes on NumPy asks Linux for huge pages. PyTorch's allocator does not, and to get
-# new memory in small ones takes several times as long as dropout.
-_HUGE = 1 << 22
+# From 4 MB on NumPy asks Linux for huge pages. PyTorch's allocator does not, and to get new memory
+# in small ones takes several times as long as dropout.
+_HUGE = 1 << 20
 _HALVES = (torch.float16, torch.bfloat16)
 # Numbers of half width become float32 so many at a time, which the second cache holds.
 _HALF_PIECE = 1 << 16
@@ -385,10 +385,7 @@ def rate_of(p: object) -> float:
 
 def _is_ours(x: Tensor) -> bool:
     return (
-        x.dtype in _DTYPES
-        and x.device.type == "cpu"
-        and x.layout is torch.strided
-        and not x.is_nested
+        x.is_cpu and x.dtype in _DTYPES and x.layout is torch.strided and not x.is_nested
     )
 
 
@@ -428,9 +425,9 @@ def _select(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | Non
         found: Tensor = _operation(x, seed, p, kind, noise)
         return found
     if torch._C._are_functorch_transforms_active():
-        return _Dropout.apply(x, seed, p, kind, noise)
-    if torch.is_grad_enabled() or forward_ad._current_level >= 0:
-        return _apply(x, seed, p, kind, noise)
+        return _Transformed.apply(x, seed, p, kind, noise)
+    if (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
+        return _Plain.apply(x, seed, p, kind, noise)
     return _computed(x, seed, p, kind, noise)
 
 
@@ -474,7 +471,28 @@ def _vmap(
     return torch.stack([_select(one, its, p, kind, noise) for one, its in pairs]), 0
 
 
-class _Dropout(torch.autograd.Function):
+class _Plain(torch.autograd.Function):
+    """For plain tensors, with as little around it as can be: a small call takes microseconds."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None
+    ) -> Tensor:
+        ctx.call = seed, p, _GRADIENT[kind], noise
+        return _computed(x, seed, p, kind, noise)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        return _select(grad, *ctx.call), None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+        return _select(tangent, *ctx.call)
+
+
+class _Transformed(torch.autograd.Function):
+    """For what ``torch.func`` transforms, which takes the context apart from the computation."""
+
     @staticmethod
     def forward(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None) -> Tensor:
         return _computed(x, seed, p, kind, noise)
@@ -490,11 +508,6 @@ class _Dropout(torch.autograd.Function):
 
     backward = staticmethod(_backward)
     vmap = staticmethod(_vmap)
-
-
-# What `_Dropout.apply` comes to where no transform is active. Before that it binds the arguments to
-# the signature of `forward`, which takes longer than dropout of thousands of elements.
-_apply = super(torch.autograd.Function, _Dropout).apply
 
 
 # The schema is read from the annotations, in which it knows Optional alone.
@@ -520,7 +533,7 @@ _operation.register_vmap(_vmap)
 def _computed(
     x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None
 ) -> Tensor:
-    if x.nbytes < _HUGE or not x.is_contiguous():
+    if x.numel() < _HUGE or not x.is_contiguous():
         y = torch.empty_like(x)
     else:
         y = torch.from_numpy(np.empty(x.shape, _NUMPYS[x.dtype])).view(x.dtype)
@@ -546,8 +559,11 @@ def _write(
     key, stream = seed.tolist()
     words = key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, stream & 0xFFFFFFFFFFFFFFFF
     source = Stream(*words, threshold)
+    backend, size = _backend.active, result.size
+    if noise is None and affine is None and 0 < size <= _threads.PIECE_ELEMENTS:
+        backend.dropout(result, given, scale, source, 0)  # as below, in less time
+        return
     threads = min(torch.get_num_threads(), _threads.DEFAULT)
-    backend = _backend.active
     whole = noise is None or tuple(noise) == tuple(x.shape)
     more: tuple[Any, ...] = (source,)
     if noise is not None and not whole:
@@ -563,7 +579,7 @@ def _write(
         run(kernel, (result, given), head, 0, threads)
         return
     to, of = y.view(-1), x.view(-1)
-    for first in range(0, x.numel(), _HALF_PIECE):
+    for first in range(0, size, _HALF_PIECE):
         part = slice(first, first + _HALF_PIECE)
         piece = of[part].float()
         numbers = piece.numpy()
