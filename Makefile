@@ -22,7 +22,7 @@ build: $(STAMP)-built ## Compile the extension and install fastdrop into .venv, 
 test: $(STAMP)-built ## Run the tests on every backend
 	$(BIN)/pytest --numprocesses auto
 
-test-long: $(STAMP)-keras ## Run the tests that take minutes, and those against Keras itself
+test-long: $(STAMP)-keras $(STAMP)-torch ## Run the tests that take minutes, and those with Keras or PyTorch
 	$(BIN)/pytest --numprocesses 1 -m "long or live"
 
 # Each target has a share of the time; what is left over a failure is printed and kept.
@@ -112,4 +112,8 @@ $(STAMP)-dist: $(STAMP)-built
 
 $(STAMP)-keras: $(STAMP)-built
 	$(PIP) "fastdrop-rnn[keras]"
+	@touch $@
+
+$(STAMP)-torch: $(STAMP)-built
+	$(PIP) torch==2.13.0
 	@touch $@

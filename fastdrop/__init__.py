@@ -17,7 +17,7 @@ from fastdrop.family import (
     zoneout,
 )
 from fastdrop.feedforward import activate, dense
-from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward
+from fastdrop.masks import apply_mask, bernoulli, dropout, dropout_backward, unpack_mask
 from fastdrop.random import Key
 from fastdrop.recurrent import (
     PackedWeights,
@@ -76,6 +76,7 @@ __all__ = [
     "spatial_dropout2d",
     "spatial_dropout3d",
     "step",
+    "unpack_mask",
     "zoneout",
 ]
 

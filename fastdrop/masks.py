@@ -275,6 +275,7 @@ def apply_mask(
     x: ArrayLike,
     mask: NDArray[np.bool_] | NDArray[np.uint8],
     *,
+    marks: Literal["dropped", "kept"] = "dropped",
     rate: float = 0.0,
     noise_shape: tuple[int | None, ...] | None = None,
     out: NDArray[Any] | None = None,
@@ -287,10 +288,12 @@ def apply_mask(
     x : array_like
         float16, bfloat16 (of ``ml_dtypes``), float32 or float64, of any shape and strides.
     mask : ndarray of bool or uint8
-        Which elements are dropped. bool: of the shape `noise_shape`, True where an element is
-        dropped. uint8: the same mask packed, as ``bernoulli(..., dtype="packed")`` gives it, eight
-        elements a byte, the first in the least significant bit; bits behind the last element are
-        not looked at.
+        Which elements are dropped, or kept. bool: of the shape `noise_shape`, True where the event
+        occurs that `marks` names. uint8: the same mask packed, as
+        ``bernoulli(..., dtype="packed")`` gives it, eight elements a byte, the first in the least
+        significant bit; bits behind the last element are not looked at.
+    marks : {"dropped", "kept"}, optional
+        What an element is where the mask is True.
     rate : float, optional
         The rate the mask was drawn at, in [0, 1]; used to 32 bits. 0 leaves what is kept as it is;
         1, where nothing should be kept, multiplies it by 0.
@@ -318,9 +321,8 @@ def apply_mask(
     One mask for several arrays, a mask stored for later, or one of your own. With a mask drawn at
     `rate` it is `dropout`, bit for bit.
 
-    ``numpy.packbits(mask, axis=None, bitorder="little")`` packs a bool mask, and
-    ``numpy.unpackbits(packed, count=size, bitorder="little").astype(bool).reshape(shape)`` unpacks
-    it again.
+    ``numpy.packbits(mask, axis=None, bitorder="little")`` packs a bool mask, and `unpack_mask`
+    unpacks it again.
 
     Examples
     --------
@@ -330,19 +332,64 @@ def apply_mask(
     array([ 2.,  0.,  6.,  0., 10.,  0.])
     >>> fd.apply_mask(np.ones(3), np.array([False, True, False]))
     array([1., 0., 1.])
+    >>> fd.apply_mask(np.ones(3), np.array([False, True, False]), marks="kept")
+    array([0., 1., 0.])
     """
     array = _check.operand(x, "x", _check.DROPPABLE)
     threshold = _check.threshold(_check.probability(rate, "rate"))
     noise = _check.noise_shape(noise_shape, array.shape)
     bits = _check.mask(mask, noise)
+    kept = _check.choice(marks, "marks", ("dropped", "kept")) == "kept"
     if out is not None:
         _check.output(out, array.shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)
-    if out is not None and np.may_share_memory(bits, out):
+    if kept:
+        bits = ~bits
+    elif out is not None and np.may_share_memory(bits, out):
         bits = bits.copy()
     result, source = prepared(out, array)
     _select(result, source, threshold, bits, noise, threads)
     return delivered(result, out)
+
+
+def unpack_mask(packed: NDArray[np.uint8], shape: int | tuple[int, ...]) -> NDArray[np.bool_]:
+    """Unpack a mask of eight elements a byte.
+
+    Parameters
+    ----------
+    packed : ndarray of uint8, shape (ceil(size / 8),)
+        As ``bernoulli(..., dtype="packed")`` and ``dropout(..., return_mask=True)`` give it: the
+        first element in the least significant bit. Bits behind the last element are not looked at.
+    shape : int or tuple of int
+        The mask's shape.
+
+    Returns
+    -------
+    ndarray of bool
+        A new array of that shape.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong type, or `packed` not of the size that `shape` needs.
+
+    Examples
+    --------
+    >>> import fastdrop as fd
+    >>> packed = fd.bernoulli(0.5, (2, 3), rng=fd.Key.from_words(0, 0), dtype="packed")
+    >>> packed
+    array([42], dtype=uint8)
+    >>> fd.unpack_mask(packed, (2, 3))
+    array([[False,  True, False],
+           [ True, False,  True]])
+    """
+    axes = _check.shape(shape, "shape")
+    size = math.prod(axes)
+    bits = _check.array(packed, "packed", ("uint8",))
+    if bits.shape != (-(-size // 8),):
+        expected = f"uint8 of shape {(-(-size // 8),)}, for a mask of shape {axes}"
+        _check.refuse(ValueError, "packed", expected, packed)
+    return np.unpackbits(bits, count=size, bitorder="little").view(bool).reshape(axes)
 
 
 # ---- shared by all of the family ----

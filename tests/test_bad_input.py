@@ -41,6 +41,10 @@ def apply_mask(**changes: Any) -> Any:
     return fd.apply_mask(**{"x": X, "mask": np.zeros(3, np.uint8), **changes})
 
 
+def unpack_mask(**changes: Any) -> Any:
+    return fd.unpack_mask(**{"packed": np.zeros(3, np.uint8), "shape": (4, 6), **changes})
+
+
 def drop_connect(**changes: Any) -> Any:
     return fd.drop_connect(**{"weight": X, "rate": 0.5, "rng": 0, **changes})
 
@@ -348,6 +352,17 @@ expected = "mask: expected bool of shape (4, 1), or packed uint8 of shape (1,), 
 case(apply_mask, ValueError, expected, noise_shape=(4, 1))
 expected = "mask: expected shape (4, 1), got bool array of shape (4, 6)"
 case(apply_mask, ValueError, expected, noise_shape=(4, 1), mask=np.zeros((4, 6), bool))
+for value in ("drop", "keep", "Kept", True, None, ("kept",)):
+    case(apply_mask, (TypeError, ValueError), "marks: expected", marks=value)
+for value in (X, X > 0, np.zeros(3, np.int8), None, "packed"):
+    case(unpack_mask, TypeError, "packed: expected an array of uint8, got", packed=value)
+for size in (2, 4, 24, (1, 3), (4, 6), ()):
+    expected = "packed: expected uint8 of shape (3,), for a mask of shape (4, 6), got"
+    case(unpack_mask, ValueError, expected, packed=np.zeros(size, np.uint8))
+for value in (-1, (4, -6)):
+    case(unpack_mask, ValueError, "shape: expected", shape=value)
+for value in (4.0, "46", None, (4, 6.0), True):
+    case(unpack_mask, TypeError, "shape: expected", shape=value)
 for function, dimensions in zip(SPATIAL, (3, 4, 5), strict=True):
     for value in (X, X.reshape(1, 1, 1, 1, 4, 6)):
         case(function, ValueError, f"x: expected an array of {dimensions} dimensions, got", x=value)

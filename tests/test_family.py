@@ -485,6 +485,25 @@ def test_apply_mask_takes_bools_in_any_layout(backend: str, layout: str) -> None
     assert same(fd.apply_mask(x, every_other, rate=0.5), got)
 
 
+@pytest.mark.parametrize("noise", [(64, 6), (64, 1)], ids=["elements", "rows"])
+def test_apply_mask_of_what_is_kept(backend: str, noise: tuple[int, int]) -> None:
+    """The complement of what is dropped, whether packed or not."""
+    x = np.arange(1, 385, dtype=np.float32).reshape(64, 6)
+    drop = fd.bernoulli(0.3, noise, rng=KEY)
+    before = drop.copy()
+    expected = fd.apply_mask(x, drop, rate=0.3, noise_shape=noise)
+    assert (expected == 0).any()
+    assert (expected != 0).any()
+    for keep in (~drop, np.packbits(~drop, bitorder="little")):
+        got = fd.apply_mask(x, keep, marks="kept", rate=0.3, noise_shape=noise)
+        assert same(got, expected)
+    assert same(fd.apply_mask(x, drop, marks="dropped", rate=0.3, noise_shape=noise), expected)
+    packed = np.packbits(~drop, bitorder="little")
+    fd.apply_mask(x, packed, marks="kept", noise_shape=noise)
+    assert same(packed, np.packbits(~drop, bitorder="little"))
+    assert same(drop, before)
+
+
 def test_apply_mask_onto_its_own_mask(backend: str) -> None:
     n = 1 << 17
     packed = RNG.integers(0, 256, n // 8, np.uint8)

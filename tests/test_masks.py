@@ -333,3 +333,23 @@ def test_out_of_memory_leaves_everything_working(backend: str) -> None:
     with pytest.raises(MemoryError):
         fd.bernoulli(0.5, 2**48, rng=0)
     assert fd.bernoulli(0.5, 8, rng=0).shape == (8,)
+
+
+@pytest.mark.parametrize(
+    "shape", [(), 0, 1, 7, 8, 9, (3, 5), (2, 0, 4), (64, 129)], ids=lambda shape: str(shape)
+)
+def test_unpacked_masks_are_those_of_bool(backend: str, shape: int | tuple[int, ...]) -> None:
+    packed = fd.bernoulli(0.3, shape, rng=3, dtype="packed")
+    mask = fd.unpack_mask(packed, shape)
+    expected = fd.bernoulli(0.3, shape, rng=3)
+    assert mask.dtype == bool
+    assert mask.shape == expected.shape
+    assert (mask == expected).all()
+    assert mask.flags.owndata or not np.may_share_memory(mask, packed)
+
+
+def test_unpacking_looks_at_no_bit_behind_the_last_element() -> None:
+    packed = np.array([0b11111_010], np.uint8)
+    assert fd.unpack_mask(packed, 3).tolist() == [False, True, False]
+    strided = np.array([1, 255, 2, 255], np.uint8)[::2]
+    assert np.flatnonzero(fd.unpack_mask(strided, (4, 4))).tolist() == [0, 9]

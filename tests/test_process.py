@@ -76,7 +76,8 @@ print(*sorted(name for name in sys.modules if name.startswith("fastdrop.")))
 """
     slow, ours = run(code).stdout.splitlines()
     assert slow == "[]"
-    late = {"calibration", "cli", "formats", "layers", "model", "scores", "sklearn", "uncertainty"}
+    late = {"calibration", "cli", "formats", "layers", "model", "scores", "sklearn", "torch"}
+    late.add("uncertainty")
     assert not {f"fastdrop.{name}" for name in late} & {*ours.split()}
     assert "fastdrop.recurrent" in ours
 
@@ -731,7 +732,9 @@ def test_doctests() -> None:
 
     tried = 0
     for module in pkgutil.walk_packages(fd.__path__, "fastdrop."):
-        if not module.name.endswith(("__main__", "_native", "p.sklearn", "p.dask")):
+        if module.name.startswith("fastdrop.torch."):
+            continue
+        if not module.name.endswith(("__main__", "_native", "p.sklearn", "p.dask", "p.torch")):
             result = doctest.testmod(importlib.import_module(module.name), verbose=False)
             assert not result.failed, module.name
             tried += result.attempted

@@ -1,4 +1,4 @@
-"""Dropout for training with PyTorch on CPUs: functions, modules, and exchanging those of a model."""
+"""Dropout for training with PyTorch on CPUs: functions, modules, exchanging those of a model."""
 
 from fastdrop import _check
 

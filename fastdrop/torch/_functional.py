@@ -1,4 +1,4 @@
-"""Dropout as functions of tensors: kernels under autograd, under transforms and in compiled code."""
+"""Dropout as functions of tensors: kernels under autograd, transforms and in compiled code."""
 
 import functools
 import math
@@ -384,9 +384,7 @@ def rate_of(p: object) -> float:
 
 
 def _is_ours(x: Tensor) -> bool:
-    return (
-        x.is_cpu and x.dtype in _DTYPES and x.layout is torch.strided and not x.is_nested
-    )
+    return x.is_cpu and x.dtype in _DTYPES and x.layout is torch.strided and not x.is_nested
 
 
 def _handed_on(
@@ -530,9 +528,7 @@ _operation.register_vmap(_vmap)
 # ---- from tensors to kernels ----
 
 
-def _computed(
-    x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None
-) -> Tensor:
+def _computed(x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None) -> Tensor:
     if x.numel() < _HUGE or not x.is_contiguous():
         y = torch.empty_like(x)
     else:
@@ -569,6 +565,7 @@ def _write(
     if noise is not None and not whole:
         mask = draw_packed(math.prod(noise), source, 0, threads)
         more = (mask, *layout(tuple(x.shape), tuple(noise)))
+    kernel: Callable[..., None]
     if affine is None:
         kernel = backend.dropout if whole else backend.apply_mask
         run(kernel, (result, given), (scale, *more), 0, threads)
@@ -582,8 +579,7 @@ def _write(
     for first in range(0, size, _HALF_PIECE):
         part = slice(first, first + _HALF_PIECE)
         piece = of[part].float()
-        numbers = piece.numpy()
-        kernel(numbers, numbers, *head, first)
+        run(kernel, (piece.numpy(), piece.numpy()), head, first, 1)
         to[part].copy_(piece)
 
 

@@ -30,7 +30,7 @@ class _Drawing(torch.nn.Module):
     def _next(self) -> Tensor:
         if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
-                "rng: expected None where a forward pass is repeated during the backward one, as by "
+                "rng: expected None where the backward pass repeats the forward one, as by "
                 "torch.utils.checkpoint, got a key, whose next stream would give another mask"
             )
         assert self.seed is not None
@@ -228,9 +228,7 @@ class LockedDropout(_Drawing):
              [2., 0., 2., 0.]]])
     """
 
-    def __init__(
-        self, p: float = 0.5, batch_first: bool = False, *, rng: object = None
-    ) -> None:
+    def __init__(self, p: float = 0.5, batch_first: bool = False, *, rng: object = None) -> None:
         super().__init__()
         self.p = functional.rate_of(p)
         self.batch_first = _check.flag(batch_first, "batch_first")
@@ -265,8 +263,8 @@ class WeightDrop(_Drawing):
 
     Notes
     -----
-    DropConnect, Wan et al., "Regularization of Neural Networks using DropConnect", ICML 2013; on the
-    recurrent weights of an LSTM the ``WeightDrop`` of Merity, Keskar and Socher (2017). The
+    DropConnect, Wan et al., "Regularization of Neural Networks using DropConnect", ICML 2013; on
+    the recurrent weights of an LSTM the ``WeightDrop`` of Merity, Keskar and Socher (2017). The
     parameters as they are before dropping are trained and saved: of a module called `rnn` they are
     ``rnn.module.weight_hh_l0`` and so on. A weight that is tied to another module is dropped
     in this one alone.
@@ -296,7 +294,9 @@ class WeightDrop(_Drawing):
         self.weights = (weights,) if isinstance(weights, str) else tuple(weights)
         for name in self.weights:
             if name not in names:
-                _check.refuse(ValueError, "weights", f"names of parameters: {', '.join(names)}", name)
+                _check.refuse(
+                    ValueError, "weights", f"names of parameters: {', '.join(names)}", name
+                )
         self.p = functional.rate_of(p)
         self.module = module
         self._draw_from(rng)
@@ -345,8 +345,8 @@ def replace_dropout(module: M) -> M:
     Warns
     -----
     UserWarning
-        If dropout of PyTorch is left, naming each module: ``Dropout3d``, ``FeatureAlphaDropout`` and
-        subclasses; and what cannot be exchanged, the `dropout` of recurrent layers and of
+        If dropout of PyTorch is left, naming each module: ``Dropout3d``, ``FeatureAlphaDropout``
+        and subclasses; and what cannot be exchanged, the `dropout` of recurrent layers and of
         ``MultiheadAttention``. What calls ``torch.nn.functional.dropout`` is not seen.
 
     Notes
@@ -383,6 +383,6 @@ def _draws_itself(module: torch.nn.Module) -> bool:
     if isinstance(module, _Drawing):
         return False
     if isinstance(module, torch.nn.modules.dropout._DropoutNd):
-        return module.p > 0.0
+        return bool(module.p > 0.0)
     within = (torch.nn.RNNBase, torch.nn.MultiheadAttention)
-    return isinstance(module, within) and module.dropout > 0.0
+    return isinstance(module, within) and bool(module.dropout > 0.0)
