@@ -82,6 +82,19 @@ print(*sorted(name for name in sys.modules if name.startswith("fastdrop.")))
     assert "fastdrop.recurrent" in ours
 
 
+def test_an_extra_is_named_where_it_is_missing() -> None:
+    """Where PyTorch is not installed, its own tests are not run."""
+    code = """
+import sys
+sys.modules["torch"] = None
+try:
+    import fastdrop.torch
+except ImportError as error:
+    print(error)
+"""
+    assert 'pip install "fastdrop-rnn[torch]"' in run(code).stdout
+
+
 def test_names_that_come_late() -> None:
     code = """
 import fastdrop as fd

@@ -525,6 +525,16 @@ _operation.register_autograd(_backward, setup_context=_setup)
 _operation.register_vmap(_vmap)
 
 
+# A compiler would rather keep a module's seed, which changes, and copy it again on the way back,
+# than keep the copy. It does not repeat what it does not know.
+@torch.library.custom_op("fastdrop::copy_seed", mutates_args=(), device_types="cpu")
+def copy_seed(seed: Tensor) -> Tensor:
+    return seed.clone()
+
+
+copy_seed.register_fake(torch.empty_like)
+
+
 # ---- from tensors to kernels ----
 
 

@@ -28,13 +28,14 @@ class _Drawing(torch.nn.Module):
         return functional.fresh if self.seed is None else self._next
 
     def _next(self) -> Tensor:
-        if not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1:
+        assert self.seed is not None
+        compiling = torch.compiler.is_compiling()
+        if not compiling and torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
                 "rng: expected None where the backward pass repeats the forward one, as by "
                 "torch.utils.checkpoint, got a key, whose next stream would give another mask"
             )
-        assert self.seed is not None
-        now = self.seed.clone()
+        now: Tensor = functional.copy_seed(self.seed) if compiling else self.seed.clone()
         self.seed[1] += 1
         return now
 
