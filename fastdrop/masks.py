@@ -375,11 +375,9 @@ def unpack_mask(packed: NDArray[np.uint8], shape: int | tuple[int, ...]) -> NDAr
 
     Examples
     --------
+    >>> import numpy as np
     >>> import fastdrop as fd
-    >>> packed = fd.bernoulli(0.5, (2, 3), rng=fd.Key.from_words(0, 0), dtype="packed")
-    >>> packed
-    array([42], dtype=uint8)
-    >>> fd.unpack_mask(packed, (2, 3))
+    >>> fd.unpack_mask(np.array([0b101010], np.uint8), (2, 3))
     array([[False,  True, False],
            [ True, False,  True]])
     """

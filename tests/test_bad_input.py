@@ -352,8 +352,11 @@ expected = "mask: expected bool of shape (4, 1), or packed uint8 of shape (1,), 
 case(apply_mask, ValueError, expected, noise_shape=(4, 1))
 expected = "mask: expected shape (4, 1), got bool array of shape (4, 6)"
 case(apply_mask, ValueError, expected, noise_shape=(4, 1), mask=np.zeros((4, 6), bool))
-for value in ("drop", "keep", "Kept", True, None, ("kept",)):
-    case(apply_mask, (TypeError, ValueError), "marks: expected", marks=value)
+expected = "marks: expected 'dropped' or 'kept', got"
+for value in ("drop", "keep", "Kept", ""):
+    case(apply_mask, ValueError, expected, marks=value)
+for value in (True, None, ("kept",)):
+    case(apply_mask, TypeError, expected, marks=value)
 for value in (X, X > 0, np.zeros(3, np.int8), None, "packed"):
     case(unpack_mask, TypeError, "packed: expected an array of uint8, got", packed=value)
 for size in (2, 4, 24, (1, 3), (4, 6), ()):
