@@ -331,9 +331,10 @@ def test_dimensions() -> None:
 
 HANDED_ON = {
     "meta": lambda: torch.ones(3, 4, device="meta"),
-    "nested": lambda: torch.nested.nested_tensor(
+    "jagged": lambda: torch.nested.nested_tensor(
         [torch.ones(2, 4), torch.ones(3, 4)], layout=torch.jagged
     ),
+    "nested": lambda: torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)]),
 }
 
 
@@ -343,7 +344,8 @@ def test_what_is_handed_on(kind: str) -> None:
     x = HANDED_ON[kind]()
     y = ft.dropout(x, 0.5)
     assert type(y) is type(x)
-    assert (y.shape, y.dtype, y.device, y.layout) == (x.shape, x.dtype, x.device, x.layout)
+    assert (y.dtype, y.device, y.layout) == (x.dtype, x.device, x.layout)
+    assert y.is_nested == x.is_nested
     with pytest.raises(ValueError, match=r"rng: expected None where dropout is PyTorch's own"):
         ft.dropout(x, 0.5, rng=0)
 
@@ -352,6 +354,8 @@ def test_what_pytorch_refuses() -> None:
     for function in (F.dropout, ft.dropout):
         with pytest.raises(RuntimeError, match="cast"):
             function(torch.ones(3, dtype=torch.int64), 0.5)
+        with pytest.raises(NotImplementedError, match="bernoulli"):
+            function(torch.eye(3).to_sparse(), 0.5)
 
 
 def test_fake_tensors() -> None:
@@ -407,6 +411,9 @@ def test_in_place_where_autograd_looks_on() -> None:
         data = torch.ones(64)
         assert bool((ft.dropout(data, 0.5, True, True) == 0).any())
         assert bool((data == 0).any())
+    for function in (F.dropout, ft.dropout):
+        with pytest.raises(RuntimeError, match="inference tensor outside InferenceMode"):
+            function(data, 0.5, True, True)
 
 
 # ---- autograd ----
@@ -680,6 +687,12 @@ def test_weight_drop_of_any_module() -> None:
     wrapped = ft.WeightDrop(model, "1.weight", p=1.0)
     y = wrapped(torch.ones(5, 3))
     assert torch.equal(y, model[1].bias.detach().expand(5, 2))
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    x = torch.eye(3)
+    both = ft.WeightDrop(tied, "0.weight", p=1.0)(x)
+    assert torch.equal(both, tied[1](tied[0].bias.expand(3, 3)))
+    assert not torch.equal(both, tied[1].bias.expand(3, 3))
     with pytest.raises(ValueError, match="weights: expected names of parameters: 0"):
         ft.WeightDrop(model, "weight")
     with pytest.raises(TypeError, match=r"module: expected a torch\.nn\.Module"):

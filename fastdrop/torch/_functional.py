@@ -391,7 +391,7 @@ def _handed_on(
     own: Callable[..., Tensor], x: Tensor, p: float, inplace: bool, seeds: Seeds
 ) -> Tensor:
     if seeds is not fresh:
-        found = f"a tensor of {x.dtype}, shape {tuple(x.shape)}, on {x.device}"
+        found = f"a tensor of {x.dtype} with {x.ndim} dimensions on {x.device}"
         raise ValueError(f"rng: expected None where {own.__name__} is PyTorch's own, for {found}")
     return own(x, p, True, inplace)
 
@@ -406,11 +406,11 @@ def _dropped(
         or _is_dispatched(x)
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
+        or x.is_inference()
     ):
         return x.copy_(_select(x, seeds(), p, kind, noise))
+    torch.autograd.graph.increment_version(x)
     _write(x, x, seeds(), p, kind, noise)
-    if not x.is_inference():  # those have no version
-        torch.autograd.graph.increment_version(x)
     return x
 
 

@@ -267,8 +267,8 @@ class WeightDrop(_Drawing):
     DropConnect, Wan et al., "Regularization of Neural Networks using DropConnect", ICML 2013; on
     the recurrent weights of an LSTM the ``WeightDrop`` of Merity, Keskar and Socher (2017). The
     parameters as they are before dropping are trained and saved: of a module called `rnn` they are
-    ``rnn.module.weight_hh_l0`` and so on. A weight that is tied to another module is dropped
-    in this one alone.
+    ``rnn.module.weight_hh_l0`` and so on. A weight that is tied to another is dropped
+    under the name that is given alone.
 
     Examples
     --------
