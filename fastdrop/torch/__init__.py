@@ -7,6 +7,7 @@ try:
 except ImportError as error:
     raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from error
 
+from fastdrop.torch._export import from_torch
 from fastdrop.torch._functional import (
     alpha_dropout,
     dropout,
@@ -35,6 +36,7 @@ __all__ = [
     "dropout",
     "dropout1d",
     "dropout2d",
+    "from_torch",
     "locked_dropout",
     "replace_dropout",
 ]

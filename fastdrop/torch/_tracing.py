@@ -24,13 +24,13 @@ _LOCK = threading.RLock()
 _OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
-@torch.library.custom_op("fastdrop::packed", mutates_args=())  # type: ignore[untyped-decorator, unused-ignore]
+@torch.library.custom_op("fastdrop::packed", mutates_args=())
 def _packed(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     """Stand for a sequence (batch, steps, features) of which each row has a length of its own."""
     raise RuntimeError("this operator is exported, it does not run")
 
 
-@_packed.register_fake  # type: ignore[untyped-decorator, unused-ignore]
+@_packed.register_fake
 def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x)
 
