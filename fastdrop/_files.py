@@ -4,14 +4,17 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import Any, BinaryIO
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor a terminal become ours.
 _FLAGS = os.O_RDONLY
 for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
     _FLAGS |= getattr(os, _name, 0)
+
+CHANGED = "the file changed while it was read"
 
 
 class NoFileError(ValueError):
@@ -25,12 +28,12 @@ class NoFileError(ValueError):
         self.kind = kind
 
 
-def read(path: str | PathLike[str], max_bytes: int = 1 << 62) -> bytes:
-    """Return the bytes of a regular file.
+@contextmanager
+def opened(path: str | PathLike[str], max_bytes: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file to read it here and now, and say how many bytes it has.
 
-    What is checked and what is read are the same descriptor, and all of it is
-    read before any of it is looked at, so replacing the file meanwhile changes
-    nothing.
+    What is checked and what is read are the same descriptor, so replacing the
+    file meanwhile changes nothing.
 
     Raises
     ------
@@ -56,12 +59,31 @@ def read(path: str | PathLike[str], max_bytes: int = 1 << 62) -> bytes:
         if size > max_bytes:
             raise NoFileError(f"the file has {size} bytes, max_file_bytes is {max_bytes}")
         with open(descriptor, "rb", closefd=False) as file:
-            data = file.read(size)
+            yield file, size
         after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
-    if len(data) != size or (size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise NoFileError("the file changed while it was read")
+    if (size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise NoFileError(CHANGED)
+
+
+def read(path: str | PathLike[str], max_bytes: int = 1 << 62) -> bytes:
+    """Return the bytes of a regular file, all of them read before any is looked at.
+
+    Raises
+    ------
+    NoFileError, OSError
+        As in `opened`.
+    """
+    with opened(path, max_bytes) as (file, size):
+        return whole(file, size)
+
+
+def whole(file: BinaryIO, size: int) -> bytes:
+    """Return as many bytes of a file as it had when it was opened."""
+    data = file.read(size)
+    if len(data) != size:
+        raise NoFileError(CHANGED)
     return data
 
 

@@ -39,8 +39,10 @@ with instrumented:  # and after it has begun: imports that need what is above
     from fastdrop.formats._safe_hdf5 import Group, read_arrays
     from fastdrop.formats._safe_json import parse_object
     from fastdrop.formats._safe_legacy import read_legacy
+    from fastdrop.formats._safe_tensors import read_tensors
     from fastdrop.formats._safe_zip import read_members
     from keras_files import recurrent_sample, sample, small
+    from tensor_files import examples
 
 LIMITS = Limits(max_json_bytes=2**20)
 MEASURED = 8  # one input in so many: measuring is slow
@@ -106,6 +108,12 @@ def archive(data: bytes) -> None:
     assert set(read_members(data, _MEMBERS)) == set(_MEMBERS)
 
 
+def tensors(data: bytes) -> None:
+    """Read a safetensors file."""
+    found, _ = read_tensors(memoryview(data), LIMITS)
+    assert sum(stored.values.nbytes for stored in found.values()) <= len(data)
+
+
 def text(data: bytes) -> None:
     """Parse JSON."""
     assert isinstance(parse_object(data, "the text"), dict)
@@ -117,6 +125,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
     "store": (store, mutate.hdf5, seeds.hdf5(), FREE),
     "keras": (keras, mutate.keras, seeds.archives(), FREE_JSON),
     "archive": (archive, mutate.keras, seeds.archives(), FREE),
+    "tensors": (tensors, mutate.safe_tensors, examples(), FREE_JSON),
     "text": (text, mutate.text, seeds.texts(), FREE_JSON),
 }
 

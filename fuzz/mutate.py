@@ -10,6 +10,8 @@ import warnings
 import zipfile
 from collections.abc import Callable
 
+from tensor_files import damaged
+
 Mutate = Callable[[bytes, int], bytes]
 
 
@@ -118,3 +120,12 @@ def text(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> by
     piece = data[start : start + generator.choice((1, 2, 8, 64))]
     at = generator.randrange(len(data))
     return (data[:at] + piece * generator.choice((1, 1, 2, 100)) + data[at:])[:most]
+
+
+def safe_tensors(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return a safetensors file with something in its header changed, or any bytes."""
+    if generator.random() < 0.2:
+        return mutate(data, most)
+    for _ in range(generator.choice((1, 1, 2))):
+        data = damaged(data, generator)
+    return data[:most]

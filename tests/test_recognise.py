@@ -53,7 +53,6 @@ def array() -> bytes:
         *[(pickle.dumps([1], protocol), "pickles are never read") for protocol in (2, 3, 4, 5)],
         (array(), "a NumPy array"),
         (b"\x1c\0\0\0TFL3", "a TensorFlow Lite model"),
-        (b'\x10\0\0\0\0\0\0\0{"a":{"dtype"', "a safetensors file"),
         (b"\n<!DOCTYPE html><html>", "a web page"),
         (b"<html><body>", "a web page"),
         (b' {"class_name": "Sequential"}', "JSON without weights"),

@@ -13,6 +13,7 @@ from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._recognise import recognise
 from fastdrop.formats._safe_file import read_file, read_stream
+from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
 from fastdrop.formats.keras import Asked
 from fastdrop.model import Model
 from fastdrop.recurrent import PRECISIONS
@@ -115,12 +116,15 @@ def load(
     name = _name(path, "path")
     other = None if architecture is None else _name(architecture, "architecture")
     try:
-        data = _bytes(path, name, limits)
+        data = _content(path, name, limits)
         description = None
         if architecture is not None:
             assert other is not None
-            description = _bytes(architecture, other, limits)
+            description = bytes(_content(architecture, other, limits))
         asked = Asked(limits, allow_nonfinite, known, description)
+        if isinstance(data, memoryview):
+            read_tensors(data, limits)
+            raise ModelFormatError(f"safetensors files are not supported ({_SUPPORTED})")
         if data.startswith(_HDF5):
             model = keras.read_h5(data, os.path.basename(name), asked)
         elif data.startswith(_ZIP):
@@ -151,8 +155,9 @@ def _name(source: object, argument: str) -> str:
     return file
 
 
-def _bytes(source: Source, name: str, limits: Limits) -> bytes:
-    """Return what a file or a stream holds."""
-    if callable(getattr(source, "read", None)):
-        return read_stream(source, limits.max_file_bytes)
-    return read_file(name, limits.max_file_bytes)
+def _content(source: Source, name: str, limits: Limits) -> bytes | memoryview:
+    """Return what a file or a stream holds; a memoryview where that is a safetensors file."""
+    if not callable(getattr(source, "read", None)):
+        return read_file(name, limits.max_file_bytes, is_safe_tensors)
+    data = read_stream(source, limits.max_file_bytes)
+    return memoryview(data) if is_safe_tensors(data) else data

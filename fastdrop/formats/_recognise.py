@@ -34,7 +34,6 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x80\x05", _PICKLE),
     (4, b"TFL3", "a TensorFlow Lite model, which is compiled; load the model it was made from"),
     (0, b"\x93NUMPY", "a NumPy array; a model has layers too"),
-    (8, b'{"', "a safetensors file"),
     (0, b"PK\x05\x06", "an empty zip archive"),
 )
 _HTML = re.compile(rb"\s*+<(?:!doctype\s|html|head|\?xml)", re.IGNORECASE)
@@ -54,8 +53,8 @@ _OWN = "model.weights.h5"
 def recognise(data: bytes) -> str | None:
     """Return what a file is, by its first bytes, or None where they say nothing.
 
-    Neither zip archives nor HDF5 files are among what is known here: they may be
-    models.
+    Zip archives, HDF5 and safetensors files are not among what is known here: they
+    may be models.
     """
     if not data:
         return "an empty file"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import mmap
+from collections.abc import Callable
 from os import PathLike
-from typing import Any
+from typing import Any, BinaryIO
 
 from fastdrop import _check, _files
 from fastdrop.formats._errors import ModelFormatError
@@ -14,8 +16,16 @@ _PIECE_BYTES = 2**20
 _PATH_OR_STREAM = "a str, path-like or binary file object"
 
 
-def read_file(path: str | PathLike[str], max_bytes: int) -> bytes:
+def read_file(
+    path: str | PathLike[str],
+    max_bytes: int,
+    is_mapped: Callable[[bytes], bool] = lambda beginning: False,
+) -> bytes | memoryview:
     """Return the bytes of a regular file, all of them read before any is looked at.
+
+    Where `is_mapped` says so of its first 16 bytes, the file is mapped into memory instead, from
+    the same descriptor: what is replaced afterwards stays as it was, but what is written into the
+    file itself is seen.
 
     Raises
     ------
@@ -26,10 +36,21 @@ def read_file(path: str | PathLike[str], max_bytes: int) -> bytes:
         The file cannot be opened, for instance because it does not exist.
     """
     try:
-        return _files.read(path, max_bytes)
+        with _files.opened(path, max_bytes) as (file, size):
+            if is_mapped(file.read(16)):
+                return _mapped(file, size)
+            file.seek(0)
+            return _files.whole(file, size)
     except _files.NoFileError as error:
         meaning = recognise_folder(path) if error.kind == "directory" else None
         raise ModelFormatError(meaning or str(error)) from error
+
+
+def _mapped(file: BinaryIO, size: int) -> memoryview:
+    try:
+        return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+    except ValueError as error:  # there are fewer bytes by now
+        raise _files.NoFileError(_files.CHANGED) from error
 
 
 def read_stream(file: Any, max_bytes: int) -> bytes:
