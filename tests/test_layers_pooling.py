@@ -209,3 +209,11 @@ def test_rows(version: Any) -> None:
 def test_rows_refuse(name: str, config: dict[str, Any], match: str) -> None:
     with pytest.raises(ModelFormatError, match=match):
         planned(name, (7, 6, 4), **config)
+
+
+@pytest.mark.parametrize("kind", [MaxPooling1D, AveragePooling1D])
+def test_a_window_far_longer_than_the_axis(kind: Any) -> None:
+    """It takes the time of the axis, not of the window."""
+    x = normal(2, 5, 3)
+    long, short = (kind(name="p", pool_size=n, strides=1, padding="same") for n in (2**40, 21))
+    np.testing.assert_array_equal(output(long, x), output(short, x))

@@ -44,6 +44,16 @@ class Window:
         lacking = (self.count(length) - 1) * self.stride + self.extent - length
         return max(0, lacking) // 2
 
+    def reaching(self, length: int) -> range:
+        """Return the places of a window from the first to the last that any has on the axis.
+
+        A window may be far longer than the axis.
+        """
+        before = self.before(length)
+        first = -(((self.count(length) - 1) * self.stride - before) // self.dilation)
+        last = (before + length - 1) // self.dilation
+        return range(max(0, first), min(self.size, last + 1))
+
     def meeting(self, tap: int, length: int, windows: range) -> tuple[slice, slice]:
         """Return which of some windows have their place number `tap` on the axis, and where."""
         shift = tap * self.dilation - self.before(length)
@@ -58,13 +68,16 @@ class Window:
 
 
 def taps(
-    windows: Sequence[Window], lengths: Sequence[int], which: Sequence[range]
+    windows: Sequence[Window],
+    lengths: Sequence[int],
+    which: Sequence[range],
+    places: Sequence[range],
 ) -> Iterator[tuple[Places, Places]]:
-    """Yield for each place of the windows which of them have it on the axes, and where."""
-    for places in product(*(range(window.size) for window in windows)):
+    """Yield for each of some places of the windows which have it on the axes, and where."""
+    for place in product(*places):
         pairs = [
             window.meeting(tap, length, some)
-            for window, tap, length, some in zip(windows, places, lengths, which, strict=True)
+            for window, tap, length, some in zip(windows, place, lengths, which, strict=True)
         ]
         yield tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
 

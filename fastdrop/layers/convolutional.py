@@ -154,7 +154,8 @@ class _Conv(Spatial):
         patches = np.zeros(shape, np.float32)
         grouped = values.reshape(*values.shape[:-1], self.groups, channels)
         lengths = values.shape[1:-1]
-        for place, (found, where) in enumerate(taps(windows, lengths, which)):
+        all_places = [range(window.size) for window in windows]
+        for place, (found, where) in enumerate(taps(windows, lengths, which, all_places)):
             # All groups, whose axis is the last but two, at this place.
             patches[..., place, :][(slice(None), *found)] = grouped[(slice(None), *where)]
         return patches

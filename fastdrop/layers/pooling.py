@@ -47,7 +47,8 @@ class _Pooling(Spatial):
         lengths = values.shape[1:-1]
         counts = [w.count(n) for w, n in zip(self.windows, lengths, strict=True)]
         out = np.full((len(values), *counts, values.shape[-1]), start, np.float32)
-        for found, where in taps(self.windows, lengths, [range(n) for n in counts]):
+        places = [w.reaching(n) for w, n in zip(self.windows, lengths, strict=True)]
+        for found, where in taps(self.windows, lengths, [range(n) for n in counts], places):
             part = out[(slice(None), *found)]
             with np.errstate(over="ignore", invalid="ignore", under="ignore"):
                 function(part, values[(slice(None), *where)], out=part)
