@@ -10,6 +10,7 @@ memory that its rule allows; `-timeout` is for what hangs. What fails is left as
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 import tempfile
@@ -114,6 +115,12 @@ def tensors(data: bytes) -> None:
     assert sum(stored.values.nbytes for stored in found.values()) <= len(data)
 
 
+def saved(data: bytes) -> None:
+    """Load a file that `Model.save` wrote."""
+    model = fd.load(io.BytesIO(data), allow_nonfinite=True, max_json_bytes=2**20)
+    assert model.output_names
+
+
 def text(data: bytes) -> None:
     """Parse JSON."""
     assert isinstance(parse_object(data, "the text"), dict)
@@ -126,6 +133,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
     "keras": (keras, mutate.keras, seeds.archives(), FREE_JSON),
     "archive": (archive, mutate.keras, seeds.archives(), FREE),
     "tensors": (tensors, mutate.safe_tensors, examples(), FREE_JSON),
+    "saved": (saved, mutate.saved_model, seeds.saved_models(), FREE_JSON),
     "text": (text, mutate.text, seeds.texts(), FREE_JSON),
 }
 

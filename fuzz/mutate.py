@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import json
 import random
 import re
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from typing import Any
 
-from tensor_files import damaged
+from tensor_files import damaged, file_of
 
 Mutate = Callable[[bytes, int], bytes]
+_DIGITS = re.compile(r"[0-9]+")
 
 
 def plainly(generator: random.Random) -> Mutate:
@@ -129,3 +133,49 @@ def safe_tensors(data: bytes, generator: random.Random, mutate: Mutate, most: in
     for _ in range(generator.choice((1, 1, 2))):
         data = damaged(data, generator)
     return data[:most]
+
+
+def saved_model(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return a file of a model whose description is changed, and still the header's length."""
+    length = int.from_bytes(data[:8], "little")
+    try:
+        header = json.loads(data[8 : 8 + length])
+        described = header["__metadata__"]["model"]
+    except (ValueError, LookupError, TypeError):
+        described = None
+    if not isinstance(described, str) or generator.random() < 0.1:
+        return safe_tensors(data, generator, mutate, most)
+    numbers = list(_DIGITS.finditer(described))
+    if numbers and generator.random() < 0.3:
+        at = generator.choice(numbers)
+        new = str(generator.choice(_NUMBERS))
+        described = described[: at.start()] + new + described[at.end() :]
+    elif generator.random() < 0.7:
+        described = _values_moved(described, generator)
+    else:
+        described = text(described.encode(), generator, mutate, most).decode("utf-8", "replace")
+    header["__metadata__"]["model"] = described
+    return file_of(header, data[8 + length :])[:most]
+
+
+def _values_moved(described: str, generator: random.Random) -> str:
+    """Put a value of a JSON document in the place of another."""
+    try:
+        document = json.loads(described)
+    except (ValueError, RecursionError):
+        return described
+    places: list[tuple[Any, Any]] = []
+
+    def visit(value: Any) -> None:
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            places.append((value, key))
+            if isinstance(inner, dict | list):
+                visit(inner)
+
+    if isinstance(document, dict | list):
+        visit(document)
+    if places:
+        (into, key), (out_of, other) = generator.choice(places), generator.choice(places)
+        into[key] = copy.deepcopy(out_of[other])
+    return json.dumps(document)

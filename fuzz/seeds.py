@@ -5,13 +5,17 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tempfile
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
 
+from fastdrop import layers
 from hdf5_files import NIL, TABLE, Image, continuation, messages
 from keras_files import functional, recurrent_sample, sample, small
+from test_model_file import EXAMPLES, model_of, shared_drop
 
 CONFIG = json.dumps(sample().config).encode()
 WEIGHTS = {"dense": {"dense/kernel:0": (2, 3), "dense/bias:0": (3,)}, "bi": {"bi/f/cell/k": (1, 2)}}
@@ -80,3 +84,15 @@ def texts() -> list[bytes]:
     files = [sample(), functional(sample()), recurrent_sample()]
     odd = '{"a": [1, -2.5e3, "é\\u20ac\\n", true, null, {}, [[[]]]], "b": {"c": 1}}'
     return [odd.encode(), *(json.dumps(file.config).encode() for file in files)]
+
+
+def saved_models() -> list[bytes]:
+    """Return files that `Model.save` wrote: one of each class of layers, and a graph."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m"
+        contents = []
+        for name, (options, x) in EXAMPLES.items():
+            model_of(getattr(layers, name)(name="l", **options[0]), x).save(path)
+            contents.append(path.read_bytes())
+        shared_drop().save(path)
+        return [*contents, path.read_bytes()]

@@ -11,6 +11,7 @@ from fastdrop import _check
 from fastdrop.formats import keras
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
+from fastdrop.formats._model_file import is_model, read_model
 from fastdrop.formats._recognise import recognise
 from fastdrop.formats._safe_file import read_file, read_stream
 from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
@@ -22,12 +23,12 @@ __all__ = ["ModelFormatError", "load"]
 
 # What a file is called whose content says nothing.
 _BY_SUFFIX = {
-    ".safetensors": "safetensors files are not supported",
+    ".safetensors": "not a safetensors file",
     ".onnx": "ONNX models are not supported",
 }
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_SUPPORTED = "supported: .keras and .h5 files of Keras 2 and 3"
+_SUPPORTED = "supported: .keras and .h5 files of Keras 2 and 3, .safetensors files of Model.save"
 
 Source = str | bytes | PathLike[str] | PathLike[bytes] | IO[bytes]
 
@@ -46,10 +47,14 @@ def load(
     max_layers: int = 1024,
     max_tensors: int = 16384,
 ) -> Model:
-    """Read a trained model from a ``.keras`` or ``.h5`` file.
+    """Read a trained model from a ``.keras`` or ``.h5`` file, or from one that `Model.save` wrote.
 
     Nothing in the file is run, imported or unpickled, and no other file is
     opened. Neither Keras nor h5py is needed.
+
+    The weights of a saved model are mapped from its file, but for those of recurrent layers, which
+    keep packed copies. Such a file may be replaced or removed while the model is in use, but not
+    written to in place.
 
     Parameters
     ----------
@@ -123,9 +128,8 @@ def load(
             description = bytes(_content(architecture, other, limits))
         asked = Asked(limits, allow_nonfinite, known, description)
         if isinstance(data, memoryview):
-            read_tensors(data, limits)
-            raise ModelFormatError(f"safetensors files are not supported ({_SUPPORTED})")
-        if data.startswith(_HDF5):
+            model = _tensors_model(data, asked)
+        elif data.startswith(_HDF5):
             model = keras.read_h5(data, os.path.basename(name), asked)
         elif data.startswith(_ZIP):
             model = keras.read(data, os.path.basename(name), asked)
@@ -138,6 +142,18 @@ def load(
     if rates is not None:
         model = model.with_rates(rates)
     return model if precision is None else model.with_precision(precision)
+
+
+def _tensors_model(data: memoryview, asked: Asked) -> Model:
+    tensors, metadata = read_tensors(data, asked.limits)
+    if not is_model(metadata):
+        raise ModelFormatError(
+            "weights without a model; what Model.save writes has both, and other weights need "
+            "architecture="
+        )
+    if asked.architecture is not None:
+        raise ModelFormatError("architecture= is for files of weights alone; this one is a model")
+    return read_model(tensors, metadata, asked.limits, asked.allow_nonfinite)
 
 
 def _name(source: object, argument: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check, _threads
 from fastdrop.layers._layer import Layer, Shape
-from fastdrop.model import _sampling
+from fastdrop.model import _file, _sampling
 from fastdrop.model._graph import Call, build, check_inputs, check_sequence
 from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
@@ -261,6 +262,42 @@ class Model:
             source=self.source,
             notes=self._notes,
         )
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to a file, from which `load` makes the same model.
+
+        It is a safetensors file that says ``fastdrop-model-file/1`` of itself; the weights in it
+        are for any reader of such files, and the rest is described in the project's
+        ``docs/contracts.md``. Rates, precision and notes are kept. It is written whole or not at
+        all.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; nothing is added to its name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a layer is of a class that is not in `fastdrop.layers`, or if nothing can be written
+            to that place.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import fastdrop as fd
+        >>> from fastdrop.demo import model_path
+        >>> model = fd.load(model_path())
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.safetensors")
+        ...     model.save(path)
+        ...     again = fd.load(path)
+        >>> again
+        <Model of Keras 3.15.1, sms_spam.keras: 4 layers, 2 stochastic, (batch, 498) -> (batch, 1)>
+        """
+        _file.save(self, path)
 
     def predict(self, x: Any, *, threads: int | None = None) -> Any:
         """Compute the outputs with dropout off.

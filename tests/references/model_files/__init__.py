@@ -1,0 +1,1 @@
+"""Files that `Model.save` wrote, and the script that stored them."""

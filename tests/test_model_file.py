@@ -1,0 +1,717 @@
+"""Models in files of fastdrop's own: the same bits again, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import json
+import os
+import stat
+import tarfile
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastdrop as fd
+import test_formats_hostile as hostile
+import test_keras_cases as keras_cases
+import test_keras_models as keras_models
+from fastdrop import Call, Model, layers
+from fastdrop.formats import ModelFormatError
+from fastdrop.layers import Layer
+from fastdrop.model._file import layer_classes, write_tensors
+from layer_laws import normal
+from tolerances import FLOAT32, assert_close
+
+OPTIONS: dict[str, Any] = {"samples": 3, "rng": 5, "row_offset": 4, "keep_samples": True}
+
+
+def as_list(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]
+
+
+def saved(model: Model, path: Path) -> Model:
+    model.save(path)
+    return fd.load(path)
+
+
+def check_same(got: Model, model: Model, x: Any) -> None:
+    """Check that two models say and compute the same, to the bit."""
+    assert repr(got) == repr(model)
+    assert got.summary() == model.summary()
+    assert got.notes == model.notes
+    assert got.input_shape == model.input_shape
+    assert list(map(repr, got.layers)) == list(map(repr, model.layers))
+    assert [layer.rates() for layer in got.layers] == [layer.rates() for layer in model.layers]
+    assert [step.number for step in got.graph.steps] == [s.number for s in model.graph.steps]
+    mine, theirs = got.predict(x), model.predict(x)
+    assert type(mine) is type(theirs)
+    if isinstance(mine, dict):
+        assert list(mine) == list(theirs)
+    for a, b in zip(as_list(mine), as_list(theirs), strict=True):
+        np.testing.assert_array_equal(a, b)
+    if model.stochastic:
+        pairs = [as_list(each.mc_predict(x, **OPTIONS)) for each in (got, model)]
+        for a, b in zip(*pairs, strict=True):
+            np.testing.assert_array_equal(a.samples, b.samples)
+            assert repr(a) == repr(b)
+
+
+# ---- every layer ----
+
+K4, V4 = normal(4, 4), np.abs(normal(4)) + 0.5
+HEADS = {
+    "query_kernel": normal(4, 2, 3),
+    "key_kernel": normal(4, 2, 3),
+    "value_kernel": normal(4, 2, 3),
+    "output_kernel": normal(2, 3, 4),
+}
+SEQUENCE, IMAGE = normal(3, 5, 4), normal(3, 6, 5, 4)
+LSTM = {"kernel": normal(4, 8), "recurrent_kernel": normal(2, 8)}
+GRU = {"kernel": normal(4, 6), "recurrent_kernel": normal(2, 6)}
+
+
+def lstm(name: str = "l", **options: Any) -> Layer:
+    return layers.LSTM(name=name, **LSTM, **options)
+
+
+# Of each class some layers, and what they are given: an array, or several.
+EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
+    "Activation": (
+        [
+            {"activation": "softmax", "axis": 0},
+            {"activation": ("leaky_relu", 0.3)},
+            {"activation": ("relu", 0.1, None, 0.5)},  # no maximum, which is infinite
+            {"activation": ("relu", -0.0, 2, 0.0)},
+        ],
+        SEQUENCE,
+    ),
+    "AdditiveAttention": ([{"dropout": 0.4, "scale": V4}], [SEQUENCE, SEQUENCE]),
+    "AlphaDropout": ([{"rate": 0.3, "noise_shape": (None, 1, 4)}], SEQUENCE),
+    "Attention": (
+        [
+            {"scale": np.float32(0.5).reshape(())},
+            {"dropout": 0.5, "use_causal_mask": True, "masks": ()},
+        ],
+        [SEQUENCE, SEQUENCE],
+    ),
+    "AveragePooling1D": ([{"padding": "same"}], SEQUENCE),
+    "AveragePooling2D": ([{"pool_size": (2, 3), "strides": 1}], IMAGE),
+    "BatchNormalization": (
+        [{"moving_mean": V4, "moving_variance": V4, "beta": V4, "epsilon": 1e-5}],
+        SEQUENCE,
+    ),
+    "Bidirectional": (
+        [
+            {
+                "forward": lstm("a", dropout=0.2),
+                "backward": lstm("b", go_backwards=True, dropout=0.2),
+                "merge_mode": "ave",
+            },
+            {
+                "forward": layers.StackedRNN(name="a", cells=(lstm("c"),)),
+                "backward": layers.StackedRNN(name="b", cells=(lstm("c", go_backwards=True),)),
+            },
+        ],
+        SEQUENCE,
+    ),
+    "Concatenate": ([{"axis": 0, "masks": "none"}], [SEQUENCE, SEQUENCE]),
+    "Conv1D": ([{"kernel": normal(3, 4, 2), "padding": "causal", "dilation_rate": 2}], SEQUENCE),
+    "Conv2D": ([{"kernel": normal(3, 2, 2, 4), "groups": 2, "strides": (2, 1)}], IMAGE),
+    "Cropping1D": ([{"cropping": (1, 2)}], SEQUENCE),
+    "Cropping2D": ([{"cropping": ((1, 0), (0, 2))}], IMAGE),
+    "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),
+    "Dot": ([{"axes": (1, 1), "normalize": True}], [SEQUENCE, SEQUENCE]),
+    "Dropout": ([{"rate": 0.5}, {"rate": 0.25, "noise_shape": (None, None, 1)}], SEQUENCE),
+    "Elementwise": (
+        [
+            {"function": "exp"},
+            {"function": "clip", "operands": (0, np.float32(-1).reshape(()), normal(1, 4))},
+            {"function": "minimum", "operands": (np.array([np.inf, 1, 2, 3], np.float32), 0)},
+        ],
+        SEQUENCE,
+    ),
+    "Embedding": ([{"table": normal(9, 4), "mask_zero": True}], np.arange(15).reshape(3, 5) % 9),
+    "ExpandDims": ([{"axis": -2}], SEQUENCE),
+    "Flatten": ([{}], SEQUENCE),
+    "GRU": (
+        [
+            {**GRU, "bias": normal(2, 6), "recurrent_dropout": 0.3, "return_sequences": True},
+            {**GRU, "bias": normal(6), "reset_after": False, "precision": "bfloat16"},
+        ],
+        SEQUENCE,
+    ),
+    "GaussianDropout": ([{"rate": 0.3}], SEQUENCE),
+    "GaussianNoise": ([{"stddev": 0.3}], SEQUENCE),
+    "GlobalAveragePooling1D": ([{}], SEQUENCE),
+    "GlobalAveragePooling2D": ([{"keepdims": True}], IMAGE),
+    "GlobalMaxPooling1D": ([{"keepdims": True}], SEQUENCE),
+    "GlobalMaxPooling2D": ([{}], IMAGE),
+    "Identity": ([{"passes_mask": False}], SEQUENCE),
+    "LSTM": (
+        [
+            {**LSTM, "bias": normal(8), "dropout": 0.2, "scheme": "tf_keras"},
+            {**LSTM, "activation": ("leaky_relu", 0.1), "recurrent_activation": "hard_sigmoid"},
+        ],
+        SEQUENCE,
+    ),
+    "LayerNormalization": ([{"gamma": V4}, {"axis": [0, 1], "rms_scaling": True}], SEQUENCE),
+    "Masking": ([{"mask_value": -0.5}], SEQUENCE),
+    "MatMul": ([{"transpose_b": True}], [SEQUENCE, SEQUENCE]),
+    "MaxPooling1D": ([{"pool_size": 3}], SEQUENCE),
+    "MaxPooling2D": ([{"padding": "same"}], IMAGE),
+    "Merge": ([{"function": "average", "masks": "all"}], [SEQUENCE, SEQUENCE]),
+    "MultiHeadAttention": (
+        [
+            {**HEADS, "query_bias": normal(2, 3), "dropout": 0.1, "sliding_window": 2},
+            {**HEADS, "attention_axes": (0,), "masking": "zero"},
+        ],
+        [SEQUENCE, SEQUENCE],
+    ),
+    "Normalization": ([{"mean": V4, "variance": V4, "invert": True}], SEQUENCE),
+    "PReLU": ([{"alpha": normal(1, 4)}], SEQUENCE),
+    "Permute": ([{"dims": (2, 1)}], SEQUENCE),
+    "Reduce": ([{"function": "max"}, {"function": "sum", "axes": (-1,)}], SEQUENCE),
+    "RepeatVector": ([{"count": 3}], normal(3, 4)),
+    "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),
+    "Reshape": ([{"target_shape": (-1, 2)}], SEQUENCE),
+    "SimpleRNN": (
+        [{"kernel": K4, "recurrent_kernel": K4, "return_sequences": True, "dropout": 0.1}],
+        SEQUENCE,
+    ),
+    "Slice": ([{"key": (slice(1, None, 2), None, -1)}, {"key": (slice(None),)}], SEQUENCE),
+    "Softmax": ([{"axes": (0, 1)}], SEQUENCE),
+    "SpatialDropout1D": ([{"rate": 0.5}], SEQUENCE),
+    "SpatialDropout2D": ([{"rate": 0.5}], IMAGE),
+    "Squeeze": ([{}, {"axes": (-1,)}], normal(3, 4, 1)),
+    "Stack": ([{"axis": 1}], [SEQUENCE, SEQUENCE]),
+    "StackedRNN": (
+        [
+            {
+                "cells": (
+                    layers.SimpleRNN(
+                        name="a", kernel=K4, recurrent_kernel=K4, return_sequences=True
+                    ),
+                    lstm("b", recurrent_dropout=0.4),
+                )
+            }
+        ],
+        SEQUENCE,
+    ),
+    "TimeDistributed": (
+        [
+            {"layer": layers.Dropout(name="d", rate=0.5), "masks": "either"},
+            {"layer": layers.TimeDistributed(name="t", layer=layers.Flatten(name="f"))},
+        ],
+        normal(3, 5, 2, 4),
+    ),
+    "Transpose": ([{"axes": (1, 0)}], SEQUENCE),
+    "UnitNormalization": ([{"axis": 0, "least_norm": 1e-6}], SEQUENCE),
+    "UpSampling1D": ([{"size": 3}], SEQUENCE),
+    "UpSampling2D": ([{"size": (1, 2)}], IMAGE),
+    "WithMask": ([{}, {"borrowed": "if none"}], [SEQUENCE, normal(3, 5)]),
+    "ZeroPadding1D": ([{"padding": 2}], SEQUENCE),
+    "ZeroPadding2D": ([{"padding": ((0, 1), (2, 0))}], IMAGE),
+}  # fmt: skip
+
+
+def model_of(layer: Layer, x: Any) -> Model:
+    arrays = x if isinstance(x, list) else [x]
+    shapes = {f"x{i}": array.shape[1:] for i, array in enumerate(arrays)}
+    return Model([Call(layer, list(shapes))], shapes)
+
+
+CASES = [
+    pytest.param(name, options, x, id=f"{name}-{i}")
+    for name, (some, x) in EXAMPLES.items()
+    for i, options in enumerate(some)
+]
+
+
+def test_every_class_has_an_example() -> None:
+    """A class that cannot be saved would fail; one that nobody tried would not."""
+    assert set(EXAMPLES) == set(layer_classes())
+
+
+@pytest.mark.parametrize(("name", "options", "x"), CASES)
+def test_every_layer(name: str, options: dict[str, Any], x: Any, tmp_path: Path) -> None:
+    layer = getattr(layers, name)(name="ü\n\ud800", **options)
+    model = model_of(layer, x)
+    check_same(saved(model, tmp_path / "m"), model, x)
+
+
+@pytest.mark.parametrize(
+    ("version", "form"), [("keras3.15/", "keras"), ("keras2.21/", "h5")], ids=["keras", "h5"]
+)
+def test_every_option_that_keras_has(version: str, form: str, tmp_path: Path) -> None:
+    """Stored cases of the last versions: saved and loaded again, they are what they were."""
+    given = [param.values for param in keras_cases.cases("y0")]
+    cases = [case for case, form_of in given if case.startswith(version) and form_of == form]
+    assert len(cases) > 50
+    for case in cases:
+        model = keras_cases.load(case, form)
+        check_same(
+            saved(model, tmp_path / "m"), model, keras_cases.inputs_of(keras_cases.arrays_of(case))
+        )
+
+
+@pytest.mark.parametrize("archive", keras_models.ARCHIVES, ids=keras_models.version_of)
+def test_whole_models(archive: Path, tmp_path: Path) -> None:
+    for case in keras_models.cases("y0"):
+        where, name, file = case.values
+        if where == archive:
+            model = keras_models.load_model(archive, name, file)
+            _, arrays, _ = keras_models.answers(archive)[name]
+            check_same(saved(model, tmp_path / "m"), model, keras_models.inputs_of(arrays))
+
+
+# ---- files of version 1, which are read for ever ----
+
+STORED = Path(__file__).parent / "references" / "model_files" / "files-1.tar.xz"
+
+
+def stored() -> dict[str, bytes]:
+    with tarfile.open(STORED, "r:xz") as archive:
+        return {m.name: archive.extractfile(m).read() for m in archive}  # type: ignore[union-attr]
+
+
+def test_stored_files() -> None:
+    """They give what they gave; there is one of every example above."""
+    members = stored()
+    names = {f"{name}-{i}" for name, (some, _) in EXAMPLES.items() for i in range(len(some))}
+    assert {*members} == {f"{n}.{end}" for n in names | {"graph"} for end in ("npz", "safetensors")}
+    for name in names | {"graph"}:
+        model = fd.load(io.BytesIO(members[f"{name}.safetensors"]))
+        with np.load(io.BytesIO(members[f"{name}.npz"])) as file:
+            arrays = dict(file)
+        x = [arrays[f"x{i}"] for i in range(len(model.input_names))]
+        given = x if len(x) > 1 else x[0]
+        got = {f"y{i}": y for i, y in enumerate(as_list(model.predict(given)))}
+        if "samples0" in arrays:
+            drawn = as_list(model.mc_predict(given, 2, rng=7, keep_samples=True))
+            got |= {f"samples{i}": p.samples for i, p in enumerate(drawn)}
+        bound = 1e-2 if "bfloat16" in repr(model.layers) else FLOAT32
+        for key, array in got.items():
+            assert_close(array, arrays[key], bound)
+
+
+# ---- graphs ----
+
+
+def shared_drop() -> Model:
+    """A layer that is called twice, once with its dropout fixed to off; two inputs and outputs."""
+    drop = layers.Dropout(name="drop", rate=0.5)
+    dense = layers.Dense(name="dense", kernel=K4)
+    return Model(
+        [
+            Call(dense, "b", "first"),
+            Call(drop, name="dropped"),
+            Call(drop, ["a"], training=False),
+            Call(drop, "a", "third"),
+            Call(layers.Merge(name="sum", function="add"), ["first", "dropped", "third"]),
+            Call(layers.LSTM(name="l", **LSTM, dropout=0.3, return_state=True), "sum"),
+            Call(layers.Identity(name="kept"), "l:2"),
+        ],
+        {"b": (None, 4), "a": (None, 4)},
+        outputs={"state": "kept", "all": "l", "off": "drop"},
+        source="by hand",
+        notes=["a note", "ü"],
+    )
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [None, "dropped", ["sum"], ["l:1", "sum"], {"own": "sum"}],
+    ids=["none", "name", "list of one", "list", "names"],
+)
+def test_graphs(outputs: Any, tmp_path: Path) -> None:
+    given = shared_drop()
+    model = Model(given._entries, given._inputs_given, outputs=outputs, notes=["x"])
+    check_same(saved(model, tmp_path / "m"), model, [SEQUENCE, SEQUENCE[::-1]])
+
+
+def test_a_shared_layer_stays_one(tmp_path: Path) -> None:
+    model = shared_drop()
+    got = saved(model, tmp_path / "m")
+    check_same(got, model, {"a": SEQUENCE, "b": normal(3, 5, 4, seed=2)})
+    assert len(got.layers) == len(model.layers) == 5
+    assert got.source == "by hand"
+    assert got.notes == ("a note", "ü")
+    # Both calls of it are changed together.
+    changed, expected = (m.with_rates({"drop": 0.1}) for m in (got, model))
+    check_same(saved(changed, tmp_path / "m"), expected, [SEQUENCE, SEQUENCE])
+
+
+def test_a_chain_with_layers_of_one_name(tmp_path: Path) -> None:
+    dense = layers.Dense(name="d", kernel=K4)
+    model = Model([dense, layers.Dropout(name="d", rate=0.5), dense], (4,))
+    check_same(saved(model, tmp_path / "m"), model, normal(2, 4))
+
+
+def test_rates_and_precision_are_kept(tmp_path: Path) -> None:
+    model = Model([lstm(dropout=0.5)], (None, 4)).with_rates(0.25).with_precision("bfloat16")
+    check_same(saved(model, tmp_path / "m"), model, SEQUENCE)
+    got = fd.load(tmp_path / "m", rates={"l": {"dropout": 0.1}}, precision="float32")
+    check_same(got, model.with_rates({"l": {"dropout": 0.1}}).with_precision("float32"), SEQUENCE)
+
+
+# ---- writing ----
+
+
+def test_the_reference_package_reads_the_weights(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("safetensors.numpy")
+    model = shared_drop()
+    model.save(tmp_path / "m")
+    found = numpy.load_file(tmp_path / "m")
+    assert list(found) == ["layers.0.kernel", "layers.3.kernel", "layers.3.recurrent_kernel"]
+    np.testing.assert_array_equal(found["layers.0.kernel"], K4)
+    np.testing.assert_array_equal(found["layers.3.kernel"], LSTM["kernel"])
+
+
+def test_what_the_reference_package_wrote_again(tmp_path: Path) -> None:
+    """With the metadata as they were: in another order, and with a header of its own."""
+    safetensors = pytest.importorskip("safetensors")
+    numpy = pytest.importorskip("safetensors.numpy")
+    model = shared_drop()
+    model.save(tmp_path / "m")
+    with safetensors.safe_open(tmp_path / "m", "numpy") as file:
+        metadata = file.metadata()
+    numpy.save_file(numpy.load_file(tmp_path / "m"), tmp_path / "n", metadata)
+    check_same(fd.load(tmp_path / "n"), model, [SEQUENCE, SEQUENCE])
+
+
+def test_one_model_one_file(tmp_path: Path) -> None:
+    model = shared_drop()
+    model.save(tmp_path / "a")
+    saved(saved(model, tmp_path / "b"), tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "m"
+    model = saved(shared_drop(), path)
+    path.chmod(0o640)
+    model.save(path)  # over what its weights are mapped from
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640 or os.name == "nt"
+    check_same(fd.load(path), model, [SEQUENCE, SEQUENCE])
+    before = path.read_bytes()
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("numpy.ascontiguousarray", fail)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        pytest.param(3, TypeError, id="number"),
+        pytest.param(b"m", TypeError, id="bytes"),
+        pytest.param("", ValueError, id="nothing"),
+        pytest.param(".", ValueError, id="directory"),
+        pytest.param("no/m", ValueError, id="no directory"),
+    ],
+)
+def test_where_nothing_can_be_written(
+    path: Any, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(error, match=r"^path: "):
+        shared_drop().save(path)
+
+
+class Own(layers.Identity):
+    """A class of a user's own."""
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        pytest.param(Own(name="o"), "layer 'o': expected a class of fastdrop.layers", id="own"),
+        pytest.param(
+            layers.TimeDistributed(name="t", layer=Own(name="o")),
+            "layer 'o': expected a class of fastdrop.layers",
+            id="own inside",
+        ),
+        pytest.param(
+            layers.Dense(name="d", kernel=layers.Declared((4, 4))),
+            "layer 'd' kernel: expected ndarray",
+            id="declared",
+        ),
+        pytest.param(
+            layers.Reduce(name="r", function="sum", axes={0}),  # type: ignore[arg-type]
+            "layer 'r' axes: expected tuple",
+            id="set",
+        ),
+    ],
+)
+def test_what_cannot_be_saved(layer: Layer, message: str, tmp_path: Path) -> None:
+    model = Model([layer], (5, 4))
+    with pytest.raises(ValueError, match=f"^save: {message}"):
+        model.save(tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+# ---- reading ----
+
+
+def parts(model: Model | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return what a file says of a model, and its tensors."""
+    from fastdrop.model import _file
+
+    tensors: dict[str, np.ndarray] = {}
+    described = _file._described(shared_drop() if model is None else model, tensors)
+    return json.loads(json.dumps(described)), tensors
+
+
+def file_with(
+    document: object, tensors: dict[str, np.ndarray], form: str = "fastdrop-model-file/1"
+) -> bytes:
+    buffer = io.BytesIO()
+    text = document if isinstance(document, str) else json.dumps(document)
+    write_tensors(buffer, tensors, {"format": form, "model": text})
+    return buffer.getvalue()
+
+
+def load(data: bytes, **options: Any) -> Model:
+    return fd.load(io.BytesIO(data), **options)
+
+
+def refused(data: bytes, fragment: str, **options: Any) -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        load(data, **options)
+    message = str(caught.value)
+    assert fragment in message
+    assert message.isascii()
+    assert "\n" not in message
+    assert len(message) < 500
+
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def on(*path: Any, value: Any = ..., **values: Any) -> Edit:
+    """Make an edit that sets, deletes (no value) or updates what is at a place."""
+
+    def edit(document: Any) -> None:
+        for key in path[:-1]:
+            document = document[key]
+        if values:
+            document[path[-1]].update(values)
+        elif value is ...:
+            del document[path[-1]]
+        else:
+            document[path[-1]] = value
+
+    return edit
+
+
+FIELDS = ("layers", 0, "fields")
+
+
+@pytest.mark.parametrize(
+    ("edit", "fragment"),
+    [
+        pytest.param(on("notes"), "notes is missing", id="no notes"),
+        pytest.param(on("more", value=1), "unexpected key 'more'", id="more"),
+        pytest.param(on("layers", value={}), "layers: expected a list", id="layers"),
+        pytest.param(on("layers", value=[]), "a number below 0", id="no layers"),
+        pytest.param(on("calls", value=[]), "a layer that is not called", id="no calls"),
+        pytest.param(on("calls", 6), "a layer that is not called", id="uncalled"),
+        pytest.param(on("layers", 0, value=3), "layer 0: expected an object", id="layer"),
+        pytest.param(on("layers", 0, "class", value="Layer"), "'Layer' is not", id="base"),
+        pytest.param(on("layers", 0, "class", value="Declared"), "'Declared' is not", id="other"),
+        pytest.param(on("layers", 0, "class", value="Lambda"), "'Lambda' is not", id="unknown"),
+        pytest.param(on("layers", 0, "class", value=["Dense"]), "a string", id="class list"),
+        pytest.param(on("layers", 0, "module", value="os"), "unexpected key 'module'", id="module"),
+        pytest.param(on("layers", 0, "fields"), "fields is missing", id="no fields"),
+        pytest.param(on(*FIELDS, packed=1), "unexpected key 'packed'", id="field"),
+        pytest.param(on(*FIELDS, "kernel"), "kernel is missing", id="no kernel"),
+        pytest.param(on(*FIELDS, "name"), "name is missing", id="no name"),
+        pytest.param(on(*FIELDS, name=3), "name: expected str, found 3", id="name"),
+        pytest.param(on(*FIELDS, name=None), "name: expected str", id="name null"),
+        pytest.param(on(*FIELDS, kernel=None), "kernel: expected ndarray", id="null kernel"),
+        pytest.param(on(*FIELDS, kernel=[[1.0]]), "kernel: expected ndarray", id="number kernel"),
+        pytest.param(on(*FIELDS, kernel={"tensor": "x"}), "no tensor 'x'", id="no such tensor"),
+        pytest.param(on(*FIELDS, kernel={"tensor": 0}), "tensor: expected a string", id="tensor 0"),
+        pytest.param(on(*FIELDS, kernel={"tensor": "layers.3.kernel"}), "is left", id="twice"),
+        pytest.param(on(*FIELDS, bias={"tensor": "layers.0.kernel"}), "is left", id="used twice"),
+        pytest.param(on(*FIELDS, activation="glu"), "(Dense): layer 'dense' activation", id="glu"),
+        pytest.param(on(*FIELDS, activation=["relu", {}]), "expected a value", id="empty object"),
+        pytest.param(on(*FIELDS, activation=["relu", "x"]), "(Dense): layer 'dense'", id="relu x"),
+        pytest.param(on(*FIELDS, activation={"float": "1"}), "expected a value", id="float 1"),
+        pytest.param(on(*FIELDS, activation={"float": "inf"}), "activation: expected", id="inf"),
+        pytest.param(on(*FIELDS, activation={"slice": [1]}), "expected a value", id="slice of 1"),
+        pytest.param(on(*FIELDS, activation={"slice": [0, 1, 2]}), "expected", id="slice"),
+        pytest.param(on(*FIELDS, activation={"tensor": "a", "x": 1}), "a value", id="two keys"),
+        pytest.param(on("layers", 1, "fields", rate=2), "rate: expected a number", id="rate 2"),
+        pytest.param(on("layers", 1, "fields", rate=True), "rate: expected float", id="rate true"),
+        pytest.param(on("layers", 3, "fields", units=2), "unexpected key 'units'", id="units"),
+        pytest.param(on("layers", 3, "fields", dropout=1), "dropout: expected a", id="dropout 1"),
+        pytest.param(on("layers", 3, "fields", return_state=1), "expected bool", id="flag 1"),
+        pytest.param(on("calls", 0, "layer", value=9), "layer: expected a number", id="layer 9"),
+        pytest.param(on("calls", 0, "layer", value=-1), "layer: expected a number", id="layer -1"),
+        pytest.param(on("calls", 0, "layer", value=True), "a number below", id="layer true"),
+        pytest.param(on("calls", 0, "layer"), "layer is missing", id="no layer"),
+        pytest.param(on("calls", 0, "x", value=0), "unexpected key 'x'", id="call key"),
+        pytest.param(on("calls", 0, "inputs", value=[]), "at least one tensor", id="no inputs"),
+        pytest.param(on("calls", 0, "inputs", value=[1]), "a list of strings", id="inputs 1"),
+        pytest.param(on("calls", 0, "inputs", value={}), "expected a list", id="inputs object"),
+        pytest.param(on("calls", 0, "inputs", value="no"), "no tensor is called 'no'", id="no"),
+        pytest.param(on("calls", 0, "inputs", value="sum"), "it waits for", id="cycle"),
+        pytest.param(on("calls", 0, "name", value=1), "name: expected a string", id="call name"),
+        pytest.param(on("calls", 0, "name", value="a"), "different names", id="name of an input"),
+        pytest.param(on("calls", 0, "training", value=1), "true or false", id="training"),
+        pytest.param(on("inputs", value=[]), "inputs: expected an object", id="inputs list"),
+        pytest.param(on("inputs", value={}), "at least one input", id="inputs none"),
+        pytest.param(on("inputs", "a", value=[None, 3]), "shapes that broadcast", id="width"),
+        pytest.param(on("inputs", "a", value=[None, -4]), "an integer >= 0", id="negative"),
+        pytest.param(on("inputs", "a", value=["4"]), "an integer >= 0", id="text"),
+        pytest.param(on("inputs", "a", value=4), "a: expected a list", id="no list"),
+        pytest.param(on("inputs", value={"b": [2**40, 4], "a": [2**40, 4]}), "bytes", id="long"),
+        pytest.param(on("outputs", value=[]), "at least one tensor", id="no outputs"),
+        pytest.param(on("outputs", value=3), "outputs: expected a list", id="outputs 3"),
+        pytest.param(on("outputs", value=[3]), "a list of strings", id="outputs list"),
+        pytest.param(on("outputs", value={"a": 3}), "a: expected a string", id="outputs object"),
+        pytest.param(on("outputs", value="ü"), r"no tensor is called '\xfc'", id="outputs unknown"),
+        pytest.param(on("source", value=None), "source: expected a string", id="source"),
+        pytest.param(on("notes", value="x"), "notes: expected a list", id="notes"),
+        pytest.param(on("notes", value=[1]), "a list of strings", id="notes of 1"),
+    ],
+)  # fmt: skip
+def test_refused(edit: Edit, fragment: str) -> None:
+    document, tensors = parts()
+    edit(document)
+    refused(file_with(document, tensors), fragment)
+
+
+def test_other_files() -> None:
+    document, tensors = parts()
+    for text in ("", "x", "[]", '{"a":1,"a":2}', "[" * 100):
+        refused(file_with(text, tensors), "the model in the metadata")
+    refused(file_with(document, tensors, "fastdrop-model-file/2"), "a later version")
+    refused(file_with(document, tensors, "pt"), "weights without a model")
+    refused(file_with(document, tensors | {"more": K4}), "'more' belongs to no layer")
+    refused(file_with(document, {}), "no tensor 'layers.0.kernel'")
+    refused(file_with(document, tensors), "this one is a model", architecture=io.BytesIO(b"{}"))
+    other = file_with(document, tensors).replace(b'"F32","shape":[4,4]', b'"I32","shape":[4,4]')
+    refused(other, "expected F32, found I32")
+
+
+def test_weights_that_are_not_finite() -> None:
+    kernel = K4.copy()
+    kernel[3, 3] = np.nan
+    data = file_with(*parts(Model([layers.Dense(name="d", kernel=kernel)], (4,))))
+    refused(data, "(Dense): kernel holds NaN or infinities; allow_nonfinite=True")
+    assert np.isnan(load(data, allow_nonfinite=True).layers[0].kernel[3, 3])
+
+
+def test_nothing_is_run_and_no_other_file_is_opened(tmp_path: Path) -> None:
+    """Whatever classes a file names: annotations are no text that would be evaluated."""
+    path = tmp_path / "m"
+    for name, (some, x) in EXAMPLES.items():
+        document, tensors = parts(model_of(getattr(layers, name)(name="l", **some[0]), x))
+        path.write_bytes(file_with(document, tensors))
+        with hostile.Watch() as events:
+            fd.load(path)
+        assert {event for event, _ in events} == {"open"}
+        assert [what for _, what in events if not isinstance(what, int)] == [str(path)]
+        document["layers"][0]["class"] = "os.system"
+        path.write_bytes(file_with(document, tensors))
+        hostile.refused(path, "the class 'os.system' is not supported")
+
+
+def test_limits(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    shared_drop().save(path)
+    for limits, fragment in (
+        ({"max_file_bytes": 100}, "max_file_bytes is 100"),
+        ({"max_json_bytes": 100}, "max_json_bytes is 100"),
+        ({"max_tensors": 2}, "3 tensors, max_tensors is 2"),
+        ({"max_layers": 4}, "more layers than max_layers, 4"),
+        ({"max_layers": 6}, "7 calls, max_layers is 6"),
+        ({"max_tensor_bytes": 100}, "max_tensor_bytes is 100"),
+    ):
+        with pytest.raises(ModelFormatError, match=rf"^m: .*{fragment}"):
+            fd.load(path, **limits)  # type: ignore[arg-type]
+    assert fd.load(path, max_layers=7, max_tensors=3).layers
+
+
+# What might stand in a field in place of what belongs there.
+ODD: list[Any] = [
+    None, True, False, -1, 0, 1, 2, 7, 2**31, 2**62, -(2**63), 0.5, -1e300, 1e-320,
+    {"float": "inf"}, {"float": "nan"}, "", "x", "relu", [], [[]], [0], [1, 1], [None, 1], [-1],
+    [2**40], [1, "x"], ["relu", {"float": "inf"}], {"slice": [None, None, 0]},
+    {"slice": [2**70 // 2**10, 5, -1]}, [{"slice": [0, 2**62, 1]}], {"tensor": "odd"},
+    [0, {"tensor": "odd"}], {"class": "Flatten", "fields": {"name": "f"}},
+    [{"class": "Flatten", "fields": {"name": "f"}}],
+]  # fmt: skip
+
+
+def predicts_or_is_refused(data: bytes, x: Any) -> bool:
+    """Whether a file is a model; such a model predicts, or says that its input does not fit."""
+    try:
+        model = load(data, max_tensor_bytes=2**16)
+    except ModelFormatError as error:
+        message = str(error)
+    else:
+        with contextlib.suppress(ValueError, TypeError):
+            model.predict(x)
+            if model.stochastic:
+                model.mc_predict(x, 2, rng=0)
+        return True
+    assert message.isascii()
+    assert "\n" not in message
+    return False
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_odd_values_in_every_field(name: str) -> None:
+    """Each is refused in one line, or makes a model that predicts or refuses its input."""
+    some, x = EXAMPLES[name]
+    document, tensors = parts(model_of(getattr(layers, name)(name="l", **some[0]), x))
+    taken = 0
+    for field in document["layers"][0]["fields"]:
+        for value in ODD:
+            for odd in (normal(4), np.float32(2).reshape(())):
+                changed = copy.deepcopy(document)
+                old = changed["layers"][0]["fields"][field]
+                changed["layers"][0]["fields"][field] = value
+                rest = {k: v for k, v in tensors.items() if f'"{k}"' not in json.dumps(old)}
+                more = {"odd": odd} if "odd" in json.dumps(value) else {}
+                data = file_with(changed, rest | more)
+                taken += predicts_or_is_refused(data, x)
+                if not more:
+                    break
+    assert taken
+
+
+def test_memory(tmp_path: Path) -> None:
+    """What describes the model is bounded by its bytes; of a mapped file nothing else is held."""
+    many = Model([layers.Dense(name=f"d{i}", kernel=K4) for i in range(900)], (4,))
+    wide = Model([layers.Dense(name="d", kernel=np.ones((1000, 1000), np.float32))], (1000,))
+    for model, least in ((many, 2**23), (wide, 2**18)):
+        model.save(tmp_path / "m")
+        tracemalloc.start()
+        fd.load(tmp_path / "m")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < least
+
+
+def test_weights_are_not_copied(tmp_path: Path) -> None:
+    got = saved(Model([layers.Dense(name="d", kernel=normal(500, 500))], (500,)), tmp_path / "m")
+    kernel: np.ndarray = got.layers[0].kernel  # type: ignore[attr-defined]
+    assert not kernel.flags.owndata
+    assert not kernel.flags.writeable
