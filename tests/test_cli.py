@@ -1706,3 +1706,51 @@ def test_errors_without_standard_error(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$0" -m fastdrop inspect missing.keras 2>&-', sys.executable]
     result = subprocess.run(command, stdout=subprocess.PIPE, cwd=tmp_path, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (1, b"")
+
+
+# ---- convert ----
+
+
+def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "m.safetensors"
+    assert run("convert", MODEL, out, "--rates", "0.3", "--precision", "bfloat16") == 0
+    assert capsys.readouterr().out == f"{out}: {out.stat().st_size} bytes\n"
+    expected = fd.load(MODEL, rates=0.3, precision="bfloat16")
+    got = fd.load(out)
+    assert got.summary() == expected.summary()
+    x = np.random.default_rng(0).integers(0, 20, (2, 10))
+    np.testing.assert_array_equal(got.predict(x), expected.predict(x))
+    assert run("inspect", out) == 0
+    assert "lstm" in capsys.readouterr().out
+    assert run("convert", out, tmp_path / "again") == 0
+    assert (tmp_path / "again").read_bytes() == out.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "fragment"),
+    [
+        pytest.param(MODEL, "no/m", "a directory that does not exist", id="no directory"),
+        pytest.param(MODEL, ".", "found a directory", id="directory"),
+        pytest.param(MODEL, "/dev/null", "a special file", id="device"),
+        pytest.param("none.keras", "m", "none.keras", id="no model"),
+        pytest.param("x", "x", "found a file that is read", id="itself"),
+        pytest.param("x", "m", "x: weights without a model", id="weights"),
+    ],
+)
+def test_what_is_not_converted(
+    source: object,
+    out: str,
+    fragment: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("x").write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    assert run("convert", source, out) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("fastdrop: ")
+    assert fragment in said.err
+    assert said.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -1,4 +1,4 @@
-"""The command ``fastdrop``: predict, inspect, info and demo."""
+"""The command ``fastdrop``: predict, inspect, convert, info and demo."""
 
 import argparse
 import dataclasses
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import fastdrop as fd
+from fastdrop import _files
 from fastdrop import demo as spam
 from fastdrop.cli import _predict
 from fastdrop.cli._arguments import load, loading, sampling, shown
@@ -38,6 +39,16 @@ def _inspect(args: argparse.Namespace) -> str | _Refused:
     else:
         text = "\n".join(summary.lines(shown))
     return _Refused(text, obstacles) if obstacles else text
+
+
+def _convert(args: argparse.Namespace) -> str:
+    target = _files.target(args.out, "OUT ", [args.model])
+    model = load(args)
+    try:
+        model.save(target)
+    except OSError as error:  # it may name the temporary file
+        raise OSError(f"OUT {args.out!r}: {error.strerror or error}") from error
+    return f"{shown(args.out, 400)}: {os.path.getsize(target)} bytes"
 
 
 def _info(args: argparse.Namespace) -> str:
@@ -91,6 +102,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="as JSON, obstacles included; shapes are without the batch, null is any or unknown",
     )
+    convert = command(
+        "convert",
+        _convert,
+        "Write a model to a file of fastdrop's own. It is a safetensors file, which loads in "
+        "milliseconds.",
+    )
+    loading(convert)
+    convert.add_argument("out", metavar="OUT", help="the file, as model.safetensors")
     command("info", _info, "Say which backend, tier and threads are used, and why.")
     demo = command("demo", _demo, "Score some text messages with a small spam filter.")
     sampling(demo, 200, 2)

@@ -113,7 +113,7 @@ def sampling(sub: argparse.ArgumentParser, samples: int, least: int) -> None:
 
 
 def loading(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL", help="a .keras or .h5 file")
+    sub.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or .safetensors file")
     sub.add_argument(
         "--architecture",
         type=Path,
