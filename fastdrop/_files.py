@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -113,6 +112,8 @@ def target(out: str, name: str, inputs: Iterable[str | PathLike[str]] = ()) -> s
 
 def replace(target: str, write: Callable[[Any], object]) -> None:
     """Let `write` fill a binary file, and put it in place: all of it, or what was there stays."""
+    import tempfile  # which takes longer to import than a file to read
+
     handle, name = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".fastdrop-")
     try:
         with os.fdopen(handle, "wb") as file:

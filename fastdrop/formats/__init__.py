@@ -8,14 +8,12 @@ from os import PathLike
 from typing import IO
 
 from fastdrop import _check
-from fastdrop.formats import keras
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._model_file import is_model, read_model
 from fastdrop.formats._recognise import recognise
 from fastdrop.formats._safe_file import read_file, read_stream
 from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
-from fastdrop.formats.keras import Asked
 from fastdrop.model import Model
 from fastdrop.recurrent import PRECISIONS
 
@@ -115,7 +113,7 @@ def load(
         max_tensors=max_tensors,
     )
     allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
-    known = keras.check_custom(custom)
+    known = _checked_custom(custom)
     if precision is not None:
         _check.choice(precision, "precision", PRECISIONS)
     name = _name(path, "path")
@@ -126,13 +124,14 @@ def load(
         if architecture is not None:
             assert other is not None
             description = bytes(_content(architecture, other, limits))
-        asked = Asked(limits, allow_nonfinite, known, description)
         if isinstance(data, memoryview):
-            model = _tensors_model(data, asked)
-        elif data.startswith(_HDF5):
-            model = keras.read_h5(data, os.path.basename(name), asked)
-        elif data.startswith(_ZIP):
-            model = keras.read(data, os.path.basename(name), asked)
+            model = _saved_model(data, description is not None, limits, allow_nonfinite)
+        elif data.startswith((_HDF5, _ZIP)):
+            from fastdrop.formats import keras
+
+            asked = keras.Asked(limits, allow_nonfinite, known, description)
+            read = keras.read_h5 if data.startswith(_HDF5) else keras.read
+            model = read(data, os.path.basename(name), asked)
         else:
             by_suffix = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
             reason = recognise(data) or by_suffix or "neither a .keras nor an .h5 file"
@@ -144,16 +143,25 @@ def load(
     return model if precision is None else model.with_precision(precision)
 
 
-def _tensors_model(data: memoryview, asked: Asked) -> Model:
-    tensors, metadata = read_tensors(data, asked.limits)
+def _checked_custom(custom: object) -> dict[str, str]:
+    # What knows Keras takes as long to import as all that a saved model needs.
+    if custom is None:
+        return {}
+    from fastdrop.formats import keras
+
+    return keras.check_custom(custom)
+
+
+def _saved_model(data: memoryview, described: bool, limits: Limits, allow_nonfinite: bool) -> Model:
+    tensors, metadata = read_tensors(data, limits)
     if not is_model(metadata):
         raise ModelFormatError(
             "weights without a model; what Model.save writes has both, and other weights need "
             "architecture="
         )
-    if asked.architecture is not None:
+    if described:
         raise ModelFormatError("architecture= is for files of weights alone; this one is a model")
-    return read_model(tensors, metadata, asked.limits, asked.allow_nonfinite)
+    return read_model(tensors, metadata, limits, allow_nonfinite)
 
 
 def _name(source: object, argument: str) -> str:

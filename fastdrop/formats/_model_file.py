@@ -32,7 +32,7 @@ from fastdrop.model._file import (
     VERSION,
     fields_of,
     fits,
-    layer_classes,
+    layer_class,
 )
 
 _PART = "the model in the metadata"
@@ -121,7 +121,7 @@ class _Reading:
         if self._count > self._limits.max_layers:
             raise ModelFormatError(f"more layers than max_layers, {self._limits.max_layers}")
         kind = section.string(CLASS)
-        made = layer_classes().get(kind)
+        made = layer_class(kind)
         if made is None:
             raise ModelFormatError(f"{where}: the class {show(kind)} is not supported")
         known = fields_of(made)

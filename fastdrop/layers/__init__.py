@@ -3,71 +3,75 @@
 A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a graph of them.
 """
 
-from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
-from fastdrop.layers.activations import Activation, PReLU, Softmax
-from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
-from fastdrop.layers.convolutional import (
-    Conv1D,
-    Conv2D,
-    Cropping1D,
-    Cropping2D,
-    UpSampling1D,
-    UpSampling2D,
-    ZeroPadding1D,
-    ZeroPadding2D,
-)
-from fastdrop.layers.core import Dense, Embedding, Identity, Masking
-from fastdrop.layers.loops import RecurrentLoop
-from fastdrop.layers.merging import Concatenate, Dot, Merge
-from fastdrop.layers.normalization import (
-    BatchNormalization,
-    LayerNormalization,
-    Normalization,
-    Rescaling,
-    UnitNormalization,
-)
-from fastdrop.layers.operations import (
-    Constant,
-    Elementwise,
-    ExpandDims,
-    MatMul,
-    Pad,
-    Positions,
-    Reduce,
-    Slice,
-    Squeeze,
-    Stack,
-    TakeAlong,
-    Transpose,
-    WithMask,
-)
-from fastdrop.layers.pooling import (
-    AveragePooling1D,
-    AveragePooling2D,
-    GlobalAveragePooling1D,
-    GlobalAveragePooling2D,
-    GlobalMaxPooling1D,
-    GlobalMaxPooling2D,
-    MaxPooling1D,
-    MaxPooling2D,
-)
-from fastdrop.layers.regularization import (
-    AlphaDropout,
-    Dropout,
-    GaussianDropout,
-    GaussianNoise,
-    SpatialDropout1D,
-    SpatialDropout2D,
-)
-from fastdrop.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
-from fastdrop.layers.rnn import (
-    GRU,
-    LSTM,
-    Bidirectional,
-    SimpleRNN,
-    StackedRNN,
-    TimeDistributed,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
+    from fastdrop.layers.activations import Activation, PReLU, Softmax
+    from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
+    from fastdrop.layers.convolutional import (
+        Conv1D,
+        Conv2D,
+        Cropping1D,
+        Cropping2D,
+        UpSampling1D,
+        UpSampling2D,
+        ZeroPadding1D,
+        ZeroPadding2D,
+    )
+    from fastdrop.layers.core import Dense, Embedding, Identity, Masking
+    from fastdrop.layers.loops import RecurrentLoop
+    from fastdrop.layers.merging import Concatenate, Dot, Merge
+    from fastdrop.layers.normalization import (
+        BatchNormalization,
+        LayerNormalization,
+        Normalization,
+        Rescaling,
+        UnitNormalization,
+    )
+    from fastdrop.layers.operations import (
+        Constant,
+        Elementwise,
+        ExpandDims,
+        MatMul,
+        Pad,
+        Positions,
+        Reduce,
+        Slice,
+        Squeeze,
+        Stack,
+        TakeAlong,
+        Transpose,
+        WithMask,
+    )
+    from fastdrop.layers.pooling import (
+        AveragePooling1D,
+        AveragePooling2D,
+        GlobalAveragePooling1D,
+        GlobalAveragePooling2D,
+        GlobalMaxPooling1D,
+        GlobalMaxPooling2D,
+        MaxPooling1D,
+        MaxPooling2D,
+    )
+    from fastdrop.layers.regularization import (
+        AlphaDropout,
+        Dropout,
+        GaussianDropout,
+        GaussianNoise,
+        SpatialDropout1D,
+        SpatialDropout2D,
+    )
+    from fastdrop.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
+    from fastdrop.layers.rnn import (
+        GRU,
+        LSTM,
+        Bidirectional,
+        SimpleRNN,
+        StackedRNN,
+        TimeDistributed,
+    )
 
 __all__ = [
     "GRU",
@@ -141,3 +145,34 @@ __all__ = [
     "ZeroPadding1D",
     "ZeroPadding2D",
 ]
+
+# Imported in this order until a name is found, for a model of few kinds does not wait for all.
+_FAMILIES = (
+    "_layer",
+    "core",
+    "rnn",
+    "loops",
+    "regularization",
+    "reshaping",
+    "operations",
+    "activations",
+    "merging",
+    "normalization",
+    "pooling",
+    "convolutional",
+    "attention",
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        for family in _FAMILIES:
+            found = getattr(import_module(f"fastdrop.layers.{family}"), name, None)
+            if found is not None:
+                globals()[name] = found
+                return found
+    raise AttributeError(f"module 'fastdrop.layers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from functools import cache, partial
+from functools import partial
 from os import PathLike
 from types import NoneType, UnionType
 from typing import IO, TYPE_CHECKING, Any, Union, get_args, get_origin
@@ -37,16 +37,12 @@ TENSOR, SLICE, FLOAT, CLASS, FIELDS = "tensor", "slice", "float", "class", "fiel
 # ---- layers ----
 
 
-@cache
-def layer_classes() -> dict[str, type[Layer]]:
-    """Return the classes of layers that a file may name."""
-    named = {name: getattr(layers, name) for name in layers.__all__}
+def layer_class(name: str) -> type[Layer] | None:
+    """Return the class of layers that a file means by a name, if there is one."""
+    found = getattr(layers, name) if name in layers.__all__ else None
     bases = (layers.Layer, layers.Single)
-    return {
-        name: found
-        for name, found in named.items()
-        if isinstance(found, type) and issubclass(found, Layer) and found not in bases
-    }
+    is_layer = isinstance(found, type) and issubclass(found, Layer) and found not in bases
+    return found if is_layer else None
 
 
 def fields_of(layer: type[Layer]) -> dict[str, tuple[Any, bool]]:
@@ -159,7 +155,7 @@ def _described(model: "Model", tensors: dict[str, Array]) -> dict[str, Any]:
 def _layer(layer: Layer, place: str, tensors: dict[str, Array]) -> dict[str, Any]:
     """Return a layer's class and all of its fields."""
     kind = type(layer).__name__
-    if layer_classes().get(kind) is not type(layer):
+    if layer_class(kind) is not type(layer):
         _check.refuse(ValueError, f"save: {layer.label}", "a class of fastdrop.layers", layer)
     found = {}
     for name, (hint, _) in fields_of(type(layer)).items():

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastdrop import _check
-from fastdrop.uncertainty import _plots, _store, _tables
+from fastdrop.uncertainty import _plots, _tables
 from fastdrop.uncertainty._folding import KINDS, OWN, Statistics, Wanted
 from fastdrop.uncertainty._quantiles import QuantileSketch
 from fastdrop.uncertainty._statistics import PerRow, Statistic, entropy
@@ -522,6 +522,8 @@ class Prediction:
         >>> bool((again.quantile(0.9) == p.quantile(0.9)).all())
         True
         """
+        from fastdrop.uncertainty import _store
+
         _store.save(self, path)
 
     @staticmethod
@@ -545,6 +547,8 @@ class Prediction:
         OSError
             If the file cannot be read.
         """
+        from fastdrop.uncertainty import _store
+
         loaded = _store.load(path)
         parts = [Part(*part) for part in loaded.pop("parts")]
         return Prediction(**loaded, parts=parts)
