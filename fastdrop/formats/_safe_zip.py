@@ -7,6 +7,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from bisect import bisect_left
 from zipfile import ZipInfo
 
 from fastdrop.formats._errors import ModelFormatError, malformed, show
@@ -40,33 +41,73 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
         The archive is malformed, a member is missing, unexpected, unsafe or too
         large, two overlap, or a checksum is wrong.
     """
-    # Each entry of the directory begins with the signature, so this bounds what zipfile builds.
-    if data.count(_CENTRAL_SIGNATURE) > _MAX_ENTRIES:
-        raise ModelFormatError(f"the zip archive has more than {_MAX_ENTRIES} members")
-    with malformed("the zip archive"), zipfile.ZipFile(io.BytesIO(data)) as archive:
-        entries = archive.infolist()
-    found: dict[str, ZipInfo] = {}
-    for entry in entries:
-        _check_entry(entry)
-        if entry.filename in found:
-            raise ModelFormatError(f"zip member {show(entry.filename)} occurs twice")
-        found[entry.filename] = entry
-    meaning = recognise_members([*found])
+    archive = Archive(data, _MAX_ENTRIES)
+    meaning = recognise_members(archive.names)
     if meaning is not None:
         raise ModelFormatError(meaning)
-    for name in found.keys() - max_bytes.keys():
+    for name in {*archive.names} - max_bytes.keys():
         raise ModelFormatError(
             f"unexpected zip member {show(name)}, expected {', '.join(max_bytes)}"
         )
-    for name in max_bytes.keys() - found.keys():
-        raise ModelFormatError(f"zip member {name!r} is missing")
-    members = {name: _extract(data, found[name], limit) for name, limit in max_bytes.items()}
-    last = 0
-    for start, end in sorted(span for span, _ in members.values()):
-        if start < last:
+    for name in max_bytes:
+        archive.find(name)
+    return {name: bytes(archive.take(name, limit)) for name, limit in max_bytes.items()}
+
+
+class Archive:
+    """A zip archive, out of which each member is taken at most once.
+
+    Parameters
+    ----------
+    data : bytes
+        The archive.
+    max_entries : int
+        How many members it may have.
+
+    Raises
+    ------
+    ModelFormatError
+        Here and in `take`: the archive is malformed; a member is missing, unsafe or too large, or
+        overlaps one that was taken before; a checksum is wrong.
+    """
+
+    def __init__(self, data: bytes, max_entries: int) -> None:
+        # Each entry of the directory begins with the signature, so this bounds what zipfile builds.
+        if data.count(_CENTRAL_SIGNATURE) > max_entries:
+            raise ModelFormatError(f"the zip archive has more than {max_entries} members")
+        with malformed("the zip archive"), zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+        self._data = data
+        self._found: dict[str, ZipInfo] = {}
+        self._taken: list[tuple[int, int]] = []
+        for entry in entries:
+            _check_entry(entry)
+            if entry.filename in self._found:
+                raise ModelFormatError(f"zip member {show(entry.filename)} occurs twice")
+            self._found[entry.filename] = entry
+
+    @property
+    def names(self) -> list[str]:
+        return [*self._found]
+
+    def find(self, name: str) -> ZipInfo:
+        """Return what the directory says of a member."""
+        if name not in self._found:
+            raise ModelFormatError(f"zip member {show(name)} is missing")
+        return self._found[name]
+
+    def take(self, name: str, limit: int) -> bytes | memoryview:
+        """Return the contents of a member of at most so many bytes; what is stored is a view."""
+        entry = self.find(name)
+        begin, end = _located(self._data, entry, limit)
+        at = bisect_left(self._taken, (entry.header_offset, end))
+        before, after = self._taken[at - 1 : at] if at else [], self._taken[at : at + 1]
+        if any(last > entry.header_offset for _, last in before) or any(
+            first < end for first, _ in after
+        ):
             raise ModelFormatError("members of the zip archive overlap")
-        last = end
-    return {name: content for name, (_, content) in members.items()}
+        self._taken.insert(at, (entry.header_offset, end))
+        return _content(memoryview(self._data)[begin:end], entry)
 
 
 def _check_entry(entry: ZipInfo) -> None:
@@ -86,12 +127,8 @@ def _check_entry(entry: ZipInfo) -> None:
         )
 
 
-def _extract(data: bytes, entry: ZipInfo, limit: int) -> tuple[tuple[int, int], bytes]:
-    """Return where a member begins and ends, and its contents.
-
-    zipfile stops quietly at the declared size, so data hidden behind it would
-    go unnoticed. Here a member has exactly the bytes it declares.
-    """
+def _located(data: bytes, entry: ZipInfo, limit: int) -> tuple[int, int]:
+    """Return where the bytes of a member begin and end, its headers being in order."""
     where = f"zip member {show(entry.filename)}"
     size, stored_size = entry.file_size, entry.compress_size
     if size > limit:
@@ -112,19 +149,27 @@ def _extract(data: bytes, entry: ZipInfo, limit: int) -> tuple[tuple[int, int], 
     ):
         raise ModelFormatError(f"{where}: its header and the directory of the archive disagree")
     start = name_start + name_size + extra_size
-    stored = memoryview(data)[start : start + stored_size]
-    if len(stored) != stored_size:
+    if start + stored_size > len(data):
         raise ModelFormatError(f"{where} is truncated")
-    if method == zipfile.ZIP_STORED:
-        content = bytes(stored)
-    else:
+    return start, start + stored_size
+
+
+def _content(stored: memoryview, entry: ZipInfo) -> bytes | memoryview:
+    """Return the contents of a member.
+
+    zipfile stops quietly at the declared size, so data hidden behind it would
+    go unnoticed. Here a member has exactly the bytes it declares.
+    """
+    where = f"zip member {show(entry.filename)}"
+    content: bytes | memoryview = stored
+    if entry.compress_type != zipfile.ZIP_STORED:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
         with malformed(where):
-            content = inflate.decompress(stored, size + 1)
+            content = inflate.decompress(stored, entry.file_size + 1)
         if not inflate.eof or inflate.unused_data:
             raise ModelFormatError(f"{where} does not end where the archive says")
-    if len(content) != size:
-        raise ModelFormatError(f"{where} declares {size} bytes and holds another number")
+    if len(content) != entry.file_size:
+        raise ModelFormatError(f"{where} declares {entry.file_size} bytes and holds another number")
     if zlib.crc32(content) != entry.CRC:
         raise ModelFormatError(f"{where} has a wrong checksum")
-    return (entry.header_offset, start + stored_size), content
+    return content
