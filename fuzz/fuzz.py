@@ -42,6 +42,7 @@ with instrumented:  # and after it has begun: imports that need what is above
     from fastdrop.formats._safe_legacy import read_legacy
     from fastdrop.formats._safe_tensors import read_tensors
     from fastdrop.formats._safe_zip import read_members
+    from fastdrop.formats._state import read_state
     from keras_files import recurrent_sample, sample, small
     from tensor_files import examples
 
@@ -121,6 +122,12 @@ def saved(data: bytes) -> None:
     assert model.output_names
 
 
+def state(data: bytes) -> None:
+    """Read what torch.save wrote."""
+    found = read_state(data, LIMITS, allow_nonfinite=True)
+    assert all(isinstance(name, str) for name in found.tensors)
+
+
 def text(data: bytes) -> None:
     """Parse JSON."""
     assert isinstance(parse_object(data, "the text"), dict)
@@ -134,6 +141,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
     "archive": (archive, mutate.keras, seeds.archives(), FREE),
     "tensors": (tensors, mutate.safe_tensors, examples(), FREE_JSON),
     "saved": (saved, mutate.saved_model, seeds.saved_models(), FREE_JSON),
+    "state": (state, mutate.checkpoint, seeds.checkpoints(), FREE_JSON),
     "text": (text, mutate.text, seeds.texts(), FREE_JSON),
 }
 
@@ -181,7 +189,7 @@ def main() -> None:
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        expanded = 100 * len(data) if name in ("keras", "archive") else 0
+        expanded = 100 * len(data) if name in ("keras", "archive", "state") else 0
         if measured and peak > 4 * (len(data) + min(expanded, 2**20)) + free:
             raise AssertionError(f"{peak} bytes of memory for a file of {len(data)}")
 

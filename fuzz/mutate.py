@@ -16,6 +16,16 @@ from typing import Any
 from tensor_files import damaged, file_of
 
 Mutate = Callable[[bytes, int], bytes]
+# Pieces of pickles: opcodes, and what of PyTorch stands in them.
+_PICKLED = [
+    *(
+        bytes([code])
+        for code in b"(.NQRabehqrstuJKMXc]})\x80\x85\x86\x87\x88\x89\x8a\x8c\x93\x94\x95"
+    ),
+    *(b"K\0", b"h\0", b"q\0", b"J\xff\xff\xff\xff", b"J\xff\xff\xff\x7f", b"\x8a\x08" + bytes(8)),
+    *(b"ctorch\nFloatStorage\n", b"ctorch\nSize\n", b"ccollections\nOrderedDict\n)R"),
+    *(b"ctorch._utils\n_rebuild_tensor_v2\n", b"X\x07\0\0\0storage", b"cos\nsystem\n"),
+]
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -107,13 +117,7 @@ def keras(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> b
         parts[name] = hdf5(parts[name], generator, mutate, most)
     else:
         parts[name] = mutate(parts[name], most)
-    buffer = io.BytesIO()
-    method = generator.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
-    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as target:
-        warnings.simplefilter("ignore")
-        for each, content in parts.items():
-            target.writestr(each, content)
-    return buffer.getvalue()[:most]
+    return _zipped(parts, generator)[:most]
 
 
 def text(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
@@ -179,3 +183,40 @@ def _values_moved(described: str, generator: random.Random) -> str:
         (into, key), (out_of, other) = generator.choice(places), generator.choice(places)
         into[key] = copy.deepcopy(out_of[other])
     return json.dumps(document)
+
+
+def checkpoint(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return a checkpoint whose pickle is changed, or what `keras` makes of an archive."""
+
+    def changed(content: bytes) -> bytes:
+        at = generator.randrange(len(content) + 1)
+        piece = generator.choice(_PICKLED) * generator.choice((1, 1, 1, 1000))
+        kind = generator.randrange(3)
+        if kind == 0:
+            return content[:at] + piece + content[at:]
+        if kind == 1:
+            return content[:at] + piece + content[at + len(piece) :]
+        return mutate(content, most)
+
+    if not data.startswith(b"PK"):
+        return changed(data)[:most]
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # not an archive any more
+        parts = {}
+    pickles = [name for name in parts if name.endswith("data.pkl")]
+    if not pickles or generator.random() < 0.2:
+        return keras(data, generator, mutate, most)
+    parts[pickles[0]] = changed(parts[pickles[0]])
+    return _zipped(parts, generator)[:most]
+
+
+def _zipped(parts: dict[str, bytes], generator: random.Random) -> bytes:
+    buffer = io.BytesIO()
+    method = generator.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as target:
+        warnings.simplefilter("ignore")
+        for each, content in parts.items():
+            target.writestr(each, content)
+    return buffer.getvalue()

@@ -16,6 +16,7 @@ from fastdrop import layers
 from hdf5_files import NIL, TABLE, Image, continuation, messages
 from keras_files import functional, recurrent_sample, sample, small
 from test_model_file import EXAMPLES, model_of, shared_drop
+from test_state import FILES
 
 CONFIG = json.dumps(sample().config).encode()
 WEIGHTS = {"dense": {"dense/kernel:0": (2, 3), "dense/bias:0": (3,)}, "bi": {"bi/f/cell/k": (1, 2)}}
@@ -96,3 +97,8 @@ def saved_models() -> list[bytes]:
             contents.append(path.read_bytes())
         shared_drop().save(path)
         return [*contents, path.read_bytes()]
+
+
+def checkpoints() -> list[bytes]:
+    """Return what torch.save wrote, of state_dicts and of other things."""
+    return [content for name, content in FILES.items() if name.endswith(".pt")]

@@ -1,0 +1,1 @@
+"""What ``torch.save`` wrote, and the script that had it written."""

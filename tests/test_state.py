@@ -1,0 +1,577 @@
+"""Tensors by name: what torch.save and safetensors wrote, and what is no plain state_dict."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import random
+import struct
+import tarfile
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import test_formats_hostile as hostile
+from fastdrop.formats import ModelFormatError
+from fastdrop.formats._limits import Limits
+from fastdrop.formats._safe_pickle import Storage, Tensor, read_pickle
+from fastdrop.formats._state import read_state
+from tensor_files import entry, file_of
+
+LIMITS = Limits()
+ARCHIVES = sorted((Path(__file__).parent / "references" / "checkpoints").glob("*.tar.xz"))
+FILES: dict[str, bytes] = {}
+for _path in ARCHIVES:
+    with tarfile.open(_path, "r:xz") as _archive:
+        for _member in _archive:
+            _content = _archive.extractfile(_member)
+            assert _content is not None
+            FILES[_member.name] = _content.read()
+READ = [name for name in FILES if name.endswith(("t", "s")) and not name.startswith("refused")]
+
+
+def expected(name: str) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(FILES[f"{name.rpartition('.')[0]}.npz"])) as file:
+        return {n: a for n, a in file.items() if not n.endswith("num_batches_tracked")}
+
+
+def check_same(got: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> None:
+    assert got.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert got[name].dtype == array.dtype
+        np.testing.assert_array_equal(got[name], array)
+
+
+def refused(data: bytes, fragment: str, limits: Limits = LIMITS) -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        read_state(data, limits)
+    message = str(caught.value)
+    assert fragment in message
+    assert message.isascii()
+    assert "\n" not in message
+    assert len(message) < 500
+
+
+# ---- what PyTorch wrote ----
+
+
+@pytest.mark.parametrize("name", READ)
+def test_stored_files(name: str) -> None:
+    state = read_state(FILES[name], LIMITS)
+    check_same(state.tensors, expected(name))
+    notes = {
+        "types": [
+            "weights of float64 in the file are rounded to float32",
+            "weights of float16 in the file are computed with in float32",
+            "weights of bfloat16 in the file are computed with in float32",
+        ],
+        "checkpoint": ["the weights are those under 'state_dict' in the checkpoint"],
+        "lightning": [
+            "the weights are those under 'state_dict' in the checkpoint",
+            "model. in front of all names of weights is left out",
+        ],
+        "parallel": ["module. in front of all names of weights is left out"],
+    }
+    wanted = next((text for part, text in notes.items() if part in name), [])
+    assert sorted(state.notes) == sorted(wanted)
+
+
+def test_there_are_files() -> None:
+    assert len(ARCHIVES) == 1
+    assert len(READ) >= 18
+
+
+@pytest.mark.parametrize(
+    ("name", "fragment"),
+    [
+        ("module", "names '__main__.Net', which is no part of plain tensors"),
+        ("module-legacy", "names '__main__.Net', which is no part of plain tensors"),
+        ("list", "expected a state_dict, found a list"),
+        ("tensor", "expected a state_dict, found a Tensor"),
+        ("plain", "found no tensors by name"),
+        ("two", "expected one state_dict, found 2 ('teacher', 'student')"),
+        ("numpy", "names 'numpy._core.multiarray.scalar'"),
+        ("complex", "names 'torch.ComplexFloatStorage'"),
+        ("sparse", "names 'torch._utils._rebuild_sparse_tensor'"),
+        ("expanded", "other arguments of torch._utils._rebuild_tensor_v2"),
+        ("script", "a TorchScript archive, which holds a program"),
+    ],
+    ids=lambda value: value if " " not in value else "",
+)
+def test_what_is_refused(name: str, fragment: str) -> None:
+    refused(FILES[f"refused-{name}.pt"], fragment)
+    recipe = name not in ("expanded", "script", "two")
+    if recipe:
+        refused(FILES[f"refused-{name}.pt"], 'torch.save(model.state_dict(), "model.pt")')
+
+
+def test_nothing_is_imported_opened_or_run() -> None:
+    for name, data in FILES.items():
+        if name.endswith((".pt", ".safetensors")):
+            with hostile.Watch() as events:
+                try:
+                    read_state(data, LIMITS)
+                except ModelFormatError:
+                    assert name.startswith("refused")
+            assert events == []
+
+
+def test_weights_are_views() -> None:
+    """Of one storage each; what is float32 in the file is not copied."""
+    whole = read_state(FILES["views.pt"], LIMITS).tensors
+    for name, array in whole.items():
+        assert array.size == 0 or np.shares_memory(array, whole["whole"]), name
+        assert not array.flags.writeable or array.size == 0
+
+
+def rewritten(data: bytes, change: Callable[[dict[str, bytes]], object], method: int = 0) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as target:
+        for name, content in members.items():
+            target.writestr(name, content)
+    return buffer.getvalue()
+
+
+WIDTHS = (8, 4, 2, 2, 8, 4, 2, 1, 1, 1)
+
+
+def swap(members: dict[str, bytes]) -> None:
+    for i, width in enumerate(WIDTHS):
+        numbers = np.frombuffer(members[f"archive/data/{i}"], f"u{width}")
+        members[f"archive/data/{i}"] = numbers.byteswap().tobytes()
+    members["archive/byteorder"] = b"big"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_big_endian(method: int) -> None:
+    data = rewritten(FILES["types.pt"], swap, method)
+    check_same(read_state(data, LIMITS).tensors, expected("types.pt"))
+
+
+def legacy_big(data: bytes) -> bytes:
+    """Turn the numbers of a legacy file around, which writes them in the order of the machine."""
+    end = data.index(b"little_endianq") + data[data.index(b"little_endianq") :].index(b"\x88")
+    data = data[:end] + b"\x89" + data[end + 1 :]
+    # Storages are written in the order of their keys; all have four numbers.
+    at = len(data) - sum(8 + 4 * width for width in WIDTHS)
+    widths = {"Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2}
+    widths |= {"Char": 1, "Byte": 1, "Bool": 1}
+    kinds = {}
+    strings = [arg for op, arg, _ in pickletools.genops(data[third(data) :]) if arg is not None]
+    for i, arg in enumerate(strings):
+        if isinstance(arg, str) and arg.startswith("torch ") and arg.endswith("Storage"):
+            kinds[next(s for s in strings[i + 1 :] if isinstance(s, str))] = widths[arg[6:-7]]
+    found = bytearray(data[:at])
+    for key in keys_of(data):
+        width = kinds[key]
+        found += data[at : at + 8][::-1]
+        found += np.frombuffer(data[at + 8 : at + 8 + 4 * width], f"u{width}").byteswap().tobytes()
+        at += 8 + 4 * width
+    return bytes(found)
+
+
+def pickles_of(data: bytes) -> list[int]:
+    """Return where the five pickles of a legacy file begin."""
+    places = [0]
+    for _ in range(4):
+        *_, (_, _, stop) = pickletools.genops(data[places[-1] :])
+        assert stop is not None
+        places.append(places[-1] + stop + 1)
+    return places
+
+
+def third(data: bytes) -> int:
+    return pickles_of(data)[3]
+
+
+def keys_of(data: bytes) -> list[str]:
+    return pickle.loads(data[pickles_of(data)[4] :])
+
+
+def test_big_endian_legacy() -> None:
+    data = legacy_big(FILES["legacy-types.pt"])
+    check_same(read_state(data, LIMITS).tensors, expected("legacy-types.pt"))
+
+
+def test_names_of_wrappers() -> None:
+    """Left out where all names have them, one in another; else they are part of the names."""
+    for names, wanted in (
+        (["module._orig_mod.a", "module._orig_mod.b"], ["a", "b"]),
+        (["model.a", "b"], ["model.a", "b"]),
+        (["a.num_batches_tracked", "a.w"], ["a.w"]),
+    ):
+        header = {n: entry(begin=8 * i, end=8 * i + 8) for i, n in enumerate(names)}
+        assert [*read_state(file_of(header, bytes(16)), LIMITS).tensors] == wanted
+
+
+def test_numbers_that_are_not_finite() -> None:
+    for dtype, bits in (("F32", "<f4"), ("F64", "<f8"), ("F16", "<f2")):
+        body = np.array([1, np.nan], bits).tobytes()
+        data = file_of({"a": entry(dtype, end=len(body))}, body)
+        refused(data, "tensor 'a' holds NaN or infinities; allow_nonfinite=True")
+        assert np.isnan(read_state(data, LIMITS, allow_nonfinite=True).tensors["a"][1])
+    large = np.array([1, 1e300], "<f8").tobytes()
+    refused(file_of({"a": entry("F64", end=16)}, large), "holds NaN or infinities")
+
+
+def test_limits() -> None:
+    for limits, fragment in (
+        ({"max_tensors": 3}, "zip archive has more than 19 members"),
+        ({"max_tensor_bytes": 100}, "max_tensor_bytes is 100"),
+        ({"max_json_bytes": 100}, "the limit is 100"),
+    ):
+        refused(FILES["state.pt"], fragment, Limits(**limits))
+    refused(FILES["legacy.pt"], "max_tensors is 3", Limits(max_tensors=3))
+    refused(FILES["legacy.pt"], "is truncated", Limits(max_json_bytes=100))
+
+
+# ---- archives ----
+
+
+def put(name: str, content: bytes) -> Callable[[dict[str, bytes]], object]:
+    return lambda members: members.update({f"archive/{name}": content})
+
+
+@pytest.mark.parametrize(
+    ("change", "fragment"),
+    [
+        pytest.param(lambda m: m.pop("archive/data.pkl"), "expected one data.pkl", id="none"),
+        pytest.param(lambda m: m.update({"b/data.pkl": b""}), "found 2", id="two pickles"),
+        pytest.param(lambda m: m.pop("archive/data/3"), "data/3' is missing", id="no storage"),
+        pytest.param(put("data/3", b""), "expected 32 bytes, found 0", id="empty storage"),
+        pytest.param(put("data/3", bytes(40)), "declares 40 bytes, the limit is 32", id="long"),
+        pytest.param(put("byteorder", b"middle"), "expected little or big", id="byte order"),
+        pytest.param(put("data.pkl", b""), "is truncated", id="empty pickle"),
+        pytest.param(put("data.pkl", b"\x80\x02}.x"), "1 bytes behind its end", id="behind"),
+        pytest.param(put("data.pkl", b"\x80\x02}."), "no tensors by name", id="empty dict"),
+        pytest.param(
+            lambda m: put("data.pkl", b"}K\1" + tensor() + b"s.")(m), "no tensors", id="numbered"
+        ),
+        pytest.param(put("code/a.py", b""), "TorchScript", id="code"),
+        pytest.param(put("constants.pkl", b""), "TorchScript", id="constants"),
+        pytest.param(put("../x", b""), "unsafe name", id="name"),
+    ],
+)
+def test_archives(change: Any, fragment: str) -> None:
+    refused(rewritten(FILES["parameters.pt"], change), fragment)
+
+
+def test_a_bomb() -> None:
+    def grow(members: dict[str, bytes]) -> None:
+        members["archive/data/0"] = bytes(2**26)
+
+    data = rewritten(FILES["parameters.pt"], grow, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    refused(data, "the limit is")
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["parameters.pt", "legacy.pt"])
+def test_truncated(name: str) -> None:
+    whole = FILES[name]
+    for size in range(0, len(whole), 3 if name == "legacy.pt" else 17):
+        with pytest.raises(ModelFormatError):
+            read_state(whole[:size], LIMITS)
+
+
+def test_damaged_files() -> None:
+    """Refused, or tensors; without checksums in the way."""
+    generator = random.Random(5)
+    taken = 0
+    for _ in range(3000):
+        data = bytearray(FILES["legacy-views.pt"])
+        for _ in range(generator.choice((1, 1, 3))):
+            at = generator.randrange(len(data) - 100)
+            data[at] = generator.choice((data[at] ^ 1 << generator.randrange(8), 0, 1, 40, 81, 255))
+        try:
+            state = read_state(bytes(data), LIMITS, allow_nonfinite=True)
+        except ModelFormatError:
+            continue
+        taken += 1
+        assert sum(a.nbytes for a in state.tensors.values()) < 10**6
+    assert taken > 50
+
+
+# ---- pickles ----
+
+
+def said(data: bytes) -> Any:
+    return read_pickle(memoryview(data), "the pickle", len(data)).value
+
+
+def wrong(data: bytes, fragment: str) -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        said(data)
+    assert fragment in str(caught.value)
+    assert str(caught.value).isascii()
+
+
+PLAIN = [
+    None, True, False, 0, 1, 255, 256, 65536, -1, 2**31, -(2**63), 2**63 - 1, 0.5, -0.0, "", "ü\n",
+    "x" * 300, "\ud800", [], [1], [[], {}], (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), {},
+    {"a": 1}, {1: "b", "c": [None]}, {"a": {"b": {"c": (1.5,)}}}, list(range(2000)),
+    {str(i): i for i in range(2000)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_plain_values(protocol: int) -> None:
+    for value in (*PLAIN, PLAIN):
+        assert repr(said(pickle.dumps(value, protocol))) == repr(value)
+        assert repr(said(pickletools.optimize(pickle.dumps(value, protocol)))) == repr(value)
+
+
+class Runs:
+    def __reduce__(self) -> Any:
+        return os.mkdir, ("ran",)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("value", "fragment"),
+    [
+        pytest.param(Runs(), "mkdir', which is no part of plain tensors; save the", id="run"),
+        pytest.param(print, "print', which is no part", id="function"),
+        pytest.param(float, "float', which is no part", id="type"),
+        pytest.param(Path("a"), "which is no part", id="path"),
+        pytest.param({1, 2}, "the ", id="set"),
+        pytest.param(2**64, "an integer of 9 bytes", id="large"),
+        pytest.param({1.5: 2}, "a key that is neither", id="float key"),
+        pytest.param({(1, 2): 2}, "a key that is neither", id="tuple key"),
+        pytest.param({None: 2}, "a key that is neither", id="none key"),
+        pytest.param(1j, "complex', which is no part", id="complex"),
+        pytest.param(bytearray(b"x"), "the ", id="bytearray"),
+        pytest.param(np.ones(3), "which is no part", id="array"),
+    ],
+)
+def test_other_values(value: Any, fragment: str, protocol: int, tmp_path: Path) -> None:
+    os.chdir(tmp_path)
+    if fragment == "the ":
+        fragment = "the opcode" if protocol > 3 + isinstance(value, bytearray) else "which is no"
+    wrong(pickle.dumps(value, protocol), fragment)
+    assert not list(tmp_path.iterdir())
+
+
+# Opcodes that are understood; all others are refused by the machine itself.
+KNOWN = {
+    *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"),
+    *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING"),
+    *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
+    *("EMPTY_DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+    *("BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"),
+}
+TEXT = b"X\x01\0\0\0a"
+
+
+@pytest.mark.parametrize("opcode", pickletools.opcodes, ids=lambda opcode: opcode.name)
+def test_every_opcode(opcode: pickletools.OpcodeInfo) -> None:
+    """Each is known or refused by its letter; alone, and with all kinds of values before it."""
+    code = opcode.code.encode("latin-1")
+    stacks = [
+        *(b"", b"(", b"N", b"NN", b"NNN", b"(N", b"((", b"]N", b"](N", b"}NN", b"}(N", b"}(NN"),
+        *(TEXT, TEXT + TEXT, b"]", b"}", b")", b"}}", b")}", b"ccollections\nOrderedDict\n"),
+        *(b"ccollections\nOrderedDict\n)", b"ccollections\nOrderedDict\n(NNNNNNNNNNt", b"(((("),
+    ]
+    arguments = [b"", b"\0", bytes(8), b"\1", b"\1a", b"\xff" * 9, b"a\nb\n", b"\x08" + bytes(8)]
+    seen = set()
+    for stack in stacks:
+        for argument in arguments:
+            for rest in (b".", b"N.", b""):
+                try:
+                    said(stack + code + argument + rest)
+                except ModelFormatError as error:
+                    seen.add("the opcode " + ascii(opcode.code) in str(error))
+                else:
+                    seen.add(False)
+    if opcode.name in KNOWN:
+        assert True not in seen or opcode.name == "STOP"
+    else:
+        assert seen == {True}
+
+
+def test_codes_that_are_no_opcodes() -> None:
+    known = {ord(opcode.code) for opcode in pickletools.opcodes}
+    for code in {*range(256)} - known:
+        wrong(bytes([code]), f"the opcode {chr(code)!a}")
+
+
+NAMES = b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n"
+
+
+def text(value: str) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def storage(key: str = "0", count: bytes = b"K\x0a", kind: bytes = NAMES[1]) -> bytes:
+    return b"(" + text("storage") + kind + text(key) + text("cpu") + count + b"tQ"
+
+
+def tensor(offset: bytes = b"K\0", shape: bytes = b"K\5\x85", strides: bytes = b"K\1\x85") -> bytes:
+    hooks = b"ccollections\nOrderedDict\n)R"
+    return NAMES[0] + b"(" + storage() + offset + shape + strides + b"\x89" + hooks + b"tR"
+
+
+def test_a_tensor() -> None:
+    expected = Tensor(Storage("f4", "0", 10), 0, (5,), (1,))
+    assert said(tensor() + b".") == expected
+    assert said(tensor(b"K\5") + b".") == expected._replace(offset=5)
+    assert said(tensor(shape=b"K\0\x85", strides=b"J\xff\xff\xff\x7f\x85") + b".").shape == (0,)
+    parameter = b"ctorch._utils\n_rebuild_parameter\n(" + tensor() + b"\x88N" + b"tR."
+    assert said(parameter) == expected
+    assert said(b"ctorch\nSize\n(K\2K\3t\x85R.") == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("data", "fragment"),
+    [
+        pytest.param(tensor(b"K\6"), "other arguments", id="beyond"),
+        pytest.param(tensor(strides=b"K\3\x85"), "other arguments", id="strides beyond"),
+        pytest.param(tensor(b"J\xff\xff\xff\xff"), "other arguments", id="negative offset"),
+        pytest.param(tensor(strides=b"J\xff\xff\xff\xff\x85"), "other arguments", id="negative"),
+        pytest.param(tensor(shape=b"K\x0b\x85", strides=b"K\0\x85"), "other", id="expanded"),
+        pytest.param(tensor(shape=b"K\5K\1\x86"), "other arguments", id="ranks"),
+        pytest.param(tensor(shape=b"\x88\x85"), "other arguments", id="true"),
+        pytest.param(tensor(shape=b"](K\5e"), "other arguments", id="list"),
+        pytest.param(tensor(b"N"), "other arguments", id="no offset"),
+        pytest.param(tensor(shape=b"(" + b"K\1" * 9 + b"t", strides=b"(" + b"K\1" * 9 + b"t"),
+                     "other arguments", id="9 axes"),
+        pytest.param(
+            tensor(shape=b"(K\0" + b"J\xff\xff\xff\x7f" * 3 + b"t", strides=b"(K\1K\1K\1K\1t"),
+            "other arguments", id="overflow"),
+        pytest.param(NAMES[0] + b")R", "other arguments", id="nothing"),
+        pytest.param(NAMES[0] + b"NR", "a call of what is no function", id="no tuple"),
+        pytest.param(b"N)R", "a call of what is no function", id="no name"),
+        pytest.param(NAMES[1] + b")R", "calls 'torch.FloatStorage'", id="storage called"),
+        pytest.param(storage(count=b"J\xff\xff\xff\xff"), "no storage of a", id="negative count"),
+        pytest.param(storage(count=b"N"), "no storage of a tensor", id="no count"),
+        pytest.param(storage(kind=NAMES[0]), "no storage of a tensor", id="no type"),
+        pytest.param(storage(kind=b"N"), "no storage of a tensor", id="none type"),
+        pytest.param(b"NQ", "no storage of a tensor", id="none"),
+        pytest.param(b"(" + text("module") + b"NNNtQ", "no storage of a tensor", id="module"),
+        pytest.param(storage() + storage(count=b"K\x0b"), "two types or lengths", id="lengths"),
+        pytest.param(b"cos\nsystem\n", "names 'os.system', which is no part", id="system"),
+        pytest.param(b"ctorch\nload\n", "names 'torch.load'", id="load"),
+        pytest.param(b"ccollections\nOrderedDict.x\n", "names", id="dotted"),
+        pytest.param(b"c" + b"x" * 300 + b"\n\n", "a name without end", id="long name"),
+        pytest.param(b"c\xff\n\x00\n", "names '\\\\xff.\\x00'", id="bytes in a name"),
+        pytest.param(b"NN\x93", "a name that is no text", id="name of none"),
+        pytest.param(b"h\0", "a value that was not put down", id="no memo"),
+        pytest.param(b"q\0", "an opcode without its values", id="put nothing"),
+        pytest.param(b"N(a", "an opcode without its values", id="beyond a mark"),
+        pytest.param(b"t", "an opcode without its mark", id="no mark"),
+        pytest.param(b"NNa", "no list where one is filled", id="append to none"),
+        pytest.param(b"NNNs", "no dict where one is filled", id="item of none"),
+        pytest.param(b"}(Nu", "a key without a value", id="odd items"),
+        pytest.param(b"]Nb", "attributes that are no dict", id="state none"),
+        pytest.param(b"]}b", "no dict where one is filled", id="state of a list"),
+        pytest.param(b"NN.", "more than one value", id="two values"),
+        pytest.param(b"(N.", "more than one value", id="open mark"),
+        pytest.param(b"X\xff\xff\xff\xff", "is truncated", id="long text"),
+        pytest.param(b"\x8d" + b"\xff" * 8, "is truncated", id="longest text"),
+        pytest.param(b"X\1\0\0\0\xff", "no UTF-8", id="no text"),
+        pytest.param(b"\x8b\xff\xff\xff\x7f", "an integer of 2147483647 bytes", id="huge integer"),
+        pytest.param(b"\x95" + b"\xff" * 8, "is truncated", id="frame"),
+        pytest.param(b"\x80\x06", "a protocol that is not known", id="protocol"),
+        pytest.param(b"N", "is truncated", id="no stop"),
+        pytest.param(b"", "is truncated", id="nothing"),
+    ],
+)  # fmt: skip
+def test_crafted(data: bytes, fragment: str) -> None:
+    wrong(
+        data + b"." if data and data[-1:] != b"." and "truncated" not in fragment else data,
+        fragment,
+    )
+
+
+NUMBERS = [struct.pack("<I", 7**11 * i % 2**31) for i in range(50_000)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"}" * 10**5, id="dicts"),
+        pytest.param(b"]" * 10**5, id="lists"),
+        pytest.param(b"(" * 10**5, id="marks"),
+        pytest.param(b"]" + b"q\0" * 10**5, id="one memo"),
+        pytest.param(b"]" + b"".join(b"r" + n for n in NUMBERS), id="memo"),
+        pytest.param(b"]" + b"\x94" * 10**5, id="memoize"),
+        pytest.param(b")" + b"\x85" * 10**5, id="deep tuples"),
+        pytest.param(b"]" + b"]a" * 10**5, id="wide list"),
+        pytest.param(b"}(" + b"".join(b"J" + n + b"N" for n in NUMBERS) + b"u", id="items"),
+        pytest.param(b"(" + b"K\0" * 10**5 + b"t", id="tuple"),
+        pytest.param(b"M\0\2" * 10**5, id="integers"),
+        pytest.param(b"\x8c\2ab" * 10**5, id="texts"),
+        pytest.param(b"X\0\0\x10\0" + "é".encode() * 2**19, id="wide text"),
+        pytest.param(b"X\4\0\x10\0" + "😀".encode() + b"a" * 2**20, id="widest text"),
+        pytest.param(b"]q\0" + b"h\0" * 10**5, id="references"),
+        pytest.param(tensor()[:-1] + b"q\0" + b"h\0R" * 10**5, id="calls"),
+    ],
+)  # fmt: skip
+def test_memory_and_time(data: bytes) -> None:
+    tracemalloc.start()
+    start = time.process_time()
+    try:
+        with pytest.raises(ModelFormatError):
+            said(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * len(data) + 2**23
+    assert time.process_time() - start < 30
+
+
+def test_deep_values_are_let_go() -> None:
+    deep = b"]" * 100_000 + b"a" * 99_999 + b"."
+    value = said(deep)
+    assert type(value) is list
+    del value
+    refused(rewritten(FILES["state.pt"], put("data.pkl", deep)), "found a list")
+    cycle = b"]q\0h\0a."
+    assert len(said(cycle)) == 1
+
+
+def test_one_thing_under_many_names() -> None:
+    """It is looked at once, and counted as often as it would be used."""
+    many = b"".join(text(f"t{i}") + tensor(shape=b"K\x0a\x85") for i in range(300))
+    nested = b"}(" + b"".join(text(f"k{i}") + b"h\0" for i in range(3000)) + b"u."
+    names = rewritten(FILES["parameters.pt"], put("data.pkl", b"}(" + many + b"u."))
+    refused(names, "the limit is 40")
+    refused(names, "max_tensor_bytes is 10000", Limits(max_tensor_bytes=10_000))
+    aliases = b"}(" + text("a") + b"}q\0(" + many + b"u" + nested[2:]
+    start = time.process_time()
+    refused(rewritten(FILES["parameters.pt"], put("data.pkl", aliases)), "expected one state_dict")
+    assert time.process_time() - start < 10
+
+
+def test_many_tensors() -> None:
+    """As many as the limit allows, in a file of little else."""
+    count = 3_000
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        body = b"".join(
+            text(str(i)) + NAMES[0] + b"(" + storage(str(i), b"K\1") + b"K\0))\x89NtR"
+            for i in range(count)
+        )
+        archive.writestr("a/data.pkl", b"\x80\x02}(" + body + b"u.")
+        for i in range(count):
+            archive.writestr(f"a/data/{i}", bytes(4))
+    data = stream.getvalue()
+    tracemalloc.start()
+    state = read_state(data, LIMITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(state.tensors) == count
+    assert peak < 4 * len(data) + 2**23
