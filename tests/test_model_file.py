@@ -125,6 +125,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         SEQUENCE,
     ),
     "Concatenate": ([{"axis": 0, "masks": "none"}], [SEQUENCE, SEQUENCE]),
+    "Constant": ([{"value": normal(2, 3)}], SEQUENCE),
     "Conv1D": ([{"kernel": normal(3, 4, 2), "padding": "causal", "dilation_rate": 2}], SEQUENCE),
     "Conv2D": ([{"kernel": normal(3, 2, 2, 4), "groups": 2, "strides": (2, 1)}], IMAGE),
     "Cropping1D": ([{"cropping": (1, 2)}], SEQUENCE),
@@ -179,7 +180,24 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "Normalization": ([{"mean": V4, "variance": V4, "invert": True}], SEQUENCE),
     "PReLU": ([{"alpha": normal(1, 4)}], SEQUENCE),
+    "Pad": ([{"widths": ((1, 0), (0, 2)), "value": -1.5}], SEQUENCE),
     "Permute": ([{"dims": (2, 1)}], SEQUENCE),
+    "Positions": ([{"axis": -1}], SEQUENCE),
+    "RecurrentLoop": (
+        [
+            {
+                "kernel": normal(4, 8),
+                "recurrent_kernel": normal(3, 8),
+                "peepholes": normal(3, 2),
+                "projection": normal(2, 3),
+                "clip": 2.5,
+                "activation": ("scaled_tanh", 1.5, 0.5),
+                "dropout": 0.25,
+            },
+            {**GRU, "cell": "gru", "recurrent_dropout": 0.3, "return_sequences": True},
+        ],
+        SEQUENCE,
+    ),
     "Reduce": ([{"function": "max"}, {"function": "sum", "axes": (-1,)}], SEQUENCE),
     "RepeatVector": ([{"count": 3}], normal(3, 4)),
     "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),
@@ -207,6 +225,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "TakeAlong": ([{"axis": 0}], [SEQUENCE, np.array([[[0] * 4, [-1] * 4]] * 3)]),
     "TimeDistributed": (
         [
             {"layer": layers.Dropout(name="d", rate=0.5), "masks": "either"},

@@ -488,7 +488,9 @@ class Pad(Single):
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         widths = [(0, 0), (0, 0), *self.widths]
-        return Flow(np.pad(flow.values, widths, constant_values=np.float32(self.value)))
+        with np.errstate(over="ignore", under="ignore"):
+            value = np.float64(self.value).astype(np.float32)
+        return Flow(np.pad(flow.values, widths, constant_values=value))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
