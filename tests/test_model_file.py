@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -417,9 +418,10 @@ def test_one_model_one_file(tmp_path: Path) -> None:
 
 def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "m"
-    model = saved(shared_drop(), path)
+    model = shared_drop()
+    model.save(path)
     path.chmod(0o640)
-    model.save(path)  # over what its weights are mapped from
+    model.save(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640 or os.name == "nt"
     check_same(fd.load(path), model, [SEQUENCE, SEQUENCE])
     before = path.read_bytes()
@@ -432,6 +434,24 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest.M
         model.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows replaces no file that is mapped")
+def test_a_model_is_saved_over_what_it_is_mapped_from(tmp_path: Path) -> None:
+    model = shared_drop()
+    got = saved(model, tmp_path / "m")
+    got.with_rates({"drop": 0.25}).save(tmp_path / "m")
+    check_same(got, model, [SEQUENCE, SEQUENCE])
+    (tmp_path / "m").unlink()
+    check_same(got, model, [SEQUENCE, SEQUENCE])
+
+
+def test_a_loaded_model_is_pickled(tmp_path: Path) -> None:
+    """As dask does: with its weights, wherever these are mapped from."""
+    model = shared_drop()
+    got = pickle.dumps(saved(model, tmp_path / "m"))
+    (tmp_path / "m").unlink()
+    check_same(pickle.loads(got), model, [SEQUENCE, SEQUENCE])
 
 
 @pytest.mark.parametrize(

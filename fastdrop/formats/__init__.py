@@ -51,8 +51,8 @@ def load(
     opened. Neither Keras nor h5py is needed.
 
     The weights of a saved model are mapped from its file, but for those of recurrent layers, which
-    keep packed copies. Such a file may be replaced or removed while the model is in use, but not
-    written to in place.
+    keep packed copies. Such a file may be replaced or removed while the model is in use (but on
+    Windows), and must not be written to in place.
 
     Parameters
     ----------
