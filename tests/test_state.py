@@ -73,9 +73,9 @@ def test_stored_files(name: str) -> None:
             "weights of float16 in the file are computed with in float32",
             "weights of bfloat16 in the file are computed with in float32",
         ],
-        "checkpoint": ["the weights are those under 'state_dict' in the checkpoint"],
+        "checkpoint": ["the weights are those under 'state_dict' in the file"],
         "lightning": [
-            "the weights are those under 'state_dict' in the checkpoint",
+            "the weights are those under 'state_dict' in the file",
             "model. in front of all names of weights is left out",
         ],
         "parallel": ["module. in front of all names of weights is left out"],
@@ -97,7 +97,7 @@ def test_there_are_files() -> None:
         ("list", "expected a state_dict, found a list"),
         ("tensor", "expected a state_dict, found a Tensor"),
         ("plain", "found no tensors by name"),
-        ("two", "expected one state_dict, found 2 ('teacher', 'student')"),
+        ("two", "found several in the checkpoint ('teacher', 'student'); save the one"),
         ("numpy", "names 'numpy._core.multiarray.scalar'"),
         ("complex", "names 'torch.ComplexFloatStorage'"),
         ("sparse", "names 'torch._utils._rebuild_sparse_tensor'"),
@@ -541,6 +541,37 @@ def test_deep_values_are_let_go() -> None:
     refused(rewritten(FILES["state.pt"], put("data.pkl", deep)), "found a list")
     cycle = b"]q\0h\0a."
     assert len(said(cycle)) == 1
+
+
+@pytest.mark.parametrize(
+    ("entries", "taken"),
+    [
+        pytest.param("a=t b=1", {"a"}, id="its own"),
+        pytest.param("x={w=t}", {"w"}, id="one inside"),
+        pytest.param("x={w=t,n=1} y={n=1} z=1", {"w"}, id="one inside with others"),
+        pytest.param("rng=t model={w=t} ema={v=t}", {"w"}, id="model"),
+        pytest.param("model={w=t} state_dict={v=t}", {"v"}, id="state_dict before model"),
+        pytest.param("a=t x={w=t}", None, id="its own and inside"),
+        pytest.param("x={w=t} y={v=t}", None, id="two inside"),
+    ],
+)
+def test_which_tensors(entries: str, taken: set[str] | None) -> None:
+    def value(said: str) -> bytes:
+        if not said.startswith("{"):
+            return tensor() if said == "t" else b"K\1"
+        inner = (part.partition("=") for part in said[1:-1].split(","))
+        return b"}(" + b"".join(text(n) + value(v) for n, _, v in inner) + b"u"
+
+    items = (part.partition("=") for part in entries.split())
+    pickled = b"}(" + b"".join(text(n) + value(v) for n, _, v in items) + b"u."
+    data = rewritten(
+        FILES["parameters.pt"],
+        lambda m: m.update({"archive/data.pkl": pickled, "archive/data/0": bytes(40)}),
+    )
+    if taken is None:
+        refused(data, "expected one state_dict, found several in the checkpoint")
+    else:
+        assert read_state(data, LIMITS).tensors.keys() == taken
 
 
 def test_one_thing_under_many_names() -> None:

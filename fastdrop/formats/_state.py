@@ -169,25 +169,23 @@ def _state_dict(value: object) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a model that stand in a checkpoint."""
     if type(value) is not dict:
         raise ModelFormatError(f"expected a state_dict, found a {type(value).__name__}; {RECIPE}")
-    notes: list[str] = []
-    found = _named_tensors(value)
     # Of one dict under many keys each key is told, and the dict looked at once.
     dicts = {id(item): item for item in value.values()}
     with_tensors = {number for number, item in dicts.items() if _named_tensors(item)}
-    inner = {key: item for key, item in value.items() if id(item) in with_tensors}
-    if inner and not found:
-        key = next((key for key in _KEYS if key in inner), next(iter(inner)))
-        if len(inner) > 1 and key not in _KEYS:
-            first = ", ".join(map(show, [*inner][:3]))
-            raise ModelFormatError(
-                f"expected one state_dict, found {len(inner)} ({first}); save the one that is "
-                'meant: torch.save(checkpoint["..."], "model.pt")'
-            )
-        found = _named_tensors(inner[key])
-        notes.append(f"the weights are those under {show(key)} in the checkpoint")
-    if not found:
+    inner = [key for key, item in value.items() if id(item) in with_tensors]
+    own = _named_tensors(value)
+    key = next((key for key in _KEYS if key in inner), inner[0] if inner else None)
+    if key not in _KEYS and len(inner) + bool(own) > 1:
+        places = [*map(show, inner[:3]), *(["among its own entries"] if own else [])]
+        raise ModelFormatError(
+            f"expected one state_dict, found several in the checkpoint ({', '.join(places)}); save "
+            'the one that is meant: torch.save(checkpoint["..."], "model.pt")'
+        )
+    if key is not None:
+        return _named_tensors(value[key]), [f"the weights are those under {show(key)} in the file"]
+    if not own:
         raise ModelFormatError(f"expected a state_dict, found no tensors by name; {RECIPE}")
-    return found, notes
+    return own, []
 
 
 def _named_tensors(value: object) -> dict[str, Tensor]:
