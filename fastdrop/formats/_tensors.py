@@ -293,6 +293,8 @@ class Tensors:
         """Take places along an axis, as a slice does."""
         axis %= value.ndim
         length = value.shape[axis]
+        if start == length and length != 0:  # nothing, which no end of an axis may stand for
+            start, stop = 0, 0
         start, stop = _bound(start, length), _bound(stop, length)
         if start in (None, 0) and stop is None and step == 1:
             return value
@@ -409,7 +411,7 @@ class Tensors:
                 raise UnsupportedError(f"rows of shape {list(tensor.row)} as {list(row)}")
         fixed = [n if own == 1 and isinstance(n, int) else 1 for own, n in zip(tensor.row, row)]  # noqa: B905
         if any(n != 1 for n in fixed):
-            ones = np.ones(fixed, np.float32)
+            ones = np.broadcast_to(np.float32(1), fixed)  # which takes no memory
             made = tuple(n if n != 1 else own for own, n in zip(tensor.row, fixed, strict=True))
             layer = layers.Elementwise(name=self.scope, function="multiply", operands=(0, ones))
             tensor = self.single(layer, tensor, made)
@@ -557,7 +559,7 @@ class Tensors:
         while found.ndim > width:
             found = np.squeeze(found, 0)
         with np.errstate(over="ignore", under="ignore"):
-            return found.astype(np.float32)
+            return found.astype(np.float32, copy=False)
 
     def activation(self, value: Value, activation: Any, axis: int = -1) -> Value:
         """Apply an activation; softmax and log_softmax along an axis."""
@@ -616,6 +618,12 @@ class Tensors:
         """Multiply matrices, stacks of them, and vectors, as `numpy.matmul` does."""
         if not isinstance(left, (Tensor, Spread)) and not isinstance(right, (Tensor, Spread)):
             return np.asarray(np.matmul(left, right))
+        if isinstance(left, Spread) and isinstance(right, np.ndarray) and right.ndim == 2:
+            if left.at == left.ndim - 1:
+                raise UnsupportedError("rows of a batch are computed with one another")
+            return Spread(np.asarray(np.matmul(left.value, right)), left.at)
+        if not isinstance(left, Tensor) and not isinstance(right, Tensor):
+            raise UnsupportedError("a product of constants alone")
         if left.ndim == 1:
             found = self.matmul(self.unsqueeze(left, 0), right)
             return self.squeeze(found, [-2])
