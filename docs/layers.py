@@ -1,6 +1,6 @@
-"""Write the lists of what is read of Keras: docs/layers.md, and the README's part.
+"""Write the lists of what is read of Keras and of ONNX: docs/layers.md, and the README's parts.
 
-Both come from the rows by which files are read, so they say what these do.
+They come from the rows by which files are read, so they say what these do.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from pathlib import Path
 
 from fastdrop import _check
 from fastdrop.formats.keras import _registry, _rows, operations, rnn
+from fastdrop.formats.onnx._registry import OPERATORS
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- layers -->\n", "<!-- /layers -->"
+# Between comments of these names, a part of the README each.
+LAYERS, ONNX = "layers", "operators"
 WIDTH = 110
 
 PAGE = """# What is read of Keras
@@ -105,19 +107,23 @@ def block() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_block(readme: str) -> str:
-    """Return the README with its part written anew."""
-    before, found, rest = readme.partition(BEGIN)
-    _, closed, after = rest.partition(END)
-    if not found or not closed:
-        sys.exit(f"README.md has no place for the list: {BEGIN.strip()} … {END}")
-    return before + BEGIN + block() + END + after
+def with_blocks(readme: str) -> str:
+    """Return the README with its parts written anew."""
+    operators = filled(", ".join(sorted(OPERATORS))) + ".\n"
+    for name, part in ((LAYERS, block()), (ONNX, operators)):
+        begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, found, rest = readme.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not found or not closed:
+            sys.exit(f"README.md has no place for the list: {begin.strip()} … {end}")
+        readme = before + begin + part + end + after
+    return readme
 
 
 def main() -> None:
     (ROOT / "docs" / "layers.md").write_text(page(), "utf-8")
     readme = ROOT / "README.md"
-    readme.write_text(with_block(readme.read_text("utf-8")), "utf-8")
+    readme.write_text(with_blocks(readme.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

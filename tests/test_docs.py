@@ -1,4 +1,4 @@
-"""The lists of what is read of Keras, against the rows that they are made from."""
+"""The lists of what is read of Keras and ONNX, against the rows that they are made from."""
 
 import importlib.util
 import re
@@ -33,7 +33,7 @@ def test_the_page_is_that_of_the_rows(made: ModuleType) -> None:
 
 def test_the_readme_is_that_of_the_rows(made: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert readme == made.with_block(readme), "run `make docs`"
+    assert readme == made.with_blocks(readme), "run `make docs`"
 
 
 def test_everything_is_listed() -> None:

@@ -870,7 +870,6 @@ def test_the_limit_of_a_file(tmp_path: Path) -> None:
 @table(
     ("h5", ".h5", "neither a .keras nor an .h5 file"),
     ("safetensors", ".safetensors", "safetensors"),
-    ("onnx", ".ONNX", "ONNX"),
 )
 def test_other_formats_by_suffix(path: Path, edit: str, fragment: str) -> None:
     """Where the content says nothing; otherwise the content decides."""

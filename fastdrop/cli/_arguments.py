@@ -113,7 +113,8 @@ def sampling(sub: argparse.ArgumentParser, samples: int, least: int) -> None:
 
 
 def loading(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("model", type=Path, metavar="MODEL", help="a .keras, .h5 or .safetensors file")
+    formats = ".keras, .h5, .onnx or .safetensors"
+    sub.add_argument("model", type=Path, metavar="MODEL", help=f"a {formats} file")
     sub.add_argument(
         "--architecture",
         type=Path,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import IO
+from typing import IO, TYPE_CHECKING, Any
 
 from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, printable
@@ -17,16 +17,21 @@ from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
 from fastdrop.model import Model
 from fastdrop.recurrent import PRECISIONS
 
+if TYPE_CHECKING:
+    from fastdrop.formats.torch import Entry
+
 __all__ = ["ModelFormatError", "load"]
 
 # What a file is called whose content says nothing.
 _BY_SUFFIX = {
     ".safetensors": "not a safetensors file",
-    ".onnx": "ONNX models are not supported",
 }
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_SUPPORTED = "supported: .keras and .h5 files of Keras 2 and 3, .safetensors files of Model.save"
+_SUPPORTED = (
+    "supported: .keras and .h5 files of Keras 2 and 3, .onnx files, .safetensors files of Model.save, "
+    "and with architecture= state_dicts of PyTorch"
+)
 
 Source = str | bytes | PathLike[str] | PathLike[bytes] | IO[bytes]
 
@@ -34,7 +39,7 @@ Source = str | bytes | PathLike[str] | PathLike[bytes] | IO[bytes]
 def load(
     path: Source,
     *,
-    architecture: Source | None = None,
+    architecture: Source | Sequence[Any] | None = None,
     custom: Mapping[str, str] | None = None,
     rates: object = None,
     precision: str | None = None,
@@ -45,10 +50,14 @@ def load(
     max_layers: int = 1024,
     max_tensors: int = 16384,
 ) -> Model:
-    """Read a trained model from a ``.keras`` or ``.h5`` file, or from one that `Model.save` wrote.
+    """Read a trained model from a ``.keras``, ``.h5`` or ``.onnx`` file, or one of `Model.save`.
+
+    Weights of PyTorch in a ``.pt``, ``.pth`` or ``.safetensors`` file are read by a description of
+    their layers.
 
     Nothing in the file is run, imported or unpickled, and no other file is
-    opened. Neither Keras nor h5py is needed.
+    opened. Neither Keras nor h5py is needed; ``.onnx`` files are parsed by the
+    onnx package, which the extra ``onnx`` brings.
 
     The weights of a saved model are mapped from its file, but for those of recurrent layers, which
     keep packed copies. Such a file may be replaced or removed while the model is in use (but on
@@ -60,9 +69,11 @@ def load(
         The file. A path of bytes is decoded as the system decodes file names; a file object, such
         as an io.BytesIO or a stream from object storage, is read to its end. What the file is is
         seen by its content.
-    architecture : str, path-like or binary file object, optional
-        For a file of weights alone: what ``model.to_json()`` of Keras returned, as a file, or a
-        ``.keras`` file of the same model.
+    architecture : str, path-like or binary file object, or list, optional
+        For a file of weights alone. Of Keras: what ``model.to_json()`` returned, as a file, or a
+        ``.keras`` file of the same model. Of PyTorch: a list of its layers in their order, each by
+        the name of its weights, its class and its options, as in ``[("lstm", "LSTM", {"dropout":
+        0.3, "take": "last"}), "ReLU", ("head", "Linear")]``; docs/pytorch.md has them all.
     custom : mapping of str to str, optional
         Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
         "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
@@ -89,6 +100,8 @@ def load(
 
     Raises
     ------
+    ImportError
+        The file is of ONNX, and the onnx package is not installed.
     ModelFormatError
         The file is malformed or unsafe, or uses what fastdrop does not support; the message names
         the file and all that stands in the way, which is also in ``obstacles``, a line each.
@@ -96,6 +109,13 @@ def load(
         The file cannot be opened; a missing one is a FileNotFoundError.
     TypeError, ValueError
         An argument is of the wrong type or range, or `rates` or `precision` does not fit the model.
+
+    Notes
+    -----
+    Models of ONNX: `predict` takes and returns arrays whose first axis is that of the batch,
+    wherever it is in the file; where that is another axis is in ``notes``. Layers have the names of
+    the nodes, by which `rates` sets theirs, and dropout is off in `predict` and on in `mc_predict`,
+    whatever mode the file is for.
 
     Examples
     --------
@@ -117,24 +137,39 @@ def load(
     if precision is not None:
         _check.choice(precision, "precision", PRECISIONS)
     name = _name(path, "path")
-    other = None if architecture is None else _name(architecture, "architecture")
+    suffix = os.path.splitext(name)[1].lower()
+    entries = other = None
+    if isinstance(architecture, (list, tuple)):
+        from fastdrop.formats import torch
+
+        entries = torch.check(architecture)
+    elif architecture is not None:
+        other = _name(architecture, "architecture")
     try:
         data = _content(path, name, limits)
         description = None
-        if architecture is not None:
-            assert other is not None
-            description = bytes(_content(architecture, other, limits))
-        if isinstance(data, memoryview):
+        if other is not None:
+            description = bytes(_content(architecture, other, limits))  # type: ignore[arg-type]
+        base = os.path.basename(name)
+        if entries is not None:
+            model = _described(data, entries, base, limits, allow_nonfinite)
+        elif isinstance(data, memoryview):
             model = _saved_model(data, description is not None, limits, allow_nonfinite)
         elif data.startswith((_HDF5, _ZIP)):
             from fastdrop.formats import keras
 
             asked = keras.Asked(limits, allow_nonfinite, known, description)
             read = keras.read_h5 if data.startswith(_HDF5) else keras.read
-            model = read(data, os.path.basename(name), asked)
+            model = read(data, base, asked)
+        elif _is_onnx(data, suffix):
+            if architecture is not None or known:
+                raise ModelFormatError("architecture= and custom= are for files of Keras")
+            from fastdrop.formats import onnx
+
+            model = onnx.read(data, base, limits, allow_nonfinite)
         else:
-            by_suffix = _BY_SUFFIX.get(os.path.splitext(name)[1].lower())
-            reason = recognise(data) or by_suffix or "neither a .keras nor an .h5 file"
+            reason = recognise(data) or _BY_SUFFIX.get(suffix)
+            reason = reason or "neither a .keras nor an .h5 file, nor a model of ONNX"
             raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     except ModelFormatError as error:
         raise error.within(printable(os.path.basename(name) or name)) from error
@@ -150,6 +185,34 @@ def _checked_custom(custom: object) -> dict[str, str]:
     from fastdrop.formats import keras
 
     return keras.check_custom(custom)
+
+
+def _described(
+    data: bytes | memoryview,
+    entries: list[Entry],
+    name: str,
+    limits: Limits,
+    allow_nonfinite: bool,
+) -> Model:
+    """Return the model of a state_dict and a description of its layers."""
+    from fastdrop.formats import torch
+    from fastdrop.formats._state import is_legacy_checkpoint, read_state
+
+    if isinstance(data, memoryview):
+        if is_model(read_tensors(data, limits)[1]):
+            raise ModelFormatError("architecture= is for weights alone; this file is a model")
+    elif not data.startswith(_ZIP) and not is_legacy_checkpoint(data[:16]):
+        raise ModelFormatError("a list of layers is for weights of PyTorch: .pt, .pth, .safetensors")
+    tensors, notes = read_state(data, limits, allow_nonfinite)
+    return torch.read(tensors, notes, entries, name, limits.max_layers)
+
+
+def _is_onnx(data: bytes, suffix: str) -> bool:
+    if recognise(data) is not None:
+        return False
+    from fastdrop.formats import onnx
+
+    return onnx.is_model(data) or suffix == ".onnx"
 
 
 def _saved_model(data: memoryview, described: bool, limits: Limits, allow_nonfinite: bool) -> Model:

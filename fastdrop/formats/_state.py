@@ -23,8 +23,6 @@ _PICKLE, _BYTE_ORDER = "data.pkl", "byteorder"
 _OTHER_MEMBERS = 16
 # Under which key checkpoints keep the tensors of the model, where it has others too.
 _KEYS = ("state_dict", "model_state_dict", "model")
-# What is put in front of all names by what a module was wrapped in.
-_PREFIXES = ("module.", "_orig_mod.", "model.")
 # A counter of training steps that normalization keeps.
 _COUNTER = "num_batches_tracked"
 _SCRIPT = (
@@ -63,10 +61,6 @@ def read_state(data: bytes | memoryview, limits: Limits, allow_nonfinite: bool =
         tensors, notes = _of_safe_tensors(read_tensors(memoryview(data), limits)[0])
     else:
         tensors, notes = _of_checkpoint(bytes(data), limits)
-    for prefix in _PREFIXES:
-        if tensors and all(name.startswith(prefix) for name in tensors):
-            notes.append(f"{prefix} in front of all names of weights is left out")
-            tensors = {name.removeprefix(prefix): values for name, values in tensors.items()}
     tensors = {n: values for n, values in tensors.items() if n.rpartition(".")[2] != _COUNTER}
     for name, values in tensors.items():
         if not allow_nonfinite and values.dtype.kind == "f" and not np.isfinite(values).all():

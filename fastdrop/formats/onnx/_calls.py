@@ -1,0 +1,72 @@
+"""Calls of layers, as nodes of ONNX ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastdrop.formats._lengths import Length
+from fastdrop.formats._networks import Networks
+from fastdrop.formats._tensors import Tensor, Value
+
+Array = NDArray[Any]
+
+
+class Calls(Networks):
+    """Calls of layers, without those that undo each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What tensors were before an axis was put in, or they were laid out anew.
+        self._before: dict[str, tuple[Tensor, Tensor]] = {}
+        # What has been made of constants, which are kept beside it.
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+
+    def once(self, array: Array, options: tuple[Any, ...], make: Callable[[Array], Array]) -> Array:
+        """Return what is made of a constant, the same each time."""
+        key = (id(array), *options)
+        if key not in self._made:
+            self._made[key] = (array, make(array))
+        found: Array = self._made[key][1]
+        return found
+
+    def float32(self, array: Array) -> Array:
+        if array.dtype == np.float32:
+            return array
+        return self.once(array, ("float32",), lambda a: np.asarray(a, np.float32))
+
+    def unsqueeze(self, value: Value, axis: int) -> Value:
+        made = super().unsqueeze(value, axis)
+        if isinstance(value, Tensor) and isinstance(made, Tensor):
+            self._before[made.name] = (made, value)
+        return made
+
+    def squeeze(self, value: Value, axes: Sequence[int] | None = None) -> Value:
+        name = getattr(value, "name", "")
+        along, stacked = self._stacked.get(name, (None, []))
+        if len(stacked) == 1 and axes is not None and [a % value.ndim for a in axes] == [along]:
+            return stacked[0]
+        made, source = self._before.get(name, (None, None))
+        if made is not None and source is not None and made == value and axes is not None:
+            without = [
+                n for i, n in enumerate(made.shape) if i not in [a % made.ndim for a in axes]
+            ]
+            at = made.at - sum(a % made.ndim < made.at for a in axes)
+            if len(axes) == 1 and tuple(without) == source.shape and at == source.at:
+                return source
+        return super().squeeze(value, axes)
+
+    def reshape(self, value: Value, shape: Sequence[Length]) -> Value:
+        made = super().reshape(value, shape)
+        if not isinstance(value, Tensor) or not isinstance(made, Tensor):
+            return made
+        _, source = self._before.get(value.name, (None, None))
+        if source is not None and replace(made, name=source.name) == source:
+            return source
+        if made.name != value.name:
+            self._before[made.name] = (made, value)
+        return made

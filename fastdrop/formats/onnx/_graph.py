@@ -1,0 +1,352 @@
+"""A graph of ONNX, written as calls of layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastdrop import layers
+from fastdrop.formats._errors import ModelFormatError, printable, show
+from fastdrop.formats._lengths import BATCH, Length, Open, known
+from fastdrop.formats._limits import Limits
+from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats.onnx._calls import Calls
+from fastdrop.formats.onnx._records import Graph, Input, Node
+from fastdrop.formats.onnx._registry import OPERATORS
+from fastdrop.formats.onnx._rows import Arguments
+from fastdrop.layers import Layer
+from fastdrop.model import Call, Model, Summary
+from fastdrop.model._summary import LayerSummary
+
+# What folded constants may take beside the file.
+_FREE_BYTES = 16 * 2**20
+_STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
+
+
+def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite: bool) -> Model:
+    """Return the model of a graph.
+
+    The batch is on the first axis of each input, or where recurrent layers or the names of lengths
+    say; what fits is taken.
+
+    Raises
+    ------
+    ModelFormatError
+        Names everything that stands in the way.
+    """
+    best: ModelFormatError | None = None
+    for places in _places(graph):
+        try:
+            return _Assembly(graph, limits, size, source, places).model(allow_nonfinite)
+        except ModelFormatError as error:
+            if best is None or len(error.obstacles) < len(best.obstacles):
+                best = error
+    assert best is not None
+    raise best
+
+
+def _places(graph: Graph) -> Iterator[dict[str, int]]:
+    """Yield on which axis of each input the batch may be, the likeliest first."""
+    required = _required(graph)
+    found: list[dict[str, int]] = []
+    ranks = {given.name: len(given.lengths) for given in graph.inputs}
+    named: dict[str, dict[str, int]] = {}
+    for given in graph.inputs:
+        for axis, length in enumerate(given.lengths):
+            if isinstance(length, str) and given.lengths.count(length) == 1:
+                named.setdefault(length, {})[given.name] = axis
+    names = sorted((n for n in named if len(named[n]) == len(ranks)), key=_unlike_batch)
+    found += [named[name] for name in names if not _unlike_batch(name)]
+    found.append({name: required.get(name, 0) for name in ranks})
+    if any(node.op in _STATES for node in graph.nodes):
+        found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
+        found += [named[name] for name in names]
+    for i, places in enumerate(found):
+        fits = all(places[name] == axis for name, axis in required.items())
+        if fits and places not in found[:i]:
+            yield places
+
+
+def _unlike_batch(name: str) -> bool:
+    return "batch" not in name.lower() and name not in ("N", "n", "B", "b", "bs")
+
+
+def _required(graph: Graph) -> dict[str, int]:
+    """Return on which axis recurrent layers take the batch of those inputs that they are given."""
+    inputs = {given.name for given in graph.inputs}
+    order: dict[str, tuple[str, list[int] | None]] = {}
+    for node in graph.nodes:
+        if node.inputs and node.op in ("Identity", "Cast", "Transpose"):
+            axes = node.attributes.get("perm") if node.op == "Transpose" else None
+            if node.op != "Transpose" or isinstance(axes, list):
+                order[node.outputs[0]] = (node.inputs[0], axes)
+    found: dict[str, int] = {}
+
+    def trace(name: str, axis: int) -> None:
+        while name not in inputs:
+            if name not in order:
+                return
+            name, axes = order[name]
+            if axes is not None:
+                if not all(isinstance(i, int) for i in axes) or axis >= len(axes):
+                    return
+                axis = axes[axis]
+        found.setdefault(name, axis)
+
+    for node in graph.nodes:
+        if node.op in _STATES:
+            axis = 0 if node.attributes.get("layout", 0) else 1
+            for number in (0, *_STATES[node.op]):
+                if number < len(node.inputs):
+                    trace(node.inputs[number], axis)
+            if len(node.inputs) > 4:
+                trace(node.inputs[4], 0)
+    return {
+        given.name: found[given.name]
+        for given in graph.inputs
+        if found.get(given.name, len(given.lengths)) < len(given.lengths)
+    }
+
+
+class _Assembly:
+    """A graph with the batch of each input on one axis."""
+
+    def __init__(
+        self, graph: Graph, limits: Limits, size: int, source: str, places: Mapping[str, int]
+    ) -> None:
+        self.graph = graph
+        self.limits = limits
+        self.places = places
+        self.net = Calls()
+        self.notes = list(graph.notes)
+        self.obstacles: list[str] = []
+        self.summary = Summary(source=source)
+        self.values: dict[str, Value] = dict(graph.constants)
+        self.dtypes = {name: array.dtype for name, array in graph.constants.items()}
+        self.needed = _needed(graph)
+        # Which calls and arrays have been counted, of what all may take.
+        self._counted = 0
+        self._seen: dict[int, Any] = {}
+        self.room = 4 * size + _FREE_BYTES
+        batches = {given.lengths[places[given.name]] for given in graph.inputs}
+        (batch,) = batches if len(batches) == 1 else (None,)
+        self.fixed_batch = batch if isinstance(batch, int) else None
+        if len({n for n in batches if isinstance(n, int)}) > 1:
+            self.obstacles.append(f"inputs for {_either(batches)} rows")
+
+    def model(self, allow_nonfinite: bool) -> Model:
+        for given in self.graph.inputs:
+            self._take(given)
+        for node in self.graph.nodes:
+            if not self.needed.isdisjoint(node.outputs):
+                self._read(node)
+        outputs = self._outputs()
+        self._raise_any()
+        entries = self.net.trimmed(list(outputs.values()))
+        self._check(entries, allow_nonfinite)
+        put_out: Any = outputs
+        if len(outputs) == 1:  # one array, not several by name
+            (output,) = outputs.items()
+            entries, put_out = _renamed(entries, output, self.places)
+        self._raise_any()
+        if self.fixed_batch is not None:
+            self.notes.append(f"the file is for {self.fixed_batch} rows; here there may be any")
+        try:
+            model = Model(
+                entries,
+                {g.name: known(_row(g, self.places[g.name])) for g in self.graph.inputs},
+                outputs=put_out,
+                source=self.summary.source,
+                notes=self.notes,
+            )
+        except ValueError as error:  # what the model refuses is the file's fault
+            raise ModelFormatError(printable(str(error), 200, "ascii")) from error
+        for name, shape in zip(model.graph.names, model.graph.shapes, strict=True):
+            size = 4 * math.prod(n or 0 for n in shape)
+            if size > self.limits.max_tensor_bytes:
+                raise ModelFormatError(
+                    f"{show(name)} takes {size} bytes for one input, max_tensor_bytes is "
+                    f"{self.limits.max_tensor_bytes}"
+                )
+        return model
+
+    def _take(self, given: Input) -> None:
+        at = self.places[given.name]
+        lengths: list[Length] = []
+        for axis, length in enumerate(given.lengths):
+            if axis == at:
+                lengths.append(BATCH)
+            elif isinstance(length, int):
+                lengths.append(length)
+            else:
+                lengths.append(Open.named(repr(length or f"{given.name}.{axis}")))
+        self.values[given.name] = self.net.input(given.name, lengths, at)
+        name = "float32" if given.dtype in ("float16", "bfloat16") else given.dtype
+        self.dtypes[given.name] = np.dtype(name)
+        self.summary.inputs[given.name] = known(_row(given, at))
+        if at:
+            self.notes.append(f"input {show(given.name)}: the batch is its first axis, not {at}")
+        if given.dtype in ("float16", "bfloat16", "float64"):
+            self.notes.append(f"{given.dtype} is computed with as float32")
+
+    def _read(self, node: Node) -> None:
+        """Write the calls of a node, or keep what stands in the way."""
+        shown = LayerSummary(printable(node.name, 100, "ascii"), node.op, takes=list(node.inputs))
+        self.summary.layers.append(shown)
+        if any(name and name not in self.values for name in node.inputs):
+            return  # its inputs are not there for a reason that has been told
+        row = OPERATORS.get(node.op)
+        obstacle = node.obstacle
+        if not obstacle and row is None:
+            obstacle = "the operator is not supported"
+        if not obstacle and row is not None:
+            self.net.scope = printable(node.name, 100, "ascii").replace(":", ".")
+            arguments = Arguments(
+                node,
+                [self.values[name] if name else None for name in node.inputs],
+                [self.dtypes[n] if n else np.dtype(np.float32) for n in node.inputs],
+                self.graph.opset,
+                self.net,
+                self.fixed_batch,
+                self.room,
+                self.notes,
+            )
+            try:
+                made = row(arguments)
+                arguments.check_read()
+                self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
+            except UnsupportedError as error:
+                obstacle = str(error)
+            except (TypeError, ValueError) as error:  # what a layer refuses is the file's fault
+                obstacle = str(error)
+        if obstacle:
+            self._refuse(f"{node.where}: {printable(obstacle, 200, 'ascii')}")
+
+    def _keep(self, node: Node, made: Sequence[Any], dtype: np.dtype[Any]) -> None:
+        for name, value in zip(node.outputs, made, strict=False):
+            if not name:
+                continue
+            if not isinstance(value, (Tensor, Spread)):
+                value = np.asarray(value)
+            if not isinstance(value, Tensor):
+                held = value.value if isinstance(value, Spread) else value
+                self._count(held.nbytes if held.base is None else 0)
+            self.values[name] = value
+            self.dtypes[name] = self._dtype(value, dtype)
+        for call in self.net.entries[self._counted :]:
+            self._count(sum(self._new_bytes(array) for array in _arrays(call.layer)))
+        self._counted = len(self.net.entries)
+        missing = [name for name in node.outputs[len(made) :] if name in self.needed]
+        if missing:
+            raise UnsupportedError(f"output {show(missing[0])}, which is used, is not made")
+
+    def _count(self, size: int) -> None:
+        """Refuse what takes more than a file of this size may."""
+        self.room -= size
+        if self.room < 0:
+            raise UnsupportedError("constants and weights take more than the file accounts for")
+
+    def _new_bytes(self, array: Any) -> int:
+        """Return how many bytes an array takes that has not been counted."""
+        owner = array if array.base is None else array.base
+        if id(owner) in self._seen:
+            return 0
+        self._seen[id(owner)] = owner  # kept, so that its number stays its own
+        return int(array.nbytes)
+
+    @staticmethod
+    def _dtype(value: Value, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        if isinstance(value, np.ndarray):
+            return np.dtype(np.int64) if value.dtype == object else value.dtype
+        return dtype
+
+    def _outputs(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name in self.graph.outputs:
+            value = self.values.get(name)
+            if value is None:
+                continue
+            if not isinstance(value, Tensor):
+                self._refuse(f"output {show(name)} does not depend on the inputs")
+                continue
+            if value.name in self.places:  # an input as it came
+                self.net.scope = name.replace(":", ".")
+                value = self.net.single(layers.Identity(name=self.net.scope), value)
+            found[name] = value.name
+            self.summary.outputs[name] = known(value.row)
+            if value.merged:
+                self.notes.append(f"output {show(name)}: the axes joined with the batch are apart")
+            elif value.at:
+                self.notes.append(f"output {show(name)}: the batch is its first axis")
+        return found
+
+    def _check(self, entries: Sequence[Call], allow_nonfinite: bool) -> None:
+        """Refuse more layers than allowed, and weights that are not finite."""
+        if len(entries) > self.limits.max_layers:
+            raise ModelFormatError(f"{len(entries)} layers, max_layers is {self.limits.max_layers}")
+        if allow_nonfinite:
+            return
+        for layer in {id(call.layer): call.layer for call in entries}.values():
+            for name, weight in layer.weights().items():
+                if not np.isfinite(weight).all():
+                    self._refuse(
+                        f"{layer.label}: {name} holds NaN or infinities; allow_nonfinite=True "
+                        "accepts them"
+                    )
+
+    def _refuse(self, obstacle: str) -> None:
+        if obstacle not in self.obstacles:
+            self.obstacles.append(obstacle)
+
+    def _raise_any(self) -> None:
+        if self.obstacles:
+            error = ModelFormatError.of(self.obstacles)
+            error.summary = self.summary
+            raise error
+
+
+def _renamed(
+    entries: Sequence[Call], output: tuple[str, str], inputs: Collection[str]
+) -> tuple[list[Call], str]:
+    """Return calls of which one makes a tensor by the name of the output, and what it is called."""
+    name, tensor = output
+    made = {call.name for call in entries}
+    if tensor not in made or name in made or name in inputs:
+        return list(entries), tensor
+    renamed = []
+    for call in entries:
+        taken = [name if n == tensor else n for n in call.inputs or ()]
+        own = name if call.name == tensor else call.name
+        renamed.append(Call(call.layer, taken, own, call.training))
+    return renamed, name
+
+
+def _arrays(layer: Layer) -> Iterator[Any]:
+    """Yield the weights and constants of a layer."""
+    yield from layer.weights().values()
+    yield from (o for o in getattr(layer, "operands", ()) if isinstance(o, np.ndarray))
+
+
+def _either(batches: set[Any]) -> str:
+    return " and ".join(sorted(map(str, batches)))
+
+
+def _row(given: Input, at: int) -> list[Length]:
+    return [
+        n if isinstance(n, int) else Open.named(str(n))
+        for axis, n in enumerate(given.lengths)
+        if axis != at
+    ]
+
+
+def _needed(graph: Graph) -> set[str]:
+    """Return the tensors on which some output depends."""
+    needed = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if needed & {*node.outputs}:
+            needed |= {*node.inputs}
+    needed.discard("")
+    return needed

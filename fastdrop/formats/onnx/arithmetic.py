@@ -1,0 +1,376 @@
+"""Operators that compute number by number, and those that reduce axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastdrop.feedforward import activate
+from fastdrop.formats._lengths import BATCH
+from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats.onnx._records import DTYPES
+from fastdrop.formats.onnx._rows import (
+    Arguments,
+    Array,
+    Made,
+    is_lengths,
+    number_of,
+    operator,
+    simplified,
+)
+
+_BOOL = np.dtype(bool)
+_INTEGERS = "iu"
+
+# Operators of single numbers: the layer's function, and NumPy's for constants.
+_FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "Add": ("add", np.add),
+    "Sub": ("subtract", np.subtract),
+    "Mul": ("multiply", np.multiply),
+    "Pow": ("power", np.power),
+    "Neg": ("negative", np.negative),
+    "Abs": ("absolute", np.abs),
+    "Sign": ("sign", np.sign),
+    "Exp": ("exp", np.exp),
+    "Log": ("log", np.log),
+    "Sqrt": ("sqrt", np.sqrt),
+    "Reciprocal": ("reciprocal", np.reciprocal),
+    "Sin": ("sin", np.sin),
+    "Cos": ("cos", np.cos),
+    "Floor": ("floor", np.floor),
+    "Ceil": ("ceil", np.ceil),
+    "Round": ("round", np.rint),
+}
+_TRUTHS: dict[str, tuple[str, Callable[..., Any]]] = {
+    "And": ("logical_and", np.logical_and),
+    "Or": ("logical_or", np.logical_or),
+    "Xor": ("not_equal", np.logical_xor),
+    "Not": ("logical_not", np.logical_not),
+    "Equal": ("equal", np.equal),
+    "Greater": ("greater", np.greater),
+    "GreaterOrEqual": ("greater_equal", np.greater_equal),
+    "Less": ("less", np.less),
+    "LessOrEqual": ("less_equal", np.less_equal),
+}
+
+
+def compute(a: Arguments, function: str, numpy: Callable[..., Any], *operands: Any) -> Value:
+    """Compute a function of what broadcasts, of constants at once."""
+    if any(isinstance(o, (Tensor, Spread)) for o in operands):
+        if any(is_lengths(o) for o in operands):
+            raise UnsupportedError("a length left open, computed with")
+        if not any(isinstance(o, Tensor) for o in operands):
+            lengths = [o.shape if isinstance(o, Spread) else np.shape(o) for o in operands]
+            _check_broadcast(a, [tuple(1 if n == BATCH else n for n in s) for s in lengths])
+        return a.net.elementwise(function, *_for_all_rows(a, operands))
+    arrays = [np.asarray(o) for o in operands]
+    _check_broadcast(a, [array.shape for array in arrays])
+    try:
+        return simplified(numpy(*arrays))
+    except TypeError as error:  # lengths left open know no more than sums and products
+        raise UnsupportedError("a length left open, computed with") from error
+
+
+def _check_broadcast(a: Arguments, shapes: Sequence[Any]) -> None:
+    try:
+        a.check_size(np.broadcast_shapes(*shapes))
+    except ValueError as error:
+        raise UnsupportedError(f"shapes {shapes} do not broadcast") from error
+
+
+def _for_all_rows(a: Arguments, operands: Sequence[Any]) -> list[Any]:
+    """Return operands, constants that repeat a row for a fixed number of rows having one."""
+    framed = next(o for o in operands if isinstance(o, (Tensor, Spread)))
+    behind = framed.ndim - framed.at
+    found = []
+    for operand in operands:
+        shape = np.shape(operand) if not isinstance(operand, (Tensor, Spread)) else ()
+        if len(shape) >= behind and shape[-behind] == a.fixed_batch:
+            operand = one_row(operand, len(shape) - behind)
+        found.append(a.net.float32(operand) if isinstance(operand, np.ndarray) else operand)
+    return found
+
+
+def one_row(value: Array, axis: int) -> Array:
+    """Return the one row of a constant that is the same for all rows."""
+    first = value.take([0], axis)
+    if not (value == first).all():
+        raise UnsupportedError("a constant that differs from row to row")
+    return first
+
+
+@operator(*_FUNCTIONS)
+def _numbers(a: Arguments) -> Made:
+    return compute(a, *_FUNCTIONS[a.op], *a.given())
+
+
+@operator(*_TRUTHS)
+def _truths(a: Arguments) -> Made:
+    a.dtype = _BOOL
+    return compute(a, *_TRUTHS[a.op], *a.given())
+
+
+@operator("Div")
+def _divide(a: Arguments) -> Made:
+    left, right = a.given()
+    if a.dtype.kind not in _INTEGERS:
+        return compute(a, "divide", np.true_divide, left, right)
+    if not any(isinstance(v, (Tensor, Spread)) for v in (left, right)):
+        if np.any(np.equal(np.asarray(right), 0)):
+            raise UnsupportedError("a division by zero")
+        return compute(a, "", _whole_quotient, left, right)
+    quotient = compute(a, "divide", np.true_divide, left, right)
+    return compute(a, "trunc", np.trunc, quotient)
+
+
+def _whole_quotient(left: Array, right: Array) -> Array:
+    """Return a quotient rounded to zero."""
+    if object in (left.dtype, right.dtype):  # lengths are not negative
+        return np.floor_divide(left, right)
+    found = np.floor_divide(left, right)
+    inexact = (found * right != left) & ((left < 0) != (right < 0))
+    return np.asarray(found + inexact, left.dtype)
+
+
+@operator("Mod")
+def _mod(a: Arguments) -> Made:
+    left, right = a.given()
+    if not a.attribute("fmod", 0):
+        return compute(a, "mod", np.mod, left, right)
+    if any(isinstance(v, (Tensor, Spread)) for v in (left, right)):
+        raise UnsupportedError("attribute 'fmod': 1")
+    return compute(a, "", np.fmod, left, right)
+
+
+@operator("Max", "Min", "Sum", "Mean")
+def _several(a: Arguments) -> Made:
+    function, numpy = {
+        "Max": ("maximum", np.maximum),
+        "Min": ("minimum", np.minimum),
+        "Sum": ("add", np.add),
+        "Mean": ("add", np.add),
+    }[a.op]
+    first, *rest = a.given()
+    for value in rest:
+        first = compute(a, function, numpy, first, value)
+    if a.op == "Mean":
+        return compute(a, "multiply", np.multiply, first, np.float32(1 / len(a.values)))
+    return first
+
+
+@operator("Where")
+def _where(a: Arguments) -> Made:
+    a.dtype = a.dtypes[1]
+    condition, x, y = a.given()
+    if is_lengths(condition):
+        raise UnsupportedError("a length left open, as a condition")
+    return compute(a, "where", np.where, condition, x, y)
+
+
+@operator("Clip")
+def _clip(a: Arguments) -> Made:
+    value = a.input()
+    if a.opset < 11:
+        low, high = a.attribute("min"), a.attribute("max")
+    else:
+        bounds = [a.constant(1), a.constant(2)]
+        low, high = (None if b is None else number_of(b) for b in bounds)
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    if isinstance(value, (Tensor, Spread)):
+        return a.net.elementwise("clip", value, low, high)
+    if is_lengths(value):
+        raise UnsupportedError("a length left open, computed with")
+    return np.minimum(np.maximum(value, low), high).astype(value.dtype)
+
+
+@operator("Identity")
+def _identity(a: Arguments) -> Made:
+    return a.input()
+
+
+@operator("Cast")
+def _cast(a: Arguments) -> Made:
+    a.attribute("saturate", 1)
+    a.attribute("round_mode", "up")
+    name = DTYPES.get(a.attribute("to"))
+    if name is None:
+        raise UnsupportedError(f"elements of type {a.node.attributes.get('to')}")
+    a.dtype = np.dtype("float32" if name in ("float16", "bfloat16") else name)
+    if name in ("float16", "bfloat16"):
+        a.note(f"{name} is computed with as float32")
+    value, before = a.input(), a.dtypes[0]
+    if isinstance(value, (Tensor, Spread)):
+        if a.dtype.kind == "b" and before.kind != "b":
+            return a.net.elementwise("not_equal", value, 0.0)
+        if a.dtype.kind in _INTEGERS and before.kind == "f":
+            return a.net.elementwise("trunc", value)
+        if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and before.itemsize > 1:
+            raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
+        return value
+    if is_lengths(value):
+        if a.dtype.kind not in _INTEGERS:
+            raise UnsupportedError("a length left open, computed with")
+        return value
+    return value.astype(a.dtype)
+
+
+# ---- activations ----
+
+_ACTIVATIONS: dict[str, Any] = {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Mish": "mish",
+    "HardSwish": "hard_silu",
+}
+
+
+def activated(a: Arguments, value: Value, activation: Any, axis: int = -1) -> Value:
+    if isinstance(value, (Tensor, Spread)):
+        return a.net.activation(value, activation, axis)
+    if value.dtype.kind != "f" or activation in ("softmax", "log_softmax"):
+        raise UnsupportedError(f"{a.op} of a constant")
+    return activate(value.astype(np.float32), activation)
+
+
+@operator(*_ACTIVATIONS)
+def _activation(a: Arguments) -> Made:
+    return activated(a, a.input(), _ACTIVATIONS[a.op])
+
+
+@operator("LeakyRelu", "Elu", "Celu", "ThresholdedRelu", "Selu")
+def _with_alpha(a: Arguments) -> Made:
+    default = {"LeakyRelu": 0.01, "Selu": 1.67326319217681884765625}.get(a.op, 1.0)
+    alpha = float(a.attribute("alpha", default))
+    value = a.input()
+    if a.op == "LeakyRelu":
+        return activated(a, value, ("leaky_relu", alpha))
+    if a.op == "ThresholdedRelu":
+        return activated(a, value, ("threshold", alpha, 0.0))
+    if a.op != "Selu":
+        return activated(a, value, (a.op.lower(), alpha))
+    gamma = float(a.attribute("gamma", 1.05070102214813232421875))
+    if (round(alpha, 6), round(gamma, 6)) == (1.673263, 1.050701):
+        return activated(a, value, "selu")
+    found = activated(a, value, ("elu", alpha))
+    return compute(a, "multiply", np.multiply, found, np.float32(gamma))
+
+
+@operator("Gelu")
+def _gelu(a: Arguments) -> Made:
+    kind = a.attribute("approximate", "none")
+    if kind not in ("none", "tanh"):
+        raise UnsupportedError(f"attribute 'approximate': {kind}")
+    return activated(a, a.input(), "gelu" if kind == "none" else "gelu_tanh")
+
+
+@operator("Swish")
+def _swish(a: Arguments) -> Made:
+    if a.attribute("alpha", 1.0) != 1:
+        raise UnsupportedError("attribute 'alpha' other than 1")
+    return activated(a, a.input(), "silu")
+
+
+@operator("HardSigmoid")
+def _hard_sigmoid(a: Arguments) -> Made:
+    value = a.input()
+    alpha, beta = float(a.attribute("alpha", 0.2)), float(a.attribute("beta", 0.5))
+    named = {0.2: "hard_sigmoid_legacy", 0.166667: "hard_sigmoid"}.get(round(alpha, 6))
+    if named is not None and beta == 0.5:
+        return activated(a, value, named)
+    line = compute(a, "multiply", np.multiply, value, np.float32(alpha))
+    line = compute(a, "add", np.add, line, np.float32(beta))
+    return compute(a, "clip", np.clip, line, np.float32(0), np.float32(1))
+
+
+@operator("PRelu")
+def _prelu(a: Arguments) -> Made:
+    value, slope = a.given()
+    zero = np.float32(0)
+    above = compute(a, "maximum", np.maximum, value, zero)
+    below = compute(a, "minimum", np.minimum, value, zero)
+    return compute(a, "add", np.add, above, compute(a, "multiply", np.multiply, below, slope))
+
+
+@operator("Softmax", "LogSoftmax")
+def _softmax(a: Arguments) -> Made:
+    value = a.input()
+    activation = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[a.op]
+    axis = a.attribute("axis", -1 if a.opset >= 13 else 1)
+    if a.opset >= 13 or axis in (-1, value.ndim - 1):
+        return activated(a, value, activation, axis)
+    # Before, all axes from this one on were taken together.
+    shape, axis = value.shape, axis % value.ndim
+    joined = a.net.reshape(value, [*shape[:axis], -1])
+    return a.net.reshape(activated(a, joined, activation), shape)
+
+
+# ---- reductions ----
+
+_REDUCTIONS = {
+    "ReduceSum": "sum",
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "ReduceMin": "min",
+    "ReduceProd": "prod",
+    "ReduceL1": "sum",
+    "ReduceL2": "sum",
+    "ReduceSumSquare": "sum",
+    "ReduceLogSum": "sum",
+}
+# The operator set since which axes are an input.
+_AXES_INPUT = {"ReduceSum": 13}
+
+
+@operator(*_REDUCTIONS)
+def _reduce(a: Arguments) -> Made:
+    value = a.input()
+    axes = a.attribute_or_input("axes", 1, _AXES_INPUT.get(a.op, 18))
+    keepdims = bool(a.attribute("keepdims", 1))
+    none = bool(a.attribute("noop_with_empty_axes", 0))
+    if axes == [] or axes is None:
+        if none:
+            if a.op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"):
+                raise UnsupportedError("attribute 'noop_with_empty_axes': 1")
+            return value
+        axes = None
+    if a.op == "ReduceL1":
+        value = compute(a, "absolute", np.abs, value)
+    elif a.op in ("ReduceL2", "ReduceSumSquare"):
+        value = compute(a, "square", np.square, value)
+    found = _reduced(a, _REDUCTIONS[a.op], value, axes, keepdims)
+    if a.op == "ReduceL2":
+        return compute(a, "sqrt", np.sqrt, found)
+    return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
+
+
+def _reduced(
+    a: Arguments, function: str, value: Value, axes: Sequence[int] | None, keepdims: bool
+) -> Value:
+    if is_lengths(value):
+        assert isinstance(value, np.ndarray)
+        if function not in ("prod", "sum") or value.ndim != 1 or axes not in (None, [0], [-1]):
+            raise UnsupportedError("a length left open, computed with")
+        total = np.prod(value) if function == "prod" else np.sum(value)
+        return simplified([total] if keepdims else total)
+    if isinstance(value, np.ndarray) and a.dtype.kind in _INTEGERS and function == "mean":
+        raise UnsupportedError("the mean of whole numbers")
+    found = a.net.reduce(function, value, axes, keepdims)
+    return found.astype(a.dtype) if isinstance(found, np.ndarray) else found
+
+
+@operator("ArgMax", "ArgMin")
+def _arg(a: Arguments) -> Made:
+    value, axis = a.input(), a.attribute("axis", 0)
+    keepdims = bool(a.attribute("keepdims", 1))
+    if a.attribute("select_last_index", 0):
+        raise UnsupportedError("attribute 'select_last_index': 1")
+    if a.op == "ArgMin":
+        value = compute(a, "negative", np.negative, value)
+    a.dtype = np.dtype(np.int64)
+    return a.net.reduce("argmax", value, [axis], keepdims)

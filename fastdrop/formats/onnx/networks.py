@@ -1,0 +1,236 @@
+"""Operators with weights, windows, normalization and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats.onnx._rows import (
+    Arguments,
+    Array,
+    Made,
+    is_lengths,
+    number_of,
+    operator,
+)
+from fastdrop.formats.onnx.arithmetic import compute
+
+
+@operator("Dropout")
+def _dropout(a: Arguments) -> Made:
+    a.attribute("seed")
+    if a.opset < 12:
+        rate = float(a.attribute("ratio", 0.5))
+    else:
+        given, training = a.constant(1), a.constant(2)
+        rate = 0.5 if given is None else number_of(given)
+        if training is not None and training.size == 1 and training.item():
+            a.note("in training mode; here mc_predict drops, and predict does not")
+    return a.net.dropout(a.input(), rate)
+
+
+# ---- products ----
+
+
+@operator("MatMul")
+def _matmul(a: Arguments) -> Made:
+    return _product(a, *a.given())
+
+
+def _product(a: Arguments, left: Value, right: Value) -> Value:
+    if is_lengths(left) or is_lengths(right):
+        raise UnsupportedError("a length left open, computed with")
+    if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
+        _check_product(a, left, right)
+        return np.asarray(np.matmul(left, right))
+    if isinstance(left, Spread) and isinstance(right, np.ndarray) and right.ndim == 2:
+        a.check_size([*left.value.shape[:-1], right.shape[1]])
+    operands = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in (left, right)]
+    return a.net.matmul(*operands)
+
+
+def _check_product(a: Arguments, left: Array, right: Array) -> None:
+    """Refuse a product of constants that does not fit or is too large."""
+    one, two = left.shape, right.shape
+    if not one or not two or one[-1] != two[-2:][0]:
+        raise UnsupportedError(f"a product of {one} and {two}")
+    try:
+        outer = np.broadcast_shapes(one[:-2], two[:-2])
+    except ValueError as error:
+        raise UnsupportedError(f"a product of {one} and {two}") from error
+    a.check_size([*outer, *one[-2:-1], *(two[-1:] if len(two) > 1 else ())])
+
+
+@operator("Gemm")
+def _gemm(a: Arguments) -> Made:
+    left, right, addend = a.input(0), a.input(1), a.optional(2)
+    alpha, beta = float(a.attribute("alpha", 1.0)), float(a.attribute("beta", 1.0))
+    transposed = bool(a.attribute("transB", 0))
+    if left.ndim != 2 or right.ndim != 2:
+        raise UnsupportedError(f"a product of {left.ndim} and {right.ndim} axes")
+    if a.attribute("transA", 0):
+        left = a.net.permute(left, [1, 0])
+    if isinstance(left, Tensor) and isinstance(right, np.ndarray):
+
+        def as_kernel(array: Array) -> Array:
+            kernel = np.ascontiguousarray(array.T if transposed else array, np.float32)
+            return kernel if alpha == 1 else kernel * np.float32(alpha)
+
+        kernel, bias = a.net.once(right, (transposed, alpha), as_kernel), None
+        columns = kernel.shape[1]
+        if isinstance(addend, np.ndarray) and addend.shape in ((), (1,), (columns,), (1, columns)):
+            numbers = np.broadcast_to(addend.reshape(-1), (columns,)).astype(np.float32)
+            bias, addend = numbers if beta == 1 else numbers * np.float32(beta), None
+        found = a.net.dense(left, kernel, bias)
+    else:
+        right = a.net.permute(right, [1, 0]) if transposed else right
+        found = _product(a, left, right)
+        if alpha != 1:
+            found = compute(a, "multiply", np.multiply, found, np.float32(alpha))
+    if addend is None:
+        return found
+    if beta != 1:
+        addend = compute(a, "multiply", np.multiply, addend, np.float32(beta))
+    return compute(a, "add", np.add, found, addend)
+
+
+# ---- windows ----
+
+
+def _windows(
+    a: Arguments, value: Value, sizes: Sequence[int], dilations: Sequence[int]
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return strides and padding."""
+    axes = len(sizes)
+    strides = a.numbers("strides") or [1] * axes
+    pads = a.numbers("pads")
+    auto = a.attribute("auto_pad", "NOTSET")
+    if value.ndim != axes + 2 or len(strides) != axes or min([*strides, *dilations, *sizes]) < 1:
+        raise UnsupportedError(f"windows over {axes} axes of a tensor of {value.ndim}")
+    if auto in ("NOTSET", "VALID"):
+        pads = pads if pads is not None and auto == "NOTSET" else [0] * (2 * axes)
+        if len(pads) != 2 * axes or min(pads) < 0:
+            raise UnsupportedError(f"attribute 'pads': {pads}")
+        return strides, list(zip(pads[:axes], pads[axes:], strict=True))
+    if auto not in ("SAME_UPPER", "SAME_LOWER"):
+        raise UnsupportedError(f"attribute 'auto_pad': {auto}")
+    found = []
+    for length, size, stride, dilation in zip(
+        value.shape[2:], sizes, strides, dilations, strict=True
+    ):
+        extent = (size - 1) * dilation + 1
+        if isinstance(length, int):
+            total = max(0, (-(-length // stride) - 1) * stride + extent - length)
+        elif stride == 1:
+            total = extent - 1
+        else:
+            raise UnsupportedError(f"attribute 'auto_pad': {auto}, of an open length")
+        less, more = total // 2, total - total // 2
+        found.append((less, more) if auto == "SAME_UPPER" else (more, less))
+    return strides, found
+
+
+@operator("Conv")
+def _conv(a: Arguments) -> Made:
+    value, weight, bias = a.input(0), a.array(1), a.constant(2)
+    sizes = list(weight.shape[2:])
+    dilations = a.numbers("dilations") or [1] * len(sizes)
+    group = a.attribute("group", 1)
+    if a.numbers("kernel_shape") not in (None, sizes) or len(dilations) != len(sizes):
+        raise UnsupportedError("windows of another size than the weights")
+    strides, padding = _windows(a, value, sizes, dilations)
+    return a.net.convolution(
+        value,
+        weight,
+        bias,
+        strides=strides,
+        padding=padding,
+        dilation=dilations,
+        groups=group,
+    )
+
+
+@operator("MaxPool", "AveragePool")
+def _pool(a: Arguments) -> Made:
+    value = a.input()
+    sizes = a.numbers("kernel_shape")
+    if not sizes:
+        raise UnsupportedError("no sizes of windows")
+    if set(a.numbers("dilations") or [1]) != {1}:
+        raise UnsupportedError("attribute 'dilations'")
+    if a.attribute("storage_order", 0):
+        raise UnsupportedError("attribute 'storage_order': 1")
+    strides, padding = _windows(a, value, sizes, [1] * len(sizes))
+    return a.net.pool(
+        value,
+        "max" if a.op == "MaxPool" else "mean",
+        sizes,
+        strides,
+        padding,
+        ceil=bool(a.attribute("ceil_mode", 0)),
+        count_padding=bool(a.attribute("count_include_pad", 0)) or a.op == "MaxPool",
+    )
+
+
+@operator("GlobalAveragePool", "GlobalMaxPool")
+def _global_pool(a: Arguments) -> Made:
+    value = a.input()
+    if value.ndim < 3:
+        raise UnsupportedError(f"a tensor of {value.ndim} axes")
+    function = "mean" if a.op == "GlobalAveragePool" else "max"
+    return a.net.reduce(function, value, [*range(2, value.ndim)], keepdims=True)
+
+
+# ---- normalization ----
+
+
+@operator("BatchNormalization")
+def _batch_norm(a: Arguments) -> Made:
+    a.attribute("momentum", 0.9)
+    if a.attribute("training_mode", 0):
+        a.note("in training mode; here it takes the mean and variance that are in the file")
+    gamma, beta, mean, variance = (a.constant(i) for i in range(1, 5))
+    epsilon = float(a.attribute("epsilon", 1e-5))
+    found = a.net.batch_norm(a.input(), gamma, beta, mean, variance, epsilon)
+    return [found, *(w for w in (mean, variance) if w is not None)]
+
+
+@operator("LayerNormalization")
+def _layer_norm(a: Arguments) -> Made:
+    if a.attribute("stash_type", 1) != 1:
+        raise UnsupportedError("attribute 'stash_type' other than 1")
+    value, gamma, beta = a.input(), a.constant(1), a.constant(2)
+    axes = len(_normalized(a, value))
+    shape = value.shape[value.ndim - axes :]
+    weights: list[Array | None] = []
+    for weight in (gamma, beta):
+        if weight is not None and weight.shape != shape:
+            if not all(isinstance(n, int) for n in shape):
+                raise UnsupportedError("normalization over an open length")
+            weight = np.broadcast_to(weight, [n for n in shape if isinstance(n, int)])
+        weights.append(weight)
+    epsilon = float(a.attribute("epsilon", 1e-5))
+    return a.net.layer_norm(value, axes, weights[0], weights[1], epsilon)
+
+
+@operator("RMSNormalization")
+def _rms_norm(a: Arguments) -> Made:
+    if a.attribute("stash_type", 1) != 1:
+        raise UnsupportedError("attribute 'stash_type' other than 1")
+    value = a.input()
+    squares = compute(a, "square", np.square, value)
+    mean = a.net.reduce("mean", squares, _normalized(a, value), keepdims=True)
+    epsilon = np.float32(a.attribute("epsilon", 1e-5))
+    root = compute(a, "sqrt", np.sqrt, compute(a, "add", np.add, mean, epsilon))
+    found = compute(a, "divide", np.true_divide, value, root)
+    return compute(a, "multiply", np.multiply, found, a.input(1))
+
+
+def _normalized(a: Arguments, value: Value) -> list[int]:
+    """Return the axes that are normalized together: all from one on."""
+    axis = a.attribute("axis", -1)
+    if not -value.ndim <= axis < value.ndim:
+        raise UnsupportedError(f"axis {axis} of a tensor of {value.ndim} axes")
+    return [*range(axis % value.ndim, value.ndim)]

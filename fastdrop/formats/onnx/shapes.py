@@ -1,0 +1,460 @@
+"""Operators that lay out numbers anew, take some of them, or put them together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastdrop.formats._lengths import BATCH, Length, Open, divided
+from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats.onnx._rows import (
+    Arguments,
+    Array,
+    Made,
+    fixed,
+    is_lengths,
+    number_of,
+    operator,
+    simplified,
+    whole_numbers,
+)
+from fastdrop.formats.onnx.arithmetic import one_row
+
+_INT64 = np.dtype(np.int64)
+_ENDLESS = 2**31 - 1
+
+
+def lengths_array(lengths: Sequence[Length]) -> Array:
+    """Return lengths as an array, of objects if some are open."""
+    array = np.empty(len(lengths), object)
+    array[:] = lengths
+    return simplified(array)
+
+
+# ---- constants ----
+
+
+@operator("Constant")
+def _constant(a: Arguments) -> Made:
+    kinds = ("value", "value_float", "value_floats", "value_int", "value_ints")
+    found = [(name, a.attribute(name)) for name in kinds if name in a.node.attributes]
+    if len(found) != 1:
+        raise UnsupportedError("a constant that is no numbers")
+    ((name, value),) = found
+    if name == "value":
+        if not isinstance(value, np.ndarray):
+            raise UnsupportedError("a constant that is no tensor")
+        return value
+    return np.array(value, np.float32 if "float" in name else np.int64)
+
+
+@operator("ConstantOfShape")
+def _constant_of_shape(a: Arguments) -> Made:
+    value = a.attribute("value")
+    value = np.zeros(1, np.float32) if value is None else value
+    if not isinstance(value, np.ndarray) or value.size != 1:
+        raise UnsupportedError("attribute 'value' that is not one number")
+    a.dtype = value.dtype
+    return _expanded(a, value.reshape(()), whole_numbers(a.array(0)))
+
+
+@operator("Range")
+def _range(a: Arguments) -> Made:
+    start, limit, delta = (a.array(i) for i in range(3))
+    if any(map(is_lengths, (start, limit, delta))):
+        raise UnsupportedError("numbers up to a length left open")
+    numbers = [number_of(v) for v in (start, limit, delta)]
+    if not numbers[2] or not np.isfinite(numbers).all():
+        raise UnsupportedError(f"numbers in steps of {numbers[2]}")
+    a.check_size([max(0, int((numbers[1] - numbers[0]) / numbers[2]) + 1)])
+    count = max(0, math.ceil((numbers[1] - numbers[0]) / numbers[2]))
+    return np.asarray(start.item() + np.arange(count) * delta.item(), start.dtype)
+
+
+@operator("Shape")
+def _shape(a: Arguments) -> Made:
+    lengths = a.input().shape
+    start, end = a.attribute("start", 0), a.attribute("end", len(lengths))
+    a.dtype = _INT64
+    return lengths_array(lengths[slice(start, end)])
+
+
+# ---- axes ----
+
+
+@operator("Transpose")
+def _transpose(a: Arguments) -> Made:
+    value = a.input()
+    axes = a.numbers("perm")
+    axes = [*reversed(range(value.ndim))] if axes is None else axes
+    if sorted(axes) != [*range(value.ndim)]:
+        raise UnsupportedError(f"attribute 'perm': {axes}")
+    return a.net.permute(value, axes)
+
+
+@operator("Unsqueeze")
+def _unsqueeze(a: Arguments) -> Made:
+    value, axes = a.input(), a.attribute_or_input("axes", 1, 13)
+    if axes is None:
+        raise UnsupportedError("no axes")
+    rank = value.ndim + len(axes)
+    if rank > 8:
+        raise UnsupportedError(f"a tensor of {rank} axes")
+    for axis in sorted(_axis(axis, rank) for axis in axes):
+        value = a.net.unsqueeze(value, axis)
+    return value
+
+
+def _axis(axis: int, rank: int) -> int:
+    if not -rank <= axis < rank:
+        raise UnsupportedError(f"axis {axis} of a tensor of {rank} axes")
+    return axis % rank
+
+
+@operator("Squeeze")
+def _squeeze(a: Arguments) -> Made:
+    value, axes = a.input(), a.attribute_or_input("axes", 1, 13)
+    if axes is None:
+        if any(isinstance(n, Open) and n != BATCH for n in value.shape):
+            raise UnsupportedError("all axes of length 1, where some lengths are open")
+        return a.net.squeeze(value)
+    for axis in axes:
+        length = value.shape[_axis(axis, value.ndim)]
+        if length != 1:
+            raise UnsupportedError(f"axis {axis}, of length {length}, taken out")
+    return a.net.squeeze(value, axes)
+
+
+@operator("Reshape")
+def _reshape(a: Arguments) -> Made:
+    value, target = a.input(), a.lengths(1)
+    if target is None:
+        raise UnsupportedError("no shape")
+    zero = bool(a.attribute("allowzero", 0))
+    shape: list[Length] = []
+    for i, n in enumerate(target):
+        if n == 0 and not zero:
+            if i >= value.ndim:
+                raise UnsupportedError(f"a shape of {target}")
+            n = value.shape[i]
+        shape.append(n)
+    return reshaped(a, value, shape)
+
+
+def reshaped(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
+    """Lay out numbers anew; a file for one number of rows may name it in the shape."""
+    try:
+        return _laid_out(a, value, shape)
+    except UnsupportedError:
+        if a.fixed_batch is None or not isinstance(value, (Tensor, Spread)):
+            raise
+        for i in _places_of_batch(value.at, shape, a.fixed_batch):
+            factor = divided(shape[i], a.fixed_batch)
+            if factor is None or shape[i] == -1:
+                continue
+            other = [*shape[:i], BATCH * factor, *shape[i + 1 :]]
+            try:
+                return _laid_out(a, value, other)
+            except UnsupportedError:
+                continue
+        raise
+
+
+def _laid_out(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
+    try:
+        return a.net.reshape(value, shape)
+    except ValueError as error:
+        raise UnsupportedError(str(error)) from error
+
+
+def _places_of_batch(at: int, shape: Sequence[Length], batch: int) -> list[int]:
+    """Return where the batch may be in a shape, the likeliest place first."""
+    return sorted(range(len(shape)), key=lambda i: (shape[i] != batch, i != at, i))
+
+
+@operator("Flatten")
+def _flatten(a: Arguments) -> Made:
+    value = a.input()
+    axis = a.attribute("axis", 1)
+    if not -value.ndim <= axis <= value.ndim:
+        raise UnsupportedError(f"axis {axis} of a tensor of {value.ndim} axes")
+    axis += value.ndim if axis < 0 else 0
+    front: Length = 1
+    for n in value.shape[:axis]:
+        front = front * n
+    behind: Length = 1
+    for n in value.shape[axis:]:
+        behind = behind * n
+    return _laid_out(a, value, [front, behind])
+
+
+@operator("Expand")
+def _expand(a: Arguments) -> Made:
+    shape = a.lengths(1)
+    if shape is None:
+        raise UnsupportedError("no shape")
+    return _expanded(a, a.input(), shape)
+
+
+def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
+    rank = max(value.ndim, len(shape))
+    own = [1] * (rank - value.ndim) + [*value.shape]
+    target = [1] * (rank - len(shape)) + [*shape]
+    if any(isinstance(n, int) and n < 0 for n in target):
+        raise UnsupportedError(f"a shape of {target}")
+    wanted: list[Length] = [o if t == 1 else t for o, t in zip(own, target, strict=True)]
+    if isinstance(value, (Tensor, Spread)) and a.fixed_batch is not None:
+        at = rank - value.ndim + value.at
+        wanted[at] = BATCH if wanted[at] == a.fixed_batch else wanted[at]
+    if isinstance(value, np.ndarray):
+        for axis, n in enumerate(value.shape):
+            if n > 1 and n == a.fixed_batch and target[axis] == BATCH:
+                value = one_row(value, axis)
+    if not isinstance(value, Tensor):
+        a.check_size(n for n in wanted if isinstance(n, int))
+    return a.net.expand(value, wanted)
+
+
+@operator("Tile")
+def _tile(a: Arguments) -> Made:
+    value, repeats = a.input(), a.lengths(1)
+    if repeats is None or len(repeats) != value.ndim:
+        raise UnsupportedError("as many repeats as axes are expected")
+    if not isinstance(value, (Tensor, Spread)) and all(isinstance(n, int) for n in repeats):
+        counts = [fixed(n) for n in repeats]
+        if any(n < 0 for n in counts):
+            raise UnsupportedError(f"repeats of {counts}")
+        a.check_size(n * m for n, m in zip(value.shape, counts, strict=True))
+        return np.tile(value, counts)
+    pairs = zip(value.shape, repeats, strict=True)
+    if any(m not in (1,) and n != 1 for n, m in pairs):
+        raise UnsupportedError("repeats of axes longer than 1")
+    shape = [m if n == 1 else n for n, m in zip(value.shape, repeats, strict=True)]
+    return _expanded(a, value, shape)
+
+
+# ---- parts ----
+
+
+@operator("Slice")
+def _slice(a: Arguments) -> Made:
+    value = a.input()
+    steps: list[int] | None = None
+    axes: list[int] | None
+    if a.opset < 10:
+        starts, ends = a.numbers("starts"), a.numbers("ends")
+        axes = a.numbers("axes")
+    else:
+        starts, ends = a.lengths(1), a.lengths(2)
+        axes, steps = a.integers(3), a.integers(4)
+    if starts is None or ends is None:
+        raise UnsupportedError("no places")
+    axes = [*range(len(starts))] if axes is None else axes
+    steps = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        raise UnsupportedError("as many starts, ends, axes and steps are expected")
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        value = _part(a, value, _axis(axis, value.ndim), start, end, step)
+    return value
+
+
+def _part(a: Arguments, value: Value, axis: int, start: Any, end: Any, step: int) -> Value:
+    """Take places along an axis as the operator counts them, beyond the ends too."""
+    if not step:
+        raise UnsupportedError("steps of 0")
+    length = value.shape[axis]
+    if isinstance(length, int) and not isinstance(start, Open) and not isinstance(end, Open):
+        places = range(*slice(start, end, step).indices(length))
+        start, end = places.start, places.stop
+        if step < 0:
+            end = None if end < 0 else end
+            start = None if start >= length - 1 and len(places) else start
+            if not len(places):
+                start, end, step = 0, 0, 1
+    elif step < 0:
+        if start in (-1, length - 1) or (isinstance(start, int) and start >= _ENDLESS):
+            start = None
+        if isinstance(end, int) and end <= -_ENDLESS:
+            end = None
+        if (start, end) != (None, None):
+            raise UnsupportedError("some places of an axis of open length, backwards")
+    elif isinstance(start, int) and start <= -_ENDLESS:
+        start = None
+    if isinstance(value, Tensor) and isinstance(length, Open) and length != BATCH and step == 1:
+        place = _one_place(start, end)
+        if place is not None:  # of an axis of open length, which has a place
+            return a.net.unsqueeze(a.net.select(value, axis, place), axis)
+    if length == BATCH and a.fixed_batch is not None and end == a.fixed_batch:
+        end = None
+    if isinstance(value, np.ndarray) and step != 1:
+        return value[(*(slice(None),) * axis, slice(start, end, step))]
+    return a.net.slice(value, axis, start, end, step)
+
+
+def _one_place(start: Any, end: Any) -> int | None:
+    """Return the place that a slice takes, None where it may be several or none."""
+    if not isinstance(start, int):
+        return None
+    if start == -1 and (end is None or (isinstance(end, int) and end >= _ENDLESS)):
+        return -1
+    same_side = isinstance(end, int) and (start >= 0) == (end > 0)
+    return start if same_side and end == start + 1 else None
+
+
+@operator("Split")
+def _split(a: Arguments) -> Made:
+    value, axis = a.input(), a.attribute("axis", 0)
+    axis = _axis(axis, value.ndim)
+    sizes = a.attribute_or_input("split", 1, 13)
+    count = len(a.node.outputs)
+    if a.attribute("num_outputs", count) != count:
+        raise UnsupportedError(f"attribute 'num_outputs': {a.node.attributes['num_outputs']}")
+    length = value.shape[axis]
+    if sizes is None:
+        if not isinstance(length, int):
+            raise UnsupportedError(f"parts of an axis of open length ({length})")
+        size = -(-length // count)
+        sizes = [min(size, length - i * size) for i in range(count)]
+    if len(sizes) != len(a.node.outputs) or min(sizes) < 0 or sum(sizes) != length:
+        raise UnsupportedError(f"parts of {sizes} of an axis of {length}")
+    found, start = [], 0
+    for size in sizes:
+        found.append(_part(a, value, axis, start, start + size, 1))
+        start += size
+    return found
+
+
+@operator("Concat")
+def _concat(a: Arguments) -> Made:
+    values = a.given()
+    axis = a.attribute("axis")
+    if not isinstance(axis, int) or not values:
+        raise UnsupportedError("no axis")
+    axis = _axis(axis, values[0].ndim)
+    if any(v.ndim != values[0].ndim for v in values):
+        raise UnsupportedError("tensors of different numbers of axes, joined")
+    arrays = [v for v in values if isinstance(v, np.ndarray)]
+    if len(arrays) < len(values):
+        if any(map(is_lengths, arrays)):
+            raise UnsupportedError("a length left open, computed with")
+        return a.net.concatenate(values, axis)
+    a.check_size([sum(v.size for v in arrays)])
+    if any(map(is_lengths, arrays)):
+        return lengths_array([n for v in arrays for n in whole_numbers(v)])
+    try:
+        return np.concatenate(arrays, axis)
+    except ValueError as error:
+        raise UnsupportedError(str(error)) from error
+
+
+@operator("Gather")
+def _gather(a: Arguments) -> Made:
+    value, places = a.given()
+    axis = _axis(a.attribute("axis", 0), value.ndim)
+    a.dtype = a.dtypes[0]
+    if is_lengths(places):
+        raise UnsupportedError("a length left open, as a place")
+    if isinstance(places, (Tensor, Spread)):
+        if axis or not isinstance(value, np.ndarray) or value.ndim > 2 or is_lengths(value):
+            raise UnsupportedError("places that are computed of the model's inputs")
+        table = value if value.ndim == 2 else value[:, np.newaxis]
+        if isinstance(places, Spread):
+            a.check_size([*places.value.shape, table.shape[1]])
+        table = a.net.float32(table)
+        found = a.net.embedding(table, places)
+        return found if value.ndim == 2 else a.net.squeeze(found, [-1])
+    if places.dtype.kind not in "iu":
+        raise UnsupportedError("places that are no whole numbers")
+    if isinstance(value, np.ndarray):
+        a.check_size([places.size, *(n for i, n in enumerate(value.shape) if i != axis)])
+        if places.size and not -value.shape[axis] <= places.min() <= places.max() < len(
+            value.swapaxes(0, axis)
+        ):
+            raise UnsupportedError(f"places beyond an axis of length {value.shape[axis]}")
+        return simplified(np.take(value, places, axis))
+    if not places.ndim:
+        return a.net.select(value, axis, int(places))
+    if places.ndim > 1 or not places.size:
+        raise UnsupportedError(f"places of shape {places.shape}")
+    numbers = [int(n) for n in places]
+    step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
+    length = value.shape[axis]
+    if isinstance(length, int) and step:
+        numbers = [n + length if n < 0 else n for n in numbers]
+        if numbers == [*range(numbers[0], numbers[0] + step * len(numbers), step)]:
+            if not 0 <= min(numbers) <= max(numbers) < length:
+                raise UnsupportedError(f"places beyond an axis of length {length}")
+            return _part(a, value, axis, numbers[0], _end(numbers, step), step)
+    if len(numbers) > 64:
+        raise UnsupportedError(f"{len(numbers)} places in no order")
+    parts = [a.net.unsqueeze(a.net.select(value, axis, n), axis) for n in numbers]
+    return parts[0] if len(parts) == 1 else a.net.concatenate(parts, axis)
+
+
+def _end(numbers: Sequence[int], step: int) -> int:
+    end = numbers[-1] + step
+    return end if end >= 0 else -_ENDLESS
+
+
+@operator("GatherElements")
+def _gather_elements(a: Arguments) -> Made:
+    value, places = a.given()
+    if is_lengths(value) or is_lengths(places):
+        raise UnsupportedError("a length left open, computed with")
+    axis = _axis(a.attribute("axis", 0), value.ndim)
+    if not isinstance(places, (Tensor, Spread)) and not isinstance(value, (Tensor, Spread)):
+        length = value.shape[axis]
+        if places.size and not -length <= places.min() <= places.max() < length:
+            raise UnsupportedError(f"places beyond an axis of length {length}")
+        for i, (n, m) in enumerate(zip(places.shape, value.shape, strict=True)):
+            if i != axis and n != m:
+                raise UnsupportedError("places of fewer rows")
+    elif any(
+        n != m for i, (n, m) in enumerate(zip(places.shape, value.shape, strict=True)) if i != axis
+    ):
+        raise UnsupportedError("places of fewer rows")
+    return a.net.take_along(value, places, axis)
+
+
+@operator("Pad")
+def _pad(a: Arguments) -> Made:
+    value = a.input()
+    if a.attribute("mode", "constant") != "constant":
+        raise UnsupportedError(f"attribute 'mode': {a.node.attributes['mode']}")
+    number = 0.0
+    if a.opset < 11:
+        pads, number = a.numbers("pads"), float(a.attribute("value", 0.0))
+    else:
+        pads, given = a.integers(1), a.constant(2)
+        number = 0.0 if given is None else number_of(given)
+    axes = a.integers(3) if a.opset >= 18 else None
+    if pads is None:
+        raise UnsupportedError("no widths")
+    axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
+    if len(pads) != 2 * len(axes):
+        raise UnsupportedError(f"widths of {pads} for {len(axes)} axes")
+    widths = [(0, 0)] * value.ndim
+    for i, axis in enumerate(axes):
+        widths[axis] = (pads[i], pads[len(axes) + i])
+    if isinstance(value, np.ndarray):
+        if is_lengths(value) or min(map(min, widths)) < 0:
+            raise UnsupportedError(f"widths of {pads}")
+        a.check_size(n + p + q for n, (p, q) in zip(value.shape, widths, strict=True))
+        return np.pad(value, widths, constant_values=number)
+    # What is taken off is a part.
+    for axis, (before, behind) in enumerate(widths):
+        if min(before, behind) < 0:
+            end = behind if behind < 0 else 2**31
+            value = _part(a, value, axis, max(0, -before), end, 1)
+    return a.net.pad(value, [(max(0, p), max(0, q)) for p, q in widths], number)
+
+
+@operator("Trilu")
+def _trilu(a: Arguments) -> Made:
+    value, k = a.array(0), a.integers(1)
+    upper = bool(a.attribute("upper", 1))
+    number = k[0] if k else 0
+    return np.triu(value, number) if upper else np.tril(value, number)

@@ -1,0 +1,499 @@
+"""Models of ONNX: what exporters write, against ONNX Runtime's outputs, and operators by hand."""
+
+import io
+import itertools
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="what is read is parsed by it")
+
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+import fastdrop as fd
+from fastdrop import layers
+from fastdrop.formats import ModelFormatError
+from layer_laws import normal
+from references.make_onnx import FILE, FOLDER, graph, recurrent
+from references.stored import load
+from tolerances import FLOAT32, assert_close
+
+STORED = {
+    case: (options["batch"], arrays, outputs) for case, options, arrays, outputs in load(FILE)
+}
+# What ONNX Runtime drops at random is compared with the same model exported without.
+TRAINING = {name: name.replace("training", "open") for name in STORED if "training" in name}
+REFUSED = {"tf2onnx_loop"}
+# Layers of these files, as the summary has them.
+KINDS = {
+    "torch_dynamo_tagger_open": "Embedding Bidirectional Bidirectional Slice Dense Activation",
+    "torch_script_tagger_open": "Embedding Bidirectional Bidirectional Slice Dense Activation",
+    "torch_script_tagger_training": (
+        "Embedding Bidirectional Bidirectional Slice Dropout Dense Activation"
+    ),
+    "dropped_features": "Dropout Dense",
+}
+
+
+def read(name: str, **options: Any) -> fd.Model:
+    return fd.load(FOLDER / f"{name}.onnx", **options)
+
+
+def outputs_of(model: fd.Model, batch: dict[str, int], arrays: Any) -> dict[str, np.ndarray]:
+    """Return outputs for inputs as the file has them, with the batch where the file has it."""
+    given = {n: np.moveaxis(x, batch[n], 0) for n, x in arrays.items()}
+    found = model.predict(given if len(given) > 1 else next(iter(given.values())))
+    if not isinstance(found, dict):
+        found = dict(zip(model.output_names, [found], strict=True))
+    return {n: np.moveaxis(y, 0, batch[n]) for n, y in found.items()}
+
+
+# ---- files ----
+
+
+@pytest.mark.parametrize("name", sorted(STORED.keys() - REFUSED))
+def test_files(backend: str, name: str) -> None:
+    batch, arrays, outputs = STORED[TRAINING.get(name, name)]
+    model = read(name)
+    assert set(model.input_names) == set(arrays)
+    found = outputs_of(model, batch, arrays)
+    assert list(found) == list(outputs)
+    for output, expected in outputs.items():
+        assert_close(found[output], np.ascontiguousarray(expected), FLOAT32)
+    assert name not in KINDS or KINDS[name].split() == [type(x).__name__ for x in model.layers]
+    assert model.source.endswith(f", {name}.onnx")
+
+
+@pytest.mark.parametrize("name", sorted(n for n in STORED.keys() - REFUSED if "fixed" in n))
+def test_a_fixed_number_of_rows_is_any(name: str) -> None:
+    batch, arrays, _ = STORED[name]
+    model = read(name)
+    assert "the file is for 2 rows; here there may be any" in model.notes
+    five = {n: np.concatenate([x, x, x.take([0], batch[n])], batch[n]) for n, x in arrays.items()}
+    got, expected = outputs_of(model, batch, five), outputs_of(model, batch, arrays)
+    for output, y in expected.items():
+        at = batch[output]
+        assert np.array_equal(got[output], np.concatenate([y, y, y.take([0], at)], at))
+
+
+def test_what_kernels_do_not_have_is_a_loop() -> None:
+    model = read("everything_an_lstm_has")
+    (loop,) = (layer for layer in model.layers if isinstance(layer, layers.RecurrentLoop))
+    assert (loop.clip, loop.input_forget, loop.go_backwards) == (pytest.approx(0.8), True, True)
+    (pair,) = (
+        layer
+        for layer in read("gates_that_kernels_have").layers
+        if isinstance(layer, layers.Bidirectional)
+    )
+    assert isinstance(pair.forward, layers.LSTM)
+    assert pair.backward.activation == "softsign"
+
+
+def test_where_the_batch_is_is_told() -> None:
+    assert read("torch_script_steps_open").notes == (
+        "input 'x': the batch is its first axis, not 1",
+        "output 'y': the batch is its first axis",
+        "output 'h_n': the batch is its first axis",
+    )
+    assert read("torch_script_tagger_open").notes == ()
+
+
+def test_a_stream_of_bytes_is_known_by_its_content(tmp_path: Path) -> None:
+    data = (FOLDER / "dropped_features.onnx").read_bytes()
+    assert fd.load(io.BytesIO(data)).input_shape == (6,)
+    other = tmp_path / "model"
+    other.write_bytes(data)
+    assert fd.load(other).output_names == ("y",)
+
+
+def test_a_loop_is_refused_and_the_way_out_named() -> None:
+    with pytest.raises(ModelFormatError, match=r"is read from its \.keras file") as caught:
+        read("tf2onnx_loop")
+    (obstacle,) = caught.value.obstacles
+    assert "(Loop): the operator runs a graph of its own" in obstacle
+    assert caught.value.summary is not None
+    assert "Loop" in [layer.kind for layer in caught.value.summary.layers]
+
+
+# ---- dropout ----
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_dropout_is_that_of_the_layers(scope: str) -> None:
+    _, arrays, _ = STORED["dropped_features"]
+    by_hand = fd.Model(
+        [
+            layers.Dropout(name="drop", rate=0.4),
+            layers.Dense(name="dense", kernel=normal(6, 2) * np.float32(0.5), bias=normal(2) * 2),
+        ],
+        (6,),
+    )
+    options: dict[str, Any] = {"samples": 20, "rng": 1, "keep_samples": True, "scope": scope}
+    model = read("dropped_features")
+    assert model.layers[0].rates() == {"rate": pytest.approx(0.4)}
+    got, expected = (m.mc_predict(arrays["x"], **options).samples for m in (model, by_hand))
+    assert_close(got, expected, FLOAT32)
+    changed = read("dropped_features", rates={"drop": 0.0})
+    assert not changed.stochastic
+
+
+def test_statistics_of_dropout() -> None:
+    _, arrays, outputs = STORED["dropped_features"]
+    x = arrays["x"].astype(float)
+    p = read("dropped_features").mc_predict(arrays["x"], samples=4000, rng=2)
+    products = x[:, :, np.newaxis] * normal(6, 2) / 2
+    std = np.sqrt(np.square(products).sum(axis=1) * 0.4 / 0.6)
+    np.testing.assert_allclose(p.std, std, rtol=0.06)
+    assert (np.abs(p.mean - outputs["y"]) < 5 * std / np.sqrt(4000)).all()
+
+
+def test_recurrent_rates_are_set_by_the_name_of_a_node() -> None:
+    name = "torch_script_tagger_open"
+    _, arrays, _ = STORED[name]
+    first = read(name).layers[1].name
+    model = read(name, rates={first: {"dropout": 0.2, "recurrent_dropout": 0.3}})
+    p = model.mc_predict(arrays["x"], samples=10, rng=0)
+    assert (p.std > 0).all()
+
+
+# ---- single operators ----
+
+
+def ran(op: str, x: np.ndarray, *constants: Any, opset: int = 17, **attributes: Any) -> np.ndarray:
+    names = [f"c{i}" if c is not None else "" for i, c in enumerate(constants)]
+    node = helper.make_node(op, ["x", *names], ["y"], **attributes)
+    weights = {n: c for n, c in zip(names, constants, strict=True) if n}
+    data = graph([node], {"x": x}, {"y": x.ndim}, weights, opset)
+    return np.asarray(fd.load(io.BytesIO(data)).predict(x))
+
+
+def test_layout_with_the_batch_in_front() -> None:
+    """Runtimes leave it out, so it is the same layer with axes moved."""
+    x, weights = normal(3, 5, 2), recurrent("LSTM", 2)
+    state = normal(3, 2, 3, seed=8)
+    options = {"hidden_size": 3, "direction": "bidirectional"}
+    made = []
+    for layout in (0, 1):
+        node = helper.make_node(
+            "LSTM",
+            ["x", "W", "R", "B", "", "h", "c"],
+            ["y", "y_h", "y_c"],
+            layout=layout,
+            **options,
+        )
+        given = {"x": x, "h": state, "c": -state}
+        if not layout:
+            given = {k: np.ascontiguousarray(v.swapaxes(0, 1)) for k, v in given.items()}
+        data = graph([node], given, {"y": 4, "y_h": 3, "y_c": 3}, weights, 14)
+        model = fd.load(io.BytesIO(data))
+        made.append(model.predict({"x": x, "h": state, "c": -state}))
+    for first, second in zip(made[0].values(), made[1].values(), strict=True):
+        order = first if first.shape == second.shape else first.swapaxes(1, 2)
+        assert np.array_equal(order, second)
+
+
+@pytest.mark.parametrize(
+    ("opset", "axis"), [(11, 1), (11, 2), (13, 1), (13, -1)], ids=["1", "2", "new 1", "new -1"]
+)
+def test_softmax_of_both_meanings(opset: int, axis: int) -> None:
+    x = normal(2, 3, 4)
+    e = np.exp(x.astype(float))
+    over = tuple(range(axis, 3)) if opset < 13 else axis
+    got = ran("Softmax", x, opset=opset, axis=axis)
+    np.testing.assert_allclose(got, e / e.sum(axis=over, keepdims=True), rtol=1e-5)
+
+
+def test_whole_numbers_are_divided_to_zero() -> None:
+    """Of tensors and of constants, as C divides."""
+    x = np.array([[-7, 7, -6, 5]], np.int64)
+    by = np.array([2, -2, 4, 3])
+    assert ran("Div", x, by).tolist() == [[-3, -3, -1, 1]]
+    nodes = [
+        helper.make_node("Div", ["a", "b"], ["q"]),
+        helper.make_node("Add", ["x", "q"], ["y"]),
+    ]
+    data = graph(nodes, {"x": 0 * x}, {"y": 2}, {"a": x, "b": by})
+    assert fd.load(io.BytesIO(data)).predict(0 * x).tolist() == [[-3, -3, -1, 1]]
+
+
+def test_constants_are_nodes_of_any_kind() -> None:
+    nodes = [
+        helper.make_node("Constant", [], ["a"], value_float=1.5),
+        helper.make_node("Constant", [], ["b"], value_floats=[1.0, 2.0]),
+        helper.make_node("Constant", [], ["n"], value_ints=[0, -1]),
+        helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(normal(2))),
+        *(helper.make_node("Add", [i, k], [o]) for i, k, o in ("xap", "pbq", "qcr")),
+        helper.make_node("Reshape", ["r", "n"], ["y"]),
+    ]
+    x = normal(3, 2)
+    data = graph(nodes, {"x": x}, {"y": 2}, {})
+    expected = x + 1.5 + np.array([1.0, 2.0]) + normal(2)
+    assert_close(fd.load(io.BytesIO(data)).predict(x), expected.astype(np.float32), FLOAT32)
+
+
+def test_what_is_computed_of_constants_is_one() -> None:
+    """Of shapes too, of which one length is open and goes out again."""
+    nodes = [
+        helper.make_node("Trilu", ["W", "k"], ["t"], upper=0),
+        helper.make_node("Tile", ["t", "twice"], ["m"]),
+        helper.make_node("Mod", ["five", "three"], ["two"]),
+        helper.make_node("Gather", ["m", "two"], ["row"], axis=0),
+        helper.make_node("Pad", ["row", "widths", "nine"], ["wide"]),
+        helper.make_node("Split", ["wide"], ["a", "b"], axis=0),
+        helper.make_node("Add", ["x", "b"], ["y0"]),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("ReduceProd", ["shape"], ["all"], keepdims=1),
+        helper.make_node("Slice", ["shape", "zero", "one"], ["rows"]),
+        helper.make_node("Div", ["all", "rows"], ["rest"]),
+        helper.make_node("Concat", ["rows", "rest"], ["target"], axis=0),
+        helper.make_node("Reshape", ["y0", "target"], ["y"]),
+    ]
+    constants = {
+        "W": normal(3, 3),
+        "k": np.array(-1),
+        "twice": np.array([1, 2]),
+        "five": np.array(5),
+        "three": np.array(3),
+        "widths": np.array([1, 1]),
+        "nine": np.array(9, np.float32),
+        "zero": np.array([0]),
+        "one": np.array([1]),
+    }
+    x = normal(2, 4)
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", 4]})
+    model = fd.load(io.BytesIO(data))
+    row = np.tile(np.tril(normal(3, 3), -1), (1, 2))[2]
+    assert np.array_equal(model.predict(x), x + np.pad(row, 1, constant_values=9)[4:])
+    assert [type(layer).__name__ for layer in model.layers] == ["Elementwise"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
+def test_weights_of_other_types(dtype: str) -> None:
+    """Rounded to float32, or from where they are coarser."""
+    number = {"float16": 10, "float64": 11, "bfloat16": 16}[dtype]
+    kernel = np.round(normal(3, 2) * 8) / 8
+    node = helper.make_node("MatMul", ["x", "W"], ["y"])
+    data = graph([node], {"x": normal(2, 3)}, {"y": 2}, {"W": np.zeros((3, 2), np.float32)})
+    for raw in (False, True):
+        model = ModelProto()
+        model.ParseFromString(data)
+        values = kernel.ravel()
+        if raw:
+            values = {
+                "float16": kernel.astype(np.float16).tobytes(),
+                "float64": kernel.astype(np.float64).tobytes(),
+                "bfloat16": (kernel.view(np.uint32) >> 16).astype(np.uint16).tobytes(),
+            }[dtype]
+        made = helper.make_tensor("W", number, (3, 2), values, raw)
+        model.graph.initializer[0].CopyFrom(made)
+        found = fd.load(io.BytesIO(model.SerializeToString()))
+        assert np.array_equal(found.layers[0].kernel, kernel)
+
+
+# ---- what is refused ----
+
+
+def one_node(*inputs: str, op: str = "Relu", **attributes: Any) -> Any:
+    node = helper.make_node(op, list(inputs) or ["x"], ["y"], name="node", **attributes)
+    data = graph([node], {"x": normal(2, 3)}, {"y": 2}, {"W": normal(3, 3)})
+    model = ModelProto()
+    model.ParseFromString(data)
+    return model
+
+
+def changed(edit: Any, *inputs: str, **options: Any) -> Any:
+    model = one_node(*inputs, **options)
+    edit(model)
+    return model
+
+
+def external(model: Any) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../etc/passwd")
+    tensor.ClearField("raw_data")
+
+
+def sparse(model: Any) -> None:
+    model.graph.sparse_initializer.add(dims=[3])
+
+
+def mask_of_dropout(model: Any) -> None:
+    model.graph.node[0].output.append("mask")
+    model.graph.output.add().CopyFrom(helper.make_tensor_value_info("mask", 9, [2, 3]))
+
+
+def subgraph(model: Any) -> None:
+    model.graph.node[0].op_type = "If"
+    attribute = model.graph.node[0].attribute.add(name="then_branch", type=5)
+    attribute.g.name = "g"
+
+
+REFUSALS: dict[str, tuple[Any, str]] = {
+    "operator": (lambda: one_node(op="NonZero"), "(NonZero): the operator is not supported"),
+    "domain": (
+        lambda: changed(lambda m: setattr(m.graph.node[0], "domain", "com.x")),
+        "of the domain 'com.x', which is not supported",
+    ),
+    "attribute": (lambda: one_node(alpha=1.0), "(Relu): attribute 'alpha': 1.0"),
+    "kind of attribute": (lambda: one_node(op="Elu", alpha="a"), "attribute 'alpha': 'a'"),
+    "subgraph": (lambda: changed(subgraph), "(If): the operator runs a graph of its own"),
+    "external": (lambda: changed(external), "no other file is opened"),
+    "sparse": (lambda: changed(sparse), "sparse tensors"),
+    "function": (
+        lambda: changed(lambda m: m.functions.add(name="f", domain="d")),
+        "local functions ('f')",
+    ),
+    "opset": (
+        lambda: changed(lambda m: setattr(m.opset_import[0], "version", 8)),
+        "opset 8; expected 9 to",
+    ),
+    "no opset": (
+        lambda: changed(lambda m: setattr(m.opset_import[0], "domain", "x")),
+        "opset_import: expected one version",
+    ),
+    "unknown tensor": (lambda: one_node("z"), "no tensor is called 'z'"),
+    "made twice": (
+        lambda: changed(lambda m: m.graph.node.add(op_type="Relu", input=["x"], output=["y"])),
+        "tensor 'y' is made twice",
+    ),
+    "no outputs": (
+        lambda: changed(lambda m: m.graph.ClearField("output")),
+        "a graph without inputs, nodes or outputs",
+    ),
+    "no shape": (
+        lambda: changed(lambda m: m.graph.input[0].type.tensor_type.ClearField("shape")),
+        "input 'x': its shape is not known",
+    ),
+    "text": (
+        lambda: changed(
+            lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.STRING)
+        ),
+        "input 'x': elements of type 8",
+    ),
+    "too few bytes": (
+        lambda: changed(lambda m: setattr(m.graph.initializer[0], "raw_data", b"1234")),
+        "tensor 'W': 4 bytes for a shape of (3, 3)",
+    ),
+    "negative length": (
+        lambda: changed(lambda m: m.graph.initializer[0].dims.__setitem__(0, -3)),
+        "tensor 'W': a shape of [-3, 3]",
+    ),
+    "constant output": (lambda: one_node("W"), "output 'y' does not depend on the inputs"),
+    "rows with one another": (
+        lambda: one_node(op="Softmax", axis=0),
+        "rows of a batch are not computed with one another",
+    ),
+    "mask of dropout": (
+        lambda: changed(mask_of_dropout, op="Dropout"),
+        "output 'mask', which is used, is not made",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(make: Any, message: str) -> None:
+    data = make().SerializeToString()
+    with pytest.raises(ModelFormatError) as caught:
+        fd.load(io.BytesIO(data))
+    assert message in str(caught.value)
+
+
+def test_all_obstacles_are_told() -> None:
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="waits"),
+        helper.make_node("TopK", ["x", "W"], ["c", "d"], name="second"),
+        helper.make_node("Hardmax", ["x"], ["unused"], name="never looked at"),
+    ]
+    x = normal(2, 3)
+    data = graph(nodes, {"x": x}, {"b": 2, "c": 2}, {"W": np.array([1])})
+    with pytest.raises(ModelFormatError) as caught:
+        fd.load(io.BytesIO(data))
+    assert caught.value.obstacles == (
+        "node 'first' (NonZero): the operator is not supported",
+        "node 'second' (TopK): the operator is not supported",
+    )
+
+
+def test_nothing_of_keras_is_taken() -> None:
+    path = FOLDER / "dropped_features.onnx"
+    with pytest.raises(ModelFormatError, match="architecture= and custom= are for files of Keras"):
+        fd.load(path, custom={"MCDropout": "Dropout"})
+
+
+def test_numbers_that_are_not_finite() -> None:
+    kernel = normal(3, 2)
+    kernel[1, 1] = np.nan
+    node = helper.make_node("MatMul", ["x", "W"], ["y"], name="m")
+    data = graph([node], {"x": normal(2, 3)}, {"y": 2}, {"W": kernel})
+    with pytest.raises(ModelFormatError, match="layer 'm': kernel holds NaN or infinities"):
+        fd.load(io.BytesIO(data))
+    assert fd.load(io.BytesIO(data), allow_nonfinite=True).layers
+
+
+def test_limits() -> None:
+    path = FOLDER / "torch_script_tagger_open.onnx"
+    for limit, message in (
+        ({"max_file_bytes": 1000}, "max_file_bytes is 1000"),
+        ({"max_tensor_bytes": 1000}, "max_tensor_bytes is 1000"),
+        ({"max_tensors": 3}, "max_tensors is 3"),
+        ({"max_layers": 3}, "max_layers is 3|raise max_layers"),
+    ):
+        with pytest.raises(ModelFormatError, match=message):
+            fd.load(path, **limit)
+
+
+def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    expected = r'load: expected onnx to be installed: pip install "fastdrop-rnn\[onnx\]"'
+    with pytest.raises(ImportError, match=expected):
+        read("dropped_features")
+
+
+# ---- constants out of proportion ----
+
+
+def blown(kind: str) -> list[Any]:
+    """Return nodes that make a constant of 4 GB of nothing, and add it."""
+    ends = [helper.make_node("Add", ["x", "big"], ["y"], name="end")]
+    if kind == "doubled":
+        names = ["one", *(f"d{i}" for i in range(30)), "big"]
+        pairs = itertools.pairwise(names)
+        return [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in pairs] + ends
+    node = {
+        "expand": helper.make_node("Expand", ["one", "shape"], ["big"]),
+        "shape": helper.make_node("ConstantOfShape", ["shape"], ["big"]),
+        "range": helper.make_node("Range", ["zero", "many", "step"], ["big"]),
+        "tile": helper.make_node("Tile", ["one", "many1"], ["big"]),
+        "broadcast": helper.make_node("Mul", ["row", "column"], ["big"]),
+        "product": helper.make_node("MatMul", ["column", "row"], ["big"]),
+        "pad": helper.make_node("Pad", ["one", "pads"], ["big"]),
+        "gather": helper.make_node("Gather", ["row", "places"], ["big"], axis=0),
+    }[kind]
+    return [node, *ends]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["doubled", "expand", "shape", "range", "tile", "broadcast", "product", "pad", "gather"],
+)
+def test_constants_that_the_file_does_not_hold(kind: str) -> None:
+    constants = {
+        "one": np.ones(1, np.float32),
+        "shape": np.array([2**30]),
+        "zero": np.array(0),
+        "many": np.array(2**30),
+        "step": np.array(1),
+        "many1": np.array([2**30]),
+        "row": np.ones((1, 3000), np.float32),
+        "column": np.ones((3000, 1), np.float32),
+        "pads": np.array([0, 2**30]),
+        "places": np.zeros(2000, np.int64),
+    }
+    data = graph(blown(kind), {"x": normal(2, 3)}, {"y": 2}, constants)
+    with pytest.raises(ModelFormatError, match=r"which the file does not hold|does not hold take"):
+        fd.load(io.BytesIO(data))
