@@ -50,6 +50,7 @@ LIMITS = Limits(max_json_bytes=2**20)
 MEASURED = 8  # one input in so many: measuring is slow
 FREE = 2**18  # what a small file may take besides
 FREE_JSON = 2**23
+FREE_FOLDED = 2**26  # what is folded of constants may take 16 MiB, and what makes it as much again
 _MEMBERS = {"metadata.json": 2**20, "config.json": 2**20, "model.weights.h5": 2**24}
 
 
@@ -105,6 +106,12 @@ def keras(data: bytes) -> None:
     assert model.layers
 
 
+def onnx(data: bytes) -> None:
+    """Load an .onnx file."""
+    model = fd.load(io.BytesIO(data), allow_nonfinite=True, max_layers=256)
+    assert model.layers
+
+
 def archive(data: bytes) -> None:
     """Take members out of an archive."""
     assert set(read_members(data, _MEMBERS)) == set(_MEMBERS)
@@ -138,6 +145,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
     "h5": (h5, mutate.hdf5, seeds.hdf5(), FREE),
     "store": (store, mutate.hdf5, seeds.hdf5(), FREE),
     "keras": (keras, mutate.keras, seeds.archives(), FREE_JSON),
+    "onnx": (onnx, mutate.protobuf, seeds.onnx(), FREE_FOLDED),
     "archive": (archive, mutate.keras, seeds.archives(), FREE),
     "tensors": (tensors, mutate.safe_tensors, examples(), FREE_JSON),
     "saved": (saved, mutate.saved_model, seeds.saved_models(), FREE_JSON),

@@ -220,3 +220,78 @@ def _zipped(parts: dict[str, bytes], generator: random.Random) -> bytes:
         for each, content in parts.items():
             target.writestr(each, content)
     return buffer.getvalue()
+
+
+def protobuf(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return a file of messages with one of them changed, and the lengths of those around it."""
+    if generator.random() < 0.2:
+        return mutate(data, most)
+    return _in_a_message(data, generator, mutate, most, 0)[:most]
+
+
+def _in_a_message(
+    data: bytes, generator: random.Random, mutate: Mutate, most: int, depth: int
+) -> bytes:
+    fields = _fields(data)
+    inside = [(start, at, stop) for start, at, stop in fields if stop - at > 1]
+    if depth > 5 or not inside or generator.random() < 0.15:
+        return _rearranged(data, fields, generator, mutate, most)
+    start, at, stop = generator.choice(inside)
+    content = _in_a_message(data[at:stop], generator, mutate, most, depth + 1)
+    key = data[start : start + 1] if data[start] < 128 else data[start : start + 2]
+    return data[:start] + key + _varint(len(content)) + content + data[stop:]
+
+
+def _rearranged(
+    data: bytes,
+    fields: list[tuple[int, int, int]],
+    generator: random.Random,
+    mutate: Mutate,
+    most: int,
+) -> bytes:
+    """Repeat or leave out a field, or change any bytes."""
+    kind = generator.randrange(4)
+    if not fields or kind > 1:
+        return mutate(data, most)
+    start, _, stop = generator.choice(fields)
+    times = 0 if kind else generator.choice((2, 3, 50))
+    return data[:start] + data[start:stop] * times + data[stop:]
+
+
+def _fields(data: bytes) -> list[tuple[int, int, int]]:
+    """Return where texts and messages begin, what they hold begins, and it ends; [] if unsound."""
+    found, at = [], 0
+    while at < len(data):
+        start = at
+        key, at = _number(data, at)
+        if key & 7 == 0:
+            _, at = _number(data, at)
+        elif key & 7 == 2:
+            length, at = _number(data, at)
+            if at + length > len(data):
+                return []
+            found.append((start, at, at + length))
+            at += length
+        elif key & 7 in (1, 5):
+            at += 8 if key & 7 == 1 else 4
+        else:
+            return []
+    return found
+
+
+def _number(data: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while at < len(data):
+        value |= (data[at] & 127) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 128:
+            break
+    return value, at
+
+
+def _varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])

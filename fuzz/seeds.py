@@ -1,4 +1,4 @@
-"""What fuzzing starts from: files with everything the readers know, written by hand and by h5py."""
+"""What fuzzing starts from: files with everything the readers know, by hand, h5py and exporters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from fastdrop import layers
 from hdf5_files import NIL, TABLE, Image, continuation, messages
 from keras_files import functional, recurrent_sample, sample, small
+from references.make_onnx import FOLDER
 from test_model_file import EXAMPLES, model_of, shared_drop
 from test_state import FILES
 
@@ -102,3 +103,8 @@ def saved_models() -> list[bytes]:
 def checkpoints() -> list[bytes]:
     """Return what torch.save wrote, of state_dicts and of other things."""
     return [content for name, content in FILES.items() if name.endswith(".pt")]
+
+
+def onnx() -> list[bytes]:
+    """Return ``.onnx`` files."""
+    return [path.read_bytes() for path in sorted(FOLDER.glob("*.onnx"))]
