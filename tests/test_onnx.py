@@ -270,6 +270,37 @@ def test_what_is_computed_of_constants_is_one() -> None:
     assert [type(layer).__name__ for layer in model.layers] == ["Elementwise"]
 
 
+def test_a_length_that_is_known_is_a_number() -> None:
+    """Beside one that is not, as where scores are scaled by the number of features."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "one", "two"], ["width"]),
+        helper.make_node("Cast", ["width"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Sqrt", ["float"], ["root"]),
+        helper.make_node("Div", ["x", "root"], ["y"]),
+    ]
+    x = normal(2, 4)
+    constants = {"one": np.array([1]), "two": np.array([2])}
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", 4]})
+    assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), x / 2)
+
+
+def test_dropped_zeros_are_zeros() -> None:
+    """A first state, made for as many rows as there are."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], end=1),
+        helper.make_node("Concat", ["rows", "width"], ["shape"], axis=0),
+        helper.make_node("ConstantOfShape", ["shape"], ["h"]),
+        helper.make_node("Dropout", ["h"], ["d"]),
+        helper.make_node("MatMul", ["d", "W"], ["p"]),
+        helper.make_node("Add", ["x", "p"], ["y"]),
+    ]
+    x = normal(2, 4)
+    constants = {"width": np.array([3]), "W": normal(3, 4)}
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", 4]})
+    assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), x)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float64", "bfloat16"])
 def test_weights_of_other_types(dtype: str) -> None:
     """Rounded to float32, or from where they are coarser."""

@@ -430,9 +430,7 @@ def _recurrent(kind: str) -> Run:
     return run
 
 
-def _cells(
-    w: _Weights, o: Mapping[str, Any], kind: str, activation: str
-) -> Iterator[list[Cell]]:
+def _cells(w: _Weights, o: Mapping[str, Any], kind: str, activation: str) -> Iterator[list[Cell]]:
     """Yield the cells of each layer, in one or two directions, as many as have weights."""
     gates = {"lstm": 4, "gru": 3, "rnn": 1}[kind]
     level, width = 0, None

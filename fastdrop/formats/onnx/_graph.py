@@ -16,7 +16,7 @@ from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Graph, Input, Node
 from fastdrop.formats.onnx._registry import OPERATORS
-from fastdrop.formats.onnx._rows import Arguments
+from fastdrop.formats.onnx._rows import Arguments, simplified
 from fastdrop.layers import Layer
 from fastdrop.model import Call, Model, Summary
 from fastdrop.model._summary import LayerSummary
@@ -230,7 +230,7 @@ class _Assembly:
             if not name:
                 continue
             if not isinstance(value, (Tensor, Spread)):
-                value = np.asarray(value)
+                value = simplified(value)
             if not isinstance(value, Tensor):
                 held = value.value if isinstance(value, Spread) else value
                 self._count(held.nbytes if held.base is None else 0)

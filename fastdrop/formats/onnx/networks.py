@@ -28,7 +28,12 @@ def _dropout(a: Arguments) -> Made:
         rate = 0.5 if given is None else number_of(given)
         if training is not None and training.size == 1 and training.item():
             a.note("in training mode; here mc_predict drops, and predict does not")
-    return a.net.dropout(a.input(), rate)
+    value = a.input()
+    if not isinstance(value, Tensor):
+        held = value.value if isinstance(value, Spread) else value
+        if not held.any():
+            return value  # zeros, as first states are, stay so
+    return a.net.dropout(value, rate)
 
 
 # ---- products ----
