@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
+import fastdrop as fd  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
@@ -939,3 +941,50 @@ def test_a_description_gives_the_bits_of_the_module(name: str) -> None:
     if live.stochastic:
         one, two = (m.mc_predict(x.numpy(), 5, rng=0, keep_samples=True) for m in (live, model))
         np.testing.assert_array_equal(one.samples, two.samples)
+
+
+# ---- by way of files ----
+
+
+@pytest.mark.parametrize("kind", ["pt", "old-pt", "safetensors"])
+def test_files_of_weights_give_the_bits_of_the_module(kind: str, tmp_path: Path) -> None:
+    make, inputs, _, _ = MODELS["forecaster"]
+    torch.manual_seed(0)
+    module, (x,) = make(), inputs(4, 8)
+    path = tmp_path / f"m.{kind.removeprefix('old-')}"
+    if kind == "safetensors":
+        pytest.importorskip("safetensors.torch").save_file(module.state_dict(), path)
+    else:
+        torch.save(module.state_dict(), path, _use_new_zipfile_serialization=kind == "pt")
+    with pytest.raises(ModelFormatError, match="architecture="):
+        fd.load(path)
+    model = fd.load(path, architecture=DESCRIBED["forecaster"], rates={"lstm1": 0.1})
+    live = from_torch(module, x, rates={"lstm1": 0.1})
+    one, two = (m.mc_predict(x.numpy(), 5, rng=0, keep_samples=True) for m in (live, model))
+    np.testing.assert_array_equal(one.samples, two.samples)
+
+
+@pytest.mark.parametrize("name", MODELS, ids=list(MODELS))
+def test_models_are_saved_and_loaded(name: str, tmp_path: Path) -> None:
+    """So that PyTorch need not be where they run."""
+    make, inputs, in_axes, _ = MODELS[name]
+    torch.manual_seed(0)
+    given = inputs(3, 9)
+    model = from_torch(make(), given)
+    model.save(tmp_path / "m.safetensors")
+    again = fd.load(tmp_path / "m.safetensors")
+    axes = in_axes or [0] * len(given)
+    x = [rows_first(v, at) for v, at in zip(given, axes, strict=True)]
+    x = x if len(x) > 1 else x[0]
+    for one, two in zip(as_list(model.predict(x)), as_list(again.predict(x)), strict=True):
+        np.testing.assert_array_equal(one, two)
+    if model.stochastic:
+        drawn = [as_list(m.mc_predict(x, 3, rng=0)) for m in (model, again)]
+        for one, two in zip(*drawn, strict=True):
+            np.testing.assert_array_equal(one.std, two.std)
+
+
+def as_list(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else [value]

@@ -85,7 +85,9 @@ def test_layers_are_those_that_were_described() -> None:
     assert model.with_rates({"encoder.lstm": 0.2}).mc_predict(x, 3, rng=0).mean.shape == (3, 2)
 
 
-@pytest.mark.parametrize("prefix", ["model.", "net.core."], ids=["model", "deep"])
+@pytest.mark.parametrize(
+    "prefix", ["model.", "module._orig_mod.", "net.core."], ids=["model", "wrapped", "deep"]
+)
 def test_prefixes_are_found(prefix: str) -> None:
     tensors = weights()
     x = GENERATOR.integers(0, 9, (3, 7))

@@ -11,7 +11,7 @@ from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._model_file import is_model, read_model
-from fastdrop.formats._recognise import recognise
+from fastdrop.formats._recognise import CHECKPOINT, is_legacy_checkpoint, recognise
 from fastdrop.formats._safe_file import read_file, read_stream
 from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
 from fastdrop.model import Model
@@ -29,8 +29,8 @@ _BY_SUFFIX = {
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _SUPPORTED = (
-    "supported: .keras and .h5 files of Keras 2 and 3, .onnx files, .safetensors files of Model.save, "
-    "and with architecture= state_dicts of PyTorch"
+    "supported: .keras and .h5 files of Keras 2 and 3, .onnx files, .safetensors files of "
+    "Model.save, and with architecture= state_dicts of PyTorch"
 )
 
 Source = str | bytes | PathLike[str] | PathLike[bytes] | IO[bytes]
@@ -168,7 +168,8 @@ def load(
 
             model = onnx.read(data, base, limits, allow_nonfinite)
         else:
-            reason = recognise(data) or _BY_SUFFIX.get(suffix)
+            reason = CHECKPOINT if is_legacy_checkpoint(data[:16]) else recognise(data)
+            reason = reason or _BY_SUFFIX.get(suffix)
             reason = reason or "neither a .keras nor an .h5 file, nor a model of ONNX"
             raise ModelFormatError(f"{reason} ({_SUPPORTED})")
     except ModelFormatError as error:
@@ -196,13 +197,13 @@ def _described(
 ) -> Model:
     """Return the model of a state_dict and a description of its layers."""
     from fastdrop.formats import torch
-    from fastdrop.formats._state import is_legacy_checkpoint, read_state
+    from fastdrop.formats._state import read_state
 
     if isinstance(data, memoryview):
         if is_model(read_tensors(data, limits)[1]):
             raise ModelFormatError("architecture= is for weights alone; this file is a model")
     elif not data.startswith(_ZIP) and not is_legacy_checkpoint(data[:16]):
-        raise ModelFormatError("a list of layers is for weights of PyTorch: .pt, .pth, .safetensors")
+        raise ModelFormatError("a list of layers is for weights of PyTorch, which these are not")
     tensors, notes = read_state(data, limits, allow_nonfinite)
     return torch.read(tensors, notes, entries, name, limits.max_layers)
 

@@ -7,6 +7,10 @@ import re
 from os import PathLike
 
 _PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
+CHECKPOINT = (
+    "a PyTorch checkpoint, which holds weights alone; say which layers they belong to, as in "
+    'architecture=[("lstm", "LSTM"), ("head", "Linear")]'
+)
 _ARCHIVE = "{} archive; unpack it and load the model file that is in it"
 _FOLDER = (
     "a TensorFlow SavedModel, which holds a program; load it with the Keras that wrote it, "
@@ -17,6 +21,9 @@ _LFS = (
     "fetch the file itself with `git lfs pull`"
 )
 _WEB_PAGE = "a web page; download the file itself, not the page that shows it"
+
+# How a file of torch < 1.6 begins: a pickle of a number, of 10 bytes, that it is known by.
+LEGACY = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 
 # Where the bytes stand, what they are, what that means.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
@@ -41,13 +48,18 @@ _JSON = re.compile(rb'\s*+\{\s*+"')
 
 # Members by which a zip archive is known that is not a .keras file.
 _MEMBERS = (
-    ("data.pkl", "a PyTorch checkpoint: " + _PICKLE),
+    ("data.pkl", CHECKPOINT),
     ("saved_model.pb", _FOLDER),
     (".npy", "an .npz file of arrays; a model has layers too"),
     (".keras", _ARCHIVE.format("a zip")),
     (".h5", _ARCHIVE.format("a zip")),
 )
 _OWN = "model.weights.h5"
+
+
+def is_legacy_checkpoint(beginning: bytes) -> bool:
+    """Return whether a file is what ``torch.save`` of torch < 1.6 wrote."""
+    return beginning[2:14] == LEGACY and beginning[:1] == b"\x80"
 
 
 def recognise(data: bytes) -> str | None:

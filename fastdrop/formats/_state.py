@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._limits import Limits
+from fastdrop.formats._recognise import LEGACY, is_legacy_checkpoint
 from fastdrop.formats._safe_pickle import RECIPE, Storage, Tensor, read_pickle
 from fastdrop.formats._safe_tensors import Stored, is_safe_tensors, read_tensors
 from fastdrop.formats._safe_zip import Archive
@@ -29,8 +30,6 @@ _SCRIPT = (
     "a TorchScript archive, which holds a program; load it with torch.jit.load, and save the "
     'tensors alone: torch.save(module.state_dict(), "model.pt")'
 )
-# How a file of torch < 1.6 begins: a pickle of a number, of 10 bytes, that it is known by.
-_LEGACY = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
 _LEGACY_PROTOCOL = 1001
 
 
@@ -39,11 +38,6 @@ class State(NamedTuple):
 
     tensors: dict[str, Array]
     notes: list[str]
-
-
-def is_legacy_checkpoint(beginning: bytes) -> bool:
-    """Return whether a file is what ``torch.save`` of torch < 1.6 wrote."""
-    return beginning[2:14] == _LEGACY and beginning[:1] == b"\x80"
 
 
 def read_state(data: bytes | memoryview, limits: Limits, allow_nonfinite: bool = False) -> State:
@@ -130,7 +124,7 @@ def _zipped(data: bytes, limits: Limits) -> tuple[Any, _Source]:
 
 def _legacy(data: bytes, limits: Limits) -> tuple[Any, _Source]:
     """Read the pickles and what is behind them: of each storage its length, and its numbers."""
-    at = len(_LEGACY) + 3  # the protocol, and the end of that pickle
+    at = len(LEGACY) + 3  # the protocol, and the end of that pickle
     pickles = []
     for _ in range(4):
         rest = memoryview(data)[at : at + limits.max_json_bytes]
