@@ -1000,3 +1000,13 @@ def test_the_page_lists_every_operator() -> None:
         assert f"`{name}`" in text
     for name in description.LAYERS:  # classes of torch.nn, or named on the page
         assert hasattr(nn, name) or f"`{name}`" in text or f'"{name}"' in text
+
+
+def test_doctests() -> None:
+    import doctest
+
+    from fastdrop.torch import _export
+
+    result = doctest.testmod(_export)
+    assert result.attempted
+    assert not result.failed

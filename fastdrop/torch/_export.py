@@ -102,7 +102,7 @@ def from_torch(
     ...         return self.head(y[:, -1])
     >>> model = from_torch(Forecast(), torch.zeros(2, 20, 3))
     >>> model
-    <Model of Forecast: 4 layers, 1 stochastic, (?, 3) -> (1)>
+    <Model of Forecast: 4 layers, 1 stochastic, (batch, any, 3) -> (batch, 1)>
     """
     if not isinstance(module, nn.Module):
         _check.refuse(TypeError, "module", "a torch.nn.Module", module)
