@@ -94,9 +94,9 @@ def test_what_kernels_do_not_have_is_a_loop() -> None:
 
 def test_where_the_batch_is_is_told() -> None:
     assert read("torch_script_steps_open").notes == (
-        "input 'x': the batch is its first axis, not 1",
-        "output 'y': the batch is its first axis",
-        "output 'h_n': the batch is its first axis",
+        "input 'x': the batch is its first axis; in the file it is axis 1",
+        "output 'y': the batch is its first axis; in the file it is axis 1",
+        "output 'h_n': the batch is its first axis; in the file it is axis 1",
     )
     assert read("torch_script_tagger_open").notes == ()
 

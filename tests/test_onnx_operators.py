@@ -80,7 +80,7 @@ def variants(case: Case) -> Iterator[tuple[bytes, dict[str, np.ndarray]]]:
 
 def places(notes: tuple[str, ...], kind: str) -> dict[str, int]:
     """Return where the batch is in the file, of inputs by the notes."""
-    found = (re.match(rf"{kind} '(.*)': the batch is its first axis, not (\d)", n) for n in notes)
+    found = (re.match(rf"{kind} '(.*)': .* in the file it is axis (\d)", n) for n in notes)
     return {match[1]: int(match[2]) for match in found if match}
 
 

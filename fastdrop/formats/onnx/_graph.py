@@ -23,6 +23,7 @@ from fastdrop.model._summary import LayerSummary
 
 # What folded constants may take beside the file.
 _FREE_BYTES = 16 * 2**20
+_FIRST = "the batch is its first axis"
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 
 
@@ -79,7 +80,7 @@ def _required(graph: Graph) -> dict[str, int]:
     inputs = {given.name for given in graph.inputs}
     order: dict[str, tuple[str, list[int] | None]] = {}
     for node in graph.nodes:
-        if node.inputs and node.op in ("Identity", "Cast", "Transpose"):
+        if node.inputs and node.outputs and node.op in ("Identity", "Cast", "Transpose"):
             axes = node.attributes.get("perm") if node.op == "Transpose" else None
             if node.op != "Transpose" or isinstance(axes, list):
                 order[node.outputs[0]] = (node.inputs[0], axes)
@@ -91,7 +92,7 @@ def _required(graph: Graph) -> dict[str, int]:
                 return
             name, axes = order[name]
             if axes is not None:
-                if not all(isinstance(i, int) for i in axes) or axis >= len(axes):
+                if sorted(axes) != [*range(len(axes))] or axis >= len(axes):
                     return
                 axis = axes[axis]
         found.setdefault(name, axis)
@@ -121,7 +122,7 @@ class _Assembly:
         self.limits = limits
         self.places = places
         self.net = Calls()
-        self.notes = list(graph.notes)
+        self.notes: list[str] = []
         self.obstacles: list[str] = []
         self.summary = Summary(source=source)
         self.values: dict[str, Value] = dict(graph.constants)
@@ -188,7 +189,7 @@ class _Assembly:
         self.dtypes[given.name] = np.dtype(name)
         self.summary.inputs[given.name] = known(_row(given, at))
         if at:
-            self.notes.append(f"input {show(given.name)}: the batch is its first axis, not {at}")
+            self.notes.append(f"input {show(given.name)}: {_FIRST}; in the file it is axis {at}")
         if given.dtype in ("float16", "bfloat16", "float64"):
             self.notes.append(f"{given.dtype} is computed with as float32")
 
@@ -255,7 +256,7 @@ class _Assembly:
         if id(owner) in self._seen:
             return 0
         self._seen[id(owner)] = owner  # kept, so that its number stays its own
-        return int(array.nbytes)
+        return int(owner.nbytes if isinstance(owner, np.ndarray) else array.nbytes)
 
     @staticmethod
     def _dtype(value: Value, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -280,7 +281,9 @@ class _Assembly:
             if value.merged:
                 self.notes.append(f"output {show(name)}: the axes joined with the batch are apart")
             elif value.at:
-                self.notes.append(f"output {show(name)}: the batch is its first axis")
+                self.notes.append(
+                    f"output {show(name)}: {_FIRST}; in the file it is axis {value.at}"
+                )
         return found
 
     def _check(self, entries: Sequence[Call], allow_nonfinite: bool) -> None:

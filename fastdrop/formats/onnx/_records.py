@@ -79,7 +79,6 @@ class Graph:
     constants: dict[str, Array]
     inputs: list[Input]
     outputs: list[str]
-    notes: list[str]
 
 
 def text(value: object) -> str:
@@ -98,7 +97,6 @@ def read_graph(model: Any, limits: Limits) -> Graph:
         It is unsafe or not supported; the message names everything.
     """
     obstacles: list[str] = []
-    notes: list[str] = []
     opset = _opset(model, obstacles)
     if len(model.functions):
         names = ", ".join(show(text(f.name)) for f in list(model.functions)[:5])
@@ -137,7 +135,7 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     _check_names(nodes, constants, inputs)
     version = text(model.producer_version)
     producer = printable(" ".join(filter(None, [text(model.producer_name), version])), 60, "ascii")
-    return Graph(opset, producer, nodes, constants, inputs, outputs, notes)
+    return Graph(opset, producer, nodes, constants, inputs, outputs)
 
 
 def _opset(model: Any, obstacles: list[str]) -> int:

@@ -70,7 +70,7 @@ def compute(a: Arguments, function: str, numpy: Callable[..., Any], *operands: A
     _check_broadcast(a, [array.shape for array in arrays])
     try:
         return simplified(numpy(*arrays))
-    except TypeError as error:  # lengths left open know no more than sums and products
+    except (AttributeError, TypeError) as error:  # of lengths there are sums and products alone
         raise UnsupportedError("a length left open, computed with") from error
 
 
@@ -163,8 +163,8 @@ def _several(a: Arguments) -> Made:
 
 @operator("Where")
 def _where(a: Arguments) -> Made:
-    a.dtype = a.dtypes[1]
     condition, x, y = a.given()
+    a.dtype = a.dtypes[1]
     if is_lengths(condition):
         raise UnsupportedError("a length left open, as a condition")
     return compute(a, "where", np.where, condition, x, y)
