@@ -219,6 +219,11 @@ def test_whole_numbers_are_divided_to_zero() -> None:
     assert fd.load(io.BytesIO(data)).predict(0 * x).tolist() == [[-3, -3, -1, 1]]
 
 
+def test_powers_of_whole_numbers_are_whole() -> None:
+    x = np.array([[2, 3, 9]], np.int64)
+    assert ran("Pow", x, np.array([0.5, 2, 0.5], np.float32)).tolist() == [[1, 9, 3]]
+
+
 def test_constants_are_nodes_of_any_kind() -> None:
     nodes = [
         helper.make_node("Constant", [], ["a"], value_float=1.5),
@@ -370,6 +375,7 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         "of the domain 'com.x', which is not supported",
     ),
     "attribute": (lambda: one_node(alpha=1.0), "(Relu): attribute 'alpha': 1.0"),
+    "flag": (lambda: one_node(op="ReduceSum", keepdims=2), "attribute 'keepdims': 2"),
     "kind of attribute": (lambda: one_node(op="Elu", alpha="a"), "attribute 'alpha': 'a'"),
     "subgraph": (lambda: changed(subgraph), "(If): the operator runs a graph of its own"),
     "external": (lambda: changed(external), "no other file is opened"),

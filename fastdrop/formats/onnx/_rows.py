@@ -121,6 +121,13 @@ class Arguments:
             raise UnsupportedError(f"attribute {show(name)}: {show(value)}")
         return value
 
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return an attribute that is 0 or 1."""
+        value = self.attribute(name, int(default))
+        if value not in (0, 1):
+            raise UnsupportedError(f"attribute {show(name)}: {show(value)}")
+        return bool(value)
+
     def numbers(self, name: str) -> list[Any] | None:
         """Return an attribute that is a list; None if it is not there."""
         value = self.attribute(name)

@@ -30,7 +30,6 @@ _FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "Add": ("add", np.add),
     "Sub": ("subtract", np.subtract),
     "Mul": ("multiply", np.multiply),
-    "Pow": ("power", np.power),
     "Neg": ("negative", np.negative),
     "Abs": ("absolute", np.abs),
     "Sign": ("sign", np.sign),
@@ -113,6 +112,16 @@ def _truths(a: Arguments) -> Made:
     return compute(a, *_TRUTHS[a.op], *a.given())
 
 
+@operator("Pow")
+def _power(a: Arguments) -> Made:
+    """Raise numbers to powers: whole ones to whole ones, whatever the powers are."""
+    found = compute(a, "power", np.power, *a.given())
+    if a.dtype.kind not in _INTEGERS or is_lengths(found):
+        return found
+    whole = compute(a, "trunc", np.trunc, found)
+    return whole.astype(a.dtype) if isinstance(whole, np.ndarray) else whole
+
+
 @operator("Div")
 def _divide(a: Arguments) -> Made:
     left, right = a.given()
@@ -138,7 +147,7 @@ def _whole_quotient(left: Array, right: Array) -> Array:
 @operator("Mod")
 def _mod(a: Arguments) -> Made:
     left, right = a.given()
-    if not a.attribute("fmod", 0):
+    if not a.flag("fmod"):
         return compute(a, "mod", np.mod, left, right)
     if any(isinstance(v, (Tensor, Spread)) for v in (left, right)):
         raise UnsupportedError("attribute 'fmod': 1")
@@ -331,8 +340,8 @@ _AXES_INPUT = {"ReduceSum": 13}
 def _reduce(a: Arguments) -> Made:
     value = a.input()
     axes = a.attribute_or_input("axes", 1, _AXES_INPUT.get(a.op, 18))
-    keepdims = bool(a.attribute("keepdims", 1))
-    none = bool(a.attribute("noop_with_empty_axes", 0))
+    keepdims = a.flag("keepdims", default=True)
+    none = a.flag("noop_with_empty_axes")
     if axes == [] or axes is None:
         if none:
             if a.op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"):
@@ -367,8 +376,8 @@ def _reduced(
 @operator("ArgMax", "ArgMin")
 def _arg(a: Arguments) -> Made:
     value, axis = a.input(), a.attribute("axis", 0)
-    keepdims = bool(a.attribute("keepdims", 1))
-    if a.attribute("select_last_index", 0):
+    keepdims = a.flag("keepdims", default=True)
+    if a.flag("select_last_index"):
         raise UnsupportedError("attribute 'select_last_index': 1")
     if a.op == "ArgMin":
         value = compute(a, "negative", np.negative, value)

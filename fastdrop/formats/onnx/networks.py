@@ -72,10 +72,10 @@ def _check_product(a: Arguments, left: Array, right: Array) -> None:
 def _gemm(a: Arguments) -> Made:
     left, right, addend = a.input(0), a.input(1), a.optional(2)
     alpha, beta = float(a.attribute("alpha", 1.0)), float(a.attribute("beta", 1.0))
-    transposed = bool(a.attribute("transB", 0))
+    transposed = a.flag("transB")
     if left.ndim != 2 or right.ndim != 2:
         raise UnsupportedError(f"a product of {left.ndim} and {right.ndim} axes")
-    if a.attribute("transA", 0):
+    if a.flag("transA"):
         left = a.net.permute(left, [1, 0])
     if isinstance(left, Tensor) and isinstance(right, np.ndarray):
 
@@ -165,7 +165,7 @@ def _pool(a: Arguments) -> Made:
         raise UnsupportedError("no sizes of windows")
     if set(a.numbers("dilations") or [1]) != {1}:
         raise UnsupportedError("attribute 'dilations'")
-    if a.attribute("storage_order", 0):
+    if a.flag("storage_order"):
         raise UnsupportedError("attribute 'storage_order': 1")
     strides, padding = _windows(a, value, sizes, [1] * len(sizes))
     return a.net.pool(
@@ -174,8 +174,8 @@ def _pool(a: Arguments) -> Made:
         sizes,
         strides,
         padding,
-        ceil=bool(a.attribute("ceil_mode", 0)),
-        count_padding=bool(a.attribute("count_include_pad", 0)) or a.op == "MaxPool",
+        ceil=a.flag("ceil_mode"),
+        count_padding=a.flag("count_include_pad") or a.op == "MaxPool",
     )
 
 
@@ -194,7 +194,7 @@ def _global_pool(a: Arguments) -> Made:
 @operator("BatchNormalization")
 def _batch_norm(a: Arguments) -> Made:
     a.attribute("momentum", 0.9)
-    if a.attribute("training_mode", 0):
+    if a.flag("training_mode"):
         a.note("in training mode; here it takes the mean and variance that are in the file")
     gamma, beta, mean, variance = (a.constant(i) for i in range(1, 5))
     epsilon = float(a.attribute("epsilon", 1e-5))

@@ -70,7 +70,7 @@ def _recurrent(a: Arguments) -> Made:
     direction = a.attribute("direction", "forward")
     if direction not in ("forward", "reverse", "bidirectional"):
         raise UnsupportedError(f"attribute 'direction': {show(direction)}")
-    batch_first = bool(a.attribute("layout", 0))
+    batch_first = a.flag("layout")
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
     value = a.input()
@@ -163,10 +163,10 @@ def _shared(a: Arguments) -> dict[str, Any]:
     clip = a.attribute("clip", 0.0)
     if clip:
         options["clip"] = float(clip)
-    if a.op == "LSTM" and a.attribute("input_forget", 0):
+    if a.op == "LSTM" and a.flag("input_forget"):
         options["input_forget"] = True
     if a.op == "GRU":
-        options["reset_after"] = bool(a.attribute("linear_before_reset", 0))
+        options["reset_after"] = a.flag("linear_before_reset")
     return options
 
 

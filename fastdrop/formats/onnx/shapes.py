@@ -133,7 +133,7 @@ def _reshape(a: Arguments) -> Made:
     value, target = a.input(), a.lengths(1)
     if target is None:
         raise UnsupportedError("no shape")
-    zero = bool(a.attribute("allowzero", 0))
+    zero = a.flag("allowzero")
     shape: list[Length] = []
     for i, n in enumerate(target):
         if n == 0 and not zero:
@@ -455,6 +455,6 @@ def _pad(a: Arguments) -> Made:
 @operator("Trilu")
 def _trilu(a: Arguments) -> Made:
     value, k = a.array(0), a.integers(1)
-    upper = bool(a.attribute("upper", 1))
+    upper = a.flag("upper", default=True)
     number = k[0] if k else 0
     return np.triu(value, number) if upper else np.tril(value, number)
