@@ -171,3 +171,11 @@ def test_the_input_can_be_told() -> None:
     )
     assert model.input_shape == (None, 4)
     assert model.predict(numbers(2, 6, 4)).shape == (2, 4)
+
+
+def test_a_layer_by_itself_has_no_name() -> None:
+    x = numbers(2, 3)
+    tensors = {"weight": numbers(4, 3), "bias": numbers(4)}
+    model = read(tensors, [("", "Linear")])
+    expected = x @ tensors["weight"].T + tensors["bias"]
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)

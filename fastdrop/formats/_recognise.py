@@ -8,7 +8,7 @@ from os import PathLike
 
 _PICKLE = "pickles are never read, for they can run any code; export the weights from a safe format"
 CHECKPOINT = (
-    "a PyTorch checkpoint, which holds weights alone; say which layers they belong to, as in "
+    "a PyTorch checkpoint; where it holds weights by name, say which layers they belong to, as in "
     'architecture=[("lstm", "LSTM"), ("head", "Linear")]'
 )
 _ARCHIVE = "{} archive; unpack it and load the model file that is in it"

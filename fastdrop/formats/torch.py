@@ -149,7 +149,7 @@ class _Reading:
 
     def _prefix(self) -> str:
         """Return what stands in front of all names, under which the layers' own are found."""
-        named = [e.name for e in self.entries if LAYERS[e.kind].weights]
+        named = [e.name for e in self.entries if LAYERS[e.kind].weights and e.name]
         found: set[str] | None = None
         for name in named:
             own = {
