@@ -168,7 +168,11 @@ class _Reading:
         return prefix
 
     def model(self, source: str) -> Model:
-        weights = [_Weights(self.tensors, f"{self.prefix}{e.name}.", e.where) for e in self.entries]
+        prefixes = [f"{self.prefix}{e.name}." if e.name else self.prefix for e in self.entries]
+        weights = [
+            _Weights(self.tensors, prefix, e.where)
+            for prefix, e in zip(prefixes, self.entries, strict=True)
+        ]
         made: dict[str, Value] = {}
         values: list[Value | None] = []
         for entry, own in zip(self.entries, weights, strict=True):
@@ -178,7 +182,11 @@ class _Reading:
                 made[entry.name] = value
             self.obstacles += own.wrong
         taken = {key for own in weights for key in own.taken}
-        failed = tuple(own.prefix for own in weights if own.failed)
+        failed = tuple(
+            own.prefix
+            for own, e in zip(weights, self.entries, strict=True)
+            if own.failed and LAYERS[e.kind].weights
+        )
         left = [k for k in self.tensors if k not in taken and not k.startswith(failed)]
         if left:
             self.obstacles.append(f"weights that no layer takes: {', '.join(map(show, left))}")
