@@ -135,8 +135,9 @@ def test_weights_of_other_shapes_are_named(name: str, value: Any, message: str) 
         ([("a", "b", "Linear")], TypeError, r"architecture\[0\]"),
         ([("fc", "Linear", {"rate": 1})], ValueError, "option"),
         ([3], TypeError, r"architecture\[0\]"),
+        (["ReLU", ("Input", {"shape": (3,)})], ValueError, "first"),
     ],
-    ids=["number", "empty", "class", "no-name", "form", "option", "entry"],
+    ids=["number", "empty", "class", "no-name", "form", "option", "entry", "second-input"],
 )
 def test_descriptions_are_refused(architecture: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
@@ -179,3 +180,30 @@ def test_a_layer_by_itself_has_no_name() -> None:
     model = read(tensors, [("", "Linear")])
     expected = x @ tensors["weight"].T + tensors["bias"]
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (("select", {"dim": 1}), "index"),
+        (("mean", {}), "dim"),
+        (("MaxPool1d", {}), "kernel_size"),
+        (("transpose", {"dim0": 1, "dim1": 9}), "transpose"),
+        (("lstm", "LSTM", {"take": "all"}), "take"),
+        (("lstm", "LSTM", {"num_layers": 2}), "num_layers=1"),
+        (("lstm", "LSTM", {"bidirectional": True}), "bidirectional=False"),
+        (("lstm", "LSTM", {"dropout": 2}), "dropout"),
+        (("Softmax", {"dim": 0}), "rows"),
+    ],
+    ids=["index", "dim", "size", "axis", "take", "layers", "both", "rate", "rows"],
+)
+def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
+    tensors = {
+        "lstm.weight_ih_l0": numbers(20, 3),
+        "lstm.weight_hh_l0": numbers(20, 5),
+        "lstm.bias_ih_l0": numbers(20),
+        "lstm.bias_hh_l0": numbers(20),
+    }
+    whole = [entry] if "lstm" in entry else [("lstm", "LSTM"), entry]
+    with pytest.raises(ModelFormatError, match=message):
+        read(tensors, whole)

@@ -20,6 +20,8 @@ from fastdrop.model import Model
 Array = NDArray[Any]
 
 INPUT = "input"
+# Names of weights that a message has at most.
+_SHOWN = 12
 # Options that every layer takes: the entries whose outputs it takes, by name.
 _INPUTS = "inputs"
 
@@ -50,7 +52,7 @@ def check(architecture: object) -> list[Entry]:
         _check.refuse(TypeError, "architecture", expected, architecture)
     if not architecture:
         _check.refuse(ValueError, "architecture", expected, architecture)
-    entries = []
+    entries: list[Entry] = []
     for i, item in enumerate(architecture):
         label = f"architecture[{i}]"
         parts = (item,) if isinstance(item, str) else item
@@ -71,6 +73,8 @@ def check(architecture: object) -> list[Entry]:
             if option not in (*row.options, _INPUTS):
                 what = _check.words((*row.options, _INPUTS))
                 _check.refuse(ValueError, f"{label} option", what, option)
+        if kind == "Input" and entries:
+            _check.refuse(ValueError, label, "the input as the first entry alone", item)
         entries.append(Entry(parts[0] if len(parts) == 2 else "", kind, dict(options)))
     return entries
 
@@ -189,7 +193,9 @@ class _Reading:
         )
         left = [k for k in self.tensors if k not in taken and not k.startswith(failed)]
         if left:
-            self.obstacles.append(f"weights that no layer takes: {', '.join(map(show, left))}")
+            more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
+            some = ", ".join(map(show, left[:_SHOWN]))
+            self.obstacles.append(f"weights that no layer takes: {some}{more}")
         if self.obstacles:
             raise ModelFormatError.of([*dict.fromkeys(self.obstacles)])
         last = values[-1]
@@ -230,7 +236,10 @@ class _Reading:
         except _MissingError as error:
             own.failed = True
             self.obstacles.append(str(error))
-        except (UnsupportedError, ValueError, TypeError) as error:
+        except KeyError as error:
+            own.failed = True
+            self.obstacles.append(f"{entry.where}: expected the option {error}")
+        except (UnsupportedError, ValueError, TypeError, IndexError) as error:
             own.failed = True
             if not own.wrong:
                 self.obstacles.append(f"{entry.where}: {error}")
@@ -239,7 +248,7 @@ class _Reading:
     def _look_at(self, row: Row, own: _Weights, entry: Entry) -> None:
         """Take an entry's weights where its input is not known, for what is wrong with them."""
         own.failed = True
-        with suppress(UnsupportedError, ValueError, TypeError, AttributeError):
+        with suppress(UnsupportedError, LookupError, ValueError, TypeError, AttributeError):
             row.run(Networks(), own, entry.options, [np.zeros(())])
 
     def _input(self, shape: Sequence[int | None]) -> Tensor:
