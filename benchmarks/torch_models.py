@@ -99,7 +99,8 @@ def compare(name: str, module: nn.Module, rows: int, threads: int, rounds: int) 
         Way("torch samples", sampled),
         Way("fastdrop samples", sampling),
     ]
-    best = measure.take_turns(ways, rounds, [3.0] * len(ways))
+    # With a rest, for threads of PyTorch wait busily for the next call.
+    best = measure.take_turns(ways, rounds, [3.0] * len(ways), 0.05)
     for what, one, two in (("predict", *best[:2]), (f"{SAMPLES} samples", *best[2:])):
         assert one is not None
         assert two is not None
