@@ -27,7 +27,7 @@ test-long: $(STAMP)-keras $(STAMP)-torch ## Run the tests that take minutes, and
 
 # Each target has a share of the time; what is left over a failure is printed and kept.
 fuzz: $(STAMP)-fuzz ## Give the readers of files damaged ones, for a minute
-	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target -max_total_time=7 || exit 1; done
+	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I {} $(BIN)/python fuzz/fuzz.py {} -max_total_time=7
 
 fuzz-long: $(STAMP)-fuzz ## The same, a million times
 	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target --plain=250000 || exit 1; done
