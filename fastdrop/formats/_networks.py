@@ -283,7 +283,7 @@ class Networks(Tensors):
             assert isinstance(moved, Tensor)
             output = moved
         if len(cells[-1]) == 1 and mask is None:
-            self._last[output.name] = (0 if value.at else 1, finals[-1][0])
+            self._last[output.name] = (len(output.row) - 2, finals[-1][0])
         stacked = []
         for k in range(len(finals[0])):
             parts = [replace(final[k], at=0) for final in finals]
@@ -399,10 +399,12 @@ class Networks(Tensors):
     def select(self, value: Value, axis: int, index: int) -> Value:
         if isinstance(value, Tensor):
             along, state = self._last.get(value.name, (None, None))
-            whole = value.shape[axis % value.ndim]
+            axis = value.counted(axis)
+            whole = value.shape[axis]
             last = index == -1 or (isinstance(whole, int) and index == whole - 1)
-            if state is not None and value.counted(axis) == along and last:
-                return state
+            if state is not None and axis != value.at and value.axis(axis) == along and last:
+                row = tuple(n for i, n in enumerate(value.row) if i != along)
+                return replace(value, name=state.name, row=row, at=value.at - (axis < value.at))
         return super().select(value, axis, index)
 
     # ---- windows ----

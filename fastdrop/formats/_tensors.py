@@ -132,7 +132,7 @@ class Tensors:
         self._taken: set[str] = set()
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
-        self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
+        self._stacked: dict[str, tuple[int, list[str]]] = {}
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
 
@@ -279,8 +279,13 @@ class Tensors:
         if isinstance(length, int) and not -length <= index < length:
             raise UnsupportedError(f"index {index} of an axis of length {length}")
         stacked = self._stacked.get(value.name)
-        if stacked is not None and stacked[0] == axis:
-            return stacked[1][index]
+        if stacked is not None and stacked[0] == at:
+            return replace(
+                value,
+                name=stacked[1][index],
+                row=tuple(n for i, n in enumerate(value.row) if i != at),
+                at=value.at - (axis < value.at),
+            )
         row = tuple(n for i, n in enumerate(value.row) if i != at)
         key: tuple[Any, ...] = (*(slice(None),) * at, index)
         layer = layers.Slice(name=self.scope, key=key)
@@ -478,7 +483,7 @@ class Tensors:
         layer = layers.Stack(name=self.scope, axis=at)
         (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
         row = (*first.row[:at], len(tensors), *first.row[at:])
-        self._stacked[name] = (axis, list(tensors))
+        self._stacked[name] = (at, [t.name for t in tensors])
         return first.inserted(axis, row, name)
 
     def _alike(self, values: Sequence[Value]) -> list[Tensor] | None:
@@ -702,6 +707,8 @@ def _sliced(length: Length, part: slice) -> Length:
         return length + stop - start
     if step == 1 and stop is None:
         return length - start if start >= 0 else -start
+    if step > 0 and start >= 0 and stop is not None and stop > 0:
+        return len(range(start, stop, step))  # of an axis that is long enough
     if step == -1 and part.start is None and stop is None:
         return length
     return Open.named(f"[{start}:{stop}:{step} of {length}]")

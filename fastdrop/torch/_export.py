@@ -34,11 +34,15 @@ _CHECKS = (
     "sym_constrain_range",
     "sym_constrain_range_for_size",
 )
-# What makes another view of the same numbers: writing into one would change the other.
+# What may give the same numbers another name: writing into one changes the other.
+_SAME = frozenset(("alias", "contiguous", "detach", "positive", "to", "type_as"))
 _VIEWS = frozenset(
     (
-        *("alias", "chunk", "detach", "diagonal", "expand", "flatten", "narrow", "permute"),
-        *("select", "slice", "split", "squeeze", "t", "transpose", "unbind", "unsqueeze", "view"),
+        *("broadcast_to", "chunk", "diagonal", "expand", "expand_as", "flatten", "getitem", "mT"),
+        *("movedim", "moveaxis", "narrow", "numpy_T", "permute", "reshape", "reshape_as", "select"),
+        *("slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t"),
+        *("tensor_split", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view"),
+        *("view_as", "_unsafe_view"),
     )
 )
 _SYMBOLS: dict[Any, Any] = {
@@ -49,6 +53,13 @@ _SYMBOLS: dict[Any, Any] = {
     operator.neg: operator.neg,
 }
 _MISSING = object()
+
+
+class _Unknown:
+    """What a module computes that is not kept: a number made of lengths, or a second result."""
+
+
+_UNKNOWN = _Unknown()
 
 
 def from_torch(
@@ -228,6 +239,8 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
             except _Failed as failed:
                 failures.append(failed)
                 elsewhere |= failed.misplaced
+    if not failures:
+        failures.append(_Failed(["example inputs of different numbers of rows"], 1.0))
     best = min(failures, key=lambda failed: failed.rank)
     raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
 
@@ -277,6 +290,7 @@ class _Conversion:
         self.axes, self.names = axes, names
         self.builder = Networks()
         self.values: dict[torch.fx.Node, Any] = {}
+        self.places: dict[torch.fx.Node, int] = {}
         self.obstacles: list[str] = []
         self.misplaced = False
         self.notes: list[str] = []
@@ -285,6 +299,7 @@ class _Conversion:
     def model(self) -> Model:
         self._constants()
         nodes = [*self.program.graph.nodes]
+        self.places = {node: place for place, node in enumerate(nodes)}
         for node in nodes:
             if node.op == "call_function":
                 self.values[node] = self._call(node)
@@ -346,7 +361,7 @@ class _Conversion:
         found: list[tuple[str, Tensor]] = []
         for given in node.args[0]:
             value = self._value(given)
-            if value is _MISSING:
+            if value is _MISSING or given is None:
                 continue
             self.builder.scope = "output"
             if isinstance(value, Tensor) and value in self.inputs.values():
@@ -389,26 +404,43 @@ class _Conversion:
         if target is operator.getitem:
             source, index = node.args
             return self._value(source)[index]
-        if target in _SYMBOLS:
+        if target in _SYMBOLS and not any(value is _UNKNOWN for value in given):
             return _SYMBOLS[target](*(self._value(arg) for arg in node.args))
         if not isinstance(target, torch._ops.OpOverload):
-            return None  # comparisons of lengths, which only asserts take
+            return _UNKNOWN  # comparisons of lengths, which only asserts take, and roots of them
         name = target.name().partition("::")[2].removesuffix(".default")
         if name.partition(".")[0] in _CHECKS:
-            return None
+            return _UNKNOWN
         self.builder.scope = _scope(node, name)
         row = find(name) if target.namespace in ("aten", "fastdrop") else None
         try:
             if row is None:
                 raise UnsupportedError(f"operator {target.namespace}.{name} is not supported")
             made = row(self.builder, self._arguments(node, target))
+            self._compare(node, made)
+            self._write(node, target, made)
         except BatchAxisError as error:
             self.misplaced = True
             return self._refused(node, error)
         except (UnsupportedError, ValueError, TypeError, IndexError, KeyError) as error:
             return self._refused(node, error)
-        self._write(node, target, made)
+        if isinstance(made, tuple):
+            return tuple(_UNKNOWN if part is None else part for part in made)
         return made
+
+    def _compare(self, node: torch.fx.Node, made: Any) -> None:
+        """Refuse what has another shape than PyTorch says, as where an open length may be 1."""
+        parts = made if isinstance(made, tuple) else (made,)
+        value = node.meta.get("val")
+        values = value if isinstance(value, (tuple, list)) else (value,)
+        for part, told in zip(parts, values, strict=False):
+            if not isinstance(part, (Tensor, Spread)) or not isinstance(told, torch.Tensor):
+                continue
+            lengths = [_length(n) for n in told.shape]
+            pairs = [*enumerate(zip(part.shape, lengths, strict=False))]
+            known_ones = [p for i, p in pairs if i != part.at and all(isinstance(n, int) for n in p)]
+            if part.ndim != len(lengths) or any(a != b for a, b in known_ones):
+                raise UnsupportedError(f"a tensor of shape {lengths}, of {list(part.shape)}")
 
     def _refused(self, node: torch.fx.Node, error: Exception) -> Any:
         where = ".".join(filter(None, [_scope(node, "")])) or "the module"
@@ -429,13 +461,15 @@ class _Conversion:
             else:
                 given = argument.default_value
             values[argument.name] = self._value(given)
+            if _has_unknown(values[argument.name]):
+                raise UnsupportedError(f"{argument.name}: a number that is computed of lengths")
             if isinstance(given, torch.fx.Node) and _dtype(given) is torch.bool:
                 bools.add(argument.name)
         result = _dtype(node)
         source = node.all_input_nodes[:1]
         whole = bool(source) and _is_whole(_dtype(source[0]))
         floats = result is None or result.is_floating_point or whole
-        return Arguments(values, frozenset(bools), floats)
+        return Arguments(values, frozenset(bools), floats, result is torch.bool)
 
     def _value(self, given: Any) -> Any:
         if isinstance(given, torch.fx.Node):
@@ -445,22 +479,106 @@ class _Conversion:
         return given
 
     def _write(self, node: torch.fx.Node, target: Any, made: Any) -> None:
-        """Let an operator that works in place change what it was given, too."""
+        """Let an operator that works in place change what it was given, and what that is of."""
         arguments = target._schema.arguments
         info = arguments[0].alias_info if arguments else None
         if info is None or not info.is_write:
             return
         written = node.args[0]
         assert isinstance(written, torch.fx.Node)
-        name = getattr(written.target, "__name__", "").partition(".")[0].rstrip("_")
-        views = [
-            user
-            for user in written.users
-            if getattr(user.target, "__name__", "").partition(".")[0] in _VIEWS and user.users
-        ]
-        if name in _VIEWS or views:
-            self._refused(node, UnsupportedError("a part of a tensor is written into"))
-        self.values[written] = made
+        path = [written]
+        value = made
+        self.values[written] = value
+        while (source := _viewed(path[-1])) is not None:
+            value = self._put_into(path[-1], source, value)
+            self.values[source] = value
+            path.append(source)
+        base = path[-1]
+        now = self.places[node]
+        for other in self._views_of(base):
+            if other in path or other is node or all(self.places[u] < now for u in other.users):
+                continue
+            if any(_operator(part) in _VIEWS for part in _path(other, base)):
+                raise UnsupportedError("a part of a tensor is written into, and read elsewhere")
+            self.values[other] = value
+
+    def _put_into(self, view: torch.fx.Node, source: torch.fx.Node, value: Any) -> Any:
+        """Return what a tensor is once a view of it is written."""
+        whole, name = self.values[source], _operator(view)
+        if name in _SAME or name.endswith("_"):
+            return value
+        if name not in ("select", "slice"):
+            if all(self.places[user] <= self.places[view] for user in source.users):
+                return whole  # which nobody reads any more
+            raise UnsupportedError("a part of a tensor is written into")
+        assert isinstance(view.target, torch._ops.OpOverload)
+        a = self._arguments(view, view.target)
+        axis = a.dim % whole.ndim
+        length = whole.shape[axis]
+        if name == "select":
+            start, stop = a.index, a.index + 1
+            if isinstance(start, int) and start < 0:
+                start, stop = start + length, stop + length
+            value = self.builder.unsqueeze(value, axis)
+        else:
+            start, stop = _end(a.start, length, 0), _end(a.end, length, length)
+            if (start, stop) == (0, length) and a.step == 1:
+                return value
+            if a.step != 1:
+                raise UnsupportedError("a part of a tensor is written into, in steps")
+        parts = [value]
+        if start != 0:
+            parts.insert(0, self.builder.slice(whole, axis, 0, start))
+        if stop != length:
+            parts.append(self.builder.slice(whole, axis, stop, None))
+        return self.builder.concatenate(parts, axis)
+
+    def _views_of(self, base: torch.fx.Node) -> list[torch.fx.Node]:
+        """Return what may be the same numbers as a tensor, as far as it is computed."""
+        found = [base]
+        for node in found:
+            found += [u for u in node.users if u in self.values and _viewed(u) is node]
+        return found
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """Return an operator's name, with its underscore where it works in place."""
+    name: str = getattr(node.target, "__name__", "")
+    return name.partition(".")[0]
+
+
+def _viewed(node: torch.fx.Node) -> torch.fx.Node | None:
+    """Return what a tensor may be a view of."""
+    name = _operator(node)
+    if node.op != "call_function" or not node.args:
+        return None
+    if name in _SAME or name in _VIEWS or (name.endswith("_") and not name.startswith("__")):
+        source = node.args[0]
+        return source if isinstance(source, torch.fx.Node) else None
+    return None
+
+
+def _path(node: torch.fx.Node, base: torch.fx.Node) -> Iterator[torch.fx.Node]:
+    while node is not base:
+        yield node
+        source = _viewed(node)
+        assert source is not None
+        node = source
+
+
+def _end(bound: Any, length: Length, otherwise: Length) -> Any:
+    """Return an end of a slice counted from the front."""
+    if bound is None or (isinstance(bound, int) and bound >= 2**31 - 1):
+        return otherwise
+    if isinstance(bound, int) and bound < 0:
+        return bound + length
+    return min(bound, length) if isinstance(bound, int) and isinstance(length, int) else bound
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_unknown, value))
+    return value is _UNKNOWN
 
 
 def _length(length: Any) -> Length:

@@ -35,6 +35,7 @@ class Arguments:
     values: Mapping[str, Any]
     bools: frozenset[str] = frozenset()
     floats: bool = True  # whether what comes out is no whole number
+    truth: bool = False  # whether it is true or false
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -365,9 +366,11 @@ def _same(b: Networks, a: Arguments) -> Any:
 @row("to", "_to_copy")
 def _to(b: Networks, a: Arguments) -> Any:
     value = a.first()
-    if a.floats or not isinstance(value, (Tensor, Spread, np.ndarray)):
+    if not isinstance(value, (Tensor, Spread, np.ndarray)):
         return value
-    return b.elementwise("trunc", value)
+    if a.truth:
+        return value if "self" in a.bools else b.elementwise("not_equal", value, 0.0)
+    return value if a.floats else b.elementwise("trunc", value)
 
 
 @row("dropout")
