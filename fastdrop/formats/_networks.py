@@ -483,10 +483,10 @@ class Networks(Tensors):
             pairs = [
                 _for_ceil(*item) for item in zip(lengths, sizes, strides, padding, strict=True)
             ]
-            if kind == "mean" and pairs != [(a, b) for a, b in padding]:
-                raise UnsupportedError("means of windows that are cut off (ceil_mode)")
-        if kind == "mean" and not count_padding and any(map(sum, pairs)):
-            raise UnsupportedError("means that leave padding out (count_include_pad=False)")
+        share = None
+        if kind == "mean" and (pairs != [*map(tuple, padding)] or not count_padding):
+            lengths = tensor.row[tensor.merged : -1]
+            share = _counted_shares(lengths, sizes, strides, padding, pairs, count_padding)
         tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
         row = tensor.row[tensor.merged :]
         counts = [
@@ -502,7 +502,8 @@ class Networks(Tensors):
         layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides))
         leading = tensor.row[: tensor.merged]
         made = self.single(self.each(layer, tensor.merged), tensor, (*leading, *counts, row[-1]))
-        return self._channels_first(made)
+        found = self._channels_first(made)
+        return found if share is None else self.elementwise("divide", found, share)
 
     def adaptive_pool(self, value: Value, kind: str, sizes: Sequence[int | None]) -> Value:
         """Make so many windows, of equal size, of each of the last axes."""
@@ -513,12 +514,31 @@ class Networks(Tensors):
             axes = list(range(-len(sizes), 0))
             return self.reduce("mean" if kind == "mean" else "max", value, axes, keepdims=True)
         widths = []
-        for size, length in zip(sizes, lengths, strict=True):
-            count = length if size is None else size
-            if not isinstance(length, int) or not isinstance(count, int) or length % count:
-                raise UnsupportedError(f"{size} windows of unequal size of {length} places")
-            widths.append(length // count)
+        for axis, (size, length) in enumerate(zip(sizes, lengths, strict=True), -len(sizes)):
+            if size is None or size == length:
+                part = 1
+            elif isinstance(length, int) and length % size == 0:
+                part = length // size
+            else:
+                return self._unequal(value, kind, axis, size, sizes)
+            widths.append(part)
         return self.pool(value, kind, widths, widths, [(0, 0)] * len(widths))
+
+    def _unequal(
+        self, value: Tensor, kind: str, axis: int, size: int, sizes: Sequence[int | None]
+    ) -> Value:
+        """Make windows of unequal size along one axis, and then those along the others."""
+        length = value.shape[axis]
+        if not isinstance(length, int):
+            raise UnsupportedError(f"{size} windows of unequal size of {length} places")
+        parts = []
+        for i in range(size):
+            start, stop = i * length // size, -(-(i + 1) * length // size)
+            part = self.slice(value, axis, start, stop)
+            parts.append(self.reduce("mean" if kind == "mean" else "max", part, [axis], True))
+        rest = [None if i - len(sizes) == axis else n for i, n in enumerate(sizes)]
+        made = self.concatenate(parts, axis)
+        return made if all(n is None for n in rest) else self.adaptive_pool(made, kind, rest)
 
     def pad(self, value: Value, widths: Sequence[tuple[int, int]], number: float) -> Value:
         """Put a number before and behind on the last axes."""
@@ -534,8 +554,12 @@ class Networks(Tensors):
         for axis, pair in enumerate(every):
             if axis != value.at:
                 pairs[value.axis(axis)] = pair
-        if any(min(pair) < 0 for pair in pairs):
-            raise UnsupportedError("padding of a negative width")
+        for axis, (before, behind) in enumerate(every):
+            if min(before, behind) < 0:
+                found = self.slice(value, axis, max(-before, 0), min(behind, 0) or None)
+                assert isinstance(found, Tensor)
+                value = found
+        pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
         return self._put_around(value, pairs, number)
 
     def _padded(self, tensor: Tensor, widths: Sequence[tuple[int, int]], number: float) -> Tensor:
@@ -603,6 +627,34 @@ class Networks(Tensors):
             epsilon=epsilon,
         )
         return self.single(layer, value)
+
+    def group_norm(
+        self,
+        value: Value,
+        groups: int,
+        gamma: Value | None,
+        beta: Value | None,
+        epsilon: float,
+    ) -> Value:
+        """Normalize each row's groups of channels, which are axis 1, with all behind them."""
+        if not isinstance(value, Tensor) or value.at or value.merged:
+            raise UnsupportedError("normalization of groups with the batch not in front")
+        channels, *rest = value.row
+        if not isinstance(channels, int):
+            raise UnsupportedError(f"normalization of {channels} channels")
+        each = [groups, channels // groups, *rest]
+        split = self.reshape(value, [BATCH, *each])
+        along = list(range(2, len(each) + 1))
+        mean = self.reduce("mean", split, along, keepdims=True)
+        split = self.elementwise("subtract", split, mean)
+        squares = self.reduce("mean", self.elementwise("square", split), along, keepdims=True)
+        factor = self.elementwise("rsqrt", self.elementwise("add", squares, epsilon))
+        found = self.reshape(self.elementwise("multiply", split, factor), [BATCH, *value.row])
+        for function, weight in (("multiply", gamma), ("add", beta)):
+            if weight is not None:
+                array = as_array(weight).reshape(-1, *(1,) * len(rest))
+                found = self.elementwise(function, found, array)
+        return found
 
     def rms_norm(self, value: Value, axes: int, gamma: Value | None, epsilon: float) -> Value:
         """Divide each row's numbers by the root of their mean square along the last axes."""
@@ -688,6 +740,34 @@ def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:
     if isinstance(length, int) and length < extent:
         raise UnsupportedError(f"windows of {extent} places on an axis of {length}")
     return (length - extent) // stride + 1
+
+
+def _counted_shares(
+    lengths: Sequence[Length],
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    padding: Sequence[tuple[int, int]],
+    pairs: Sequence[tuple[int, int]],
+    count_padding: bool,
+) -> Array | None:
+    """Return which part of each window counts in its mean; None where all of all do.
+
+    What is padded counts or not, and what is behind it, of windows that are cut off, never does.
+    """
+    found = np.ones((1,) * len(sizes))
+    for axis, (length, size, stride) in enumerate(zip(lengths, sizes, strides, strict=True)):
+        before, behind = padding[axis]
+        if pairs[axis] == (0, 0):
+            continue
+        if not isinstance(length, int):
+            raise UnsupportedError("means that leave padding out, of an open length")
+        counts = np.ones(length + sum(pairs[axis]))
+        stop = before + length + behind * count_padding
+        counts[stop:] = 0
+        counts[: 0 if count_padding else before] = 0
+        shares = np.lib.stride_tricks.sliding_window_view(counts, size)[::stride].mean(-1)
+        found = found * shares.reshape([-1 if i == axis else 1 for i in range(len(sizes))])
+    return None if (found == 1).all() else found.astype(np.float32)
 
 
 def _for_ceil(length: Length, size: int, stride: int, padding: tuple[int, int]) -> tuple[int, int]:

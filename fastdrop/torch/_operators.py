@@ -112,6 +112,7 @@ _BINARY = {
     "le": "less_equal",
     "logical_and": "logical_and",
     "logical_or": "logical_or",
+    "logical_xor": "not_equal",
 }
 _UNARY = {
     "neg": "negative",
@@ -130,6 +131,7 @@ _UNARY = {
     "floor": "floor",
     "ceil": "ceil",
     "round": "round",
+    "sgn": "sign",
     "trunc": "trunc",
     "logical_not": "logical_not",
     "zeros_like": "zeros",
@@ -199,6 +201,107 @@ def _divide(b: Networks, a: Arguments) -> Any:
     return b.elementwise({"floor": "floor", "trunc": "trunc"}[mode], found)
 
 
+@row("fmod")
+def _fmod(b: Networks, a: Arguments) -> Any:
+    value = a.values["self"]
+    times = b.elementwise("trunc", b.elementwise("divide", value, a.other))
+    return b.elementwise("subtract", value, b.elementwise("multiply", times, a.other))
+
+
+@row("round.decimals")
+def _round(b: Networks, a: Arguments) -> Any:
+    found = b.elementwise("round", b.elementwise("multiply", a.first(), 10.0**a.decimals))
+    return b.elementwise("divide", found, 10.0**a.decimals)
+
+
+@row("exp2")
+def _exp2(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("power", 2.0, a.first())
+
+
+@row("log2")
+def _log2(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("divide", b.elementwise("log", a.first()), float(np.log(2)))
+
+
+@row("log10")
+def _log10(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("divide", b.elementwise("log", a.first()), float(np.log(10)))
+
+
+@row("frac")
+def _frac(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("subtract", a.first(), b.elementwise("trunc", a.first()))
+
+
+@row("tan")
+def _tan(b: Networks, a: Arguments) -> Any:
+    return b.elementwise(
+        "divide", b.elementwise("sin", a.first()), b.elementwise("cos", a.first())
+    )
+
+
+@row("sinh")
+def _sinh(b: Networks, a: Arguments) -> Any:
+    """Half of e^x - 1 + (e^x - 1) / e^x, which is exact near 0, too."""
+    part = b.elementwise("expm1", a.first())
+    rest = b.elementwise("divide", part, b.elementwise("add", part, 1.0))
+    return b.elementwise("multiply", b.elementwise("add", part, rest), 0.5)
+
+
+@row("cosh")
+def _cosh(b: Networks, a: Arguments) -> Any:
+    ahead = b.elementwise("exp", a.first())
+    both = b.elementwise("add", ahead, b.elementwise("reciprocal", ahead))
+    return b.elementwise("multiply", both, 0.5)
+
+
+@row("isnan")
+def _isnan(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("not_equal", a.first(), a.first())
+
+
+@row("isinf")
+def _isinf(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("equal", b.elementwise("absolute", a.first()), np.inf)
+
+
+@row("isfinite")
+def _isfinite(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("less", b.elementwise("absolute", a.first()), np.inf)
+
+
+@row("nan_to_num")
+def _nan_to_num(b: Networks, a: Arguments) -> Any:
+    value, largest = a.first(), float(np.finfo(np.float32).max)
+    for low, other in ((False, a.posinf), (True, a.neginf)):
+        edge = -np.inf if low else np.inf
+        other = (-largest if low else largest) if other is None else other
+        value = b.elementwise("where", b.elementwise("equal", value, edge), other, value)
+    nan = b.elementwise("not_equal", value, value)
+    return b.elementwise("where", nan, a.nan or 0.0, value)
+
+
+@row("hypot")
+def _hypot(b: Networks, a: Arguments) -> Any:
+    squares = [b.elementwise("square", v) for v in list(a.values.values())[:2]]
+    return b.elementwise("sqrt", b.elementwise("add", *squares))
+
+
+@row("logit")
+def _logit(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    if a.eps is not None:
+        value = b.elementwise("clip", value, a.eps, 1 - a.eps)
+    return b.elementwise("log", b.elementwise("divide", value, b.elementwise("subtract", 1, value)))
+
+
+@row("addcdiv")
+def _addcdiv(b: Networks, a: Arguments) -> Any:
+    both = b.elementwise("divide", a.tensor1, a.tensor2)
+    return b.elementwise("add", a.values["self"], b.elementwise("multiply", both, a.value))
+
+
 @row("addcmul")
 def _addcmul(b: Networks, a: Arguments) -> Any:
     both = b.elementwise("multiply", a.tensor1, a.tensor2)
@@ -237,6 +340,7 @@ def _bitwise(function: str) -> Row:
 row("bitwise_not")(_bitwise("logical_not"))
 row("bitwise_and", "__and__")(_bitwise("logical_and"))
 row("bitwise_or", "__or__")(_bitwise("logical_or"))
+row("bitwise_xor", "__xor__")(_bitwise("not_equal"))
 
 
 @row("lerp.Tensor", "lerp.Scalar")
@@ -312,10 +416,30 @@ def _celu(b: Networks, a: Arguments) -> Any:
 
 @row("softplus")
 def _softplus(b: Networks, a: Arguments) -> Any:
-    # Above the threshold PyTorch takes the input itself, which is nearer than the float32 result.
     scaled = a.first() if a.beta == 1 else b.elementwise("multiply", a.first(), a.beta)
     found = b.activation(scaled, "softplus")
-    return found if a.beta == 1 else b.elementwise("divide", found, a.beta)
+    found = found if a.beta == 1 else b.elementwise("divide", found, a.beta)
+    if a.threshold >= 20:  # where the input itself is as near as float32 is
+        return found
+    return b.elementwise("where", b.elementwise("greater", scaled, a.threshold), a.first(), found)
+
+
+@row("softshrink")
+def _softshrink(b: Networks, a: Arguments) -> Any:
+    within = b.elementwise("clip", a.first(), -a.lambd, a.lambd)
+    return b.elementwise("subtract", a.first(), within)
+
+
+@row("hardshrink")
+def _hardshrink(b: Networks, a: Arguments) -> Any:
+    near = b.elementwise("less_equal", b.elementwise("absolute", a.first()), a.lambd)
+    return b.elementwise("where", near, 0.0, a.first())
+
+
+@row("threshold")
+def _threshold(b: Networks, a: Arguments) -> Any:
+    above = b.elementwise("greater", a.first(), a.threshold)
+    return b.elementwise("where", above, a.first(), a.value)
 
 
 @row("prelu")
@@ -420,7 +544,7 @@ def _bernoulli_of(b: Networks, a: Arguments) -> Any:
     return _bernoulli(b, Arguments({"self": shape, "p": float(np.ravel(constant)[0])}))
 
 
-@row("transpose", "swapaxes")
+@row("transpose", "swapaxes", "swapdims")
 def _transpose(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     one, other = list(a.values.values())[1:3]
@@ -450,6 +574,14 @@ def _movedim(b: Networks, a: Arguments) -> Any:
     order = [i for i in range(value.ndim) if i != source]
     order.insert(destination, source)
     return b.permute(value, order)
+
+
+@row("movedim.intlist", "moveaxis.intlist")
+def _movedims(b: Networks, a: Arguments) -> Any:
+    rank = a.first().ndim
+    moved = {d % rank: s % rank for s, d in zip(a.source, a.destination, strict=True)}
+    rest = iter([i for i in range(rank) if i not in moved.values()])
+    return b.permute(a.first(), [moved[i] if i in moved else next(rest) for i in range(rank)])
 
 
 @row("view", "reshape", "_unsafe_view")
@@ -595,6 +727,130 @@ def _repeat(b: Networks, a: Arguments) -> Any:
     return b.expand(value, shape)
 
 
+@row("tile")
+def _tile(b: Networks, a: Arguments) -> Any:
+    repeats = [1] * (a.first().ndim - len(a.dims)) + list(a.dims)
+    return _repeat(b, Arguments({"self": a.first(), "repeats": repeats}))
+
+
+@row("repeat_interleave.self_int")
+def _repeat_interleave(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    if a.dim is None:
+        raise UnsupportedError("rows of a batch laid out one after another")
+    axis, shape = a.dim % value.ndim, list(value.shape)
+    wide = b.unsqueeze(value, axis + 1)
+    wide = b.expand(wide, [-1] * (axis + 1) + [a.repeats] + [-1] * (value.ndim - axis - 1))
+    return b.reshape(wide, [*shape[:axis], shape[axis] * a.repeats, *shape[axis + 1 :]])
+
+
+@row("roll")
+def _roll(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    if not a.dims:
+        raise UnsupportedError("a tensor rolled along all axes at once")
+    for shift, axis in zip(a.shifts, a.dims, strict=True):
+        length = value.shape[axis]
+        shift = shift % length if isinstance(length, int) else shift
+        if shift:
+            ends = b.slice(value, axis, -shift, None), b.slice(value, axis, 0, -shift)
+            value = b.concatenate(ends, axis)
+    return value
+
+
+@row("diff")
+def _diff(b: Networks, a: Arguments) -> Any:
+    value = a.values["self"]
+    before, behind = a.values.get("prepend"), a.values.get("append")
+    parts = [v for v in (before, value, behind) if v is not None]
+    value = parts[0] if len(parts) == 1 else b.concatenate(parts, a.dim)
+    for _ in range(a.n):
+        later, earlier = b.slice(value, a.dim, 1, None), b.slice(value, a.dim, 0, -1)
+        value = b.elementwise("subtract", later, earlier)
+    return value
+
+
+@row("unfold")
+def _unfold(b: Networks, a: Arguments) -> Any:
+    """Windows along an axis: for each place in a window, what is at it, side by side."""
+    value, axis = a.first(), a.dimension % a.first().ndim
+    length = value.shape[axis]
+    if not isinstance(length, int) and a.step != 1:
+        raise UnsupportedError(f"windows of {length} places")
+    parts = []
+    for i in range(a.size):
+        if isinstance(length, int):
+            count = (length - a.size) // a.step + 1
+            stop: Any = i + (count - 1) * a.step + 1
+        else:
+            stop = i + 1 - a.size or None
+        parts.append(b.slice(value, axis, i, stop, a.step))
+    return b.stack(parts, -1)
+
+
+@row("diagonal")
+def _diagonal(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    one, two = a.dim1 % value.ndim, a.dim2 % value.ndim
+    length = value.shape[one]
+    if a.offset or not isinstance(length, int) or value.shape[two] != length:
+        raise UnsupportedError("a diagonal of an open length, or of no square")
+    order = [i for i in range(value.ndim) if i not in (one, two)]
+    moved = b.permute(value, [*order, one, two])
+    picked = b.elementwise("multiply", moved, np.eye(length, dtype=np.float32))
+    return b.reduce("sum", picked, [-1])
+
+
+@row("hstack", "column_stack")
+def _hstack(b: Networks, a: Arguments) -> Any:
+    if any(v.ndim < 2 for v in a.tensors):
+        raise UnsupportedError("numbers of rows, side by side")
+    return b.concatenate(a.tensors, 1)
+
+
+@row("dstack")
+def _dstack(b: Networks, a: Arguments) -> Any:
+    if any(v.ndim < 3 for v in a.tensors):
+        return b.stack(a.tensors, 2)
+    return b.concatenate(a.tensors, 2)
+
+
+@row("broadcast_tensors")
+def _broadcast_tensors(b: Networks, a: Arguments) -> Any:
+    return tuple(a.tensors)
+
+
+@row("broadcast_to")
+def _broadcast_to(b: Networks, a: Arguments) -> Any:
+    return b.expand(a.first(), a.size)
+
+
+@row("copy")
+def _copy(b: Networks, a: Arguments) -> Any:
+    """Write one tensor over another: what is written, in the other's shape and kind."""
+    source = a.src if isinstance(a.src, (Tensor, Spread)) else as_array(a.src)
+    return b.expand(source if a.floats else b.elementwise("trunc", source), a.first().shape)
+
+
+@row("index_put")
+def _index_put(b: Networks, a: Arguments) -> Any:
+    """Write where a mask is true."""
+    value = a.values["self"]
+    (mask,), number = a.indices, a.values["values"]
+    single = not isinstance(number, (Tensor, Spread)) and np.size(number) == 1
+    if isinstance(mask, np.ndarray) or mask.ndim != value.ndim or not single or a.accumulate:
+        raise UnsupportedError("places written by numbers")
+    return b.elementwise("where", mask, np.ravel(number)[0], value)
+
+
+@row("one_hot")
+def _one_hot(b: Networks, a: Arguments) -> Any:
+    if a.num_classes < 0:
+        raise UnsupportedError("one_hot without num_classes")
+    numbers = np.arange(a.num_classes, dtype=np.float32)
+    return b.elementwise("equal", b.unsqueeze(a.first(), a.first().ndim), numbers)
+
+
 @row("cat", "concat")
 def _cat(b: Networks, a: Arguments) -> Any:
     return b.concatenate(a.tensors, a.values.get("dim", 0))
@@ -661,9 +917,31 @@ def _constant_pad(b: Networks, a: Arguments) -> Any:
 
 @row("pad")
 def _pad(b: Networks, a: Arguments) -> Any:
-    if a.mode != "constant":
-        raise UnsupportedError(f"padding of mode {a.mode!r}")
-    return b.pad(a.first(), _around(a.pad), float(a.value or 0))
+    if a.mode == "constant":
+        return b.pad(a.first(), _around(a.pad), float(a.value or 0))
+    value = a.first()
+    for axis, pair in enumerate(_around(a.pad), value.ndim - len(a.pad) // 2):
+        parts = [_edge(b, value, axis, n, a.mode, i == 1) for i, n in enumerate(pair)]
+        parts.insert(1, value)
+        value = b.concatenate([part for part in parts if part is not None], axis)
+    return value
+
+
+def _edge(b: Networks, value: Value, axis: int, width: int, mode: str, behind: bool) -> Any:
+    """Return what is put to one end of an axis, made of what is there; None for nothing."""
+    if width < 0:
+        raise UnsupportedError("padding of a negative width")
+    if not width:
+        return None
+    if mode == "circular":
+        places = (0, width) if behind else (-width, None)
+        return b.slice(value, axis, *places)
+    if mode == "replicate":
+        places = (-1, None) if behind else (0, 1)
+        times = [width if i == axis else -1 for i in range(value.ndim)]
+        return b.expand(b.slice(value, axis, *places), times)
+    places = (-width - 1, -1) if behind else (1, width + 1)
+    return b.slice(b.slice(value, axis, *places), axis, None, None, -1)
 
 
 def _around(pad: Sequence[int]) -> list[tuple[int, int]]:
@@ -704,7 +982,95 @@ def _max(b: Networks, a: Arguments) -> Any:
 
 @row("min.dim")
 def _min(b: Networks, a: Arguments) -> Any:
-    return b.reduce("min", a.first(), [a.dim], a.keepdim), None
+    return b.reduce("min", a.first(), [a.dim], a.keepdim), _argmin(b, a)
+
+
+@row("argmin")
+def _argmin(b: Networks, a: Arguments) -> Any:
+    axes = None if a.dim is None else [a.dim]
+    return b.reduce("argmax", b.elementwise("negative", a.first()), axes, a.keepdim)
+
+
+@row("aminmax")
+def _aminmax(b: Networks, a: Arguments) -> Any:
+    axes = None if a.dim is None else [a.dim]
+    return tuple(b.reduce(name, a.first(), axes, a.keepdim) for name in ("min", "max"))
+
+
+@row("count_nonzero.dim_IntList", "count_nonzero")
+def _count(b: Networks, a: Arguments) -> Any:
+    return b.reduce("sum", b.elementwise("not_equal", a.first(), 0.0), _axes(a.dim))
+
+
+@row("logsumexp")
+def _logsumexp(b: Networks, a: Arguments) -> Any:
+    largest = b.reduce("max", a.first(), _axes(a.dim), True)
+    powers = b.elementwise("exp", b.elementwise("subtract", a.first(), largest))
+    logs = b.elementwise("log", b.reduce("sum", powers, _axes(a.dim), a.keepdim))
+    return b.elementwise("add", logs, b.reduce("max", a.first(), _axes(a.dim), a.keepdim))
+
+
+def _axes(dim: Any) -> Any:
+    return [dim] if isinstance(dim, int) else dim or None
+
+
+def _deviations(b: Networks, a: Arguments, *, root: bool = False) -> Any:
+    """Return variances, or their roots, by the correction that is asked for."""
+    value, axes = a.first(), _axes(a.values.get("dim"))
+    if "unbiased" in a.values:
+        less: Any = int(a.unbiased)
+    else:
+        less = 1 if a.correction is None else a.correction
+    keep = bool(a.values.get("keepdim", False))
+    mean = b.reduce("mean", value, axes, True)
+    squares = b.elementwise("square", b.elementwise("subtract", value, mean))
+    found = b.reduce("mean", squares, axes, keep)
+    if less:
+        every = range(value.ndim) if axes is None else axes
+        count = product(value.shape[axis] for axis in every)
+        if isinstance(count, int):
+            found = b.elementwise("multiply", found, count / max(count - less, 0) if count != less else np.nan)
+        else:
+            ones = b.reduce("sum", b.elementwise("ones", value), axes, keep)
+            rest = b.elementwise("maximum", b.elementwise("subtract", ones, float(less)), 0.0)
+            found = b.elementwise("divide", b.reduce("sum", squares, axes, keep), rest)
+    return b.elementwise("sqrt", found) if root else found
+
+
+@row("var")
+def _var(b: Networks, a: Arguments) -> Any:
+    return _deviations(b, a)
+
+
+@row("std")
+def _std(b: Networks, a: Arguments) -> Any:
+    return _deviations(b, a, root=True)
+
+
+@row("var_mean")
+def _var_mean(b: Networks, a: Arguments) -> Any:
+    return _deviations(b, a), _reduction("mean")(b, a)
+
+
+@row("std_mean")
+def _std_mean(b: Networks, a: Arguments) -> Any:
+    return _deviations(b, a, root=True), _reduction("mean")(b, a)
+
+
+@row("cumsum")
+def _cumsum(b: Networks, a: Arguments) -> Any:
+    """Sum up to each place: a product by a triangle of ones."""
+    value = a.first()
+    if not isinstance(value, (Tensor, Spread)):
+        return np.cumsum(value, a.dim)
+    axis, length = a.dim % value.ndim, value.shape[a.dim]
+    if isinstance(value, Spread) or axis == value.at:
+        raise UnsupportedError("sums over rows of a batch")
+    if not isinstance(length, int):
+        raise UnsupportedError(f"sums up to each of {length} places")
+    order = [i for i in range(value.ndim) if i != axis] + [axis]
+    summed = b.matmul(b.permute(value, order), np.tri(length, dtype=np.float32).T)
+    return b.permute(summed, [order.index(i) for i in range(value.ndim)])
 
 
 row("max.other")(_binary("maximum"))
@@ -714,10 +1080,37 @@ row("min.other")(_binary("minimum"))
 @row("norm.ScalarOpt_dim", "linalg_vector_norm")
 def _norm(b: Networks, a: Arguments) -> Any:
     order = a.values.get("p", a.values.get("ord", 2))
-    if order not in (2, 2.0, None):
+    axes, keep = _axes(a.dim), a.keepdim
+    if order in (2, None):
+        squares = b.reduce("sum", b.elementwise("square", a.first()), axes, keep)
+        return b.elementwise("sqrt", squares)
+    sizes = b.elementwise("absolute", a.first())
+    if order == np.inf:
+        return b.reduce("max", sizes, axes, keep)
+    if order == 1:
+        return b.reduce("sum", sizes, axes, keep)
+    if order <= 0:
         raise UnsupportedError(f"a norm of order {order}")
-    squares = b.reduce("sum", b.elementwise("square", a.first()), a.dim, a.keepdim)
-    return b.elementwise("sqrt", squares)
+    powers = b.reduce("sum", b.elementwise("power", sizes, order), axes, keep)
+    return b.elementwise("power", powers, 1 / order)
+
+
+@row("cosine_similarity")
+def _cosine_similarity(b: Networks, a: Arguments) -> Any:
+    lengths = []
+    for value in (a.x1, a.x2):
+        squares = b.reduce("sum", b.elementwise("square", value), [a.dim], True)
+        lengths.append(b.elementwise("maximum", b.elementwise("sqrt", squares), a.eps))
+    one, two = (
+        b.elementwise("divide", v, n) for v, n in zip((a.x1, a.x2), lengths, strict=True)
+    )
+    return b.reduce("sum", b.elementwise("multiply", one, two), [a.dim])
+
+
+@row("pairwise_distance")
+def _pairwise_distance(b: Networks, a: Arguments) -> Any:
+    between = b.elementwise("add", b.elementwise("subtract", a.x1, a.x2), a.eps)
+    return _norm(b, Arguments({"self": between, "p": a.p, "dim": [-1], "keepdim": a.keepdim}))
 
 
 # ---- products ----
@@ -744,6 +1137,33 @@ def _addmm(b: Networks, a: Arguments) -> Any:
         return found
     given = given if a.beta == 1 else b.elementwise("multiply", given, a.beta)
     return b.elementwise("add", found, given)
+
+
+@row("tensordot")
+def _tensordot(b: Networks, a: Arguments) -> Any:
+    one, two = a.values["self"], a.other
+    left, right = ([d % v.ndim for d in dims] for v, dims in ((one, a.dims_self), (two, a.dims_other)))
+    own = [[i for i in range(v.ndim) if i not in dims] for v, dims in ((one, left), (two, right))]
+    shape = [one.shape[i] for i in own[0]] + [two.shape[i] for i in own[1]]
+    inner = product(one.shape[i] for i in left)
+    two = b.permute(two, [*right, *own[1]])
+    two = b.reshape(two, [inner, product(two.shape[len(right) :])])
+    one = b.permute(one, [*own[0], *left])
+    one = b.reshape(one, [*one.shape[: len(own[0])], inner])
+    return b.reshape(b.matmul(one, two), shape)
+
+
+@row("bilinear")
+def _bilinear(b: Networks, a: Arguments) -> Any:
+    """One input by all matrices at once, and each product by the other one."""
+    weight = as_array(a.weight)
+    units, first, second = weight.shape
+    flat = np.ascontiguousarray(weight.transpose(1, 0, 2).reshape(first, units * second))
+    made = b.matmul(a.input1, flat)
+    made = b.reshape(made, [*made.shape[:-1], units, second])
+    other = b.unsqueeze(a.input2, a.input2.ndim - 1)
+    found = b.reduce("sum", b.elementwise("multiply", made, other), [-1])
+    return found if a.bias is None else b.elementwise("add", found, as_array(a.bias))
 
 
 @row("einsum")
@@ -1023,6 +1443,38 @@ def _rms_norm(b: Networks, a: Arguments) -> Any:
     return b.rms_norm(a.input, len(a.normalized_shape), a.weight, epsilon)
 
 
+@row("group_norm")
+def _group_norm(b: Networks, a: Arguments) -> Any:
+    return b.group_norm(a.input, a.num_groups, a.weight, a.bias, a.eps)
+
+
+@row("instance_norm")
+def _instance_norm(b: Networks, a: Arguments) -> Any:
+    if a.running_mean is not None:  # which counts, as that of batch normalization does
+        return _batch_norm(b, a)
+    channels = a.input.shape[1]
+    if not isinstance(channels, int):
+        raise UnsupportedError(f"normalization of {channels} channels")
+    return b.group_norm(a.input, channels, a.weight, a.bias, a.eps)
+
+
+@row("upsample_nearest1d.vec", "upsample_nearest2d.vec")
+def _upsample_nearest(b: Networks, a: Arguments) -> Any:
+    value = a.input
+    factors = a.scale_factors
+    if factors is None:
+        lengths = value.shape[2:]
+        if not all(isinstance(n, int) for n in (*lengths, *a.output_size)):
+            raise UnsupportedError(f"{list(a.output_size)} places of {list(lengths)}")
+        factors = [n / own for n, own in zip(a.output_size, lengths, strict=True)]
+    if any(factor != int(factor) for factor in factors):
+        raise UnsupportedError("places repeated by no whole number (interpolate)")
+    for axis, factor in enumerate(factors, 2):
+        given = {"self": value, "dim": axis, "repeats": int(factor)}
+        value = value if factor == 1 else _repeat_interleave(b, Arguments(given))
+    return value
+
+
 # ---- what is made of nothing ----
 
 
@@ -1086,12 +1538,30 @@ def _linspace(b: Networks, a: Arguments) -> Any:
 
 @row("triu")
 def _triu(b: Networks, a: Arguments) -> Any:
-    return np.triu(as_array(a.first()), a.diagonal)
+    return _triangle(b, np.triu, a)
 
 
 @row("tril")
 def _tril(b: Networks, a: Arguments) -> Any:
-    return np.tril(as_array(a.first()), a.diagonal)
+    return _triangle(b, np.tril, a)
+
+
+def _triangle(b: Networks, function: Callable[..., Array], a: Arguments) -> Any:
+    value = a.first()
+    if not isinstance(value, (Tensor, Spread)):
+        return function(value, a.diagonal)
+    shape = value.shape[-2:]
+    if value.at >= value.ndim - 2 or not all(isinstance(n, int) for n in shape):
+        raise UnsupportedError("a triangle of an open length")
+    return b.elementwise("where", function(np.ones(shape, np.float32), a.diagonal), value, 0.0)
+
+
+@row("eye", "eye.m")
+def _eye(b: Networks, a: Arguments) -> Any:
+    lengths = a.n, a.values.get("m", a.n)
+    if not all(isinstance(n, int) for n in lengths):
+        raise UnsupportedError("a diagonal of an open length")
+    return np.eye(*lengths, dtype=np.float32)
 
 
 @row("scalar_tensor")
