@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop import layers
+from fastdrop import activate, layers
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product
 from fastdrop.layers._layer import Layer
 from fastdrop.layers.operations import FUNCTIONS
@@ -569,7 +569,7 @@ class Tensors:
     def activation(self, value: Value, activation: Any, axis: int = -1) -> Value:
         """Apply an activation; softmax and log_softmax along an axis."""
         if not isinstance(value, Tensor):
-            raise UnsupportedError(f"{activation} of a constant")
+            return _constant_activation(value, activation, axis)
         along = value.axis(axis) if activation in ("softmax", "log_softmax") else -1
         along = -1 if along == len(value.row) - 1 else along
         layer = layers.Activation(name=self.scope, activation=activation, axis=along)
@@ -668,7 +668,9 @@ class Tensors:
     def dense(self, value: Value, kernel: Array, bias: Array | None = None) -> Value:
         """Multiply along the last axis by a matrix (inputs, units)."""
         if isinstance(value, Spread):
-            raise UnsupportedError("a product of constants alone")
+            if value.at == value.ndim - 1:
+                raise UnsupportedError("rows of a batch are computed with one another")
+            return Spread(np.asarray(self.dense(value.value, kernel, bias)), value.at)
         if not isinstance(value, Tensor):
             found = np.matmul(value, kernel)
             return np.asarray(found if bias is None else found + bias)
@@ -679,6 +681,21 @@ class Tensors:
             bias=None if bias is None else np.ascontiguousarray(bias, np.float32),
         )
         return self.single(layer, value, (*value.row[:-1], kernel.shape[1]))
+
+
+def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> Value:
+    """Compute an activation of a constant by the function for arrays."""
+    if isinstance(value, Spread):
+        axis %= value.ndim
+        if axis == value.at and activation in ("softmax", "log_softmax"):
+            raise UnsupportedError("rows of a batch are computed with one another")
+        found = _constant_activation(value.value, activation, axis - (axis > value.at))
+        return Spread(as_array(found), value.at)
+    numbers = np.asarray(value, np.float32)
+    if activation not in ("softmax", "log_softmax"):
+        return np.asarray(activate(numbers, activation))
+    last = np.moveaxis(numbers, axis, -1)
+    return np.moveaxis(np.asarray(activate(last, activation)), -1, axis)
 
 
 # ---- shapes ----

@@ -12,6 +12,7 @@ from itertools import count
 from itertools import product as choices
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.export import Dim
@@ -158,10 +159,10 @@ def _check_module(module: nn.Module) -> None:
 
 
 @contextmanager
-def _training(module: nn.Module) -> Iterator[None]:
-    """Put a module into training mode for a while."""
+def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
+    """Put a module into training mode for a while, or out of it."""
     modes = {part: part.training for part in module.modules()}
-    module.train()
+    module.train(on)
     try:
         yield
     finally:
@@ -235,7 +236,9 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 continue
             try:
-                return _Conversion(module, program, axes, names).model()
+                model = _Conversion(module, program, axes, names).model()
+                _check_numbers(module, model, args, axes)
+                return model
             except _Failed as failed:
                 failures.append(failed)
                 elsewhere |= failed.misplaced
@@ -245,10 +248,56 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
     raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
 
 
+def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[int]) -> None:
+    """Refuse a module that computes something else where it does not train."""
+    named = args if isinstance(args, dict) else {}
+    tensors = [*args.values()] if named else [*args]
+    try:
+        with torch.random.fork_rng([]), _training(module, on=False), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one, two = (
+                torch.utils._pytree.tree_leaves(
+                    module(*(() if named else (t.clone() for t in tensors)), **_cloned(named))
+                )
+                for _ in range(2)
+            )
+    except Exception:  # the example does not run as it is
+        return
+    x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
+    given: Any = x if len(x) > 1 else x[0]
+    found = torch.utils._pytree.tree_leaves(model.predict(given))
+    one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
+    for y, expected, again in zip(found, one, two, strict=False):
+        wanted = expected.detach().double().numpy()
+        if not np.array_equal(wanted, again.detach().double().numpy(), equal_nan=True):
+            continue  # it draws random numbers there, too
+        near = [
+            _near(y, moved)
+            for at in range(wanted.ndim)
+            if (moved := np.moveaxis(wanted, at, 0)).shape == y.shape
+        ]
+        if near and not any(near):
+            raise _Failed(["the module computes something else in eval mode"], 0.0)
+
+
+def _cloned(named: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in named.items()}
+
+
+def _near(found: Any, wanted: Any) -> bool:
+    """Whether numbers are the same but for how they were rounded."""
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    scale = max(float(finite.max(initial=0.0)), 1e-6)
+    return bool(np.allclose(found, wanted, rtol=0, atol=0.01 * scale, equal_nan=True))
+
+
 def _takes_time_first(module: nn.Module) -> bool:
     """Whether some part has the batch on the second axis."""
-    kinds = (nn.RNNBase, nn.MultiheadAttention)
-    return any(isinstance(part, kinds) and not part.batch_first for part in module.modules())
+    kinds = (nn.RNNBase, nn.MultiheadAttention, nn.RNNCellBase)
+    return any(
+        isinstance(part, kinds) and not getattr(part, "batch_first", False)
+        for part in module.modules()
+    )
 
 
 def _placements(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[int, ...]]:
@@ -422,7 +471,7 @@ class _Conversion:
         except BatchAxisError as error:
             self.misplaced = True
             return self._refused(node, error)
-        except (UnsupportedError, ValueError, TypeError, IndexError, KeyError) as error:
+        except Exception as error:  # what a row did not expect is an obstacle, too
             return self._refused(node, error)
         if isinstance(made, tuple):
             return tuple(_UNKNOWN if part is None else part for part in made)

@@ -369,22 +369,7 @@ _ACTIVATIONS: dict[str, str] = {
 
 
 def _activation(name: str) -> Row:
-    def compute(b: Networks, a: Arguments) -> Any:
-        value = a.first()
-        if not isinstance(value, Tensor):
-            return _constant_activation(name, value)
-        return b.activation(value, name)
-
-    return compute
-
-
-def _constant_activation(name: str, value: Any) -> Any:
-    """Compute an activation of a constant by the function for arrays."""
-    from fastdrop import activate
-
-    if isinstance(value, Spread):
-        return Spread(_constant_activation(name, value.value), value.at)
-    return activate(np.asarray(value, np.float32), name)
+    return lambda b, a: b.activation(a.first(), name)
 
 
 for _name, _function in _ACTIVATIONS.items():
@@ -1200,6 +1185,15 @@ def _grouped(b: Networks, value: Value, names: str, groups: Sequence[Sequence[st
     lengths = dict(zip(names, value.shape, strict=True))
     shape = [lengths[c] for c in groups[0]]
     return b.reshape(moved, [*shape, *(product(lengths[c] for c in g) for g in groups[1:])])
+
+
+@row("_weight_norm")
+def _weight_norm(b: Networks, a: Arguments) -> Any:
+    """Weights by their direction and length."""
+    direction, length = as_array(a.v), as_array(a.g)
+    axes = tuple(i for i in range(direction.ndim) if i != a.dim % direction.ndim)
+    norm = np.sqrt(np.square(direction, dtype=np.float64).sum(axes, keepdims=True))
+    return (direction * (length / norm)).astype(np.float32)
 
 
 @row("embedding")

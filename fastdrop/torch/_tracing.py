@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules import rnn as modules
+from torch.nn.modules import transformer
 from torch.nn.utils import rnn as packing
 from torch.nn.utils.rnn import PackedSequence
 
@@ -44,6 +45,8 @@ def shapes_alone() -> Iterator[None]:
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
             stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
         stack.enter_context(_replaced(packing, "_VF", _Padded()))
+        # Whether a mask is causal is looked for in its numbers, for kernels that know such.
+        stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_causal))
         yield
 
 
@@ -123,6 +126,11 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
         return made, self.permute_hidden(final, back)
 
     return forward
+
+
+def _said_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
+    """Return whether a mask is said to be causal; that it is there is enough otherwise."""
+    return is_causal is True
 
 
 class _Padded:
