@@ -322,6 +322,33 @@ for _size, _stride, _padding, _ceil in (
 for _size in (1, 2, 5):
     add(f"adaptive-mean-{_size}", lambda n=_size: nn.AdaptiveAvgPool1d(n), fixed(4, 10))
     add(f"adaptive-max-{_size}", lambda n=_size: nn.AdaptiveMaxPool1d(n), fixed(4, 10))
+for _size in (3, 12):
+    add(f"adaptive-unequal-mean-{_size}", lambda n=_size: nn.AdaptiveAvgPool1d(n), fixed(4, 10))
+    add(f"adaptive-unequal-max-{_size}", lambda n=_size: nn.AdaptiveMaxPool1d(n), fixed(4, 10))
+for _ceil, _count in itertools.product((False, True), (False, True)):
+    add(
+        f"avgpool1d-{'ceil' if _ceil else 'floor'}-{'all' if _count else 'own'}",
+        lambda c=_ceil, n=_count: nn.AvgPool1d(3, 2, 1, ceil_mode=c, count_include_pad=n),
+        fixed(4, 8),
+    )
+    add(
+        f"avgpool2d-{'ceil' if _ceil else 'floor'}-{'all' if _count else 'own'}",
+        lambda c=_ceil, n=_count: nn.AvgPool2d((3, 2), 2, (1, 0), ceil_mode=c, count_include_pad=n),
+        fixed(4, 8, 7),
+    )
+for _mode in ("reflect", "circular", "replicate"):
+    add(
+        f"conv1d-{_mode}",
+        lambda m=_mode: nn.Conv1d(4, 6, 3, padding=2, padding_mode=m),
+        lambda n, t: (torch.randn(n, 4, t),),
+    )
+    add(
+        f"conv2d-{_mode}",
+        lambda m=_mode: nn.Conv2d(4, 6, 3, padding=1, padding_mode=m),
+        fixed(4, 7, 6),
+    )
+add("maxpool1d-open", lambda: nn.MaxPool1d(3, 2, 1), lambda n, t: (torch.randn(n, 4, t),))
+add("adaptive-mean-2d-unequal", lambda: nn.AdaptiveAvgPool2d((3, 2)), fixed(4, 7, 6))
 add("adaptive-mean-2d", lambda: nn.AdaptiveAvgPool2d((1, 1)), fixed(4, 6, 7))
 add("adaptive-mean-open", lambda: nn.AdaptiveAvgPool1d(1), lambda n, t: (torch.randn(n, 4, t),))
 
@@ -361,6 +388,30 @@ for _affine in (True, False):
         lambda a=_affine: _norm(nn.RMSNorm, 4, elementwise_affine=a),
         sequence(4),
     )
+for _affine in (True, False):
+    _id = "affine" if _affine else "plain"
+    add(
+        f"groupnorm-{_id}",
+        lambda a=_affine: _norm(nn.GroupNorm, 2, 4, affine=a),
+        lambda n, t: (torch.randn(n, 4, t),),
+    )
+    add(
+        f"instancenorm-{_id}",
+        lambda a=_affine: _norm(nn.InstanceNorm1d, 4, affine=a),
+        lambda n, t: (torch.randn(n, 4, t),),
+    )
+    add(
+        f"instancenorm-running-{_id}",
+        lambda a=_affine: _norm(nn.InstanceNorm2d, 4, affine=a, track_running_stats=True),
+        fixed(4, 5, 6),
+    )
+add("groupnorm-flat", lambda: _norm(nn.GroupNorm, 3, 6), fixed(6))
+add("bilinear", lambda: With(nn.Bilinear(3, 3, 4), lambda m, x: m(x, 2 * x)), sequence())
+add(
+    "weight-norm",
+    lambda: nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 3)),
+    lambda n, t: (torch.randn(n, 3, t),),
+)
 add("layernorm-without-shift", lambda: _norm(nn.LayerNorm, 4, bias=False), sequence(4))
 
 # ---- activations ----
@@ -398,6 +449,33 @@ for _module in (
 add("activation-prelu-channels", lambda: nn.PReLU(5), fixed(5, 6))
 
 # ---- functions ----
+
+
+def _written(how: str) -> Callable[[Any], Any]:
+    """Return a function that writes into a tensor or a part of it."""
+
+    def run(x: Any) -> Any:
+        a = x * 1
+        if how == "part":
+            a[:, 0] = 0
+        elif how == "slice":
+            a[:, :, 1:3] = a[:, :, 1:3] * 2
+        elif how == "last":
+            a[:, :, -1] = x[:, :, 0]
+        elif how == "mask":
+            a[a < 0] = 0
+        elif how == "twice":
+            a.add_(1).mul_(2)
+        elif how == "same":
+            a.contiguous().add_(1)
+        elif how == "filled":
+            a = torch.zeros(x.size(0), 4, 6)
+            for i in range(4):
+                a[:, i] = x[:, i] * i
+        return a
+
+    return run
+
 
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "add": lambda x: x + 1.5,
@@ -494,6 +572,47 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "double-softmax": lambda x: F.log_softmax(F.softmax(x, 1), 2),
     "triu": lambda x: x[:, :, :4] @ torch.triu(torch.ones(4, 4)),
     "size-arithmetic": lambda x: x[:, x.size(1) - 2],
+    "truth": lambda x: (x.bool().float().sum(-1), (2 * x).long().bool().sum(1)),
+    "round-decimals": lambda x: torch.round(x, decimals=2),
+    "root-of-length": lambda x: x / x.size(1) ** 0.5,
+    "squeeze-slice": lambda x: x[:, :, :1].squeeze(-1),
+    "stack-moved": lambda x: torch.stack([x[:, 0], 2 * x[:, 1]], 1).permute(0, 2, 1)[:, 1],
+    "stack-around": lambda x: torch.stack([x[:, 0], 2 * x[:, 1]], 0).permute(1, 2, 0)[:, 1],
+    "min-places": lambda x: (x.min(1).indices, x.argmin(-1)),
+    "var": lambda x: (x.var(1), x.var((1, 2), unbiased=False), *torch.var_mean(x, -1)),
+    "std": lambda x: x.std(1, keepdim=True),
+    "logsumexp": lambda x: torch.logsumexp(x, 1),
+    "cumsum": lambda x: x[:, :5].cumsum(1),
+    "norms": lambda x: (x.norm(p=1, dim=-1), x.norm(p=3, dim=1), x.norm(p=np.inf, dim=1)),
+    "cosine": lambda x: F.cosine_similarity(x, x[:, :1], dim=-1),
+    "distance": lambda x: F.pairwise_distance(x[:, 0], x[:, -1]),
+    "one-hot": lambda x: F.one_hot((x > 0).long(), 3).float(),
+    "tensordot": lambda x: torch.tensordot(x, torch.linspace(-1, 1, 24).view(4, 6), ([2], [1])),
+    "roll": lambda x: torch.roll(x, (1, -2), (1, 2)),
+    "diff": lambda x: torch.diff(x, dim=1),
+    "unfold": lambda x: x.unfold(1, 3, 1).mean(-1),
+    "tile": lambda x: x.tile((1, 2, 1)),
+    "repeat-interleave": lambda x: x[:, :4].repeat_interleave(2, dim=1),
+    "pad-modes": lambda x: tuple(
+        F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "replicate", "circular")
+    ),
+    "pad-less": lambda x: F.pad(x, (-1, 2)),
+    "interpolate": lambda x: F.interpolate(x[:, :, :4], scale_factor=2),
+    "xor": lambda x: ((x > 0) ^ (x > 1)).float(),
+    "numbers-alone": lambda x: (torch.fmod(x, 0.3), torch.frac(x), torch.tan(x / 3)),
+    "hyperbolic": lambda x: torch.sinh(x) + torch.cosh(x),
+    "logarithms": lambda x: torch.log2(x.abs() + 1) + torch.log10(x.abs() + 1) + torch.exp2(x),
+    "finite": lambda x: torch.nan_to_num(torch.where(x > 1, torch.inf, x)),
+    "shrink": lambda x: F.softshrink(x) + F.hardshrink(x) + F.threshold(x, 0.1, 20.0),
+    "softplus-threshold": lambda x: F.softplus(x * 30, beta=2, threshold=5),
+    "addcdiv": lambda x: torch.addcdiv(x, x, x.abs() + 1, value=0.5),
+    "diagonal": lambda x: (x.transpose(1, 2) @ x).diagonal(dim1=1, dim2=2),
+    "triangle": lambda x: torch.tril(x.transpose(1, 2) @ x) + torch.triu(x.mT @ x, 1),
+    "hstack": lambda x: torch.hstack((x, x)),
+    "constant-softmax": lambda x: x * torch.softmax(torch.linspace(-1, 1, 6), 0),
+} | {
+    f"written-{how}": _written(how)
+    for how in ("part", "slice", "last", "mask", "twice", "same", "filled")
 }
 for _name, _function in FUNCTIONS.items():
     add(f"function-{_name}", lambda f=_function: Function(f), sequence(6))
@@ -850,6 +969,64 @@ ROWS_TOGETHER: dict[str, Callable[[Any], Any]] = {
 def test_what_computes_with_several_rows_is_refused(name: str) -> None:
     with pytest.raises(ModelFormatError):
         from_torch(Function(ROWS_TOGETHER[name]), torch.randn(4, 5, 3))
+
+
+def test_what_computes_something_else_in_eval_mode_is_refused() -> None:
+    class Unscaled(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return x * torch.bernoulli(torch.ones(x.shape) * 0.9) if self.training else x
+
+    with pytest.raises(ModelFormatError, match="eval mode"):
+        from_torch(Unscaled(), torch.randn(4, 5))
+
+
+def test_inputs_of_different_rows_are_refused() -> None:
+    class Rows(nn.Module):
+        def forward(self, x: Any, y: Any) -> Any:
+            return x.sum() + y
+
+    with pytest.raises(ModelFormatError, match="numbers of rows"):
+        from_torch(Rows(), (torch.randn(12), torch.randn(3)))
+
+
+def test_a_part_that_is_written_and_read_elsewhere_is_refused() -> None:
+    def run(x: Any) -> Any:
+        a = x * 1
+        part = a[:, 0]
+        a.add_(1)
+        return part
+
+    with pytest.raises(ModelFormatError, match="written"):
+        from_torch(Function(run), torch.randn(4, 5, 3))
+
+
+OPEN_POSITIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "table": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1))),
+    "row": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).unsqueeze(0).expand_as(x)),
+    "expanded": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).expand(x.size(0), x.size(1))),
+    "slice": lambda m, x: m.e(x) + m.q[:, : x.size(1)],
+    "slice-of-two": lambda m, x: m.e(x) + m.q[0, : x.size(1)],
+    "mask": lambda m, x: (
+        (m.e(x) @ m.e(x).mT)
+        .masked_fill(m.mask[:, : x.size(1), : x.size(1)] == 0, -np.inf)
+        .softmax(-1)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPEN_POSITIONS, ids=list(OPEN_POSITIONS))
+def test_positions_leave_time_open(name: str) -> None:
+    class Positions(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.e, self.p = nn.Embedding(11, 4), nn.Embedding(30, 4)
+            self.q = nn.Parameter(torch.randn(1, 30, 4))
+            self.register_buffer("mask", torch.tril(torch.ones(30, 30))[None])
+
+        def forward(self, x: Any) -> Any:
+            return OPEN_POSITIONS[name](self, x)
+
+    assert check(Case(Positions, tokens())).input_shape == (None,)
 
 
 def test_half_and_double_weights_are_taken_with_a_note() -> None:

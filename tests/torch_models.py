@@ -515,6 +515,78 @@ class ChannelsFirstGRU(nn.Module):
         return [head(z[-1] + level) for head in self.heads]
 
 
+class GatesByHand(nn.Module):
+    """An LSTM cell of two linear layers, normalization and chunks, from zeros of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.i, self.h = nn.Linear(3, 20), nn.Linear(5, 20, bias=False)
+        self.norm, self.drop = nn.LayerNorm(20), nn.Dropout(0.2)
+
+    def forward(self, x: Any) -> Any:
+        h = x.new_zeros(x.size(0), 5)
+        c = torch.zeros_like(h)
+        found = []
+        for step in x.unbind(1):
+            i, f, g, o = self.norm(self.i(step) + self.h(h)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = self.drop(torch.sigmoid(o) * torch.tanh(c))
+            found.append(h)
+        return torch.stack(found, dim=1)
+
+
+class WrittenOutputs(nn.Module):
+    """An encoder and a decoder, time first, whose outputs are written one after another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.out_words = nn.Embedding(30, 4), nn.Embedding(9, 4)
+        self.encoder = nn.LSTM(4, 5, 2, dropout=0.5)
+        self.decoder = nn.LSTM(4, 5, 2, dropout=0.5)
+        self.head, self.drop = nn.Linear(5, 9), nn.Dropout(0.5)
+
+    def forward(self, source: Any, target: Any) -> Any:
+        _, state = self.encoder(self.drop(self.words(source)))
+        outputs = torch.zeros(target.shape[0], target.shape[1], 9)
+        token = target[0, :]
+        for t in range(1, target.shape[0]):
+            y, state = self.decoder(self.drop(self.out_words(token.unsqueeze(0))), state)
+            outputs[t] = self.head(y.squeeze(0))
+            token = outputs[t].argmax(1)
+        return outputs
+
+
+class SubsequentMask(nn.Module):
+    """An encoder of time first with a causal mask that is not said to be one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(30, 6)
+        layer = nn.TransformerEncoderLayer(6, 2, 8, 0.2)
+        self.encoder = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(6, 12)
+
+    def forward(self, x: Any) -> Any:
+        mask = nn.Transformer.generate_square_subsequent_mask(len(x))
+        return self.head(self.encoder(self.words(x), mask))
+
+
+class CellsTimeFirst(nn.Module):
+    """A cell in a loop over the first axis."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell, self.head = nn.GRUCell(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Any) -> Any:
+        h = torch.zeros(x.size(1), 5)
+        found = []
+        for i in range(x.size(0)):
+            h = self.cell(x[i], h)
+            found.append(self.head(h))
+        return torch.stack(found)
+
+
 MODELS: dict[
     str,
     tuple[
@@ -532,6 +604,15 @@ MODELS: dict[
     "masked-mean": (MaskedMean, words, (), ()),
     "language-model": (TimeFirstLanguageModel, lambda n, t: (words(n, t)[0].T,), (1,), (1,)),
     "locked-language-model": (LockedLanguageModel, lambda n, t: (words(n, t)[0].T,), (1,), (1,)),
+    "gates-by-hand": (GatesByHand, series(), (), ()),
+    "written-outputs": (
+        WrittenOutputs,
+        lambda n, t: (words(n, t)[0].T, torch.randint(0, 9, (4, n))),
+        (1, 1),
+        (1,),
+    ),
+    "subsequent-mask": (SubsequentMask, lambda n, t: (words(n, t)[0].T,), (1,), (1,)),
+    "cells-time-first": (CellsTimeFirst, lambda n, t: (torch.randn(t, n, 3),), (1,), (1,)),
     "forecaster": (Forecaster, series(), (), ()),
     "gaussian-forecaster": (GaussianForecaster, series(), (), ()),
     "conv-lstm": (ConvLSTM, series(), (), ()),

@@ -132,7 +132,7 @@ class Tensors:
         self._taken: set[str] = set()
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
-        self._stacked: dict[str, tuple[int, list[str]]] = {}
+        self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
 
@@ -282,7 +282,7 @@ class Tensors:
         if stacked is not None and stacked[0] == at:
             return replace(
                 value,
-                name=stacked[1][index],
+                name=stacked[1][index].name,
                 row=tuple(n for i, n in enumerate(value.row) if i != at),
                 at=value.at - (axis < value.at),
             )
@@ -303,6 +303,17 @@ class Tensors:
         start, stop = _bound(start, length), _bound(stop, length)
         if start in (None, 0) and stop is None and step == 1:
             return value
+        if isinstance(stop, Open) and isinstance(value, np.ndarray) and not start and step == 1:
+            return self.first_places(value, axis, stop)
+        if isinstance(stop, Open) and isinstance(value, Tensor) and not start and step == 1:
+            at, rank = value.axis(axis), len(value.row)
+            numbers = self.positions(stop)
+            row = tuple(stop if i == at else 1 for i in range(rank))
+            shape = tuple(-1 if i == at else 1 for i in range(rank))
+            laid = self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
+            along = layers.TakeAlong(name=self.scope, axis=at)
+            (name,) = self.call(along, [value.name, laid.name], [value.row, row])
+            return replace(value, name=name, row=(*value.row[:at], stop, *value.row[at + 1 :]))
         if isinstance(start, Open) or isinstance(stop, Open):
             raise UnsupportedError(f"places from {start} to {stop} of {length}")
         part = slice(start, stop, step)
@@ -318,6 +329,24 @@ class Tensors:
         key = (*(slice(None),) * at, part)
         row = (*value.row[:at], made, *value.row[at + 1 :])
         return self.single(layers.Slice(name=self.scope, key=key), value, row)
+
+    def first_places(self, value: Array, axis: int, length: Length) -> Tensor:
+        """Return so many first places of a constant, with an axis of length 1 for the batch."""
+        at = next((i for i, n in enumerate(value.shape) if n == 1 and i != axis), None)
+        if at is None:
+            raise UnsupportedError(f"places up to {length} of {list(value.shape)}")
+        rest = [i for i in range(value.ndim) if i not in (at, axis)]
+        table = np.transpose(value, [axis, at, *rest]).reshape(value.shape[axis], -1)
+        numbers = self.positions(length)
+        layer = layers.Embedding(name=self.scope, table=np.ascontiguousarray(table, np.float32))
+        found = self.single(layer, numbers, (length, table.shape[1]))
+        if len(rest) != 1:
+            shape = tuple(value.shape[i] for i in rest)
+            reshaped = layers.Reshape(name=self.scope, target_shape=(-1, *shape))
+            found = self.single(reshaped, found, (length, *shape))
+        order = [axis, *rest]
+        moved = [order.index(i) for i in range(value.ndim) if i != at]
+        return replace(self._transposed(found, moved), at=at)
 
     def reshape(self, value: Value, shape: Sequence[Length]) -> Value:
         """Lay out numbers anew; one length may be -1."""
@@ -483,7 +512,7 @@ class Tensors:
         layer = layers.Stack(name=self.scope, axis=at)
         (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
         row = (*first.row[:at], len(tensors), *first.row[at:])
-        self._stacked[name] = (at, [t.name for t in tensors])
+        self._stacked[name] = (at, list(tensors))
         return first.inserted(axis, row, name)
 
     def _alike(self, values: Sequence[Value]) -> list[Tensor] | None:

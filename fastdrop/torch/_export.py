@@ -252,6 +252,10 @@ def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[in
     """Refuse a module that computes something else where it does not train."""
     named = args if isinstance(args, dict) else {}
     tensors = [*args.values()] if named else [*args]
+    if any(
+        part.dtype in (torch.float16, torch.bfloat16) for part in (*module.parameters(), *tensors)
+    ):
+        return  # PyTorch's own numbers are rounded
     try:
         with torch.random.fork_rng([]), _training(module, on=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -261,11 +265,10 @@ def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[in
                 )
                 for _ in range(2)
             )
-    except Exception:  # the example does not run as it is
+        x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
+        found = torch.utils._pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
+    except Exception:  # the example does not run as it is, by the one or the other
         return
-    x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
-    given: Any = x if len(x) > 1 else x[0]
-    found = torch.utils._pytree.tree_leaves(model.predict(given))
     one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
     for y, expected, again in zip(found, one, two, strict=False):
         wanted = expected.detach().double().numpy()
@@ -471,8 +474,11 @@ class _Conversion:
         except BatchAxisError as error:
             self.misplaced = True
             return self._refused(node, error)
-        except Exception as error:  # what a row did not expect is an obstacle, too
+        except (UnsupportedError, ValueError, TypeError, IndexError, KeyError) as error:
             return self._refused(node, error)
+        except Exception:  # what a row did not expect is an obstacle, too
+            text = f"operator {target.namespace}.{name} is not supported for what it is given"
+            return self._refused(node, UnsupportedError(text))
         if isinstance(made, tuple):
             return tuple(_UNKNOWN if part is None else part for part in made)
         return made
@@ -487,7 +493,9 @@ class _Conversion:
                 continue
             lengths = [_length(n) for n in told.shape]
             pairs = [*enumerate(zip(part.shape, lengths, strict=False))]
-            known_ones = [p for i, p in pairs if i != part.at and all(isinstance(n, int) for n in p)]
+            known_ones = [
+                p for i, p in pairs if i != part.at and all(isinstance(n, int) for n in p)
+            ]
             if part.ndim != len(lengths) or any(a != b for a, b in known_ones):
                 raise UnsupportedError(f"a tensor of shape {lengths}, of {list(part.shape)}")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,28 @@ class Offsets:
     """Where each row begins if all are laid out one after another: 0, step, 2 * step and so on."""
 
     step: Any
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is the same for each row, along an axis of an open length, but has no axis for rows.
+
+    `value` has the batch in front.
+    """
+
+    value: Tensor
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim - 1
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.value.shape[1:]
+
+    def put(self, axis: int) -> Tensor:
+        """Return a tensor with an axis more, for the rows."""
+        return replace(self.value, at=axis % (self.ndim + 1))
 
 
 Row = Callable[[Networks, Arguments], Any]
@@ -141,7 +163,7 @@ _UNARY = {
 
 def _binary(function: str) -> Row:
     def compute(b: Networks, a: Arguments) -> Any:
-        left, right = list(a.values.values())[:2]
+        left, right = _lifted(list(a.values.values())[:2])
         if _open(left) or _open(right):
             return _PYTHON[function](left, right)
         return b.elementwise(function, left, right)
@@ -185,8 +207,19 @@ def _rsub(b: Networks, a: Arguments) -> Any:
     return b.elementwise("subtract", a.other, value)
 
 
+def _lifted(values: Sequence[Any]) -> list[Any]:
+    """Return operands of which some are `Steps` as tensors, where the others have rows in front."""
+    tensors = [v for v in values if isinstance(v, Tensor)]
+    return [
+        v.value
+        if isinstance(v, Steps) and any(not t.at and t.ndim == v.ndim + 1 for t in tensors)
+        else v
+        for v in values
+    ]
+
+
 def _sum(b: Networks, function: str, a: Arguments) -> Any:
-    left, other = a.values["self"], a.other
+    left, other = _lifted([a.values["self"], a.other])
     if a.alpha != 1:
         other = b.elementwise("multiply", other, a.alpha)
     return b.elementwise(function, left, other)
@@ -236,9 +269,7 @@ def _frac(b: Networks, a: Arguments) -> Any:
 
 @row("tan")
 def _tan(b: Networks, a: Arguments) -> Any:
-    return b.elementwise(
-        "divide", b.elementwise("sin", a.first()), b.elementwise("cos", a.first())
-    )
+    return b.elementwise("divide", b.elementwise("sin", a.first()), b.elementwise("cos", a.first()))
 
 
 @row("sinh")
@@ -600,6 +631,8 @@ def _unflatten(b: Networks, a: Arguments) -> Any:
 
 @row("unsqueeze")
 def _unsqueeze(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.first(), Steps):
+        return a.first().put(a.dim)
     return b.unsqueeze(a.first(), a.dim)
 
 
@@ -621,7 +654,14 @@ def _select(b: Networks, a: Arguments) -> Any:
 
 @row("slice.Tensor", "slice_copy.Tensor")
 def _slice(b: Networks, a: Arguments) -> Any:
-    return b.slice(a.first(), a.dim, a.start, a.end, a.step)
+    value = a.first()
+    if isinstance(value, np.ndarray) and _open(a.end) and 1 not in value.shape:
+        if a.start or a.step != 1:
+            raise UnsupportedError(f"places from {a.start} to {a.end}")
+        ahead = b.unsqueeze(value, 0)
+        assert isinstance(ahead, np.ndarray)
+        return Steps(b.first_places(ahead, a.dim % value.ndim + 1, a.end))
+    return b.slice(value, a.dim, a.start, a.end, a.step)
 
 
 @row("narrow")
@@ -682,7 +722,10 @@ def _flip(b: Networks, a: Arguments) -> Any:
 
 @row("expand")
 def _expand(b: Networks, a: Arguments) -> Any:
-    return b.expand(a.first(), a.size)
+    value = a.first()
+    if isinstance(value, Steps) and len(a.size) == value.ndim + 1 and a.size[0] in (BATCH, b.rows):
+        value = value.put(0)
+    return b.expand(value, a.size)
 
 
 @row("expand_as")
@@ -693,6 +736,11 @@ def _expand_as(b: Networks, a: Arguments) -> Any:
 @row("repeat")
 def _repeat(b: Networks, a: Arguments) -> Any:
     value = a.first()
+    if isinstance(value, Steps) and len(a.repeats) == value.ndim + 1:
+        if a.repeats[0] not in (BATCH, b.rows):
+            raise UnsupportedError(f"places repeated {a.repeats[0]} times")
+        value = value.put(0)
+        return _repeat(b, Arguments({"self": value, "repeats": [1, *a.repeats[1:]]}))
     while value.ndim < len(a.repeats):
         value = b.unsqueeze(value, 0)
     shape: list[Any] = []
@@ -1014,7 +1062,9 @@ def _deviations(b: Networks, a: Arguments, *, root: bool = False) -> Any:
         every = range(value.ndim) if axes is None else axes
         count = product(value.shape[axis] for axis in every)
         if isinstance(count, int):
-            found = b.elementwise("multiply", found, count / max(count - less, 0) if count != less else np.nan)
+            found = b.elementwise(
+                "multiply", found, count / max(count - less, 0) if count != less else np.nan
+            )
         else:
             ones = b.reduce("sum", b.elementwise("ones", value), axes, keep)
             rest = b.elementwise("maximum", b.elementwise("subtract", ones, float(less)), 0.0)
@@ -1086,9 +1136,7 @@ def _cosine_similarity(b: Networks, a: Arguments) -> Any:
     for value in (a.x1, a.x2):
         squares = b.reduce("sum", b.elementwise("square", value), [a.dim], True)
         lengths.append(b.elementwise("maximum", b.elementwise("sqrt", squares), a.eps))
-    one, two = (
-        b.elementwise("divide", v, n) for v, n in zip((a.x1, a.x2), lengths, strict=True)
-    )
+    one, two = (b.elementwise("divide", v, n) for v, n in zip((a.x1, a.x2), lengths, strict=True))
     return b.reduce("sum", b.elementwise("multiply", one, two), [a.dim])
 
 
@@ -1127,7 +1175,9 @@ def _addmm(b: Networks, a: Arguments) -> Any:
 @row("tensordot")
 def _tensordot(b: Networks, a: Arguments) -> Any:
     one, two = a.values["self"], a.other
-    left, right = ([d % v.ndim for d in dims] for v, dims in ((one, a.dims_self), (two, a.dims_other)))
+    left, right = (
+        [d % v.ndim for d in dims] for v, dims in ((one, a.dims_self), (two, a.dims_other))
+    )
     own = [[i for i in range(v.ndim) if i not in dims] for v, dims in ((one, left), (two, right))]
     shape = [one.shape[i] for i in own[0]] + [two.shape[i] for i in own[1]]
     inner = product(one.shape[i] for i in left)
@@ -1198,6 +1248,10 @@ def _weight_norm(b: Networks, a: Arguments) -> Any:
 
 @row("embedding")
 def _embedding(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.indices, Steps):
+        found = b.embedding(a.weight, a.indices.value)
+        assert isinstance(found, Tensor)
+        return Steps(found)
     return b.embedding(a.weight, a.indices)
 
 
@@ -1522,6 +1576,8 @@ def _arange(b: Networks, a: Arguments) -> Any:
         return RowNumbers()
     if start == 0 and a.end == BATCH * step:
         return Offsets(step)
+    if (start, step) == (0, 1):
+        return Steps(b.positions(a.end))
     raise UnsupportedError(f"numbers from {start} to {a.end} by {step}")
 
 

@@ -36,6 +36,38 @@ def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x)
 
 
+@torch.library.custom_op("fastdrop::max_pool1d", mutates_args=())
+def _max_pool1d(
+    x: torch.Tensor, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> torch.Tensor:
+    """Stand for `torch.max_pool1d`, which fixes how long its input is."""
+    raise RuntimeError("this operator is exported, it does not run")
+
+
+@_max_pool1d.register_fake
+def _(
+    x: torch.Tensor, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> torch.Tensor:
+    extent = dilation * (kernel_size - 1) + 1
+    length = (x.shape[-1] + 2 * padding - extent) // stride + 1
+    return x.new_empty((*x.shape[:-1], length))
+
+
+def _pool(
+    x: torch.Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> torch.Tensor:
+    given = (kernel_size, stride or kernel_size, padding, dilation)
+    numbers = [n[0] if isinstance(n, (tuple, list)) else n for n in given]
+    if ceil_mode or not all(isinstance(n, int) for n in numbers):
+        return torch.ops.aten.max_pool1d(x, kernel_size, stride or [], padding, dilation, ceil_mode)
+    return torch.ops.fastdrop.max_pool1d(x, *numbers, False)
+
+
 @contextmanager
 def shapes_alone() -> Iterator[None]:
     """Let recurrent modules say their shapes, for a while."""
@@ -45,6 +77,7 @@ def shapes_alone() -> Iterator[None]:
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
             stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
         stack.enter_context(_replaced(packing, "_VF", _Padded()))
+        stack.enter_context(_replaced(torch, "max_pool1d", _pool))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_causal))
         yield

@@ -48,8 +48,11 @@ class Calls(Networks):
     def squeeze(self, value: Value, axes: Sequence[int] | None = None) -> Value:
         name = getattr(value, "name", "")
         along, stacked = self._stacked.get(name, (None, []))
-        if len(stacked) == 1 and axes is not None and [a % value.ndim for a in axes] == [along]:
-            return stacked[0]
+        if isinstance(value, Tensor) and len(stacked) == 1 and axes is not None and len(axes) == 1:
+            axis = value.counted(axes[0])
+            if axis != value.at and value.axis(axis) == along:
+                at = value.at - (axis < value.at)
+                return replace(value, name=stacked[0].name, row=stacked[0].row, at=at)
         made, source = self._before.get(name, (None, None))
         if made is not None and source is not None and made == value and axes is not None:
             without = [
