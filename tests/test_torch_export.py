@@ -464,6 +464,12 @@ def _written(how: str) -> Callable[[Any], Any]:
             a[:, :, -1] = x[:, :, 0]
         elif how == "mask":
             a[a < 0] = 0
+        elif how == "whole":
+            a = torch.zeros(x.size(0), 3, dtype=torch.long)
+            a[:, 0] = 3 * x[:, 0, 0]
+        elif how == "truth":
+            a = torch.zeros(x.size(0), 3, dtype=torch.bool)
+            a[:, 0] = x[:, 0, 0]
         elif how == "twice":
             a.add_(1).mul_(2)
         elif how == "same":
@@ -612,7 +618,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "constant-softmax": lambda x: x * torch.softmax(torch.linspace(-1, 1, 6), 0),
 } | {
     f"written-{how}": _written(how)
-    for how in ("part", "slice", "last", "mask", "twice", "same", "filled")
+    for how in ("part", "slice", "last", "mask", "whole", "truth", "twice", "same", "filled")
 }
 for _name, _function in FUNCTIONS.items():
     add(f"function-{_name}", lambda f=_function: Function(f), sequence(6))

@@ -523,7 +523,7 @@ class _Conversion:
             if isinstance(given, torch.fx.Node) and _dtype(given) is torch.bool:
                 bools.add(argument.name)
         result = _dtype(node)
-        source = node.all_input_nodes[:1]
+        source = node.all_input_nodes[1:2] if "src" in values else node.all_input_nodes[:1]
         whole = bool(source) and _is_whole(_dtype(source[0]))
         floats = result is None or result.is_floating_point or whole
         return Arguments(values, frozenset(bools), floats, result is torch.bool)

@@ -862,6 +862,8 @@ def _broadcast_to(b: Networks, a: Arguments) -> Any:
 def _copy(b: Networks, a: Arguments) -> Any:
     """Write one tensor over another: what is written, in the other's shape and kind."""
     source = a.src if isinstance(a.src, (Tensor, Spread)) else as_array(a.src)
+    if a.truth:
+        source = b.elementwise("not_equal", source, 0.0)
     return b.expand(source if a.floats else b.elementwise("trunc", source), a.first().shape)
 
 
