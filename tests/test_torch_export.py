@@ -637,6 +637,12 @@ add("embedding", lambda: nn.Embedding(11, 4), tokens())
 add("embedding-padding", lambda: nn.Embedding(11, 4, padding_idx=0), tokens())
 for _mode in ("mean", "sum", "max"):
     add(f"embedding-bag-{_mode}", lambda m=_mode: nn.EmbeddingBag(11, 4, mode=m), tokens())
+    if _mode != "max":
+        add(
+            f"embedding-bag-padding-{_mode}",
+            lambda m=_mode: nn.EmbeddingBag(3, 4, mode=m, padding_idx=1),
+            tokens(3),
+        )
 
 # ---- attention ----
 

@@ -192,10 +192,11 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("lstm", "LSTM", {"take": "all"}), "take"),
         (("lstm", "LSTM", {"num_layers": 2}), "num_layers=1"),
         (("lstm", "LSTM", {"bidirectional": True}), "bidirectional=False"),
+        (("lstm", "LSTM", {"proj_size": 3}), "proj_size=0"),
         (("lstm", "LSTM", {"dropout": 2}), "dropout"),
         (("Softmax", {"dim": 0}), "rows"),
     ],
-    ids=["index", "dim", "size", "axis", "take", "layers", "both", "rate", "rows"],
+    ids=["index", "dim", "size", "axis", "take", "layers", "both", "projection", "rate", "rows"],
 )
 def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
     tensors = {
@@ -207,3 +208,13 @@ def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
     whole = [entry] if "lstm" in entry else [("lstm", "LSTM"), entry]
     with pytest.raises(ModelFormatError, match=message):
         read(tensors, whole)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+def test_padding_counts_in_no_bag(mode: str) -> None:
+    table = numbers(4, 3)
+    model = read({"bag.weight": table}, [("bag", "EmbeddingBag", {"mode": mode, "padding_idx": 2})])
+    x = np.array([[0, 1, 2], [2, 2, 2], [3, 2, 3]])
+    one, two = table[0] + table[1], 2 * table[3]
+    expected = np.stack([one, np.zeros(3), two]) / (2 if mode == "mean" else 1)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6, atol=1e-6)

@@ -186,6 +186,32 @@ class Networks(Tensors):
         layer = layers.Embedding(name=self.scope, table=rows)
         return self.single(layer, tokens, (*tokens.row, rows.shape[1]))
 
+    def embedding_bag(
+        self,
+        table: Value,
+        tokens: Value,
+        mode: str,
+        padding: int | None = None,
+        weights: Value | None = None,
+    ) -> Value:
+        """Take the "sum", "mean" or "max" of what is looked up for (batch, tokens).
+
+        A token that is padding counts in neither; without any other there are zeros.
+        """
+        found = self.embedding(table, tokens)
+        if weights is not None:
+            found = self.elementwise("multiply", found, self.unsqueeze(weights, 2))
+        if padding is None:
+            return self.reduce(mode, found, [1])
+        if mode == "max":
+            raise UnsupportedError("maxima of bags with padding")
+        counted = self.unsqueeze(self.elementwise("not_equal", tokens, float(padding)), 2)
+        total = self.reduce("sum", self.elementwise("where", counted, found, 0.0), [1])
+        if mode == "sum":
+            return total
+        count = self.elementwise("maximum", self.reduce("sum", counted, [1]), 1.0)
+        return self.elementwise("divide", total, count)
+
     def attention(
         self,
         query: Value,

@@ -416,7 +416,10 @@ def _embedding(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -
 @_row("EmbeddingBag", options=("mode", "padding_idx"), weights=True, shape=lambda w, o: (None,))
 def _embedding_bag(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     mode = _check.choice(o.get("mode", "mean"), "mode", ("sum", "mean", "max"))
-    return b.reduce(mode, b.embedding(w.take("weight", None, None), x[0]), [1])
+    padding = o.get("padding_idx")
+    if padding is not None:
+        padding = _check.integer(padding, "padding_idx", 0, None)
+    return b.embedding_bag(w.take("weight", None, None), x[0], mode, padding)
 
 
 def _steps(weights: _Weights, options: Mapping[str, Any]) -> Sequence[int | None]:
@@ -432,7 +435,13 @@ def _recurrent(kind: str) -> Run:
         take = _check.choice(o.get("take", "output"), "take", _TAKEN)
         activation = _check.choice(o.get("nonlinearity", "tanh"), "nonlinearity", ("tanh", "relu"))
         stack = list(_cells(w, o, kind, activation))
-        for name, found in (("num_layers", len(stack)), ("bidirectional", len(stack[0]) == 2)):
+        first = stack[0][0]
+        seen = {
+            "num_layers": len(stack),
+            "bidirectional": len(stack[0]) == 2,
+            "proj_size": 0 if first.projection is None else first.outputs,
+        }
+        for name, found in seen.items():
             if o.get(name, found) != found:
                 raise UnsupportedError(f"{name}={o[name]}, but the weights are of {name}={found}")
         rate = _check.probability(o.get("dropout", 0.0), "dropout")

@@ -1268,15 +1268,16 @@ def _embedding_bag(b: Networks, a: Arguments) -> Any:
         raise UnsupportedError("bags of different sizes")
     if tokens.row != (offsets.step,):
         raise UnsupportedError("bags of several rows")
-    if a.values.get("padding_idx") not in (None, -1) or a.include_last_offset:
-        raise UnsupportedError("bags with padding")
-    bags = b.reshape(tokens, [BATCH, tokens.row[0]])
-    found = b.embedding(a.weight, bags)
-    if a.per_sample_weights is not None:
-        weights = b.reshape(a.per_sample_weights, [BATCH, tokens.row[0], 1])
-        found = b.elementwise("multiply", found, weights)
-    name = ("sum", "mean", "max")[a.mode]
-    return b.reduce(name, found, [1]), None, None, None
+    if a.include_last_offset:
+        raise UnsupportedError("bags of which the last one's end is told")
+    shape = [BATCH, tokens.row[0]]
+    weights = a.per_sample_weights
+    weights = None if weights is None else b.reshape(weights, shape)
+    padding = a.values.get("padding_idx")
+    padding = None if padding is None or padding < 0 else padding
+    mode = ("sum", "mean", "max")[a.mode]
+    bags = b.embedding_bag(a.weight, b.reshape(tokens, shape), mode, padding, weights)
+    return bags, None, None, None
 
 
 @row("scaled_dot_product_attention")
