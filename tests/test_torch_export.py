@@ -905,6 +905,14 @@ def test_rates_give_a_recurrent_module_what_pytorch_lacks() -> None:
         from_torch(module, x, rates={"lstm": 0.3})
 
 
+def test_a_cell_in_a_loop_is_packed_once() -> None:
+    """And its layer is one, which is called at each step."""
+    torch.manual_seed(0)
+    model = from_torch(Loop(nn.LSTMCell(3, 5), pair=True), torch.randn(2, 6, 3))
+    assert len([layer for layer in model.layers if layer.is_recurrent]) == 1
+    assert len([step for step in model.graph.steps if step.layer.is_recurrent]) == 6
+
+
 # ---- what is refused, and what stays as it was ----
 
 

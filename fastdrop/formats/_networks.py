@@ -7,7 +7,7 @@ Keras's, into which `Gates` puts those of either.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import layers
-from fastdrop.formats._lengths import BATCH, Length, known
+from fastdrop.formats._lengths import BATCH, Length
 from fastdrop.formats._tensors import (
     BatchAxisError,
     RowNumbers,
@@ -123,10 +123,20 @@ class Networks(Tensors):
 
     def __init__(self) -> None:
         super().__init__()
-        # Layers of the same weights are one, which is packed once.
-        self._layers: dict[tuple[Any, ...], Layer] = {}
+        # What has been made of constants, which are kept beside it: another that came later could
+        # have the identity of one that is gone.
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         # The last step of what a recurrent layer puts out, where that is its state.
         self._last: dict[str, tuple[int, Tensor]] = {}
+
+    def kept(
+        self, sources: Sequence[Any], options: tuple[Any, ...], make: Callable[[], Any]
+    ) -> Any:
+        """Return what is made of objects and options, the same each time."""
+        key = (*map(id, sources), *options)
+        if key not in self._made:
+            self._made[key] = (tuple(sources), make())
+        return self._made[key][1]
 
     # ---- what is random ----
 
@@ -341,20 +351,17 @@ class Networks(Tensors):
         return output, final
 
     def _recurrent_layer(self, directions: Sequence[Cell], masked: bool) -> Layer:
-        """Return the layer of some weights, the same for the same."""
-        weights = [(*map(id, (c.kernel, c.recurrent_kernel, c.bias)),) for c in directions]
-        key = (self.scope, masked, *weights)
-        if key not in self._layers:
-            ahead = directions[0].layer(self.scope, backwards=False, masked=masked)
+        """Return the layer of some cells, which is packed once."""
+
+        def make() -> Layer:
+            ahead: Layer = directions[0].layer(self.scope, backwards=False, masked=masked)
             if len(directions) == 1:
-                self._layers[key] = ahead
-            else:
-                name = f"{self.scope}.reverse"
-                back = directions[1].layer(name, backwards=True, masked=masked)
-                self._layers[key] = layers.Bidirectional(
-                    name=self.scope, forward=ahead, backward=back
-                )
-        return self._layers[key]
+                return ahead
+            back = directions[1].layer(f"{self.scope}.reverse", backwards=True, masked=masked)
+            return layers.Bidirectional(name=self.scope, forward=ahead, backward=back)  # type: ignore[arg-type]
+
+        found: Layer = self.kept(directions, (self.scope, masked), make)
+        return found
 
     def _states(self, state: Value, count: int, like: Tensor) -> Value | None:
         """Return initial states (layers * directions, batch, outputs); None for zeros."""
@@ -760,6 +767,23 @@ def _putting_out(layer: Layer, taken: set[int]) -> Layer:
     return changed
 
 
+def around(
+    padding: str | int | Sequence[int], sizes: Sequence[int], dilation: Sequence[int]
+) -> list[tuple[int, int]]:
+    """Return what PyTorch's convolutions put on both sides: as told, "same" or "valid"."""
+    if padding == "same":
+        lacking = [d * (n - 1) for d, n in zip(dilation, sizes, strict=True)]
+        return [(n // 2, n - n // 2) for n in lacking]
+    told: Any = 0 if padding == "valid" else padding
+    return [(n, n) for n in for_each(told, len(sizes))]
+
+
+def for_each(value: int | Sequence[int], axes: int) -> list[int]:
+    """Return a number for each axis: one for all, or one by one."""
+    given = [value] if isinstance(value, int) else [int(n) for n in value]
+    return given * axes if len(given) == 1 else given
+
+
 def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:
     """Return how many windows there are on an axis."""
     extent = (size - 1) * dilation + 1
@@ -808,6 +832,3 @@ def _for_ceil(length: Length, size: int, stride: int, padding: tuple[int, int]) 
     if (count - 1) * stride >= length + before:
         count -= 1
     return before, behind + max(0, (count - 1) * stride + size - whole)
-
-
-__all__ = ["BATCH", "CELLS", "Cell", "Networks", "gates", "known"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._lengths import Length, Open, known
-from fastdrop.formats._networks import Cell, Networks
+from fastdrop.formats._networks import Cell, Networks, around, for_each
 from fastdrop.formats._tensors import Tensor, UnsupportedError, Value
 from fastdrop.model import Model
 
@@ -496,25 +496,16 @@ def _channels(weights: _Weights, options: Mapping[str, Any]) -> Sequence[int | N
     return (kernel.shape[1] * options.get("groups", 1), *(None,) * (kernel.ndim - 2))
 
 
-def _each(value: int | Sequence[int], axes: int) -> list[int]:
-    return [value] * axes if isinstance(value, int) else [int(n) for n in value]
-
-
 def _convolution(axes: int) -> Run:
     def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
         kernel = w.take("weight", *(None,) * (axes + 2))
-        dilation = _each(o.get("dilation", 1), axes)
-        padding = o.get("padding", 0)
-        if padding == "same":
-            lacking = [d * (n - 1) for d, n in zip(dilation, kernel.shape[2:], strict=True)]
-            pairs = [(n // 2, n - n // 2) for n in lacking]
-        else:
-            pairs = [(n, n) for n in _each(0 if padding == "valid" else padding, axes)]
+        dilation = for_each(o.get("dilation", 1), axes)
+        pairs = around(o.get("padding", 0), kernel.shape[2:], dilation)
         return b.convolution(
             x[0],
             kernel,
             w.bias(o, "bias", len(kernel)),
-            strides=_each(o.get("stride", 1), axes),
+            strides=for_each(o.get("stride", 1), axes),
             padding=pairs,
             dilation=dilation,
             groups=o.get("groups", 1),
@@ -525,9 +516,9 @@ def _convolution(axes: int) -> Run:
 
 def _pooling(kind: str, axes: int) -> Run:
     def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-        sizes = _each(o["kernel_size"], axes)
-        strides = _each(o.get("stride") or sizes, axes)
-        pairs = [(n, n) for n in _each(o.get("padding", 0), axes)]
+        sizes = for_each(o["kernel_size"], axes)
+        strides = for_each(o.get("stride") or sizes, axes)
+        pairs = [(n, n) for n in for_each(o.get("padding", 0), axes)]
         return b.pool(
             x[0],
             kind,
@@ -554,7 +545,7 @@ for _axes in (1, 2):
 
 
 def _adaptive(kind: str, axes: int) -> Run:
-    return lambda b, w, o, x: b.adaptive_pool(x[0], kind, _each(o.get("output_size", 1), axes))
+    return lambda b, w, o, x: b.adaptive_pool(x[0], kind, for_each(o.get("output_size", 1), axes))
 
 
 for _axes in (1, 2):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import BATCH, Open, product
-from fastdrop.formats._networks import Cell, Networks
+from fastdrop.formats._networks import Cell, Networks, around, for_each
 from fastdrop.formats._tensors import (
     RowNumbers,
     Spread,
@@ -1325,6 +1326,7 @@ def _scatter(b: Networks, a: Arguments) -> Any:
 
 
 def cells(
+    b: Networks,
     kind: str,
     params: Sequence[Value],
     *,
@@ -1334,7 +1336,7 @@ def cells(
     projected: bool = False,
     activation: str = "tanh",
 ) -> list[list[Cell]]:
-    """Return the cells of PyTorch's flat list of weights."""
+    """Return the cells of PyTorch's flat list of weights, the same for the same."""
     arrays = [np.asarray(as_array(p), np.float32) for p in params]
     each = 2 + 2 * biases + projected
     directions = 1 + bidirectional
@@ -1345,7 +1347,9 @@ def cells(
         own = arrays[i : i + each]
         bias = own[2:4] if biases else [None, None]
         hr = own[-1] if projected else None
-        made.append(Cell.of_torch(kind, own[0], own[1], bias[0], bias[1], hr, activation))
+        weights = (own[0], own[1], bias[0], bias[1], hr)
+        make = partial(Cell.of_torch, kind, *weights, activation)
+        made.append(b.kept(weights, (kind, activation), make))
     return [made[i : i + directions] for i in range(0, len(made), directions)]
 
 
@@ -1356,6 +1360,7 @@ def _recurrent(kind: str, activation: str = "tanh") -> Row:
             1 + a.bidirectional
         )
         stack = cells(
+            b,
             kind,
             a.params,
             layers=a.num_layers,
@@ -1378,20 +1383,12 @@ def _recurrent(kind: str, activation: str = "tanh") -> Row:
     return run
 
 
-for _name, _kind, _how in (
-    ("lstm.input", "lstm", "tanh"),
-    ("gru.input", "gru", "tanh"),
-    ("rnn_tanh.input", "rnn", "tanh"),
-    ("rnn_relu.input", "rnn", "relu"),
-):
-    row(_name)(_recurrent(_kind, _how))
-
-
 def _cell(kind: str, activation: str = "tanh") -> Row:
     def run(b: Networks, a: Arguments) -> Any:
         states = a.hx if kind == "lstm" else [a.hx]
         weights = [a.w_ih, a.w_hh] + ([] if a.b_ih is None else [a.b_ih, a.b_hh])
         (((cell,),)) = cells(
+            b,
             kind,
             weights,
             layers=1,
@@ -1406,39 +1403,28 @@ def _cell(kind: str, activation: str = "tanh") -> Row:
 
 
 for _name, _kind, _how in (
-    ("lstm_cell", "lstm", "tanh"),
-    ("gru_cell", "gru", "tanh"),
-    ("rnn_tanh_cell", "rnn", "tanh"),
-    ("rnn_relu_cell", "rnn", "relu"),
+    ("lstm", "lstm", "tanh"),
+    ("gru", "gru", "tanh"),
+    ("rnn_tanh", "rnn", "tanh"),
+    ("rnn_relu", "rnn", "relu"),
 ):
-    row(_name)(_cell(_kind, _how))
+    row(f"{_name}.input")(_recurrent(_kind, _how))
+    row(f"{_name}_cell")(_cell(_kind, _how))
 
 
 # ---- windows and normalization ----
 
 
-def _each(value: Any, axes: int) -> list[int]:
-    given = [value] if isinstance(value, int) else list(value)
-    return given * axes if len(given) == 1 else given
-
-
 @row("conv1d", "conv2d")
 def _conv(b: Networks, a: Arguments) -> Any:
     axes = as_array(a.weight).ndim - 2
-    dilation = _each(a.dilation, axes)
-    if a.padding == "same":
-        sizes = as_array(a.weight).shape[2:]
-        lacking = [d * (n - 1) for d, n in zip(dilation, sizes, strict=True)]
-        padding = [(n // 2, n - n // 2) for n in lacking]
-    elif a.padding == "valid":
-        padding = [(0, 0)] * axes
-    else:
-        padding = [(n, n) for n in _each(a.padding, axes)]
+    dilation = for_each(a.dilation, axes)
+    padding = around(a.padding, as_array(a.weight).shape[2:], dilation)
     return b.convolution(
         a.input,
         a.weight,
         a.bias,
-        strides=_each(a.stride, axes),
+        strides=for_each(a.stride, axes),
         padding=padding,
         dilation=dilation,
         groups=a.groups,
@@ -1447,22 +1433,22 @@ def _conv(b: Networks, a: Arguments) -> Any:
 
 @row("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 def _pool(b: Networks, a: Arguments) -> Any:
-    axes = len(_each(a.kernel_size, 1))
+    axes = len(for_each(a.kernel_size, 1))
     value = a.first()
     if isinstance(value, Tensor):
-        axes = max(axes, value.ndim - 2) if len(_each(a.kernel_size, 1)) == 1 else axes
-    sizes = _each(a.kernel_size, axes)
-    if any(n != 1 for n in _each(a.values.get("dilation", 1), axes)):
+        axes = max(axes, value.ndim - 2) if len(for_each(a.kernel_size, 1)) == 1 else axes
+    sizes = for_each(a.kernel_size, axes)
+    if any(n != 1 for n in for_each(a.values.get("dilation", 1), axes)):
         raise UnsupportedError("windows with gaps (dilation)")
     if a.values.get("divisor_override") is not None:
         raise UnsupportedError("means with another divisor (divisor_override)")
-    strides = _each(a.stride, axes) if a.stride else sizes
+    strides = for_each(a.stride, axes) if a.stride else sizes
     return b.pool(
         value,
         "mean" if "count_include_pad" in a.values else "max",
         sizes,
         strides,
-        [(n, n) for n in _each(a.padding, axes)],
+        [(n, n) for n in for_each(a.padding, axes)],
         ceil=a.ceil_mode,
         count_padding=a.values.get("count_include_pad", True),
     )

@@ -23,15 +23,10 @@ class Calls(Networks):
         super().__init__()
         # What tensors were before an axis was put in, or they were laid out anew.
         self._before: dict[str, tuple[Tensor, Tensor]] = {}
-        # What has been made of constants, which are kept beside it.
-        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
 
     def once(self, array: Array, options: tuple[Any, ...], make: Callable[[Array], Array]) -> Array:
         """Return what is made of a constant, the same each time."""
-        key = (id(array), *options)
-        if key not in self._made:
-            self._made[key] = (array, make(array))
-        found: Array = self._made[key][1]
+        found: Array = self.kept([array], options, lambda: make(array))
         return found
 
     def float32(self, array: Array) -> Array:
