@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,8 +196,25 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("lstm", "LSTM", {"proj_size": 3}), "proj_size=0"),
         (("lstm", "LSTM", {"dropout": 2}), "dropout"),
         (("Softmax", {"dim": 0}), "rows"),
+        (("Dropout", {"p": "x"}), r"p: expected .* got 'x'"),
+        (("select", {"dim": "x", "index": 0}), r"dim: expected .* got 'x'"),
+        (("Tanh", {"inputs": 3}), r"inputs: expected .* got 3"),
     ],
-    ids=["index", "dim", "size", "axis", "take", "layers", "both", "projection", "rate", "rows"],
+    ids=[
+        "index",
+        "dim",
+        "size",
+        "axis",
+        "take",
+        "layers",
+        "both",
+        "projection",
+        "rate",
+        "rows",
+        "p",
+        "dim",
+        "inputs",
+    ],
 )
 def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
     tensors = {
@@ -218,3 +236,17 @@ def test_padding_counts_in_no_bag(mode: str) -> None:
     one, two = table[0] + table[1], 2 * table[3]
     expected = np.stack([one, np.zeros(3), two]) / (2 if mode == "mean" else 1)
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_shape_of_an_input_is_checked() -> None:
+    with pytest.raises(ModelFormatError, match=r"shape: expected .* got 'x'"):
+        read({}, [("Input", {"shape": "x"}), "ReLU"])
+
+
+def test_custom_classes_are_those_of_keras(tmp_path: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    path = tmp_path / "m.safetensors"
+    safetensors.save_file({"fc.weight": numbers(4, 3), "fc.bias": numbers(4)}, path)
+    assert fd.load(path, architecture=[("fc", "Linear")]).output_shape == (4,)
+    with pytest.raises(ModelFormatError, match=r"custom="):
+        fd.load(path, architecture=[("fc", "Linear")], custom={"A": "Dropout"})

@@ -152,6 +152,8 @@ def load(
             description = bytes(_content(architecture, other, limits))  # type: ignore[arg-type]
         base = os.path.basename(name)
         if entries is not None:
+            if known:
+                raise ModelFormatError("custom= is for files of Keras")
             model = _described(data, entries, base, limits, allow_nonfinite)
         elif isinstance(data, memoryview):
             model = _saved_model(data, description is not None, limits, allow_nonfinite)

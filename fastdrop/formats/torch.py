@@ -251,9 +251,10 @@ class _Reading:
         with suppress(UnsupportedError, LookupError, ValueError, TypeError, AttributeError):
             row.run(Networks(), own, entry.options, [np.zeros(())])
 
-    def _input(self, shape: Sequence[int | None]) -> Tensor:
+    def _input(self, shape: object) -> Tensor:
         lengths: list[Length] = [
-            Open.named(f"axis {i + 1}") if n is None else int(n) for i, n in enumerate(shape)
+            Open.named(f"axis {i + 1}") if n is None else n
+            for i, n in enumerate(_check.open_shape(shape, "shape"))
         ]
         row = self.builder.input(INPUT, [0, *lengths], 0)
         assert row.row == tuple(lengths)
@@ -266,7 +267,9 @@ class _Reading:
         if names is None:
             value = values[-1] if values else self.builder.inputs[0]
             return None if value is None else [value]
-        names = [names] if isinstance(names, str) else list(names)
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, (list, tuple)) or not all(isinstance(n, str) for n in names):
+            _check.refuse(TypeError, _INPUTS, "a name or a list of names", names)
         everything = {INPUT: self.builder.inputs[0], **made}
         unknown = [name for name in names if name not in everything]
         earlier = {e.name for e in self.entries[: len(values)]}
@@ -368,7 +371,7 @@ def _gelu(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Val
 
 
 def _softmax_of(name: str) -> Run:
-    return lambda b, w, o, x: b.activation(x[0], name, o.get("dim", -1))
+    return lambda b, w, o, x: b.activation(x[0], name, _axis(o, "dim", -1))
 
 
 _row("Softmax", options=("dim",))(_softmax_of("softmax"))
@@ -380,19 +383,29 @@ def _identity(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) ->
     return x[0]
 
 
+def _rate(options: Mapping[str, Any]) -> float:
+    return float(_check.probability(options.get("p", 0.5), "p"))
+
+
+def _axis(options: Mapping[str, Any], name: str, default: int | None = None) -> int:
+    """Return an axis, or a place on one; without a default it must be given."""
+    value = options[name] if default is None else options.get(name, default)
+    return _check.integer(value, name, -(2**31), 2**31)
+
+
 @_row("Dropout", options=("p", "inplace"))
 def _dropout(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.dropout(x[0], float(o.get("p", 0.5)))
+    return b.dropout(x[0], _rate(o))
 
 
 @_row("Dropout1d", "Dropout2d", options=("p", "inplace"))
 def _channel_dropout(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.feature_dropout(x[0], float(o.get("p", 0.5)))
+    return b.feature_dropout(x[0], _rate(o))
 
 
 @_row("AlphaDropout", options=("p", "inplace"))
 def _alpha_dropout(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.alpha_dropout(x[0], float(o.get("p", 0.5)))
+    return b.alpha_dropout(x[0], _rate(o))
 
 
 # ---- with weights ----
@@ -588,19 +601,20 @@ def _prelu(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Va
 @_row("transpose", options=("dim0", "dim1"))
 def _transpose(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     order = list(range(x[0].ndim))
-    order[o["dim0"]], order[o["dim1"]] = order[o["dim1"]], order[o["dim0"]]
+    one, other = _axis(o, "dim0"), _axis(o, "dim1")
+    order[one], order[other] = order[other], order[one]
     return b.permute(x[0], order)
 
 
 @_row("select", options=("dim", "index"))
 def _select(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.select(x[0], o["dim"], o["index"])
+    return b.select(x[0], _axis(o, "dim"), _axis(o, "index"))
 
 
 @_row("Flatten", options=("start_dim",))
 def _flatten(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     shape = x[0].shape
-    start = o.get("start_dim", 1) % len(shape)
+    start = _axis(o, "start_dim", 1) % len(shape)
     return b.reshape(x[0], [*shape[:start], -1])
 
 
@@ -618,17 +632,17 @@ for _name in ("mean", "sum", "max"):
 
 @_row("cat", options=("dim",))
 def _cat(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.concatenate(x, o.get("dim", 0))
+    return b.concatenate(x, _axis(o, "dim", 0))
 
 
 @_row("squeeze", options=("dim",))
 def _squeeze(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.squeeze(x[0], [o["dim"]])
+    return b.squeeze(x[0], [_axis(o, "dim")])
 
 
 @_row("unsqueeze", options=("dim",))
 def _unsqueeze(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-    return b.unsqueeze(x[0], o["dim"])
+    return b.unsqueeze(x[0], _axis(o, "dim"))
 
 
 def _joined(name: str) -> Run:
