@@ -250,3 +250,38 @@ def test_custom_classes_are_those_of_keras(tmp_path: Path) -> None:
     assert fd.load(path, architecture=[("fc", "Linear")]).output_shape == (4,)
     with pytest.raises(ModelFormatError, match=r"custom="):
         fd.load(path, architecture=[("fc", "Linear")], custom={"A": "Dropout"})
+
+
+def test_final_states_are_those_of_the_last_layer() -> None:
+    """Forwards it is the output of the last step, backwards that of the first."""
+    tensors = {}
+    for level, width in ((0, 3), (1, 8)):
+        for end in (f"l{level}", f"l{level}_reverse"):
+            tensors |= {
+                f"gru.weight_ih_{end}": numbers(12, width),
+                f"gru.weight_hh_{end}": numbers(12, 4),
+                f"gru.bias_ih_{end}": numbers(12),
+                f"gru.bias_hh_{end}": numbers(12),
+            }
+    x = numbers(2, 5, 3)
+    y = read(tensors, [("gru", "GRU")]).predict(x)
+    final = read(tensors, [("gru", "GRU", {"take": "h_n"})]).predict(x)
+    np.testing.assert_array_equal(final, np.concatenate([y[:, -1, :4], y[:, 0, 4:]], 1))
+    last = read(tensors, [("gru", "GRU", {"take": "last"})]).predict(x)
+    np.testing.assert_array_equal(last, y[:, -1])
+
+
+@pytest.mark.parametrize(
+    ("padding", "before", "behind"),
+    [("same", 1, 2), ("valid", 0, 0), (2, 2, 2)],
+    ids=["same", "valid", "both"],
+)
+def test_convolutions_are_padded_as_told(padding: Any, before: int, behind: int) -> None:
+    """Of an odd number of places that are lacking, one more stands behind."""
+    kernel, x = numbers(2, 3, 4), numbers(2, 3, 7)
+    tensors = {"conv.weight": kernel}
+    model = read(tensors, [("conv", "Conv1d", {"bias": False, "padding": padding})])
+    padded = np.pad(x, [(0, 0), (0, 0), (before, behind)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 4, axis=2)
+    expected = np.einsum("nctk,fck->nft", windows, kernel)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
