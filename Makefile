@@ -12,7 +12,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long fuzz fuzz-long bench report docs lint sanitize dist demo clean
+.PHONY: help build test test-long fuzz fuzz-long bench report docs lint sanitize dist demo clean bench-compare
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ fuzz-long: $(STAMP)-fuzz ## The same, a million times
 
 bench: $(STAMP)-built ## Run the benchmarks
 	$(BIN)/pytest benchmarks
+
+bench-compare: $(STAMP)-codspeed ## Say what has become slower or faster than BASE=revision, beyond noise
+	$(BIN)/python -m benchmarks.compare $(BASE) $(OPTIONS)
 
 report: $(STAMP)-bench ## Measure fastdrop beside every other library; write docs/ and the README's table
 	$(BIN)/python -m benchmarks.report
@@ -106,6 +109,10 @@ $(STAMP)-fuzz: $(STAMP)-built
 
 $(STAMP)-bench: $(STAMP)-built
 	$(PIP) "fastdrop-rnn[bench]"
+	@touch $@
+
+$(STAMP)-codspeed: $(STAMP)-built
+	$(PIP) "pytest-codspeed>=5"
 	@touch $@
 
 $(STAMP)-dist: $(STAMP)-built

@@ -222,35 +222,28 @@ def targets(jobs: Jobs) -> Iterator[list[str]]:
 SHORT_THREADS = 2
 
 
-def short(jobs: Jobs) -> str:
-    """Render the README's table: each model beside the fastest way that any Keras has for it."""
-    body = []
-    for model in MODELS:
-        if (model, SHORT_THREADS) not in _measured(jobs):
-            continue
-        few, many = MODELS[model].inputs[:-1], MODELS[model].inputs[-1:]
-        cells = [text for inputs in (few, many) for text in _beside_keras(jobs, model, inputs)]
-        name = MODELS[model].name
-        if not few:
-            name += f", {_inputs(many[0])}"
-        body.append([name, *cells])
-    head = [""]
-    for inputs in MODELS["A"].inputs:
-        head += [f"ms, {_inputs(inputs)}", "times the best Keras"]
-    return markdown(head, body)
+class BesideKeras(NamedTuple):
+    """A job, and how many times as fast it is as the fastest way that any Keras has for it."""
+
+    name: str
+    seconds: float
+    times: float
 
 
-def _beside_keras(jobs: Jobs, model: str, inputs: tuple[int, ...]) -> list[str]:
-    """Return milliseconds, and how many times as fast it is as Keras; for no inputs neither."""
-    if not inputs:
-        return [NONE, NONE]
-    where = (model, SHORT_THREADS)
-    mine = _find(jobs, jobs.ours, *where, SAMPLES, *inputs)
-    seconds = mine["seconds"] if mine else None
-    ways = ((e, method) for e in ENGINES.values() for method in (TILED, LOOP, EAGER))
-    found = [_find(jobs, engine, *where, method, *inputs) for engine, method in ways]
-    best = min((job["seconds"] for job in found if job), default=None)
-    return [number(seconds and 1e3 * seconds), number(ratio(best, seconds))]
+def beside_keras(jobs: Jobs) -> list[BesideKeras]:
+    """Return each model with each number of inputs that a Keras has run too."""
+    found = []
+    for model, kind in MODELS.items():
+        for inputs in kind.inputs:
+            where = (model, SHORT_THREADS)
+            mine = _find(jobs, jobs.ours, *where, SAMPLES, inputs)
+            ways = ((e, method) for e in ENGINES.values() for method in (TILED, LOOP, EAGER))
+            others = [_find(jobs, engine, *where, method, inputs) for engine, method in ways]
+            best = min((job["seconds"] for job in others if job), default=None)
+            if mine and best:
+                name = f"{kind.name}, {_inputs(inputs)}"
+                found.append(BesideKeras(name, mine["seconds"], best / mine["seconds"]))
+    return found
 
 
 def main() -> None:

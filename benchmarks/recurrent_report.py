@@ -154,23 +154,20 @@ the model file; the best of {cold_rounds} processes. TensorFlow without XLA, whi
 """
 
 BLOCK = """\
-Recurrent layers on one thread, strongest tier (`{tier}`), dropout and recurrent dropout 0.5 with a
-mask for each gate. PyTorch, ONNX Runtime and OpenVINO run *without* dropout, for they have none
-inside their recurrent kernels; the figure is against the best of them. The last layer is the one of
-all {layers} where fastdrop does worst against them in float32. Where a CPU has no instructions for
-bfloat16 (`fastdrop info` says which), the other engines are slow in it, and little is gained by it.
+Layers: (batch, steps, features, units), one thread, tier `{tier}`, dropout and recurrent dropout
+0.5 with a mask for each gate, against the best of PyTorch, ONNX Runtime and OpenVINO *without*
+dropout, for they have none inside their recurrent kernels. Jobs: `load(file).mc_predict(x, 100)`,
+two threads, against the fastest Keras, on TensorFlow, JAX or PyTorch, inputs tiled in one compiled
+call or called 100 times; model A is an Embedding, an LSTM of 100 units with dropout and a Dense
+layer over 498 steps. The second of each is the one of all {layers} layers, and of all {jobs} jobs,
+where fastdrop does worst.
 
-{short}
-GFLOP/s in float32:
+{summary}
+GFLOP/s of these layers and of wider ones:
 
 ```
 {plot}```
 
-The whole job of a model with dropout, 100 samples, two threads: `load(file).mc_predict(x, 100)`
-against the fastest Keras, on TensorFlow, JAX or PyTorch, with the inputs tiled 100 times in one
-compiled call, or called 100 times.
-
-{job}
 {caption} All figures, and what is faster: `docs/recurrent.md`.
 """
 
@@ -240,11 +237,12 @@ def page(results: Results, steps: steps_tables.Results, jobs: montecarlo_tables.
 
 def block(results: Results, jobs: montecarlo_tables.Jobs) -> str:
     """Return the README's part."""
+    beside_keras = montecarlo_tables.beside_keras(jobs)
     return BLOCK.format(
         tier=results.tiers[0],
         layers=len(results.shapes) * len(recurrent_tables.CELLS),
-        short=recurrent_tables.short(results),
+        jobs=len(beside_keras),
+        summary=recurrent_tables.summary(results, beside_keras),
         plot=recurrent_tables.plot(results),
-        job=montecarlo_tables.short(jobs),
         caption=caption(results.about, "one and two threads"),
     )

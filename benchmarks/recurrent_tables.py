@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from benchmarks.keras_calls import ENGINES
 from benchmarks.measure import About
+from benchmarks.montecarlo_tables import BesideKeras
 from benchmarks.peers import fastdrop_label
 from benchmarks.recurrent import Figure, Figures
 from benchmarks.recurrent_peers import (
@@ -389,21 +390,21 @@ def shown(results: Results) -> list[tuple[str, Shape]]:
     return layers + [(cell, shape) for _, cell, shape in sorted(found)[:1]]
 
 
-def short(results: Results) -> str:
-    """Render the README's table: per_gate dropout on one thread against the others."""
+def summary(results: Results, jobs: Sequence[BesideKeras]) -> str:
+    """Render the README's table: a layer and a job, and those where fastdrop does worst."""
+    layers = shown(results)
     body = []
-    for cell, shape in shown(results):
+    for cell, shape in [*layers[:1], *layers[-1:]]:
+        mine = results.mine(PER_GATE, cell, shape, 1)
         keras = results.best_keras(cell, shape, 1)
-        times = [
-            results.times_best(PER_GATE, cell, shape, 1),
-            ratio(keras and keras[0], results.mine(PER_GATE, cell, shape, 1)),
-            results.times_float32(PER_GATE, cell, shape, 1),
-            results.times_best(PER_GATE, cell, shape, 1, BFLOAT16),
-        ]
-        body.append([f"{CELLS[cell]} {shape}", *map(number, times)])
-    head = ["(batch, steps, features, units)", "times the best without dropout"]
-    head += ["times the best Keras with dropout", "in bfloat16: times its float32"]
-    return markdown([*head, "times the best bfloat16 without dropout"], body)
+        speed = NONE if mine is None else f"{number(gflops(cell, shape, mine))} GFLOP/s"
+        times = [results.times_best(PER_GATE, cell, shape, 1), ratio(keras and keras[0], mine)]
+        body.append([f"layer: {CELLS[cell]} {shape}", speed, *map(number, times)])
+    for job in [*jobs[:1], *sorted(jobs, key=lambda job: job.times)[:1]]:
+        speed = f"{number(1e3 * job.seconds)} ms"
+        body.append([f"job: {job.name}", speed, NONE, number(job.times)])
+    head = ["", "fastdrop", "times the best without dropout", "times the best Keras with dropout"]
+    return markdown(head, body)
 
 
 def plot(results: Results) -> str:

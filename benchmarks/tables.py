@@ -230,31 +230,15 @@ def targets(one: Results, two: Results, large: int, huge: int) -> str:
     return markdown(["", "tier", "wanted", "reached", ""], body)
 
 
-def short(results: Results, large: int) -> str:
-    """Render the table of the README: fastdrop's strongest tier against each library."""
-    points = [
-        ("packed masks, rate 0.5", "packed", 0.5, large),
-        ("packed masks, rate 0.1", "packed", 0.1, large),
-        ("bool masks, rate 0.1", "bool", 0.1, large),
-        ("float32 dropout, rate 0.5", "dropout", 0.5, large),
-        ("float32 dropout, rate 0.1", "dropout", 0.1, large),
-        ("float32 dropout of 64 elements", "dropout", 0.1, 64),
+def times(results: Results, size: int) -> str:
+    """Say for the README how many times as fast dropout is as that of each library."""
+    seconds = results.seconds("dropout", results.ours, size, 0.1)
+    others = {"NumPy": IDIOMS, "PyTorch": TORCH, "TensorFlow": TF, "JAX": (THREEFRY, RBG)}
+    said = [
+        f"{number(ratio(results.seconds('dropout', labels, size, 0.1), seconds))} ({name})"
+        for name, labels in others.items()
     ]
-    ours = results.ours
-    body = []
-    for name, operation, rate, size in points:
-        kind = "bool" if operation == "packed" else operation
-        seconds = results.seconds(operation, ours, size, rate)
-        cells = [
-            number(ratio(results.seconds(kind, label, size, rate), seconds))
-            for label in (IDIOMS, TORCH, TF, (THREEFRY, RBG))
-        ]
-        share = ratio(results.seconds(operation, LIMIT, size, rate), seconds)
-        cells.append(NONE if share is None or size == 64 else f"{number(100 * share)} %")
-        body.append([name, *cells])
-    return markdown(
-        ["", "times NumPy", "times PyTorch", "times TensorFlow", "times JAX", "of the limit"], body
-    )
+    return ", ".join(said)
 
 
 def losses(results: Results, large: int) -> str:

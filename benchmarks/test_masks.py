@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import fastdrop as fd
 
-pytestmark = pytest.mark.benchmark(max_time=0.05, min_rounds=3)
+pytestmark = pytest.mark.benchmark(max_time=0.05)
 
 LARGE = 1 << 24
 RATES = [0.1, 0.5]

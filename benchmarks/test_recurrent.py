@@ -21,7 +21,7 @@ from benchmarks.recurrent_peers import (
 )
 from benchmarks.steps import STEPS
 
-pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=3)
+pytestmark = pytest.mark.benchmark(max_time=0.2)
 
 SHAPES = [Shape(1, 100, 64, 100), Shape(32, 20, 64, 100), Shape(32, 10, 256, 256)]
 KEY = fd.Key(0)

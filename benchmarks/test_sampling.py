@@ -15,7 +15,7 @@ import fastdrop as fd
 from fastdrop import layers
 from fastdrop.model import _sampling
 
-pytestmark = pytest.mark.benchmark(max_time=0.5, min_rounds=3)
+pytestmark = pytest.mark.benchmark(max_time=0.5)
 
 RNG = np.random.default_rng(0)
 SAMPLES = 100

@@ -264,15 +264,24 @@ def test_the_readme_shows_where_fastdrop_does_worst() -> None:
     times |= {("gru", ONE): 1.3, ("gru", MANY): 0.9, ("gru", WIDE): 1.4}
     three = [("lstm", ONE), ("lstm", MANY), ("lstm", WIDE)]
     assert recurrent_tables.shown(layers_of(times)) == [*three, ("gru", MANY)]
-    short = body(recurrent_tables.short(layers_of(times)))
-    assert list(short) == [f"LSTM {ONE}", f"LSTM {MANY}", f"LSTM {WIDE}", f"GRU {MANY}"]
-    assert [row[0] for row in short.values()] == ["0.5", "1.1", "1.2", "0.9"]
+    jobs = [montecarlo_tables.BesideKeras(name, 0.5, t) for name, t in (("a", 3), ("b", 2))]
+    table = body(recurrent_tables.summary(layers_of(times), [*jobs, jobs[0]]))
+    assert list(table) == [f"layer: LSTM {ONE}", f"layer: GRU {MANY}", "job: a", "job: b"]
+    assert [row[1:] for row in table.values()] == [
+        ["0.5", "-"],
+        ["0.9", "-"],
+        ["-", "3"],
+        ["-", "2"],
+    ]
 
 
 def test_the_readmes_table() -> None:
-    short = body(recurrent_tables.short(results(*MADE)))
-    # The best without dropout, and with it; bfloat16 beside float32, and the best of its own.
-    assert short == {f"LSTM {MANY}": ["1.2", "3.2", "2", "1.2"]}
+    job = montecarlo_tables.BesideKeras("a", 0.0125, 2.5)
+    assert body(recurrent_tables.summary(results(*MADE), [job])) == {
+        # What it does itself, then beside the best without dropout, and with it.
+        f"layer: LSTM {MANY}": ["1.67 GFLOP/s", "1.2", "3.2"],
+        "job: a": ["12.5 ms", "-", "2.5"],
+    }
 
 
 def test_the_readmes_plot() -> None:
@@ -281,6 +290,18 @@ def test_the_readmes_plot() -> None:
     bars = [(40, "1.67"), (33, "1.39"), (12, "0.523")]
     expected = [f"{name}{'█' * n} {text}" for name, (n, text) in zip(names, bars, strict=True)]
     assert recurrent_tables.plot(results(*MADE)).splitlines() == [f"LSTM {MANY}", *expected]
+
+
+def test_the_readmes_line_about_masks() -> None:
+    label = tables.fastdrop_label("avx512")
+    seconds = {label: 2.0, NUMPY: 3.0, NUMPY_NEW: 2.6, "PyTorch": 5.0, "JAX, rbg": 8.0}
+    figures = [
+        {"operation": "dropout", "label": name, "size": 64, "rate": 0.1, "threads": 1}
+        | {"seconds": value}
+        for name, value in seconds.items()
+    ]
+    said = tables.times(tables.Results(ABOUT | {"figures": figures}), 64)
+    assert said == "1.3 (NumPy), 2.5 (PyTorch), - (TensorFlow), 4 (JAX)"
 
 
 def test_bars() -> None:
@@ -309,11 +330,12 @@ def test_jobs_are_compared_with_the_fastest_keras() -> None:
         job(TF, "names", EAGER, 1000, 6.0),
     ]
     jobs = montecarlo_tables.Jobs(OURS, made, {}, {"B": "no file"})
-    assert body(montecarlo_tables.short(jobs)) == {
-        "model A": ["10", "4", "100", "2"],
-        "model B": ["-", "-", "-", "-"],
-        "names, 1,000 inputs": ["-", "-", "2000", "3"],
-    }
+    # Of what no Keras ran, or only on one thread, there is nothing to say.
+    assert montecarlo_tables.beside_keras(jobs) == [
+        (f"{MODELS['A'].name}, 1 input", 0.01, pytest.approx(4)),
+        (f"{MODELS['A'].name}, 32 inputs", 0.1, pytest.approx(2)),
+        (f"{MODELS['names'].name}, 1,000 inputs", 2.0, pytest.approx(3)),
+    ]
 
 
 def test_models_have_at_most_two_numbers_of_inputs() -> None:
@@ -430,7 +452,7 @@ def test_the_page_and_the_readmes_part_have_all_there_is() -> None:
     for said in ("a CPU, a system; one and two threads", "`avx512`", "docs/recurrent.md"):
         assert said in block
     assert "](" not in block
-    assert block.count("| --- |") == 2
+    assert block.count("| --- |") == 1
 
 
 def test_ways_have_names_that_say_the_precision() -> None:
