@@ -1091,7 +1091,7 @@ def read_damaged_hdf5(target: Path) -> None:
     outcomes = {"refused": 0, "loaded": 0}
     file = sample()
     shape = [type(item) for item in expected_sample()]
-    for content in damaged_hdf5(4000):
+    for content in damaged_hdf5(1000):
         file.members["model.weights.h5"] = content
         try:
             model = load(file.write(target), allow_nonfinite=True)
@@ -1116,8 +1116,8 @@ def test_damage_within_hdf5(tmp_path: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     outcomes = json.loads(run.stdout)
-    assert outcomes["refused"] > 500
-    assert outcomes["loaded"] > 500
+    assert outcomes["refused"] > 125
+    assert outcomes["loaded"] > 125
 
 
 if __name__ == "__main__":

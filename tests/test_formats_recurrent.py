@@ -583,7 +583,7 @@ def test_hostile_configurations(path: Path, turn: Any) -> None:
     original = turn(recurrent_sample())
     hdf5 = original.h5()
     outcomes = {"refused": 0, "loaded": 0}
-    for _ in range(1500):
+    for _ in range(400):
         file = KerasFile(json.loads(json.dumps(original.config)))
         file.members["model.weights.h5"] = hdf5
         container, key = generator.choice(leaves(file.config))
@@ -602,5 +602,5 @@ def test_hostile_configurations(path: Path, turn: Any) -> None:
             outcomes["loaded"] += 1
         assert "\n" not in message
         assert all(len(line) < 500 for line in lines)
-    assert outcomes["refused"] > 300
-    assert outcomes["loaded"] > 100
+    assert outcomes["refused"] > 80
+    assert outcomes["loaded"] > 25

@@ -75,7 +75,8 @@ def test_the_distribution_is_keras(
     backend: str, small: Model, reference: dict[str, np.ndarray]
 ) -> None:
     """Means, variances and the rows' covariance against 5,000 passes of Keras."""
-    samples = 1000 if backend == "numpy" else 5000  # it takes its time
+    # NumPy's backend takes its time, and has the same masks.
+    samples = 200 if backend == "numpy" else 5000
     p = small.mc_predict(reference["x"], samples, rng=2024, keep_samples=True)
     assert largest(z_scores(reference, moments(p.samples))) < AGREES
     np.testing.assert_allclose(p.mean, p.samples.mean(axis=0, dtype=float), rtol=1e-12)

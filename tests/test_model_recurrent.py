@@ -51,7 +51,8 @@ def largest(name: str, change: Any = lambda model: model, **options: Any) -> flo
 @pytest.mark.parametrize("name", MODELS)
 def test_the_distribution_is_keras(backend: str, name: str) -> None:
     """Means, variances and the rows' covariance against Keras's."""
-    samples = 1000 if backend == "numpy" else 5000  # it takes its time
+    # NumPy's backend takes its time, and has the same masks.
+    samples = 200 if backend == "numpy" else 5000
     assert largest(name, samples=samples) < AGREES
 
 
