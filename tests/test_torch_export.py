@@ -1059,6 +1059,27 @@ def test_half_and_double_weights_are_taken_with_a_note() -> None:
         np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("narrow", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
+def test_numbers_that_a_module_rounds_have_a_note(narrow: torch.dtype) -> None:
+    class Rounding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(3, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x.to(narrow).float()).to(narrow).float()
+
+    module = Rounding()
+    (note,) = from_torch(module, torch.zeros(2, 3)).notes
+    assert str(narrow) in note
+    assert not from_torch(module.layer, torch.zeros(2, 3)).notes
+    x = torch.randn(50, 3)  # and it is as said: as if nothing was rounded
+    expected = module.layer(x).detach().numpy()
+    np.testing.assert_allclose(
+        from_torch(module, torch.zeros(2, 3)).predict(x.numpy()), expected, rtol=1e-5, atol=1e-6
+    )
+
+
 def test_inputs_by_name_are_inputs_by_name() -> None:
     module = MODELS["many-inputs"][0]().eval()
     x, category, numbers = MODELS["many-inputs"][1](3, 5)

@@ -54,6 +54,7 @@ _SYMBOLS: dict[Any, Any] = {
     operator.neg: operator.neg,
 }
 _MISSING = object()
+_NARROW = (torch.float16, torch.bfloat16)
 
 
 class _Unknown:
@@ -252,9 +253,7 @@ def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[in
     """Refuse a module that computes something else where it does not train."""
     named = args if isinstance(args, dict) else {}
     tensors = [*args.values()] if named else [*args]
-    if any(
-        part.dtype in (torch.float16, torch.bfloat16) for part in (*module.parameters(), *tensors)
-    ):
+    if any(part.dtype in _NARROW for part in (*module.parameters(), *tensors)):
         return  # PyTorch's own numbers are rounded
     try:
         with torch.random.fork_rng([]), _training(module, on=False), warnings.catch_warnings():
@@ -526,6 +525,9 @@ class _Conversion:
         source = node.all_input_nodes[1:2] if "src" in values else node.all_input_nodes[:1]
         whole = bool(source) and _is_whole(_dtype(source[0]))
         floats = result is None or result.is_floating_point or whole
+        if result in _NARROW and source and _dtype(source[0]) not in (None, *_NARROW):
+            note = f"what becomes {result} within the module stays float32, and is not rounded"
+            self.notes += [note] if note not in self.notes else []
         return Arguments(values, frozenset(bools), floats, result is torch.bool)
 
     def _value(self, given: Any) -> Any:
