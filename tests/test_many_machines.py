@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "many_machines.md"
+PAGE = ROOT / "docs" / "guides" / "many_machines.md"
 MODEL = ROOT / "examples" / "forecast" / "forecast.keras"
 pytestmark = [
     pytest.mark.live,
