@@ -28,7 +28,7 @@ Array = NDArray[Any]
 DOCS = FilePath(__file__).parent
 EXAMPLES = DOCS.parent / "examples"
 GREY = "#7d8288"
-KEPT, DROPPED = "#3b8ac4", "#e08214"
+KEPT, DROPPED = "#3b8ac4", "#cc6a0c"
 GATES = "ifco"
 SQUARE = np.array([(0.06, 0.06), (0.94, 0.06), (0.94, 0.94), (0.06, 0.94), (0.06, 0.06)])
 STROKE = np.array([(0.3, 0.3), (0.7, 0.7)])
@@ -41,7 +41,7 @@ STYLE = {
     "axes.edgecolor": GREY,
     "axes.labelcolor": GREY,
     "axes.titlecolor": GREY,
-    "axes.titlesize": 10.5,
+    "axes.titlesize": 9.5,
     "text.color": GREY,
     "xtick.color": GREY,
     "ytick.color": GREY,
@@ -68,7 +68,7 @@ def cells(ax: Axes, dropped: Array, numbers: Array | None = None) -> None:
             stroke = {"edgecolor": "white", "lw": 1, "fill": False}
             ax.add_patch(PathPatch(Path.make_compound_path(*strokes), **stroke))
     else:
-        text = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
+        text = {"ha": "center", "va": "center", "fontsize": 7, "color": "white"}
         for (i, j), number in np.ndenumerate(numbers):
             ax.text(i + 0.5, j + 0.52, number, **text)
     ax.set(xlim=(0, columns), ylim=(lines, 0), aspect="equal", xticks=[], yticks=[])
@@ -89,12 +89,12 @@ def dropout_where() -> plt.Figure:
     )
     constant = [np.repeat(mask[:, np.newaxis], steps, axis=1) for mask in (inputs, units)]
     titles = (
-        "Dropout after Embedding\n(time, feature), new at each step",
-        "SpatialDropout1D\n(1, feature), for all steps",
-        "LSTM(dropout=)\nfeatures, a mask a gate*",
-        "LSTM(recurrent_dropout=)\nunits of h, a mask a gate*",
+        "Dropout after Embedding\nnew at each step",
+        "SpatialDropout1D\nfeatures, for all steps",
+        "LSTM(dropout=)\nfeatures, by gate*",
+        "LSTM(recurrent_dropout=)\nunits of h, by gate*",
     )
-    figure, axes = plt.subplots(4, 4, figsize=(10, 6.2))
+    figure, axes = plt.subplots(4, 4, figsize=(8, 5))
     for column, (title, masks) in enumerate(zip(titles, (every, spatial, *constant), strict=True)):
         axes[0, column].set_title(title)
         for line, (gate, mask) in enumerate(zip(GATES, masks, strict=True)):
@@ -103,8 +103,8 @@ def dropout_where() -> plt.Figure:
                 axes[line, 0].set_ylabel(f"gate {gate}", fontsize=10)
         axes[3, column].set_xlabel(f"{'units' if column == 3 else 'features'} ↓   time →")
     figure.supxlabel(
-        "orange: dropped, blue: kept, rate 0.3.   * of each gate where recurrent_dropout > 0, "
-        "else one for all gates",
+        "orange: dropped, blue: kept, rate 0.3.   * a mask for each gate where "
+        "recurrent_dropout > 0, else one for all",
         fontsize=9,
         color=GREY,
     )
@@ -121,7 +121,7 @@ def recurrent_masks() -> plt.Figure:
         '"per_step"': ([f"step {t}" for t in range(4)], 2**24 * width),
         '"per_gate", "shared"': (gates, 0),
     }
-    figure, axes = plt.subplots(2, 4, figsize=(10, 4.4))
+    figure, axes = plt.subplots(2, 4, figsize=(8, 3.7))
     for column, (title, (lines, stride)) in enumerate(kinds.items()):
         axes[0, column].set_title(title)
         for row, ax in enumerate(axes[:, column]):
@@ -137,7 +137,7 @@ def recurrent_masks() -> plt.Figure:
                 ax.set_xlabel(f"counted from {first:,} = {width} · 2^24", fontsize=9)
             if column == 0:
                 place = {"rotation": 90, "va": "center", "ha": "center", "fontsize": 10.5}
-                ax.text(-0.42, 0.5, f"row {row}", transform=ax.transAxes, **place)
+                ax.text(-0.5, 0.5, f"row {row}", transform=ax.transAxes, **place)
     note = "numbers of elements, 5 features or units; orange: dropped, blue: kept"
     figure.supxlabel(note, fontsize=9, color=GREY)
     return figure
