@@ -275,6 +275,19 @@ def test_what_is_computed_of_constants_is_one() -> None:
     assert [type(layer).__name__ for layer in model.layers] == ["Elementwise"]
 
 
+def test_what_no_output_needs_is_not_read() -> None:
+    """Inputs and outputs that are left out have one name, the empty one, and nothing in common."""
+    x = normal(2, 3)
+    nodes = [
+        helper.make_node("NonZero", ["x"], ["a"]),
+        helper.make_node("Split", ["a"], ["", "b"]),
+        helper.make_node("Split", ["x"], ["", "c"], spare=1),
+        helper.make_node("Clip", ["x", "", "top"], ["y"]),
+    ]
+    data = graph(nodes, {"x": x}, {"y": 2}, {"top": np.array(0.5, np.float32)})
+    assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), np.minimum(x, np.float32(0.5)))
+
+
 def test_a_length_that_is_known_is_a_number() -> None:
     """Beside one that is not, as where scores are scaled by the number of features."""
     nodes = [

@@ -350,6 +350,5 @@ def _needed(graph: Graph) -> set[str]:
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if needed & {*node.outputs}:
-            needed |= {*node.inputs}
-    needed.discard("")
+            needed |= {*node.inputs} - {""}  # what is left out has that name, made or taken
     return needed
