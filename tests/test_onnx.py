@@ -195,6 +195,28 @@ def test_layout_with_the_batch_in_front() -> None:
         assert np.array_equal(order, second)
 
 
+@pytest.mark.parametrize("rows", [1, 2])
+def test_constant_states_are_those_of_all_rows(rows: int) -> None:
+    """Written once or for each row, with which they must not differ."""
+    x, state = normal(5, 2, 2), np.repeat(normal(1, 1, 3), 2, axis=1)
+    node = helper.make_node(
+        "GRU", ["x", "W", "R", "B", "", "h"], ["y", "y_h"], name="gru", hidden_size=3
+    )
+    weights, outputs = recurrent("GRU", 1), {"y": 4, "y_h": 3}
+    given = fd.load(io.BytesIO(graph([node], {"x": x, "h": state}, outputs, weights)))
+    batch, states = x.swapaxes(0, 1), state.swapaxes(0, 1)
+    expected = given.predict({"x": batch, "h": states})
+    zeros = given.predict({"x": batch, "h": 0 * states})
+    weights["h"] = state[:, :rows]
+    found = fd.load(io.BytesIO(graph([node], {"x": x}, outputs, weights))).predict(batch)
+    for name in ("y", "y_h"):
+        assert np.array_equal(found[name], expected[name])
+        assert not np.array_equal(found[name], zeros[name])
+    weights["h"] = normal(1, 2, 3)
+    with pytest.raises(ModelFormatError, match="a constant that differs from row to row"):
+        fd.load(io.BytesIO(graph([node], {"x": x}, outputs, weights)))
+
+
 @pytest.mark.parametrize(
     ("opset", "axis"), [(11, 1), (11, 2), (13, 1), (13, -1)], ids=["1", "2", "new 1", "new -1"]
 )
@@ -275,6 +297,107 @@ def test_what_is_computed_of_constants_is_one() -> None:
     assert [type(layer).__name__ for layer in model.layers] == ["Elementwise"]
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("op", ["Sum", "Mean", "Max", "Min", "Prod"])
+def test_reductions_of_constants(op: str, keepdims: int) -> None:
+    """Along one axis, and along all."""
+    nodes = [
+        helper.make_node(f"Reduce{op}", ["W"], ["a"], axes=[-2], keepdims=keepdims),
+        helper.make_node(f"Reduce{op}", ["W"], ["b"], keepdims=0),
+        helper.make_node("Add", ["x", "a"], ["z"]),
+        helper.make_node("Add", ["z", "b"], ["y"]),
+    ]
+    x, constant = normal(2, 4), normal(3, 4)
+    data = graph(nodes, {"x": x}, {"y": 2}, {"W": constant}, opset=11, lengths={"x": ["N", 4]})
+    model = fd.load(io.BytesIO(data))
+    reduced = getattr(np, op.lower())
+    assert_close(model.predict(x), x + reduced(constant, axis=0) + reduced(constant), FLOAT32)
+    assert {type(layer).__name__ for layer in model.layers} == {"Elementwise"}
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("axes", [[0], [2], [0, 2], [-1], [-1, -4]], ids=str)
+def test_reductions_beside_the_batch(axes: list[int], keepdims: int) -> None:
+    """What is left is multiplied along its last axis, wherever the batch is then."""
+    x = normal(3, 2, 4, 5)  # (steps, batch, ...)
+    rows = x.swapaxes(0, 1)
+    reduced = rows.sum(tuple({0: 1, -4: 1}.get(a, a) for a in axes), keepdims=bool(keepdims))
+    kernel = normal(reduced.shape[-1], 3)
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axes"], ["s"], keepdims=keepdims),
+        helper.make_node("MatMul", ["s", "W"], ["y"]),
+    ]
+    constants = {"axes": np.array(axes), "W": kernel}
+    lengths = {"x": [3, "batch", 4, 5]}
+    data = graph(nodes, {"x": x}, {"y": reduced.ndim}, constants, lengths=lengths)
+    assert_close(fd.load(io.BytesIO(data)).predict(rows), reduced @ kernel, FLOAT32)
+
+
+PRODUCTS = {
+    "tensor, stack": ((2, 3, 4), (2, 4, 5)),
+    "tensor, one": ((2, 3, 4), (1, 4, 5)),
+    "tensor, vector": ((2, 3, 4), (4,)),
+    "stack, tensor": ((2, 5, 3), (2, 3, 4)),
+    "matrix, tensor": ((5, 3), (2, 3, 4)),
+    "vector, tensor": ((3,), (2, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_different_ranks(name: str) -> None:
+    """A row (2, 3, 4), and a constant that is the same for all rows."""
+    first, second = (
+        normal(6, *shape) if word == "tensor" else normal(*shape)
+        for word, shape in zip(name.split(", "), PRODUCTS[name], strict=True)
+    )
+    names = ["x", "W"] if name.startswith("tensor") else ["W", "x"]
+    x, constant = (first, second) if names[0] == "x" else (second, first)
+    expected = np.matmul(first, second)
+    node = helper.make_node("MatMul", names, ["y"])
+    data = graph(
+        [node], {"x": x}, {"y": expected.ndim}, {"W": constant}, lengths={"x": ["N", 2, 3, 4]}
+    )
+    assert_close(fd.load(io.BytesIO(data)).predict(x), expected, FLOAT32)
+
+
+@pytest.mark.parametrize("rows", ["N", 3], ids=["open", "fixed"])
+def test_a_matrix_multiplies_steps_of_all_rows(rows: Any) -> None:
+    """All steps of all rows on one axis, which is turned behind the features and back."""
+    x, kernel = normal(3, 2, 4), normal(5, 4)
+    nodes = [
+        helper.make_node("Reshape", ["x", "flat"], ["a"]),
+        helper.make_node("Transpose", ["a"], ["b"], perm=[1, 0]),
+        helper.make_node("MatMul", ["W", "b"], ["c"]),
+        helper.make_node("Transpose", ["c"], ["d"], perm=[1, 0]),
+        helper.make_node("Reshape", ["d", "steps"], ["y"]),
+    ]
+    constants = {"flat": np.array([-1, 4]), "W": kernel, "steps": np.array([-1, 2, 5])}
+    data = graph(nodes, {"x": x}, {"y": 3}, constants, lengths={"x": [rows, 2, 4]})
+    assert_close(fd.load(io.BytesIO(data)).predict(x), x @ kernel.T, FLOAT32)
+
+
+@pytest.mark.parametrize("order", ["mW", "Wm", "mm"])
+def test_products_of_constants_of_all_rows(order: str) -> None:
+    """One made for as many rows as there are, with a matrix on its right or not at all."""
+    x, matrix = normal(2, 4), normal(4, 4)
+    nodes = [
+        helper.make_node("Shape", ["x"], ["rows"], end=1),
+        helper.make_node("Concat", ["rows", "size"], ["shape"], axis=0),
+        helper.make_node("Expand", ["W", "shape"], ["m"]),
+        helper.make_node("MatMul", list(order), ["p"], name="product"),
+        helper.make_node("ReduceSum", ["p", "one"], ["s"], keepdims=0),
+        helper.make_node("Add", ["x", "s"], ["y"]),
+    ]
+    constants = {"size": np.array([4, 4]), "W": matrix, "one": np.array([1])}
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", 4]})
+    if order == "mW":
+        expected = x + (matrix @ matrix).sum(axis=0)
+        assert_close(fd.load(io.BytesIO(data)).predict(x), expected, FLOAT32)
+    else:
+        with pytest.raises(ModelFormatError, match=r"\(MatMul\): a product of constants alone"):
+            fd.load(io.BytesIO(data))
+
+
 def test_what_no_output_needs_is_not_read() -> None:
     """Inputs and outputs that are left out have one name, the empty one, and nothing in common."""
     x = normal(2, 3)
@@ -286,6 +409,25 @@ def test_what_no_output_needs_is_not_read() -> None:
     ]
     data = graph(nodes, {"x": x}, {"y": 2}, {"top": np.array(0.5, np.float32)})
     assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), np.minimum(x, np.float32(0.5)))
+
+
+@pytest.mark.parametrize("name", ["batch", "rows"])
+def test_the_batch_is_the_length_that_all_inputs_have(name: str) -> None:
+    """On different axes of them, and between the input and its layer is what is not followed."""
+    x, shift = normal(5, 2, 2), normal(2, 3)
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("GRU", ["r", "W", "R", "B"], ["", "h"], hidden_size=3),
+        helper.make_node("Squeeze", ["h", "zero"], ["q"]),
+        helper.make_node("Add", ["q", "s"], ["y"]),
+    ]
+    constants = {**recurrent("GRU", 1), "zero": np.array([0])}
+    lengths = {"x": [5, name, 2], "s": [name, 3]}
+    rows = x.swapaxes(0, 1)
+    alone = graph(nodes[:3], {"x": x}, {"q": 2}, constants, lengths=lengths)
+    both = graph(nodes, {"x": x, "s": shift}, {"y": 2}, constants, lengths=lengths)
+    expected = fd.load(io.BytesIO(alone)).predict(rows) + shift
+    assert_close(fd.load(io.BytesIO(both)).predict({"x": rows, "s": shift}), expected, FLOAT32)
 
 
 def test_a_length_that_is_known_is_a_number() -> None:
@@ -342,6 +484,15 @@ def test_weights_of_other_types(dtype: str) -> None:
         assert np.array_equal(found.layers[0].kernel, kernel)
 
 
+def test_constants_out_of_range_are_rounded_in_any_mode_of_numpy() -> None:
+    x, constant = normal(2, 3), np.array([[1e-300], [0.5], [1e300]])
+    node = helper.make_node("MatMul", ["x", "W"], ["y"])
+    data = graph([node], {"x": x}, {"y": 2}, {"W": constant})
+    with np.errstate(all="raise"):
+        model = fd.load(io.BytesIO(data), allow_nonfinite=True)
+    assert model.layers[0].kernel.tolist() == [[0], [0.5], [np.inf]]
+
+
 # ---- what is refused ----
 
 
@@ -379,6 +530,20 @@ def subgraph(model: Any) -> None:
     model.graph.node[0].op_type = "If"
     attribute = model.graph.node[0].attribute.add(name="then_branch", type=5)
     attribute.g.name = "g"
+
+
+def state_of_lengths() -> Any:
+    """Return a recurrent layer that starts at (steps, batch, features)."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Unsqueeze", ["shape", "axes"], ["h"]),
+        helper.make_node("GRU", ["x", "W", "R", "B", "", "h"], ["", "y"], hidden_size=3),
+    ]
+    constants = {**recurrent("GRU", 1), "axes": np.array([0, 1])}
+    data = graph(nodes, {"x": normal(5, 2, 2)}, {"y": 3}, constants, lengths={"x": [5, "N", 2]})
+    model = ModelProto()
+    model.ParseFromString(data)
+    return model
 
 
 REFUSALS: dict[str, tuple[Any, str]] = {
@@ -441,6 +606,7 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda: changed(mask_of_dropout, op="Dropout"),
         "output 'mask', which is used, is not made",
     ),
+    "state of lengths": (state_of_lengths, "(GRU): initial states of lengths"),
 }
 
 
