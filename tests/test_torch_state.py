@@ -113,11 +113,11 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("head.0.weight", numbers(6, 4), "5"),
+        ("head.0.weight", numbers(6, 4), r"an input of shape \(\.\.\., 4\), got \(5,\)"),
         ("encoder.lstm.weight_hh_l1", numbers(20, 4), "weight_hh_l1"),
         ("encoder.lstm.bias_hh_l0", numbers(5), "bias_hh_l0"),
         ("encoder.lstm.weight_ih_l1", numbers(20, 4), "weight_ih_l1"),
-        ("words.weight", numbers(9), "words.weight"),
+        ("words.weight", numbers(9), r"shape \(9,\), expected \(any, any\)"),
     ],
     ids=["linear", "hidden", "bias", "second-layer", "embedding"],
 )
@@ -269,6 +269,118 @@ def test_final_states_are_those_of_the_last_layer() -> None:
     np.testing.assert_array_equal(final, np.concatenate([y[:, -1, :4], y[:, 0, 4:]], 1))
     last = read(tensors, [("gru", "GRU", {"take": "last"})]).predict(x)
     np.testing.assert_array_equal(last, y[:, -1])
+
+
+def standardized(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
+    mean, variance = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    return np.asarray((x - mean) / np.sqrt(variance + epsilon))
+
+
+def pooled(x: np.ndarray, axis: int, count: int, function: Any) -> np.ndarray:
+    """Return what adaptive layers make of an axis: windows that overlap where they must."""
+    n = x.shape[axis]
+    windows = [(i * n // count, -(-(i + 1) * n // count)) for i in range(count)]
+    return np.stack([function(x.take(range(*w), axis), axis) for w in windows], axis)
+
+
+def column(values: np.ndarray, axes: int) -> np.ndarray:
+    """Return a number for each channel, beside so many axes behind it."""
+    return values.reshape(-1, *(1,) * axes)
+
+
+_A, _B, _M, _V, _SCALE = *(numbers(4) for _ in range(3)), np.square(numbers(4)), numbers(5)
+_GAMMA, _BETA = numbers(4, 5), numbers(4, 5)
+_MOMENTS = {"running_mean": _M, "running_var": _V}
+# Descriptions, weights, and what they compute of x (2, 4, 5) or (2, 4, 5, 6), from the definition.
+COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
+    "RMSNorm": (
+        ("l", "RMSNorm", {"eps": 0.5}),
+        {"weight": _GAMMA},
+        1,
+        lambda x: x / np.sqrt(np.square(x).mean((1, 2), keepdims=True) + 0.5) * _GAMMA,
+    ),
+    "RMSNorm tiny": (
+        ("l", "RMSNorm", {"eps": 1e-60}),
+        {"weight": _SCALE},
+        1,
+        lambda x: x / np.sqrt(np.square(x).mean(2, keepdims=True)) * _SCALE,
+    ),
+    "LayerNorm": (
+        ("l", "LayerNorm", {"eps": 0.5}),
+        {"weight": _GAMMA, "bias": _BETA},
+        1,
+        lambda x: standardized(x, (1, 2), 0.5) * _GAMMA + _BETA,
+    ),
+    "LayerNorm no bias": (
+        ("l", "LayerNorm", {"bias": False}),
+        {"weight": _GAMMA},
+        1,
+        lambda x: standardized(x, (1, 2), 1e-5) * _GAMMA,
+    ),
+    "BatchNorm1d": (
+        ("l", "BatchNorm1d", {"eps": 0.5}),
+        {"weight": _A, "bias": _B, **_MOMENTS},
+        1,
+        lambda x: (
+            (x - column(_M, 1)) / column(np.sqrt(_V + 0.5), 1) * column(_A, 1) + column(_B, 1)
+        ),
+    ),
+    "BatchNorm2d": (
+        ("l", "BatchNorm2d", {"affine": False}),
+        _MOMENTS,
+        2,
+        lambda x: (x - column(_M, 2)) / column(np.sqrt(_V + 1e-5), 2),
+    ),
+    "PReLU": (
+        ("l", "PReLU", {"num_parameters": 4}),
+        {"weight": _A},
+        2,
+        lambda x: np.where(x < 0, column(_A, 2), 1) * x,
+    ),
+    "AdaptiveAvgPool1d": (
+        ("AdaptiveAvgPool1d", {"output_size": 3}),
+        {},
+        1,
+        lambda x: pooled(x, 2, 3, np.mean),
+    ),
+    "AdaptiveAvgPool2d": (
+        ("AdaptiveAvgPool2d", {"output_size": (5, 3)}),
+        {},
+        2,
+        lambda x: pooled(x, 3, 3, np.mean),
+    ),
+    "AdaptiveMaxPool2d": (
+        ("AdaptiveMaxPool2d", {"output_size": 4}),
+        {},
+        2,
+        lambda x: pooled(pooled(x, 2, 4, np.max), 3, 4, np.max),
+    ),
+    "mean": (("mean", {"dim": [1, -1]}), {}, 2, lambda x: x.mean((1, 3))),
+    "max": (("max", {"dim": 2, "keepdim": True}), {}, 2, lambda x: x.max(2, keepdims=True)),
+    "transpose": (("transpose", {"dim0": -1, "dim1": 1}), {}, 2, lambda x: x.swapaxes(-1, 1)),
+    "Flatten": (("Flatten", {"start_dim": 2}), {}, 2, lambda x: x.reshape(2, 4, 30)),
+}
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_layers_compute_what_they_are_defined_as(name: str) -> None:
+    """In any mode of NumPy for numbers out of range."""
+    entry, tensors, axes, function = COMPUTED[name]
+    x = numbers(2, 4, 5, 6)[(..., *(0,) * (2 - axes))]
+    architecture = [("Input", {"shape": x.shape[1:]}), entry]
+    with np.errstate(all="raise"):
+        model = read({f"l.{key}": value for key, value in tensors.items()}, architecture)
+    np.testing.assert_allclose(model.predict(x), function(x), rtol=2e-5, atol=2e-6)
+
+
+def test_a_convolution_takes_the_batch_in_front() -> None:
+    entries = [
+        ("Input", {"shape": (3, 7)}),
+        ("transpose", {"dim0": 0, "dim1": 1}),
+        ("conv", "Conv1d", {"bias": False}),
+    ]
+    with pytest.raises(ModelFormatError, match="it takes the batch on axis 0, and finds it on 1"):
+        read({"conv.weight": numbers(2, 3, 4)}, entries)
 
 
 @pytest.mark.parametrize(
