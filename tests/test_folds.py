@@ -136,6 +136,22 @@ def test_merging_is_folding_both(count: int, cut: int, seed: int) -> None:
             assert np.array_equal(result(second), before)
 
 
+@pytest.mark.parametrize("count", [0, 1, 20])
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_has_seen_nothing_is_merged(name: str, count: int) -> None:
+    """It changes no bit of another, and is folded on as what it takes over, but for rounding."""
+    values = distributions(27, 1)
+    whole = result(folded(name, values, [count]))
+    for first, second in ((count, 0), (0, count)):
+        found = folded(name, values[:first], [])
+        found.merge(folded(name, values[:second], []))
+        assert found.count == count
+        found.add(values[count:])
+        if first == count:
+            assert np.array_equal(result(found), whole)
+        np.testing.assert_allclose(result(found), whole, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_rows_are_taken_and_put_together(name: str) -> None:
     """A row's statistics are the same bits whatever rows stand beside it, and go on by themselves.
