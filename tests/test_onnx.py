@@ -411,6 +411,32 @@ def test_what_no_output_needs_is_not_read() -> None:
     assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), np.minimum(x, np.float32(0.5)))
 
 
+EXPANDED = {
+    "steps": ((1, 4, 5), ("T", 4, 5)),
+    "last": ((3, 4, 1), (3, 4, "T")),
+    "two": ((1, 4, 1), (3, 4, "T")),
+    "both open": ((1, 4, 1), ("S", 4, "T")),
+    "beside open": ((3, "S", 1), (3, "S", "T")),
+}
+
+
+@pytest.mark.parametrize("name", EXPANDED)
+def test_rows_are_repeated_to_lengths_left_open(name: str) -> None:
+    """Along one axis or several, of a row (3, 4, 5)."""
+    before, after = EXPANDED[name]
+    x = normal(2, 3, 4, 5)
+    given = normal(2, *(4 if n == "S" else n for n in before))
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Expand", ["z", "shape"], ["e"]),
+        helper.make_node("Concat", ["x", "e"], ["y"], axis=2),
+    ]
+    lengths: dict[str, list[Any]] = {"x": ["N", *after], "z": ["N", *before]}
+    data = graph(nodes, {"x": x, "z": given}, {"y": 4}, {}, lengths=lengths)
+    expected = np.concatenate([x, np.broadcast_to(given, x.shape)], axis=2)
+    assert np.array_equal(fd.load(io.BytesIO(data)).predict({"x": x, "z": given}), expected)
+
+
 @pytest.mark.parametrize("name", ["batch", "rows"])
 def test_the_batch_is_the_length_that_all_inputs_have(name: str) -> None:
     """On different axes of them, and between the input and its layer is what is not followed."""
