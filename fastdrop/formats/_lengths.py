@@ -86,8 +86,6 @@ def divided(length: Length, by: Length) -> Length | None:
     """Return a quotient, or None where it is not known to be whole."""
     if length == by:
         return 1
-    if isinstance(length, int) and isinstance(by, int):
-        return length // by if by and length % by == 0 else None
     divisor = _terms(by)
     if len(divisor) != 1 or not divisor[0][1]:
         return None

@@ -385,7 +385,7 @@ class Networks(Tensors):
         """Return one of several initial states, of rows; zeros where there are none."""
         if states is None:
             zeros = np.zeros(width, np.float32)
-            state: Value = self.tensor(Spread(zeros), like)
+            state: Value = self.tensor(Spread(zeros, 0), like)
         else:
             state = self.select(states, 0, number)
         assert isinstance(state, Tensor)

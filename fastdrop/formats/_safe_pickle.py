@@ -311,7 +311,7 @@ def _tensor(
     return Tensor(storage, offset, shape, strides)
 
 
-def _parameter(data: object = None, requires_grad: object = True, *rest: object) -> Tensor | None:
+def _parameter(data: object = None, *rest: object) -> Tensor | None:
     return data if type(data) is Tensor else None
 
 

@@ -84,7 +84,7 @@ class Spread:
     """An array that is the same for each row, with the batch at `at` of its axes."""
 
     value: Array
-    at: int = 0
+    at: int
 
     @property
     def ndim(self) -> int:
