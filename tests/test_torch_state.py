@@ -199,6 +199,18 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("Dropout", {"p": "x"}), r"p: expected .* got 'x'"),
         (("select", {"dim": "x", "index": 0}), r"dim: expected .* got 'x'"),
         (("Tanh", {"inputs": 3}), r"inputs: expected .* got 3"),
+        (("MaxPool1d", {"kernel_size": 0}), "kernel_size: expected an integer >= 1, got 0"),
+        (("MaxPool1d", {"kernel_size": (0,)}), "kernel_size: expected .* got 0"),
+        (("AvgPool1d", {"kernel_size": 2, "stride": 0}), "stride: expected .* got 0"),
+        (("AvgPool1d", {"kernel_size": 2, "padding": -1}), "padding: expected .* got -1"),
+        (("AdaptiveAvgPool1d", {"output_size": 0}), "output_size: expected .* got 0"),
+        (("AdaptiveMaxPool1d", {"output_size": (-1,)}), "output_size: expected .* got -1"),
+        (("conv", "Conv1d", {"bias": False, "stride": 0}), "stride: expected .* got 0"),
+        (("conv", "Conv1d", {"bias": False, "dilation": 0}), "dilation: expected .* got 0"),
+        (("Flatten", {"start_dim": 3}), "axis 3 of a tensor of 3 axes"),
+        (("squeeze", {"dim": -4}), "axis -4 of a tensor of 3 axes"),
+        (("unsqueeze", {"dim": 4}), "axis 4 of a tensor of 4 axes"),
+        (("mean", {"dim": 3}), "axis 3 of a tensor of 3 axes"),
     ],
     ids=[
         "index",
@@ -214,6 +226,18 @@ def test_a_layer_by_itself_has_no_name() -> None:
         "p",
         "dim",
         "inputs",
+        "window",
+        "windows",
+        "stride",
+        "padding",
+        "no places",
+        "places",
+        "strides",
+        "dilation",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "mean",
     ],
 )
 def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
@@ -223,6 +247,8 @@ def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
         "lstm.bias_ih_l0": numbers(20),
         "lstm.bias_hh_l0": numbers(20),
     }
+    if "conv" in entry:
+        tensors["conv.weight"] = numbers(2, 7, 3)
     whole = [entry] if "lstm" in entry else [("lstm", "LSTM"), entry]
     with pytest.raises(ModelFormatError, match=message):
         read(tensors, whole)
@@ -305,6 +331,14 @@ COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
         1,
         lambda x: x / np.sqrt(np.square(x).mean(2, keepdims=True)) * _SCALE,
     ),
+    "RMSNorm default": (
+        ("l", "RMSNorm", {"eps": None}),
+        {"weight": _SCALE},
+        1,
+        lambda x: (
+            x / np.sqrt(np.square(x).mean(2, keepdims=True) + np.finfo(np.float32).eps) * _SCALE
+        ),
+    ),
     "LayerNorm": (
         ("l", "LayerNorm", {"eps": 0.5}),
         {"weight": _GAMMA, "bias": _BETA},
@@ -354,6 +388,18 @@ COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
         {},
         2,
         lambda x: pooled(pooled(x, 2, 4, np.max), 3, 4, np.max),
+    ),
+    "AdaptiveMaxPool2d one axis": (
+        ("AdaptiveMaxPool2d", {"output_size": (None, 4)}),
+        {},
+        2,
+        lambda x: pooled(x, 3, 4, np.max),
+    ),
+    "MaxPool1d": (
+        ("MaxPool1d", {"kernel_size": (2,), "stride": 3}),
+        {},
+        1,
+        lambda x: np.maximum(x[..., :4:3], x[..., 1:5:3]),
     ),
     "mean": (("mean", {"dim": [1, -1]}), {}, 2, lambda x: x.mean((1, 3))),
     "max": (("max", {"dim": 2, "keepdim": True}), {}, 2, lambda x: x.max(2, keepdims=True)),

@@ -70,9 +70,7 @@ class Tensor:
 
     def counted(self, axis: int) -> int:
         """Return an axis counted from the front."""
-        if not -self.ndim <= axis < self.ndim:
-            raise UnsupportedError(f"axis {axis} of a tensor of {self.ndim} axes")
-        return axis % self.ndim
+        return counted(axis, self.ndim)
 
     def inserted(self, axis: int, row: tuple[Length, ...], name: str) -> Tensor:
         """Return a tensor with an axis more, at a place among the axes of the library."""
@@ -204,7 +202,7 @@ class Tensors:
 
     def permute(self, value: Value, axes: Sequence[int]) -> Value:
         """Put axes into another order."""
-        axes = [axis % value.ndim for axis in axes]
+        axes = [counted(axis, value.ndim) for axis in axes]
         if isinstance(value, Spread):
             order = [a - (a > value.at) for a in axes if a != value.at]
             return Spread(value.value.transpose(order), axes.index(value.at))
@@ -233,7 +231,7 @@ class Tensors:
 
     def unsqueeze(self, value: Value, axis: int) -> Value:
         """Put in an axis of length 1, counted in the result."""
-        axis %= value.ndim + 1
+        axis = counted(axis, value.ndim + 1)
         if isinstance(value, Spread):
             inside = axis - (axis > value.at)
             return Spread(np.expand_dims(value.value, inside), value.at + (axis <= value.at))
@@ -247,7 +245,7 @@ class Tensors:
 
     def squeeze(self, value: Value, axes: Sequence[int] | None = None) -> Value:
         """Take out axes of length 1; those of other lengths stay."""
-        given = range(value.ndim) if axes is None else [axis % value.ndim for axis in axes]
+        given = range(value.ndim) if axes is None else [counted(a, value.ndim) for a in axes]
         if isinstance(value, Spread):
             kept = [a for a in given if a != value.at and value.shape[a] == 1]
             inside = tuple(a - (a > value.at) for a in kept)
@@ -609,7 +607,9 @@ class Tensors:
     ) -> Value:
         """Reduce along some axes, or along all of them (None)."""
         if isinstance(value, Spread):
-            value_axes = range(value.ndim) if axes is None else [a % value.ndim for a in axes]
+            value_axes = (
+                range(value.ndim) if axes is None else [counted(a, value.ndim) for a in axes]
+            )
             if value.at in value_axes:
                 raise UnsupportedError("rows of a batch are computed with one another")
             inside = tuple(a - (a > value.at) for a in value_axes)
@@ -728,6 +728,13 @@ def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> V
 
 
 # ---- shapes ----
+
+
+def counted(axis: int, rank: int) -> int:
+    """Return an axis of so many counted from the front."""
+    if not -rank <= axis < rank:
+        raise UnsupportedError(f"axis {axis} of a tensor of {rank} axes")
+    return axis % rank
 
 
 def _bound(bound: Any, length: Length) -> Any:

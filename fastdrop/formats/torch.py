@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._lengths import Length, Open, known
-from fastdrop.formats._networks import Cell, Networks, around, for_each
-from fastdrop.formats._tensors import Tensor, UnsupportedError, Value
+from fastdrop.formats._networks import Cell, Networks, around
+from fastdrop.formats._tensors import Tensor, UnsupportedError, Value, counted
 from fastdrop.model import Model
 
 Array = NDArray[Any]
@@ -393,6 +393,14 @@ def _axis(options: Mapping[str, Any], name: str, default: int | None = None) -> 
     return _check.integer(value, name, -(2**31), 2**31)
 
 
+def _each(given: object, name: str, axes: int, low: int = 1) -> tuple[int, ...]:
+    """Return an option of windows for each axis: one number for all, or one by one."""
+    if not isinstance(given, (list, tuple)):
+        given = [_check.integer(given, name, low, None)]
+    found = _check.integers(given, name, low)
+    return found * axes if len(found) == 1 else found
+
+
 @_row("Dropout", options=("p", "inplace"))
 def _dropout(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     return b.dropout(x[0], _rate(o))
@@ -512,13 +520,13 @@ def _channels(weights: _Weights, options: Mapping[str, Any]) -> Sequence[int | N
 def _convolution(axes: int) -> Run:
     def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
         kernel = w.take("weight", *(None,) * (axes + 2))
-        dilation = for_each(o.get("dilation", 1), axes)
+        dilation = _each(o.get("dilation", 1), "dilation", axes)
         pairs = around(o.get("padding", 0), kernel.shape[2:], dilation)
         return b.convolution(
             x[0],
             kernel,
             w.bias(o, "bias", len(kernel)),
-            strides=for_each(o.get("stride", 1), axes),
+            strides=_each(o.get("stride", 1), "stride", axes),
             padding=pairs,
             dilation=dilation,
             groups=o.get("groups", 1),
@@ -529,9 +537,9 @@ def _convolution(axes: int) -> Run:
 
 def _pooling(kind: str, axes: int) -> Run:
     def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
-        sizes = for_each(o["kernel_size"], axes)
-        strides = for_each(o.get("stride") or sizes, axes)
-        pairs = [(n, n) for n in for_each(o.get("padding", 0), axes)]
+        sizes = _each(o["kernel_size"], "kernel_size", axes)
+        strides = sizes if o.get("stride") is None else _each(o["stride"], "stride", axes)
+        pairs = [(n, n) for n in _each(o.get("padding", 0), "padding", axes, 0)]
         return b.pool(
             x[0],
             kind,
@@ -558,7 +566,13 @@ for _axes in (1, 2):
 
 
 def _adaptive(kind: str, axes: int) -> Run:
-    return lambda b, w, o, x: b.adaptive_pool(x[0], kind, for_each(o.get("output_size", 1), axes))
+    def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
+        sizes = o.get("output_size", 1)
+        given = list(sizes) if isinstance(sizes, (list, tuple)) else [sizes] * axes
+        counts = [n if n is None else _check.integer(n, "output_size", 1, None) for n in given]
+        return b.adaptive_pool(x[0], kind, counts)
+
+    return run
 
 
 for _axes in (1, 2):
@@ -586,7 +600,8 @@ def _layer_norm(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) 
 @_row("RMSNorm", options=("eps",), weights=True)
 def _rms_norm(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     gamma = w.take("weight")
-    epsilon = float(o.get("eps", np.finfo(np.float32).eps))
+    epsilon = o.get("eps")
+    epsilon = float(np.finfo(np.float32).eps if epsilon is None else epsilon)
     return b.rms_norm(x[0], gamma.ndim, gamma, epsilon)
 
 
@@ -614,7 +629,7 @@ def _select(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> V
 @_row("Flatten", options=("start_dim",))
 def _flatten(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
     shape = x[0].shape
-    start = _axis(o, "start_dim", 1) % len(shape)
+    start = counted(_axis(o, "start_dim", 1), len(shape))
     return b.reshape(x[0], [*shape[:start], -1])
 
 
