@@ -25,9 +25,11 @@ test: $(STAMP)-built ## Run the tests on every backend
 test-long: $(STAMP)-keras $(STAMP)-torch ## Run the tests that take minutes, and those with Keras or PyTorch
 	$(BIN)/pytest --numprocesses 1 -m "long or live"
 
-# Each target has a share of the time; what is left over a failure is printed and kept.
-fuzz: $(STAMP)-fuzz ## Give the readers of files damaged ones, for a minute
-	printf '%s\n' $(FUZZ_TARGETS) | xargs -P 2 -I {} $(BIN)/python fuzz/fuzz.py {} -max_total_time=7
+# Each target has so many seconds, on two processes; what fails is printed and kept.
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)-fuzz ## Give readers damaged files and kernels random calls, FUZZ_SECONDS each
+	printf '%s\n' .ci/fuzz-kernels $(FUZZ_TARGETS:%='$(BIN)/python fuzz/fuzz.py %') | \
+	  xargs -P 2 -I {} sh -c '{} -max_total_time=$(FUZZ_SECONDS)'
 
 fuzz-long: $(STAMP)-fuzz ## The same, a million times
 	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target --plain=250000 || exit 1; done
@@ -48,7 +50,7 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(wildcard src/*)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard src/* fuzz/*.c fuzz/*.h)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastdrop
 	@for compiler in gcc clang; do \
 	  if command -v $$compiler > /dev/null; then \
