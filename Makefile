@@ -9,7 +9,7 @@ EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fast
 C_FILES := $(wildcard src/*.c)
 WARNINGS := -std=c11 -O3 -ffp-contract=off -fno-trapping-math -fno-math-errno -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
-FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text
+FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text prediction arrays table description
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
 .PHONY: help build test test-long fuzz fuzz-long bench report docs lint sanitize dist demo clean bench-compare

@@ -1,7 +1,8 @@
 """Give the readers damaged files: `python fuzz/fuzz.py TARGET [options of libFuzzer]`.
 
 `python fuzz/fuzz.py TARGET --plain=N` makes N mutations without following what they reach: some
-five times as many in the same time, and atheris need not be installed.
+five times as many in the same time, and atheris need not be installed. `--seeds=FOLDER` writes what
+fuzzing starts from into a folder, and a dictionary beside it, FOLDER.dict.
 
 Whatever comes in, a reader raises `ModelFormatError` or returns something valid, within the
 memory that its rule allows; `-timeout` is for what hangs. What fails is left as a file, which
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import io
 import random
+import stat
 import sys
 import tempfile
 import time
@@ -20,14 +22,18 @@ import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from traceback import extract_tb
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 PLAIN = next((a for a in sys.argv if a.startswith("--plain=")), None)
-if PLAIN is None:
+SEEDS = next((a for a in sys.argv if a.startswith("--seeds=")), None)
+if PLAIN is None and SEEDS is None:
     import atheris
 
-    instrumented = atheris.instrument_imports(include=["fastdrop.formats"])
+    instrumented = atheris.instrument_imports(
+        include=["fastdrop.formats", "fastdrop.uncertainty", "fastdrop._npy", "fastdrop.cli._read"]
+    )
 else:
     instrumented = nullcontext()
 
@@ -36,6 +42,8 @@ with instrumented:  # and after it has begun: imports that need what is above
     import seeds
 
     import fastdrop as fd
+    from fastdrop import _npy
+    from fastdrop.cli import _read
     from fastdrop.formats._limits import Limits
     from fastdrop.formats._safe_hdf5 import Group, read_arrays
     from fastdrop.formats._safe_json import parse_object
@@ -45,6 +53,7 @@ with instrumented:  # and after it has begun: imports that need what is above
     from fastdrop.formats._state import read_state
     from keras_files import recurrent_sample, sample, small
     from tensor_files import examples
+    from test_torch_state import weights
 
 LIMITS = Limits(max_json_bytes=2**20)
 MEASURED = 8  # one input in so many: measuring is slow
@@ -140,6 +149,62 @@ def text(data: bytes) -> None:
     assert isinstance(parse_object(data, "the text"), dict)
 
 
+def prediction(data: bytes) -> None:
+    """Load a file that `Prediction.save` wrote, and use what it holds."""
+    _FILE.write_bytes(data)
+    try:
+        found = fd.Prediction.load(_FILE)
+    except ValueError as error:
+        if "expected a file that Prediction.save wrote" not in str(error):
+            raise AssertionError("another message") from error
+        return
+    assert found.mean.shape == found.std.shape
+
+
+def arrays(data: bytes) -> None:
+    """Read an array of numbers, or an archive of them."""
+    for read in (_npy.array, _npy.archive):
+        try:
+            found = read(data)
+        except _npy.NoArrayError:
+            continue
+        for array in found.values() if isinstance(found, dict) else [found]:
+            assert array.dtype.kind in "biuf"
+            assert array.nbytes == array.size * array.itemsize
+
+
+def table(data: bytes) -> None:
+    """Read what the command takes from standard input."""
+    try:
+        found = _read._recognised("x", data)
+    except ValueError as error:
+        if not str(error).startswith("x: "):
+            raise AssertionError("another message") from error
+        return
+    if isinstance(found, _read._Table):
+        assert found.values.ndim == 2
+
+
+STATE = seeds.state_of(weights())
+
+
+def description(data: bytes) -> None:
+    """Load weights of PyTorch with a description of their layers."""
+    given = parse_object(data, "the text").get("layers", ["ReLU"])
+    architecture: object = given
+    if isinstance(given, list):
+        architecture = [tuple(entry) if isinstance(entry, list) else entry for entry in given]
+    try:
+        model = fd.load(io.BytesIO(STATE), architecture=architecture, max_layers=64)
+    except (TypeError, ValueError) as error:
+        # What is not said of the file is said of an argument, by `refuse`.
+        by_refuse = extract_tb(error.__traceback__)[-1].name == "refuse"
+        if not by_refuse and not isinstance(error, fd.ModelFormatError):
+            raise AssertionError("another error") from error
+        return
+    assert model.output_names
+
+
 _FILE = Path(tempfile.mkdtemp(prefix="fastdrop-fuzz-")) / "model.keras"
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[bytes], int]] = {
     "h5": (h5, mutate.hdf5, seeds.hdf5(), FREE),
@@ -151,6 +216,10 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
     "saved": (saved, mutate.saved_model, seeds.saved_models(), FREE_JSON),
     "state": (state, mutate.checkpoint, seeds.checkpoints(), FREE_JSON),
     "text": (text, mutate.text, seeds.texts(), FREE_JSON),
+    "prediction": (prediction, mutate.arrays, seeds.predictions(), FREE_JSON),
+    "arrays": (arrays, mutate.arrays, seeds.arrays(), FREE_JSON),
+    "table": (table, mutate.text, seeds.tables(), FREE_JSON),
+    "description": (description, mutate.description, seeds.descriptions(), FREE_JSON),
 }
 
 
@@ -179,6 +248,16 @@ def plainly(
     print(f"{count} mutations, the slowest took {slowest:.3f} s")
 
 
+def write_seeds(begin: list[bytes], folder: Path) -> Path:
+    """Write them into a folder, and a dictionary beside it, whose path is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, content in enumerate(begin):
+        (folder / f"seed{i}").write_bytes(content)
+    words = folder.with_suffix(".dict")
+    words.write_text(seeds.dictionary())
+    return words
+
+
 def main() -> None:
     """Run one target."""
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
@@ -197,10 +276,16 @@ def main() -> None:
         finally:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
-        expanded = 100 * len(data) if name in ("keras", "archive", "state") else 0
+        # What is compressed: 2^20 is far more than mutations of these seeds expand to.
+        expanded = (
+            100 * len(data) if name in ("keras", "archive", "state", "arrays", "table") else 0
+        )
         if measured and peak > 4 * (len(data) + min(expanded, 2**20)) + free:
             raise AssertionError(f"{peak} bytes of memory for a file of {len(data)}")
 
+    if SEEDS is not None:
+        write_seeds(begin, Path(SEEDS.partition("=")[2]))
+        return
     if PLAIN is not None:
         plainly(one, change, begin, int(PLAIN.partition("=")[2]))
         return
@@ -209,11 +294,16 @@ def main() -> None:
         return change(data, random.Random(seed), atheris.Mutate, most)
 
     corpus = Path(tempfile.mkdtemp(prefix="fastdrop-corpus-"))
-    for i, content in enumerate(begin):
-        (corpus / f"seed{i}").write_bytes(content)
+    words = write_seeds(begin, corpus / name)
     given = any(not argument.startswith("-") for argument in sys.argv[1:])
     options = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=262144", "-print_final_stats=1"]
-    arguments = [sys.argv[0], *options, *sys.argv[1:], *([] if given else [str(corpus)])]
+    options += [f"-dict={words}"]
+    again = corpus / "again"  # what libFuzzer starts anew while it merges corpora
+    again.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).resolve()}" {name} "$@"\n'
+    )
+    again.chmod(again.stat().st_mode | stat.S_IXUSR)
+    arguments = [str(again), *options, *sys.argv[1:], *([] if given else [str(corpus / name)])]
     atheris.Setup(arguments, one, custom_mutator=mutator)
     atheris.Fuzz()
 

@@ -81,8 +81,10 @@ static uint32_t next(void) {
 static void *bytes(size_t n, size_t width) {
     uint8_t *to = array(n, width);
     state = take(2);
-    for (size_t j = 0; j < n * width; j++)
-        to[j] = (uint8_t)next();
+    for (size_t j = 0; j < n * width; j += sizeof(uint32_t)) {
+        const uint32_t word = next();
+        memcpy(to + j, &word, n * width - j < sizeof word ? n * width - j : sizeof word);
+    }
     return to;
 }
 

@@ -255,8 +255,10 @@ static void SUFFIXED(take_weights)(fd_weights *w) {
     *w = (fd_weights){.cell = cell, .element = sizeof(REAL)};
     w->bfloat16 = sizeof(REAL) == sizeof(float) && below(4) == 0;
     const size_t all = SUFFIXED(gates_of)(cell);
-    const size_t features = w->features = least_one(take(1) == 255 ? 300 : 24);
-    const size_t units = w->units = least_one(take(1) == 255 ? 160 : 24);
+    const uint64_t large =
+        take(1); /* rarely: more than is multiplied at a time, or than fits a cache */
+    const size_t features = w->features = least_one(large == 255 ? 270 : 24);
+    const size_t units = w->units = least_one(large == 254 ? 140 : 24);
     w->activation = activation(FD_LOG_SOFTMAX + 1);
     w->recurrent_activation = activation(FD_LOG_SOFTMAX + 1);
     REAL *kernel = SUFFIXED(numbers)(features * all * units);
@@ -461,7 +463,8 @@ static int SUFFIXED(agree)(const fd_rnn_call *call, const SUFFIXED(outcome) *who
 static void SUFFIXED(rnn)(void) {
     fd_weights w;
     SUFFIXED(take_weights)(&w);
-    const size_t rows = some(w.units > 24 || take(1) < 240 ? 9 : 70), steps = below(6);
+    const int large = w.features > 24 || w.units > 24;
+    const size_t rows = some(large || take(1) < 250 ? 9 : 70), steps = below(large ? 3 : 6);
     const size_t n = rows * w.units, all = SUFFIXED(gates_of)(w.cell), cut = below(steps + 1);
     const size_t first_row = below(rows + 1), some_rows = below(rows - first_row + 1);
     const int held = (int)below(3), with_x = (int)below(3);

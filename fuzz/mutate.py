@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tensor_files import damaged, file_of
 
 Mutate = Callable[[bytes, int], bytes]
@@ -185,6 +187,47 @@ def _values_moved(described: str, generator: random.Random) -> str:
     return json.dumps(document)
 
 
+def description(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return JSON with a value, a number or any piece of it changed."""
+    if generator.random() < 0.7:
+        return _values_moved(data.decode("utf-8", "replace"), generator).encode()[:most]
+    return text(data, generator, mutate, most)
+
+
+def arrays(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
+    """Return an archive of arrays with one changed, or its JSON, or any bytes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # not an archive
+        parts = {}
+    if not parts or generator.random() < 0.1:
+        return mutate(data, most)
+    name = generator.choice(sorted(parts))
+    if "header.npy" in parts and generator.random() < 0.6:
+        name = "header.npy"
+    start = 10 + int.from_bytes(parts[name][8:10], "little")
+    head, body = parts[name][:start], parts[name][start:]
+    if name == "header.npy" and generator.random() < 0.8:
+        body = description(body, generator, mutate, most)
+        buffer = io.BytesIO()
+        np.save(buffer, np.frombuffer(body, np.uint8))
+        parts[name] = buffer.getvalue()
+    elif generator.random() < 0.5:
+        numbers = list(_DIGITS.finditer(head.decode("latin-1")))
+        at = generator.choice(numbers or [None])
+        new = str(generator.choice(_NUMBERS)).encode()
+        parts[name] = (
+            mutate(head, most) + body
+            if at is None
+            else head[: at.start()] + new + head[at.end() :] + body
+        )
+    else:
+        parts[name] = head + mutate(body, most)
+    method = None if generator.random() < 0.1 else zipfile.ZIP_STORED
+    return _zipped(parts, generator, method)[:most]
+
+
 def checkpoint(data: bytes, generator: random.Random, mutate: Mutate, most: int) -> bytes:
     """Return a checkpoint whose pickle is changed, or what `keras` makes of an archive."""
 
@@ -212,9 +255,10 @@ def checkpoint(data: bytes, generator: random.Random, mutate: Mutate, most: int)
     return _zipped(parts, generator)[:most]
 
 
-def _zipped(parts: dict[str, bytes], generator: random.Random) -> bytes:
+def _zipped(parts: dict[str, bytes], generator: random.Random, method: int | None = None) -> bytes:
     buffer = io.BytesIO()
-    method = generator.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
+    if method is None:
+        method = generator.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as target:
         warnings.simplefilter("ignore")
         for each, content in parts.items():

@@ -13,11 +13,17 @@ import h5py
 import numpy as np
 
 from fastdrop import layers
+from fastdrop.formats.keras._registry import LAYERS, OPERATIONS
+from fastdrop.formats.onnx._registry import OPERATORS
+from fastdrop.formats.torch import LAYERS as CLASSES
 from hdf5_files import NIL, TABLE, Image, continuation, messages
 from keras_files import functional, recurrent_sample, sample, small
 from references.make_onnx import FOLDER
+from tensor_files import entry, file_of
 from test_model_file import EXAMPLES, model_of, shared_drop
 from test_state import FILES
+from test_store import PREDICTIONS
+from test_torch_state import ARCHITECTURE
 
 CONFIG = json.dumps(sample().config).encode()
 WEIGHTS = {"dense": {"dense/kernel:0": (2, 3), "dense/bias:0": (3,)}, "bi": {"bi/f/cell/k": (1, 2)}}
@@ -108,3 +114,90 @@ def checkpoints() -> list[bytes]:
 def onnx() -> list[bytes]:
     """Return ``.onnx`` files."""
     return [path.read_bytes() for path in sorted(FOLDER.glob("*.onnx"))]
+
+
+def predictions() -> list[bytes]:
+    """Return files that `Prediction.save` wrote."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "p.npz"
+        contents = []
+        for name, make in PREDICTIONS.items():
+            if name != "long":
+                make().save(path)
+                contents.append(path.read_bytes())
+        return contents
+
+
+def arrays() -> list[bytes]:
+    """Return ``.npy`` and ``.npz`` files."""
+    found = []
+    x = np.arange(6.0).reshape(2, 3)
+    for array in (x, np.asfortranarray(x, "f4"), np.zeros((0, 2), ">i2"), np.array(True)):
+        buffer = io.BytesIO()
+        np.save(buffer, array)
+        found.append(buffer.getvalue())
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, x=x, y=np.arange(3))
+        found.append(buffer.getvalue())
+    return found
+
+
+def tables() -> list[bytes]:
+    """Return lines of numbers, and what else the command reads."""
+    return [
+        b"1,2.5,-3e4\n4,nan,inf\n",
+        b"\xef\xbb\xbf1\r\n2\r\n",
+        b"a,b\n1,2\n",
+        b"0,1,2\n",
+        *arrays(),
+    ]
+
+
+def descriptions() -> list[bytes]:
+    """Return descriptions of layers, as JSON: one that fits the weights, and one of each class."""
+    kinds = [[kind, dict.fromkeys(row.options, 1)] for kind, row in CLASSES.items()]
+    lists = [ARCHITECTURE, *([*ARCHITECTURE[:3], kind] for kind in kinds)]
+    return [json.dumps({"layers": layers}).encode() for layers in lists]
+
+
+def state_of(tensors: dict[str, np.ndarray]) -> bytes:
+    """Return a safetensors file of tensors of float32."""
+    header, body = {}, b""
+    for name, tensor in tensors.items():
+        end = len(body) + tensor.nbytes
+        header[name] = entry("F32", tensor.shape, len(body), end)
+        body += tensor.tobytes()
+    return file_of(header, body)
+
+
+# What stands in files beside names: of HDF5, pickles, archives, arrays, safetensors.
+_WORDS = [
+    *(b"TREE", b"SNOD", b"HEAP", b"GCOL", b"\x89HDF\r\n\x1a\n", b"PK\3\4", b"PK\1\2", b"PK\5\6"),
+    *(b"ctorch\nFloatStorage\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"storage", b"\x80\2"),
+    *(
+        b"\x93NUMPY",
+        b"'descr': '<f8'",
+        b"'fortran_order': False",
+        b"'shape': (1,)",
+        b"1e309",
+        b"nan",
+    ),
+    *(
+        b'"__metadata__"',
+        b'"data_offsets"',
+        b'"F32"',
+        b'"BF16"',
+        b'"dtype"',
+        b'"shape"',
+        b"\\u0000",
+    ),
+    *(b'"class_name"', b'"config"', b'"inbound_nodes"', b'"keras_history"', b'"registered_name"'),
+]
+
+
+def dictionary() -> str:
+    """Return what libFuzzer takes for a dictionary: names that readers know, and `_WORDS`."""
+    names = {*LAYERS, *OPERATIONS, *OPERATORS, *CLASSES, *EXAMPLES}
+    words = [*_WORDS, *(name.encode() for name in sorted(names))]
+    return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in words)

@@ -254,6 +254,18 @@ def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
         read(tensors, whole)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [("Flatten", {"inputs": "lost"}), ("select", {"dim": 1, "index": 0, "inputs": "lost"})],
+    ids=["flatten", "select"],
+)
+def test_what_takes_nothing_that_was_made(entry: Any) -> None:
+    """Its options are looked at beside an input without axes, which are counted there."""
+    tensors = {"lost.weight": numbers(4, 3), "lost.bias": numbers(5)}
+    with pytest.raises(ModelFormatError, match="lost"):
+        read(tensors, [("Input", {"shape": (3,)}), ("lost", "Linear"), entry])
+
+
 @pytest.mark.parametrize("mode", ["sum", "mean"])
 def test_padding_counts_in_no_bag(mode: str) -> None:
     table = numbers(4, 3)

@@ -239,7 +239,7 @@ class _Reading:
         except KeyError as error:
             own.failed = True
             self.obstacles.append(f"{entry.where}: expected the option {error}")
-        except (UnsupportedError, ValueError, TypeError, IndexError) as error:
+        except (UnsupportedError, ArithmeticError, ValueError, TypeError, IndexError) as error:
             own.failed = True
             if not own.wrong:
                 self.obstacles.append(f"{entry.where}: {error}")
@@ -248,7 +248,9 @@ class _Reading:
     def _look_at(self, row: Row, own: _Weights, entry: Entry) -> None:
         """Take an entry's weights where its input is not known, for what is wrong with them."""
         own.failed = True
-        with suppress(UnsupportedError, LookupError, ValueError, TypeError, AttributeError):
+        with suppress(
+            UnsupportedError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError
+        ):
             row.run(Networks(), own, entry.options, [np.zeros(())])
 
     def _input(self, shape: object) -> Tensor:
