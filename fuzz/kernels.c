@@ -158,9 +158,7 @@ static void philox(void) {
 
 /* ---- masks ---- */
 
-#define MOST 2000
-#define TILE 131072              /* elements that are drawn at a time */
-#define PAST_CACHE (1u << 24)    /* bytes, from which on arrays are written past the cache */
+#define MOST 3000
 #define LAST_NORMAL (1ull << 57) /* one past it */
 
 static fd_stream stream(void) {
@@ -177,9 +175,6 @@ static uint64_t first_of(uint64_t limit, size_t n) {
     return first % (limit - n + 1);
 }
 
-/* Elements, with what is no byte's beginning, and rarely more than a tile. */
-static size_t elements(void) { return some(MOST) + (take(2) == 0xffff ? TILE : 0); }
-
 static int event(const uint8_t *bits, size_t j) { return bits[j / 8] >> j % 8 & 1; }
 
 static uint8_t *drawn(const fd_kernels *tier, const fd_stream *s, uint64_t first, size_t n) {
@@ -190,7 +185,7 @@ static uint8_t *drawn(const fd_kernels *tier, const fd_stream *s, uint64_t first
 
 static void bernoulli(void) {
     const fd_stream s = stream();
-    const size_t n = elements(), cut = below(n + 1);
+    const size_t n = some(MOST), cut = below(n + 1);
     const uint64_t first = first_of(1ull << 63, n);
     const uint8_t *want = drawn(tiers[tier_count - 1], &s, first, n);
     EACH_TIER {
@@ -236,7 +231,8 @@ static void take_mask(mask *m) {
         size *= (size_t)m->lengths[axis];
     }
     m->first = below(size);
-    m->n = below(size - (size_t)m->first + 1);
+    const size_t left = size - (size_t)m->first;
+    m->n = some(left < MOST ? left : MOST);
     m->bits = bytes((size_t)(last / 8 + 1), 1);
 }
 
@@ -255,9 +251,7 @@ static int same_u16(const uint16_t *a, const uint16_t *b, size_t n) {
 #define DROPS(NAME, TYPE, SCALE, SAME, NUMBERS, RIGHT)                                           \
     static void dropout_##NAME(void) {                                                           \
         const fd_stream s = stream();                                                            \
-        size_t n = elements();                                                                   \
-        if (n > TILE && take(1) == 255)                                                          \
-            n += PAST_CACHE / sizeof(TYPE);                                                      \
+        const size_t n = some(MOST);                                                             \
         const size_t cut = below(n + 1);                                                         \
         const uint64_t first = first_of(1ull << 63, n);                                          \
         const SCALE scale = scales[below(8)];                                                    \
@@ -301,7 +295,7 @@ static int same_u16(const uint16_t *a, const uint16_t *b, size_t n) {
 #define ALPHAS(NAME, TYPE)                                                                       \
     static void alpha_dropout_##NAME(void) {                                                     \
         const fd_stream s = stream();                                                            \
-        const size_t n = elements(), cut = below(n + 1);                                         \
+        const size_t n = some(MOST), cut = below(n + 1);                                         \
         const uint64_t first = first_of(1ull << 63, n);                                          \
         const TYPE a = scales[below(8)], b = scales[below(7)], fill = scales[below(8)];          \
         const TYPE *x = numbers_##NAME(n);                                                       \
@@ -336,7 +330,7 @@ static int same_u16(const uint16_t *a, const uint16_t *b, size_t n) {
 #define ZONEOUT(NAME, TYPE)                                                                      \
     static void zoneout_##NAME(void) {                                                           \
         const fd_stream s = stream();                                                            \
-        const size_t n = elements(), which = below(3);                                           \
+        const size_t n = some(MOST), which = below(3);                                           \
         const uint64_t first = first_of(1ull << 63, n);                                          \
         const TYPE *previous = bytes(n, sizeof *previous), *fresh = bytes(n, sizeof *fresh);     \
         const uint8_t *bits = drawn(tiers[0], &s, first, n);                                     \

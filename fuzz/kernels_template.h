@@ -257,7 +257,7 @@ static void SUFFIXED(take_weights)(fd_weights *w) {
     const size_t all = SUFFIXED(gates_of)(cell);
     const uint64_t large =
         take(1); /* rarely: more than is multiplied at a time, or than fits a cache */
-    const size_t features = w->features = least_one(large == 255 ? 270 : 24);
+    const size_t features = w->features = least_one(large == 255 ? 270 : 16);
     const size_t units = w->units = least_one(large == 254 ? 140 : 24);
     w->activation = activation(FD_LOG_SOFTMAX + 1);
     w->recurrent_activation = activation(FD_LOG_SOFTMAX + 1);

@@ -8,7 +8,9 @@
 
 /* Elements in a tile: many blocks, for kernels that gather work from all of them, and
  * bits (16 KiB) that stay in the first-level cache. */
+#ifndef TILE_ELEMENTS
 #define TILE_ELEMENTS 131072
+#endif
 /* A tile that starts inside a block touches one block more. */
 #define TILE_BYTES (TILE_ELEMENTS / 8 + 16)
 
@@ -93,7 +95,9 @@ BERNOULLI(f64, double)
 
 /* From this many bytes on an array does not fit into what most last-level caches have for a
  * core, and would only push out what is there. */
+#ifndef PAST_CACHE_BYTES
 #define PAST_CACHE_BYTES ((size_t)1 << 24)
+#endif
 
 #define DROPOUT(NAME, TYPE, SCALE)                                                               \
     void fd_dropout_##NAME(const fd_kernels *tier, TYPE *out, const TYPE *x, SCALE scale,        \
