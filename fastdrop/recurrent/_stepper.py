@@ -1,5 +1,6 @@
 """Recurrent layers for sequences that come step by step."""
 
+import threading
 from typing import Any, Unpack, cast
 
 import numpy as np
@@ -54,7 +55,7 @@ class Stepper:
     Notes
     -----
     Its steps have the bits of the whole sequence in one call of `rnn` with the same key, signs of
-    NaNs aside. An object is not to be used from two threads at the same time.
+    NaNs aside. Of two threads that use an object at the same time one waits for the other.
 
     Examples
     --------
@@ -102,6 +103,8 @@ class Stepper:
         ]
         # What is new at each step is numbered, and so there is a last one.
         self._numbered = any(layer.numbered for layer in self._layers)
+        # Kernels write to the state without Python's lock.
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         rows = f"{self._shape[0]} row{'s' * (self._shape[0] != 1)}"
@@ -133,16 +136,17 @@ class Stepper:
         last = self._layers[-1]
         shape = (self._shape[0], last.units)
         y = np.empty(shape, self._dtype) if out is None else self._output(out, shape, x)
-        if self._numbered and self._steps >= STEPS:
-            raise ValueError(
-                f"step: expected at most {STEPS} steps, for masks are numbered by them"
-            )
-        place = Place(self._arguments.first_row, self._steps, self._arguments.shared)
-        for layer in self._layers:
-            to = y if layer is last else np.empty((shape[0], layer.units), self._dtype)
-            layer.step(x, to, place)
-            x = to
-        self._steps += 1
+        with self._lock:
+            if self._numbered and self._steps >= STEPS:
+                raise ValueError(
+                    f"step: expected at most {STEPS} steps, for masks are numbered by them"
+                )
+            place = Place(self._arguments.first_row, self._steps, self._arguments.shared)
+            for layer in self._layers:
+                to = y if layer is last else np.empty((shape[0], layer.units), self._dtype)
+                layer.step(x, to, place)
+                x = to
+            self._steps += 1
         return delivered(y, out)
 
     def reset(self, initial_state: Any = None) -> None:
@@ -162,14 +166,16 @@ class Stepper:
         states = checked_states(
             initial_state, arguments.layers, arguments.listed, self._shape[0], self._dtype
         )
-        for layer, own in zip(self._layers, states, strict=True):
-            layer.set_state(own)
-        self._steps = self._first
+        with self._lock:
+            for layer, own in zip(self._layers, states, strict=True):
+                layer.set_state(own)
+            self._steps = self._first
 
     @property
     def state(self) -> Any:
         """The state after the last step, as `step` returns it: copies."""
-        states = [layer.state() for layer in self._layers]
+        with self._lock:
+            states = [layer.state() for layer in self._layers]
         return states if self._arguments.listed else states[0]
 
     def _input(self, x: ArrayLike) -> Array:
