@@ -27,7 +27,7 @@ class ModelFormatError(ValueError):
         self, message: str, obstacles: Sequence[str] = (), summary: Summary | None = None
     ) -> None:
         super().__init__(message)
-        self.obstacles = tuple(obstacles) or (message,)
+        self.obstacles: tuple[str, ...] = tuple(obstacles) or (message,)
         self.summary = summary
 
     @classmethod

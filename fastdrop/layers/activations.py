@@ -109,7 +109,7 @@ class PReLU(Single):
 
     alpha: Weight
 
-    weight_fields: ClassVar = ("alpha",)
+    weight_fields: ClassVar[tuple[str, ...]] = ("alpha",)
     passes_mask = True
 
     def __post_init__(self) -> None:

@@ -44,7 +44,7 @@ class Attending(Layer):
     masks: tuple[str, ...] | None = None
     passes_mask: bool = True
 
-    rate_fields: ClassVar = ("dropout",)
+    rate_fields: ClassVar[tuple[str, ...]] = ("dropout",)
     can_draw = True
     heads: ClassVar[int] = 1
     mask_names: ClassVar[tuple[str, ...]] = ("query_mask", "value_mask")
@@ -190,7 +190,7 @@ class Attention(DotAttention):
     scale: Weight | None = None
     concat_score_weight: Weight | None = None
 
-    weight_fields: ClassVar = ("scale", "concat_score_weight")
+    weight_fields: ClassVar[tuple[str, ...]] = ("scale", "concat_score_weight")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -228,7 +228,7 @@ class AdditiveAttention(DotAttention):
 
     scale: Weight | None = None
 
-    weight_fields: ClassVar = ("scale",)
+    weight_fields: ClassVar[tuple[str, ...]] = ("scale",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -285,7 +285,7 @@ class MultiHeadAttention(Attending):
     uses_masks: bool = True
     own_query_mask: bool = False
 
-    weight_fields: ClassVar = (
+    weight_fields: ClassVar[tuple[str, ...]] = (
         "query_kernel",
         "query_bias",
         "key_kernel",
@@ -297,7 +297,12 @@ class MultiHeadAttention(Attending):
         "output_kernel",
         "output_bias",
     )
-    mask_names: ClassVar = ("query_mask", "value_mask", "key_mask", "attention_mask")
+    mask_names: ClassVar[tuple[str, ...]] = (
+        "query_mask",
+        "value_mask",
+        "key_mask",
+        "attention_mask",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -48,7 +48,7 @@ class _Conv(Spatial):
     groups: int = 1
     activation: _check.Activation = "linear"
 
-    weight_fields: ClassVar = ("kernel", "bias")
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
 
     def __post_init__(self) -> None:
@@ -169,8 +169,8 @@ class Conv1D(_Conv):
     step ends there.
     """
 
-    dims: ClassVar = 1
-    paddings: ClassVar = ("valid", "same", "causal")
+    dims: ClassVar[int] = 1
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same", "causal")
 
     def stepper(self, inputs: Sequence[Shape]) -> Stepper | None:
         if self.padding != "causal" or self.strides != (1,):
@@ -210,7 +210,7 @@ class Conv2D(_Conv):
     The kernel is (height, width, channels of a group, filters).
     """
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 # ---- longer and shorter axes ----
@@ -252,14 +252,14 @@ class _ZeroPadding(Spatial):
 class ZeroPadding1D(_ZeroPadding):
     """Put steps of zeros before and behind: a number of them, or one for each end."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ZeroPadding2D(_ZeroPadding):
     """Put zeros around images: a number, one for each axis, or a pair for each."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -288,14 +288,14 @@ class _Cropping(Spatial):
 class Cropping1D(_Cropping):
     """Take steps off before and behind: a number of them, or one for each end."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Cropping2D(_Cropping):
     """Take the edges off images: a number, one for each axis, or a pair for each."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -331,11 +331,11 @@ class _UpSampling(Spatial):
 class UpSampling1D(_UpSampling):
     """Repeat each time step."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class UpSampling2D(_UpSampling):
     """Repeat each row and column of images."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2

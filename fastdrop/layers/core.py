@@ -28,7 +28,7 @@ class Embedding(Single):
     table: Weight
     mask_zero: bool = False
 
-    weight_fields: ClassVar = ("table",)
+    weight_fields: ClassVar[tuple[str, ...]] = ("table",)
     takes_indices = True
 
     def __post_init__(self) -> None:
@@ -93,7 +93,7 @@ class Dense(Single):
     bias: Weight | None = None
     activation: _check.Activation = "linear"
 
-    weight_fields: ClassVar = ("kernel", "bias")
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
     passes_mask = True
 
     def __post_init__(self) -> None:

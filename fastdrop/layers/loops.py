@@ -71,14 +71,14 @@ class RecurrentLoop(Gated):
     input_forget: bool = False
     reset_after: bool = True
 
-    weight_fields: ClassVar = (
+    weight_fields: ClassVar[tuple[str, ...]] = (
         "kernel",
         "recurrent_kernel",
         "bias",
         "peepholes",
         "projection",
     )
-    takes_table: ClassVar = False
+    takes_table: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         label = self.label

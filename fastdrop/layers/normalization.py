@@ -140,8 +140,8 @@ class BatchNormalization(_Normalizing):
     moving_variance: Weight
     epsilon: float = 1e-3
 
-    weight_fields: ClassVar = ("gamma", "beta", "moving_mean", "moving_variance")
-    state_fields: ClassVar = ("moving_mean", "moving_variance")
+    weight_fields: ClassVar[tuple[str, ...]] = ("gamma", "beta", "moving_mean", "moving_variance")
+    state_fields: ClassVar[tuple[str, ...]] = ("moving_mean", "moving_variance")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -206,7 +206,7 @@ class LayerNormalization(_Normalizing):
     epsilon: float = 1e-3
     rms_scaling: bool = False
 
-    weight_fields: ClassVar = ("gamma", "beta")
+    weight_fields: ClassVar[tuple[str, ...]] = ("gamma", "beta")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -305,8 +305,8 @@ class Normalization(_Normalizing):
     invert: bool = False
     passes_mask: bool = True
 
-    weight_fields: ClassVar = ("mean", "variance")
-    state_fields: ClassVar = ("mean", "variance")
+    weight_fields: ClassVar[tuple[str, ...]] = ("mean", "variance")
+    state_fields: ClassVar[tuple[str, ...]] = ("mean", "variance")
 
     def __post_init__(self) -> None:
         self.prepare(axis=self.axes)

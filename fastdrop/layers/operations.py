@@ -433,7 +433,7 @@ class Constant(Single):
 
     value: Weight
 
-    weight_fields: ClassVar = ("value",)
+    weight_fields: ClassVar[tuple[str, ...]] = ("value",)
 
     def __post_init__(self) -> None:
         self.check_weight("value", (None,) * np.ndim(self.value))
@@ -537,7 +537,7 @@ class WithMask(Layer):
 
     borrowed: str = ""
 
-    takes_table: ClassVar = True
+    takes_table: ClassVar[bool] = True
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         return [inputs[0]]

@@ -84,28 +84,28 @@ def _positive_zeros(values: Array) -> Array:
 class MaxPooling1D(_MaxPooling):
     """The largest number of each window of time steps."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MaxPooling2D(_MaxPooling):
     """The largest number of each window of an image."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AveragePooling1D(_AveragePooling):
     """The mean of each window of time steps."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AveragePooling2D(_AveragePooling):
     """The mean of each window of an image."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 # ---- of whole rows ----
@@ -172,21 +172,21 @@ class _GlobalAveragePooling(_GlobalPooling):
 class GlobalMaxPooling1D(_GlobalMaxPooling):
     """The largest number of all time steps, of padding too."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalMaxPooling2D(_GlobalMaxPooling):
     """The largest number of an image."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalAveragePooling1D(_GlobalAveragePooling):
     """The mean of all time steps that are no padding, NaN where all of them are."""
 
-    dims: ClassVar = 1
+    dims: ClassVar[int] = 1
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         if flow.mask is None:
@@ -201,4 +201,4 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
 class GlobalAveragePooling2D(_GlobalAveragePooling):
     """The mean of an image."""
 
-    dims: ClassVar = 2
+    dims: ClassVar[int] = 2

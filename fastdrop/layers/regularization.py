@@ -19,7 +19,7 @@ class _Drop(Single):
 
     rate: float
 
-    rate_fields: ClassVar = ("rate",)
+    rate_fields: ClassVar[tuple[str, ...]] = ("rate",)
     can_draw = True
     passes_mask = True
     kind: ClassVar[str] = "dropout"
@@ -83,7 +83,7 @@ class Dropout(_Noisy):
 class AlphaDropout(_Noisy):
     """Dropout that keeps mean and variance, for SELU: what is dropped becomes its lower limit."""
 
-    kind: ClassVar = "alpha dropout"
+    kind: ClassVar[str] = "alpha dropout"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -99,8 +99,8 @@ class AlphaDropout(_Noisy):
 class SpatialDropout1D(_Drop):
     """Drop whole channels: one mask value for a row's channel, the same at all time steps."""
 
-    takes_table: ClassVar = True
-    kind: ClassVar = "spatial dropout"
+    takes_table: ClassVar[bool] = True
+    kind: ClassVar[str] = "spatial dropout"
 
     def output_shape(self, shape: Shape) -> Shape:
         self.check_fits(shape, "(time, channels)", len(shape) == 2)
@@ -122,7 +122,7 @@ class SpatialDropout1D(_Drop):
 class SpatialDropout2D(_Drop):
     """Drop whole channels of images: one mask value for a row's channel, the same everywhere."""
 
-    kind: ClassVar = "spatial dropout"
+    kind: ClassVar[str] = "spatial dropout"
 
     def output_shape(self, shape: Shape) -> Shape:
         self.check_fits(shape, "(height, width, channels)", len(shape) == 3)
@@ -156,7 +156,7 @@ class GaussianDropout(_Gaussian):
 
     rate: float
 
-    rate_fields: ClassVar = ("rate",)
+    rate_fields: ClassVar[tuple[str, ...]] = ("rate",)
 
     def __post_init__(self) -> None:
         _check.probability(self.rate, f"{self.label} rate", below_one=True)
@@ -177,7 +177,7 @@ class GaussianNoise(_Gaussian):
 
     stddev: float
 
-    rate_fields: ClassVar = ("stddev",)
+    rate_fields: ClassVar[tuple[str, ...]] = ("stddev",)
 
     def __post_init__(self) -> None:
         _check.stddev(self.stddev, f"{self.label} stddev")

@@ -231,8 +231,8 @@ class LockedDropout(_Drawing):
 
     def __init__(self, p: float = 0.5, batch_first: bool = False, *, rng: object = None) -> None:
         super().__init__()
-        self.p = functional.rate_of(p)
-        self.batch_first = _check.flag(batch_first, "batch_first")
+        self.p: float = functional.rate_of(p)
+        self.batch_first: bool = _check.flag(batch_first, "batch_first")
         self._draw_from(rng)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -292,13 +292,13 @@ class WeightDrop(_Drawing):
         if not isinstance(module, torch.nn.Module):
             _check.refuse(TypeError, "module", "a torch.nn.Module", module)
         names = dict(module.named_parameters(remove_duplicate=False))
-        self.weights = (weights,) if isinstance(weights, str) else tuple(weights)
+        self.weights: tuple[str, ...] = (weights,) if isinstance(weights, str) else tuple(weights)
         for name in self.weights:
             if name not in names:
                 _check.refuse(
                     ValueError, "weights", f"names of parameters: {', '.join(names)}", name
                 )
-        self.p = functional.rate_of(p)
+        self.p: float = functional.rate_of(p)
         self.module = module
         self._draw_from(rng)
 

@@ -118,7 +118,7 @@ class Moments(Statistic):
     of two passes.
     """
 
-    state_fields = ("_origin", "_sum", "_squares", "_others")
+    state_fields: ClassVar[tuple[str, ...]] = ("_origin", "_sum", "_squares", "_others")
 
     def __init__(self, width: int, dtype: Any = np.float64) -> None:
         """Take values of a type, in which a first value is kept."""
@@ -189,7 +189,7 @@ class FourthMoments(Statistic):
     statistical moments", SAND2008-6212, 2008.
     """
 
-    state_fields = ("_mean", "_second", "_third", "_fourth")
+    state_fields: ClassVar[tuple[str, ...]] = ("_mean", "_second", "_third", "_fourth")
 
     def __init__(self, width: int) -> None:
         self._mean, self._second = np.zeros(width), np.zeros(width)
@@ -273,7 +273,7 @@ def _by_class(values: Array, classes: int) -> Array:
 class ExpectedEntropy(Statistic):
     """The mean of the samples' own entropies, in nats."""
 
-    state_fields = ("_origin", "_sum")
+    state_fields: ClassVar[tuple[str, ...]] = ("_origin", "_sum")
 
     def __init__(self, width: int, kind: str, classes: int) -> None:
         self._kind, self._classes = kind, classes
@@ -307,7 +307,7 @@ class ExpectedEntropy(Statistic):
 class Votes(Statistic):
     """How many samples say which class; of equally probable classes the first."""
 
-    state_fields = ("_votes",)
+    state_fields: ClassVar[tuple[str, ...]] = ("_votes",)
 
     def __init__(self, width: int, kind: str, classes: int) -> None:
         self._kind, self._classes = kind, 2 if kind == "binary" else classes
@@ -336,7 +336,7 @@ class Votes(Statistic):
 class Covariance(Statistic):
     """Covariances of the outputs of a row with each other, count - 1 in the denominator."""
 
-    state_fields = ("_mean", "_products")
+    state_fields: ClassVar[tuple[str, ...]] = ("_mean", "_products")
 
     def __init__(self, width: int, outputs: int) -> None:
         self._outputs = outputs

@@ -161,7 +161,7 @@ class Reader:
         is_function: Callable[[str, Mapping[str, Any]], bool],
         source: str,
     ) -> None:
-        self.summary = Summary(source)
+        self.summary: Summary = Summary(source)
         self.rows: dict[int, LayerSummary] = {}
         self.is_function = is_function
         self.modules = modules
@@ -169,9 +169,9 @@ class Reader:
         self.max_layers = max_layers
         self.custom = custom
         self.used_custom: dict[str, str] = {}
-        self.obstacles = Obstacles()
+        self.obstacles: Obstacles = Obstacles()
         self.shared: dict[tuple[int, str, str], Section] = {}
-        self.count = 0
+        self.count: int = 0
 
     def model(self, entry: Section, outer: str = "", depth: int = 0, path: str = "") -> ModelRecord:
         """Return a Sequential or functional model, the whole one or one within it.

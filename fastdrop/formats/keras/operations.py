@@ -37,7 +37,7 @@ class Arguments:
     """The arguments of one call, by name; what nobody asks for is refused."""
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self.values = {k: v for k, v in values.items() if v is not None}
+        self.values: dict[str, Any] = {k: v for k, v in values.items() if v is not None}
         self.where = where
         self.tensors: list[Tensor] = []
 

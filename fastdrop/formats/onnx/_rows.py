@@ -57,13 +57,13 @@ class Arguments:
         notes: list[str],
     ) -> None:
         self.node = node
-        self.op = node.op
-        self.values = list(values)
-        self.dtypes = list(dtypes)
+        self.op: str = node.op
+        self.values: list[Value | None] = list(values)
+        self.dtypes: list[np.dtype[Any]] = list(dtypes)
         self.opset = opset
         self.net = net
         self.fixed_batch = fixed_batch
-        self.dtype = self.dtypes[0] if self.dtypes else np.dtype(np.float32)
+        self.dtype: np.dtype[Any] = self.dtypes[0] if self.dtypes else np.dtype(np.float32)
         self._most = most
         self._notes = notes
         self._unread = dict(node.attributes)
