@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastdrop._backend import Info, info
+from fastdrop._names import public
 from fastdrop._version import __version__
 from fastdrop.family import (
     alpha_dropout,
@@ -33,7 +34,7 @@ from fastdrop.recurrent import (
 )
 
 if TYPE_CHECKING:
-    from fastdrop import calibration, layers, scores
+    from fastdrop import calibration, layers, scores, typing
     from fastdrop.formats import ModelFormatError, load
     from fastdrop.model import Call, Ensemble, Model
     from fastdrop.uncertainty import Prediction
@@ -76,6 +77,7 @@ __all__ = [
     "spatial_dropout2d",
     "spatial_dropout3d",
     "step",
+    "typing",
     "unpack_mask",
     "zoneout",
 ]
@@ -91,6 +93,7 @@ _LAZY = {
     "layers": "",
     "load": "fastdrop.formats",
     "scores": "",
+    "typing": "",
 }
 
 
@@ -103,5 +106,4 @@ def __getattr__(name: str) -> object:
     return found
 
 
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__dir__ = public(__name__)

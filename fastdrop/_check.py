@@ -8,7 +8,7 @@ import math
 import operator
 import reprlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Literal, NamedTuple, NoReturn, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,19 @@ FLOATS = ("float32", "float64")
 DROPPABLE = ("float16", "bfloat16", *FLOATS)
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 NUMBERS = ("float16", *FLOATS, *INTEGERS)
-SCOPES = ("per_row", "shared")
-MERGE_MODES = ("concat", "sum", "mul", "ave")
-DATA_FORMATS = ("channels_last", "channels_first")
-ROW_ACTIVATIONS = ("softmax", "log_softmax")
-ACTIVATIONS = (
+# What is accepted by name is said once, as a type; what is checked with comes of it.
+Scheme: TypeAlias = Literal["per_gate", "tied", "per_step"]
+Scope: TypeAlias = Literal["per_row", "shared"]
+MergeMode: TypeAlias = Literal["concat", "sum", "mul", "ave"]
+Precision: TypeAlias = Literal["float32", "bfloat16"]
+DataFormat: TypeAlias = Literal["channels_last", "channels_first"]
+Marks: TypeAlias = Literal["dropped", "kept"]
+Kind: TypeAlias = Literal["auto", "regression", "binary", "multiclass"]
+Likelihood: TypeAlias = Literal["normal"]
+Scale: TypeAlias = Literal["log_variance", "log_std", "softplus", "std"]
+Interrupt: TypeAlias = Literal["raise", "return"]
+RowActivation: TypeAlias = Literal["softmax", "log_softmax"]
+ElementActivation: TypeAlias = Literal[
     "linear",
     "tanh",
     "sigmoid",
@@ -54,7 +62,18 @@ ACTIVATIONS = (
     "swish",
     "tanh_shrink",
     "threshold",
-)
+]
+# A name, or a tuple of it and its parameters.
+Activation: TypeAlias = ElementActivation | RowActivation | tuple[Any, ...]
+
+SCHEMES: tuple[str, ...] = get_args(Scheme)
+SCOPES: tuple[str, ...] = get_args(Scope)
+MERGE_MODES: tuple[str, ...] = get_args(MergeMode)
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+DATA_FORMATS: tuple[str, ...] = get_args(DataFormat)
+MARKS: tuple[str, ...] = get_args(Marks)
+ROW_ACTIVATIONS: tuple[str, ...] = get_args(RowActivation)
+ACTIVATIONS: tuple[str, ...] = get_args(ElementActivation)
 MAX_THREADS = 1024
 
 
@@ -237,9 +256,6 @@ def thread_count(value: object, default: int) -> int:
 
 # ---- activations ----
 
-# A name, or a tuple of it and its parameters.
-Activation = str | tuple[Any, ...]
-
 
 class _Parameter(NamedTuple):
     """A parameter of an activation; without a default it has to be given."""
@@ -302,7 +318,7 @@ def activation(value: object, name: str) -> Activation:
         numbers.append(number)
     if (function, *numbers) in (("relu", 0.0, math.inf, 0.0), ("leaky_relu", 0.0)):
         return "relu"
-    return (function, *numbers) if numbers else function
+    return (function, *numbers) if numbers else cast(Activation, function)
 
 
 # ---- shapes and arrays ----

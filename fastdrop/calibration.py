@@ -11,6 +11,8 @@ order. Over time they often are not. The promise is one of the mean over rows; i
 rows of some kind, and none that all outputs of a row are covered at once.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +20,14 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _check, _forecasts
+from fastdrop._names import public
+from fastdrop.typing import ArrayLike
 
 __all__ = ["Calibration", "calibrate"]
+__dir__ = public(__name__)
 
 Floats = NDArray[np.float64]
 KINDS = ("regression", "binary", "multiclass")
@@ -33,7 +38,7 @@ _ROUNDING = 4 * float(np.finfo(np.float64).eps)
 
 def calibrate(
     p: Any, y: ArrayLike, level: float = 0.9, *, method: str | None = None
-) -> "Calibration":
+) -> Calibration:
     """Learn from predictions and what came how wide honest intervals are, or how large honest sets.
 
     Parameters

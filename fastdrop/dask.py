@@ -1,5 +1,7 @@
 """Sampling a model over dask arrays: lazily, a block of rows at a time, on one machine or many."""
 
+from __future__ import annotations
+
 import math
 import pickle
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
+from fastdrop._names import public
 from fastdrop.model import Model
 from fastdrop.random import as_key
+from fastdrop.typing import Kind, RNGLike, Scope
 from fastdrop.uncertainty import Prediction
 
 try:
@@ -19,12 +23,13 @@ try:
     import dask.array as da
     from dask.base import tokenize
     from dask.delayed import delayed
-except ImportError as error:
-    raise _check.missing("fastdrop.dask", "dask with its arrays", "dask") from error
+except ImportError as _error:
+    raise _check.missing("fastdrop.dask", "dask with its arrays", "dask") from _error
 
 Array = NDArray[Any]
 
 __all__ = ["LazyPrediction", "mc_predict"]
+__dir__ = public(__name__)
 
 _CLASSES = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")
 
@@ -81,15 +86,15 @@ def mc_predict(
     x: Any,
     samples: int = 200,
     *,
-    rng: object = 0,
+    rng: RNGLike = 0,
     quantiles: Sequence[float] = (0.05, 0.5, 0.95),
-    kind: str = "auto",
-    scope: str = "per_row",
+    kind: Kind = "auto",
+    scope: Scope = "per_row",
     row_offset: int = 0,
     first_sample: int = 0,
     until: float | Mapping[str, float] | None = None,
     threads: int = 1,
-) -> Any:
+) -> LazyPrediction | Any:
     """Sample the outputs of a model for the rows of dask arrays, lazily.
 
     Nothing is drawn before something is computed. Each block of rows is one task, which calls

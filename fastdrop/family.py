@@ -1,14 +1,21 @@
 """The dropout family: other things that masks and noise do to arrays."""
 
+from __future__ import annotations
+
 import math
+import typing
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _backend, _check, _threads
+from fastdrop._names import public
 from fastdrop.masks import (
+    DrawOptions,
+    DropoutOptions,
+    T,
     apply_mask,
     bernoulli,
     delivered,
@@ -21,8 +28,20 @@ from fastdrop.masks import (
     run,
 )
 from fastdrop.random import Key, stream_of
+from fastdrop.typing import ArrayLike, RNGLike, Scope
 
-DataFormat = Literal["channels_last", "channels_first"]
+__all__ = [
+    "alpha_dropout",
+    "drop_connect",
+    "embedding_dropout",
+    "gaussian_dropout",
+    "gaussian_noise",
+    "spatial_dropout1d",
+    "spatial_dropout2d",
+    "spatial_dropout3d",
+    "zoneout",
+]
+__dir__ = public(__name__)
 
 # The negative saturation value of SELU: alpha times lambda of Klambauer et al. (2017).
 _SATURATION = -(1.6732632423543772 * 1.0507009873554805)
@@ -32,15 +51,39 @@ _SATURATION = -(1.6732632423543772 * 1.0507009873554805)
 _NORMAL_COST = 8
 
 
+class SpatialOptions(DrawOptions, total=False):
+    """Those of `spatial_dropout1d` and the like."""
+
+    data_format: _check.DataFormat
+
+
+class EmbeddingOptions(TypedDict, total=False):
+    """Those of `embedding_dropout`."""
+
+    rng: RNGLike
+    stream: int
+    row_offset: int
+    scope: Scope
+    threads: int | None
+
+
 # ---- dropout of whole channels, and of weights ----
 
 
+@typing.overload
+def spatial_dropout1d(
+    x: NDArray[T], rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def spatial_dropout1d(
+    x: ArrayLike, rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[Any]: ...
 def spatial_dropout1d(
     x: ArrayLike,
     rate: float,
     *,
-    data_format: DataFormat = "channels_last",
-    rng: object = None,
+    data_format: _check.DataFormat = "channels_last",
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -91,12 +134,20 @@ def spatial_dropout1d(
     return _spatial(1, x, rate, data_format, rng, stream, offset, out, threads)
 
 
+@typing.overload
+def spatial_dropout2d(
+    x: NDArray[T], rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def spatial_dropout2d(
+    x: ArrayLike, rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[Any]: ...
 def spatial_dropout2d(
     x: ArrayLike,
     rate: float,
     *,
-    data_format: DataFormat = "channels_last",
-    rng: object = None,
+    data_format: _check.DataFormat = "channels_last",
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -144,12 +195,20 @@ def spatial_dropout2d(
     return _spatial(2, x, rate, data_format, rng, stream, offset, out, threads)
 
 
+@typing.overload
+def spatial_dropout3d(
+    x: NDArray[T], rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def spatial_dropout3d(
+    x: ArrayLike, rate: float, **options: Unpack[SpatialOptions]
+) -> NDArray[Any]: ...
 def spatial_dropout3d(
     x: ArrayLike,
     rate: float,
     *,
-    data_format: DataFormat = "channels_last",
-    rng: object = None,
+    data_format: _check.DataFormat = "channels_last",
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -201,8 +260,8 @@ def _spatial(
     axes: int,
     x: ArrayLike,
     rate: float,
-    data_format: DataFormat,
-    rng: object,
+    data_format: _check.DataFormat,
+    rng: RNGLike,
     stream: int,
     offset: int,
     out: NDArray[Any] | None,
@@ -214,11 +273,17 @@ def _spatial(
     return drop(array, "x", rate, rng, stream, offset, noise, out, False, threads)[0]
 
 
+@typing.overload
+def drop_connect(weight: NDArray[T], rate: float, **options: Unpack[DrawOptions]) -> NDArray[T]: ...
+@typing.overload
+def drop_connect(
+    weight: ArrayLike, rate: float, **options: Unpack[DrawOptions]
+) -> NDArray[Any]: ...
 def drop_connect(
     weight: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -265,15 +330,23 @@ def drop_connect(
     return drop(weight, "weight", rate, rng, stream, offset, None, out, False, threads)[0]
 
 
+@typing.overload
+def embedding_dropout(
+    indices: ArrayLike, table: NDArray[T], rate: float, **options: Unpack[EmbeddingOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def embedding_dropout(
+    indices: ArrayLike, table: ArrayLike, rate: float, **options: Unpack[EmbeddingOptions]
+) -> NDArray[Any]: ...
 def embedding_dropout(
     indices: ArrayLike,
     table: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     row_offset: int = 0,
-    scope: Literal["per_row", "shared"] = "per_row",
+    scope: Scope = "per_row",
     threads: int | None = None,
 ) -> NDArray[Any]:
     """Look up embeddings with whole words dropped, each wherever it occurs.
@@ -364,11 +437,15 @@ def _events(rate: float, number: NDArray[np.int64], size: int, **options: Any) -
 # ---- dropout that keeps mean and variance ----
 
 
+@typing.overload
+def alpha_dropout(x: NDArray[T], rate: float, **options: Unpack[DropoutOptions]) -> NDArray[T]: ...
+@typing.overload
+def alpha_dropout(x: ArrayLike, rate: float, **options: Unpack[DropoutOptions]) -> NDArray[Any]: ...
 def alpha_dropout(
     x: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     noise_shape: tuple[int | None, ...] | None = None,
@@ -452,11 +529,15 @@ def alpha_numbers(threshold: int) -> tuple[float, float, float]:
 # ---- Gaussian noise ----
 
 
+@typing.overload
+def gaussian_dropout(x: NDArray[T], rate: float, **options: Unpack[DrawOptions]) -> NDArray[T]: ...
+@typing.overload
+def gaussian_dropout(x: ArrayLike, rate: float, **options: Unpack[DrawOptions]) -> NDArray[Any]: ...
 def gaussian_dropout(
     x: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -508,11 +589,15 @@ def gaussian_dropout(
     return _gaussian(_backend.active.gaussian_dropout, x, stddev, rng, stream, offset, out, threads)
 
 
+@typing.overload
+def gaussian_noise(x: NDArray[T], stddev: float, **options: Unpack[DrawOptions]) -> NDArray[T]: ...
+@typing.overload
+def gaussian_noise(x: ArrayLike, stddev: float, **options: Unpack[DrawOptions]) -> NDArray[Any]: ...
 def gaussian_noise(
     x: ArrayLike,
     stddev: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,
@@ -572,7 +657,7 @@ def _gaussian(
     kernel: Callable[..., None],
     x: ArrayLike,
     stddev: float,
-    rng: object,
+    rng: RNGLike,
     stream: int,
     offset: int,
     out: NDArray[Any] | None,
@@ -596,12 +681,20 @@ def _gaussian(
 # ---- recurrent states ----
 
 
+@typing.overload
+def zoneout(
+    previous: NDArray[T], new: NDArray[T], rate: float, **options: Unpack[DrawOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def zoneout(
+    previous: ArrayLike, new: ArrayLike, rate: float, **options: Unpack[DrawOptions]
+) -> NDArray[Any]: ...
 def zoneout(
     previous: ArrayLike,
     new: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     out: NDArray[Any] | None = None,

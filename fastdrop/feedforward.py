@@ -1,11 +1,21 @@
 """What stands between and after recurrent layers, with sums in the same fixed order."""
 
-from typing import Any
+from __future__ import annotations
+
+import typing
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _backend, _check, _threads
+from fastdrop._names import public
+from fastdrop.typing import Activation, ArrayLike
+
+__all__ = ["activate", "dense", "matmul"]
+__dir__ = public(__name__)
+
+F = TypeVar("F", np.float32, np.float64)
 
 # An activation takes so many numbers in a call: the slowest takes some 100 ns for each, in NumPy.
 _PIECE_NUMBERS = 1 << 19
@@ -13,12 +23,24 @@ _PIECE_NUMBERS = 1 << 19
 _PACKED_NUMBERS, _PANEL = 1 << 22, 16
 
 
+@typing.overload
+def dense(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    activation: Activation = ...,
+) -> NDArray[F]: ...
+@typing.overload
+def dense(
+    x: ArrayLike, kernel: ArrayLike, bias: ArrayLike | None = ..., *, activation: Activation = ...
+) -> NDArray[Any]: ...
 def dense(
     x: ArrayLike,
     kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: _check.Activation = "linear",
+    activation: Activation = "linear",
 ) -> NDArray[Any]:
     """Compute ``activation(x @ kernel + bias)``, each row independently of the others.
 
@@ -79,7 +101,11 @@ def dense(
     return out.reshape(*x.shape[:-1], columns)
 
 
-def activate(x: ArrayLike, activation: _check.Activation) -> NDArray[Any]:
+@typing.overload
+def activate(x: NDArray[F], activation: Activation) -> NDArray[F]: ...
+@typing.overload
+def activate(x: ArrayLike, activation: Activation) -> NDArray[Any]: ...
+def activate(x: ArrayLike, activation: Activation) -> NDArray[Any]:
     """Apply an activation to every element, or softmax or log_softmax along the last axis.
 
     Parameters
@@ -156,7 +182,7 @@ def activate(x: ArrayLike, activation: _check.Activation) -> NDArray[Any]:
     return out
 
 
-def _activate(v: NDArray[Any], activation: _check.Activation) -> None:
+def _activate(v: NDArray[Any], activation: Activation) -> None:
     """In place, on a contiguous array, so that every row is treated alike."""
     if not v.size:
         return
@@ -171,6 +197,10 @@ def _activate(v: NDArray[Any], activation: _check.Activation) -> None:
             _backend.active.activate(flat[n : n + _PIECE_NUMBERS], activation)
 
 
+@typing.overload
+def matmul(a: NDArray[F], b: NDArray[F]) -> NDArray[F]: ...
+@typing.overload
+def matmul(a: ArrayLike, b: ArrayLike) -> NDArray[Any]: ...
 def matmul(a: ArrayLike, b: ArrayLike) -> NDArray[Any]:
     """Multiply stacks of matrices, each sum in the order of `dense`, so independent of the others.
 

@@ -1,24 +1,99 @@
 """Bernoulli masks, and dropout by them."""
 
+from __future__ import annotations
+
 import math
+import typing
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
+from fastdrop._names import public
 from fastdrop.random import Key, replayable, stream_of, stream_under
+from fastdrop.typing import ArrayLike, RNGLike
+
+__all__ = ["apply_mask", "bernoulli", "dropout", "dropout_backward", "unpack_mask"]
+__dir__ = public(__name__)
 
 _PIECE = _threads.PIECE_ELEMENTS
+T = TypeVar("T", bound=np.generic)
 
 
+class Options(TypedDict, total=False):
+    """Options of functions that write an array; overloads take those that matter not to them."""
+
+    out: NDArray[Any] | None
+    threads: int | None
+
+
+class BackwardOptions(Options, total=False):
+    """Those of `dropout_backward`."""
+
+    stream: int
+    offset: int
+    noise_shape: tuple[int | None, ...] | None
+
+
+class DrawOptions(Options, total=False):
+    """Those of functions that draw."""
+
+    rng: RNGLike
+    stream: int
+    offset: int
+
+
+class DropoutOptions(DrawOptions, total=False):
+    """Those of `dropout`."""
+
+    noise_shape: tuple[int | None, ...] | None
+
+
+class MaskOptions(Options, total=False):
+    """Those of `apply_mask`."""
+
+    marks: _check.Marks
+    rate: float
+    noise_shape: tuple[int | None, ...] | None
+
+
+# Written with its module, overloads are left alone by jedi, which then completes all keywords.
+@typing.overload
 def bernoulli(
     p: float,
     shape: int | tuple[int, ...],
     *,
-    rng: object = None,
+    dtype: type[bool] = ...,
+    **options: Unpack[DrawOptions],
+) -> NDArray[np.bool_]: ...
+@typing.overload
+def bernoulli(
+    p: float,
+    shape: int | tuple[int, ...],
+    *,
+    dtype: Literal["packed"],
+    **options: Unpack[DrawOptions],
+) -> NDArray[np.uint8]: ...
+@typing.overload
+def bernoulli(
+    p: float,
+    shape: int | tuple[int, ...],
+    *,
+    dtype: type[T] | np.dtype[T],
+    **options: Unpack[DrawOptions],
+) -> NDArray[T]: ...
+@typing.overload
+def bernoulli(
+    p: float, shape: int | tuple[int, ...], *, dtype: DTypeLike, **options: Unpack[DrawOptions]
+) -> NDArray[Any]: ...
+def bernoulli(
+    p: float,
+    shape: int | tuple[int, ...],
+    *,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     dtype: DTypeLike = bool,
@@ -100,41 +175,35 @@ def bernoulli(
     return delivered(mask, out)
 
 
-@overload
+@typing.overload
 def dropout(
-    x: ArrayLike,
+    x: NDArray[T],
     rate: float,
     *,
-    rng: object = ...,
-    stream: int = ...,
-    offset: int = ...,
-    noise_shape: tuple[int | None, ...] | None = ...,
-    out: NDArray[Any] | None = ...,
     return_mask: Literal[False] = ...,
-    threads: int | None = ...,
+    **options: Unpack[DropoutOptions],
+) -> NDArray[T]: ...
+@typing.overload
+def dropout(
+    x: NDArray[T], rate: float, *, return_mask: Literal[True], **options: Unpack[DropoutOptions]
+) -> tuple[NDArray[T], NDArray[np.uint8]]: ...
+@typing.overload
+def dropout(
+    x: ArrayLike,
+    rate: float,
+    *,
+    return_mask: Literal[False] = ...,
+    **options: Unpack[DropoutOptions],
 ) -> NDArray[Any]: ...
-
-
-@overload
+@typing.overload
 def dropout(
-    x: ArrayLike,
-    rate: float,
-    *,
-    rng: object = ...,
-    stream: int = ...,
-    offset: int = ...,
-    noise_shape: tuple[int | None, ...] | None = ...,
-    out: NDArray[Any] | None = ...,
-    return_mask: Literal[True],
-    threads: int | None = ...,
+    x: ArrayLike, rate: float, *, return_mask: Literal[True], **options: Unpack[DropoutOptions]
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]: ...
-
-
 def dropout(
     x: ArrayLike,
     rate: float,
     *,
-    rng: object = None,
+    rng: RNGLike = None,
     stream: int = 0,
     offset: int = 0,
     noise_shape: tuple[int | None, ...] | None = None,
@@ -211,11 +280,19 @@ def dropout(
     return y if mask is None else (y, mask)
 
 
+@typing.overload
+def dropout_backward(
+    grad: NDArray[T], rate: float, *, rng: RNGLike, **options: Unpack[BackwardOptions]
+) -> NDArray[T]: ...
+@typing.overload
+def dropout_backward(
+    grad: ArrayLike, rate: float, *, rng: RNGLike, **options: Unpack[BackwardOptions]
+) -> NDArray[Any]: ...
 def dropout_backward(
     grad: ArrayLike,
     rate: float,
     *,
-    rng: object,
+    rng: RNGLike,
     stream: int = 0,
     offset: int = 0,
     noise_shape: tuple[int | None, ...] | None = None,
@@ -271,11 +348,15 @@ def dropout_backward(
     return drop(grad, "grad", rate, key, stream, offset, noise_shape, out, False, threads)[0]
 
 
+@typing.overload
+def apply_mask(x: NDArray[T], mask: ArrayLike, **options: Unpack[MaskOptions]) -> NDArray[T]: ...
+@typing.overload
+def apply_mask(x: ArrayLike, mask: ArrayLike, **options: Unpack[MaskOptions]) -> NDArray[Any]: ...
 def apply_mask(
     x: ArrayLike,
-    mask: NDArray[np.bool_] | NDArray[np.uint8],
+    mask: ArrayLike,
     *,
-    marks: Literal["dropped", "kept"] = "dropped",
+    marks: _check.Marks = "dropped",
     rate: float = 0.0,
     noise_shape: tuple[int | None, ...] | None = None,
     out: NDArray[Any] | None = None,
@@ -339,7 +420,7 @@ def apply_mask(
     threshold = _check.threshold(_check.probability(rate, "rate"))
     noise = _check.noise_shape(noise_shape, array.shape)
     bits = _check.mask(mask, noise)
-    kept = _check.choice(marks, "marks", ("dropped", "kept")) == "kept"
+    kept = _check.choice(marks, "marks", _check.MARKS) == "kept"
     if out is not None:
         _check.output(out, array.shape, _check.native(array.dtype))
     threads = _check.thread_count(threads, _threads.DEFAULT)
@@ -352,7 +433,7 @@ def apply_mask(
     return delivered(result, out)
 
 
-def unpack_mask(packed: NDArray[np.uint8], shape: int | tuple[int, ...]) -> NDArray[np.bool_]:
+def unpack_mask(packed: ArrayLike, shape: int | tuple[int, ...]) -> NDArray[np.bool_]:
     """Unpack a mask of eight elements a byte.
 
     Parameters
@@ -397,7 +478,7 @@ def drop(
     x: ArrayLike,
     name: str,
     rate: float,
-    rng: object,
+    rng: RNGLike,
     stream: int,
     offset: int,
     noise_shape: tuple[int | None, ...] | None,

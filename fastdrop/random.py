@@ -1,5 +1,7 @@
 """Keys: where the randomness of a mask comes from."""
 
+from __future__ import annotations
+
 import functools
 import operator
 from dataclasses import dataclass
@@ -9,6 +11,10 @@ import numpy as np
 
 from fastdrop import _backend, _check
 from fastdrop._backend import Stream
+from fastdrop._names import public
+
+__all__ = ["Key", "as_key"]
+__dir__ = public(__name__)
 
 # "fast" and "drop" in ASCII. Keeps a Key's words apart from every other use of the same seed.
 _SPAWN_KEY = (0x66617374, 0x64726F70)
@@ -19,7 +25,7 @@ _SPLIT = 242
 
 _new = tuple.__new__
 
-RngLike = (
+_ACCEPTED = (
     "None | int | Key | numpy.random.SeedSequence | "
     "numpy.random.Generator | numpy.random.BitGenerator"
 )
@@ -75,7 +81,7 @@ class Key:
     k1: int
     base: int
 
-    def __init__(self, seed: "int | np.random.SeedSequence") -> None:
+    def __init__(self, seed: int | np.random.SeedSequence) -> None:
         if isinstance(seed, np.random.SeedSequence):
             entropy, parents, pool = seed.entropy, tuple(seed.spawn_key), seed.pool_size
         else:
@@ -89,7 +95,7 @@ class Key:
         object.__setattr__(self, "base", word2 | word3 << 32)
 
     @classmethod
-    def from_words(cls, k0: int, k1: int, base: int = 0) -> "Key":
+    def from_words(cls, k0: int, k1: int, base: int = 0) -> Key:
         """Make a key of given words, as the contract's published examples do.
 
         Parameters
@@ -123,7 +129,7 @@ class Key:
         )
         return key
 
-    def fold_in(self, data: int | str) -> "Key":
+    def fold_in(self, data: int | str) -> Key:
         """Derive a child key, for example one for each layer or each shard.
 
         Parameters
@@ -156,7 +162,7 @@ class Key:
             _FOLD_INT, _check.integer(data, "data", 0, 1 << 56, "a text or an integer")
         )
 
-    def split(self, n: int) -> "tuple[Key, ...]":
+    def split(self, n: int) -> tuple[Key, ...]:
         """Derive `n` child keys, one for each call that is to draw by itself.
 
         Parameters
@@ -184,7 +190,7 @@ class Key:
         n = _check.integer(n, "n", 1, 1 << 56)
         return tuple(self._child(_SPLIT, number) for number in range(n))
 
-    def _child(self, tag: int, number: int) -> "Key":
+    def _child(self, tag: int, number: int) -> Key:
         """Make a key of the four words of one Philox call, whose counter no mask uses."""
         counter = (
             number & 0xFFFFFFFF,
@@ -285,4 +291,4 @@ def check_rng(rng: object) -> None:
         return
     accepted = (np.random.SeedSequence, np.random.Generator, np.random.BitGenerator)
     if type(rng) is int or not isinstance(rng, accepted):
-        _check.integer(rng, "rng", 0, None, f"{RngLike}, an integer")
+        _check.integer(rng, "rng", 0, None, f"{_ACCEPTED}, an integer")

@@ -16,14 +16,19 @@ than by saying what they believe (Gneiting and Raftery, Journal of the American 
 Association 102, 2007).
 """
 
+from __future__ import annotations
+
 import math
+import typing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _check, _forecasts
+from fastdrop._names import public
+from fastdrop.typing import ArrayLike
 
 __all__ = [
     "Reliability",
@@ -40,6 +45,7 @@ __all__ = [
     "pit",
     "reliability",
 ]
+__dir__ = public(__name__)
 
 Floats = NDArray[np.float64]
 
@@ -257,9 +263,15 @@ def interval_score(y: ArrayLike, low: ArrayLike, high: ArrayLike, level: float =
         return score
 
 
+@typing.overload
+def coverage(y: ArrayLike, low: ArrayLike, high: ArrayLike, *, axis: None = None) -> np.float64: ...
+@typing.overload
+def coverage(
+    y: ArrayLike, low: ArrayLike, high: ArrayLike, *, axis: int | tuple[int, ...] | None
+) -> np.float64 | Floats: ...
 def coverage(
     y: ArrayLike, low: ArrayLike, high: ArrayLike, *, axis: int | tuple[int, ...] | None = None
-) -> Any:
+) -> np.float64 | Floats:
     """Say what share of `y` lies in its interval, ends included.
 
     Parameters
@@ -292,7 +304,8 @@ def coverage(
     lows, highs = _forecasts.limits(low, high, seen.shape)
     axes = _forecasts.reduced(axis, seen)
     inside = _unknown((lows <= seen) & (seen <= highs), seen, np.isnan(lows), np.isnan(highs))
-    return inside.mean(axis=axes)
+    share: np.float64 | Floats = inside.mean(axis=axes)
+    return share
 
 
 # ---- normal distributions ----

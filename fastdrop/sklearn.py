@@ -1,5 +1,7 @@
 """Trained models as estimators of scikit-learn: for pipelines, searches and conformal methods."""
 
+from __future__ import annotations
+
 from math import prod
 from typing import Any, Self
 
@@ -7,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
+from fastdrop._names import public
 from fastdrop.model import Model
 from fastdrop.uncertainty import Prediction
 
@@ -14,12 +17,13 @@ try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_array, column_or_1d, validate_data
-except ImportError as error:
-    raise _check.missing("fastdrop.sklearn", "scikit-learn 1.6 or newer", "sklearn") from error
+except ImportError as _error:
+    raise _check.missing("fastdrop.sklearn", "scikit-learn 1.6 or newer", "sklearn") from _error
 
 Array = NDArray[Any]
 
 __all__ = ["MCDropoutClassifier", "MCDropoutRegressor"]
+__dir__ = public(__name__)
 
 
 class _MCDropout(BaseEstimator):
@@ -382,7 +386,7 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         if self.classes is None:
             if len(seen) != count:
                 raise ValueError(_other_classes(len(seen), count))
-            self.classes_ = seen
+            self.classes_: Array = seen
             return self
         names = self._named(count)
         other = seen[~np.isin(seen, names)]

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 import contract
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _backend, _threads, feedforward
+from fastdrop import _backend, _check, _threads, feedforward
 from fastdrop.random import stream_under
-from fastdrop.recurrent import _arguments, _plan, _run, recurrent_masks
+from fastdrop.recurrent import _plan, _run, recurrent_masks
 from references.make_lstm import FILE, cases, legacy_cases
 from references.stored import Arrays, Result, load
 from tolerances import FLOAT32, FLOAT64, assert_close
@@ -157,7 +157,7 @@ DROP = {"dropout": 0.4, "recurrent_dropout": 0.3, "rng": 5}
 SHAPES = [(1, 1, 1, 1), (2, 3, 4, 5), (5, 4, 17, 16), (9, 6, 3, 33)]
 SCOPES = ("per_row", "shared")
 LASTING = list(itertools.product(("per_gate", "tied"), SCOPES))  # masks that serve all steps
-SCHEMES = list(itertools.product(_arguments.SCHEMES, SCOPES))
+SCHEMES = list(itertools.product(_check.SCHEMES, SCOPES))
 ALL = {"return_sequences": True, "return_state": True}
 
 
@@ -676,7 +676,7 @@ def test_a_row_does_not_see_other_rows_factors(backend: str, cell: str, dtype: s
     features=st.integers(1, 40),
     units=st.integers(1, 40),
     cut=st.integers(0, 20),
-    scheme=st.sampled_from(_arguments.SCHEMES),
+    scheme=st.sampled_from(_check.SCHEMES),
     scope=st.sampled_from(SCOPES),
 )
 @tiers
@@ -872,7 +872,7 @@ def test_steps_of_an_embedding_and_of_replayed_masks(backend: str, cell: str) ->
     assert same(y, expected)
 
 
-@pytest.mark.parametrize("scheme", _arguments.SCHEMES)
+@pytest.mark.parametrize("scheme", _check.SCHEMES)
 @cells
 def test_rate_zero_is_no_dropout(backend: str, cell: str, scheme: str) -> None:
     x, weights = problem(6, cell, 4, 5, 6, 7)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import fastdrop as fd
+from fastdrop._check import PRECISIONS
 from fastdrop.formats._errors import printable
-from fastdrop.recurrent import PRECISIONS
 
 
 def load(args: argparse.Namespace) -> fd.Model:

@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fastdrop._names import public
+
 __all__ = ["ALPHABET", "LENGTH", "encode", "messages", "model_path"]
+__dir__ = public(__name__)
 
 LENGTH = 498
 """Number of time steps of an encoded message."""

@@ -8,6 +8,7 @@ from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
 from fastdrop import _check
+from fastdrop._names import public
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._model_file import is_model, read_model
@@ -15,12 +16,13 @@ from fastdrop.formats._recognise import CHECKPOINT, is_legacy_checkpoint, recogn
 from fastdrop.formats._safe_file import read_file, read_stream
 from fastdrop.formats._safe_tensors import is_safe_tensors, read_tensors
 from fastdrop.model import Model
-from fastdrop.recurrent import PRECISIONS
+from fastdrop.typing import Precision
 
 if TYPE_CHECKING:
     from fastdrop.formats.torch import Entry
 
 __all__ = ["ModelFormatError", "load"]
+__dir__ = public(__name__)
 
 # What a file is called whose content says nothing.
 _BY_SUFFIX = {
@@ -42,7 +44,7 @@ def load(
     architecture: Source | Sequence[Any] | None = None,
     custom: Mapping[str, str] | None = None,
     rates: object = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
     allow_nonfinite: bool = False,
     max_file_bytes: int = 1024 * MIB,
     max_tensor_bytes: int = 1024 * MIB,
@@ -135,7 +137,7 @@ def load(
     allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
     known = _checked_custom(custom)
     if precision is not None:
-        _check.choice(precision, "precision", PRECISIONS)
+        _check.choice(precision, "precision", _check.PRECISIONS)
     name = _name(path, "path")
     suffix = os.path.splitext(name)[1].lower()
     entries = other = None

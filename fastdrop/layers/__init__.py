@@ -6,6 +6,8 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from fastdrop._names import public
+
 if TYPE_CHECKING:
     from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
     from fastdrop.layers.activations import Activation, PReLU, Softmax
@@ -145,6 +147,7 @@ __all__ = [
     "ZeroPadding1D",
     "ZeroPadding2D",
 ]
+__dir__ = public(__name__)
 
 # Imported in this order until a name is found, for a model of few kinds does not wait for all.
 _FAMILIES = (
@@ -172,7 +175,3 @@ def __getattr__(name: str) -> object:
                 globals()[name] = found
                 return found
     raise AttributeError(f"module 'fastdrop.layers' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from fastdrop.layers._layer import (
     last_axis,
 )
 from fastdrop.recurrent import (
-    PRECISIONS,
     SITES,
     PackedWeights,
     merge,
@@ -32,6 +31,7 @@ from fastdrop.recurrent import (
     recurrent_masks,
     rnn,
 )
+from fastdrop.typing import LayerState
 
 # How many masks a row has, fixed or as a library decides by the rates: Keras gives each gate its
 # own once there is recurrent dropout; tf.keras 2 draws anew at each step where there is none and
@@ -59,7 +59,7 @@ class Recurrent(Layer):
     return_sequences: bool = False
     return_state: bool = False
     zero_output_for_mask: bool = False
-    precision: str = "float32"
+    precision: _check.Precision = "float32"
     # False: time masks are passed on, but all steps are taken.
     uses_mask: bool = True
     # True: before the first step that is taken the initial h is put out, not zeros.
@@ -68,8 +68,8 @@ class Recurrent(Layer):
     packed: PackedWeights | None = field(init=False, repr=False, default=None)
 
     weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "recurrent_kernel", "bias")
-    rate_fields: ClassVar = ("dropout", "recurrent_dropout")
-    takes_table: ClassVar = True
+    rate_fields: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout")
+    takes_table: ClassVar[bool] = True
     can_draw = True
     is_recurrent = True
     gates: ClassVar[int] = 1
@@ -105,10 +105,10 @@ class Recurrent(Layer):
             "starts_from_state",
         ):
             _check.flag(getattr(self, option), f"{label} {option}")
-        _check.choice(self.precision, f"{label} precision", PRECISIONS)
+        _check.choice(self.precision, f"{label} precision", _check.PRECISIONS)
         self._check_more(label)
 
-    def with_precision(self, precision: str) -> Self:
+    def with_precision(self, precision: _check.Precision) -> Self:
         changed = copy(self)  # what is packed stays so
         changed.prepare(precision=precision)
         changed._check_options()
@@ -305,7 +305,7 @@ class Recurrent(Layer):
             zero_output_for_mask=self.zero_output_for_mask,
             threads=1,  # the model splits the work
         )
-        return results if self.return_state else (results,)
+        return results if isinstance(results, tuple) else (results,)
 
     def _masks(self, draw: Draw, direction: int) -> tuple[Array | None, Array | None]:
         """Draw the input's and the recurrent masks that serve all steps."""
@@ -441,7 +441,7 @@ class _Held:
             self._stepper.reset(tuple(given))
         x = for_samples(values[:, :, 0], samples).reshape(samples * rows, -1)
         y = self._stepper.step(x).reshape(self._shape)
-        state = self._stepper.state
+        state = cast(LayerState, self._stepper.state)  # of one layer, not in a list
         states = state if isinstance(state, tuple) else (state,)
         self._after = [a.reshape(self._shape) for a in states]
         return y, self._after
@@ -484,8 +484,8 @@ class Gated(Recurrent):
 class LSTM(Gated):
     """An LSTM layer; see `fastdrop.lstm` for the arrays and options."""
 
-    gates: ClassVar = 4
-    state_names: ClassVar = ("h", "c")
+    gates: ClassVar[int] = 4
+    state_names: ClassVar[tuple[str, ...]] = ("h", "c")
 
     def _pack(self) -> PackedWeights:
         return pack_lstm(
@@ -503,7 +503,7 @@ class GRU(Gated):
 
     reset_after: bool = True
 
-    gates: ClassVar = 3
+    gates: ClassVar[int] = 3
 
     @classmethod
     def _declared_bias(cls, width: int, options: dict[str, Any]) -> tuple[int, ...]:
@@ -549,8 +549,8 @@ class Bidirectional(Layer):
     backward: "Recurrent | StackedRNN"
     merge_mode: str | None = "concat"
 
-    part_fields: ClassVar = ("forward", "backward")
-    takes_table: ClassVar = True
+    part_fields: ClassVar[tuple[str, ...]] = ("forward", "backward")
+    takes_table: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("forward", "backward"):
@@ -656,8 +656,8 @@ class StackedRNN(Layer):
 
     cells: tuple[Recurrent, ...]
 
-    part_fields: ClassVar = ("cells",)
-    takes_table: ClassVar = True
+    part_fields: ClassVar[tuple[str, ...]] = ("cells",)
+    takes_table: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not self.cells or not all(isinstance(cell, Recurrent) for cell in self.cells):
@@ -749,7 +749,7 @@ class TimeDistributed(Layer):
     layer: Layer
     masks: str = "outer"
 
-    part_fields: ClassVar = ("layer",)
+    part_fields: ClassVar[tuple[str, ...]] = ("layer",)
 
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):

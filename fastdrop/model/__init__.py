@@ -1,5 +1,6 @@
 """Models: predictions with dropout off, and Monte-Carlo predictions with dropout on."""
 
+from fastdrop._names import public
 from fastdrop.model._ensemble import Ensemble, EnsemblePrediction
 from fastdrop.model._graph import Call
 from fastdrop.model._model import Model
@@ -15,3 +16,4 @@ __all__ = [
     "Stream",
     "Summary",
 ]
+__dir__ = public(__name__)

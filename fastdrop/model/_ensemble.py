@@ -1,5 +1,7 @@
 """Several models as one."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +14,7 @@ from fastdrop.model._graph import check_sequence
 from fastdrop.model._model import Model
 from fastdrop.model._sampling import reporter
 from fastdrop.random import as_key
+from fastdrop.typing import Inputs, Kind, Likelihood, RNGLike, Scale, Scope
 from fastdrop.uncertainty._prediction import Prediction
 
 
@@ -28,7 +31,7 @@ class EnsemblePrediction(Prediction):
     _fixed: tuple[bool, ...] = ()
 
     @classmethod
-    def of(cls, members: Sequence[Prediction], fixed: Sequence[bool]) -> "EnsemblePrediction":
+    def of(cls, members: Sequence[Prediction], fixed: Sequence[bool]) -> EnsemblePrediction:
         """Put predictions for the same rows together; `fixed` says which have equal samples."""
         whole = members[0]
         for member in members[1:]:
@@ -130,7 +133,7 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"<Ensemble of {len(self.models)} models, {self.models[0]!r} first>"
 
-    def predict(self, x: Any, *, threads: int | None = None) -> Any:
+    def predict(self, x: Inputs, *, threads: int | None = None) -> NDArray[np.float32] | Any:
         """Average what the models predict with dropout off.
 
         Parameters
@@ -153,22 +156,22 @@ class Ensemble:
 
     def mc_predict(
         self,
-        x: Any,
+        x: Inputs,
         samples: int = 200,
         *,
-        rng: object = None,
-        scope: str = "per_row",
+        rng: RNGLike = None,
+        scope: Scope = "per_row",
         row_offset: int = 0,
         first_sample: int = 0,
-        kind: str = "auto",
+        kind: Kind = "auto",
         folds: Sequence[Any] | Mapping[str, Any] = (),
         transform: Callable[[NDArray[Any]], Any] | None = None,
-        likelihood: str | None = None,
-        scale: str = "log_variance",
+        likelihood: Likelihood | None = None,
+        scale: Scale = "log_variance",
         progress: bool | Callable[[int, int], object] = False,
         keep_samples: bool = False,
         threads: int | None = None,
-    ) -> Any:
+    ) -> EnsemblePrediction | Any:
         """Sample the outputs of all models.
 
         Parameters

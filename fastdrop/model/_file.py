@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from functools import partial
 from os import PathLike
 from types import NoneType, UnionType
-from typing import IO, TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import IO, TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,8 @@ def fits(value: object, hint: Any) -> bool:
         return True
     if origin in (UnionType, Union):
         return any(fits(value, one) for one in given)
+    if origin is Literal:
+        return isinstance(value, str)  # which text, the layer checks
     if origin is tuple and given[1:] != (...,):
         if not isinstance(value, tuple) or len(value) != len(given):
             return False

@@ -1,23 +1,36 @@
 """A model: calls of layers, predicting with dropout off and sampling with dropout on."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _check, _threads
 from fastdrop.layers._layer import Layer, Shape
 from fastdrop.model import _file, _sampling
-from fastdrop.model._graph import Call, build, check_inputs, check_sequence
+from fastdrop.model._graph import Call, Graph, build, check_inputs, check_sequence
 from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
 from fastdrop.random import Key, as_key
-from fastdrop.recurrent import PRECISIONS
+from fastdrop.typing import (
+    ArrayLike,
+    Inputs,
+    Interrupt,
+    Kind,
+    Likelihood,
+    Precision,
+    RNGLike,
+    Scale,
+    Scope,
+)
 from fastdrop.uncertainty._folding import LIKELIHOODS, SCALES, Folding, Wanted
+from fastdrop.uncertainty._prediction import Prediction
 
 Array = NDArray[Any]
 
@@ -90,7 +103,7 @@ class Model:
     ) -> None:
         self._entries = check_sequence(layers, "layers", (Layer, Call))
         self._inputs_given = check_inputs(input_shape)
-        self.source = _check.text(source, "source")
+        self.source: str = _check.text(source, "source")
         self._notes = tuple(notes)
         self._outputs = outputs
         wanted: list[str] | None = None
@@ -100,7 +113,7 @@ class Model:
             wanted = [outputs] if isinstance(outputs, str) else list(outputs)
         if wanted == []:
             _check.refuse(ValueError, "outputs", "at least one tensor", outputs)
-        self.graph = build(self._entries, self._inputs_given, wanted)
+        self.graph: Graph = build(self._entries, self._inputs_given, wanted)
         self.layers: tuple[Layer, ...] = tuple(
             {id(step.layer): step.layer for step in self.graph.steps}.values()
         )
@@ -163,7 +176,7 @@ class Model:
             f"<Model{of}: {len(self.layers)} layers, {drawing} stochastic, {inputs} -> {outputs}>"
         )
 
-    def with_rates(self, rates: object) -> "Model":
+    def with_rates(self, rates: object) -> Model:
         """Return the same model with other rates of dropout.
 
         Parameters
@@ -210,7 +223,7 @@ class Model:
             changed = {id(layer): layer.with_rates(rates) for layer in recurrent}
         return self._replaced(changed)
 
-    def with_precision(self, precision: str) -> "Model":
+    def with_precision(self, precision: Precision) -> Model:
         """Return the same model whose recurrent layers take products in another precision.
 
         Parameters
@@ -238,14 +251,14 @@ class Model:
         >>> model.notes
         ("layer 'lstm_1': products are taken in bfloat16",)
         """
-        _check.choice(precision, "precision", PRECISIONS)
+        _check.choice(precision, "precision", _check.PRECISIONS)
         recurrent = [layer for layer in self.layers if layer.is_recurrent]
         if not recurrent:
             expected = "none for a model without recurrent layers"
             _check.refuse(ValueError, "precision", expected, precision)
         return self._replaced({id(layer): layer.with_precision(precision) for layer in recurrent})
 
-    def _replaced(self, layers: Mapping[int, Layer]) -> "Model":
+    def _replaced(self, layers: Mapping[int, Layer]) -> Model:
         """Return the same model with other layers in the place of some, by their identity."""
         entries: list[Layer | Call] = []
         for entry in self._entries:
@@ -299,7 +312,7 @@ class Model:
         """
         _file.save(self, path)
 
-    def predict(self, x: Any, *, threads: int | None = None) -> Any:
+    def predict(self, x: Inputs, *, threads: int | None = None) -> NDArray[np.float32] | Any:
         """Compute the outputs with dropout off.
 
         Parameters
@@ -345,24 +358,24 @@ class Model:
 
     def mc_predict(
         self,
-        x: Any,
+        x: Inputs,
         samples: int = 200,
         *,
-        rng: object = None,
-        scope: str = "per_row",
+        rng: RNGLike = None,
+        scope: Scope = "per_row",
         row_offset: int = 0,
         first_sample: int = 0,
-        kind: str = "auto",
+        kind: Kind = "auto",
         folds: Sequence[Any] | Mapping[str, Any] = (),
         transform: Callable[[NDArray[Any]], Any] | None = None,
-        likelihood: str | None = None,
-        scale: str = "log_variance",
+        likelihood: Likelihood | None = None,
+        scale: Scale = "log_variance",
         until: float | Mapping[str, float] | None = None,
         progress: bool | Callable[[int, int], object] = False,
-        on_interrupt: str = "raise",
+        on_interrupt: Interrupt = "raise",
         keep_samples: bool = False,
         threads: int | None = None,
-    ) -> Any:
+    ) -> Prediction | Any:
         """Sample the outputs with dropout on (Monte-Carlo dropout).
 
         Parameters
@@ -480,23 +493,23 @@ class Model:
 
     def rollout(
         self,
-        x: Any,
+        x: ArrayLike,
         steps: int,
         feedback: Callable[..., Any] | None = None,
         samples: int = 200,
         *,
-        rng: object = None,
-        scope: str = "per_row",
+        rng: RNGLike = None,
+        scope: Scope = "per_row",
         row_offset: int = 0,
         first_sample: int = 0,
         folds: Sequence[Any] | Mapping[str, Any] = (),
         transform: Callable[[NDArray[Any]], Any] | None = None,
         until: float | Mapping[str, float] | None = None,
         progress: bool | Callable[[int, int], object] = False,
-        on_interrupt: str = "raise",
+        on_interrupt: Interrupt = "raise",
         keep_samples: bool = False,
         threads: int | None = None,
-    ) -> Any:
+    ) -> Prediction:
         """Forecast several steps with a model that says the next one, on its own output.
 
         Each sample is a path of its own: what it says is what it is given next, and its masks stay
@@ -576,22 +589,23 @@ class Model:
             keep_samples=keep_samples,
             threads=threads,
         )
-        return sampled(as_key(rng))
+        found: Prediction = sampled(as_key(rng))
+        return found
 
     def stream(
         self,
         rows: int = 1,
         samples: int = 100,
         *,
-        rng: object = None,
-        scope: str = "per_row",
+        rng: RNGLike = None,
+        scope: Scope = "per_row",
         row_offset: int = 0,
         first_sample: int = 0,
-        kind: str = "auto",
+        kind: Kind = "auto",
         folds: Sequence[Any] | Mapping[str, Any] = (),
         transform: Callable[[NDArray[Any]], Any] | None = None,
         keep_samples: bool = False,
-        constants: Any = None,
+        constants: Mapping[str, ArrayLike] | None = None,
     ) -> Stream:
         """Take sequences as they come, one time step at a time, with a prediction after each.
 
@@ -704,17 +718,17 @@ class Model:
         feed: Feedback | None,
         *,
         fixed: bool = False,
-        scope: str,
+        scope: Scope,
         row_offset: int,
         first_sample: int,
-        kind: str,
+        kind: Kind,
         folds: Sequence[Any] | Mapping[str, Any],
         transform: Callable[[NDArray[Any]], Any] | None,
-        likelihood: str | None,
-        scale: str,
+        likelihood: Likelihood | None,
+        scale: Scale,
         until: float | Mapping[str, float] | None,
         progress: bool | Callable[[int, int], object],
-        on_interrupt: str,
+        on_interrupt: Interrupt,
         keep_samples: bool,
         threads: int | None,
     ) -> Callable[[Key], Any]:

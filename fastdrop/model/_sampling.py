@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,13 @@ from fastdrop.uncertainty._prediction import Part, Prediction
 Array = NDArray[Any]
 Tensors = dict[int, Flow]
 Progress = Callable[[int, int], object]
-Interrupt = Literal["raise", "return"]
 
 # Activations that one thread works on at a time, in bytes and in rows.
 _CHUNK_BYTES = 16 << 20
 _CHUNK_ROWS = 256
 # After so many samples rows are first asked whether they are enough, and then after twice as many.
 _FIRST_STOP = 32
-INTERRUPTS = ("raise", "return")
+INTERRUPTS: tuple[str, ...] = get_args(_check.Interrupt)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """A model that takes its sequence as it comes, one time step at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -63,7 +65,7 @@ class Stream:
         key = as_key(rng)
         self._draws, self._source = draws(key), (key.k0, key.k1, key.base)
         self._memories: dict[int, Memory] = {}
-        self.steps = np.zeros(rows, np.int64)
+        self.steps: NDArray[np.int64] = np.zeros(rows, np.int64)
 
     def _planned(self, step: Step, moving: set[int]) -> tuple[Step, Stepper | None, str]:
         """Decide how a call takes a step, and note which of its outputs are sequences."""

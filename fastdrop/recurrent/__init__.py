@@ -1,10 +1,10 @@
 """Recurrent layers with dropout: arguments, then a plan, then its run."""
 
+from fastdrop._names import public
 from fastdrop.recurrent._arguments import SITES
 from fastdrop.recurrent._functions import gru, lstm, rnn, simple_rnn, step
 from fastdrop.recurrent._masks import recurrent_masks
 from fastdrop.recurrent._packed import (
-    PRECISIONS,
     PackedWeights,
     pack_gru,
     pack_lstm,
@@ -14,7 +14,6 @@ from fastdrop.recurrent._run import merge
 from fastdrop.recurrent._stepper import Stepper
 
 __all__ = [
-    "PRECISIONS",
     "SITES",
     "PackedWeights",
     "Stepper",
@@ -29,3 +28,4 @@ __all__ = [
     "simple_rnn",
     "step",
 ]
+__dir__ = public(__name__)

@@ -2,21 +2,33 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _check, _threads
 from fastdrop.random import Key, as_key, check_rng
 from fastdrop.recurrent._masks import STEPS
-from fastdrop.recurrent._packed import PRECISIONS, PackedWeights
+from fastdrop.recurrent._packed import PackedWeights
+from fastdrop.typing import (
+    Activation,
+    ArrayLike,
+    MergeMode,
+    Precision,
+    RNGLike,
+    Scheme,
+    Scope,
+)
 
 Array = NDArray[Any]
 T = TypeVar("T")
 Stack = tuple[tuple[PackedWeights, ...], ...]  # the directions of each layer
+# The same as users give them.
+Pair: TypeAlias = tuple[PackedWeights, PackedWeights]
+Listed: TypeAlias = list[PackedWeights] | list[Pair] | list[PackedWeights | Pair]
+Layers: TypeAlias = PackedWeights | Pair | Listed
 
-SCHEMES = ("per_gate", "tied", "per_step")
 # Sites of a direction of a layer: what is drawn stands at a place of its own among them.
 SITES = 8
 
@@ -42,16 +54,16 @@ class HeldOptions(TypedDict, total=False):
     zoneout: float | tuple[float, float]
     weight_dropout: float
     between_dropout: float
-    rng: object
-    scheme: str
-    scope: str
+    rng: RNGLike
+    scheme: Scheme
+    scope: Scope
     site: int
     sample: int
     row_offset: int
     input_mask: ArrayLike | None
     recurrent_mask: ArrayLike | None
     candidate_mask: ArrayLike | None
-    precision: str | None
+    precision: Precision | None
 
 
 class StepOptions(HeldOptions, total=False):
@@ -60,20 +72,43 @@ class StepOptions(HeldOptions, total=False):
     embedding: ArrayLike | None
     embedding_mask: ArrayLike | None
     threads: int | None
+    first_step: int
 
 
-class Options(StepOptions, total=False):
-    """Options of `rnn`."""
+class SequenceOptions(StepOptions, total=False):
+    """Options of `rnn` that do not change what it returns."""
 
-    initial_state: Any
+    initial_state: ArrayLike | Sequence[Any] | None
     mask: ArrayLike | None
     lengths: ArrayLike | None
     zero_output_for_mask: bool
     go_backwards: bool
     return_sequences: bool
+    merge_mode: MergeMode
+
+
+class Options(SequenceOptions, total=False):
+    """Options of `rnn`."""
+
     return_state: bool
-    merge_mode: str
-    first_step: int
+
+
+class WeightOptions(SequenceOptions, total=False):
+    """Those of `simple_rnn`."""
+
+    activation: Activation
+
+
+class GatedOptions(WeightOptions, total=False):
+    """Those of `lstm`."""
+
+    recurrent_activation: Activation
+
+
+class GRUOptions(GatedOptions, total=False):
+    """Those of `gru`."""
+
+    reset_after: bool
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -120,7 +155,7 @@ def checked(x: object, layers: object, given: Options) -> Arguments:
     widths = _chain(stack, merge_mode)
     x, embedding, dtype = _inputs(x, given["embedding"], every)
     rows, steps = x.shape[:2]
-    scheme = _check.choice(given["scheme"], "scheme", SCHEMES)
+    scheme = _check.choice(given["scheme"], "scheme", _check.SCHEMES)
     shared = _check.choice(given["scope"], "scope", _check.SCOPES) == "shared"
     site = _check.integer(given["site"], "site", 0, (1 << 32) - 2 * SITES * len(stack) + 1)
     sample = _check.integer(given["sample"], "sample", 0, 1 << 32)
@@ -232,7 +267,7 @@ def _inputs(
 
 def _precision(value: object, every: Sequence[PackedWeights], dtype: np.dtype[Any]) -> str | None:
     """What products are taken in, where that is not each layer's own."""
-    precision = None if value is None else _check.choice(value, "precision", PRECISIONS)
+    precision = None if value is None else _check.choice(value, "precision", _check.PRECISIONS)
     wanted = {weights.precision for weights in every} if precision is None else {precision}
     if "bfloat16" in wanted and dtype != np.float32:
         expected = "float32 in all arrays of a call with precision bfloat16"

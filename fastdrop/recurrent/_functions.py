@@ -1,22 +1,87 @@
 """The public functions of recurrent layers."""
 
-from typing import Any, Unpack
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from typing import Any, Literal, TypeVar, Unpack, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop.recurrent._arguments import Options, StepOptions, checked, stacked
+from fastdrop.recurrent._arguments import (
+    GatedOptions,
+    GRUOptions,
+    Layers,
+    Listed,
+    Options,
+    Pair,
+    SequenceOptions,
+    StepOptions,
+    WeightOptions,
+    checked,
+    stacked,
+)
 from fastdrop.recurrent._packed import PackedWeights
 from fastdrop.recurrent._plan import planned
 from fastdrop.recurrent._run import run
+from fastdrop.typing import (
+    Activation,
+    ArrayLike,
+    LayerState,
+    MergeMode,
+    Precision,
+    RNGLike,
+    Scheme,
+    Scope,
+)
 
 Array = NDArray[Any]
+Two = tuple[Array, Array]
+Three = tuple[Array, Array, Array]
+F = TypeVar("F", np.float32, np.float64)
 
 
+@typing.overload
 def rnn(
     x: ArrayLike,
-    layers: Any,
+    layers: Layers,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[SequenceOptions],
+) -> Array: ...
+@typing.overload
+def rnn(
+    x: ArrayLike,
+    layers: PackedWeights,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[SequenceOptions],
+) -> tuple[Array, ...]: ...
+@typing.overload
+def rnn(
+    x: ArrayLike,
+    layers: Pair,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[SequenceOptions],
+) -> tuple[Array, tuple[LayerState, LayerState]]: ...
+@typing.overload
+def rnn(
+    x: ArrayLike,
+    layers: Listed,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[SequenceOptions],
+) -> tuple[Array, list[LayerState | tuple[LayerState, LayerState]]]: ...
+@typing.overload
+def rnn(
+    x: ArrayLike, layers: Layers, *, return_state: bool, **options: Unpack[SequenceOptions]
+) -> Array | tuple[Any, ...]: ...
+def rnn(
+    x: ArrayLike,
+    layers: Layers,
     *,
     dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
@@ -24,9 +89,9 @@ def rnn(
     zoneout: float | tuple[float, float] = 0.0,
     weight_dropout: float = 0.0,
     between_dropout: float = 0.0,
-    rng: object = None,
-    scheme: str = "per_gate",
-    scope: str = "per_row",
+    rng: RNGLike = None,
+    scheme: Scheme = "per_gate",
+    scope: Scope = "per_row",
     site: int = 0,
     sample: int = 0,
     row_offset: int = 0,
@@ -35,18 +100,18 @@ def rnn(
     candidate_mask: ArrayLike | None = None,
     embedding: ArrayLike | None = None,
     embedding_mask: ArrayLike | None = None,
-    precision: str | None = None,
-    initial_state: Any = None,
+    precision: Precision | None = None,
+    initial_state: ArrayLike | Sequence[Any] | None = None,
     mask: ArrayLike | None = None,
     lengths: ArrayLike | None = None,
     zero_output_for_mask: bool = False,
     go_backwards: bool = False,
     return_sequences: bool = False,
     return_state: bool = False,
-    merge_mode: str = "concat",
+    merge_mode: MergeMode = "concat",
     first_step: int = 0,
     threads: int | None = None,
-) -> Any:
+) -> NDArray[Any] | tuple[Any, ...]:
     """Run recurrent layers, in one direction or two, with dropout.
 
     Parameters
@@ -194,47 +259,59 @@ def rnn(
     >>> y.shape, [len(part) for part in state]
     ((2, 2), [2, 2])
     """
-    given: Options = {
-        "dropout": dropout,
-        "recurrent_dropout": recurrent_dropout,
-        "candidate_dropout": candidate_dropout,
-        "zoneout": zoneout,
-        "weight_dropout": weight_dropout,
-        "between_dropout": between_dropout,
-        "rng": rng,
-        "scheme": scheme,
-        "scope": scope,
-        "site": site,
-        "sample": sample,
-        "row_offset": row_offset,
-        "input_mask": input_mask,
-        "recurrent_mask": recurrent_mask,
-        "candidate_mask": candidate_mask,
-        "embedding": embedding,
-        "embedding_mask": embedding_mask,
-        "precision": precision,
-        "initial_state": initial_state,
-        "mask": mask,
-        "lengths": lengths,
-        "zero_output_for_mask": zero_output_for_mask,
-        "go_backwards": go_backwards,
-        "return_sequences": return_sequences,
-        "return_state": return_state,
-        "merge_mode": merge_mode,
-        "first_step": first_step,
-        "threads": threads,
-    }
-    return run(planned(checked(x, layers, given)))
+    return _run(x, layers, options_of(locals()))
 
 
+def options_of(arguments: dict[str, Any], **more: Any) -> Options:
+    """What `rnn` is asked for: of a function's arguments by their names, or as by default."""
+    options = rnn.__kwdefaults__ or {}
+    return cast(Options, {n: arguments.get(n, value) for n, value in options.items()} | more)
+
+
+def _run(x: ArrayLike, layers: Layers, options: Options) -> Array | tuple[Any, ...]:
+    return run(planned(checked(x, layers, options)))
+
+
+@typing.overload
 def step(
     x: ArrayLike,
-    layers: Any,
-    state: Any = None,
+    layers: PackedWeights,
+    state: ArrayLike | Sequence[Any] | None = ...,
+    **options: Unpack[StepOptions],
+) -> tuple[Array, LayerState]: ...
+@typing.overload
+def step(
+    x: ArrayLike,
+    layers: list[PackedWeights],
+    state: ArrayLike | Sequence[Any] | None = ...,
+    **options: Unpack[StepOptions],
+) -> tuple[Array, list[LayerState]]: ...
+def step(
+    x: ArrayLike,
+    layers: PackedWeights | list[PackedWeights],
+    state: ArrayLike | Sequence[Any] | None = None,
     *,
     first_step: int = 0,
-    **options: Unpack[StepOptions],
-) -> tuple[Array, Any]:
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    candidate_dropout: float = 0.0,
+    zoneout: float | tuple[float, float] = 0.0,
+    weight_dropout: float = 0.0,
+    between_dropout: float = 0.0,
+    rng: RNGLike = None,
+    scheme: Scheme = "per_gate",
+    scope: Scope = "per_row",
+    site: int = 0,
+    sample: int = 0,
+    row_offset: int = 0,
+    input_mask: ArrayLike | None = None,
+    recurrent_mask: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    embedding: ArrayLike | None = None,
+    embedding_mask: ArrayLike | None = None,
+    precision: Precision | None = None,
+    threads: int | None = None,
+) -> tuple[NDArray[Any], LayerState | list[LayerState]]:
     """Run recurrent layers for one time step, from the state that the last one left.
 
     Parameters
@@ -248,12 +325,11 @@ def step(
         list a list of these. Zeros if not given.
     first_step : int, optional
         The number of this step, as in `rnn`.
-    **options
-        As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
-        between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
-        candidate_mask, embedding, embedding_mask, precision, threads. One key and stream give the
-        same bits in every function, and so at every step; without a key each step draws other
-        masks.
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
+embedding_mask, precision, threads : optional
+        As in `rnn`. One key and stream give the same bits in every function, and so at every step;
+        without a key each step draws other masks.
 
     Returns
     -------
@@ -284,36 +360,105 @@ def step(
     >>> bool((y == fd.rnn(x, weights, zoneout=0.1, rng=0)).all())
     True
     """
-    if unknown := options.keys() - StepOptions.__annotations__.keys():
-        raise TypeError(f"step() got an unexpected keyword argument {min(unknown)!r}")
+    options = options_of(locals(), initial_state=state, return_state=True)
     for layer in stacked(layers):
         if len(layer) == 2:
             _check.refuse(ValueError, "layers", "layers in one direction", layer)
-    if options.get("embedding") is None:
+    if embedding is None:
         x = _check.array(x, "x", _check.FLOATS, 2)
     else:
         x = _check.array(x, "x", _check.INTEGERS, 1)
-    y, *parts = rnn(
-        x[:, np.newaxis],
-        layers,
-        initial_state=state,
-        first_step=first_step,
-        return_state=True,
-        **options,
-    )
+    y, *parts = _run(x[:, np.newaxis], layers, options)
     return y, parts[0] if len(parts) == 1 else tuple(parts)
 
 
+@typing.overload
+def lstm(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[GatedOptions],
+) -> NDArray[F]: ...
+@typing.overload
+def lstm(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[GatedOptions],
+) -> tuple[NDArray[F], NDArray[F], NDArray[F]]: ...
+@typing.overload
+def lstm(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[GatedOptions],
+) -> Array: ...
+@typing.overload
+def lstm(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[GatedOptions],
+) -> Three: ...
+@typing.overload
+def lstm(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: bool,
+    **options: Unpack[GatedOptions],
+) -> Array | Three: ...
 def lstm(
     x: ArrayLike,
     kernel: ArrayLike,
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: _check.Activation = "tanh",
-    recurrent_activation: _check.Activation = "sigmoid",
-    **options: Unpack[Options],
-) -> Any:
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    candidate_dropout: float = 0.0,
+    zoneout: float | tuple[float, float] = 0.0,
+    weight_dropout: float = 0.0,
+    between_dropout: float = 0.0,
+    rng: RNGLike = None,
+    scheme: Scheme = "per_gate",
+    scope: Scope = "per_row",
+    site: int = 0,
+    sample: int = 0,
+    row_offset: int = 0,
+    input_mask: ArrayLike | None = None,
+    recurrent_mask: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    embedding: ArrayLike | None = None,
+    embedding_mask: ArrayLike | None = None,
+    precision: Precision | None = None,
+    initial_state: ArrayLike | Sequence[Any] | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_output_for_mask: bool = False,
+    go_backwards: bool = False,
+    return_sequences: bool = False,
+    return_state: bool = False,
+    merge_mode: MergeMode = "concat",
+    first_step: int = 0,
+    threads: int | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     """Run an LSTM layer with dropout.
 
     Parameters
@@ -325,7 +470,10 @@ def lstm(
     bias : array_like, shape (4 * units,), optional
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_lstm`.
-    **options
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
+embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
+return_sequences, return_state, merge_mode, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
@@ -364,12 +512,63 @@ def lstm(
     >>> bool((second == both[1:]).all())
     True
     """
+    options = options_of(locals())
     weights = PackedWeights.make(
         "lstm", kernel, recurrent_kernel, bias, activation, recurrent_activation, keep=False
     )
     return _functional(x, weights, options)
 
 
+@typing.overload
+def gru(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[GRUOptions],
+) -> NDArray[F]: ...
+@typing.overload
+def gru(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[GRUOptions],
+) -> tuple[NDArray[F], NDArray[F]]: ...
+@typing.overload
+def gru(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[GRUOptions],
+) -> Array: ...
+@typing.overload
+def gru(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[GRUOptions],
+) -> Two: ...
+@typing.overload
+def gru(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: bool,
+    **options: Unpack[GRUOptions],
+) -> Array | Two: ...
 def gru(
     x: ArrayLike,
     kernel: ArrayLike,
@@ -377,10 +576,37 @@ def gru(
     bias: ArrayLike | None = None,
     *,
     reset_after: bool = True,
-    activation: _check.Activation = "tanh",
-    recurrent_activation: _check.Activation = "sigmoid",
-    **options: Unpack[Options],
-) -> Any:
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    candidate_dropout: float = 0.0,
+    zoneout: float | tuple[float, float] = 0.0,
+    weight_dropout: float = 0.0,
+    between_dropout: float = 0.0,
+    rng: RNGLike = None,
+    scheme: Scheme = "per_gate",
+    scope: Scope = "per_row",
+    site: int = 0,
+    sample: int = 0,
+    row_offset: int = 0,
+    input_mask: ArrayLike | None = None,
+    recurrent_mask: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    embedding: ArrayLike | None = None,
+    embedding_mask: ArrayLike | None = None,
+    precision: Precision | None = None,
+    initial_state: ArrayLike | Sequence[Any] | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_output_for_mask: bool = False,
+    go_backwards: bool = False,
+    return_sequences: bool = False,
+    return_state: bool = False,
+    merge_mode: MergeMode = "concat",
+    first_step: int = 0,
+    threads: int | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     """Run a GRU layer with dropout.
 
     Parameters
@@ -393,7 +619,10 @@ def gru(
     reset_after : bool, optional
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_gru`.
-    **options
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
+embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
+return_sequences, return_state, merge_mode, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
@@ -427,6 +656,7 @@ def gru(
     >>> fd.gru(x, kernel, recurrent, recurrent_dropout=0.5, rng=0, return_sequences=True).shape
     (2, 3, 5)
     """
+    options = options_of(locals())
     weights = PackedWeights.make(
         "gru",
         kernel,
@@ -440,15 +670,92 @@ def gru(
     return _functional(x, weights, options)
 
 
+@typing.overload
+def simple_rnn(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[WeightOptions],
+) -> NDArray[F]: ...
+@typing.overload
+def simple_rnn(
+    x: NDArray[F],
+    kernel: NDArray[F],
+    recurrent_kernel: NDArray[F],
+    bias: NDArray[F] | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[WeightOptions],
+) -> tuple[NDArray[F], NDArray[F]]: ...
+@typing.overload
+def simple_rnn(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[False] = ...,
+    **options: Unpack[WeightOptions],
+) -> Array: ...
+@typing.overload
+def simple_rnn(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: Literal[True],
+    **options: Unpack[WeightOptions],
+) -> Two: ...
+@typing.overload
+def simple_rnn(
+    x: ArrayLike,
+    kernel: ArrayLike,
+    recurrent_kernel: ArrayLike,
+    bias: ArrayLike | None = ...,
+    *,
+    return_state: bool,
+    **options: Unpack[WeightOptions],
+) -> Array | Two: ...
 def simple_rnn(
     x: ArrayLike,
     kernel: ArrayLike,
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: _check.Activation = "tanh",
-    **options: Unpack[Options],
-) -> Any:
+    activation: Activation = "tanh",
+    dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
+    candidate_dropout: float = 0.0,
+    zoneout: float | tuple[float, float] = 0.0,
+    weight_dropout: float = 0.0,
+    between_dropout: float = 0.0,
+    rng: RNGLike = None,
+    scheme: Scheme = "per_gate",
+    scope: Scope = "per_row",
+    site: int = 0,
+    sample: int = 0,
+    row_offset: int = 0,
+    input_mask: ArrayLike | None = None,
+    recurrent_mask: ArrayLike | None = None,
+    candidate_mask: ArrayLike | None = None,
+    embedding: ArrayLike | None = None,
+    embedding_mask: ArrayLike | None = None,
+    precision: Precision | None = None,
+    initial_state: ArrayLike | Sequence[Any] | None = None,
+    mask: ArrayLike | None = None,
+    lengths: ArrayLike | None = None,
+    zero_output_for_mask: bool = False,
+    go_backwards: bool = False,
+    return_sequences: bool = False,
+    return_state: bool = False,
+    merge_mode: MergeMode = "concat",
+    first_step: int = 0,
+    threads: int | None = None,
+) -> NDArray[Any] | tuple[NDArray[Any], ...]:
     """Run a simple recurrent layer with dropout.
 
     Parameters
@@ -460,7 +767,10 @@ def simple_rnn(
     bias : array_like, shape (units,), optional
     activation : str or tuple, optional
         The weights, as in `pack_simple_rnn`.
-    **options
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
+embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
+return_sequences, return_state, merge_mode, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
@@ -493,15 +803,16 @@ def simple_rnn(
     >>> fd.simple_rnn(x, kernel, recurrent, recurrent_dropout=0.5, rng=0).shape
     (2, 5)
     """
+    options = options_of(locals())
     weights = PackedWeights.make(
         "simple_rnn", kernel, recurrent_kernel, bias, activation, keep=False
     )
     return _functional(x, weights, options)
 
 
-def _functional(x: ArrayLike, weights: PackedWeights, options: Options) -> Any:
+def _functional(x: ArrayLike, weights: PackedWeights, options: Options) -> Array | tuple[Any, ...]:
     """Run weights that were given with the input they must fit."""
-    if options.get("embedding") is None:
+    if options["embedding"] is None:
         x = _check.array(x, "x", _check.FLOATS, 3)
         _check.shaped(weights.kernel, "kernel", (x.shape[2], weights.kernel.shape[1]))
-    return rnn(x, weights, **options)
+    return _run(x, weights, options)

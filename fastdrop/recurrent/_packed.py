@@ -1,21 +1,23 @@
 """Weights of recurrent layers, packed once and kept."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _backend, _check
 from fastdrop._fallback import to_bfloat16
+from fastdrop.typing import Activation, ArrayLike, Precision
 
 Array = NDArray[Any]
 # Weights to look at together, for Ctrl-C is seen between: few enough for a cache.
 _FINITE_NUMBERS = 1 << 20
 # What rounds to a larger number than this becomes infinite in bfloat16.
 _BFLOAT16_MAX = float.fromhex("0x1.fep127")
-PRECISIONS = ("float32", "bfloat16")
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
 
 
@@ -89,7 +91,7 @@ class PackedWeights:
         precision: object = None,
         *,
         keep: bool = True,
-    ) -> "PackedWeights":
+    ) -> PackedWeights:
         """Check the weights. What outlives the call is copied."""
         reset_after = _check.flag(reset_after, "reset_after")
         arrays = _fitting(GATES[cell], kernel, recurrent_kernel, bias, 2 if reset_after else 1)
@@ -131,7 +133,7 @@ class PackedWeights:
             sizes += ", precision='bfloat16'"
         return f"PackedWeights(cell={self.cell!r}, {sizes})"
 
-    def __reduce__(self) -> tuple[Callable[..., "PackedWeights"], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Callable[..., PackedWeights], tuple[Any, ...]]:
         return PackedWeights.make, (
             self.cell,
             self.kernel,
@@ -204,7 +206,7 @@ def fitting_precision(value: object, dtype: np.dtype[Any]) -> str | None:
     """Return what products are to be taken in; None where nothing is asked for."""
     if value is None:
         return None
-    precision = _check.choice(value, "precision", PRECISIONS)
+    precision = _check.choice(value, "precision", _check.PRECISIONS)
     if dtype != np.float32:
         expected = f"None where numbers are {dtype}"
         _check.refuse(ValueError, "precision", expected, precision)
@@ -233,9 +235,9 @@ def pack_lstm(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: _check.Activation = "tanh",
-    recurrent_activation: _check.Activation = "sigmoid",
-    precision: str | None = None,
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    precision: Precision | None = None,
 ) -> PackedWeights:
     """Prepare the weights of an LSTM layer for `rnn` and `step`.
 
@@ -295,9 +297,9 @@ def pack_gru(
     bias: ArrayLike | None = None,
     *,
     reset_after: bool = True,
-    activation: _check.Activation = "tanh",
-    recurrent_activation: _check.Activation = "sigmoid",
-    precision: str | None = None,
+    activation: Activation = "tanh",
+    recurrent_activation: Activation = "sigmoid",
+    precision: Precision | None = None,
 ) -> PackedWeights:
     """Prepare the weights of a GRU layer for `rnn` and `step`.
 
@@ -356,8 +358,8 @@ def pack_simple_rnn(
     recurrent_kernel: ArrayLike,
     bias: ArrayLike | None = None,
     *,
-    activation: _check.Activation = "tanh",
-    precision: str | None = None,
+    activation: Activation = "tanh",
+    precision: Precision | None = None,
 ) -> PackedWeights:
     """Prepare the weights of a simple recurrent layer for `rnn` and `step`.
 

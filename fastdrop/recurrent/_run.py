@@ -21,7 +21,7 @@ _LOOK_UP_ROWS = 1024
 _CALL_SECONDS = 0.1
 
 
-def run(plan: Plan) -> Any:
+def run(plan: Plan) -> Array | tuple[Any, ...]:
     """Run all rows, and return what `rnn` does."""
     arguments, height = plan.arguments, plan.height
     rows, steps = arguments.x.shape[:2]

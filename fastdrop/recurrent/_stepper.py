@@ -1,25 +1,23 @@
 """Recurrent layers for sequences that come step by step."""
 
+from __future__ import annotations
+
 import threading
-from typing import Any, Unpack, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fastdrop import _backend, _check
 from fastdrop._backend import Held, RnnCall, Stream
 from fastdrop.masks import delivered
-from fastdrop.recurrent._arguments import (
-    HeldOptions,
-    Options,
-    checked,
-    checked_states,
-    fitting,
-    stacked,
-)
-from fastdrop.recurrent._functions import rnn
+from fastdrop.recurrent._arguments import checked, checked_states, fitting, stacked
+from fastdrop.recurrent._functions import options_of
 from fastdrop.recurrent._masks import STEPS, Place, drop_steps, masks_of, step_events
+from fastdrop.recurrent._packed import PackedWeights
 from fastdrop.recurrent._plan import Direction, planned
+from fastdrop.typing import ArrayLike, LayerState, Precision, RNGLike, Scheme, Scope
 
 Array = NDArray[Any]
 
@@ -41,11 +39,11 @@ class Stepper:
         As in `step`. Zeros if not given.
     first_step : int, optional
         The number of the first step to come, as in `rnn`.
-    **options
-        As in `rnn`: dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout,
-        between_dropout, rng, scheme, scope, site, sample, row_offset, input_mask, recurrent_mask,
-        candidate_mask, precision. One key and stream give the same bits in every function; without
-        a key one is drawn, which serves all steps.
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, precision : \
+optional
+        As in `rnn`. One key and stream give the same bits in every function; without a key one is
+        drawn, which serves all steps.
 
     Raises
     ------
@@ -73,15 +71,29 @@ class Stepper:
 
     def __init__(
         self,
-        layers: Any,
+        layers: PackedWeights | list[PackedWeights],
         rows: int = 1,
         *,
-        initial_state: Any = None,
+        initial_state: ArrayLike | Sequence[Any] | None = None,
         first_step: int = 0,
-        **options: Unpack[HeldOptions],
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        candidate_dropout: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
+        weight_dropout: float = 0.0,
+        between_dropout: float = 0.0,
+        rng: RNGLike = None,
+        scheme: Scheme = "per_gate",
+        scope: Scope = "per_row",
+        site: int = 0,
+        sample: int = 0,
+        row_offset: int = 0,
+        input_mask: ArrayLike | None = None,
+        recurrent_mask: ArrayLike | None = None,
+        candidate_mask: ArrayLike | None = None,
+        precision: Precision | None = None,
     ) -> None:
-        if unknown := options.keys() - HeldOptions.__annotations__.keys():
-            raise TypeError(f"Stepper() got an unexpected keyword argument {min(unknown)!r}")
+        given = options_of(locals(), threads=1)
         rows = _check.integer(rows, "rows", 0, None)
         stack = stacked(layers)
         for layer in stack:
@@ -89,8 +101,6 @@ class Stepper:
                 _check.refuse(ValueError, "layers", "layers in one direction", layer)
         every = [weights for layer in stack for weights in layer]
         dtype = np.result_type(*(weights.dtype for weights in every))
-        own = {"initial_state": initial_state, "first_step": first_step, "threads": 1}
-        given = cast(Options, {**(rnn.__kwdefaults__ or {}), **options, **own})
         arguments = checked(np.zeros((rows, 1, every[0].features), dtype), layers, given)
         plan = planned(arguments)
         self._arguments = arguments
@@ -149,7 +159,7 @@ class Stepper:
             self._steps += 1
         return delivered(y, out)
 
-    def reset(self, initial_state: Any = None) -> None:
+    def reset(self, initial_state: ArrayLike | Sequence[Any] | None = None) -> None:
         """Begin new sequences, with the same masks.
 
         Parameters
@@ -172,7 +182,7 @@ class Stepper:
             self._steps = self._first
 
     @property
-    def state(self) -> Any:
+    def state(self) -> LayerState | list[LayerState]:
         """The state after the last step, as `step` returns it: copies."""
         with self._lock:
             states = [layer.state() for layer in self._layers]
@@ -251,7 +261,7 @@ class _Layer:
         if self._between is not None:
             drop_steps(self._between, place, out[:, np.newaxis])
 
-    def state(self) -> Any:
+    def state(self) -> LayerState:
         h = np.empty_like(self._direction.h)
         c = None if self._direction.c is None else np.empty_like(h)
         for piece, held in zip(self._pieces, self._held, strict=False):

@@ -4,9 +4,10 @@ from fastdrop import _check
 
 try:
     import torch  # noqa: F401
-except ImportError as error:
-    raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from error
+except ImportError as _error:
+    raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from _error
 
+from fastdrop._names import public
 from fastdrop.torch._export import from_torch
 from fastdrop.torch._functional import (
     alpha_dropout,
@@ -40,3 +41,4 @@ __all__ = [
     "locked_dropout",
     "replace_dropout",
 ]
+__dir__ = public(__name__)

@@ -1,5 +1,6 @@
 """From samples to answers: what is folded while sampling, and what the samples say."""
 
+from fastdrop._names import public
 from fastdrop.uncertainty._prediction import Prediction
 from fastdrop.uncertainty._quantiles import QuantileSketch
 from fastdrop.uncertainty._statistics import (
@@ -23,3 +24,4 @@ __all__ = [
     "Statistic",
     "Votes",
 ]
+__dir__ = public(__name__)

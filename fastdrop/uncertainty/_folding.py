@@ -6,7 +6,7 @@ from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ from fastdrop.uncertainty._statistics import (
 Array = NDArray[Any]
 Statistics = dict[str, Statistic]
 
-KINDS = ("regression", "binary", "multiclass")
-LIKELIHOODS = ("normal",)
+KINDS: tuple[str, ...] = get_args(_check.Kind)[1:]  # but "auto"
+LIKELIHOODS: tuple[str, ...] = get_args(_check.Likelihood)
 # How an output says the standard deviation of a normal distribution.
 SCALES: dict[str, Callable[[Array], Array]] = {
     "log_variance": lambda v: np.exp(v / 2),

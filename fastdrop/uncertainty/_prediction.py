@@ -1,5 +1,7 @@
 """What Monte-Carlo samples of an output say."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,7 +40,7 @@ class Part:
     def count(self) -> int:
         return self.statistics["moments"].count
 
-    def take(self, places: NDArray[np.intp]) -> "Part":
+    def take(self, places: NDArray[np.intp]) -> Part:
         """Return some of the rows, by their places here."""
         of = len(self.rows)
         taken = {name: s.take(places, of) for name, s in self.statistics.items()}
@@ -396,7 +398,7 @@ class Prediction:
 
     # ---- more of the same ----
 
-    def merge(self, other: "Prediction") -> "Prediction":
+    def merge(self, other: Prediction) -> Prediction:
         """Put together what two predictions have seen.
 
         Of the same rows: other samples, as ``first_sample=`` or another key give. Of rows that
@@ -447,11 +449,11 @@ class Prediction:
             f"got rows {their_start} to {their_end - 1}"
         )
 
-    def _with_rows(self, other: "Prediction") -> "Prediction":
+    def _with_rows(self, other: Prediction) -> Prediction:
         behind = [Part(p.rows + self._rows, p.spans, p.statistics) for p in other._parts]
         return self._like([*self._parts, *behind], self._rows + other._rows, other._each)
 
-    def _with_samples(self, other: "Prediction") -> "Prediction":
+    def _with_samples(self, other: Prediction) -> Prediction:
         parts = []
         left = [np.ones(len(part.rows), bool) for part in other._parts]
         for mine in self._parts:
@@ -476,7 +478,7 @@ class Prediction:
                 parts.append(theirs.take(np.flatnonzero(unused)))
         return self._like(parts or self._parts[:1], self._rows, other._each)
 
-    def _like(self, parts: Sequence[Part], rows: int, each: bool) -> "Prediction":
+    def _like(self, parts: Sequence[Part], rows: int, each: bool) -> Prediction:
         return Prediction(
             self.kind,
             self._shape,
@@ -527,7 +529,7 @@ class Prediction:
         _store.save(self, path)
 
     @staticmethod
-    def load(path: str | PathLike[str]) -> "Prediction":
+    def load(path: str | PathLike[str]) -> Prediction:
         """Read what `save` wrote.
 
         Parameters
@@ -555,7 +557,7 @@ class Prediction:
 
     # ---- to show ----
 
-    def to_pandas(self, quantiles: Sequence[float] | None = None) -> "pandas.DataFrame":
+    def to_pandas(self, quantiles: Sequence[float] | None = None) -> pandas.DataFrame:
         """Return a table: a line for each number that is predicted, or for each choice of a class.
 
         The index has the number of the row, counted from the row_offset, and the numbers along
@@ -602,7 +604,7 @@ class Prediction:
         quantiles: Sequence[float] = _tables.QUANTILES,
         *,
         dims: Sequence[str] | None = None,
-    ) -> "xarray.Dataset":
+    ) -> xarray.Dataset:
         """Return a dataset whose dimensions have names.
 
         Its variables are ``mean``, ``std``, with a likelihood ``epistemic`` and ``aleatoric``, for
@@ -643,14 +645,14 @@ class Prediction:
 
     def plot(
         self,
-        ax: "Axes | None" = None,
+        ax: Axes | None = None,
         *,
         row: int | None = None,
         output: int | None = None,
         levels: float | Sequence[float] = (0.5, 0.9),
         interval: tuple[ArrayLike, ArrayLike] | None = None,
         y: ArrayLike | None = None,
-    ) -> "Axes":
+    ) -> Axes:
         """Draw the prediction: the mean, and what the samples leave open.
 
         What is drawn goes by the shape of an output. One number a row: all rows, each with its
