@@ -409,15 +409,51 @@ def operand(
     expected = f"an array of {' or '.join(dtypes)}"
     if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
         refuse(TypeError, name, expected, value)
-    try:
-        plain = np.asarray(value)
-    except ValueError:  # a ragged list
-        refuse(ValueError, name, expected, value)
+    plain = read(value, name, expected)
     if plain.dtype.name not in dtypes:
         refuse(TypeError, name, expected, plain)
     if ndim is not None and plain.ndim != ndim:
         refuse(ValueError, name, f"an array of {ndim} dimensions", plain)
     return plain
+
+
+# Devices of DLPack: those whose memory a CPU reads, and what the others are called.
+_READABLE = (1, 3, 11)
+_DEVICES = {2: "cuda", 4: "opencl", 7: "vulkan", 8: "metal", 10: "rocm", 13: "cuda", 14: "oneapi"}
+
+
+def read(value: object, name: str, expected: str = "an array") -> NDArray[Any]:
+    """What NumPy reads as an array, or what DLPack hands over; a copy only where there must be one.
+
+    Nothing is fetched from a GPU, and no gradient is lost without a word.
+    """
+    if type(value) not in (np.ndarray, list, tuple, float, int):  # most have nothing to ask for
+        device = _device(value)
+        if device is not None:
+            got = f"{type(value).__name__} on {device}"
+            raise TypeError(f"{name}: expected {expected} in main memory, got {got}")
+        if getattr(value, "requires_grad", False) is True:
+            got = f"{type(value).__name__} that requires grad"
+            raise TypeError(f"{name}: expected {expected}, as .detach() gives it, got {got}")
+    try:
+        if hasattr(value, "__dlpack__") and not hasattr(value, "__array__"):
+            return np.from_dlpack(value)
+        return np.asarray(value)
+    except ValueError:  # a ragged list
+        refuse(ValueError, name, expected, value)
+    except (TypeError, RuntimeError, BufferError) as error:  # what tensors say that cannot be read
+        reason = " ".join(str(error).split())
+        got = f"{type(value).__name__}: {reason}"
+        raise TypeError(f"{name}: expected {expected}, got {got}") from error
+
+
+def _device(value: object) -> str | None:
+    """Where an array is, if that is not where a CPU reads it."""
+    try:
+        kind, number = value.__dlpack_device__()  # type: ignore[attr-defined]
+    except Exception:  # it has none, or refuses to say: a tensor without memory does
+        return "cuda" if hasattr(value, "__cuda_array_interface__") else None
+    return None if kind in _READABLE else f"{_DEVICES.get(kind, f'device {int(kind)}')}:{number}"
 
 
 def contiguous(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -40,7 +40,7 @@ def deviations(value: object, name: str, of: tuple[int, ...]) -> NDArray[np.floa
 
 def samples(value: object, of: tuple[int, ...]) -> NDArray[np.float64]:
     """At least one sample of each element."""
-    if value is None or (hasattr(value, "quantile") and not hasattr(value, "dtype")):
+    if value is None or (hasattr(value, "quantile") and not hasattr(value, "__array__")):
         expected = "an array of samples, as mc_predict(..., keep_samples=True).samples is"
         _check.refuse(TypeError, "samples", expected, value)
     given = numbers(value, "samples")

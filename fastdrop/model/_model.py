@@ -679,8 +679,10 @@ class Model:
 
         def with_rows(value: Any, shape: Shape) -> Any:
             """Return what stands at a step of a single sequence with its axis of rows."""
-            alone = rows == 1 and np.ndim(value) == len(shape)
-            return np.asarray(value)[np.newaxis] if alone else value
+            if rows > 1:
+                return value
+            array = _check.read(value, "x")
+            return array[np.newaxis] if array.ndim == len(shape) else value
 
         def inputs(x: Any) -> list[Array]:
             steps = {graph.names[tensor]: shape for tensor, shape in moving.items()}

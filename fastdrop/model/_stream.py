@@ -167,7 +167,7 @@ class Stream:
         if rows is None:
             self._memories, self.steps = {}, np.zeros(self._rows, np.int64)
             return
-        numbers = _check.array(np.atleast_1d(np.asarray(rows)), "rows", _check.INTEGERS, 1)
+        numbers = _check.array(np.atleast_1d(_check.read(rows, "rows")), "rows", _check.INTEGERS, 1)
         if ((numbers < 0) | (numbers >= self._rows)).any():
             _check.refuse(ValueError, "rows", f"rows in [0, {self._rows})", rows)
         self.steps = self.steps.copy()
