@@ -1,4 +1,4 @@
-"""The command ``fastdrop``: predict, inspect, convert, info and demo."""
+"""The command ``fastdrop``: predict, inspect, convert, info, selftest and demo."""
 
 import argparse
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import fastdrop as fd
 from fastdrop import _files
 from fastdrop import demo as spam
-from fastdrop.cli import _predict
+from fastdrop.cli import _predict, _selftest
 from fastdrop.cli._arguments import load, loading, sampling, shown
 from fastdrop.demo.table import table
 from fastdrop.formats._errors import printable
@@ -56,6 +56,11 @@ def _info(args: argparse.Namespace) -> str:
         f"{name.replace('_', ' '):15} {', '.join(value) if isinstance(value, tuple) else value}"
         for name, value in dataclasses.asdict(fd.info()).items()
     )
+
+
+def _selftest_run(args: argparse.Namespace) -> str | _Refused:
+    text, wrong = _selftest.run()
+    return _Refused(text, wrong) if wrong else text
 
 
 def _demo(args: argparse.Namespace) -> str:
@@ -111,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     loading(convert)
     convert.add_argument("out", metavar="OUT", help="the file, as model.safetensors")
     command("info", _info, "Say which backend, tier and threads are used, and why.")
+    command(
+        "selftest",
+        _selftest_run,
+        "Compare what this installation computes with published and stored answers, on every "
+        "backend that can run here. What differs is said on standard error, a line each; the exit "
+        "status is 1.",
+    )
     demo = command("demo", _demo, "Score some text messages with a small spam filter.")
     sampling(demo, 200, 2)
     return parser
@@ -128,8 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 when all went well; 1 for bad data, a bad model, or a standard output that takes nothing,
-        with one line on standard error, or one for each obstacle that inspect finds; 1 without a
-        word where the reader of a pipe has left; 130 after Ctrl-C. Bad usage exits with 2.
+        with one line on standard error, or one for each obstacle that inspect finds and each check
+        of selftest that fails; 1 without a word where the reader of a pipe has left; 130 after
+        Ctrl-C. Bad usage exits with 2.
     """
     if sys.stdout is None:  # the next file to be opened would take its place
         return _failed("standard output: expected an open file, it is closed")
