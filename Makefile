@@ -78,7 +78,7 @@ sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the
 
 dist: $(STAMP)-dist ## Build the source distribution and a wheel, and try both
 	rm -rf dist
-	$(BIN)/python -m build --quiet .
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --quiet .
 	$(BIN)/twine check --strict dist/*
 	.ci/try-wheel dist/*.whl
 

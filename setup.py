@@ -1,11 +1,18 @@
 """The one extension module; everything else about the package is in pyproject.toml."""
 
+import gzip
 import os
 import sys
+import tarfile
+from contextlib import nullcontext
 from glob import glob
+from pathlib import Path
+from typing import Any
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 # No contraction: a multiply and an add are fused only where a kernel says so by name.
 # No trapping, no errno: nobody reads them, and without them selections need no branches and square
@@ -43,6 +50,41 @@ class BuildExt(build_ext):
             )
 
 
+# Two builds give the same bytes where SOURCE_DATE_EPOCH is set, whatever their folder, time and umask.
+# What is compiled depends on none of these; what packs it looks at modes, times and owners.
+def mode(path: Path) -> int:
+    """Return what a file or folder may be used for, by everybody."""
+    return 0o755 if path.stat().st_mode & 0o100 else 0o644
+
+
+class Wheel(bdist_wheel):
+    def write_wheelfile(self, *args: str, **options: str) -> None:
+        super().write_wheelfile(*args, **options)  # the last file before all are packed
+        for path in Path(str(self.bdist_dir)).rglob("*"):
+            path.chmod(mode(path))
+
+
+class Sources(sdist):
+    def make_archive(self, base_name: Any, format: str, *args: Any, **options: Any) -> str:
+        """Write the .tar.gz, with no owners and in an order of its own."""
+        epoch = os.environ.get("SOURCE_DATE_EPOCH")
+        seconds = None if epoch is None else int(epoch)
+        folder = Path(options["base_dir"])
+        name = f"{base_name}.tar.gz"
+        with (
+            open(name, "wb") as file,
+            gzip.GzipFile("", "wb", fileobj=file, mtime=seconds) as zipped,
+            tarfile.open(fileobj=zipped, mode="w") as tar,
+        ):
+            for path in [folder, *sorted(folder.rglob("*"))]:
+                info = tar.gettarinfo(path)
+                info.mode, info.uid, info.gid, info.uname, info.gname = mode(path), 0, 0, "", ""
+                info.mtime = int(info.mtime) if seconds is None else seconds
+                with path.open("rb") if info.isfile() else nullcontext() as data:
+                    tar.addfile(info, data)
+        return name
+
+
 def extensions() -> list[Extension]:
     build = os.environ.get("FASTDROP_BUILD", "native")
     if build not in ("native", "numpy"):
@@ -63,4 +105,7 @@ def extensions() -> list[Extension]:
     return modules
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildExt, "bdist_wheel": Wheel, "sdist": Sources},
+)
