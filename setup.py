@@ -50,8 +50,8 @@ class BuildExt(build_ext):
             )
 
 
-# Two builds give the same bytes where SOURCE_DATE_EPOCH is set, whatever their folder, time and umask.
-# What is compiled depends on none of these; what packs it looks at modes, times and owners.
+# Two builds give the same bytes where SOURCE_DATE_EPOCH is set, whatever their folder, time and
+# umask. What is compiled depends on none of these; what packs it looks at modes, times and owners.
 def mode(path: Path) -> int:
     """Return what a file or folder may be used for, by everybody."""
     return 0o755 if path.stat().st_mode & 0o100 else 0o644

@@ -121,7 +121,8 @@ def _predict() -> None:
 def _mc_predict() -> None:
     model = fd.Model(fd.load(demo.model_path()).layers, (STEPS,))
     x, key = _inputs()[:, -STEPS:], fd.Key.from_words(1, 2)
-    _close(model.mc_predict(x, samples=2, rng=key, keep_samples=True).samples, SAMPLES)
+    p = model.mc_predict(x, samples=2, rng=key, keep_samples=True)
+    _close(np.asarray(p.samples), SAMPLES)
 
 
 def _inputs() -> NDArray[np.int32]:
