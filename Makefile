@@ -43,7 +43,13 @@ bench-compare: $(STAMP)-codspeed ## Say what has become slower or faster than BA
 report: $(STAMP)-bench ## Measure fastdrop beside every other library; write docs/ and the README's table
 	$(BIN)/python -m benchmarks.report
 
-docs: $(STAMP)-built ## Write the lists of supported layers in docs/ and the README
+docs: lists $(STAMP)-docs ## Build the pages in docs/ into build/docs, warnings being errors
+	$(BIN)/python docs/notebooks.py docs/auto_notebooks
+	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
+	$(BIN)/python docs/check_links.py build/docs
+
+.PHONY: lists
+lists: $(STAMP)-built ## Write the lists of supported layers and operators in docs/ and the README
 	$(BIN)/python docs/layers.py
 
 lint: $(STAMP)-lint ## Check style, types and C warnings
@@ -81,6 +87,7 @@ dist: $(STAMP)-dist ## Build the source distribution and a wheel, and try both
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --quiet .
 	$(BIN)/twine check --strict dist/*
 	.ci/try-wheel dist/*.whl
+	.ci/try-start dist/*.whl
 
 demo: $(STAMP)-built ## Say which of some text messages are spam, and how surely
 	$(BIN)/fastdrop demo
@@ -119,6 +126,10 @@ $(STAMP)-codspeed: $(STAMP)-built
 
 $(STAMP)-dist: $(STAMP)-built
 	$(PIP) build twine auditwheel
+	@touch $@
+
+$(STAMP)-docs: $(STAMP)-built
+	$(PIP) "fastdrop-rnn[docs]"
 	@touch $@
 
 $(STAMP)-keras: $(STAMP)-built

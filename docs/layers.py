@@ -1,21 +1,21 @@
-"""Write the lists of what is read of Keras and of ONNX: docs/layers.md, and the README's parts.
+"""Write the lists of what is read of Keras, ONNX and PyTorch: pages, and parts of pages.
 
 They come from the rows by which files are read, so they say what these do.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 from fastdrop import _check
 from fastdrop.formats.keras import _registry, _rows, operations, rnn
-from fastdrop.formats.onnx._registry import OPERATORS
+from fastdrop.formats.onnx import _registry as onnx
 
 ROOT = Path(__file__).resolve().parent.parent
-# Between comments of these names, a part of the README each.
-LAYERS, ONNX = "layers", "operators"
 WIDTH = 110
 
 PAGE = """# What is read of Keras
@@ -48,6 +48,19 @@ TFOpLambda in models of Keras 2:
 {tensorflow}.
 SlicingOpLambda is GetItem.
 """
+
+ONNX_PAGE = """# What is read of ONNX
+
+Written by `make docs` from the rows by which files are read. Files of operator set 9 on, as
+PyTorch's two exporters and tf2onnx write them: {count} operators, with the attributes and forms
+that these exporters write. What is not here is refused by name, and so is an attribute that is not
+known. What is computed of shapes and constants is computed when a file is loaded.
+
+LSTM, GRU and RNN are read with all of their attributes, and run by the kernels where these have
+them. Dropout is off in `predict` and on in `mc_predict`, whatever mode the file is for. ONNX has no
+recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes.
+
+{families}"""
 
 
 def code(names: Iterable[str]) -> str:
@@ -107,23 +120,58 @@ def block() -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_blocks(readme: str) -> str:
-    """Return the README with its parts written anew."""
-    operators = filled(", ".join(sorted(OPERATORS))) + ".\n"
-    for name, part in ((LAYERS, block()), (ONNX, operators)):
+def onnx_names(family: ModuleType | None = None) -> list[str]:
+    """Return the names of a family's operators, or of all."""
+    rows = onnx.OPERATORS.items()
+    return sorted(name for name, row in rows if family is None or row.__module__ == family.__name__)
+
+
+def onnx_page() -> str:
+    """Return docs/formats/onnx.md."""
+    parts = []
+    for family in onnx.FAMILIES:
+        title = family.__name__.rpartition(".")[2].capitalize()
+        parts.append(f"## {title}\n\n{filled(code(onnx_names(family)))}.\n")
+    return ONNX_PAGE.format(count=len(onnx.OPERATORS), families="\n".join(parts))
+
+
+def torch_names() -> list[str]:
+    """Return the names of PyTorch's operators; the rows need PyTorch as little as this script."""
+    path = ROOT / "fastdrop" / "torch" / "_operators.py"
+    spec = importlib.util.spec_from_file_location("operators_of_torch", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look their module up
+    spec.loader.exec_module(module)
+    return sorted({name.partition(".")[0] for name in module.ROWS} - {"packed"})
+
+
+def with_blocks(page: str, text: str) -> str:
+    """Return a page with its parts, each between comments of its name, written anew."""
+    for name, part in BLOCKS[page].items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
-        before, found, rest = readme.partition(begin)
+        before, found, rest = text.partition(begin)
         _, closed, after = rest.partition(end)
         if not found or not closed:
-            sys.exit(f"README.md has no place for the list: {begin.strip()} … {end}")
-        readme = before + begin + part + end + after
-    return readme
+            sys.exit(f"{page} has no place for the list: {begin.strip()} … {end}")
+        text = before + begin + part() + end + after
+    return text
+
+
+PAGES: dict[str, Callable[[], str]] = {"docs/layers.md": page, "docs/formats/onnx.md": onnx_page}
+BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"layers": block, "operators": lambda: filled(", ".join(onnx_names())) + ".\n"},
+    "docs/pytorch.md": {"operators": lambda: filled(code(torch_names())) + ".\n"},
+}
 
 
 def main() -> None:
-    (ROOT / "docs" / "layers.md").write_text(page(), "utf-8")
-    readme = ROOT / "README.md"
-    readme.write_text(with_blocks(readme.read_text("utf-8")), "utf-8")
+    for name, made in PAGES.items():
+        (ROOT / name).write_text(made(), "utf-8")
+    for name in BLOCKS:
+        path = ROOT / name
+        path.write_text(with_blocks(name, path.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

@@ -84,7 +84,9 @@ def blocks(page: str) -> list[Block]:
         if not directive and (allowed is None or not re.fullmatch(allowed, block.rest)):
             raise ValueError(f"{block.place}: ```{match['info']}: not known; see tests/pages.py")
         if language in ("", "text"):
-            command = re.search(r"^(\$ |>>> |pip |fastdrop |python |import |make )", block.code, re.M)
+            command = re.search(
+                r"^(\$ |>>> |pip |fastdrop |python |import |make )", block.code, re.M
+            )
             if command and not block.code.startswith("$ make demo"):
                 raise ValueError(f"{block.place}: {command[0]!r} is code: say so after the ```")
         found.append(block)
@@ -156,7 +158,7 @@ def one(block: Block, names: dict[str, object]) -> str:
             return prompts(block, names)
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            # As far down the compiled code as the block is down the page, so that a traceback says where.
+            # As far down as the block is down the page, so that a traceback says where.
             exec(compile("\n" * block.line + block.code, block.page, "exec"), names)
         return out.getvalue()
     except Exception:

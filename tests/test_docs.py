@@ -1,14 +1,20 @@
-"""The lists of what is read of Keras and ONNX, against the rows that they are made from."""
+"""The lists of what is read, against the rows that they are made from, and what the site holds."""
 
+import ast
+import importlib
 import importlib.util
+import inspect
 import re
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+import fastdrop as fd
 from fastdrop.formats.keras import operations
 from fastdrop.formats.keras._registry import LAYERS
+from fastdrop.formats.onnx._registry import OPERATORS
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.skipif(
@@ -16,10 +22,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def made() -> ModuleType:
-    """Return the script that writes them."""
-    spec = importlib.util.spec_from_file_location("layers", ROOT / "docs" / "layers.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,13 +31,28 @@ def made() -> ModuleType:
     return module
 
 
-def test_the_page_is_that_of_the_rows(made: ModuleType) -> None:
-    assert (ROOT / "docs" / "layers.md").read_text("utf-8") == made.page(), "run `make docs`"
+@pytest.fixture(scope="module")
+def made() -> ModuleType:
+    """Return the script that writes them."""
+    return script("layers")
 
 
-def test_the_readme_is_that_of_the_rows(made: ModuleType) -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert readme == made.with_blocks(readme), "run `make docs`"
+@pytest.mark.parametrize("page", ["docs/layers.md", "docs/formats/onnx.md"])
+def test_the_pages_are_those_of_the_rows(made: ModuleType, page: str) -> None:
+    assert (ROOT / page).read_text("utf-8") == made.PAGES[page](), "run `make docs`"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/pytorch.md"])
+def test_parts_of_pages_are_those_of_the_rows(made: ModuleType, page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    assert text == made.with_blocks(page, text), "run `make docs`"
+
+
+def test_all_pages_that_are_written_are_tested(made: ModuleType) -> None:
+    assert [*made.PAGES, *made.BLOCKS] == [
+        *("docs/layers.md", "docs/formats/onnx.md"),
+        *("README.md", "docs/pytorch.md"),
+    ]
 
 
 def test_everything_is_listed() -> None:
@@ -47,7 +66,104 @@ def test_everything_is_listed() -> None:
         assert f"`{name}({', '.join(function.arguments)})`" in page.replace("\n", " ")
     for name in operations.TENSORFLOW:
         assert f"`{name}`" in page
+    page = (ROOT / "docs" / "formats" / "onnx.md").read_text("utf-8")
+    assert set(OPERATORS) == set(re.findall(r"`(\w+)`", page.partition("\n## ")[2]))
     readme = (ROOT / "README.md").read_text("utf-8")
     listed = readme.partition("<!-- layers -->")[2].partition("<!-- /layers -->")[0]
     words = set(re.findall(r"\w+", listed))
     assert {name for name, row in LAYERS.items() if not row.per_call} <= words
+
+
+# ---- the reference ----
+
+NAMED = re.compile(r"^ {3}(\w+)$|^\.\. (?:auto)?(?:data|class):: (\w+)$", re.MULTILINE)
+EXTRAS = ("fastdrop.sklearn", "fastdrop.dask", "fastdrop.torch")
+
+
+def public(module: str) -> set[str]:
+    """Return a module's public names, from its source where what it needs may be missing."""
+    if module not in EXTRAS:
+        return set(importlib.import_module(module).__all__)
+    path = ROOT / module.replace(".", "/")
+    text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text("utf-8")
+    return set(ast.literal_eval(re.findall(r"^__all__ = (\[.*?\])", text, re.M | re.S)[0]))
+
+
+def listed() -> dict[str, set[str]]:
+    """Return the names in the reference by their modules."""
+    found: dict[str, set[str]] = {}
+    for page in sorted((ROOT / "docs" / "reference").glob("*.rst")):
+        _, *parts = re.split(r"^\.\. currentmodule:: ", page.read_text("utf-8"), flags=re.MULTILINE)
+        for part in parts:
+            module, _, text = part.partition("\n")
+            names = {one or other for one, other in NAMED.findall(text)}
+            found.setdefault(module, set()).update(names)
+    return found
+
+
+def test_the_reference_has_every_public_name() -> None:
+    modules = {name for name in fd.__all__ if inspect.ismodule(getattr(fd, name))}
+    reference = listed()
+    assert {f"fastdrop.{name}" for name in modules} | set(EXTRAS) | {"fastdrop"} == set(reference)
+    assert reference.pop("fastdrop") == set(fd.__all__) - modules
+    for module, names in reference.items():
+        assert names == public(module), module
+
+
+# ---- what pages say of the code ----
+
+
+def test_how_a_key_travels() -> None:
+    """Every file and every name on the page is there, and defined there."""
+    page = (ROOT / "docs" / "contributing" / "mask_key.md").read_text("utf-8")
+    steps = re.findall(r"^\| \d+ \| `([\w/.]+)` \| `([\w.]+)` \|", page, re.MULTILINE)
+    assert len(steps) == 18
+    for file, name in steps:
+        text = (ROOT / file).read_text("utf-8")
+        if file.endswith((".c", ".h")):
+            assert re.search(rf"^[^\n;]*\W{name}\)?\(", text, re.MULTILINE), name
+            continue
+        *outer, inner = name.split(".")
+        for part in outer:
+            _, _, text = text.partition(f"class {part}")
+        assert re.search(rf"^ *(def|class) {inner}\b", text, re.MULTILINE), f"{file}: {name}"
+    for file in re.findall(r"`((?:fastdrop|src)/[\w/.]+)`", page):
+        assert (ROOT / file).is_file(), file
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    """In the repository; on the site `make docs` looks at them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        file, _, place = target.partition("#")
+        if file.startswith(("https://", "mailto:")):
+            continue
+        to = page.parent / file if file else page
+        assert to.exists(), target
+        if place:
+            headings = re.findall(r"^#+ (.*)$", to.read_text("utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings]
+            assert place in slugs, target
+
+
+def test_numpys_addresses_are_of_what_numpy_has() -> None:
+    lines = (ROOT / "docs" / "numpy.inv").read_text("utf-8").splitlines()[3:]
+    assert lines
+    for line in lines:
+        name, kind, address = line.split()
+        assert kind == "class"
+        assert inspect.isclass(eval(name, {"numpy": np})), name
+        assert address.startswith("reference/")
+
+
+def test_links_that_are_dead_are_found(tmp_path: Path) -> None:
+    links = script("check_links")
+    (tmp_path / "a.html").write_text('<a href="b.html#here">1</a><a href="b.html#there">2</a>')
+    (tmp_path / "b.html").write_text('<p id="here"><img src="c.svg"><a href="https://x.org/#y">')
+    found, others = links.dead(tmp_path)
+    assert found == ["a.html: b.html#there", "b.html: c.svg"]
+    assert others == {"https://x.org/": 1}

@@ -92,5 +92,5 @@ def test_a_page_that_is_wrong_fails(
 ) -> None:
     monkeypatch.setattr(pages, "ROOT", tmp_path)
     (tmp_path / "page.md").write_text(text, "utf-8")
-    with pytest.raises((AssertionError, ValueError), match="page.md:1|page.md:5"):
+    with pytest.raises((AssertionError, ValueError), match=r"page\.md:[15]"):
         list(pages.run("page.md"))

@@ -17,7 +17,7 @@ M = TypeVar("M", bound=torch.nn.Module)
 class _Drawing(torch.nn.Module):
     """A module that draws: from PyTorch's generator, or from the streams of a key in turn."""
 
-    seed: Tensor | None
+    seed: "Tensor | None"
 
     def _draw_from(self, rng: object) -> None:
         """Set where it draws. Not in the state's dictionary, which stays that of PyTorch's own."""
