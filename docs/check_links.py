@@ -31,9 +31,14 @@ class Page(HTMLParser):
                 self.links.append(value)
 
 
+def html(root: Path) -> list[Path]:
+    """Return the pages; in _static there are the theme's templates."""
+    return [path for path in sorted(root.rglob("*.html")) if "_static" not in path.parts]
+
+
 def dead(root: Path) -> tuple[list[str], Counter[str]]:
     """Return the links that lead nowhere, and how often each other site is named."""
-    pages = {path: Page(path.read_text("utf-8")) for path in sorted(root.rglob("*.html"))}
+    pages = {path: Page(path.read_text("utf-8")) for path in html(root)}
     found, others = [], Counter[str]()
     for path, page in pages.items():
         for link in page.links:
@@ -53,7 +58,7 @@ def dead(root: Path) -> tuple[list[str], Counter[str]]:
 def main() -> None:
     root = Path(sys.argv[1]).resolve()
     found, others = dead(root)
-    print(f"{len(list(root.rglob('*.html')))} pages, links to {len(others)} other places, NOT RUN:")
+    print(f"{len(html(root))} pages, links to {len(others)} other places, NOT RUN:")
     print(*(f"  {link}" for link in sorted(others)), sep="\n")
     print(*(f"dead: {link}" for link in found), sep="\n", file=sys.stderr)
     sys.exit(bool(found))

@@ -1,5 +1,6 @@
 """How the pages are built: `make docs`."""
 
+import inspect
 import re
 
 from numpydoc import xref
@@ -71,7 +72,7 @@ sphinx_gallery_conf = {
 html_theme = "pydata_sphinx_theme"
 html_title = "fastdrop"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -93,15 +94,49 @@ def to_gallery(_app: Sphinx, _name: str, source: list[str]) -> None:
     )
 
 
-def stars(
-    _app: Sphinx, _what: str, _name: str, _of: object, _opts: object, lines: list[str]
+def public() -> set[str]:
+    """Return the names that the reference has, with their modules: what docstrings may name."""
+    found = set()
+    for module in (fastdrop, fastdrop.scores, fastdrop.calibration, fastdrop.layers):
+        for name in module.__all__:
+            item = getattr(module, name)
+            found.add(f"{module.__name__}.{name}")
+            if inspect.isclass(item) and module is not fastdrop.layers:
+                members = {n: m for n, m in inspect.getmembers(item) if n[0] != "_"}
+                methods = [n for n, m in members.items() if inspect.isroutine(m)]
+                found |= {f"{module.__name__}.{name}.{n}" for n in methods if members[n].__doc__}
+    return found - {f"fastdrop.{n}" for n in ("scores", "calibration", "layers", "typing")}
+
+
+PUBLIC = public()
+
+
+def docstring(
+    _app: Sphinx, _what: str, name: str, item: object, _options: object, lines: list[str]
 ) -> None:
-    """Keep a star, as in (rows, *output axes), from being read as the beginning of emphasis."""
+    """Write a docstring in the words of Sphinx, before numpydoc sees it.
+
+    `name` in it becomes a link where it is public and no parameter of what is described. A star,
+    as in (rows, *output axes), must not be read as the beginning of emphasis.
+    """
+    own = set(inspect.signature(item).parameters) if callable(item) else set()
+
+    def link(match: re.Match[str]) -> str:
+        word = match[1]
+        for prefix in ("", "fastdrop.", ".".join(name.split(".")[:2]) + "."):
+            if word not in own and prefix + word in PUBLIC:
+                return f":py:obj:`{word} <{prefix}{word}>`"
+        return match[0]
+
     for number, line in enumerate(lines):
-        if ">>>" not in line and "``" not in line:
-            lines[number] = re.sub(r"(?<![\w*\\])\*(?=\w)(?![\w. ]*\*)", r"\\*", line)
+        if ">>>" in line:
+            continue
+        line = re.sub(r"(?<![`:\w])`([\w.]+)`(?!`)", link, line)
+        if "``" not in line:
+            line = re.sub(r"(?<![\w*\\])\*(?=\w)(?![\w. ]*\*)", r"\\*", line)
+        lines[number] = line
 
 
 def setup(app: Sphinx) -> None:
     app.connect("source-read", to_gallery)
-    app.connect("autodoc-process-docstring", stars, priority=400)  # before numpydoc
+    app.connect("autodoc-process-docstring", docstring, priority=400)  # before numpydoc
