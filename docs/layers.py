@@ -109,17 +109,6 @@ def page() -> str:
     )
 
 
-def block() -> str:
-    """Return the README's part."""
-    lines = [
-        filled(f"* **{name}**: {', '.join(row.name for row in rows)}", "  ")
-        for name, rows in families()
-    ]
-    many = f"{len(operations.KERAS)} of `keras.ops`, {len(operations.TENSORFLOW)} of TensorFlow's"
-    lines.append(f"* **functions** that functional models hold: {many}, and slices")
-    return "\n".join(lines) + "\n"
-
-
 def onnx_names(family: ModuleType | None = None) -> list[str]:
     """Return the names of a family's operators, or of all."""
     rows = onnx.OPERATORS.items()
@@ -161,7 +150,6 @@ def with_blocks(page: str, text: str) -> str:
 
 PAGES: dict[str, Callable[[], str]] = {"docs/layers.md": page, "docs/formats/onnx.md": onnx_page}
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"layers": block, "operators": lambda: filled(", ".join(onnx_names())) + ".\n"},
     "docs/pytorch.md": {"operators": lambda: filled(code(torch_names())) + ".\n"},
 }
 

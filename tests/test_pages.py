@@ -17,7 +17,27 @@ pytestmark = pytest.mark.skipif(
 # Pages whose blocks need more than a folder; the tests that run them.
 ELSEWHERE = {"docs/guides/many_machines.md": "tests/test_many_machines.py"}
 # What a page takes for granted, as its reader would have it.
-BEFORE: dict[str, str] = {}
+BEFORE = {
+    "README.md": """
+import numpy as np
+import fastdrop as fd
+from fastdrop import layers
+
+
+def numbers(*shape):
+    return random.normal(size=shape).astype(np.float32)
+
+
+random = np.random.default_rng(0)
+kernel, recurrent_kernel, bias = numbers(3, 20), numbers(5, 20), numbers(20)
+weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+lstm = layers.LSTM(name="lstm", **weights, dropout=0.2)
+dense = layers.Dense(name="dense", kernel=numbers(5, 1))
+fd.Model([lstm, dense], (None, 3)).save("model.keras")  # what is read is seen by its content
+x, x_held_back, y, y_held_back = *numbers(2, 50, 4, 3), *numbers(2, 50, 1)
+p_held_back = fd.load("model.keras").mc_predict(x_held_back, rng=1)
+"""
+}
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
     for path in [*ROOT.glob("README.md"), *ROOT.glob("docs/**/*.md")]
