@@ -58,6 +58,8 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(wildcard src/* fuzz/*.c fuzz/*.h)
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastdrop
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
 	@for compiler in gcc clang; do \
 	  if command -v $$compiler > /dev/null; then \
 	    echo "$$compiler: C warnings are errors"; \
