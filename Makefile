@@ -12,7 +12,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text prediction arrays table description
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long fuzz fuzz-long bench report docs lint sanitize dist demo clean bench-compare
+.PHONY: help build test test-long fuzz fuzz-long soak bench bench-compare report docs lint sanitize dist demo clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,9 @@ fuzz: $(STAMP)-fuzz ## Give readers damaged files and kernels random calls, FUZZ
 
 fuzz-long: $(STAMP)-fuzz ## The same, a million times
 	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target --plain=250000 || exit 1; done
+
+soak: $(STAMP)-built ## Call every public function a million times, fork a thousand times, and watch memory
+	$(BIN)/python tests/soak.py
 
 bench: $(STAMP)-built ## Run the benchmarks
 	$(BIN)/pytest benchmarks
