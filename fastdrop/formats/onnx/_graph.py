@@ -103,8 +103,6 @@ def _required(graph: Graph) -> dict[str, int]:
             for number in (0, *_STATES[node.op]):
                 if number < len(node.inputs):
                     trace(node.inputs[number], axis)
-            if len(node.inputs) > 4:
-                trace(node.inputs[4], 0)
     return {
         given.name: found[given.name]
         for given in graph.inputs
