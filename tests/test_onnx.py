@@ -471,6 +471,59 @@ def test_a_length_that_is_known_is_a_number() -> None:
     assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), x / 2)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "float32"])
+@pytest.mark.parametrize("shape", ["shape", "open"])
+def test_constants_are_divided_by_their_type(shape: str, dtype: str) -> None:
+    """Which is not that of the shape they are made for."""
+    value = numpy_helper.from_array(np.array([7], dtype))
+    nodes = [
+        helper.make_node("Shape", ["x"], ["open"]),
+        helper.make_node("ConstantOfShape", [shape], ["c"], value=value),
+        helper.make_node("Div", ["c", "two"], ["half"]),
+        helper.make_node("Cast", ["half"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "float"], ["y"]),
+    ]
+    x = np.zeros((2, 4), np.float32)
+    constants = {"shape": np.array([1, 4]), "two": np.array(2, dtype)}
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", 4]})
+    expected = 3 if dtype == "int64" else 3.5
+    assert (fd.load(io.BytesIO(data)).predict(x) == expected).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_numbers_of_a_constant_are_gathered_one_by_one(axis: int) -> None:
+    """Counted from behind too, and not beyond its ends."""
+    x, constant = normal(2, 3), normal(3, 3)
+    places = np.array([[0, -1, 2], [-3, 1, 0], [1, 1, -2]])
+    nodes = [
+        helper.make_node("GatherElements", ["W", "places"], ["g"], axis=axis),
+        helper.make_node("MatMul", ["x", "g"], ["y"]),
+    ]
+    data = graph(nodes, {"x": x}, {"y": 2}, {"W": constant, "places": places})
+    kernel = np.take_along_axis(constant, places, axis)
+    assert np.array_equal(fd.load(io.BytesIO(data)).layers[0].kernel, kernel)
+    for beyond in (3, -4):
+        places[1, 1] = beyond
+        data = graph(nodes, {"x": x}, {"y": 2}, {"W": constant, "places": places})
+        with pytest.raises(ModelFormatError, match="places beyond an axis of length 3"):
+            fd.load(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("end", [2**63 - 1, 2**31 - 1])
+def test_the_last_of_open_steps_is_one(end: int) -> None:
+    """As exporters write `x[:, -1:]`, so that its axis can be taken out."""
+    x = normal(2, 5, 3)
+    nodes = [
+        helper.make_node("Slice", ["x", "start", "end", "axis"], ["s"]),
+        helper.make_node("Squeeze", ["s", "axis"], ["y"]),
+    ]
+    constants = {"start": np.array([-1]), "end": np.array([end]), "axis": np.array([1])}
+    data = graph(nodes, {"x": x}, {"y": 2}, constants, lengths={"x": ["N", "T", 3]})
+    model = fd.load(io.BytesIO(data))
+    assert np.array_equal(model.predict(x), x[:, -1])
+    assert model.output_shape == (3,)
+
+
 def test_dropped_zeros_are_zeros() -> None:
     """A first state, made for as many rows as there are."""
     nodes = [
@@ -572,6 +625,18 @@ def state_of_lengths() -> Any:
     return model
 
 
+def root_of_lengths() -> Any:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Sqrt", ["shape"], ["root"]),
+        helper.make_node("Add", ["x", "root"], ["y"]),
+    ]
+    model = ModelProto()
+    data = graph(nodes, {"x": normal(2, 2)}, {"y": 2}, {}, lengths={"x": ["N", 2]})
+    model.ParseFromString(data)
+    return model
+
+
 REFUSALS: dict[str, tuple[Any, str]] = {
     "operator": (lambda: one_node(op="NonZero"), "(NonZero): the operator is not supported"),
     "domain": (
@@ -632,6 +697,8 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda: changed(mask_of_dropout, op="Dropout"),
         "output 'mask', which is used, is not made",
     ),
+    "no axes": (lambda: one_node(op="Unsqueeze"), "(Unsqueeze): no axes"),
+    "root of lengths": (root_of_lengths, "(Sqrt): a length left open, computed with"),
     "state of lengths": (state_of_lengths, "(GRU): initial states of lengths"),
 }
 

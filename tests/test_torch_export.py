@@ -991,6 +991,11 @@ def test_what_computes_with_several_rows_is_refused(name: str) -> None:
         from_torch(Function(ROWS_TOGETHER[name]), torch.randn(4, 5, 3))
 
 
+def test_rows_taken_out_by_numbers_are_refused() -> None:
+    with pytest.raises(ModelFormatError, match="places taken out by numbers"):
+        from_torch(Function(lambda x: x[x[:, 0, 0].long()]), torch.rand(4, 5, 3))
+
+
 def test_what_computes_something_else_in_eval_mode_is_refused() -> None:
     class Unscaled(nn.Module):
         def forward(self, x: Any) -> Any:

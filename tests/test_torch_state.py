@@ -164,6 +164,20 @@ def test_layers_may_take_what_others_made() -> None:
         read(tensors, [("a", "Linear", {"bias": False}), ("b", "Linear", {"inputs": "nobody"})])
 
 
+@pytest.mark.parametrize(("name", "function"), [("add", np.add), ("mul", np.multiply)])
+def test_outputs_are_joined_number_by_number(name: str, function: Any) -> None:
+    tensors = {f"{k}.weight": numbers(4, 3) for k in "abc"}
+    entries: list[Any] = [
+        (k, "Linear", {"bias": False, "inputs": "input"} if k != "a" else {"bias": False})
+        for k in "abc"
+    ]
+    model = read(tensors, [*entries, (name, {"inputs": ["a", "b", "c"]})])
+    x = numbers(5, 3)
+    one, two, three = (x @ tensor.T for tensor in tensors.values())
+    expected = function(function(one, two), three)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_the_input_can_be_told() -> None:
     tensors = {"norm.weight": numbers(4), "norm.bias": numbers(4)}
     with pytest.raises(ModelFormatError, match="Input"):
@@ -211,6 +225,7 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("squeeze", {"dim": -4}), "axis -4 of a tensor of 3 axes"),
         (("unsqueeze", {"dim": 4}), "axis 4 of a tensor of 4 axes"),
         (("mean", {"dim": 3}), "axis 3 of a tensor of 3 axes"),
+        (("cat", {"inputs": ["lstm", "lstm"]}), "rows of a batch"),
     ],
     ids=[
         "index",
@@ -238,6 +253,7 @@ def test_a_layer_by_itself_has_no_name() -> None:
         "squeeze",
         "unsqueeze",
         "mean",
+        "batch",
     ],
 )
 def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
@@ -307,6 +323,18 @@ def test_final_states_are_those_of_the_last_layer() -> None:
     np.testing.assert_array_equal(final, np.concatenate([y[:, -1, :4], y[:, 0, 4:]], 1))
     last = read(tensors, [("gru", "GRU", {"take": "last"})]).predict(x)
     np.testing.assert_array_equal(last, y[:, -1])
+
+
+def test_dropout_is_that_of_pytorch_where_none_is_told() -> None:
+    """Of a layer of its own one half, between recurrent layers none."""
+    tensors = {
+        f"gru.{name}_l{level}": numbers(12, *shape)
+        for level, width in ((0, 3), (1, 4))
+        for name, *shape in (("weight_ih", width), ("weight_hh", 4), ("bias_ih",), ("bias_hh",))
+    }
+    model = read(tensors, [("gru", "GRU"), ("drop", "Dropout")])
+    assert [layer.rates() for layer in model.layers if layer.name == "drop"] == [{"rate": 0.5}]
+    assert not read(tensors, [("gru", "GRU")]).stochastic
 
 
 def standardized(x: np.ndarray, axes: tuple[int, ...], epsilon: float) -> np.ndarray:
