@@ -15,9 +15,11 @@ from pathlib import Path
 import nbclient
 import nbformat
 from nbformat import v4
+from traitlets.config import Config
 
 DOCS = Path(__file__).resolve().parent
 PAGES = ("guides/recurrent_masks.md", "guides/uncertainty.md")
+SETTINGS = Config({"KernelManager": {"transport": "ipc"}})  # no ports
 BLOCK = re.compile(r"^```python *\n(.*?)^``` *\n", re.M | re.S)
 # Links between pages lead nowhere from a notebook that was taken away; what they say stays.
 LINK = re.compile(r"!?\[([^\]]*)\]\((?!https://)[^)]*\)")
@@ -49,7 +51,7 @@ def main() -> None:
     for page in PAGES:
         made = notebook((DOCS / page).read_text("utf-8"))
         with tempfile.TemporaryDirectory() as folder:
-            nbclient.NotebookClient(made, timeout=300, cwd=folder).execute()
+            nbclient.NotebookClient(made, config=SETTINGS, timeout=300, cwd=folder).execute()
         nbformat.write(made, to / f"{Path(page).stem}.ipynb")
         print(f"{page}: {sum(cell.cell_type == 'code' for cell in made.cells)} cells ran")
 

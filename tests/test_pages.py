@@ -36,13 +36,35 @@ dense = layers.Dense(name="dense", kernel=numbers(5, 1))
 fd.Model([lstm, dense], (None, 3)).save("model.keras")  # what is read is seen by its content
 x, x_held_back, y, y_held_back = *numbers(2, 50, 4, 3), *numbers(2, 50, 1)
 p_held_back = fd.load("model.keras").mc_predict(x_held_back, rng=1)
-"""
+""",
+    "docs/pytorch.md": """
+import importlib.util
+if importlib.util.find_spec("torch"):
+    import numpy as np
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(5, 3)
+            self.encoder = nn.ModuleDict({"lstm": nn.LSTM(3, 4, 2, batch_first=True, dropout=0.3)})
+            self.head = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+
+        def forward(self, words):
+            return self.head(self.encoder["lstm"](self.embedding(words))[0][:, -1])
+
+    module, x = Net(), np.array([[0, 1, 2, 3], [4, 3, 2, 1]])
+    example_inputs = (torch.tensor(x),)
+    torch.save(module.state_dict(), "model.pt")
+""",
 }
-PAGES = sorted(
-    path.relative_to(ROOT).as_posix()
-    for path in [*ROOT.glob("README.md"), *ROOT.glob("docs/**/*.md")]
-    if blocks(path.relative_to(ROOT).as_posix())
-)
+MARKDOWN = [*ROOT.glob("README.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [
+    page
+    for page in sorted(path.relative_to(ROOT).as_posix() for path in MARKDOWN)
+    if any(block.language in pages.CODE for block in blocks(page))
+]
 RUN = [page for page in PAGES if page not in ELSEWHERE]
 
 
@@ -51,7 +73,9 @@ def of_code() -> list[Block]:
 
 
 def live(page: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.live] if any(block.needs for block in blocks(page)) else []
+    """Other libraries may warn of what they do themselves."""
+    others = any(block.needs for block in blocks(page))
+    return [pytest.mark.live, pytest.mark.filterwarnings("default")] if others else []
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, id=page, marks=live(page)) for page in RUN])
