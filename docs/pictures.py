@@ -4,6 +4,7 @@ Every mask is one that fastdrop draws, and every forecast one that a model of `e
 Nothing lies behind a picture, and its greys can be read on a light page and on a dark one.
 """
 
+import importlib
 import sys
 from collections.abc import Callable
 from pathlib import Path as FilePath
@@ -68,7 +69,7 @@ def cells(ax: Axes, dropped: Array, numbers: Array | None = None) -> None:
             stroke = {"edgecolor": "white", "lw": 1, "fill": False}
             ax.add_patch(PathPatch(Path.make_compound_path(*strokes), **stroke))
     else:
-        text = {"ha": "center", "va": "center", "fontsize": 7, "color": "white"}
+        text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "color": "white"}
         for (i, j), number in np.ndenumerate(numbers):
             ax.text(i + 0.5, j + 0.52, number, **text)
     ax.set(xlim=(0, columns), ylim=(lines, 0), aspect="equal", xticks=[], yticks=[])
@@ -146,7 +147,7 @@ def recurrent_masks() -> plt.Figure:
 def fan() -> plt.Figure:
     """A day's forecast of electricity demand: the first one of the weeks that test."""
     sys.path.insert(0, str(EXAMPLES / "electricity"))
-    import demand as series
+    series = importlib.import_module("demand")
 
     when, demand = series.load()
     model = fd.load(series.MODEL)
