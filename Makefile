@@ -12,10 +12,10 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
 FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text prediction arrays table description
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install
 
-.PHONY: help build test test-long fuzz fuzz-long soak bench bench-compare report docs lint sanitize dist demo clean
+.PHONY: help build test test-long fuzz fuzz-long soak bench bench-compare report docs lists lint sanitize dist release-check demo clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-13s %s\n", $$1, $$2}' Makefile
 
 build: $(STAMP)-built ## Compile the extension and install fastdrop into .venv, editable
 
@@ -51,7 +51,6 @@ docs: lists $(STAMP)-docs ## Build the pages in docs/ into build/docs, warnings 
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 	$(BIN)/python docs/check_links.py build/docs
 
-.PHONY: lists
 lists: $(STAMP)-built ## Write the lists of supported layers and operators in docs/ and the README
 	$(BIN)/python docs/layers.py
 
@@ -59,14 +58,14 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(wildcard src/* fuzz/*.c fuzz/*.h)
+	$(BIN)/clang-format --dry-run --Werror $(wildcard src/* fuzz/*.c fuzz/*.h) tests/golden.c
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastdrop
 	$(BIN)/actionlint
 	$(BIN)/zizmor --offline --quiet .github
 	@for compiler in gcc clang; do \
 	  if command -v $$compiler > /dev/null; then \
 	    echo "$$compiler: C warnings are errors"; \
-	    for file in $(C_FILES); do \
+	    for file in $(C_FILES) tests/golden.c; do \
 	      $$compiler $(WARNINGS) -c $$file -o /dev/null || exit 1; \
 	    done; \
 	  else echo "$$compiler: NOT RUN, it is not installed"; fi; \
@@ -93,6 +92,12 @@ dist: $(STAMP)-dist ## Build the source distribution and a wheel, and try both
 	$(BIN)/twine check --strict dist/*
 	.ci/try-wheel dist/*.whl
 	.ci/try-start dist/*.whl
+
+# `make release-check RELEASE=1` is the same for a release: then nothing may be open.
+release-check: $(STAMP)-dist ## Go through the checklist of a release, and say what is open
+	[ -e build/release/bin/cffconvert ] || { $(BIN)/python -m venv build/release && \
+	  build/release/bin/pip --disable-pip-version-check --quiet install cffconvert==2.0.0 "readme-renderer[md]==46.0"; }
+	$(BIN)/python .ci/release-check $(if $(RELEASE),,--dry-run)
 
 demo: $(STAMP)-built ## Say which of some text messages are spam, and how surely
 	$(BIN)/fastdrop demo
