@@ -697,6 +697,11 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda: changed(mask_of_dropout, op="Dropout"),
         "output 'mask', which is used, is not made",
     ),
+    "axis": (lambda: one_node(op="Concat", axis=3), "(Concat): axis 3 of a tensor of 2 axes"),
+    "axis of softmax": (
+        lambda: changed(lambda m: setattr(m.opset_import[0], "version", 11), op="Softmax", axis=3),
+        "(Softmax): axis 3 of a tensor of 2 axes",
+    ),
     "no axes": (lambda: one_node(op="Unsqueeze"), "(Unsqueeze): no axes"),
     "root of lengths": (root_of_lengths, "(Sqrt): a length left open, computed with"),
     "state of lengths": (state_of_lengths, "(GRU): initial states of lengths"),

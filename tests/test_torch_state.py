@@ -226,6 +226,7 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("unsqueeze", {"dim": 4}), "axis 4 of a tensor of 4 axes"),
         (("mean", {"dim": 3}), "axis 3 of a tensor of 3 axes"),
         (("cat", {"inputs": ["lstm", "lstm"]}), "rows of a batch"),
+        (("cat", {"inputs": ["lstm", "lstm"], "dim": 4}), "axis 4 of a tensor of 3 axes"),
     ],
     ids=[
         "index",
@@ -254,6 +255,7 @@ def test_a_layer_by_itself_has_no_name() -> None:
         "unsqueeze",
         "mean",
         "batch",
+        "cat",
     ],
 )
 def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:

@@ -264,7 +264,7 @@ class Tensors:
 
     def select(self, value: Value, axis: int, index: int) -> Value:
         """Take one place along an axis, which is gone then."""
-        axis %= value.ndim
+        axis = counted(axis, value.ndim)
         if isinstance(value, Spread):
             if axis == value.at:
                 raise UnsupportedError("one row of the batch is taken out")
@@ -294,7 +294,7 @@ class Tensors:
         self, value: Value, axis: int, start: Any = None, stop: Any = None, step: int = 1
     ) -> Value:
         """Take places along an axis, as a slice does."""
-        axis %= value.ndim
+        axis = counted(axis, value.ndim)
         length = value.shape[axis]
         if start == length and length != 0:  # nothing, which no end of an axis may stand for
             start, stop = 0, 0
@@ -479,7 +479,7 @@ class Tensors:
         values = [v for v in values if isinstance(v, (Tensor, Spread)) or v.size or v.ndim > 1]
         if len(values) == 1:
             return values[0]
-        axis %= values[0].ndim
+        axis = counted(axis, values[0].ndim)
         tensors = self._alike(values)
         if tensors is None:
             if any(isinstance(v, Spread) for v in values):
@@ -501,7 +501,7 @@ class Tensors:
 
     def stack(self, values: Sequence[Value], axis: int) -> Value:
         """Put tensors side by side along a new axis, counted in the result."""
-        axis %= values[0].ndim + 1
+        axis = counted(axis, values[0].ndim + 1)
         tensors = self._alike(values)
         if tensors is None:
             return self.concatenate([self.unsqueeze(v, axis) for v in values], axis)
@@ -715,7 +715,7 @@ class Tensors:
 def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> Value:
     """Compute an activation of a constant by the function for arrays."""
     if isinstance(value, Spread):
-        axis %= value.ndim
+        axis = counted(axis, value.ndim)
         if axis == value.at and activation in ("softmax", "log_softmax"):
             raise UnsupportedError("rows of a batch are computed with one another")
         found = _constant_activation(value.value, activation, axis - (axis > value.at))

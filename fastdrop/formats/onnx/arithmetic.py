@@ -10,7 +10,7 @@ import numpy as np
 
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value, counted
 from fastdrop.formats.onnx._records import DTYPES
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -314,7 +314,7 @@ def _softmax(a: Arguments) -> Made:
     if a.opset >= 13 or axis in (-1, value.ndim - 1):
         return activated(a, value, activation, axis)
     # Before, all axes from this one on were taken together.
-    shape, axis = value.shape, axis % value.ndim
+    shape, axis = value.shape, counted(axis, value.ndim)
     joined = a.net.reshape(value, [*shape[:axis], -1])
     return a.net.reshape(activated(a, joined, activation), shape)
 
