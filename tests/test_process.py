@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -799,3 +800,15 @@ def test_one_key_and_stream_give_the_same_bits_in_every_function() -> None:
 
     assert len(set(masks([fd.Key(5)] * 9))) == 1
     assert len(set(masks(fd.Key(5).split(9)))) == 9
+
+
+@pytest.mark.skipif(
+    not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="needs a free-threaded Python"
+)
+def test_a_free_threaded_python_stays_so() -> None:
+    """An extension that does not say it can do without would switch the lock on."""
+    code = "import sys, fastdrop; print(sys._is_gil_enabled(), fastdrop.info().backend)"
+    assert run(code, FASTDROP_BACKEND=fd.info().backend).stdout.split() == [
+        "False",
+        fd.info().backend,
+    ]
