@@ -58,6 +58,9 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub fastdrop._native
+	PYTHONPATH="$(CURDIR)" $(BIN)/pyright --pythonpath $(BIN)/python --verifytypes fastdrop --ignoreexternal \
+	  --outputjson | $(BIN)/python -c "$$TYPES_KNOWN"
 	$(BIN)/clang-format --dry-run --Werror $(wildcard src/* fuzz/*.c fuzz/*.h) tests/golden.c
 	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint fastdrop
 	$(BIN)/actionlint
@@ -70,6 +73,16 @@ lint: $(STAMP)-lint ## Check style, types and C warnings
 	    done; \
 	  else echo "$$compiler: NOT RUN, it is not installed"; fi; \
 	done
+
+# Of the names that users see, and of what they are made of. Those from libraries that are not installed, or
+# not typed (PyTorch, scikit-learn), are not known.
+define TYPES_KNOWN
+import json, sys
+score = json.load(sys.stdin)["typeCompleteness"]["completenessScore"]
+print(f"Types of public names that are known: {score:.1%}")
+sys.exit(score < 0.98 and "expected 98% or more; see pyright --verifytypes fastdrop --ignoreexternal")
+endef
+export TYPES_KNOWN
 
 # What calls C, on native tiers. Mask kernels have had guard pages on both sides; layers' have memory
 # of their own, which only the sanitizer sees. Left out: what measures the process, and layers that

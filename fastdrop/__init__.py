@@ -106,4 +106,5 @@ def __getattr__(name: str) -> object:
     return found
 
 
-__dir__ = public(__name__)
+def __dir__() -> list[str]:
+    return public(__name__)

@@ -27,7 +27,11 @@ from fastdrop._names import public
 from fastdrop.typing import ArrayLike
 
 __all__ = ["Calibration", "calibrate"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 Floats = NDArray[np.float64]
 KINDS = ("regression", "binary", "multiclass")

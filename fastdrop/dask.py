@@ -29,7 +29,11 @@ except ImportError as _error:
 Array = NDArray[Any]
 
 __all__ = ["LazyPrediction", "mc_predict"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 _CLASSES = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")
 

@@ -41,7 +41,11 @@ __all__ = [
     "spatial_dropout3d",
     "zoneout",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 # The negative saturation value of SELU: alpha times lambda of Klambauer et al. (2017).
 _SATURATION = -(1.6732632423543772 * 1.0507009873554805)

@@ -13,7 +13,11 @@ from fastdrop._names import public
 from fastdrop.typing import Activation, ArrayLike
 
 __all__ = ["activate", "dense", "matmul"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 F = TypeVar("F", np.float32, np.float64)
 

@@ -17,7 +17,11 @@ from fastdrop.random import Key, replayable, stream_of, stream_under
 from fastdrop.typing import ArrayLike, RNGLike
 
 __all__ = ["apply_mask", "bernoulli", "dropout", "dropout_backward", "unpack_mask"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 _PIECE = _threads.PIECE_ELEMENTS
 T = TypeVar("T", bound=np.generic)

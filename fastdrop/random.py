@@ -14,7 +14,11 @@ from fastdrop._backend import Stream
 from fastdrop._names import public
 
 __all__ = ["Key", "as_key"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 # "fast" and "drop" in ASCII. Keeps a Key's words apart from every other use of the same seed.
 _SPAWN_KEY = (0x66617374, 0x64726F70)

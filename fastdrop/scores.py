@@ -45,7 +45,11 @@ __all__ = [
     "pit",
     "reliability",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 Floats = NDArray[np.float64]
 

@@ -23,7 +23,10 @@ except ImportError as _error:
 Array = NDArray[Any]
 
 __all__ = ["MCDropoutClassifier", "MCDropoutRegressor"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
 
 
 class _MCDropout(BaseEstimator):

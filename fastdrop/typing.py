@@ -75,7 +75,10 @@ __all__ = [
     "Scope",
     "SupportsDLPack",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
 
 
 class SupportsDLPack(Protocol):

@@ -14,6 +14,8 @@ import pytest
 
 import fastdrop as fd
 import fastdrop.typing
+from conftest import BACKENDS
+from fastdrop import _backend
 from fastdrop.recurrent import _arguments
 
 X = np.ones((2, 3, 4), np.float32)
@@ -290,3 +292,16 @@ def test_completion(name: str) -> None:
     found = {c.name for c in jedi.Script(code, project=project).complete()}
     assert expected in found
     assert expected in {c.name for c in jedi.Interpreter(line, [{"fd": fd}]).complete()}
+
+
+# ---- implementations ----
+
+KERNELS = [name for name, item in vars(_backend.Backend).items() if inspect.isfunction(item)]
+
+
+@pytest.mark.parametrize("name", [name for name in KERNELS if name[0] != "_"])
+def test_implementations_take_what_their_protocol_says(name: str) -> None:
+    """Type checkers do not see into the native one."""
+    expected = list(inspect.signature(getattr(_backend.Backend, name)).parameters)
+    for backend in {type(backend) for backend in BACKENDS.values()}:
+        assert list(inspect.signature(getattr(backend, name)).parameters) == expected

@@ -16,7 +16,11 @@ import numpy.typing as npt
 from fastdrop._names import public
 
 __all__ = ["ALPHABET", "LENGTH", "encode", "messages", "model_path"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 LENGTH = 498
 """Number of time steps of an encoded message."""

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from fastdrop.formats.torch import Entry
 
 __all__ = ["ModelFormatError", "load"]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 # What a file is called whose content says nothing.
 _BY_SUFFIX = {

@@ -147,7 +147,11 @@ __all__ = [
     "ZeroPadding1D",
     "ZeroPadding2D",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
+
 
 # Imported in this order until a name is found, for a model of few kinds does not wait for all.
 _FAMILIES = (

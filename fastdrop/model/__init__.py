@@ -16,4 +16,7 @@ __all__ = [
     "Stream",
     "Summary",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)

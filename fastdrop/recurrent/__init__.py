@@ -28,4 +28,7 @@ __all__ = [
     "simple_rnn",
     "step",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)

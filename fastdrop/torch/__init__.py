@@ -41,4 +41,7 @@ __all__ = [
     "locked_dropout",
     "replace_dropout",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)

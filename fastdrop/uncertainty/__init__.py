@@ -24,4 +24,7 @@ __all__ = [
     "Statistic",
     "Votes",
 ]
-__dir__ = public(__name__)
+
+
+def __dir__() -> list[str]:
+    return public(__name__)
