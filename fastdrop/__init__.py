@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fastdrop._backend import Info, info
-from fastdrop._names import public
 from fastdrop._version import __version__
 from fastdrop.family import (
     alpha_dropout,
@@ -107,4 +106,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -3,6 +3,8 @@
 An implementation is one small object; public functions call the one named `active`.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 from collections.abc import Sequence

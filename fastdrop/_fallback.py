@@ -5,6 +5,8 @@ C-contiguous, aligned and of one floating-point type a call; bfloat16 arrives as
 bits, for NumPy itself does not know it.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -689,7 +691,7 @@ class Numpy:
             if call.y is not None:
                 call.y[:, s] = call.y_last
 
-    def hold(self, call: Any) -> "_Held":
+    def hold(self, call: Any) -> _Held:
         return _Held(self, call)
 
 

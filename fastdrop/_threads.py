@@ -1,5 +1,7 @@
 """How many threads there are to use, and running work on them in order."""
 
+from __future__ import annotations
+
 import _thread
 import math
 import os

@@ -23,14 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check, _forecasts
-from fastdrop._names import public
 from fastdrop.typing import ArrayLike
 
 __all__ = ["Calibration", "calibrate"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 Floats = NDArray[np.float64]

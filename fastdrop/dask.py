@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop._names import public
 from fastdrop.model import Model
 from fastdrop.random import as_key
 from fastdrop.typing import Kind, RNGLike, Scope
@@ -32,7 +31,7 @@ __all__ = ["LazyPrediction", "mc_predict"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 _CLASSES = ("entropy", "expected_entropy", "mutual_information", "variation_ratio")

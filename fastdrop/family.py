@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _backend, _check, _threads
-from fastdrop._names import public
 from fastdrop.masks import (
-    DrawOptions,
-    DropoutOptions,
     T,
     apply_mask,
     bernoulli,
@@ -44,7 +41,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 # The negative saturation value of SELU: alpha times lambda of Klambauer et al. (2017).
@@ -55,20 +52,22 @@ _SATURATION = -(1.6732632423543772 * 1.0507009873554805)
 _NORMAL_COST = 8
 
 
-class SpatialOptions(DrawOptions, total=False):
-    """Those of `spatial_dropout1d` and the like."""
+if typing.TYPE_CHECKING:  # what overloads take
+    from fastdrop.masks import DrawOptions, DropoutOptions
 
-    data_format: _check.DataFormat
+    class SpatialOptions(DrawOptions, total=False):
+        """Those of `spatial_dropout1d` and the like."""
 
+        data_format: _check.DataFormat
 
-class EmbeddingOptions(TypedDict, total=False):
-    """Those of `embedding_dropout`."""
+    class EmbeddingOptions(TypedDict, total=False):
+        """Those of `embedding_dropout`."""
 
-    rng: RNGLike
-    stream: int
-    row_offset: int
-    scope: Scope
-    threads: int | None
+        rng: RNGLike
+        stream: int
+        row_offset: int
+        scope: Scope
+        threads: int | None
 
 
 # ---- dropout of whole channels, and of weights ----

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _backend, _check, _threads
-from fastdrop._names import public
 from fastdrop.typing import Activation, ArrayLike
 
 __all__ = ["activate", "dense", "matmul"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 F = TypeVar("F", np.float32, np.float64)

@@ -12,7 +12,6 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
-from fastdrop._names import public
 from fastdrop.random import Key, replayable, stream_of, stream_under
 from fastdrop.typing import ArrayLike, RNGLike
 
@@ -20,48 +19,46 @@ __all__ = ["apply_mask", "bernoulli", "dropout", "dropout_backward", "unpack_mas
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 _PIECE = _threads.PIECE_ELEMENTS
 T = TypeVar("T", bound=np.generic)
 
 
-class Options(TypedDict, total=False):
-    """Options of functions that write an array; overloads take those that matter not to them."""
+if typing.TYPE_CHECKING:  # what overloads take
 
-    out: NDArray[Any] | None
-    threads: int | None
+    class Options(TypedDict, total=False):
+        """Those of functions that write an array."""
 
+        out: NDArray[Any] | None
+        threads: int | None
 
-class BackwardOptions(Options, total=False):
-    """Those of `dropout_backward`."""
+    class BackwardOptions(Options, total=False):
+        """Those of `dropout_backward`."""
 
-    stream: int
-    offset: int
-    noise_shape: tuple[int | None, ...] | None
+        stream: int
+        offset: int
+        noise_shape: tuple[int | None, ...] | None
 
+    class DrawOptions(Options, total=False):
+        """Those of functions that draw."""
 
-class DrawOptions(Options, total=False):
-    """Those of functions that draw."""
+        rng: RNGLike
+        stream: int
+        offset: int
 
-    rng: RNGLike
-    stream: int
-    offset: int
+    class DropoutOptions(DrawOptions, total=False):
+        """Those of `dropout`."""
 
+        noise_shape: tuple[int | None, ...] | None
 
-class DropoutOptions(DrawOptions, total=False):
-    """Those of `dropout`."""
+    class MaskOptions(Options, total=False):
+        """Those of `apply_mask`."""
 
-    noise_shape: tuple[int | None, ...] | None
-
-
-class MaskOptions(Options, total=False):
-    """Those of `apply_mask`."""
-
-    marks: _check.Marks
-    rate: float
-    noise_shape: tuple[int | None, ...] | None
+        marks: _check.Marks
+        rate: float
+        noise_shape: tuple[int | None, ...] | None
 
 
 # Written with its module, overloads are left alone by jedi, which then completes all keywords.

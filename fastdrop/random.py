@@ -11,13 +11,12 @@ import numpy as np
 
 from fastdrop import _backend, _check
 from fastdrop._backend import Stream
-from fastdrop._names import public
 
 __all__ = ["Key", "as_key"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 # "fast" and "drop" in ASCII. Keeps a Key's words apart from every other use of the same seed.

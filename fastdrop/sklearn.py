@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop._names import public
 from fastdrop.model import Model
 from fastdrop.uncertainty import Prediction
 
@@ -26,7 +25,7 @@ __all__ = ["MCDropoutClassifier", "MCDropoutRegressor"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class _MCDropout(BaseEstimator):

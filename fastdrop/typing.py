@@ -56,7 +56,6 @@ from fastdrop._check import (
     Scheme,
     Scope,
 )
-from fastdrop._names import public
 from fastdrop.random import Key
 
 __all__ = [
@@ -78,7 +77,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 class SupportsDLPack(Protocol):

@@ -13,13 +13,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fastdrop._names import public
-
 __all__ = ["ALPHABET", "LENGTH", "encode", "messages", "model_path"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 LENGTH = 498

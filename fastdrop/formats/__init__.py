@@ -8,7 +8,6 @@ from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
 from fastdrop import _check
-from fastdrop._names import public
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._model_file import is_model, read_model
@@ -25,7 +24,7 @@ __all__ = ["ModelFormatError", "load"]
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
 
 
 # What a file is called whose content says nothing.

@@ -6,8 +6,6 @@ A chain of layers is ``fastdrop.Model([...], input_shape)``; `Call` makes a grap
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from fastdrop._names import public
-
 if TYPE_CHECKING:
     from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
     from fastdrop.layers.activations import Activation, PReLU, Softmax
@@ -150,7 +148,7 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 # Imported in this order until a name is found, for a model of few kinds does not wait for all.

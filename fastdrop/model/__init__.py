@@ -1,6 +1,5 @@
 """Models: predictions with dropout off, and Monte-Carlo predictions with dropout on."""
 
-from fastdrop._names import public
 from fastdrop.model._ensemble import Ensemble, EnsemblePrediction
 from fastdrop.model._graph import Call
 from fastdrop.model._model import Model
@@ -19,4 +18,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -1,6 +1,5 @@
 """Recurrent layers with dropout: arguments, then a plan, then its run."""
 
-from fastdrop._names import public
 from fastdrop.recurrent._arguments import SITES
 from fastdrop.recurrent._functions import gru, lstm, rnn, simple_rnn, step
 from fastdrop.recurrent._masks import recurrent_masks
@@ -31,4 +30,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,22 +93,22 @@ class Options(SequenceOptions, total=False):
     return_state: bool
 
 
-class WeightOptions(SequenceOptions, total=False):
-    """Those of `simple_rnn`."""
+if TYPE_CHECKING:  # what overloads take
 
-    activation: Activation
+    class WeightOptions(SequenceOptions, total=False):
+        """Those of `simple_rnn`."""
 
+        activation: Activation
 
-class GatedOptions(WeightOptions, total=False):
-    """Those of `lstm`."""
+    class GatedOptions(WeightOptions, total=False):
+        """Those of `lstm`."""
 
-    recurrent_activation: Activation
+        recurrent_activation: Activation
 
+    class GRUOptions(GatedOptions, total=False):
+        """Those of `gru`."""
 
-class GRUOptions(GatedOptions, total=False):
-    """Those of `gru`."""
-
-    reset_after: bool
+        reset_after: bool
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

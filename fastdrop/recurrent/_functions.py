@@ -10,19 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import _check
-from fastdrop.recurrent._arguments import (
-    GatedOptions,
-    GRUOptions,
-    Layers,
-    Listed,
-    Options,
-    Pair,
-    SequenceOptions,
-    StepOptions,
-    WeightOptions,
-    checked,
-    stacked,
-)
+from fastdrop.recurrent._arguments import Layers, Listed, Options, Pair, checked, stacked
 from fastdrop.recurrent._packed import PackedWeights
 from fastdrop.recurrent._plan import planned
 from fastdrop.recurrent._run import run
@@ -36,6 +24,15 @@ from fastdrop.typing import (
     Scheme,
     Scope,
 )
+
+if typing.TYPE_CHECKING:  # what overloads take
+    from fastdrop.recurrent._arguments import (
+        GatedOptions,
+        GRUOptions,
+        SequenceOptions,
+        StepOptions,
+        WeightOptions,
+    )
 
 Array = NDArray[Any]
 Two = tuple[Array, Array]

@@ -1,5 +1,7 @@
 """Masks of recurrent layers: those that serve all steps, and those that are new at each."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

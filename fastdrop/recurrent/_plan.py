@@ -1,5 +1,7 @@
 """How a call is run: what each direction of each layer runs with, and in which pieces."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Running a plan: pieces of the rows, windows of time, calls of the backend."""
 
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass, replace
 from typing import Any

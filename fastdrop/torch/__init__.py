@@ -7,7 +7,6 @@ try:
 except ImportError as _error:
     raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from _error
 
-from fastdrop._names import public
 from fastdrop.torch._export import from_torch
 from fastdrop.torch._functional import (
     alpha_dropout,
@@ -44,4 +43,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

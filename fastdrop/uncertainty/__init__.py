@@ -1,6 +1,5 @@
 """From samples to answers: what is folded while sampling, and what the samples say."""
 
-from fastdrop._names import public
 from fastdrop.uncertainty._prediction import Prediction
 from fastdrop.uncertainty._quantiles import QuantileSketch
 from fastdrop.uncertainty._statistics import (
@@ -27,4 +26,4 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return public(__name__)
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]
