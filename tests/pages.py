@@ -39,6 +39,50 @@ NUMBER = re.compile(r"[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?")
 CHECKPOINTS = "tests/references/checkpoints/checkpoints-2.13.0.tar.xz"
 GIVEN = {"docs/start/pytorch.md": {"net.pt": (CHECKPOINTS, "state.pt")}}
 
+# What a page takes for granted, as its reader would have it.
+BEFORE = {
+    "README.md": """
+import numpy as np
+import fastdrop as fd
+from fastdrop import layers
+
+
+def numbers(*shape):
+    return random.normal(size=shape).astype(np.float32)
+
+
+random = np.random.default_rng(0)
+kernel, recurrent_kernel, bias = numbers(3, 20), numbers(5, 20), numbers(20)
+weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
+lstm = layers.LSTM(name="lstm", **weights, dropout=0.2)
+dense = layers.Dense(name="dense", kernel=numbers(5, 1))
+fd.Model([lstm, dense], (None, 3)).save("model.keras")  # what is read is seen by its content
+x, x_held_back, y, y_held_back = *numbers(2, 50, 4, 3), *numbers(2, 50, 1)
+p_held_back = fd.load("model.keras").mc_predict(x_held_back, rng=1)
+""",
+    "docs/pytorch.md": """
+import importlib.util
+if importlib.util.find_spec("torch"):
+    import numpy as np
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(5, 3)
+            self.encoder = nn.ModuleDict({"lstm": nn.LSTM(3, 4, 2, batch_first=True, dropout=0.3)})
+            self.head = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
+
+        def forward(self, words):
+            return self.head(self.encoder["lstm"](self.embedding(words))[0][:, -1])
+
+    module, x = Net(), np.array([[0, 1, 2, 3], [4, 3, 2, 1]])
+    example_inputs = (torch.tensor(x),)
+    torch.save(module.state_dict(), "model.pt")
+""",
+}
+
 
 @dataclass(frozen=True)
 class Block:
@@ -129,13 +173,13 @@ def give(page: str, folder: Path) -> None:
             (folder / name).write_bytes(file.read())
 
 
-def run(page: str, *, fresh: bool = False, before: str = "") -> Iterator[tuple[Block, str | None]]:
+def run(page: str, *, fresh: bool = False) -> Iterator[tuple[Block, str | None]]:
     """Run a page in the current folder: each block, and why it did not run, if so.
 
     A block that fails raises AssertionError, and so does output that is shown and not printed.
     """
     names: dict[str, object] = {"__name__": "__main__"}
-    exec(before, names)
+    before = BEFORE.get(page, "")
     give(page, Path())
     printed: str | None = None
     for block in blocks(page):
@@ -145,6 +189,9 @@ def run(page: str, *, fresh: bool = False, before: str = "") -> Iterator[tuple[B
         if block.language not in CODE:
             continue
         kept = block.kept_from(fresh)
+        if block.language == "python" and before:  # after what installs fastdrop
+            exec(before, names)
+            before = ""
         printed = None if kept else one(block, names)
         yield block, kept
 

@@ -16,49 +16,6 @@ pytestmark = pytest.mark.skipif(
 
 # Pages whose blocks need more than a folder; the tests that run them.
 ELSEWHERE = {"docs/guides/many_machines.md": "tests/test_many_machines.py"}
-# What a page takes for granted, as its reader would have it.
-BEFORE = {
-    "README.md": """
-import numpy as np
-import fastdrop as fd
-from fastdrop import layers
-
-
-def numbers(*shape):
-    return random.normal(size=shape).astype(np.float32)
-
-
-random = np.random.default_rng(0)
-kernel, recurrent_kernel, bias = numbers(3, 20), numbers(5, 20), numbers(20)
-weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
-lstm = layers.LSTM(name="lstm", **weights, dropout=0.2)
-dense = layers.Dense(name="dense", kernel=numbers(5, 1))
-fd.Model([lstm, dense], (None, 3)).save("model.keras")  # what is read is seen by its content
-x, x_held_back, y, y_held_back = *numbers(2, 50, 4, 3), *numbers(2, 50, 1)
-p_held_back = fd.load("model.keras").mc_predict(x_held_back, rng=1)
-""",
-    "docs/pytorch.md": """
-import importlib.util
-if importlib.util.find_spec("torch"):
-    import numpy as np
-    import torch
-    from torch import nn
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.embedding = nn.Embedding(5, 3)
-            self.encoder = nn.ModuleDict({"lstm": nn.LSTM(3, 4, 2, batch_first=True, dropout=0.3)})
-            self.head = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1))
-
-        def forward(self, words):
-            return self.head(self.encoder["lstm"](self.embedding(words))[0][:, -1])
-
-    module, x = Net(), np.array([[0, 1, 2, 3], [4, 3, 2, 1]])
-    example_inputs = (torch.tensor(x),)
-    torch.save(module.state_dict(), "model.pt")
-""",
-}
 MARKDOWN = [*ROOT.glob("README.md"), *ROOT.glob("docs/**/*.md")]
 PAGES = [
     page
@@ -82,7 +39,7 @@ def live(page: str) -> list[pytest.MarkDecorator]:
 def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for _ in pages.run(page, before=BEFORE.get(page, "")):
+    for _ in pages.run(page):
         pass
 
 
