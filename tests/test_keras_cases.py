@@ -66,6 +66,11 @@ def cases(array: str, refused: bool = False) -> list[Any]:
     return params
 
 
+def one_form_each(params: list[Any]) -> list[Any]:
+    """Leave out a case's forms but one: how it is predicted shows that they hold the same."""
+    return [*{param.values[0]: param for param in params}.values()]
+
+
 def load(case: str, form: str) -> fd.Model:
     return fd.load(io.BytesIO(MEMBERS[f"{case}.{form}"]))
 
@@ -122,7 +127,7 @@ def test_what_is_refused(case: str, form: str) -> None:
         load(case, form)
 
 
-@pytest.mark.parametrize(("case", "form"), cases("mean0"))
+@pytest.mark.parametrize(("case", "form"), one_form_each(cases("mean0")))
 def test_moments(case: str, form: str) -> None:
     arrays = arrays_of(case)
     means = numbered(arrays, "mean")

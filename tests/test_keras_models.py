@@ -66,6 +66,11 @@ def cases(output: str) -> list[Any]:
     ]
 
 
+def one_file_each(params: list[Any]) -> list[Any]:
+    """Leave out a model's files but one: how it is predicted shows that they hold the same."""
+    return [*{param.values[:2]: param for param in params}.values()]
+
+
 def load_model(archive: Path, name: str, file: str) -> fd.Model:
     custom = CUSTOM if "mc_dropout" in name else None
     return fd.load(io.BytesIO(members(archive)[file]), custom=custom)
@@ -98,7 +103,7 @@ def test_predict(archive: Path, name: str, file: str) -> None:
 
 # Where Keras also masks what a GRU carries on (implementation 2 with recurrent dropout, up to 2.3),
 # fastdrop does not, so that its distribution is another.
-@pytest.mark.parametrize(("archive", "name", "file"), cases("mean"))
+@pytest.mark.parametrize(("archive", "name", "file"), one_file_each(cases("mean")))
 def test_moments(archive: Path, name: str, file: str) -> None:
     _, arrays, outputs = answers(archive)[name]
     model = load_model(archive, name, file)

@@ -83,6 +83,7 @@ def test_the_distribution_is_keras(
     np.testing.assert_allclose(p.std, p.samples.std(axis=0, ddof=1, dtype=float), rtol=1e-9)
 
 
+@pytest.mark.long  # of the comparison itself, not of what is compared
 @pytest.mark.parametrize("fault", [None, *FAULTS])
 def test_the_comparison_sees_wrong_masks(
     fault: str | None, reference: dict[str, np.ndarray]
