@@ -88,7 +88,8 @@ export TYPES_KNOWN
 # the process, and layers that call what others call.
 SANITIZED := activations bad_input bfloat16 bit_identity dispatch family float_mode guard_pages layers_rnn \
   masks model pack philox recurrent stepper threads
-UNSANITIZED := numpy- or numpy] or mask_kernels or (layer_kernels and portable) or ctrl_c
+UNSANITIZED := numpy- or numpy] or mask_kernels or ctrl_c or (portable and \
+  (layer_kernels or test_recurrent or test_bfloat16 or test_layers_rnn or test_stepper))
 
 sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the C code
 	CC=gcc CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py --quiet \
