@@ -39,7 +39,7 @@ soak: $(STAMP)-built ## Call every public function a million times, fork a thous
 	$(BIN)/python tests/soak.py
 
 bench: $(STAMP)-built ## Run the benchmarks
-	$(BIN)/pytest benchmarks
+	$(BIN)/pytest benchmarks --benchmark-min-rounds=3
 
 bench-compare: $(STAMP)-codspeed ## Say what has become slower or faster than BASE=revision, beyond noise
 	$(BIN)/python -m benchmarks.compare $(BASE) $(OPTIONS)
@@ -52,7 +52,7 @@ docs: lists $(STAMP)-docs ## Build the pages in docs/ into build/docs, warnings 
 	$(BIN)/sphinx-build --builder html --fail-on-warning --keep-going --nitpicky --quiet docs build/docs
 	$(BIN)/python docs/check_links.py build/docs
 
-lists: $(STAMP)-built ## Write the lists of supported layers and operators in docs/ and the README
+lists: $(STAMP)-built ## Write the lists of supported layers and operators in docs/
 	$(BIN)/python docs/layers.py
 
 lint: $(STAMP)-lint ## Check style, types and C warnings

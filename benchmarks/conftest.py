@@ -11,12 +11,6 @@ from fastdrop import _backend
 BACKENDS = {backend.tier: backend for backend in _backend.available}
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Take three rounds of what is slow; not by the mark, which is for pytest-codspeed too."""
-    if config.getoption("benchmark_min_rounds", None) == 5:  # pytest-benchmark's own
-        config.option.benchmark_min_rounds = 3
-
-
 def pytest_report_header() -> str:
     return f"fastdrop {fd.__version__} on {cpu()}; tiers: {', '.join(BACKENDS)}"
 
