@@ -9,7 +9,6 @@ EXTENSION := setup.py pyproject.toml $(wildcard src/*) fastdrop/_native.pyx fast
 C_FILES := $(wildcard src/*.c)
 WARNINGS := -std=c11 -O1 -ffp-contract=off -fno-trapping-math -fno-math-errno -Wall -Wextra -Wpedantic -Wconversion -Werror
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -g -O1
-FUZZ_TARGETS := h5 store keras onnx archive tensors saved state text prediction arrays table description
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --no-compile
 
 .PHONY: help build test test-long fuzz fuzz-long soak bench bench-compare report docs lists lint sanitize dist release-check demo tools clean
@@ -25,15 +24,15 @@ test: $(STAMP)-built ## Run the tests on every backend
 test-long: $(STAMP)-keras $(STAMP)-torch ## Run the tests that take minutes, and those with Keras or PyTorch
 	$(BIN)/pytest --numprocesses 1 -m "long or live"
 
-# Each target has so many seconds, some at a time; what fails is printed and kept.
+# Each target has so many seconds, some readers at a time beside the kernels; what fails is printed and kept.
 FUZZ_SECONDS ?= 60
-FUZZ_JOBS ?= 2
+FUZZ_JOBS ?= 1
 fuzz: $(STAMP)-fuzz ## Give readers damaged files and kernels random calls, FUZZ_SECONDS each
-	printf '%s\n' .ci/fuzz-kernels $(FUZZ_TARGETS:%='$(BIN)/python fuzz/fuzz.py %') | \
-	  xargs -P $(FUZZ_JOBS) -I {} sh -c '{} -max_total_time=$(FUZZ_SECONDS)'
+	.ci/fuzz-kernels -max_total_time=$(FUZZ_SECONDS) & kernels=$$!; \
+	$(BIN)/python fuzz/fuzz.py all --jobs=$(FUZZ_JOBS) -max_total_time=$(FUZZ_SECONDS) && wait $$kernels
 
 fuzz-long: $(STAMP)-fuzz ## The same, a million times
-	for target in $(FUZZ_TARGETS); do $(BIN)/python fuzz/fuzz.py $$target --plain=250000 || exit 1; done
+	$(BIN)/python fuzz/fuzz.py all --plain=250000
 
 soak: $(STAMP)-built ## Call every public function a million times, fork a thousand times, and watch memory
 	$(BIN)/python tests/soak.py

@@ -1,8 +1,8 @@
 """Give the readers damaged files: `python fuzz/fuzz.py TARGET [options of libFuzzer]`.
 
+`python fuzz/fuzz.py all --jobs=N` fuzzes all targets, N at a time; imports are instrumented once.
 `python fuzz/fuzz.py TARGET --plain=N` makes N mutations without following what they reach: some
-five times as many in the same time, and atheris need not be installed. `--seeds=FOLDER` writes what
-fuzzing starts from into a folder, and a dictionary beside it, FOLDER.dict; `--targets` lists them.
+five times as many in the same time, and atheris need not be installed.
 
 Whatever comes in, a reader raises `ModelFormatError` or returns something valid, within the
 memory that its rule allows; `-timeout` is for what hangs. What fails is left as a file, which
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import random
+import shutil
 import stat
 import sys
 import tempfile
@@ -28,8 +30,7 @@ from traceback import extract_tb
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 PLAIN = next((a for a in sys.argv if a.startswith("--plain=")), None)
-SEEDS = next((a for a in sys.argv if a.startswith("--seeds=")), None)
-if PLAIN is None and SEEDS is None and "--targets" not in sys.argv:
+if PLAIN is None:
     import atheris
 
     instrumented = atheris.instrument_imports(
@@ -90,6 +91,16 @@ WANTED = [
 ]
 
 
+FOLDER = Path(tempfile.mkdtemp(prefix="fastdrop-fuzz-"))  # main removes it
+
+
+def written(data: bytes) -> Path:
+    """Return the path of a file with that content."""
+    path = FOLDER / f"{os.getpid()}.keras"
+    path.write_bytes(data)
+    return path
+
+
 def h5(data: bytes) -> None:
     """Read an HDF5 file as a whole model."""
     found = read_legacy(data, LIMITS)
@@ -111,8 +122,7 @@ def store(data: bytes) -> None:
 
 def keras(data: bytes) -> None:
     """Load a .keras file."""
-    _FILE.write_bytes(data)
-    model = fd.load(_FILE, allow_nonfinite=True, max_json_bytes=2**20)
+    model = fd.load(written(data), allow_nonfinite=True, max_json_bytes=2**20)
     assert model.layers
 
 
@@ -152,9 +162,8 @@ def text(data: bytes) -> None:
 
 def prediction(data: bytes) -> None:
     """Load a file that `Prediction.save` wrote, and use what it holds."""
-    _FILE.write_bytes(data)
     try:
-        found = fd.Prediction.load(_FILE)
+        found = fd.Prediction.load(written(data))
     except ValueError as error:
         if "expected a file that Prediction.save wrote" not in str(error):
             raise AssertionError("another message") from error
@@ -208,7 +217,6 @@ def description(data: bytes) -> None:
     assert model.output_names
 
 
-_FILE = Path(tempfile.mkdtemp(prefix="fastdrop-fuzz-")) / "model.keras"
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[bytes], int]] = {
     "h5": (h5, mutate.hdf5, seeds.hdf5(), FREE),
     "store": (store, mutate.hdf5, seeds.hdf5(), FREE),
@@ -226,50 +234,9 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[..., bytes], list[byt
 }
 
 
-def plainly(
-    one: Callable[[bytes], None], change: Callable[..., bytes], begin: list[bytes], count: int
-) -> None:
-    """Make mutations of the seeds, and of mutations of them."""
-    generator = random.Random(time.time_ns())
-    children: list[bytes] = []
-    slowest = 0.0
-    for _ in range(count):
-        data = change(
-            generator.choice(begin + children), generator, mutate.plainly(generator), 2**18
-        )
-        start = time.process_time()
-        try:
-            one(data)
-        except BaseException:
-            failed = Path(f"crash-{zlib.crc32(data):08x}")
-            failed.write_bytes(data)
-            print(f"failed on what is now in {failed}")
-            raise
-        slowest = max(slowest, time.process_time() - start)
-        if generator.random() < 0.02:  # go on from here, beside the seeds themselves
-            children = [*children[-200:], data]
-    print(f"{count} mutations, the slowest took {slowest:.3f} s")
-
-
-def write_seeds(begin: list[bytes], folder: Path) -> Path:
-    """Write them into a folder, and a dictionary beside it, whose path is returned."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for i, content in enumerate(begin):
-        (folder / f"seed{i}").write_bytes(content)
-    words = folder.with_suffix(".dict")
-    words.write_text(seeds.dictionary())
-    return words
-
-
-def main() -> None:
-    """Run one target."""
-    if sys.argv[1:2] == ["--targets"]:
-        print(*TARGETS)
-        return
-    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
-        sys.exit(f"expected one of {', '.join(TARGETS)}")
-    name = sys.argv.pop(1)
-    target, change, begin, free = TARGETS[name]
+def bounded(name: str) -> Callable[[bytes], None]:
+    """Return what a target does with one input, within its memory."""
+    target, _, _, free = TARGETS[name]
 
     def one(data: bytes) -> None:
         measured = zlib.crc32(data) % MEASURED == 0
@@ -289,30 +256,101 @@ def main() -> None:
         if measured and peak > 4 * (len(data) + min(expanded, 2**20)) + free:
             raise AssertionError(f"{peak} bytes of memory for a file of {len(data)}")
 
-    if SEEDS is not None:
-        write_seeds(begin, Path(SEEDS.partition("=")[2]))
-        return
-    if PLAIN is not None:
-        plainly(one, change, begin, int(PLAIN.partition("=")[2]))
-        return
+    return one
+
+
+def write_seeds(begin: list[bytes], folder: Path) -> Path:
+    """Write them into a folder, and a dictionary beside it, whose path is returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, content in enumerate(begin):
+        (folder / f"seed{i}").write_bytes(content)
+    words = folder.with_suffix(".dict")
+    words.write_text(seeds.dictionary())
+    return words
+
+
+def plainly(name: str, count: int) -> None:
+    """Make mutations of a target's seeds, and of mutations of them."""
+    one = bounded(name)
+    _, change, begin, _ = TARGETS[name]
+    generator = random.Random(time.time_ns())
+    children: list[bytes] = []
+    slowest = 0.0
+    for _ in range(count):
+        data = change(
+            generator.choice(begin + children), generator, mutate.plainly(generator), 2**18
+        )
+        start = time.process_time()
+        try:
+            one(data)
+        except BaseException:
+            failed = Path(f"crash-{zlib.crc32(data):08x}")
+            failed.write_bytes(data)
+            print(f"failed on what is now in {failed}")
+            raise
+        slowest = max(slowest, time.process_time() - start)
+        if generator.random() < 0.02:  # go on from here, beside the seeds themselves
+            children = [*children[-200:], data]
+    print(f"{count} mutations of {name}, the slowest took {slowest:.3f} s")
+
+
+def follow(name: str, given: list[str]) -> None:
+    """Fuzz a target by libFuzzer, which ends the process."""
+    _, change, begin, _ = TARGETS[name]
 
     def mutator(data: bytes, most: int, seed: int) -> bytes:
         return change(data, random.Random(seed), atheris.Mutate, most)
 
-    corpus = Path(tempfile.mkdtemp(prefix="fastdrop-corpus-"))
-    words = write_seeds(begin, corpus / name)
-    given = any(not argument.startswith("-") for argument in sys.argv[1:])
+    words = write_seeds(begin, FOLDER / name)
     options = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=262144", "-print_final_stats=1"]
-    options += [f"-dict={words}"]
-    again = corpus / "again"  # what libFuzzer starts anew while it merges corpora
+    options += [f"-dict={words}", *given]
+    if all(argument.startswith("-") for argument in given):  # no file or corpus
+        options.append(str(FOLDER / name))
+    again = FOLDER / f"again-{name}"  # what libFuzzer starts anew while it merges corpora
     again.write_text(
         f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).resolve()}" {name} "$@"\n'
     )
     again.chmod(again.stat().st_mode | stat.S_IXUSR)
-    arguments = [str(again), *options, *sys.argv[1:], *([] if given else [str(corpus / name)])]
-    atheris.Setup(arguments, one, custom_mutator=mutator)
+    atheris.Setup([str(again), *options], bounded(name), custom_mutator=mutator)
     atheris.Fuzz()
 
 
+def follow_each(names: list[str], jobs: int, given: list[str]) -> list[str]:
+    """Fuzz each target in a process of its own, some at a time. Return those that failed."""
+    waiting, running, failed = list(names), {}, []
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            name = waiting.pop(0)
+            process = os.fork()
+            if not process:
+                follow(name, given)
+                os._exit(0)
+            running[process] = name
+        process, status = os.wait()
+        name = running.pop(process)
+        if status:
+            failed.append(name)
+    return failed
+
+
+def main() -> None:
+    """Run what is named."""
+    names = [a for a in sys.argv[1:2] if a in TARGETS] or list(TARGETS)
+    if sys.argv[1:2] not in [["all"], names]:
+        sys.exit(f"expected all, or one of {', '.join(TARGETS)}")
+    if PLAIN is not None:
+        for name in names:
+            plainly(name, int(PLAIN.partition("=")[2]))
+    else:
+        jobs = next((int(a.partition("=")[2]) for a in sys.argv if a.startswith("--jobs=")), 1)
+        given = [a for a in sys.argv[2:] if not a.startswith("--jobs=")]
+        failed = follow_each(names, jobs, given)
+        if failed:
+            sys.exit(f"failed: {', '.join(failed)}")
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    finally:
+        shutil.rmtree(FOLDER)
