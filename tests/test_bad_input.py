@@ -510,7 +510,6 @@ for function in (rnn, stacked, step):
     case(function, ValueError, "between_dropout: expected", between_dropout=1.0)
     case(function, TypeError, "between_dropout: expected", between_dropout="0.5")
 case(rnn, ValueError, "between_dropout: expected 0 but for a list", between_dropout=0.5)
-case(lstm, ValueError, "between_dropout: expected 0 but for a list", between_dropout=0.5)
 for function in (lstm, gru, rnn):
     case(function, ValueError, "candidate_dropout: expected", candidate_dropout=1.0)
 for value in (SIMPLE, [AHEAD, fd.pack_simple_rnn(RECURRENT, RECURRENT[[0] * 20])]):
@@ -629,7 +628,6 @@ for function in (gru, simple_rnn):
     case(function, ValueError, "initial_state: expected None or", initial_state=(STATE, STATE))
     case(function, ValueError, "initial_state h: expected shape", initial_state=STATE[:1])
     case(function, TypeError, "initial_state h: expected", initial_state=(STATE.astype(float),))
-case(step, ValueError, "initial_state: expected", state=STATE)
 # Steps.
 for value in ([1], [1, 2, 3], [[1, 2]], [-1, 2], [1, 5]):
     case(rnn, ValueError, "lengths: expected", lengths=np.array(value))
@@ -701,6 +699,14 @@ def test_refusals(name: str) -> None:
     assert "\n" not in str(caught.value)
     for array, before in writable:
         assert array.tobytes() == before.tobytes()
+
+
+def test_step_calls_the_state_by_its_name_there() -> None:
+    for state, message in ((STATE, "^state: expected"), ((STATE[:1], STATE), "^state h: expected")):
+        with pytest.raises(ValueError, match=message):
+            step(state=state)
+    with pytest.raises(ValueError, match=r"^state\[0\] h: expected"):
+        step(layers=[AHEAD], state=[(STATE[:1], STATE)])
 
 
 def test_what_may_just_be() -> None:

@@ -141,6 +141,19 @@ def test_a_stream_is_read_to_one_byte_beyond() -> None:
     assert endless.content.tell() == 2501
 
 
+def test_a_stream_that_was_just_written(tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    stream.write(b"x" * 1234)
+    with pytest.raises(ModelFormatError, match=r"at its end, after 1234 bytes.* \(seek\(0\)\)"):
+        read_stream(stream, 2000)
+    for nothing in (io.BytesIO(), Pieces(b"")):  # one of them does not know where it stands
+        assert read_stream(nothing, 2000) == b""
+    with (tmp_path / "written").open("wb+") as file:
+        file.write(b"ab")
+        with pytest.raises(ModelFormatError, match="at its end, after 2 bytes"):
+            read_stream(file, 2000)
+
+
 def test_pieces_are_bounded() -> None:
     stream = Pieces(b"x", 10**9)
     assert read_stream(stream, 2**30) == b"x"

@@ -93,16 +93,17 @@ def keywords(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 RNN = keywords(fd.rnn)
+ONE_LAYER = set(RNN) - {"between_dropout", "merge_mode"}
 # What a function has of the keywords of `rnn`, and what it has besides.
 LIKE_RNN: dict[str, tuple[Callable[..., Any], set[str], set[str]]] = {
     "rnn": (fd.rnn, set(RNN), set()),
-    "lstm": (fd.lstm, set(RNN), {"activation", "recurrent_activation"}),
-    "gru": (fd.gru, set(RNN), {"activation", "recurrent_activation", "reset_after"}),
-    "simple_rnn": (fd.simple_rnn, set(RNN), {"activation"}),
+    "lstm": (fd.lstm, ONE_LAYER, {"activation", "recurrent_activation"}),
+    "gru": (fd.gru, ONE_LAYER, {"activation", "recurrent_activation", "reset_after"}),
+    "simple_rnn": (fd.simple_rnn, ONE_LAYER, {"activation"}),
     "step": (fd.step, set(_arguments.StepOptions.__annotations__), set()),
     "Stepper": (
         fd.Stepper,
-        {*_arguments.HeldOptions.__annotations__, "initial_state", "first_step"},
+        {*_arguments.HeldOptions.__annotations__, "between_dropout", "initial_state", "first_step"},
         set(),
     ),
 }

@@ -68,7 +68,7 @@ def read_stream(file: Any, max_bytes: int) -> bytes:
     Raises
     ------
     ModelFormatError
-        There are more bytes.
+        There are more bytes, or it stands at its end.
     OSError
         The stream cannot be read; a BlockingIOError where it would have to be
         waited for.
@@ -86,6 +86,23 @@ def read_stream(file: Any, max_bytes: int) -> bytes:
         if not isinstance(piece, bytes | bytearray | memoryview):
             _check.refuse(TypeError, "path", _PATH_OR_STREAM, file)
         if not piece:
-            return bytes(data)
+            break
         data += piece
-    raise ModelFormatError(f"the stream has more bytes than max_file_bytes, which is {max_bytes}")
+    else:
+        raise ModelFormatError(
+            f"the stream has more bytes than max_file_bytes, which is {max_bytes}"
+        )
+    if not data and (stands := _position(file)):
+        raise ModelFormatError(
+            f"the stream stands at its end, after {stands} bytes; go back to where the file begins "
+            "(seek(0)) before it is read"
+        )
+    return bytes(data)
+
+
+def _position(file: Any) -> int:
+    """How many bytes of a stream are before where it stands, where it knows."""
+    try:
+        return int(file.tell())
+    except (AttributeError, OSError):
+        return 0

@@ -46,14 +46,13 @@ class Sites(NamedTuple, Generic[T]):
 
 
 class HeldOptions(TypedDict, total=False):
-    """Options of `rnn` that `Stepper` has too."""
+    """Options of `rnn` that every other function and `Stepper` have too."""
 
     dropout: float
     recurrent_dropout: float
     candidate_dropout: float
     zoneout: float | tuple[float, float]
     weight_dropout: float
-    between_dropout: float
     rng: RNGLike
     scheme: Scheme
     scope: Scope
@@ -66,8 +65,8 @@ class HeldOptions(TypedDict, total=False):
     precision: Precision | None
 
 
-class StepOptions(HeldOptions, total=False):
-    """Options of `rnn` that `step` has too."""
+class CallOptions(HeldOptions, total=False):
+    """Options of `rnn` that `step`, `lstm`, `gru` and `simple_rnn` have too."""
 
     embedding: ArrayLike | None
     embedding_mask: ArrayLike | None
@@ -75,8 +74,14 @@ class StepOptions(HeldOptions, total=False):
     first_step: int
 
 
-class SequenceOptions(StepOptions, total=False):
-    """Options of `rnn` that do not change what it returns."""
+class StepOptions(CallOptions, total=False):
+    """Options of `rnn` that `step` has too."""
+
+    between_dropout: float
+
+
+class LayerOptions(CallOptions, total=False):
+    """Options of `rnn` that `lstm`, `gru` and `simple_rnn` have too."""
 
     initial_state: ArrayLike | Sequence[Any] | None
     mask: ArrayLike | None
@@ -84,6 +89,12 @@ class SequenceOptions(StepOptions, total=False):
     zero_output_for_mask: bool
     go_backwards: bool
     return_sequences: bool
+
+
+class SequenceOptions(LayerOptions, total=False):
+    """Options of `rnn` that do not change what it returns."""
+
+    between_dropout: float
     merge_mode: MergeMode
 
 
@@ -95,7 +106,7 @@ class Options(SequenceOptions, total=False):
 
 if TYPE_CHECKING:  # what overloads take
 
-    class WeightOptions(SequenceOptions, total=False):
+    class WeightOptions(LayerOptions, total=False):
         """Those of `simple_rnn`."""
 
         activation: Activation
@@ -147,7 +158,9 @@ class Arguments:
         return None if self.listed or len(self.layers[0]) > 1 else self.layers[0][0]
 
 
-def checked(x: object, layers: object, given: Options) -> Arguments:
+def checked(
+    x: object, layers: object, given: Options, state_name: str = "initial_state"
+) -> Arguments:
     """Check the arguments of `rnn`, all of them before anything is drawn or computed."""
     stack, listed = stacked(layers), isinstance(layers, list)
     every = [weights for layer in stack for weights in layer]
@@ -180,7 +193,7 @@ def checked(x: object, layers: object, given: Options) -> Arguments:
         first_step=first_step,
         masks=_masks(given, every, listed, rows, dtype, rates),
         embedding_mask=_embedding_mask(given, rows, every[0].features, dtype),
-        states=checked_states(given["initial_state"], stack, listed, rows, dtype),
+        states=checked_states(given["initial_state"], stack, listed, rows, dtype, state_name),
         step_mask=_step_mask(given["mask"], given["lengths"], rows, steps),
         zero_output_for_mask=_check.flag(given["zero_output_for_mask"], "zero_output_for_mask"),
         go_backwards=_backwards(given["go_backwards"], stack),
@@ -276,15 +289,20 @@ def _precision(value: object, every: Sequence[PackedWeights], dtype: np.dtype[An
 
 
 def checked_states(
-    value: object, layers: Stack, listed: bool, rows: int, dtype: np.dtype[Any]
+    value: object,
+    layers: Stack,
+    listed: bool,
+    rows: int,
+    dtype: np.dtype[Any],
+    name: str = "initial_state",
 ) -> list[list[Array]]:
     """The initial states of all directions of all layers, as `_state` gives them."""
     if value is None:
         return [_zeros(weights, rows, dtype) for layer in layers for weights in layer]
-    of_layers = _parts(value, "initial_state", len(layers), "layers") if listed else [value]
+    of_layers = _parts(value, name, len(layers), "layers") if listed else [value]
     found = []
     for i, (layer, own) in enumerate(zip(layers, of_layers, strict=True)):
-        label = f"initial_state[{i}]" if listed else "initial_state"
+        label = f"{name}[{i}]" if listed else name
         pair = len(layer) == 2
         of_directions = _parts(own, label, 2, "directions") if pair else [own]
         for d, (weights, part) in enumerate(zip(layer, of_directions, strict=True)):

@@ -365,7 +365,7 @@ embedding_mask, precision, threads : optional
         x = _check.array(x, "x", _check.FLOATS, 2)
     else:
         x = _check.array(x, "x", _check.INTEGERS, 1)
-    y, *parts = _run(x[:, np.newaxis], layers, options)
+    y, *parts = run(planned(checked(x[:, np.newaxis], layers, options, "state")))
     return y, parts[0] if len(parts) == 1 else tuple(parts)
 
 
@@ -432,7 +432,6 @@ def lstm(
     candidate_dropout: float = 0.0,
     zoneout: float | tuple[float, float] = 0.0,
     weight_dropout: float = 0.0,
-    between_dropout: float = 0.0,
     rng: RNGLike = None,
     scheme: Scheme = "per_gate",
     scope: Scope = "per_row",
@@ -452,7 +451,6 @@ def lstm(
     go_backwards: bool = False,
     return_sequences: bool = False,
     return_state: bool = False,
-    merge_mode: MergeMode = "concat",
     first_step: int = 0,
     threads: int | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
@@ -467,10 +465,10 @@ def lstm(
     bias : array_like, shape (4 * units,), optional
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_lstm`.
-    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, rng, \
 scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
 embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
-return_sequences, return_state, merge_mode, first_step, threads : optional
+return_sequences, return_state, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
@@ -580,7 +578,6 @@ def gru(
     candidate_dropout: float = 0.0,
     zoneout: float | tuple[float, float] = 0.0,
     weight_dropout: float = 0.0,
-    between_dropout: float = 0.0,
     rng: RNGLike = None,
     scheme: Scheme = "per_gate",
     scope: Scope = "per_row",
@@ -600,7 +597,6 @@ def gru(
     go_backwards: bool = False,
     return_sequences: bool = False,
     return_state: bool = False,
-    merge_mode: MergeMode = "concat",
     first_step: int = 0,
     threads: int | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
@@ -616,10 +612,10 @@ def gru(
     reset_after : bool, optional
     activation, recurrent_activation : str or tuple, optional
         The weights, as in `pack_gru`.
-    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, rng, \
 scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
 embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
-return_sequences, return_state, merge_mode, first_step, threads : optional
+return_sequences, return_state, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
@@ -729,7 +725,6 @@ def simple_rnn(
     candidate_dropout: float = 0.0,
     zoneout: float | tuple[float, float] = 0.0,
     weight_dropout: float = 0.0,
-    between_dropout: float = 0.0,
     rng: RNGLike = None,
     scheme: Scheme = "per_gate",
     scope: Scope = "per_row",
@@ -749,7 +744,6 @@ def simple_rnn(
     go_backwards: bool = False,
     return_sequences: bool = False,
     return_state: bool = False,
-    merge_mode: MergeMode = "concat",
     first_step: int = 0,
     threads: int | None = None,
 ) -> NDArray[Any] | tuple[NDArray[Any], ...]:
@@ -764,10 +758,10 @@ def simple_rnn(
     bias : array_like, shape (units,), optional
     activation : str or tuple, optional
         The weights, as in `pack_simple_rnn`.
-    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, between_dropout, rng, \
+    dropout, recurrent_dropout, candidate_dropout, zoneout, weight_dropout, rng, \
 scheme, scope, site, sample, row_offset, input_mask, recurrent_mask, candidate_mask, embedding, \
 embedding_mask, precision, initial_state, mask, lengths, zero_output_for_mask, go_backwards, \
-return_sequences, return_state, merge_mode, first_step, threads : optional
+return_sequences, return_state, first_step, threads : optional
         As in `rnn`. One key and stream give the same bits in every function.
 
     Returns
