@@ -261,8 +261,7 @@ def rnn(
 
 def options_of(arguments: dict[str, Any], **more: Any) -> Options:
     """What `rnn` is asked for: of a function's arguments by their names, or as by default."""
-    options = rnn.__kwdefaults__ or {}
-    return cast(Options, {n: arguments.get(n, value) for n, value in options.items()} | more)
+    return cast(Options, {**(rnn.__kwdefaults__ or {}), **arguments, **more})
 
 
 def _run(x: ArrayLike, layers: Layers, options: Options) -> Array | tuple[Any, ...]:
