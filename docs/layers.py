@@ -155,11 +155,13 @@ BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def main() -> None:
-    for name, made in PAGES.items():
-        (ROOT / name).write_text(made(), "utf-8")
-    for name in BLOCKS:
+    """Write what has changed; what has not may be read by others meanwhile."""
+    for name in [*PAGES, *BLOCKS]:
         path = ROOT / name
-        path.write_text(with_blocks(name, path.read_text("utf-8")), "utf-8")
+        text = path.read_text("utf-8")
+        made = PAGES[name]() if name in PAGES else with_blocks(name, text)
+        if made != text:
+            path.write_text(made, "utf-8")
 
 
 if __name__ == "__main__":

@@ -44,6 +44,21 @@ Stream = tuple[int, int, int, int]  # k0, k1, stream, threshold
 
 # Blocks compared at a time. Bounds the memory in use, and keeps it in cache.
 _TILE_BLOCKS = 2048
+# Rounds drawn at a time: most blocks need no more, and calls of NumPy cost more than some numbers.
+_ROUNDS = 8
+
+
+def _round_words(blocks: NDArray[np.uint64], rounds: range, s: Stream) -> NDArray[np.uint32]:
+    """Four words of each block in each of the rounds: (rounds, blocks, 4)."""
+    k0, k1, stream, _ = s
+    shape = (len(rounds), len(blocks))
+    counter = (
+        np.broadcast_to(blocks & _LOW, shape),
+        (blocks >> _32) | np.array(rounds, np.uint64)[:, np.newaxis] << np.uint64(24),
+        np.full(shape, stream & 0xFFFFFFFF, np.uint64),
+        np.full(shape, stream >> 32, np.uint64),
+    )
+    return np.stack(_philox(counter, k0, k1), axis=2).astype(np.uint32)
 
 
 def _event_words(blocks: NDArray[np.uint64], s: Stream) -> NDArray[np.uint32]:
@@ -51,31 +66,21 @@ def _event_words(blocks: NDArray[np.uint64], s: Stream) -> NDArray[np.uint32]:
 
     Round r gives bit 31 - r of every number, so numbers and threshold are compared from the top.
     """
-    k0, k1, stream, threshold = s
+    threshold = s[3]
     event = np.zeros((len(blocks), 4), np.uint32)
     equal = np.full((len(blocks), 4), 0xFFFFFFFF, np.uint32)
-    for r in range(32):
-        # Nothing is below a threshold whose remaining bits are all zero.
-        if not threshold & (0xFFFFFFFF >> r) or not equal.any():
+    # Nothing is below a threshold whose remaining bits are all zero.
+    last = 33 - (threshold & -threshold).bit_length()
+    for begin in range(0, last, _ROUNDS):
+        rounds = range(begin, min(begin + _ROUNDS, last))
+        for r, u in zip(rounds, _round_words(blocks, rounds, s), strict=True):
+            if threshold >> (31 - r) & 1:
+                event |= equal & ~u
+                equal &= u
+            else:
+                equal &= ~u
+        if not equal.any():
             break
-        u = np.stack(
-            _philox(
-                (
-                    blocks & _LOW,
-                    (blocks >> _32) | np.uint64(r << 24),
-                    np.full_like(blocks, stream & 0xFFFFFFFF),
-                    np.full_like(blocks, stream >> 32),
-                ),
-                k0,
-                k1,
-            ),
-            axis=1,
-        ).astype(np.uint32)
-        if threshold >> (31 - r) & 1:
-            event |= equal & ~u
-            equal &= u
-        else:
-            equal &= ~u
     return event
 
 

@@ -22,6 +22,14 @@ from fastdrop import _backend
 PAGE = mmap.PAGESIZE
 CANARY = 0xA5
 LENGTHS, OFFSETS = range(321), range(64)
+# Where a range begins and how long it is: all of those within a block, and about its borders; what
+# is longer has a beginning and an end that do not meet, so each is seen with a few of the others.
+BEGINNINGS, BORDERS = (0, 1, 3, 7, 8, 33, 63), (127, 128, 129, 191, 192, 193, 255, 256, 257, 320)
+PLACES = [
+    (n, first)
+    for n, first in itertools.product(LENGTHS, OFFSETS)
+    if n <= 64 or first in BEGINNINGS or n in BORDERS
+]
 WHOLE = 512
 Array = NDArray[Any]
 
@@ -167,21 +175,20 @@ def check(backend: Any) -> int:
         run(backend, whole, inputs(dtype, 0, WHOLE), 0, WHOLE)
         if run is packed:
             bits = np.unpackbits(whole[: WHOLE // 8], bitorder="little")
-        for n in LENGTHS:
-            for first in OFFSETS:
-                expected = whole[first : first + n]
-                if run is packed:
-                    expected = np.packbits(bits[first : first + n], bitorder="little")
-                given = inputs(dtype, first, n)
-                for at_end in (False, True):
-                    where = (run.__name__, dtype, n, first, at_end)
-                    held = [p.hold(a, at_end) for p, a in zip(pages[1:], given, strict=False)]
-                    out = pages[0].hold(np.full_like(expected, 1), at_end)
-                    run(backend, out, held, first, n)
-                    assert out.tobytes() == expected.tobytes(), where
-                    out.view(np.uint8)[:] = CANARY
-                    assert (pages[0].bytes == CANARY).all(), (*where, "wrote beside its array")
-                    calls += 1
+        for n, first in PLACES:
+            expected = whole[first : first + n]
+            if run is packed:
+                expected = np.packbits(bits[first : first + n], bitorder="little")
+            given = inputs(dtype, first, n)
+            for at_end in (False, True):
+                where = (run.__name__, dtype, n, first, at_end)
+                held = [p.hold(a, at_end) for p, a in zip(pages[1:], given, strict=False)]
+                out = pages[0].hold(np.full_like(expected, 1), at_end)
+                run(backend, out, held, first, n)
+                assert out.tobytes() == expected.tobytes(), where
+                out.view(np.uint8)[:] = CANARY
+                assert (pages[0].bytes == CANARY).all(), (*where, "wrote beside its array")
+                calls += 1
     return calls
 
 
