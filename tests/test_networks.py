@@ -7,6 +7,7 @@ constant that is the same for all rows, which are one of its axes; or for a cons
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -18,10 +19,11 @@ import pytest
 
 import fastdrop as fd
 from fastdrop import layers
-from fastdrop.formats._lengths import BATCH, Length, Open, known
-from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._lengths import BATCH, Length, Open, divided, known
+from fastdrop.formats._networks import Cell, Networks
+from fastdrop.formats._tensors import RowNumbers, Spread, Tensor, UnsupportedError, Value
 from layer_laws import normal
+from tolerances import FLOAT32, assert_close
 
 Function = Callable[..., Any]
 OPEN = Open.named("T")
@@ -130,11 +132,10 @@ class Case:
             net = Written()
             try:
                 value = self.ours(net, net.value(self.array, layout))
+                got = np.asarray(net.array(value, self.array.shape[axis_of(layout) or 0]))
             except (UnsupportedError, ValueError):
                 refused.add(layout)
                 continue
-            at = axis_of(layout) or 0
-            got = np.asarray(net.array(value, self.array.shape[at]))
             expected = np.asarray(self.numpy(whole(self.array, layout)))
             error = f"the batch is on {layout}"
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5, err_msg=error)
@@ -574,13 +575,118 @@ def test_several(name: str) -> None:
     SEVERAL[name].check()
 
 
+# ---- shapes that are taken from other tensors ----
+
+
+def first_places(constant: np.ndarray, axis: int, *needs: int) -> Case:
+    """Return a case that adds so many places of a constant as the tensor has."""
+    return Case(
+        lambda net, x: net.elementwise("add", x, net.slice(constant, axis, None, x.shape[axis])),
+        lambda x: x + constant.take(range(x.shape[axis]), axis),
+        needs,
+    )
+
+
+SHAPES: dict[str, Case] = {
+    "mean as often as it was": Case(
+        lambda net, x: net.expand(net.reduce("mean", x, [1], True), x.shape),
+        lambda x: x.mean(1, keepdims=True) + 0 * x,
+        needs=(1,),
+    ),
+    "two means as often as they were": Case(
+        lambda net, x: net.expand(net.reduce("max", x, [1, 2], True), x.shape),
+        lambda x: x.max((1, 2), keepdims=True) + 0 * x,
+        needs=(1, 2),
+    ),
+    "first mean as often as it was": Case(
+        lambda net, x: net.expand(net.reduce("mean", x, [0], True), x.shape),
+        lambda x: x.mean(0, keepdims=True) + 0 * x,
+        needs=(0,),
+    ),
+    "features for all": Case(
+        lambda net, x: net.elementwise("add", x, net.expand(normal(4), x.shape)),
+        lambda x: x + normal(4),
+        needs=(2,),
+        refused=OPENED,
+    ),
+    "steps for all": Case(
+        lambda net, x: net.elementwise("add", x, net.expand(normal(1, 10, 1), x.shape)),
+        lambda x: x + normal(1, 10, 1),
+        needs=(1,),
+        refused=("0, 1 open", "1, 0 open", "1, 2 open"),
+    ),
+    "first steps": first_places(normal(1, 12, 4), 1, 1, 2),
+    "first steps of one": first_places(normal(1, 12, 1), 1, 1),
+    "first rows": first_places(normal(9, 1, 4), 0, 0, 2),
+    "first features": first_places(normal(6, 1, 8), 2, 0, 2),
+    "shape of itself": Case(
+        lambda net, x: net.reshape(net.reshape(x, [*x.shape[:2], 2, 2]), x.shape),
+        lambda x: x,
+        needs=(2,),
+        refused=("1, 2 open",),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes(name: str) -> None:
+    SHAPES[name].check()
+
+
+# ---- layers with weights ----
+
+FOUR = (
+    *("0", "1", "2", "3", "0+", "+0", "0, 1 open", "0, 2 open", "0, 3 open"),
+    *("all 0", "none"),
+)
+
+
+def means(
+    x: np.ndarray, size: int, stride: int, pad: tuple[int, int], ceil: bool, count: bool
+) -> np.ndarray:
+    """Return means of windows of the last axis, by the definition of PyTorch."""
+    before, behind = pad
+    length, found, start = x.shape[-1], [], -before
+    while start < length and (ceil or start + size <= length + behind):
+        stop = min(start + size, length + behind)
+        part = x[..., max(start, 0) : max(stop, 0)]
+        found.append(part.sum(-1) / ((stop - start) if count else part.shape[-1]))
+        start += stride
+        if start + size - stride >= length + behind:  # the last one was whole
+            break
+    return np.stack(found, -1)
+
+
+CHANNELS: dict[str, Any] = {  # (batch, channels, steps)
+    "needs": (1, 2),
+    "refused": (*ALL, "none"),
+    "array": normal(6, 10, 7),
+    "layouts": (*LAYOUTS, "0, 2 open"),
+}
+PICTURES: dict[str, Any] = {  # (batch, channels, rows, columns)
+    "needs": (1, 2, 3),
+    "refused": ("all 0", "none"),
+    "array": normal(6, 4, 7, 5),
+    "layouts": FOUR,
+}
+
+
 def pooled(kind: str, size: int, stride: int, pad: tuple[int, int] = (0, 0)) -> Case:
-    """Return a case of windows over the steps of (batch, channels, steps)."""
     function, number = (np.max, -np.inf) if kind == "max" else (np.mean, 0)
     return Case(
         lambda net, x: net.pool(x, kind, [size], [stride], [pad]),
         lambda x: function(windows(put_around(x, pad, number=number), [size], [stride]), -1),
         **CHANNELS,
+    )
+
+
+def averaged(
+    size: int, stride: int, pad: tuple[int, int], *, ceil: bool, count: bool, **options: Any
+) -> Case:
+    return Case(
+        lambda net, x: net.pool(x, "mean", [size], [stride], [pad], ceil=ceil, count_padding=count),
+        lambda x: means(x, size, stride, pad, ceil, count),
+        **CHANNELS | options,
     )
 
 
@@ -600,29 +706,685 @@ def convolved(
             x, kernel, bias, strides=[stride], padding=[pad], dilation=[dilation], groups=groups
         ),
         numpy,
-        needs=(1, 2),
-        refused=("0, 1 open", *ALL, "none"),
-        array=normal(6, 10, 7),
-        layouts=(*LAYOUTS, "0, 2 open"),
+        **CHANNELS | {"refused": ("0, 1 open", *ALL, "none")},
     )
 
 
-CHANNELS: dict[str, Any] = {
-    "needs": (1, 2),
-    "refused": (*ALL, "none"),
-    "array": normal(6, 10, 7),
-    "layouts": (*LAYOUTS, "0, 2 open"),
-}
+def parted(*counts: int | None, kind: str = "mean", **options: Any) -> Case:
+    """Return a case of so many windows of each of the last axes."""
+
+    def numpy(x: np.ndarray) -> np.ndarray:
+        for axis, count in enumerate(counts, x.ndim - len(counts)):
+            n = x.shape[axis]
+            k = n if count is None else count
+            parts = [range(i * n // k, -(-(i + 1) * n // k)) for i in range(k)]
+            function = np.mean if kind == "mean" else np.max
+            x = np.stack([function(x.take(part, axis), axis) for part in parts], axis)
+        return x
+
+    return Case(lambda net, x: net.adaptive_pool(x, kind, counts), numpy, **options)
+
+
+def normalized(x: np.ndarray, *axes: int) -> np.ndarray:
+    return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 0.1)
+
+
+def rms_norm(x: np.ndarray, *axes: int) -> np.ndarray:
+    return x / np.sqrt(np.square(x).mean(axes, keepdims=True) + 0.1)
+
+
+# Windows of unequal size of a length that is not known.
+UNEQUAL = ("0, 2 open", "0, 3 open", "all 0", "none")
 LAYERS: dict[str, Case] = {
     "convolution": convolved(),
-    "convolution, all options": convolved(2, 2, (1, 3), 3),
+    "convolution with all options": convolved(2, 2, (1, 3), 3),
+    "convolution of pictures": Case(
+        lambda net, x: net.convolution(
+            x,
+            normal(3, 4, 2, 3),
+            None,
+            strides=[2, 1],
+            padding=[(0, 1), (2, 0)],
+            dilation=[1, 1],
+        ),
+        lambda x: np.einsum(
+            "nchwij,fcij->nfhw",
+            windows(put_around(x, (0, 1), (2, 0)), [2, 3], [2, 1]),
+            normal(3, 4, 2, 3),
+        ),
+        **PICTURES | {"refused": ("0, 1 open", "all 0", "none")},
+    ),
     "max": pooled("max", 3, 2),
-    "max, padded": pooled("max", 3, 1, (1, 2)),
+    "padded max": pooled("max", 3, 1, (1, 2)),
     "mean": pooled("mean", 2, 3),
-    "mean, padded": pooled("mean", 3, 2, (1, 1)),
+    "padded mean": pooled("mean", 3, 2, (1, 1)),
+    "max of pictures": Case(
+        lambda net, x: net.pool(x, "max", [2, 3], [2, 1], [(0, 0), (1, 1)]),
+        lambda x: windows(put_around(x, (0, 0), (1, 1), number=-np.inf), [2, 3], [2, 1]).max(
+            (-1, -2)
+        ),
+        **PICTURES,
+    ),
+    "mean of pictures": Case(
+        lambda net, x: net.pool(x, "mean", [2, 3], [2, 1], [(0, 0), (1, 1)]),
+        lambda x: windows(put_around(x, (0, 0), (1, 1)), [2, 3], [2, 1]).mean((-1, -2)),
+        **PICTURES,
+    ),
+    **{
+        f"mean of {size} by {stride}, {pad} around, {'ceil' * ceil} {'count' * count}": averaged(
+            size,
+            stride,
+            pad,
+            ceil=ceil,
+            count=count,
+            refused=("0, 2 open", "1, 2 open", *ALL, "none"),
+        )
+        for size, stride, pad in ((3, 2, (1, 1)), (2, 3, (0, 1)), (4, 4, (2, 0)), (3, 3, (1, 1)))
+        for ceil in (True, False)
+        for count in (True, False)
+        if ceil or not count
+    },
+    "one part": parted(1, **CHANNELS | {"needs": (2,)}),
+    "three parts": parted(
+        3, **CHANNELS | {"needs": (2,), "refused": ("0, 2 open", "1, 2 open", *ALL, "none")}
+    ),
+    "all parts": parted(None, **CHANNELS),
+    "five maxima": parted(
+        5,
+        kind="max",
+        **CHANNELS | {"needs": (2,), "refused": ("0, 2 open", "1, 2 open", *ALL, "none")},
+    ),
+    "parts of equal size": parted(5, needs=(1, 2), refused=(*ALL, "none"), array=normal(6, 4, 10)),
+    "parts of pictures": parted(3, 5, **PICTURES | {"refused": UNEQUAL}),
+    "maxima of pictures": parted(7, 2, kind="max", **PICTURES | {"refused": UNEQUAL}),
+    "one row of pictures": parted(1, 3, **PICTURES | {"refused": UNEQUAL}),
+    "batch_norm": Case(
+        lambda net, x: net.batch_norm(
+            x, normal(10), None, normal(10, seed=1), normal(10, seed=2) ** 2, 0.1
+        ),
+        lambda x: (
+            (x - normal(10, seed=1)[:, np.newaxis])
+            / np.sqrt(normal(10, seed=2) ** 2 + np.float32(0.1))[:, np.newaxis]
+            * normal(10)[:, np.newaxis]
+        ),
+        needs=(1,),
+        refused=("0, 1 open", *ALL, "none"),
+    ),
+    "layer_norm": Case(
+        lambda net, x: net.layer_norm(x, 1, normal(4), normal(4, seed=1), 0.1),
+        lambda x: normalized(x, -1) * normal(4) + normal(4, seed=1),
+        needs=(2,),
+        refused=("1, 2 open", *ALL, "none"),
+    ),
+    "layer_norm of two": Case(
+        lambda net, x: net.layer_norm(x, 2, normal(10, 4), None, 0.1),
+        lambda x: normalized(x, 1, 2) * normal(10, 4),
+        needs=(1, 2),
+        refused=("0, 1 open", *ALL, "none"),
+    ),
+    "group_norm": Case(
+        lambda net, x: net.group_norm(x, 2, normal(10), normal(10, 1, seed=1)[:, 0], 0.1),
+        lambda x: (
+            normalized(x.reshape(6, 2, 5, 4), 2, 3).reshape(x.shape) * normal(10)[:, np.newaxis]
+            + normal(10, 1, seed=1)
+        ),
+        needs=(1, 2),
+        refused=("0+", "+0", "0, 1 open", *ALL, "none"),
+    ),
+    "rms_norm": Case(
+        lambda net, x: net.rms_norm(x, 1, normal(4), 0.1),
+        lambda x: rms_norm(x, 2) * normal(4),
+        needs=(2,),
+    ),
+    "rms_norm of two": Case(
+        lambda net, x: net.rms_norm(x, 2, None, 0.1), lambda x: rms_norm(x, 1, 2), needs=(1, 2)
+    ),
+    "pad last": Case(
+        lambda net, x: net.pad(x, [(1, 2)], 7.0),
+        lambda x: put_around(x, (1, 2), number=7),
+        needs=(2,),
+        refused=ALL,
+    ),
+    "pad two": Case(
+        lambda net, x: net.pad(x, [(0, 3), (1, 0)], 0.0),
+        lambda x: put_around(x, (0, 3), (1, 0)),
+        needs=(1, 2),
+        refused=ALL,
+    ),
+    "pad less": Case(
+        lambda net, x: net.pad(x, [(-1, 2), (2, -1)], 7.0),
+        lambda x: put_around(x[:, 1:, :-1], (0, 2), (2, 0), number=7),
+        needs=(1, 2),
+        refused=(*ALL, "none"),
+    ),
+    "pad nothing": Case(lambda net, x: net.pad(x, [(0, 0)], 7.0), lambda x: x, refused=ALL),
 }
 
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name: str) -> None:
     LAYERS[name].check()
+
+
+# ---- attention, bags, rows by number ----
+
+
+def attention(x: np.ndarray, mask: Any = 0.0, scale: float = 0.5) -> np.ndarray:
+    return softmax(x @ (2 * x).swapaxes(1, 2) * scale + mask, -1) @ x
+
+
+def attending(added: Any = 0.0, **options: Any) -> Case:
+    return Case(
+        lambda net, x: net.attention(x, twice(net, x), x, **options),
+        lambda x: attention(x, added, options.get("scale", 0.5)),
+        needs=(1, 2),
+        refused=("0, 1 open", *ALL) if options.get("causal") else ALL,
+    )
+
+
+TWO = ("0", "1", "0, 1 open", "1, 0 open", "all 0", "all 1", "none")
+
+
+def bag(mode: str, padding: int | None = None, *, weighted: bool = False) -> Case:
+    """Return a case of (batch, tokens), of which each is looked up."""
+    table = normal(2, 5)
+
+    def numpy(x: np.ndarray) -> np.ndarray:
+        tokens = beyond(x)
+        found = table[tokens] * (x[..., np.newaxis] if weighted else 1)
+        counts = np.ones(x.shape, bool) if padding is None else tokens != padding
+        if mode == "max":
+            return found.max(1)
+        total = np.where(counts[..., np.newaxis], found, 0).sum(1)
+        return total / np.maximum(counts.sum(1, keepdims=True), 1) if mode == "mean" else total
+
+    return Case(
+        lambda net, x: net.embedding_bag(
+            table, whole_numbers(net, x), mode, padding, x if weighted else None
+        ),
+        numpy,
+        needs=(1,),
+        array=np.concatenate([normal(6, 5), np.ones((1, 5), np.float32)]),
+        layouts=TWO,
+    )
+
+
+LOOKED_UP: dict[str, Case] = {
+    "attention": attending(),
+    "scaled attention": attending(scale=0.2),
+    "attention to what was": attending(np.where(np.tri(10), 0, -np.inf), causal=True),
+    "attention with a mask": attending(
+        np.where(np.eye(10), -np.inf, 0), mask=np.eye(10) == 0, boolean=True
+    ),
+    "attention with what is added": attending(normal(10, 10), mask=normal(10, 10)),
+    "sums": bag("sum"),
+    "means": bag("mean"),
+    "maxima": bag("max"),
+    "weighted sums": bag("sum", weighted=True),
+    "sums without padding": bag("sum", 1),
+    "means without padding": bag("mean", 1),
+    "one step of each row": Case(
+        lambda net, x: net.rows_at(
+            x, [RowNumbers(), net.reduce("argmax", net.select(x, 2, 0), [1])]
+        ),
+        lambda x: x[np.arange(6), x[..., 0].argmax(1)],
+        needs=(1, 2),
+        refused=("0+", "+0", *ALL, "none"),
+    ),
+    "one feature of each row": Case(
+        lambda net, x: net.rows_at(
+            x, [RowNumbers(), None, net.reduce("argmax", net.select(x, 1, 0), [1])]
+        ),
+        lambda x: np.take_along_axis(x, x[:, 0].argmax(1)[:, np.newaxis, np.newaxis], 2)[..., 0],
+        needs=(1, 2),
+        refused=("0+", "+0", *ALL, "none"),
+    ),
+    "one place of each row": Case(
+        lambda net, x: net.rows_at(
+            x, [net.reduce("argmax", net.select(x, 2, 0), [0]), RowNumbers()]
+        ),
+        lambda x: x[x[..., 0].argmax(0), np.arange(10)],
+        needs=(0, 2),
+        refused=("1+", "+1", *ALL, "none"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOKED_UP)
+def test_what_is_looked_up(name: str) -> None:
+    LOOKED_UP[name].check()
+
+
+# ---- recurrent layers ----
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def step(kind: str, x: np.ndarray, states: list[np.ndarray], weights: list[np.ndarray]) -> Any:
+    """Take a step as PyTorch's pages have it, and return the new states."""
+    w_ih, w_hh, b_ih, b_hh, *projection = weights
+    h, given, kept = states[0], x @ w_ih.T + b_ih, states[0] @ w_hh.T + b_hh
+    if kind == "rnn":
+        return [np.tanh(given + kept)]
+    if kind == "gru":
+        (r, z, n), (kr, kz, kn) = np.split(given, 3, -1), np.split(kept, 3, -1)
+        z = sigmoid(z + kz)
+        return [(1 - z) * np.tanh(n + sigmoid(r + kr) * kn) + z * h]
+    i, f, g, o = np.split(given + kept, 4, -1)
+    c = sigmoid(f) * states[1] + sigmoid(i) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(c)
+    return [h @ projection[0].T if projection else h, c]
+
+
+def weights_of(kind: str, inputs: int, seed: int, *, projected: bool = False) -> list[np.ndarray]:
+    rows = {"lstm": 4, "gru": 3, "rnn": 1}[kind] * 3
+    outputs = 2 if projected else 3
+    shapes = [(rows, inputs), (rows, outputs), (rows,), (rows,), *[(2, 3)] * projected]
+    return [normal(*shape, seed=seed + k) * np.float32(0.5) for k, shape in enumerate(shapes)]
+
+
+def recurrent(
+    kind: str,
+    number: int | None = None,
+    *,
+    levels: int = 1,
+    directions: int = 1,
+    batch_first: bool = True,
+    started: bool = False,
+    lengths: bool = False,
+    projected: bool = False,
+) -> Case:
+    """Return a case of layers over X: their outputs, or one of the states.
+
+    They start at the first step's first features; there are as many steps as have a positive first
+    feature, and one more.
+    """
+    outputs = 2 if projected else 3
+    widths = (outputs, 3) if kind == "lstm" else (outputs,)
+    weights = [
+        [
+            weights_of(kind, directions * outputs if k else 4, 10 * k + 5 * d, projected=projected)
+            for d in range(directions)
+        ]
+        for k in range(levels)
+    ]
+    along = 1 if batch_first else 0
+
+    def ours(net: Written, x: Value) -> Value:
+        first = net.select(x, along, 0)
+        starts = [net.stack([net.slice(first, 1, 0, n)] * levels * directions, 0) for n in widths]
+        ends = net.reduce("sum", whole_numbers(net, net.select(x, 2, 0)), [along])
+        output, states = net.recurrent(
+            x,
+            [[Cell.of_torch(kind, *own) for own in level] for level in weights],
+            starts if started else (),
+            batch_first=batch_first,
+            lengths=net.elementwise("add", ends, 1.0) if lengths else None,
+        )
+        return output if number is None else states[number]
+
+    def numpy(x: np.ndarray) -> np.ndarray:
+        steps = x if batch_first else x.swapaxes(0, 1)
+        ends = beyond(steps[..., 0]).sum(1) + 1 if lengths else [steps.shape[1]] * len(steps)
+        start = [steps[:, 0, :n] if started else np.zeros((len(steps), n)) for n in widths]
+        finals = []
+        for level in weights:
+            made = np.zeros((*steps.shape[:2], directions * outputs))
+            for d, own in enumerate(level):
+                last = [np.empty_like(state) for state in start]
+                for row, end in enumerate(ends):
+                    states = [state[row] for state in start]
+                    for k in reversed(range(end)) if d else range(end):
+                        states = step(kind, steps[row, k], states, own)
+                        made[row, k, d * outputs : (d + 1) * outputs] = states[0]
+                    for found, state in zip(last, states, strict=True):
+                        found[row] = state
+                finals.append(last)
+            steps = made
+        if number is not None:
+            return np.stack([final[number] for final in finals])
+        return steps if batch_first else steps.swapaxes(0, 1)
+
+    opened = ("1, 2 open",) if started else ()  # states of a number that is not known
+    return Case(ours, numpy, needs=(2, along), refused=(*opened, *ALL, "none"))
+
+
+JOINED = ("0+", "+0", "1+", "+1")
+RECURRENT: dict[str, Case] = {
+    "lstm": recurrent("lstm"),
+    "lstm with states": recurrent("lstm", started=True),
+    "memory of an lstm": recurrent("lstm", 1, started=True),
+    "memory of a projected lstm": recurrent("lstm", 1, started=True, projected=True),
+    "two projected lstms": recurrent("lstm", levels=2, directions=2, projected=True),
+    "gru, steps in front": recurrent("gru", batch_first=False, started=True),
+    "state of grus": recurrent("gru", 0, levels=2, directions=2, batch_first=False),
+    "state of grus with states": recurrent("gru", 0, levels=2, directions=2, started=True),
+    "two rnns": recurrent("rnn", levels=2),
+    "rnn in two directions": recurrent("rnn", directions=2, batch_first=False, started=True),
+    "lengths": recurrent("gru", lengths=True, levels=2, directions=2),
+    "lengths of an lstm": recurrent("lstm", lengths=True, started=True, batch_first=False),
+    "state of lengths": recurrent("lstm", 0, lengths=True, directions=2),
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers(name: str) -> None:
+    RECURRENT[name].check()
+
+
+def one_step(kind: str, number: int = 0) -> Case:
+    """Return a case of a step from a state that is a constant, and one of the input's numbers."""
+    own, start = weights_of(kind, 4, 3), normal(1, 3)
+
+    def ours(net: Written, x: Value) -> Value:
+        cell = Cell.of_torch(kind, *own)
+        return net.cell_step(x, cell, [start, net.slice(x, 1, 0, 3)][: len(cell.states)])[number]
+
+    def numpy(x: np.ndarray) -> np.ndarray:
+        states = [np.repeat(start, len(x), 0), x[:, :3]]
+        return np.asarray(step(kind, x, states, own)[number])
+
+    refused = ("0, 1 open",) if kind == "lstm" else ()  # a state of a number that is not known
+    return Case(ours, numpy, (1,), (*refused, "all 0", "none"), array=normal(6, 4), layouts=TWO)
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru", "rnn"])
+def test_one_step(name: str) -> None:
+    one_step(name, 0).check()
+
+
+def test_the_memory_of_one_step() -> None:
+    one_step("lstm", 1).check()
+
+
+@pytest.mark.parametrize("rate", [None, 0.3])
+def test_dropout_between_recurrent_layers(rate: float | None) -> None:
+    net = Written()
+    cells = [[Cell.of_torch("gru", *weights_of("gru", n, n))] for n in (4, 3, 3)]
+    x = net.value(X, "0")
+    output, _ = net.recurrent(x, cells, batch_first=True, rate=rate)
+    model = net.model(output)
+    between = [] if rate is None else ["Dropout"]
+    assert [type(layer).__name__ for layer in model.layers] == (["GRU", *between] * 3)[
+        : 5 if rate else 3
+    ]
+    assert all(
+        layer.name == "layer.dropout" and layer.rate == rate for layer in model.layers[1::2] if rate
+    )
+
+
+def test_a_recurrent_layer_puts_out_what_is_taken() -> None:
+    """Its last step is its state, and a sequence that nobody takes is none."""
+    for taken in ("all", "last", "last by number", "state"):
+        net = Written()
+        output, (state,) = net.recurrent(
+            net.value(X, "0"), [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]], batch_first=True
+        )
+        value = {
+            "all": output,
+            "last": net.select(output, 1, -1),
+            "last by number": net.select(output, 1, 9),
+            "state": net.select(state, 0, 0),
+        }[taken]
+        assert isinstance(value, Tensor)
+        (layer,) = net.model(value).layers
+        assert isinstance(layer, layers.GRU)
+        assert (layer.return_sequences, layer.return_state) == (taken == "all", taken != "all")
+
+
+def test_cells_are_packed_once() -> None:
+    net = Written()
+    cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]
+    x = net.value(X, "0")
+    first, second = (net.recurrent(x, cells, batch_first=True)[0] for _ in range(2))
+    model = net.model(net.concatenate([first, second], -1))
+    assert len({id(layer) for layer in model.layers if isinstance(layer, layers.GRU)}) == 1
+
+
+# ---- what is random ----
+
+
+def dropped(layout: str, drop: Function) -> np.ndarray:
+    """Return which numbers are dropped in one sample, with axes as in the array."""
+    net = Written()
+    value = drop(net, net.value(np.ones_like(X), layout))
+    p = net.model(value).mc_predict(net.arrays["x0"], samples=1, rng=0, keep_samples=True)
+    found = np.moveaxis(p.samples[0], 0, value.at + value.before)
+    return found.reshape(X.shape)
+
+
+@pytest.mark.parametrize("layout", ["0", "2", "0+", "+0"])
+@pytest.mark.parametrize("alpha", [False, True], ids=["", "alpha"])
+def test_dropout_of_channels(layout: str, alpha: bool) -> None:
+    """They are axis 1, of each row, with whatever stands beside the row in the batch."""
+    made = dropped(layout, lambda net, x: net.feature_dropout(x, 0.5, alpha=alpha))
+    rows = np.moveaxis(made, axis_of(layout) or 0, 0)
+    channels = rows if layout != "2" else rows.swapaxes(1, 2)
+    assert (channels == channels[:, :, :1]).all()
+    assert len(np.unique(channels[:, :, 0])) == 2
+    assert len(np.unique(channels[:, :, 0], axis=0)) == len(channels)
+    assert (0 in made) is not alpha
+
+
+@pytest.mark.parametrize("alpha", [False, True], ids=["", "alpha"])
+def test_dropout_of_numbers(alpha: bool) -> None:
+    made = dropped("1", lambda net, x: (net.alpha_dropout if alpha else net.dropout)(x, 0.5))
+    kept = 0 if not alpha else made.min()
+    assert 80 < (made == kept).sum() < 160
+    assert len(np.unique(made)) == 2
+    assert (0 in made) is not alpha
+
+
+def test_attention_drops_its_weights() -> None:
+    net = Written()
+    x = net.value(X, "0")
+    model = net.model(net.attention(x, x, x, rate=0.4))
+    assert [layer.rates() for layer in model.layers if layer.rates()] == [{"rate": 0.4}]
+    plain = net.model(net.attention(x, x, x))
+    assert not plain.stochastic
+    assert np.array_equal(model.predict(X), plain.predict(X))
+
+
+# ---- several inputs ----
+
+
+def test_as_many_steps_as_another_tensor_has() -> None:
+    net = Written()
+    x, y = net.value(X, "0, 1 open"), net.value(normal(6, 12, 4), "0")
+    value = net.elementwise("subtract", net.slice(y, 1, 0, x.shape[1]), x)
+    assert_close(net.array(value, 6), normal(6, 12, 4)[:, :10] - X, FLOAT32)
+
+
+def test_states_of_rows_in_another_order() -> None:
+    """Both have the batch and two places on one axis, and not in the same order."""
+    cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]
+    for layout, refused in (("0+", False), ("+0", True)):
+        net = Written()
+        x, h = net.value(X, "0+"), net.value(normal(6, 3), layout)
+        if refused:
+            with pytest.raises(UnsupportedError, match="initial states of rows in another order"):
+                net.recurrent(x, cells, [net.unsqueeze(h, 0)], batch_first=True)
+        else:
+            net.recurrent(x, cells, [net.unsqueeze(h, 0)], batch_first=True)
+
+
+# ---- what is refused ----
+
+KERNEL = normal(3, 2, 2)
+REFUSALS: dict[str, tuple[Function, str]] = {
+    "constant dropped": (lambda net, x: net.dropout(X, 0.5), "dropout of a constant"),
+    "channels of a constant dropped": (
+        lambda net, x: net.feature_dropout(X, 0.5),
+        "dropout of a constant",
+    ),
+    "constant dropped otherwise": (
+        lambda net, x: net.alpha_dropout(X, 0.5),
+        "dropout of a constant",
+    ),
+    "maxima with padding": (
+        lambda net, x: net.embedding_bag(normal(2, 3), net.select(x, 2, 0), "max", 1),
+        "maxima of bags with padding",
+    ),
+    "rows turned": (
+        lambda net, x: net.elementwise("add", net.unsqueeze(x, 0), net.unsqueeze(x, 1)),
+        "rows of a batch are computed with one another",
+    ),
+    "rows turned, joined": (
+        lambda net, x: net.concatenate([x, net.permute(x, [1, 0, 2])], 2),
+        "tensors whose batch is on different axes",
+    ),
+    "rows turned, multiplied": (
+        lambda net, x: net.matmul(net.unsqueeze(x, 0), net.unsqueeze(x, 1)),
+        "tensors whose batch is on different axes",
+    ),
+    "index": (lambda net, x: net.select(x, 1, 10), "index 10 of an axis of length 10"),
+    "index from behind": (lambda net, x: net.select(x, 1, -11), "index -11 of an axis"),
+    "axis": (lambda net, x: net.unsqueeze(x, 4), "axis 4 of a tensor of 4 axes"),
+    "axis from behind": (lambda net, x: net.squeeze(x, [-4]), "axis -4 of a tensor of 3 axes"),
+    "shapes": (
+        lambda net, x: net.elementwise("add", x, normal(3)),
+        "expected shapes that broadcast",
+    ),
+    "two lengths": (lambda net, x: net.reshape(x, [-1, -1, 4]), "a shape of"),
+    "no such shape": (lambda net, x: net.reshape(x, [BATCH, 41]), "a tensor of shape"),
+    "no such rest": (lambda net, x: net.reshape(x, [BATCH, 7, -1]), "a tensor of shape"),
+    "repeated": (lambda net, x: net.expand(x, [-1, 20, -1]), "rows of shape"),
+    "steps without a batch": (
+        lambda net, x: net.recurrent(X, [[]], batch_first=True),
+        "a recurrent layer over a tensor",
+    ),
+    "state without a batch": (
+        lambda net, x: net.recurrent(x, CELLS, [normal(1, 5, 3)], batch_first=True),
+        "initial states without a batch",
+    ),
+    "states in front": (
+        lambda net, x: net.recurrent(x, CELLS, [net.slice(x, 2, 0, 3)], batch_first=True),
+        "states have the batch on axis 1, these on 0",
+    ),
+    "too many states": (
+        lambda net, x: net.recurrent(x, CELLS, [normal(2, 1, 3)], batch_first=True),
+        "2 initial states for 1 layers",
+    ),
+    "constant lengths": (
+        lambda net, x: net.recurrent(x, CELLS, lengths=np.ones(6), batch_first=True),
+        "lengths of sequences that are no input",
+    ),
+    "several lengths a row": (
+        lambda net, x: net.recurrent(x, CELLS, lengths=net.select(x, 2, 0), batch_first=True),
+        "lengths of sequences that are no input",
+    ),
+    "step of a sequence": (
+        lambda net, x: net.cell_step(x, CELLS[0][0], [normal(1, 3)]),
+        "a step of a tensor without",
+    ),
+    "windows over too much": (
+        lambda net, x: net.convolution(
+            x, normal(1, 10, 5), None, strides=[1], padding=[(0, 0)], dilation=[1]
+        ),
+        "windows of 5 places on an axis of 4",
+    ),
+    "axes of windows": (
+        lambda net, x: net.convolution(
+            x, normal(1, 10, 1, 1, 1), None, strides=[1], padding=[(0, 0)], dilation=[1]
+        ),
+        "a convolution over 3 axes",
+    ),
+    "axes of a tensor": (
+        lambda net, x: net.convolution(
+            x, normal(1, 10, 1, 1), None, strides=[1], padding=[(0, 0)], dilation=[1]
+        ),
+        "a convolution over a tensor of 3 axes",
+    ),
+    "axes that are pooled": (
+        lambda net, x: net.pool(x, "max", [1] * 3, [1] * 3, [(0, 0)] * 3),
+        "pooling over 3 axes",
+    ),
+    "no statistics": (
+        lambda net, x: net.batch_norm(x, None, None, None, normal(10), 0.1),
+        "batch normalization without running statistics",
+    ),
+    "no variance": (
+        lambda net, x: net.batch_norm(x, None, None, normal(10), None, 0.1),
+        "batch normalization without running statistics",
+    ),
+    "both sides of the batch": (
+        lambda net, x: net.layer_norm(net.permute(x, [1, 0, 2]), 3, None, None, 0.1),
+        "rows of a batch are not computed with one another",
+    ),
+    "places of all rows": (
+        lambda net, x: net.rows_at(
+            x, [np.zeros(6), net.reduce("argmax", net.select(x, 2, 0), [1])]
+        ),
+        "places taken out by numbers",
+    ),
+    "constants of all rows, joined": (
+        lambda net, x: net.concatenate([Spread(normal(2), 0), normal(6, 2)], 1),
+        "constants of different kinds, joined",
+    ),
+    "numbers up to what nothing has": (
+        lambda net, x: net.positions(Open.named("S")),
+        "numbers up to S",
+    ),
+    "constant repeated for rows": (
+        lambda net, x: net.expand(normal(6, 1), [BATCH, 4]),
+        "an array of shape",
+    ),
+    "constant as a row": (
+        lambda net, x: net.tensor(normal(6, 1), x),
+        "a constant where rows of a batch are needed",
+    ),
+}
+CELLS = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]
+
+
+@pytest.mark.parametrize(("function", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_refusals(function: Function, message: str) -> None:
+    net = Written()
+    with pytest.raises(UnsupportedError) as caught:
+        function(net, net.value(X, "0"))
+    assert message in str(caught.value)
+
+
+# ---- lengths that are left open ----
+
+
+def test_lengths_are_computed_like_numbers() -> None:
+    """Whatever is computed of names, it is what comes of the numbers."""
+    numbers = {"a": 3, "b": 5, "c": 4}
+    a, b, c = (Open.named(name) for name in numbers)
+
+    def number(length: Length) -> int:
+        terms = length.terms if isinstance(length, Open) else [((), length)]
+        return sum(n * math.prod(numbers[name] for name in names) for names, n in terms)
+
+    factors: list[Length] = [a, b, a * b, 3 * a, -c, 7, -2]
+    lengths: list[Length] = [*factors, a + 2, 2 - b, a - a + 7, 0 * a, (a + b) * (c - 1)]
+    for x, y in itertools.product(lengths, repeat=2):
+        assert number(x + y) == number(x) + number(y)
+        assert number(x - y) == number(x) - number(y)
+        assert number(x * y) == number(x) * number(y)
+        assert (x * y, x + y, x - y + y) == (y * x, y + x, x)
+    for x, y in itertools.product(factors, factors):
+        assert divided(x * y, y) == x * y // y == x
+    assert isinstance(a - a, int)
+    assert known([a, 3, a * b, a - a]) == (None, 3, None, 0)
+
+
+def test_lengths_that_are_not_known_to_be_whole() -> None:
+    a, b = Open.named("a"), Open.named("b")
+    pairs: list[tuple[Length, Length]] = [
+        (a, b),
+        (3 * a, 2),
+        (2 * a + b, a),
+        (3, 2),
+        (a * a + a, a + 1),
+        (a, 0),
+    ]
+    for x, y in pairs:
+        assert divided(x, y) is None
+    assert divided(a + 1, 1 + a) == 1
+    assert a // 2 == a // 2 != b // 2
+    assert str(a // 2 + 2 * a * b - 3) == "-3 + [(a) // (2)] + 2*a*b"
+    assert str(7 // a) == "[(7) // (a)]"

@@ -347,7 +347,8 @@ class Networks(Tensors):
         final = []
         rest = iter(made[1:])
         for cell in directions:
-            final.append([Tensor(next(rest), (*leading, n), 0, 0, extra) for n in cell.states])
+            rows = [(*leading, n) for n in cell.states]
+            final.append([replace(tensor, name=next(rest), row=row, at=0) for row in rows])
         return output, final
 
     def _recurrent_layer(self, directions: Sequence[Cell], masked: bool) -> Layer:
@@ -390,6 +391,8 @@ class Networks(Tensors):
             state = self.select(states, 0, number)
         assert isinstance(state, Tensor)
         state = self.bundled_first(state)
+        if state.merged and (state.before, state.behind) != (like.before, like.behind):
+            raise UnsupportedError("initial states of rows in another order")
         while len(state.row) <= len(leading):  # the same for what is merged with the batch
             inner = self.unsqueeze(replace(state, behind=0), 1)
             assert isinstance(inner, Tensor)
