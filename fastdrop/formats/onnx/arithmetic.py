@@ -216,7 +216,7 @@ def _cast(a: Arguments) -> Made:
             return a.net.elementwise("not_equal", value, 0.0)
         if a.dtype.kind in _INTEGERS and before.kind == "f":
             return a.net.elementwise("trunc", value)
-        if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and before.itemsize > 1:
+        if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not np.can_cast(before, a.dtype):
             raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
         return value
     if is_lengths(value):

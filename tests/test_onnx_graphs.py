@@ -1,0 +1,1201 @@
+"""Graphs in the text that the onnx package parses: as its reference evaluator has them, or refused.
+
+Lengths with a name are open, and tried with several numbers. Constants without numbers get some.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="what is read is parsed by it")
+
+from onnx import ModelProto, helper, numpy_helper
+from onnx.parser import parse_graph
+from onnx.reference import ReferenceEvaluator
+
+import fastdrop as fd
+from fastdrop.formats import ModelFormatError
+from layer_laws import normal
+
+OPSET = 21
+LENGTHS = [{"N": 3, "T": 5, "S": 4}, {"N": 2, "T": 7, "S": 6}]
+# A constant c repeated for each row of x, with axes k behind the rows.
+ROWS = "n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) "
+
+
+def table(text: str) -> dict[str, str]:
+    """Return texts by the names that stand above them."""
+    parts = re.split(r"^(\S.*)\n", text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def parsed(text: str) -> ModelProto:
+    """Return a model; what stands in front of the inputs is the operator set, if it is another."""
+    opset, _, graph = text.partition("(")
+    made = parse_graph(f"g ({graph.replace('ROWS', ROWS)}")
+    for value in made.value_info:
+        kind = value.type.tensor_type
+        shape = [dim.dim_value for dim in kind.shape.dim]
+        numbers = numbers_of(kind.elem_type, shape)
+        made.initializer.append(numpy_helper.from_array(numbers, value.name))
+    del made.value_info[:]
+    model = helper.make_model(
+        made, opset_imports=[helper.make_opsetid("", int(opset.strip() or OPSET))]
+    )
+    assert isinstance(model, ModelProto)
+    return model
+
+
+def numbers_of(kind: int, shape: list[int]) -> np.ndarray:
+    """Return numbers of both signs, and whole ones of which none is 0."""
+    dtype = helper.tensor_dtype_to_np_dtype(kind)
+    found = normal(*shape)
+    if dtype.kind in "iu":
+        found = np.sign(found) * np.ceil(np.abs(found * 3))
+    return np.asarray(found > 0 if dtype.kind == "b" else found, dtype)
+
+
+def loaded(model: ModelProto) -> fd.Model:
+    return fd.load(io.BytesIO(model.SerializeToString()))
+
+
+def check(text: str) -> fd.Model:
+    """Compare what is loaded with the reference, for several lengths."""
+    proto = parsed(text)
+    model = loaded(proto)
+    places = dict(
+        re.findall(r"put '(.*?)': the batch is .* it is axis (\d)", "\n".join(model.notes))
+    )
+    at = {name: int(axis) for name, axis in places.items()}
+    for lengths in LENGTHS:
+        given = {}
+        for value in proto.graph.input:
+            kind = value.type.tensor_type
+            shape = [lengths.get(dim.dim_param, dim.dim_value) for dim in kind.shape.dim]
+            given[value.name] = numbers_of(kind.elem_type, shape)
+        with np.errstate(all="ignore"):
+            expected = ReferenceEvaluator(proto).run(None, given)
+        rows = {
+            name: np.moveaxis(x, at.get(name, 0), 0).astype(np.float32) for name, x in given.items()
+        }
+        with np.errstate(all="ignore"):
+            found = model.predict(rows if len(rows) > 1 else next(iter(rows.values())))
+        made = list(found.values()) if isinstance(found, dict) else [found]
+        for output, got, wanted in zip(proto.graph.output, made, expected, strict=True):
+            moved = np.moveaxis(np.asarray(wanted), at.get(output.name, 0), 0)
+            if "joined with the batch are apart" in str(model.notes):
+                got = got.reshape(moved.shape)
+            np.testing.assert_allclose(got, moved, rtol=2e-5, atol=2e-5)
+    return model
+
+
+ARITHMETIC = table(
+    """
+for all rows
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Mul(m, m) b = Sub(a, c) y = Add(x, b) }
+for all rows, whole
+    (int64[N,3] x) => (y) <int64[3] c, int64[1] k = {3}, int64 t = {2}>
+    { ROWS a = Div(m, t) y = Add(x, a) }
+whole quotients
+    (int64[N,3] x) => (y) <int64[3] c>
+    { a = Div(x, c) b = Div(c, x) y = Sub(a, b) }
+quotients of constants
+    (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
+    { a = Div(c, d) y = Add(x, a) }
+quotients of lengths
+    (float[N,T,3] x) => (y) <int64[3] d = {1, 1, 3}, int64[1] m = {-1}>
+    { s = Shape(x) a = Div(s, d) y = Expand(x, a) }
+truth
+    (int64[N,3] x) => (y) <int64[3] c>
+    { b = Less(x, c) y = Cast<to=3>(b) }
+truth of constants
+    (float[N,3] x) => (y) <float[3] c, float[3] d>
+    { a = Greater(c, d) b = Not(a) e = Xor(a, b) y = Where(e, x, c) }
+one or the other, whole
+    (int64[N,3] x) => (y) <int64[3] c, int64 t = {2}>
+    { b = Less(x, c) w = Where(b, x, c) y = Div(w, t) }
+one or the other, of numbers
+    (int64[N,3] x) => (y) <float[3] c, float[3] d, float t = {2}>
+    { a = Cast<to=1>(x) b = Less(a, t) w = Where(b, c, d) y = Div(w, t) }
+remainders
+    (int64[N,3] x) => (y) <int64[3] c>
+    { a = Mod(x, c) b = Mod(c, x) y = Add(a, b) }
+remainders of C
+    (float[N,4] x) => (y) <float[4] c = {-7, 7, -8, 3}, float[4] d = {2, -2, 3, 5}>
+    { a = Mod<fmod=1>(c, d) y = Add(x, a) }
+remainders not of C
+    (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 3}, int64[4] d = {2, -2, 3, 5}>
+    { a = Mod(c, d) y = Add(x, a) }
+greatest
+    (float[N,3] x) => (a, b, d, e) <float[3] c>
+    { z = Neg(x) a = Max(x, c, z) b = Min(x, z, c) d = Sum(x, c, c) e = Mean(x, c, x) }
+greatest of one
+    (float[N,3] x) => (a, b)
+    { a = Max(x) b = Mean(x) }
+between
+    (float[N,3] x) => (y) <float low = {-0.5}, float high = {0.25}>
+    { y = Clip(x, low, high) }
+above
+    (float[N,3] x) => (y) <float low = {-0.5}>
+    { y = Clip(x, low) }
+below
+    (float[N,3] x) => (y) <float high = {0.5}>
+    { y = Clip(x, , high) }
+between, of old
+    10 (float[N,3] x) => (y)
+    { y = Clip<min=-0.5, max=0.25>(x) }
+above, of old
+    9 (float[N,3] x) => (y)
+    { y = Clip<min=-0.5>(x) }
+constant between
+    (float[N,3] x) => (y) <float[3] c, float low = {-0.5}, float high = {0.25}>
+    { a = Clip(c, low, high) y = Add(x, a) }
+constant of all rows between
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}, float high = {0.25}>
+    { ROWS a = Clip(m, , high) y = Add(x, a) }
+whole numbers between
+    (int64[N,3] x) => (y) <int64[3] c, int64 low = {0}, int64 two = {2}>
+    { a = Clip(c, low) b = Div(a, two) y = Add(x, b) }
+to whole
+    (float[N,3] x) => (y) <int64 t = {2}>
+    { a = Cast<to=7>(x) y = Div(a, t) }
+to numbers
+    (int64[N,3] x) => (y) <float t = {2}>
+    { a = Cast<to=1>(x) y = Div(a, t) }
+to truth
+    (int64[N,3] x) => (y) <int64[3] c>
+    { a = Sub(x, x) b = Cast<to=9>(a) d = Not(b) y = Cast<to=7>(d) }
+to truth of all
+    (int64[N,3] x) => (y)
+    { b = Cast<to=9>(x) y = Cast<to=1>(b) }
+truth to few bits
+    (float[N,3] x) => (y)
+    { b = Cast<to=9>(x) y = Cast<to=3>(b) }
+few bits to more
+    (int8[N,3] x) => (y)
+    { y = Cast<to=7>(x) }
+few bits to as few
+    (int16[N,3] x) => (y)
+    { y = Cast<to=5>(x) }
+to 32 bits
+    (int64[N,3] x) => (y)
+    { y = Cast<to=6>(x) }
+constants to whole
+    (float[N,3] x) => (y) <float[3] c>
+    { a = Cast<to=7>(c) b = Cast<to=1>(a) y = Add(x, b) }
+lengths to whole
+    (float[N,T,3] x) => (y)
+    { s = Shape(x) a = Cast<to=6>(s) b = Cast<to=7>(a) y = Reshape(x, b) }
+powers
+    (float[N,3] x) => (y) <float[3] c>
+    { a = Abs(x) b = Pow(a, c) d = Pow(b, c) y = Add(b, d) }
+powers of constants
+    (int64[N,3] x) => (y) <int64[3] c, float[3] d = {0.5, 2.0, 1.5}, int64 t = {2}>
+    { a = Abs(c) b = Pow(a, d) e = Div(b, t) y = Add(x, e) }
+lines
+    (float[N,3] x) => (a, b, c, d)
+    { a = HardSigmoid(x) b = HardSigmoid<alpha=0.166667>(x)
+      c = HardSigmoid<alpha=0.2, beta=0.6>(x) d = HardSigmoid<alpha=0.3>(x) }
+lines of constants
+    (float[N,3] x) => (y) <float[3] c>
+    { a = HardSigmoid<alpha=0.3>(c) y = Add(x, a) }
+alphas
+    (float[N,3] x) => (a, b, c, d, e, f)
+    { a = LeakyRelu(x) b = LeakyRelu<alpha=0.3>(x) c = Elu<alpha=0.5>(x) d = Celu<alpha=0.5>(x)
+      e = ThresholdedRelu<alpha=0.3>(x) f = ThresholdedRelu(x) }
+gammas
+    (float[N,3] x) => (a, b, c, d)
+    { a = Selu(x) b = Selu<gamma=2.0>(x) c = Selu<alpha=2.0>(x) d = Elu(x) }
+activations of constants
+    (float[N,3] x) => (y) <float[3] c, float[3] g, int64[1] k = {3}>
+    { ROWS a = Relu(c) b = Tanh(m) d = Softmax(m) e = Add(a, b) f = Add(d, e) y = Add(x, f) }
+by channels
+    (float[N,3,2] x) => (y) <float[3,1] c>
+    { y = PRelu(x, c) }
+gelus
+    (float[N,3] x) => (a, b)
+    { a = Gelu(x) b = Gelu<approximate="tanh">(x) }
+softmax of steps
+    (float[N,T,3] x) => (a, b, c)
+    { a = Softmax<axis=1>(x) b = Softmax(x) c = LogSoftmax<axis=-2>(x) }
+softmax of old
+    11 (float[N,3] x) => (a, b, c)
+    { a = Softmax(x) b = Softmax<axis=-1>(x) c = LogSoftmax<axis=1>(x) }
+"""
+)
+REDUCTIONS = table(
+    """
+nothing
+    (float[N,3,2] x) => (a, b) <int64[0] k = {}>
+    { a = ReduceSum<noop_with_empty_axes=1>(x) b = ReduceMean<noop_with_empty_axes=1>(x, k) }
+of old
+    12 (float[N,3,2] x) => (a, b, c)
+    { a = ReduceSum<axes=[1]>(x) b = ReduceMax<axes=[-1], keepdims=0>(x)
+      c = ReduceMean<axes=[1,2], keepdims=0>(x) }
+of before
+    17 (float[N,3,2] x) => (a, b) <int64[1] k = {1}>
+    { a = ReduceSum<keepdims=0>(x, k) b = ReduceMean<axes=[1], keepdims=0>(x) }
+of now
+    18 (float[N,3,2] x) => (a, b) <int64[1] k = {-1}>
+    { a = ReduceL1(x, k) b = ReduceMin<keepdims=0>(x, k) }
+squares
+    (float[N,3,2] x) => (a, b, c, d) <int64[1] k = {1}>
+    { a = ReduceL1<keepdims=0>(x, k) b = ReduceL2<keepdims=0>(x, k)
+      c = ReduceSumSquare<keepdims=0>(x, k) e = Abs(x) d = ReduceLogSum(e, k) }
+of constants
+    (float[N,3] x) => (y) <float[2,3] c, int64[1] k = {0}>
+    { a = ReduceL2<keepdims=0>(c, k) b = ReduceSumSquare(c) d = Add(a, b) y = Add(x, d) }
+of whole constants
+    (int64[N,3] x) => (y) <int64[2,3] c, int64[1] k = {0}, int64 t = {2}>
+    { a = ReduceSum<keepdims=0>(c, k) b = Div(a, t) y = Add(x, b) }
+of constants of all rows
+    (float[N,3] x) => (y) <float[2,3] c, int64[2] k = {2, 3}, int64[1] o = {1}>
+    { ROWS a = ReduceSum<keepdims=0>(m, o) b = ReduceMax(m, o) d = Squeeze(b, o) e = Add(a, d)
+      y = Add(x, e) }
+products of lengths
+    (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {9}, int64[1] k =
+    {3}, int64[1] m = {-1}>
+    { s = Shape(x) r = Slice(s, o, t) p = ReduceProd(r) n = Slice(s, z, o)
+      q = Concat<axis=0>(n, p) f = Reshape(x, q) g = Concat<axis=0>(n, m, k) y = Reshape(f, g) }
+products of lengths, apart
+    (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {9}>
+    { s = Shape(x) r = Slice(s, o, t) p = ReduceProd<keepdims=0>(r) q = Unsqueeze(p, z)
+      n = Slice(s, z, o) f = Concat<axis=0>(n, q) y = Reshape(x, f) }
+sums of lengths
+    (float[N,T,3] x, float[N,T,3] z) => (y) <int64[1] o = {1}, int64[1] t = {2}, int64[1] b =
+    {0}, int64[1] k = {3}>
+    { c = Concat<axis=1>(x, z) s = Shape(x) r = Slice(s, o, t) q = Concat<axis=0>(r, r)
+      p = ReduceSum(q) n = Slice(s, b, o) f = Concat<axis=0>(n, p, k) y = Reshape(c, f) }
+places of the greatest
+    (float[N,3,4] x) => (a, b, c, d) <int64 t = {2}>
+    { a = ArgMax<axis=1>(x) b = ArgMax<axis=-1, keepdims=0>(x) c = ArgMin<axis=2, keepdims=0>(x)
+      d = Div(b, t) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", ARITHMETIC.values(), ids=ARITHMETIC)
+def test_arithmetic(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize("text", REDUCTIONS.values(), ids=REDUCTIONS)
+def test_reductions(text: str) -> None:
+    check(text)
+
+
+LAYERS = table(
+    """
+product of constants
+    (float[N,3] x) => (y) <float[2,4] c, float[4,3] d, int64[1] k = {0}>
+    { a = MatMul(c, d) b = ReduceMax<keepdims=0>(a, k) y = Add(x, b) }
+products of stacks of constants
+    (float[N,2,3] x) => (y) <float[5,1,2,4] c, float[2,4,3] d, int64[2] k = {0, 1}>
+    { a = MatMul(c, d) b = ReduceMax<keepdims=0>(a, k) y = Add(x, b) }
+vectors
+    (float[N,3] x) => (y) <float[4] c, float[4,3] d, float[3] e>
+    { a = MatMul(c, d) b = MatMul(a, e) f = Add(x, b) y = Add(f, a) }
+constant of all rows
+    (float[N,3] x) => (y) <float[4] c, int64[2] k = {2, 4}, float[4,3] d, int64[1] o = {1}>
+    { ROWS a = MatMul(m, d) b = ReduceMax<keepdims=0>(a, o) y = Add(x, b) }
+double weights
+    (float[N,3] x) => (y) <double[3,2] c, double[2] d>
+    { e = Cast<to=1>(c) f = Cast<to=1>(d) a = MatMul(x, e) y = Add(a, f) }
+gemm
+    (float[N,3] x) => (y) <float[3,2] c, float[2] d>
+    { y = Gemm(x, c, d) }
+gemm without bias
+    (float[N,3] x) => (y) <float[2,3] c>
+    { y = Gemm<transB=1>(x, c) }
+gemm with all
+    (float[N,3] x) => (y) <float[2,3] c, float[1,2] d>
+    { y = Gemm<transB=1, alpha=0.5, beta=2.0>(x, c, d) }
+gemm with one number
+    (float[N,3] x) => (a, b) <float[3,2] c, float[1] d, float e>
+    { a = Gemm<beta=2.0>(x, c, d) b = Gemm<alpha=0.5>(x, c, e) }
+gemm with rows
+    (float[N,3] x, float[N,2] z) => (y) <float[3,2] c>
+    { y = Gemm<alpha=0.5, beta=2.0>(x, c, z) }
+gemm turned
+    (float[N,3] x) => (y) <float[3,2] c, float[2] d>
+    { t = Transpose(x) y = Gemm<transA=1>(t, c, d) }
+gemm the other way
+    (float[N,3] x) => (y) <float[2,3] c, float[2,1] d>
+    { t = Transpose(x) a = Gemm<alpha=0.5, beta=2.0>(c, t, d) y = Transpose(a) }
+gemm the other way, turned
+    (float[N,3] x) => (y) <float[3,2] c, float[2,1] d>
+    { a = Gemm<transA=1, transB=1>(c, x, d) y = Transpose(a) }
+gemm of constants
+    (float[N,3] x) => (y) <float[2,4] c, float[4,3] d, float[3] e, int64[1] k = {0}>
+    { a = Gemm<alpha=0.5, beta=2.0>(c, d, e) b = ReduceMax<keepdims=0>(a, k) y = Add(x, b) }
+gemm of constants of all rows
+    (float[N,3] x) => (y) <float[4] c, int64[1] k = {4}, float[3,4] d, float[3] e>
+    { ROWS a = Gemm<transB=1, alpha=0.5, beta=2.0>(m, d, e) y = Add(x, a) }
+conv
+    (float[N,2,T] x) => (a, b) <float[3,2,3] c, float[3] d>
+    { a = Conv(x, c, d)
+      b = Conv<kernel_shape=[3], strides=[2], dilations=[2], pads=[2,1]>(x, c) }
+conv of groups
+    (float[N,4,7,6] x) => (a, b) <float[6,2,3,2] c, float[6] d>
+    { a = Conv<group=2, strides=[2,1], pads=[1,0,2,1]>(x, c, d)
+      b = Conv<group=2, dilations=[1,3]>(x, c) }
+conv as long as it was
+    (float[N,2,7,6] x) => (a, b, d) <float[3,2,4,2] c>
+    { a = Conv<auto_pad="SAME_UPPER">(x, c) b = Conv<auto_pad="SAME_LOWER", strides=[2,3]>(x, c)
+      d = Conv<auto_pad="VALID">(x, c) }
+pools
+    (float[N,2,7] x) => (a, b, c, d)
+    { a = MaxPool<kernel_shape=[3]>(x) b = MaxPool<kernel_shape=[3], strides=[2], pads=[1,1]>(x)
+      c = AveragePool<kernel_shape=[2], strides=[3], pads=[1,0]>(x)
+      d = AveragePool<kernel_shape=[2], pads=[1,1], count_include_pad=1>(x) }
+pools that are cut off
+    (float[N,2,8] x) => (a, b)
+    { a = MaxPool<kernel_shape=[3], strides=[2], ceil_mode=1>(x)
+      b = AveragePool<kernel_shape=[3], strides=[2], ceil_mode=1>(x) }
+pools as long as it was
+    (float[N,2,6,5] x) => (a, b)
+    { a = MaxPool<kernel_shape=[3,2], auto_pad="SAME_UPPER">(x)
+      b = AveragePool<kernel_shape=[3,2], strides=[2,1], auto_pad="VALID">(x) }
+pools of open steps
+    (float[N,2,T] x) => (a)
+    { a = MaxPool<kernel_shape=[3]>(x) }
+conv of open steps
+    (float[N,2,T] x) => (a, b) <float[3,2,4] c>
+    { a = Conv<auto_pad="SAME_UPPER">(x, c)
+      b = Conv<auto_pad="SAME_LOWER", dilations=[2]>(x, c) }
+pools of all
+    (float[N,2,4,3] x) => (a, b)
+    { a = GlobalAveragePool(x) b = GlobalMaxPool(x) }
+batch normalization
+    (float[N,3,4] x) => (y) <float[3] c, float[3] d, float[3] e, float[3] f = {0.5, 1.0, 2.0}>
+    { y = BatchNormalization<epsilon=0.1>(x, c, d, e, f) }
+layer normalization
+    (float[N,3,4] x) => (a, b, g) <float[4] c, float[4] d, float[3,4] e, float[1] f>
+    { a = LayerNormalization(x, c, d) b = LayerNormalization<axis=1, epsilon=0.1>(x, e)
+      g = LayerNormalization<axis=-2>(x, f, d) }
+layer normalization of steps
+    (float[N,T,4] x) => (y) <float[4] c>
+    { y = LayerNormalization(x, c) }
+rms normalization
+    23 (float[N,3,4] x) => (a, b) <float[4] c, float[3,4] d>
+    { a = RMSNormalization(x, c) b = RMSNormalization<axis=1, epsilon=0.1>(x, d) }
+"""
+)
+SHAPES = table(
+    """
+constants
+    (float[N,2] x) => (y)
+    { a = Constant<value_float=1.5>() b = Constant<value_floats=[1.0, 2.0]>()
+      c = Constant<value_int=3>() d = Constant<value_ints=[2, -1]>()
+      e = Constant<value=float[2] {3.0, 4.0}>() f = Cast<to=1>(c) g = Cast<to=1>(d)
+      h = Sum(x, a, b, e) i = Add(f, g) y = Mul(h, i) }
+constants of shapes
+    (float[N,2] x) => (y) <int64[2] k = {1, 2}, int64 t = {2}>
+    { a = ConstantOfShape(k) b = ConstantOfShape<value=int64[1] {7}>(k) c = Div(b, t)
+      d = Cast<to=1>(c) y = Sum(x, a, d) }
+ranges
+    (float[N,3] x) => (y) <int64 a = {1}, int64 b = {7}, int64 c = {2}, int64 z = {-5}, int64 d
+    = {-2}, float e = {0.5}, float f = {1.2}, float g = {0.3}>
+    { h = Range(a, b, c) i = Range(a, z, d) k = Add(h, i) l = Cast<to=1>(k) m = Range(e, f, g)
+      y = Sum(x, l, m) }
+shapes
+    (float[N,2,3] x) => (y) <int64[2] m = {2, -1}>
+    { a = Shape<start=1>(x) b = Shape<start=-1>(x) c = Shape<end=-1, start=1>(x)
+      d = Concat<axis=0>(a, b, c, a) e = Cast<to=1>(d) f = Reshape(e, m) y = Add(x, f) }
+turned
+    (float[N,2,3] x) => (y)
+    { a = Transpose<perm=[0,2,1]>(x) b = Transpose(a) y = Transpose<perm=[1,0,2]>(b) }
+turned constants
+    (float[N,2,3] x) => (y) <float[3,2] c>
+    { a = Transpose(c) b = Transpose<perm=[1,0]>(c) d = Mul(a, b) y = Add(x, d) }
+axes put in
+    (float[N,2] x) => (a, b, d) <int64[2] k = {3, 1}, int64[2] l = {-1, 1}, int64[1] z = {0}>
+    { a = Unsqueeze(x, k) b = Unsqueeze(x, l) d = Unsqueeze(x, z) }
+axes put in, of old
+    11 (float[N,2] x) => (a, b)
+    { a = Unsqueeze<axes=[1,3]>(x) b = Squeeze<axes=[1]>(a) }
+axes taken out
+    (float[N,1,2,1] x) => (a, b, d) <int64[1] k = {1}, int64[2] l = {-1, 1}>
+    { a = Squeeze(x, k) b = Squeeze(x, l) d = Squeeze(x) }
+axes put in and taken out
+    (float[N,2,3] x) => (y) <int64[1] k = {1}, int64[1] l = {2}>
+    { a = Unsqueeze(x, k) b = Squeeze(a, k) c = Unsqueeze(b, l) y = Squeeze(c, l) }
+axes of constants
+    (float[N,2] x) => (y) <float[2] c, int64[1] k = {0}, int64[2] l = {0, -1}>
+    { a = Unsqueeze(c, l) b = Squeeze(a) d = Squeeze(a, k) e = Squeeze(d) y = Sum(x, b, e) }
+laid out
+    (float[N,2,6] x) => (a, b, c, d) <int64[3] k = {0, -1, 3}, int64[2] l = {0, 12}, int64[4] m
+    = {-1, 2, 2, 3}, int64[3] o = {0, 0, -1}>
+    { a = Reshape(x, k) b = Reshape(x, l) c = Reshape(x, m) d = Reshape(x, o) }
+laid out in one
+    (float[N,2,3] x) => (y) <int64[2] k = {-1, 3}, int64[1] l = {-1}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+laid out and back
+    (float[N,2,3] x) => (y) <int64[2] k = {-1, 3}, int64[3] l = {-1, 2, 3}, float[3] c>
+    { a = Reshape(x, k) b = Add(a, c) y = Reshape(b, l) }
+flat
+    (float[N,2,3,4] x) => (a, b, c)
+    { a = Flatten(x) b = Flatten<axis=-3>(x) d = Flatten<axis=2>(x) c = Flatten<axis=1>(x) }
+flat behind
+    (float[N,2,3] x) => (y)
+    { y = Flatten<axis=2>(x) }
+flat altogether
+    (float[N,2,3] x) => (y)
+    { y = Flatten<axis=3>(x) }
+flat in front
+    (float[N,2,3] x) => (y)
+    { y = Flatten<axis=0>(x) }
+flat constants
+    (float[N,6] x) => (y) <float[1,2,3] c>
+    { a = Flatten(c) y = Add(x, a) }
+repeated
+    (float[N,1,3] x) => (a, b, d) <int64[3] k = {1, 4, 1}, int64[4] l = {2, 1, 1, 3}>
+    { a = Expand(x, k) b = Tile(x, k) d = Expand(x, l) }
+constants repeated
+    (float[N,2,6] x) => (y) <float[1,3] c, float[1,1] e, int64[2] k = {2, 2}, int64[2] l = {2,
+    6}>
+    { a = Tile(c, k) b = Expand(e, l) y = Sum(x, a, b) }
+constants repeated for rows
+    (float[N,3] x) => (y) <float[1,3] c, float[3] d, int64[1] k = {1}>
+    { s = Shape(x) a = Expand(c, s) b = Expand(d, s) n = Shape<end=1>(x)
+      r = Concat<axis=0>(n, k) e = Tile(c, r) f = Mul(a, b) g = Sub(f, e) y = Add(x, g) }
+repeated as often as another
+    (float[N,T,3] x, float[N,1,3] z) => (y)
+    { s = Shape(x) a = Expand(z, s) y = Concat<axis=1>(a, x) }
+part
+    (float[N,7,4] x) => (a, b, c) <int64[2] s = {1, -3}, int64[2] e = {9, -1}, int64[2] k = {1,
+    2}, int64[1] o = {0}, int64[1] p = {5}, int64[1] q = {-2}, int64[1] t = {2}>
+    { a = Slice(x, s, e, k) b = Slice(x, o, p, q, t) c = Slice(x, q, p, t) }
+part of old
+    9 (float[N,7,4] x) => (a, b)
+    { a = Slice<starts=[0,1], ends=[2147483647,-2]>(x)
+      b = Slice<axes=[-1], starts=[1], ends=[3]>(x) }
+parts backwards
+    (float[N,7] x) => (a, b, c, d) <int64[1] f = {-1}, int64[1] e = {-99}, int64[1] k = {1},
+    int64[1] b2 = {-2}, int64[1] s = {5}, int64[1] g = {0}, int64[1] h = {99}>
+    { a = Slice(x, f, e, k, f) b = Slice(x, s, g, k, b2) c = Slice(x, h, e, k, b2)
+      d = Slice(x, s, e, k, f) }
+parts of constants
+    (float[N,3] x) => (y) <float[7] c, int64[1] s = {6}, int64[1] e = {0}, int64[1] k = {0},
+    int64[1] b = {-2}, int64[1] t = {1}, int64[1] u = {4}>
+    { a = Slice(c, s, e, k, b) d = Slice(c, t, u) y = Sum(x, a, d) }
+parts of open steps
+    (float[N,T,3] x) => (a, b, c, d) <int64[1] z = {0}, int64[1] o = {1}, int64[1] m = {-1},
+    int64[1] t = {2}, int64[1] i = {9223372036854775807}, int64[1] j = {-9223372036854775807},
+    int64[1] u = {-2}>
+    { a = Slice(x, o, i, o) b = Slice(x, z, m, o) c = Slice(x, m, j, o, m)
+      d = Slice(x, u, i, o) }
+more parts of open steps
+    (float[N,T,3] x) => (a, b, c, d) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {2},
+    int64[1] i = {9223372036854775807}, int64[1] j = {-9223372036854775807}, int64[1] u = {-2},
+    int64[1] m = {-1}>
+    { a = Slice(x, j, t, o) b = Slice(x, t, i, o) c = Slice(x, u, m, o) d = Slice(x, o, t, o) }
+steps turned in a ring
+    (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {2}, int64[1] i =
+    {9223372036854775807}>
+    { a = Slice(x, t, i, o) b = Slice(x, z, t, o) c = Concat<axis=1>(a, b) y = Sub(x, c) }
+first steps of constants
+    (float[N,T,3] x) => (y) <float[1,9,3] c, int64[1] z = {0}, int64[1] o = {1}, int64[1] t =
+    {2}>
+    { s = Shape(x) e = Slice(s, o, t) p = Slice(c, z, e, o) y = Add(x, p) }
+all rows
+    (float[N,4] x) => (y) <int64[1] z = {0}, int64[1] i = {9223372036854775807}>
+    { n = Shape<end=1>(x) a = Slice(x, z, i, z) b = Slice(a, z, n, z) y = Relu(b) }
+divided
+    (float[N,7] x) => (a, b, c)
+    { a, b, c = Split<axis=1, num_outputs=3>(x) }
+divided as told
+    (float[N,7] x) => (a, b, c) <int64[3] k = {1, 2, 4}>
+    { a, b, c = Split<axis=-1>(x, k) }
+divided of old
+    11 (float[N,6] x) => (a, b, c, d)
+    { a, b = Split<axis=1, split=[2,4]>(x) c, d = Split<axis=1>(x) }
+constants divided
+    (float[N,3] x) => (y) <float[6] c>
+    { a, b = Split<num_outputs=2>(c) y = Sum(x, a, b) }
+joined
+    (float[N,2] x) => (a, b) <float[1,3] c>
+    { a = Concat<axis=1>(x, x) b = Concat<axis=-1>(x) }
+constants joined
+    (float[N,5] x) => (y) <float[2] c, float[3] d, float[0] e = {}>
+    { a = Concat<axis=0>(c, d) b = Concat<axis=-1>(d, e, c) y = Sum(x, a, b) }
+constants of all rows joined
+    (float[N,6] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Concat<axis=1>(m, m) y = Add(x, a) }
+some
+    (float[N,7,2] x) => (a, b, c, d) <int64 p = {-2}, int64[1] q = {2}, int64[3] r = {1, 3, 5},
+    int64[3] s = {6, 4, 2}>
+    { a = Gather<axis=1>(x, p) b = Gather<axis=1>(x, q) c = Gather<axis=-2>(x, r)
+      d = Gather<axis=1>(x, s) }
+some in no order
+    (float[N,7,2] x) => (a, b, c, d) <int64[4] p = {0, 5, -1, 2}, int64[2] q = {3, 3}, int64[3]
+    r = {2, 1, 0}, int64[2] s = {-2, -1}>
+    { a = Gather<axis=1>(x, p) b = Gather<axis=1>(x, q) c = Gather<axis=1>(x, r)
+      d = Gather<axis=1>(x, s) }
+some of open steps
+    (float[N,T,2] x) => (a, b, c) <int64 p = {-1}, int64[2] q = {1, -1}, int64[1] r = {0}>
+    { a = Gather<axis=1>(x, p) b = Gather<axis=1>(x, q) c = Gather<axis=1>(x, r) }
+some of a constant
+    (int64[N,2] x) => (a, b) <float[9,3] c, float[9] d, int64 f = {4}>
+    { p = Abs(x) q = Min(p, f) a = Gather(c, q) b = Gather(d, q) }
+some of a constant of all rows
+    (float[N,2,3] x) => (y) <float[9,3] t, int64[2] c = {4, 1}, int64[1] k = {2}>
+    { ROWS a = Gather(t, m) y = Add(x, a) }
+places of a constant
+    (float[N,3] x) => (y) <float[4,3] c, int64 p = {-1}, int64[2] q = {1, 0}, int64[2,1] r = {2,
+    3}, int64[2] u = {0, 1}, int64[1] v = {0}>
+    { a = Gather(c, p) b = Gather(c, q) d = Gather(c, r) e = ReduceMax<keepdims=0>(b, v)
+      f = ReduceMax<keepdims=0>(d, u) y = Sum(x, a, e, f) }
+numbers along
+    (float[N,3,4] x) => (a, b)
+    { p = ArgMax<axis=1>(x) a = GatherElements<axis=1>(x, p) r = ArgMax<axis=-1>(x)
+      b = GatherElements<axis=2>(x, r) }
+padded
+    (float[N,3,4] x) => (a, b) <int64[6] p = {0, 1, 0, 0, 2, 1}, int64[2] q = {1, 2}, int64[1] k
+    = {-2}, float v = {5}>
+    { a = Pad(x, p) b = Pad(x, q, v, k) }
+padded before
+    17 (float[N,3,4] x) => (a, b) <int64[6] p = {0, 1, 0, 0, 2, 1}, float v = {5}>
+    { a = Pad(x, p) b = Pad(x, p, v) }
+padded of old
+    10 (float[N,3,4] x) => (a, b)
+    { a = Pad<pads=[0,1,0,0,2,1]>(x) b = Pad<pads=[0,1,0,0,2,1], value=5.0>(x) }
+constants padded
+    (float[N,6] x) => (y) <float[3] c, int64[2] p = {1, 2}, float v = {5}>
+    { a = Pad(c, p) b = Pad(c, p, v) y = Sum(x, a, b) }
+triangles
+    (float[N,3,3] x) => (y) <float[3,3] c, int64 k = {1}>
+    { a = Trilu(c) b = Trilu<upper=0>(c, k) d = Sub(a, b) y = Add(x, d) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", LAYERS.values(), ids=LAYERS)
+def test_layers(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
+def test_shapes(text: str) -> None:
+    check(text)
+
+
+# What the reference does not have, or has wrong, and the same in what it has.
+ALIKE = table(
+    """
+padded less
+    (float[N,3,4] x) => (y) <int64[4] r = {-1, 1, 2, -1}, int64[2] l = {1, 2}, float v = {5}>
+    { y = Pad(x, r, v, l) }
+    as
+    (float[N,3,4] x) => (y) <int64[4] r = {0, 1, 2, 0}, int64[2] l = {1, 2}, float v = {5},
+    int64[2] s = {1, 0}, int64[2] e = {9, -1}>
+    { a = Slice(x, s, e, l) y = Pad(a, r, v, l) }
+softmax of several axes
+    11 (float[N,3,4] x) => (y)
+    { y = Softmax<axis=-2>(x) }
+    as
+    (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
+    { a = Reshape(x, k) b = Softmax(a) y = Reshape(b, l) }
+log of softmax of several axes
+    11 (float[N,3,4] x) => (y)
+    { y = LogSoftmax(x) }
+    as
+    (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
+    { a = Reshape(x, k) b = LogSoftmax(a) y = Reshape(b, l) }
+all outputs of batch normalization
+    9 (float[N,3] x) => (y) <float[3] c, float[3] d, float[3] e, float[3] f = {0.5, 1.0, 2.0}>
+    { a, m, v = BatchNormalization<momentum=0.5>(x, c, d, e, f) b = Add(a, m) y = Mul(b, v) }
+    as
+    (float[N,3] x) => (y) <float[3] c, float[3] d, float[3] e, float[3] f = {0.5, 1.0, 2.0}>
+    { a = BatchNormalization(x, c, d, e, f) b = Add(a, e) y = Mul(b, f) }
+pool as long as it was
+    (float[N,2,5] x) => (y)
+    { y = MaxPool<kernel_shape=[2], strides=[2], auto_pad="SAME_LOWER">(x) }
+    as
+    (float[N,2,5] x) => (y)
+    { y = MaxPool<kernel_shape=[2], strides=[2], pads=[1, 0]>(x) }
+pool of open steps
+    (float[N,2,T] x) => (y)
+    { y = MaxPool<kernel_shape=[4], auto_pad="SAME_UPPER">(x) }
+    as
+    (float[N,2,T] x) => (y)
+    { y = MaxPool<kernel_shape=[4], pads=[1, 2]>(x) }
+pool of all steps
+    (float[N,2,7] x) => (y)
+    { y = GlobalMaxPool(x) }
+    as
+    (float[N,2,7] x) => (y) <int64[1] k = {2}>
+    { y = ReduceMax(x, k) }
+dropout
+    10 (float[N,3] x) => (y)
+    { y = Dropout<ratio=0.3>(x) }
+    as
+    (float[N,3] x) => (y) <float r = {0.3}, bool t = {1}>
+    { y = Dropout<seed=7>(x, r, t) }
+dropout of the default rate
+    10 (float[N,3] x) => (y)
+    { y = Dropout(x) }
+    as
+    (float[N,3] x) => (y) <bool t = {0}>
+    { y = Dropout(x, , t) }
+numbers along for more
+    (float[N,3,4] x) => (y)
+    { p = ArgMax<axis=2>(x) y = GatherElements<axis=-1>(x, p) }
+    as
+    (float[N,3,4] x) => (y) <int64[1] k = {2}>
+    { y = ReduceMax(x, k) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
+def test_models_alike(text: str) -> None:
+    protos = [parsed(part) for part in text.split("    as\n")]
+    models = [loaded(proto) for proto in protos]
+    dims = protos[0].graph.input[0].type.tensor_type.shape.dim
+    shape = [LENGTHS[0].get(dim.dim_param, dim.dim_value) for dim in dims]
+    x = normal(*shape)
+    first, second = (model.predict(x) for model in models)
+    np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
+    first, second = ([layer.rates() for layer in m.layers if layer.rates()] for m in models)
+    assert first == second
+    assert bool(first) is ("Dropout" in text)
+
+
+# ---- what is refused ----
+
+REFUSALS = table(
+    """
+shapes
+    (float[N,3] x) => (y) <float[2] c, float[3] d>
+    { a = Add(c, d) y = Add(x, a) }
+    -> do not broadcast
+lengths computed with
+    (float[N,T] x) => (y)
+    { s = Shape(x) y = Mul(x, s) }
+    -> a length left open, computed with
+lengths as a condition
+    (float[N,T] x) => (y)
+    { s = Shape(x) y = Where(s, x, x) }
+    -> a length left open, as a condition
+lengths between
+    (float[N,T] x) => (y) <int64 l = {0}>
+    { s = Shape(x) t = Clip(s, l) y = Reshape(x, t) }
+    -> a length left open, computed with
+lengths as numbers
+    (float[N,T] x) => (y)
+    { s = Shape(x) a = Cast<to=1>(s) y = Add(x, a) }
+    -> a length left open, computed with
+maximum of lengths
+    (float[N,T] x) => (y) <int64[1] k = {0}>
+    { s = Shape(x) t = ReduceMax(s, k) y = Expand(x, t) }
+    -> a length left open, computed with
+product of lengths
+    (float[N,T] x) => (y) <float[2,2] c>
+    { s = Shape(x) t = Cast<to=7>(s) y = MatMul(c, t) }
+    -> a length left open, computed with
+numbers up to lengths
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) y = Add(x, p) }
+    -> numbers up to a length left open
+lengths as places
+    (float[N,T] x) => (y)
+    { s = Shape(x) y = Gather<axis=1>(x, s) }
+    -> a length left open, as a place
+lengths along
+    (float[N,T] x) => (y) <int64[1] k = {0}>
+    { s = Shape(x) t = Unsqueeze(s, k) y = GatherElements<axis=1>(x, t) }
+    -> a length left open, computed with
+lengths joined
+    (float[N,2] x) => (y) <int64[1] k = {0}>
+    { s = Shape(x) t = Unsqueeze(s, k) y = Concat<axis=0>(x, t) }
+    -> a length left open, computed with
+lengths padded
+    (float[N,2] x) => (y) <int64[2] k = {1, 1}>
+    { s = Shape(x) t = Pad(s, k) y = Reshape(x, t) }
+    -> widths of [1, 1]
+lengths as axes
+    (float[N,T] x) => (y)
+    { s = Shape(x) y = Unsqueeze(x, s) }
+    -> a number that depends on a length left open
+numbers as axes
+    (float[N,2] x) => (y) <float[1] k = {1}>
+    { y = Unsqueeze(x, k) }
+    -> expected whole numbers
+axes of two axes
+    (float[N,2] x) => (y) <int64[1,1] k = {1}>
+    { y = Unsqueeze(x, k) }
+    -> expected whole numbers
+whole division by 0
+    (int64[N,2] x) => (y) <int64[2] c = {1, 0}>
+    { a = Div(c, c) y = Add(x, a) }
+    -> a division by zero
+remainder of C
+    (float[N,2] x) => (y) <float[2] c>
+    { y = Mod<fmod=1>(x, c) }
+    -> attribute 'fmod': 1
+remainder of a constant of all rows
+    (float[N,2] x) => (y) <float[2] c, int64[1] k = {2}>
+    { ROWS a = Mod<fmod=1>(c, m) y = Add(x, a) }
+    -> attribute 'fmod': 1
+type
+    (float[N,2] x) => (y)
+    { a = Cast<to=8>(x) y = Relu(a) }
+    -> elements of type 8
+few bits
+    (int64[N,2] x) => (y)
+    { y = Cast<to=3>(x) }
+    -> whole numbers of 8 bits
+no sign
+    (int8[N,2] x) => (y)
+    { y = Cast<to=2>(x) }
+    -> whole numbers of 8 bits
+activation of whole numbers
+    (int64[N,2] x) => (y) <int64[2] c>
+    { a = Relu(c) y = Add(x, a) }
+    -> Relu of a constant
+softmax of a constant
+    (float[N,2] x) => (y) <float[2] c>
+    { a = Softmax(c) y = Add(x, a) }
+    -> Softmax of a constant
+gelu
+    (float[N,2] x) => (y)
+    { y = Gelu<approximate="no">(x) }
+    -> attribute 'approximate': no
+swish
+    24 (float[N,2] x) => (y)
+    { y = Swish<alpha=2.0>(x) }
+    -> attribute 'alpha' other than 1
+nothing reduced
+    (float[N,2] x) => (y)
+    { y = ReduceL1<noop_with_empty_axes=1>(x) }
+    -> attribute 'noop_with_empty_axes': 1
+mean of whole numbers
+    (int64[N,2] x) => (y) <int64[2] c>
+    { a = ReduceMean(c) y = Add(x, a) }
+    -> the mean of whole numbers
+last of the greatest
+    (float[N,2] x) => (y)
+    { y = ArgMax<axis=1, select_last_index=1>(x) }
+    -> attribute 'select_last_index': 1
+product of constants
+    (float[N,2] x) => (y) <float[2,3] c>
+    { a = MatMul(c, c) y = Add(x, a) }
+    -> a product of (2, 3) and (2, 3)
+product of a number
+    (float[N,2] x) => (y) <float[3] c, float d>
+    { a = MatMul(c, d) y = Add(x, a) }
+    -> a product of (3,) and ()
+product of stacks
+    (float[N,2] x) => (y) <float[2,3,3] c, float[3,3,3] d>
+    { a = MatMul(c, d) y = Add(x, a) }
+    -> a product of (2, 3, 3) and (3, 3, 3)
+gemm of a stack
+    (float[N,2,3] x) => (y) <float[3,3] c>
+    { y = Gemm(x, c) }
+    -> a product of 3 and 2 axes
+gemm with a stack
+    (float[N,3] x) => (y) <float[1,3,3] c>
+    { y = Gemm(x, c) }
+    -> a product of 2 and 3 axes
+conv over too many axes
+    (float[N,2,4] x) => (y) <float[3,2,2,2] c>
+    { y = Conv(x, c) }
+    -> windows over 2 axes of a tensor of 3
+too few strides
+    (float[N,2,4,4] x) => (y) <float[3,2,2,2] c>
+    { y = Conv<strides=[1]>(x, c) }
+    -> windows over 2 axes of a tensor of 4
+strides of 0
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<strides=[0]>(x, c) }
+    -> windows over 1 axes of a tensor of 3
+dilations of 0
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<dilations=[0]>(x, c) }
+    -> windows over 1 axes of a tensor of 3
+windows of 0
+    (float[N,2,4] x) => (y)
+    { y = MaxPool<kernel_shape=[0]>(x) }
+    -> windows over 1 axes of a tensor of 3
+too few pads
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<pads=[1]>(x, c) }
+    -> attribute 'pads': [1]
+pads below 0
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<pads=[0,-1]>(x, c) }
+    -> attribute 'pads': [0, -1]
+automatic
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<auto_pad="SAME">(x, c) }
+    -> attribute 'auto_pad': SAME
+automatic, of open steps
+    (float[N,2,T] x) => (y) <float[3,2,2] c>
+    { y = Conv<auto_pad="SAME_UPPER", strides=[2]>(x, c) }
+    -> attribute 'auto_pad': SAME_UPPER, of an open length
+another size
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<kernel_shape=[3]>(x, c) }
+    -> windows of another size than the weights
+too many dilations
+    (float[N,2,4] x) => (y) <float[3,2,2] c>
+    { y = Conv<dilations=[1,1]>(x, c) }
+    -> windows of another size than the weights
+no size
+    (float[N,2,4] x) => (y)
+    { y = MaxPool(x) }
+    -> no sizes of windows
+pool dilated
+    (float[N,2,4] x) => (y)
+    { y = MaxPool<kernel_shape=[2], dilations=[2]>(x) }
+    -> attribute 'dilations'
+storage
+    (float[N,2,4] x) => (y)
+    { y = MaxPool<kernel_shape=[2], storage_order=1>(x) }
+    -> attribute 'storage_order': 1
+pool of all features
+    (float[N,2] x) => (y)
+    { y = GlobalMaxPool(x) }
+    -> a tensor of 2 axes
+means cut off
+    (float[N,2,T] x) => (y)
+    { y = AveragePool<kernel_shape=[2], pads=[1,1]>(x) }
+    -> means that leave padding out, of an open length
+pool cut off
+    (float[N,2,T] x) => (y)
+    { y = MaxPool<kernel_shape=[2], ceil_mode=1>(x) }
+    -> windows that are cut off (ceil_mode) of an open length
+layer normalization
+    (float[N,2] x) => (y) <float[2] c>
+    { y = LayerNormalization<stash_type=0>(x, c) }
+    -> attribute 'stash_type' other than 1
+layer normalization of open
+    (float[N,T] x) => (y) <float[1] c>
+    { y = LayerNormalization(x, c) }
+    -> normalization over an open length
+axis of layer normalization
+    (float[N,2] x) => (y) <float[2] c>
+    { y = LayerNormalization<axis=2>(x, c) }
+    -> axis 2 of a tensor of 2 axes
+axis of rms normalization
+    23 (float[N,2] x) => (y) <float[2] c>
+    { y = RMSNormalization<axis=-3>(x, c) }
+    -> axis -3 of a tensor of 2 axes
+rms normalization
+    23 (float[N,2] x) => (y) <float[2] c>
+    { y = RMSNormalization<stash_type=10>(x, c) }
+    -> attribute 'stash_type' other than 1
+two constants
+    (float[N,2] x) => (y)
+    { c = Constant<value_int=1, value_float=1.0>() y = Add(x, c) }
+    -> a constant that is no numbers
+text
+    (float[N,2] x) => (y)
+    { c = Constant<value_string="a">() y = Add(x, c) }
+    -> a constant that is no numbers
+no tensor
+    (float[N,2] x) => (y)
+    { c = Constant<value=1.0>() y = Add(x, c) }
+    -> a constant that is no tensor
+several values
+    (float[N,2] x) => (y) <int64[1] k = {2}>
+    { c = ConstantOfShape<value = float[2] {1.0, 2.0}>(k) y = Add(x, c) }
+    -> attribute 'value' that is not one number
+shape below 0
+    (float[N,2] x) => (y) <int64[1] k = {-2}>
+    { c = ConstantOfShape(k) y = Add(x, c) }
+    -> a shape of [-2]
+steps of 0
+    (float[N,2] x) => (y) <int64 a = {0}, int64 b = {2}>
+    { c = Range(a, b, a) y = Add(x, c) }
+    -> numbers in steps of 0
+several numbers
+    (float[N,2] x) => (y) <int64[2] a, int64 b = {2}>
+    { c = Range(b, b, a) y = Add(x, c) }
+    -> expected one number
+order
+    (float[N,2] x) => (y)
+    { y = Transpose<perm=[1,1]>(x) }
+    -> attribute 'perm': [1, 1]
+many axes
+    (float[N,2] x) => (y) <int64[7] k = {0,1,2,3,4,5,6}>
+    { y = Unsqueeze(x, k) }
+    -> a tensor of 9 axes
+all axes of 1
+    (float[N,1,T] x) => (y)
+    { y = Squeeze(x) }
+    -> all axes of length 1, where some lengths are open
+axis of more
+    (float[N,2] x) => (y) <int64[1] k = {1}>
+    { y = Squeeze(x, k) }
+    -> axis 1, of length 2, taken out
+no shape
+    (float[N,2] x) => (y)
+    { y = Reshape(x) }
+    -> no shape
+shape of nothing
+    (float[N,2] x) => (y) <int64[3] k = {0, 2, 0}>
+    { y = Reshape(x, k) }
+    -> a shape of [0, 2, 0]
+nothing allowed
+    (float[N,2] x) => (y) <int64[2] k = {0, 2}>
+    { y = Reshape<allowzero=1>(x, k) }
+    -> a tensor of shape [batch, 2] as [0, 2]
+shape of a constant
+    (float[N,2] x) => (y) <float[3] c, int64[1] k = {2}>
+    { a = Reshape(c, k) y = Add(x, a) }
+    -> cannot reshape
+axis of flat
+    (float[N,2] x) => (y)
+    { y = Flatten<axis=3>(x) }
+    -> axis 3 of a tensor of 2 axes
+axis of flat from behind
+    (float[N,2] x) => (y)
+    { y = Flatten<axis=-3>(x) }
+    -> axis -3 of a tensor of 2 axes
+no shape to expand to
+    (float[N,2] x) => (y)
+    { y = Expand(x) }
+    -> no shape
+expanded to less
+    (float[N,2] x) => (y) <int64[2] k = {1, -1}>
+    { y = Expand(x, k) }
+    -> a shape of [1, -1]
+too few repeats
+    (float[N,2] x) => (y) <int64[1] k = {1}>
+    { y = Tile(x, k) }
+    -> as many repeats as axes are expected
+no repeats
+    (float[N,2] x) => (y)
+    { y = Tile(x) }
+    -> as many repeats as axes are expected
+repeats below 0
+    (float[N,2] x) => (y) <float[2] c, int64[1] k = {-1}>
+    { a = Tile(c, k) y = Add(x, a) }
+    -> repeats of [-1]
+repeats of more
+    (float[N,2] x) => (y) <int64[2] k = {1, 2}>
+    { y = Tile(x, k) }
+    -> repeats of axes longer than 1
+no places
+    (float[N,2] x) => (y) <int64[1] k = {1}>
+    { y = Slice(x, k) }
+    -> no places
+no starts
+    9 (float[N,2] x) => (y)
+    { y = Slice<ends=[1]>(x) }
+    -> no places
+too few ends
+    (float[N,2] x) => (y) <int64[1] k = {1}, int64[2] l = {0, 1}>
+    { y = Slice(x, k, l) }
+    -> as many starts, ends, axes and steps are expected
+too many axes
+    (float[N,2] x) => (y) <int64[1] k = {1}, int64[2] l = {0, 1}>
+    { y = Slice(x, k, k, l) }
+    -> as many starts, ends, axes and steps are expected
+slice by 0
+    (float[N,2] x) => (y) <int64[1] k = {1}, int64[1] z = {0}>
+    { y = Slice(x, z, k, k, z) }
+    -> steps of 0
+backwards from somewhere
+    (float[N,T] x) => (y) <int64[1] k = {1}, int64[1] s = {5}, int64[1] e = {-99}, int64[1] m =
+    {-1}>
+    { y = Slice(x, s, e, k, m) }
+    -> some places of an axis of open length, backwards
+backwards to somewhere
+    (float[N,T] x) => (y) <int64[1] k = {1}, int64[1] s = {2}, int64[1] m = {-1}>
+    { y = Slice(x, m, s, k, m) }
+    -> some places of an axis of open length, backwards
+from a length
+    (float[N,T] x, float[N,S] z) => (y) <int64[1] k = {1}, int64[1] i = {9223372036854775807}>
+    { s = Shape<start=1>(z) y = Slice(x, s, i, k) }
+    -> places from
+number of parts
+    (float[N,2] x) => (a, b)
+    { a, b = Split<axis=1, num_outputs=3>(x) }
+    -> attribute 'num_outputs': 3
+open parts
+    (float[N,T] x) => (a, b)
+    { a, b = Split<axis=1, num_outputs=2>(x) }
+    -> parts of an axis of open length
+parts of less
+    (float[N,4] x) => (a, b) <int64[2] k = {1, 2}>
+    { a, b = Split<axis=1>(x, k) }
+    -> parts of [1, 2] of an axis of 4
+parts below 0
+    (float[N,4] x) => (a, b) <int64[2] k = {5, -1}>
+    { a, b = Split<axis=1>(x, k) }
+    -> parts of [5, -1] of an axis of 4
+too few parts
+    (float[N,4] x) => (a, b) <int64[1] k = {4}>
+    { a, b = Split<axis=1>(x, k) }
+    -> parts of [4] of an axis of 4
+no axis
+    (float[N,4] x) => (y)
+    { y = Concat(x, x) }
+    -> no axis
+different axes
+    (float[N,4] x, float[N,4,1] z) => (y)
+    { y = Concat<axis=1>(x, z) }
+    -> tensors of different numbers of axes, joined
+constants of other lengths
+    (float[N,4] x) => (y) <float[2,4] c, float[1,3] d>
+    { a = Concat<axis=0>(c, d) y = Add(x, a) }
+    -> must match exactly
+places that are computed
+    (float[N,4] x) => (y)
+    { p = ArgMax<axis=1>(x) y = Gather<axis=1>(x, p) }
+    -> places that are computed of the model's inputs
+places behind
+    (float[N,4] x) => (y) <float[2,9] c>
+    { p = ArgMax<axis=1>(x) y = Gather<axis=1>(c, p) }
+    -> places that are computed of the model's inputs
+numbers as places
+    (float[N,4] x) => (y) <float[1] k = {1}>
+    { y = Gather<axis=1>(x, k) }
+    -> places that are no whole numbers
+places of a constant
+    (float[N,4] x) => (y) <float[4] c, int64[2] k = {1, 4}>
+    { a = Gather(c, k) y = Add(x, a) }
+    -> places beyond an axis of length 4
+places of a constant from behind
+    (float[N,4] x) => (y) <float[4] c, int64[2] k = {1, -5}>
+    { a = Gather(c, k) y = Add(x, a) }
+    -> places beyond an axis of length 4
+place
+    (float[N,4] x) => (y) <int64 k = {4}>
+    { y = Gather<axis=1>(x, k) }
+    -> index 4 of an axis of length 4
+places in order
+    (float[N,4] x) => (y) <int64[2] k = {3, 4}>
+    { y = Gather<axis=1>(x, k) }
+    -> places beyond an axis of length 4
+places in order from behind
+    (float[N,4] x) => (y) <int64[2] k = {-6, -5}>
+    { y = Gather<axis=1>(x, k) }
+    -> places beyond an axis of length 4
+places of two axes
+    (float[N,4] x) => (y) <int64[2,1] k = {1, 2}>
+    { y = Gather<axis=1>(x, k) }
+    -> places of shape (2, 1)
+no place at all
+    (float[N,4] x) => (y) <int64[0] k = {}>
+    { y = Gather<axis=1>(x, k) }
+    -> places of shape (0,)
+fewer rows along
+    (float[N,4,3] x) => (y) <int64[1] k = {1}>
+    { p = ArgMax<axis=1>(x) q = ArgMax<axis=2>(p) y = GatherElements<axis=1>(x, q) }
+    -> places of fewer rows
+fewer rows of a constant
+    (float[N,2] x) => (y) <float[3,2] c, int64[1,1] k = {1}>
+    { a = GatherElements<axis=0>(c, k) y = Add(x, a) }
+    -> places of fewer rows
+mode
+    (float[N,4] x) => (y) <int64[4] k = {0,1,0,1}>
+    { y = Pad<mode="edge">(x, k) }
+    -> attribute 'mode': edge
+no widths
+    (float[N,4] x) => (y)
+    { y = Pad(x) }
+    -> no widths
+too few widths
+    (float[N,4] x) => (y) <int64[2] k = {0,1}>
+    { y = Pad(x, k) }
+    -> widths of [0, 1] for 2 axes
+widths below 0
+    (float[N,4] x) => (y) <float[5] c, int64[2] k = {0,-1}>
+    { a = Pad(c, k) y = Add(x, a) }
+    -> widths of [0, -1]
+rows put to the batch
+    (float[N,4] x) => (y) <int64[4] k = {1,0,0,0}>
+    { y = Pad(x, k) }
+    -> rows put to the batch
+triangle
+    (float[N,4] x) => (y)
+    { y = Trilu(x) }
+    -> input 0 is computed of the model's inputs
+nothing
+    (float[N,4] x) => (y)
+    { y = Where(x, , x) }
+    -> input 1 is missing
+no weights
+    (float[N,2,4] x) => (y)
+    { y = Conv(x) }
+    -> input 1 is missing
+list
+    (float[N,2,4] x) => (y)
+    { y = MaxPool<kernel_shape=2>(x) }
+    -> attribute 'kernel_shape': 2
+numbers as axes of old
+    11 (float[N,2,4] x) => (y)
+    { y = Squeeze<axes=[1.0]>(x) }
+    -> attribute 'axes': [1.0]
+constants of rows
+    (float[2,3] x) => (y) <float[2,3] c>
+    { y = Add(x, c) }
+    -> a constant that differs from row to row
+rows that differ
+    (float[2,3] x, float[4,3] z) => (y)
+    { y = Add(x, z) }
+    -> inputs for 2 and 4 rows
+"""
+)
+
+
+@pytest.mark.parametrize("text", REFUSALS.values(), ids=REFUSALS)
+def test_refusals(text: str) -> None:
+    graph, message = text.split("    -> ")
+    with pytest.raises(ModelFormatError) as caught:
+        loaded(parsed(graph))
+    assert message.strip() in str(caught.value)
+
+
+# ---- recurrent layers ----
+
+RECURRENT = table(
+    """
+lstm
+    (float[T,N,2] x) => (y, h, c) <float[1,12,2] w, float[1,12,3] r, float[1,24] b>
+    { y, h, c = LSTM<hidden_size=3>(x, w, r, b) }
+lstm without bias
+    (float[T,N,2] x) => (y) <float[1,12,2] w, float[1,12,3] r>
+    { y = LSTM<hidden_size=3>(x, w, r) }
+lstm with all inputs
+    (float[T,N,2] x, float[1,N,3] h, float[1,N,3] c) => (y, hn)
+    <float[1,12,2] w, float[1,12,3] r, float[1,24] b, float[1,9] p>
+    { y, hn = LSTM<hidden_size=3>(x, w, r, b, , h, c, p) }
+gru
+    (float[T,N,2] x, float[1,N,3] h) => (y, hn) <float[1,9,2] w, float[1,9,3] r, float[1,18] b>
+    { y, hn = GRU<hidden_size=3>(x, w, r, b, , h) }
+gru, reset afterwards
+    (float[T,N,2] x) => (y, h) <float[1,9,2] w, float[1,9,3] r, float[1,18] b>
+    { y, h = GRU<linear_before_reset=1>(x, w, r, b) }
+rnn
+    (float[T,N,2] x) => (y, h) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y, h = RNN<hidden_size=3>(x, w, r, b) }
+rnn with the batch in front
+    (float[N,T,2] x, float[N,1,3] h) => (y, hn) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y, hn = RNN<hidden_size=3, layout=1>(x, w, r, b, , h) }
+constant states
+    (float[T,N,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[1,1,3] c, int64[1] o = {1}, int64[1] k = {3}>
+    { n = Shape<start=1, end=2>(x) s = Concat<axis=0>(o, n, k) h = Expand(c, s)
+      y = GRU<hidden_size=3>(x, w, r, b, , h) }
+zeros as states
+    (float[T,N,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1}, int64[1] k = {3}>
+    { n = Shape<start=1, end=2>(x) s = Concat<axis=0>(o, n, k) h = ConstantOfShape(s)
+      y = GRU<hidden_size=3>(x, w, r, b, , h) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", RECURRENT.values(), ids=RECURRENT)
+def test_recurrent_layers(text: str) -> None:
+    check(text)
