@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -63,14 +64,17 @@ def loaded(model: ModelProto) -> fd.Model:
     return fd.load(io.BytesIO(model.SerializeToString()))
 
 
+def places(notes: Sequence[str]) -> dict[str, int]:
+    """Return on which axis the batch is, of inputs and outputs of which it is told."""
+    found = (re.match(r"\w+put '(.*?)': the batch is .* it is axis (\d)", n) for n in notes)
+    return {match[1]: int(match[2]) for match in found if match}
+
+
 def check(text: str) -> fd.Model:
     """Compare what is loaded with the reference, for several lengths."""
     proto = parsed(text)
     model = loaded(proto)
-    places = dict(
-        re.findall(r"put '(.*?)': the batch is .* it is axis (\d)", "\n".join(model.notes))
-    )
-    at = {name: int(axis) for name, axis in places.items()}
+    at = places(model.notes)
     for lengths in LENGTHS:
         given = {}
         for value in proto.graph.input:
@@ -653,18 +657,23 @@ numbers along for more
 )
 
 
-@pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
-def test_models_alike(text: str) -> None:
-    protos = [parsed(part) for part in text.split("    as\n")]
+def check_alike(*texts: str) -> None:
+    protos = [parsed(text) for text in texts]
     models = [loaded(proto) for proto in protos]
     dims = protos[0].graph.input[0].type.tensor_type.shape.dim
-    shape = [LENGTHS[0].get(dim.dim_param, dim.dim_value) for dim in dims]
-    x = normal(*shape)
+    x = normal(*(LENGTHS[0].get(dim.dim_param, dim.dim_value) for dim in dims))
+    if "the batch is its first axis" in str(models[0].notes):
+        x = x.swapaxes(0, 1)
     first, second = (model.predict(x) for model in models)
     np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-5)
-    first, second = ([layer.rates() for layer in m.layers if layer.rates()] for m in models)
-    assert first == second
-    assert bool(first) is ("Dropout" in text)
+    rates = [[layer.rates() for layer in m.layers if layer.rates()] for m in models]
+    assert models[0].stochastic is ("Dropout" in texts[0])
+    assert not models[0].stochastic or rates[0] == rates[1]
+
+
+@pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
+def test_models_alike(text: str) -> None:
+    check_alike(*text.split("    as\n"))
 
 
 # ---- what is refused ----
@@ -1144,6 +1153,90 @@ rows that differ
     (float[2,3] x, float[4,3] z) => (y)
     { y = Add(x, z) }
     -> inputs for 2 and 4 rows
+weights of another shape
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,8,3] r>
+    { y = GRU(x, w, r) }
+    -> R: expected shape (1, 9, 3), found (1, 8, 3)
+input weights of another shape
+    (float[T,N,2] x) => (y) <float[2,9,2] w, float[1,9,3] r>
+    { y = GRU(x, w, r) }
+    -> W: expected shape (1, 9, 2), found (2, 9, 2)
+weights of no shape
+    (float[T,N,2] x) => (y) <float w, float[9,3] r>
+    { y = GRU(x, w, r) }
+    -> W: expected shape
+whole weights
+    (float[T,N,2] x) => (y) <int64[1,9,2] w, float[1,9,3] r>
+    { y = GRU(x, w, r) }
+    -> W: expected shape (1, 9, 2), found (1, 9, 2)
+bias of another shape
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r, float[1,9] b>
+    { y = GRU(x, w, r, b) }
+    -> B: expected shape (1, 18), found (1, 9)
+peepholes of another shape
+    (float[T,N,2] x) => (y) <float[1,12,2] w, float[1,12,3] r, float[1,24] b, float[1,8] p>
+    { y = LSTM(x, w, r, b, , , , p) }
+    -> P: expected shape (1, 9), found (1, 8)
+units
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU<hidden_size=4>(x, w, r) }
+    -> attribute 'hidden_size': 4
+direction
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU<direction="up">(x, w, r) }
+    -> attribute 'direction': 'up'
+too few activations
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU<activations=["Relu"]>(x, w, r) }
+    -> attribute 'activations': ['Relu']
+activation
+    (float[T,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<activations=["Up"]>(x, w, r) }
+    -> activation 'Up'
+activations that are no names
+    (float[T,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<activations=[1.0]>(x, w, r) }
+    -> activation 1.0
+activation without numbers
+    (float[T,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<activations=["Affine"], activation_alpha=[1.0]>(x, w, r) }
+    -> activation 'Affine' without its alpha and beta, on which runtimes differ
+numbers without an activation
+    (float[T,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<activation_alpha=[1.0]>(x, w, r) }
+    -> more of 'activation_alpha' or 'activation_beta' than are taken
+more numbers
+    (float[T,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<activations=["HardSigmoid"], activation_beta=[1.0, 2.0]>(x, w, r) }
+    -> more of 'activation_alpha' or 'activation_beta' than are taken
+some lengths
+    (float[5,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b, int64[2] k = {5, 4}>
+    { y = RNN(x, w, r, b, k) }
+    -> lengths of sequences that are no input
+state of two axes
+    (float[T,N,2] x, float[N,3] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y = RNN(x, w, r, b, , h) }
+    -> initial states that are not (directions, batch, units)
+state of other units
+    (float[T,N,2] x, float[1,N,4] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y = RNN(x, w, r, b, , h) }
+    -> initial states of 4 units
+states of two directions
+    (float[T,N,2] x, float[2,N,3] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y = RNN(x, w, r, b, , h) }
+    -> 2 initial states for 1 layers
+layout
+    (float[N,T,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<layout=2>(x, w, r) }
+    -> attribute 'layout': 2
+steps of a tensor of two axes
+    (float[N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
+    { y = RNN<layout=1>(x, w, r) }
+    -> a recurrent layer over a tensor without a batch
+length as a bound
+    (float[N,T] x) => (y)
+    { s = Shape<start=1>(x) y = Clip(x, s) }
+    -> expected one number
 """
 )
 
@@ -1184,7 +1277,8 @@ rnn with the batch in front
     { y, hn = RNN<hidden_size=3, layout=1>(x, w, r, b, , h) }
 constant states
     (float[T,N,2] x) => (y)
-    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[1,1,3] c, int64[1] o = {1}, int64[1] k = {3}>
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[1,1,3] c,
+     int64[1] o = {1}, int64[1] k = {3}>
     { n = Shape<start=1, end=2>(x) s = Concat<axis=0>(o, n, k) h = Expand(c, s)
       y = GRU<hidden_size=3>(x, w, r, b, , h) }
 zeros as states
@@ -1192,6 +1286,13 @@ zeros as states
     <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1}, int64[1] k = {3}>
     { n = Shape<start=1, end=2>(x) s = Concat<axis=0>(o, n, k) h = ConstantOfShape(s)
       y = GRU<hidden_size=3>(x, w, r, b, , h) }
+lengths of all steps
+    (float[5,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b, int32[2] k = {5, 5}>
+    { y = RNN<hidden_size=3>(x, w, r, b, k) }
+lengths of all steps, of as many rows as there are
+    (float[5,N,2] x) => (y)
+    <float[1,3,2] w, float[1,3,3] r, float[1,6] b, int64[1] c = {5}, int64[1] o = {1}>
+    { n = Shape<start=1, end=2>(x) k = Expand(c, n) y = RNN<hidden_size=3>(x, w, r, b, k) }
 """
 )
 
@@ -1199,3 +1300,350 @@ zeros as states
 @pytest.mark.parametrize("text", RECURRENT.values(), ids=RECURRENT)
 def test_recurrent_layers(text: str) -> None:
     check(text)
+
+
+# An activation of a layer of one step, from zeros, and the same by operators.
+ONE_STEP = """
+    (float[1,N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b, int64[2] k = {0, 1}>
+    { a = RNN<OPTIONS>(x, w, r, b) y = Squeeze(a, k) }"""
+BY_HAND = """
+    (float[1,N,2] x) => (y)
+    <float[1,3,2] w, float[1,6] b, int64[1] k = {0}, int64[1] t = {3}, int64[1] o = {1},
+     int64[1] e = {9}, float[1] alpha = {ALPHA}, float[1] beta = {BETA}>
+    { x0 = Squeeze(x, k) w0 = Squeeze(w, k)
+      p = Slice(b, k, t, o) q = Slice(b, t, e, o) c = Add(p, q)
+      z = Gemm<transB=1>(x0, w0, c) OPERATORS }"""
+ACTIVATIONS = {
+    "Relu": ("", "y = Relu(z)"),
+    "Tanh": ("", "y = Tanh(z)"),
+    "Sigmoid": ("", "y = Sigmoid(z)"),
+    "Softsign": ("", "y = Softsign(z)"),
+    "Softplus": ("", "y = Softplus(z)"),
+    "Elu": ("", "y = Elu(z)"),
+    "Elu of alpha": ("0.5", "y = Elu<alpha=0.5>(z)"),
+    "LeakyRelu": ("", "y = LeakyRelu(z)"),
+    "LeakyRelu of alpha": ("0.5", "y = LeakyRelu<alpha=0.5>(z)"),
+    "ThresholdedRelu of alpha": ("0.5", "y = ThresholdedRelu<alpha=0.5>(z)"),
+    "Affine of alpha": ("0.5, 0.2", "u = Mul(z, alpha) y = Add(u, beta)"),
+    "ScaledTanh of alpha": ("0.5, 0.2", "u = Mul(z, beta) v = Tanh(u) y = Mul(v, alpha)"),
+    "HardSigmoid": ("", "y = HardSigmoid(z)"),
+    "HardSigmoid of alpha": ("0.166667", "y = HardSigmoid<alpha=0.166667>(z)"),
+    "HardSigmoid of both": ("0.3, 0.4", "y = HardSigmoid<alpha=0.3, beta=0.4>(z)"),
+    "hardsigmoid of both": ("0.2, 0.4", "y = HardSigmoid<alpha=0.2, beta=0.4>(z)"),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_of_recurrent_layers(name: str) -> None:
+    numbers, operators = ACTIVATIONS[name]
+    alpha, _, beta = numbers.partition(", ")
+    options = f'hidden_size=3, activations=["{name.split()[0]}"]'
+    options += f", activation_alpha=[{alpha}]" if alpha else ""
+    options += f", activation_beta=[{beta}]" if beta else ""
+    layer = ONE_STEP.replace("OPTIONS", options)
+    by_hand = BY_HAND.replace("ALPHA", alpha or "0").replace("BETA", beta or "0")
+    check_alike(layer, by_hand.replace("OPERATORS", operators))
+
+
+# Layers in two directions, and the same as one in each.
+BOTH = """
+    (float[T,N,2] x) => (y) <float[2,G,2] w, float[2,G,3] r, float[2,H] b>
+    { y = OP<direction="bidirectional", hidden_size=3, OPTIONS>(x, w, r, b) }"""
+EACH = """
+    (float[T,N,2] x) => (y) <float[2,G,2] w, float[2,G,3] r, float[2,H] b>
+    { w1, w2 = Split(w) r1, r2 = Split(r) b1, b2 = Split(b)
+      y1 = OP<hidden_size=3, FIRST>(x, w1, r1, b1)
+      y2 = OP<direction="reverse", hidden_size=3, SECOND>(x, w2, r2, b2)
+      y = Concat<axis=1>(y1, y2) }"""
+DIRECTIONS = {
+    "RNN": ("", "", ""),
+    "RNN of one activation": ('activations=["Relu"]', *['activations=["Relu"]'] * 2),
+    "RNN of two activations": (
+        'activations=["LeakyRelu", "Elu"], activation_alpha=[0.5, 0.3]',
+        'activations=["LeakyRelu"], activation_alpha=[0.5]',
+        'activations=["Elu"], activation_alpha=[0.3]',
+    ),
+    "GRU": ("linear_before_reset=1, clip=0.5", *["linear_before_reset=1, clip=0.5"] * 2),
+    "GRU of four activations": (
+        'activations=["Sigmoid", "Relu", "HardSigmoid", "Tanh"]',
+        'activations=["Sigmoid", "Relu"]',
+        'activations=["HardSigmoid", "Tanh"]',
+    ),
+    "LSTM": ("input_forget=1", "input_forget=1", "input_forget=1"),
+    "LSTM of six activations": (
+        'activations=["Sigmoid", "Relu", "Elu", "Softsign", "Tanh", "Tanh"]',
+        'activations=["Sigmoid", "Relu", "Elu"]',
+        'activations=["Softsign", "Tanh", "Tanh"]',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions_of_recurrent_layers(name: str) -> None:
+    op = name.split()[0]
+    rows = {"RNN": 3, "GRU": 9, "LSTM": 12}[op]
+    both, first, second = DIRECTIONS[name]
+    texts = []
+    for text in (BOTH, EACH):
+        filled = (
+            text.replace("OP<", f"{op}<").replace("G,", f"{rows},").replace("H]", f"{2 * rows}]")
+        )
+        filled = filled.replace("OPTIONS", both).replace("FIRST", first).replace("SECOND", second)
+        texts.append(filled.replace(", >", ">"))
+    check_alike(*texts)
+
+
+# ---- what is left out ----
+
+# Layers of what is put down for a graph: what undoes another is no layer.
+KINDS = table(
+    """
+axis put in and taken out
+    (float[N,6] x) => (y) <int64[1] k = {1}>
+    { a = Unsqueeze(x, k) b = Squeeze(a, k) y = Relu(b) }
+    -> Activation
+axis put in and another taken out
+    (float[N,6,1] x) => (y) <int64[1] k = {1}, int64[1] l = {3}>
+    { a = Unsqueeze(x, k) b = Squeeze(a, l) y = Relu(b) }
+    -> ExpandDims Squeeze Activation
+axes put in and taken out
+    (float[N,6] x) => (y) <int64[2] k = {1, 2}>
+    { a = Unsqueeze(x, k) b = Squeeze(a, k) y = Relu(b) }
+    -> ExpandDims ExpandDims Squeeze Activation
+laid out and back
+    (float[N,6] x) => (y) <int64[3] k = {0, 2, 3}, int64[2] l = {0, 6}>
+    { a = Reshape(x, k) b = Reshape(a, l) y = Relu(b) }
+    -> Activation
+laid out and otherwise
+    (float[N,6] x) => (y) <int64[3] k = {0, 2, 3}, int64[3] l = {0, 3, 2}>
+    { a = Reshape(x, k) b = Reshape(a, l) y = Relu(b) }
+    -> Reshape Reshape Activation
+laid out as it was
+    (float[N,6] x) => (y) <int64[2] k = {-1, 6}>
+    { a = Reshape(x, k) y = Relu(a) }
+    -> Activation
+laid out for an axis that is put in
+    (float[N,6] x) => (y) <int64[1] k = {1}, int64[2] l = {0, 6}>
+    { a = Unsqueeze(x, k) b = Reshape(a, l) y = Relu(b) }
+    -> Activation
+joined with the batch
+    (float[N,2,3] x) => (y) <int64[2] k = {-1, 3}, int64[3] l = {-1, 2, 3}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
+turned and back
+    (float[N,2,3] x) => (y)
+    { a = Transpose<perm=[2,0,1]>(x) b = Transpose<perm=[1,2,0]>(a) y = Relu(b) }
+    -> Activation
+turned twice
+    (float[N,2,3,4] x) => (y)
+    { a = Transpose<perm=[0,2,3,1]>(x) b = Transpose<perm=[0,2,3,1]>(a) y = Relu(b) }
+    -> Transpose Activation
+batch moved
+    (float[N,2,3] x) => (y)
+    { a = Transpose<perm=[1,0,2]>(x) b = Relu(a) y = Transpose<perm=[1,0,2]>(b) }
+    -> Activation
+state
+    (float[T,N,2] x) => (h) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {0}>
+    { y, s = GRU(x, w, r) h = Squeeze(s, k) }
+    -> GRU
+last step
+    (float[T,N,2] x) => (h) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {1}, int64 p = {-1}>
+    { y = GRU(x, w, r) s = Squeeze(y, k) h = Gather(s, p) }
+    -> GRU
+all steps
+    (float[T,N,2] x) => (s) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {1}>
+    { y = GRU(x, w, r) s = Squeeze(y, k) }
+    -> GRU
+types
+    (float[N,6] x) => (y) <int64[2] k = {-1, 6}>
+    { a = Cast<to=11>(x) b = Identity(a) y = Relu(b) }
+    -> Activation
+input put out
+    (float[N,6] x) => (y)
+    { y = Identity(x) }
+    -> Identity
+nothing repeated
+    (float[N,6] x) => (y) <int64[2] k = {1, 6}>
+    { a = Expand(x, k) y = Relu(a) }
+    -> Activation
+everything
+    (float[N,6] x) => (y) <int64[1] z = {0}, int64[1] e = {6}, int64[1] o = {1}>
+    { a = Slice(x, z, e, o) y = Relu(a) }
+    -> Activation
+"""
+)
+
+
+@pytest.mark.parametrize("text", KINDS.values(), ids=KINDS)
+def test_what_undoes_another_is_left_out(text: str) -> None:
+    graph, kinds = text.split("    -> ")
+    model = check(graph)
+    assert [type(layer).__name__ for layer in model.layers] == kinds.split()
+
+
+# ---- where the batch is ----
+
+
+# Axes of the batch, of inputs and outputs in order, and how a graph says so.
+PLACES = table(
+    """
+first
+    (float[A,M,3] x) => (y)
+    { y = Relu(x) }
+    -> x 0, y 0
+a name
+    (float[A,N,3] x, float[A,N,3] z) => (y)
+    { y = Add(x, z) }
+    -> x 1, z 1, y 1
+a name on different axes
+    (float[A,batch,3] x, float[batch,3] z) => (y)
+    { y = Add(x, z) }
+    -> x 1, z 0, y 1
+a name twice
+    (float[N,N,3] x) => (y)
+    { y = Relu(x) }
+    -> x 0, y 0
+a name of one input
+    (float[A,N,3] x, float[A,3] z) => (y, w)
+    { y = Relu(x) w = Relu(z) }
+    -> x 0, z 0, y 0, w 0
+layer
+    (float[A,M,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU(x, w, r) }
+    -> x 1, y 2
+layer with the batch in front
+    (float[5,4,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU<layout=1>(x, w, r) }
+    -> x 0, y 0
+turned for a layer
+    (float[4,5,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { t = Transpose<perm=[1,0,2]>(x) y = GRU(t, w, r) }
+    -> x 0, y 2
+turned twice for a layer
+    (float[2,4,5] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { t = Transpose<perm=[1,2,0]>(x) i = Identity(t)
+      u = Transpose<perm=[1,0,2]>(i) y = GRU(u, w, r) }
+    -> x 1, y 2
+states beside what is no layer's
+    (float[4,5,2] x, float[1,4,3] h, float[1,4,3] c, float[4,3] z) => (y)
+    <float[1,12,2] w, float[1,12,3] r, int64[1] k = {0}>
+    { t = Transpose<perm=[1,0,2]>(x) a, s = LSTM(t, w, r, , , h, c)
+      b = Squeeze(s, k) y = Add(b, z) }
+    -> x 0, h 1, c 1, z 0, y 0
+memory alone
+    (float[4,5,2] x, float[1,4,3] c, float[4,3] z) => (y)
+    <float[1,12,2] w, float[1,12,3] r, int64[1] k = {0}>
+    { t = Transpose<perm=[1,0,2]>(x) a, s = LSTM(t, w, r, , , , c)
+      b = Squeeze(s, k) y = Add(b, z) }
+    -> x 0, c 1, z 0, y 0
+beside what is not followed
+    (float[5,4,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { t = Relu(x) y = GRU(t, w, r) }
+    -> x 1, y 2
+"""
+)
+
+
+def places_in(text: str) -> dict[str, int]:
+    proto = parsed(text)
+    names = [value.name for value in (*proto.graph.input, *proto.graph.output)]
+    return dict.fromkeys(names, 0) | places(loaded(proto).notes)
+
+
+@pytest.mark.parametrize("text", PLACES.values(), ids=PLACES)
+def test_where_the_batch_is(text: str) -> None:
+    graph, told = text.split("    -> ")
+    expected = (pair.split() for pair in told.split(", "))
+    assert places_in(graph) == {name: int(axis) for name, axis in expected}
+
+
+@pytest.mark.parametrize(
+    ("name", "axis"),
+    [("N", 1), ("n", 1), ("B", 1), ("b", 1), ("bs", 1), ("Batch_size", 1), ("rows", 0), ("M", 0)],
+)
+def test_names_of_the_batch(name: str, axis: int) -> None:
+    found = places_in(f"(float[A,{name},3] x) => (y) {{ y = Relu(x) }}")
+    assert found == {"x": axis, "y": axis}
+
+
+# ---- what is told ----
+
+
+def test_names_are_those_of_the_file() -> None:
+    text = "(float[N,2,T] x, float16[N,2,1] z, double[N,2,1] w) => (y, v) "
+    text += "{ [ab] y = Relu(x) [c] u = Add(z, w) [d] v = Relu(u) }"
+    proto = parsed(text)
+    proto.graph.node[0].name = "a:b"
+    model = loaded(proto)
+    assert model.input_names == ("x", "z", "w")
+    assert model.output_names == ("y", "v")
+    assert [layer.name for layer in model.layers] == ["a.b", "c", "d"]
+    assert model.input_shape == {"x": (2, None), "z": (2, 1), "w": (2, 1)}
+    assert model.notes == (
+        "float16 is computed with as float32",
+        "float64 is computed with as float32",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        (
+            "(float[N,3] x) => (y) { [c] y = Cast<to=10>(x) }",
+            "node 'c' (Cast): float16 is computed",
+        ),
+        ("(float[N,3] x) => (y) { [c] y = Cast<to=16>(x) }", "node 'c' (Cast): bfloat16 is comp"),
+        (
+            "(float[N,3] x) => (y) <float r = {0.5}, bool t = {1}> { [d] y = Dropout(x, r, t) }",
+            "node 'd' (Dropout): in training mode; here mc_predict drops, and predict does not",
+        ),
+        (
+            "15 (float[N,3] x) => (y) <float[3] c> "
+            "{ [b] y = BatchNormalization<training_mode=1>(x, c, c, c, c) }",
+            "node 'b' (BatchNormalization): in training mode; here it takes the mean and variance",
+        ),
+        ("(float[4,3] x) => (y) { y = Relu(x) }", "the file is for 4 rows; here there may be any"),
+        (
+            "(float[N,2,3] x) => (y) { y = Flatten<axis=2>(x) }",
+            "output 'y': the axes joined with the batch are apart",
+        ),
+    ],
+    ids=["float16", "bfloat16", "dropout", "batch normalization", "rows", "joined"],
+)
+def test_notes(text: str, note: str) -> None:
+    (found,) = loaded(parsed(text)).notes
+    assert found.startswith(note)
+
+
+@pytest.mark.parametrize("training", ["{0}", "{1}"])
+def test_a_model_that_is_not_in_training_mode_says_nothing(training: str) -> None:
+    text = "(float[N,3] x) => (y) <float r = {0.5}, bool t = TRAINING> { y = Dropout(x, r, t) }"
+    assert len(loaded(parsed(text.replace("TRAINING", training))).notes) == (training == "{1}")
+
+
+def test_layers_are_counted() -> None:
+    nodes = " ".join(f"a{i + 1} = Relu(a{i})" for i in range(20))
+    data = parsed(f"(float[N,3] a0) => (a20) {{ {nodes} }}").SerializeToString()
+    assert len(fd.load(io.BytesIO(data), max_layers=20).layers) == 20
+    with pytest.raises(ModelFormatError, match="20 layers, max_layers is 19"):
+        fd.load(io.BytesIO(data), max_layers=19)
+
+
+def test_a_row_of_a_layer_is_no_larger_than_allowed() -> None:
+    text = "(float[N,1] x) => (y) <int64[2] k = {1, 300}> { y = Expand(x, k) }"
+    data = parsed(text).SerializeToString()
+    assert fd.load(io.BytesIO(data), max_tensor_bytes=1200).layers
+    with pytest.raises(ModelFormatError, match="takes 1200 bytes for one input, max_tensor_bytes"):
+        fd.load(io.BytesIO(data), max_tensor_bytes=1199)
+
+
+def test_constants_may_take_some_megabytes_besides_the_file() -> None:
+    for count, fits in ((10**6, True), (4 * 10**6, False)):
+        text = "(float[N,3] x) => (y) <int64[1] k = {COUNT}> "
+        text += "{ a = ConstantOfShape(k) b = ReduceSum(a) y = Add(x, b) }"
+        proto = parsed(text.replace("COUNT", str(count)))
+        if fits:
+            assert loaded(proto).layers
+        else:
+            with pytest.raises(ModelFormatError, match="which the file does not hold"):
+                loaded(proto)
