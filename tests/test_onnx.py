@@ -16,6 +16,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 import fastdrop as fd
 from fastdrop import layers
 from fastdrop.formats import ModelFormatError
+from fastdrop.formats.onnx._records import DTYPES
 from layer_laws import normal
 from references.make_onnx import FILE, FOLDER, graph, recurrent
 from references.stored import load
@@ -563,6 +564,60 @@ def test_weights_of_other_types(dtype: str) -> None:
         assert np.array_equal(found.layers[0].kernel, kernel)
 
 
+@pytest.mark.parametrize("raw", [False, True], ids=["numbers", "raw"])
+@pytest.mark.parametrize("number", sorted(DTYPES), ids=[DTYPES[n] for n in sorted(DTYPES)])
+def test_constants_of_every_type(number: int, raw: bool) -> None:
+    """With the largest numbers that float32 holds too, and the smallest."""
+    dtype = helper.tensor_dtype_to_np_dtype(number)
+    values = np.array([1, 0, 100, 1.5], np.float32)
+    if dtype.kind == "i":
+        values[1] = np.iinfo(dtype).min
+    elif dtype.kind == "u":
+        values[1] = 2.0 ** (dtype.itemsize * 8 - 1)
+    elif dtype.kind != "b":
+        values[1] = -(2.0**15)
+    constant = values.astype(dtype)
+    expected = constant.astype(np.float32)
+    nodes = [
+        helper.make_node("Cast", ["c"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["x", "f"], ["y"]),
+    ]
+    x = np.zeros((2, 4), np.float32)
+    model = ModelProto()
+    model.ParseFromString(graph(nodes, {"x": x}, {"y": 2}, {"c": np.zeros(4, np.float32)}))
+    data = constant.tobytes() if raw else constant
+    made = helper.make_tensor("c", number, (4,), data, raw)
+    assert bool(made.raw_data) is raw
+    model.graph.initializer[0].CopyFrom(made)
+    found = fd.load(io.BytesIO(model.SerializeToString())).predict(x)
+    assert np.array_equal(found, np.stack([expected] * 2))
+
+
+def test_constants_may_be_inputs_too() -> None:
+    """As files had them before IR 4."""
+    model = one_node("x", "W", op="MatMul")
+    model.graph.input.add().CopyFrom(helper.make_tensor_value_info("W", TensorProto.FLOAT, [3, 3]))
+    found = fd.load(io.BytesIO(model.SerializeToString()))
+    assert found.input_names == ("x",)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "told"),
+    [("maker", "1.2", "maker 1.2"), ("maker", "", "maker"), ("", "", "unknown producer")],
+    ids=["both", "name", "neither"],
+)
+def test_the_producer_is_told(name: str, version: str, told: str) -> None:
+    model = one_node()
+    model.producer_name, model.producer_version = name, version
+    found = fd.load(io.BytesIO(model.SerializeToString()))
+    assert found.source.startswith(f"ONNX, opset 17, {told}, ")
+
+
+def test_a_whole_number_is_a_number() -> None:
+    x = normal(2, 3)
+    assert np.array_equal(ran("Elu", x, alpha=2), ran("Elu", x, alpha=2.0))
+
+
 def test_constants_out_of_range_are_rounded_in_any_mode_of_numpy() -> None:
     x, constant = normal(2, 3), np.array([[1e-300], [0.5], [1e300]])
     node = helper.make_node("MatMul", ["x", "W"], ["y"])
@@ -637,6 +692,25 @@ def root_of_lengths() -> Any:
     return model
 
 
+def eight_numbers(model: Any) -> None:
+    model.graph.initializer[0].ClearField("raw_data")
+    model.graph.initializer[0].float_data.extend([0] * 8)
+
+
+def attribute_of_many_axes(model: Any) -> None:
+    attribute = model.graph.node[0].attribute.add(name="a", type=4)
+    attribute.t.CopyFrom(numpy_helper.from_array(np.zeros((1,) * 9, np.float32)))
+
+
+def attribute_twice(model: Any) -> None:
+    attributes = model.graph.node[0].attribute
+    attributes.add().CopyFrom(attributes[0])
+
+
+def length(model: Any, number: int) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = number
+
+
 REFUSALS: dict[str, tuple[Any, str]] = {
     "operator": (lambda: one_node(op="NonZero"), "(NonZero): the operator is not supported"),
     "domain": (
@@ -703,6 +777,110 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         "(Softmax): axis 3 of a tensor of 2 axes",
     ),
     "no axes": (lambda: one_node(op="Unsqueeze"), "(Unsqueeze): no axes"),
+    "flag below 0": (lambda: one_node(op="ReduceSum", keepdims=-1), "attribute 'keepdims': -1"),
+    "functions": (
+        lambda: changed(lambda m: [m.functions.add(name=n, domain="d") for n in "abcdefg"]),
+        "local functions ('a', 'b', 'c', 'd', 'e');",
+    ),
+    "high opset": (
+        lambda: changed(lambda m: setattr(m.opset_import[0], "version", 29)),
+        "opset 29; expected 9 to 28",
+    ),
+    "two opsets": (
+        lambda: changed(lambda m: m.opset_import.add(domain="ai.onnx", version=11)),
+        "opset_import: expected one version",
+    ),
+    "segment": (
+        lambda: changed(lambda m: setattr(m.graph.initializer[0].segment, "begin", 1)),
+        "tensor 'W': a segment of a tensor",
+    ),
+    "external without a word": (
+        lambda: changed(lambda m: m.graph.initializer[0].external_data.add(key="location")),
+        "tensor 'W': its numbers are in another file",
+    ),
+    "type of a tensor": (
+        lambda: changed(lambda m: setattr(m.graph.initializer[0], "data_type", TensorProto.STRING)),
+        "tensor 'W': elements of type 8",
+    ),
+    "two places": (
+        lambda: changed(lambda m: m.graph.initializer[0].float_data.extend([0] * 9)),
+        "tensor 'W': numbers in two places",
+    ),
+    "too few numbers": (
+        lambda: changed(eight_numbers),
+        "tensor 'W': 8 numbers for a shape of (3, 3)",
+    ),
+    "many axes": (
+        lambda: changed(lambda m: m.graph.initializer[0].dims.extend([1] * 7)),
+        "tensor 'W': a shape of [3, 3, 1, 1, 1, 1, 1, 1, 1]",
+    ),
+    "many axes of an attribute": (
+        lambda: changed(attribute_of_many_axes),
+        "(Relu): attribute 'a': a shape of (1, 1, 1, 1,",
+    ),
+    "tensor twice": (
+        lambda: changed(lambda m: m.graph.initializer.add().CopyFrom(m.graph.initializer[0])),
+        "tensor 'W' is there twice",
+    ),
+    "tensor without a name": (
+        lambda: changed(lambda m: m.graph.initializer[0].ClearField("name")),
+        "tensor '' is there twice",
+    ),
+    "input twice": (
+        lambda: changed(lambda m: m.graph.input.add().CopyFrom(m.graph.input[0])),
+        "two inputs of one name",
+    ),
+    "no inputs": (
+        lambda: changed(lambda m: m.graph.ClearField("input")),
+        "a graph without inputs, nodes or outputs",
+    ),
+    "no nodes": (
+        lambda: changed(lambda m: m.graph.ClearField("node")),
+        "a graph without inputs, nodes or outputs",
+    ),
+    "attribute twice": (
+        lambda: changed(attribute_twice, op="Elu", alpha=1.0),
+        "attribute 'alpha' is there twice",
+    ),
+    "attribute of a function": (
+        lambda: changed(
+            lambda m: setattr(m.graph.node[0].attribute[0], "ref_attr_name", "a"),
+            op="Elu",
+            alpha=1.0,
+        ),
+        "(Elu): attribute 'alpha' of a function",
+    ),
+    "attribute of tensors": (
+        lambda: changed(lambda m: setattr(m.graph.node[0].attribute.add(name="a"), "type", 9)),
+        "(Relu): attribute 'a' of kind 9",
+    ),
+    "graphs": (
+        lambda: changed(lambda m: setattr(m.graph.node[0].attribute.add(name="a"), "type", 10)),
+        "(Relu): the operator runs a graph of its own, which is not supported",
+    ),
+    "sequence": (
+        lambda: changed(lambda m: m.graph.input[0].type.sequence_type.SetInParent()),
+        "input 'x': expected a tensor, found 'sequence_type'",
+    ),
+    "input of nothing": (lambda: changed(lambda m: length(m, 0)), "input 'x': an axis of length 0"),
+    "input without end": (
+        lambda: changed(lambda m: length(m, 2**31)),
+        "input 'x': an axis of length 2147483648",
+    ),
+    "input of no axes": (
+        lambda: changed(lambda m: m.graph.input[0].type.tensor_type.shape.ClearField("dim")),
+        "input 'x': expected 1 to 8 axes, found 0",
+    ),
+    "input of many axes": (
+        lambda: changed(
+            lambda m: [m.graph.input[0].type.tensor_type.shape.dim.add() for _ in range(7)]
+        ),
+        "input 'x': expected 1 to 8 axes, found 9",
+    ),
+    "output before its input": (
+        lambda: changed(lambda m: m.graph.node.insert(0, helper.make_node("Relu", ["y"], ["z"]))),
+        "(Relu): no tensor is called 'y'",
+    ),
     "root of lengths": (root_of_lengths, "(Sqrt): a length left open, computed with"),
     "state of lengths": (state_of_lengths, "(GRU): initial states of lengths"),
 }
