@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import struct
 import sys
 import time
 from pathlib import Path
@@ -139,6 +140,40 @@ def test_what_would_grow_or_is_no_protobuf(data: bytes, expected: str) -> None:
     with pytest.raises(ModelFormatError, match=expected):
         fd.load(io.BytesIO(data))
     assert time.process_time() - start < 5
+
+
+def test_numbers_that_are_not_packed() -> None:
+    """As the older encoding of protobuf has them, which its parsers read too."""
+    for kind, field, wire, numbers in (
+        (11, 10, 1, [struct.pack("<d", n) for n in (1.5, -2, 3)]),
+        (1, 4, 5, [struct.pack("<f", n) for n in (1.5, -2, 3)]),
+    ):
+        content = varint(1 << 3) + varint(3) + varint(2 << 3) + varint(kind) + message(8, b"c")
+        content += b"".join(varint(field << 3 | wire) + n for n in numbers)
+        cast, add = (
+            helper.make_node(op, inputs, [output], **options).SerializeToString()
+            for op, inputs, output, options in (
+                ("Cast", ["c"], "f", {"to": 1}),
+                ("Add", ["x", "f"], "y", {}),
+            )
+        )
+        x, y = (
+            helper.make_tensor_value_info(name, 1, ["N", 3]).SerializeToString() for name in "xy"
+        )
+        parts = message(1, cast) + message(1, add) + message(5, content)
+        model = fd.load(
+            io.BytesIO(
+                MODEL + message(7, parts + message(2, b"g") + message(11, x) + message(12, y))
+            )
+        )
+        assert model.predict(np.zeros((1, 3), np.float32)).tolist() == [[1.5, -2, 3]]
+
+
+def test_no_graph(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(MODEL)
+    with pytest.raises(ModelFormatError, match="the file is malformed: no graph"):
+        fd.load(path)
 
 
 def test_messages_in_one_another() -> None:

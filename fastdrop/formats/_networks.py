@@ -418,12 +418,8 @@ class Networks(Tensors):
         """Take one step (batch, inputs) from states (batch, outputs), and return the new ones."""
         if not isinstance(value, Tensor) or value.ndim != 2:
             raise UnsupportedError("a step of a tensor without a batch")
-        given: list[Value] = [
-            Spread(s[0], 0) if isinstance(s, np.ndarray) and s.ndim == 2 and len(s) == 1 else s
-            for s in states
-        ]
         sequence = self.unsqueeze(value, 1)
-        stacked = [self.unsqueeze(s, 0) for s in given]
+        stacked = [self.unsqueeze(state, 0) for state in states]
         _, final = self.recurrent(sequence, [[cell]], stacked, batch_first=True)
         found = []
         for state in final:
@@ -649,9 +645,8 @@ class Networks(Tensors):
         """Normalize each row's numbers along so many of the last axes."""
         if not isinstance(value, Tensor):
             raise UnsupportedError("normalization of a constant")
-        along = [value.axis(a) for a in range(-axes, 0)]
-        if along != [*range(len(value.row) - axes, len(value.row))]:
-            raise UnsupportedError("normalization over axes on both sides of the batch")
+        for axis in range(-axes, 0):
+            value.axis(axis)  # which is not that of the batch
         gamma, beta = (
             None if w is None else np.asarray(as_array(w), np.float32) for w in (gamma, beta)
         )

@@ -401,9 +401,6 @@ class Tensors:
         """Repeat axes of length 1; -1 leaves an axis as it is, and axes may be put in front."""
         wanted = list(shape)
         while value.ndim < len(wanted):
-            if wanted[0] == BATCH and not isinstance(value, (Tensor, Spread)):
-                rest = self.expand(value, wanted[1:])
-                return Spread(as_array(rest), 0)
             value = self.unsqueeze(value, 0)
         lengths = [own if n == -1 else n for own, n in zip(value.shape, wanted, strict=True)]
         if isinstance(value, (Tensor, Spread)) and lengths[value.at] == self.rows:
@@ -567,8 +564,7 @@ class Tensors:
                 found = np.asarray(compute(*parts))
             found = found.reshape((1,) * (rank - 1 - found.ndim) + found.shape)
             return Spread(found, at)
-        width = len(tensors[0].row)
-        parts = [self._fitting(part, width) for part in parts]
+        parts = [_as_float32(part) for part in parts]
         layer = layers.Elementwise(name=self.scope, function=function, operands=tuple(parts))
         rows = [t.row for t in tensors]
         (name,) = self.call(layer, [t.name for t in tensors], rows)
@@ -582,16 +578,6 @@ class Tensors:
             assert isinstance(value, Tensor)
             tensor = value
         return tensor
-
-    def _fitting(self, part: Any, width: int) -> Any:
-        """Return a constant as float32, without axes of length 1 that a row has no room for."""
-        if isinstance(part, int):
-            return part
-        found = np.asarray(part)
-        while found.ndim > width:
-            found = np.squeeze(found, 0)
-        with np.errstate(over="ignore", under="ignore"):
-            return found.astype(np.float32, copy=False)
 
     def activation(self, value: Value, activation: Any, axis: int = -1) -> Value:
         """Apply an activation; softmax and log_softmax along an axis."""
@@ -633,11 +619,7 @@ class Tensors:
 
     def take_along(self, value: Value, numbers: Value, axis: int) -> Value:
         """Take places along an axis by their numbers, of as many axes."""
-        if isinstance(value, Tensor):
-            axis = value.counted(axis)
-            tensors = self._alike([value, numbers])
-        else:
-            tensors = self._alike([value, numbers])
+        tensors = self._alike([value, numbers])
         if tensors is None:
             return np.take_along_axis(as_array(value), as_array(numbers), axis)
         one, two = tensors
@@ -725,6 +707,14 @@ def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> V
         return np.asarray(activate(numbers, activation))
     last = np.moveaxis(numbers, axis, -1)
     return np.moveaxis(np.asarray(activate(last, activation)), -1, axis)
+
+
+def _as_float32(part: Any) -> Any:
+    """Return a constant as float32, and the number of a tensor as it is."""
+    if isinstance(part, int):
+        return part
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(part).astype(np.float32, copy=False)
 
 
 # ---- shapes ----

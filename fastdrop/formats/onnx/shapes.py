@@ -424,7 +424,6 @@ def _pad(a: Arguments) -> Made:
     value = a.input()
     if a.attribute("mode", "constant") != "constant":
         raise UnsupportedError(f"attribute 'mode': {a.node.attributes['mode']}")
-    number = 0.0
     if a.opset < 11:
         pads, number = a.numbers("pads"), float(a.attribute("value", 0.0))
     else:
