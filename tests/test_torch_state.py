@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +123,9 @@ def test_everything_that_is_wrong_is_named_at_once() -> None:
     ids=["linear", "hidden", "bias", "second-layer", "embedding"],
 )
 def test_weights_of_other_shapes_are_named(name: str, value: Any, message: str) -> None:
-    with pytest.raises(ModelFormatError, match=message):
+    with pytest.raises(ModelFormatError, match=message) as caught:
         read(weights() | {name: value})
+    assert len(caught.value.obstacles) == 1
 
 
 @pytest.mark.parametrize(
@@ -160,8 +162,10 @@ def test_layers_may_take_what_others_made() -> None:
     x = numbers(5, 3)
     expected = np.tanh(np.concatenate([x @ kernel.T, x @ other.T], 1))
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ModelFormatError, match="nobody"):
-        read(tensors, [("a", "Linear", {"bias": False}), ("b", "Linear", {"inputs": "nobody"})])
+    for name in ("nobody", "b", "c"):
+        entries = [("a", "Linear", {"bias": False}), ("b", "Linear", {"inputs": ["a", name]})]
+        with pytest.raises(ModelFormatError, match=f"no layer before it is called '{name}'"):
+            read(tensors, [*entries, ("c", "Tanh")])
 
 
 @pytest.mark.parametrize(("name", "function"), [("add", np.add), ("mul", np.multiply)])
@@ -225,6 +229,8 @@ def test_a_layer_by_itself_has_no_name() -> None:
         (("squeeze", {"dim": -4}), "axis -4 of a tensor of 3 axes"),
         (("unsqueeze", {"dim": 4}), "axis 4 of a tensor of 4 axes"),
         (("mean", {"dim": 3}), "axis 3 of a tensor of 3 axes"),
+        (("bag", "EmbeddingBag", {"mode": "min"}), "mode: expected .* got 'min'"),
+        (("bag", "EmbeddingBag", {"padding_idx": -1}), "padding_idx: expected .* got -1"),
         (("cat", {"inputs": ["lstm", "lstm"]}), "rows of a batch"),
         (("cat", {"inputs": ["lstm", "lstm"], "dim": 4}), "axis 4 of a tensor of 3 axes"),
     ],
@@ -254,6 +260,8 @@ def test_a_layer_by_itself_has_no_name() -> None:
         "squeeze",
         "unsqueeze",
         "mean",
+        "mode",
+        "padding_idx",
         "batch",
         "cat",
     ],
@@ -267,9 +275,12 @@ def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
     }
     if "conv" in entry:
         tensors["conv.weight"] = numbers(2, 7, 3)
+    if "bag" in entry:
+        tensors["bag.weight"] = numbers(2, 7)
     whole = [entry] if "lstm" in entry else [("lstm", "LSTM"), entry]
-    with pytest.raises(ModelFormatError, match=message):
+    with pytest.raises(ModelFormatError, match=message) as caught:
         read(tensors, whole)
+    assert len(caught.value.obstacles) == 1
 
 
 @pytest.mark.parametrize(
@@ -280,18 +291,71 @@ def test_options_that_do_not_fit_are_named(entry: Any, message: str) -> None:
 def test_what_takes_nothing_that_was_made(entry: Any) -> None:
     """Its options are looked at beside an input without axes, which are counted there."""
     tensors = {"lost.weight": numbers(4, 3), "lost.bias": numbers(5)}
-    with pytest.raises(ModelFormatError, match="lost"):
+    with pytest.raises(ModelFormatError) as caught:
         read(tensors, [("Input", {"shape": (3,)}), ("lost", "Linear"), entry])
+    (obstacle,) = caught.value.obstacles
+    assert obstacle == "lost (Linear): 'lost.bias' has shape (5,), expected (4)"
 
 
+@pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("mode", ["sum", "mean"])
-def test_padding_counts_in_no_bag(mode: str) -> None:
+def test_padding_counts_in_no_bag(mode: str, padding: int) -> None:
     table = numbers(4, 3)
-    model = read({"bag.weight": table}, [("bag", "EmbeddingBag", {"mode": mode, "padding_idx": 2})])
+    options = {"mode": mode, "padding_idx": padding}
+    model = read({"bag.weight": table}, [("bag", "EmbeddingBag", options)])
     x = np.array([[0, 1, 2], [2, 2, 2], [3, 2, 3]])
-    one, two = table[0] + table[1], 2 * table[3]
+    x = np.array([2, 1, 0, 3])[x] if padding == 0 else x
+    one, two = table[2 - padding] + table[1], 2 * table[3]
     expected = np.stack([one, np.zeros(3), two]) / (2 if mode == "mean" else 1)
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", [None, "sum", "mean", "max"])
+def test_bags_without_padding(mode: str | None) -> None:
+    table, x = numbers(4, 3), np.array([[0, 1, 2], [2, 2, 2]])
+    model = read({"bag.weight": table}, [("bag", "EmbeddingBag", {"mode": mode} if mode else {})])
+    expected = getattr(np, mode or "mean")(table[x], axis=1)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_names_that_are_left_are_told_up_to_twelve() -> None:
+    for count, more in ((12, ""), (13, " and 1 more"), (20, " and 8 more")):
+        tensors = {"fc.weight": numbers(2, 3)} | {f"w{i:02}": numbers(1) for i in range(count)}
+        with pytest.raises(ModelFormatError) as caught:
+            read(tensors, [("fc", "Linear", {"bias": False})])
+        some = ", ".join(repr(f"w{i:02}") for i in range(12))
+        assert str(caught.value) == f"weights that no layer takes: {some}{more}"
+
+
+def test_layers_under_several_names() -> None:
+    tensors = {f"{a}.{n}.weight": numbers(3, 3) for a in ("one", "two") for n in ("x", "y")}
+    entries = [(name, "Linear", {"bias": False}) for name in ("x", "y")]
+    with pytest.raises(ModelFormatError) as caught:
+        read(tensors, entries)
+    several, left = caught.value.obstacles
+    assert several == "the layers are there under several names: 'one.', 'two.'"
+    assert left == "weights that no layer takes: 'two.x.weight', 'two.y.weight'"
+    for name in ("x", "y"):  # under which both are is meant
+        tensors.pop(f"two.{name}.weight")
+        tensors |= {f"two.{name}{name}.weight": numbers(3, 3)}
+        with pytest.raises(ModelFormatError, match=r"^weights that no layer takes: 'two"):
+            read(tensors, entries)
+
+
+@pytest.mark.parametrize("entries", [[], ["Identity"]], ids=["input", "identity"])
+def test_a_model_of_no_layers_is_refused(entries: list[Any]) -> None:
+    with pytest.raises(ModelFormatError, match="at least one layer"):
+        read({}, [("Input", {"shape": (3,)}), *entries])
+    x = numbers(2, 3)
+    model = read({}, [("Input", {"shape": (3,)}), *entries, "Tanh"])
+    np.testing.assert_allclose(model.predict(x), np.tanh(x), rtol=1e-6)
+
+
+def test_the_limit_of_layers() -> None:
+    entries = description.check([("Input", {"shape": (3,)}), "Tanh", "Tanh"])
+    assert description.read({}, [], entries, "m.pt", 3).layers
+    with pytest.raises(ModelFormatError, match=r"^3 layers, max_layers is 2$"):
+        description.read({}, [], entries, "m.pt", 2)
 
 
 def test_the_shape_of_an_input_is_checked() -> None:
@@ -351,6 +415,37 @@ def pooled(x: np.ndarray, axis: int, count: int, function: Any) -> np.ndarray:
     return np.stack([function(x.take(range(*w), axis), axis) for w in windows], axis)
 
 
+def windowed(
+    x: np.ndarray,
+    size: int,
+    stride: int,
+    pad: int = 0,
+    *,
+    mean: bool = False,
+    ceil: bool = False,
+    counted: bool = True,
+) -> np.ndarray:
+    """Pool the last axis; a last window that is cut off begins within the axis or before it."""
+    length = x.shape[-1]
+    room = length + 2 * pad - size
+    count = (-(-room // stride) if ceil else room // stride) + 1
+    found = []
+    for start in range(-pad, count * stride - pad, stride):
+        if ceil and start >= length:
+            break
+        end = min(start + size, length + pad)
+        part = x[..., max(start, 0) : end]
+        share = end - start if counted else part.shape[-1]
+        found.append(part.sum(-1) / share if mean else part.max(-1))
+    return np.stack(found, -1)
+
+
+def twice(x: np.ndarray, *first: Any, second: tuple[Any, ...] = (), **options: Any) -> np.ndarray:
+    """Pool the last two axes."""
+    once = windowed(x, *(second or first), **options)
+    return windowed(once.swapaxes(2, 3), *first, **options).swapaxes(2, 3)
+
+
 def column(values: np.ndarray, axes: int) -> np.ndarray:
     """Return a number for each channel, beside so many axes behind it."""
     return values.reshape(-1, *(1,) * axes)
@@ -359,6 +454,13 @@ def column(values: np.ndarray, axes: int) -> np.ndarray:
 _A, _B, _M, _V, _SCALE = *(numbers(4) for _ in range(3)), np.square(numbers(4)), numbers(5)
 _GAMMA, _BETA = numbers(4, 5), numbers(4, 5)
 _MOMENTS = {"running_mean": _M, "running_var": _V}
+
+
+def name_of(entry: Any) -> str:
+    """Return the class of an entry of a description."""
+    return entry if isinstance(entry, str) else [p for p in entry if isinstance(p, str)][-1]
+
+
 # Descriptions, weights, and what they compute of x (2, 4, 5) or (2, 4, 5, 6), from the definition.
 COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
     "RMSNorm": (
@@ -419,6 +521,13 @@ COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
         1,
         lambda x: pooled(x, 2, 3, np.mean),
     ),
+    "AdaptiveAvgPool1d to one": (
+        ("AdaptiveAvgPool1d", {"output_size": 1}),
+        {},
+        1,
+        lambda x: x.mean(2, keepdims=True),
+    ),
+    "AdaptiveMaxPool1d": ("AdaptiveMaxPool1d", {}, 1, lambda x: x.max(2, keepdims=True)),
     "AdaptiveAvgPool2d": (
         ("AdaptiveAvgPool2d", {"output_size": (5, 3)}),
         {},
@@ -443,11 +552,158 @@ COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
         1,
         lambda x: np.maximum(x[..., :4:3], x[..., 1:5:3]),
     ),
+    "MaxPool1d padded": (
+        ("MaxPool1d", {"kernel_size": 4, "stride": 2, "padding": 2}),
+        {},
+        1,
+        lambda x: windowed(x, 4, 2, 2),
+    ),
+    "MaxPool2d": (("MaxPool2d", {"kernel_size": 2}), {}, 2, lambda x: twice(x, 2, 2)),
+    "MaxPool2d cut off": (
+        ("MaxPool2d", {"kernel_size": (2, 3), "stride": (2, 4), "ceil_mode": True}),
+        {},
+        2,
+        lambda x: twice(x, 2, 2, second=(3, 4), ceil=True),
+    ),
+    "AvgPool1d": (
+        ("AvgPool1d", {"kernel_size": 3, "stride": 2, "padding": 1}),
+        {},
+        1,
+        lambda x: windowed(x, 3, 2, 1, mean=True),
+    ),
+    "AvgPool1d cut off": (
+        ("AvgPool1d", {"kernel_size": 2, "ceil_mode": True, "padding": 1}),
+        {},
+        1,
+        lambda x: windowed(x, 2, 2, 1, mean=True, ceil=True),
+    ),
+    "AvgPool2d": (
+        ("AvgPool2d", {"kernel_size": (2, 3), "padding": (0, 1), "count_include_pad": False}),
+        {},
+        2,
+        lambda x: windowed(
+            windowed(x, 3, 3, 1, mean=True, counted=False).swapaxes(2, 3), 2, 2, mean=True
+        ).swapaxes(2, 3),
+    ),
     "mean": (("mean", {"dim": [1, -1]}), {}, 2, lambda x: x.mean((1, 3))),
     "max": (("max", {"dim": 2, "keepdim": True}), {}, 2, lambda x: x.max(2, keepdims=True)),
     "transpose": (("transpose", {"dim0": -1, "dim1": 1}), {}, 2, lambda x: x.swapaxes(-1, 1)),
     "Flatten": (("Flatten", {"start_dim": 2}), {}, 2, lambda x: x.reshape(2, 4, 30)),
+    "Flatten all": (("Flatten", {}), {}, 2, lambda x: x.reshape(2, 120)),
+    "sum": (("sum", {"dim": 1}), {}, 1, lambda x: x.sum(1)),
+    "select": (("select", {"dim": 2, "index": 1}), {}, 2, lambda x: x[:, :, 1]),
+    "select last": (("select", {"dim": -1, "index": -2}), {}, 2, lambda x: x[..., -2]),
+    "unsqueeze": (("unsqueeze", {"dim": 2}), {}, 1, lambda x: x[:, :, None]),
+    "unsqueeze last": (("unsqueeze", {"dim": -1}), {}, 1, lambda x: x[..., None]),
 }
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-x)))
+
+
+def softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    return np.asarray(np.exp(x) / np.exp(x).sum(axis, keepdims=True))
+
+
+_SELU = 1.0507009873554805, 1.6732632423543772
+# Activations by the formulas in PyTorch's documentation, with their options and without.
+ACTIVATIONS: dict[str, list[tuple[dict[str, Any], Any]]] = {
+    "ReLU": [({"inplace": True}, lambda x: np.maximum(x, 0))],
+    "ReLU6": [({}, lambda x: np.minimum(np.maximum(x, 0), 6))],
+    "LeakyReLU": [
+        ({}, lambda x: np.where(x > 0, x, 0.01 * x)),
+        ({"negative_slope": 0.3}, lambda x: np.where(x > 0, x, 0.3 * x)),
+    ],
+    "ELU": [
+        ({}, lambda x: np.where(x > 0, x, np.expm1(x))),
+        ({"alpha": 0.5}, lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
+    ],
+    "SELU": [({}, lambda x: _SELU[0] * np.where(x > 0, x, _SELU[1] * np.expm1(x)))],
+    "CELU": [
+        ({}, lambda x: np.where(x > 0, x, np.expm1(x))),
+        ({"alpha": 0.5}, lambda x: np.where(x > 0, x, 0.5 * np.expm1(x / 0.5))),
+    ],
+    "SiLU": [({}, lambda x: x * sigmoid(x))],
+    "Mish": [({}, lambda x: x * np.tanh(np.log1p(np.exp(x))))],
+    "Softsign": [({}, lambda x: x / (1 + np.abs(x)))],
+    "Softplus": [({}, lambda x: np.log1p(np.exp(x)))],
+    "Tanh": [({}, np.tanh)],
+    "Sigmoid": [({}, sigmoid)],
+    "Hardsigmoid": [({}, lambda x: np.clip(x / 6 + 0.5, 0, 1))],
+    "Hardswish": [({}, lambda x: x * np.clip(x / 6 + 0.5, 0, 1))],
+    "LogSigmoid": [({}, lambda x: np.log(sigmoid(x)))],
+    "Tanhshrink": [({}, lambda x: x - np.tanh(x))],
+    "GELU": [
+        *(
+            (o, lambda x: x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))))
+            for o in ({}, {"approximate": "none"})
+        ),
+        (
+            {"approximate": "tanh"},
+            lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+        ),
+    ],
+    "Softmax": [
+        ({}, lambda x: softmax(x, -1)),
+        ({"dim": 1}, lambda x: softmax(x, 1)),
+    ],
+    "LogSoftmax": [
+        ({}, lambda x: np.log(softmax(x, -1))),
+        ({"dim": -2}, lambda x: np.log(softmax(x, -2))),
+    ],
+}
+
+
+def test_every_layer_without_weights_is_computed() -> None:
+    """A class that is in neither table has weights, or is drawn, or joins others."""
+    here = {*ACTIVATIONS, *(name_of(entry) for entry, *_ in COMPUTED.values())}
+    without = {name for name, row in description.LAYERS.items() if not row.weights}
+    drawn = {"Dropout", "Dropout1d", "Dropout2d", "AlphaDropout"}
+    assert without - here == {"Input", "Identity", "cat", "add", "mul", "squeeze", *drawn}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_those_of_pytorch(name: str) -> None:
+    x = 4 * numbers(3, 5, 6)
+    for options, function in ACTIVATIONS[name]:
+        model = read({}, [("Input", {"shape": (5, 6)}), (name, options)])
+        expected = function(x.astype(float))
+        np.testing.assert_allclose(model.predict(x), expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "together"),
+    [
+        ("Dropout", (4, 50), ()),
+        ("Dropout1d", (4, 50), (1,)),
+        ("Dropout2d", (4, 5, 6), (1, 2)),
+    ],
+)
+@pytest.mark.parametrize("rate", [None, 0.25])
+def test_channels_are_dropped_whole(
+    name: str, shape: tuple[int, ...], together: tuple[int, ...], rate: float | None
+) -> None:
+    """Channels are the first axis of a row."""
+    options = {} if rate is None else {"p": rate}
+    model = read({}, [("Input", {"shape": shape}), ("drop", name, options)])
+    x = np.ones((40, *shape), np.float32)
+    np.testing.assert_array_equal(model.predict(x), x)
+    samples: Any = model.mc_predict(x, 1, rng=0, keep_samples=True).samples
+    (drawn,) = samples
+    rate = 0.5 if rate is None else rate
+    assert {*drawn.reshape(-1)} == {0, np.float32(1 / (1 - rate))}
+    first = drawn[(..., *(slice(1),) * len(together))] if together else drawn
+    assert (drawn == first).all()
+    assert abs((first == 0).mean() - rate) < 5 * (rate * (1 - rate) / first.size) ** 0.5
+
+
+@pytest.mark.parametrize(("options", "rate"), [({}, 0.5), ({"p": 0.1}, 0.1)], ids=["none", "p"])
+def test_alpha_dropout_is_that_of_its_rate(options: Any, rate: float) -> None:
+    model = read({}, [("Input", {"shape": (3,)}), ("drop", "AlphaDropout", options)])
+    (layer,) = model.layers
+    assert type(layer) is layers.AlphaDropout
+    assert layer.rates() == {"rate": rate}
 
 
 @pytest.mark.parametrize("name", COMPUTED)

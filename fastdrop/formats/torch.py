@@ -229,25 +229,21 @@ class _Reading:
             if not self.builder.inputs:
                 self._input(row.shape(own, entry.options))
             given = self._given(entry, values, made)
-            if given is None:
-                self._look_at(row, own, entry)
-                return None
-            return row.run(self.builder, own, entry.options, given)
+            if given is not None:
+                return row.run(self.builder, own, entry.options, given)
+            self._look_at(row, own, entry)
         except _MissingError as error:
-            own.failed = True
             self.obstacles.append(str(error))
         except KeyError as error:
-            own.failed = True
             self.obstacles.append(f"{entry.where}: expected the option {error}")
         except (UnsupportedError, ArithmeticError, ValueError, TypeError, IndexError) as error:
-            own.failed = True
             if not own.wrong:
                 self.obstacles.append(f"{entry.where}: {error}")
+        own.failed = True
         return None
 
     def _look_at(self, row: Row, own: _Weights, entry: Entry) -> None:
         """Take an entry's weights where its input is not known, for what is wrong with them."""
-        own.failed = True
         with suppress(
             UnsupportedError, ArithmeticError, LookupError, ValueError, TypeError, AttributeError
         ):
@@ -488,7 +484,7 @@ def _cells(w: _Weights, o: Mapping[str, Any], kind: str, activation: str) -> Ite
         cells = []
         for suffix in ("", "_reverse") if both else ("",):
             end = f"l{level}{suffix}"
-            units = w.take(f"weight_ih_{end}", None, width).shape[0] // gates
+            units = (*w.take(f"weight_ih_{end}").shape, 0)[0] // gates
             hr = w.find(f"weight_hr_{end}", None, units)
             outputs = units if hr is None else len(hr)
             weight_ih = w.take(f"weight_ih_{end}", gates * units, width)
