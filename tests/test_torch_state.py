@@ -741,3 +741,114 @@ def test_convolutions_are_padded_as_told(padding: Any, before: int, behind: int)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 4, axis=2)
     expected = np.einsum("nctk,fck->nft", windows, kernel)
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+
+
+CONVOLUTIONS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "Conv1d": ((5, 3, 2), {}),
+    "Conv1d spread": ((5, 3, 2), {"stride": 2, "padding": 1, "dilation": 2}),
+    "Conv1d groups": ((4, 2, 3), {"groups": 2, "bias": False, "stride": (3,)}),
+    "Conv2d": ((5, 3, 2, 3), {"padding": (1, 2), "stride": (2, 1), "dilation": (1, 2)}),
+    "Conv2d groups": ((6, 1, 2, 2), {"groups": 3, "dilation": 2, "padding": 1, "bias": True}),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions_are_sums_over_windows(name: str) -> None:
+    """Of channels that the weights alone tell, and of any lengths."""
+    shape, options = CONVOLUTIONS[name]
+    axes = len(shape) - 2
+    kernel, bias = numbers(*shape), numbers(shape[0])
+    tensors = {"conv.weight": kernel} | ({"conv.bias": bias} if options.get("bias", True) else {})
+
+    def each(option: str, default: int) -> Any:
+        found = options.get(option, default)
+        return found * (axes // len(found)) if isinstance(found, tuple) else (found,) * axes
+
+    stride, padding, dilation = each("stride", 1), each("padding", 0), each("dilation", 1)
+    groups = options.get("groups", 1)
+    model = read(tensors, [("conv", name.partition(" ")[0], options)])
+    assert model.input_shape == (shape[1] * groups, *(None,) * axes)
+    x = numbers(2, shape[1] * groups, 9, 8)[(..., *(0,) * (2 - axes))]
+    padded = np.pad(x, [(0, 0), (0, 0), *((n, n) for n in padding)])
+    extent = [(k - 1) * d + 1 for k, d in zip(shape[2:], dilation, strict=True)]
+    found = np.lib.stride_tricks.sliding_window_view(padded, extent, axis=range(2, 2 + axes))  # type: ignore[call-overload]
+    found = found[(..., *(slice(None, None, n) for n in (*stride, *dilation)))]
+    parts = zip(np.split(found, groups, 1), np.split(kernel, groups, 0), strict=True)
+    over = [1, *range(2 + axes, 2 + 2 * axes)], [*range(1, 2 + axes)]
+    expected = np.concatenate([np.tensordot(w, k, over) for w, k in parts], -1)
+    expected = np.moveaxis(expected + (bias if "conv.bias" in tensors else 0), -1, 1)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def steps_of(kind: str, x: np.ndarray, w: dict[str, np.ndarray], end: str, act: Any) -> np.ndarray:
+    """Return what a recurrent layer puts out, by the formulas in PyTorch's documentation."""
+    hh, hr = w[f"weight_hh_{end}"], w.get(f"weight_hr_{end}")
+    h, c = np.zeros((len(x), hh.shape[1])), np.zeros(1)
+    found = []
+    for step in x.swapaxes(0, 1)[:: -1 if end.endswith("reverse") else 1]:
+        one = step @ w[f"weight_ih_{end}"].T + w.get(f"bias_ih_{end}", 0)
+        two = h @ hh.T + w.get(f"bias_hh_{end}", 0)
+        if kind == "LSTM":
+            i, f, g, o = np.split(one + two, 4, 1)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
+            h = h if hr is None else h @ hr.T
+        elif kind == "GRU":
+            reset, update, new = zip(np.split(one, 3, 1), np.split(two, 3, 1), strict=True)
+            z = sigmoid(sum(update))
+            h = (1 - z) * np.tanh(new[0] + sigmoid(sum(reset)) * new[1]) + z * h
+        else:
+            h = act(one + two)
+        found.append(h)
+    return np.stack(found[:: -1 if end.endswith("reverse") else 1], 1)
+
+
+RECURRENT: dict[str, dict[str, Any]] = {
+    "LSTM": {},
+    "LSTM projected": {"proj_size": 2, "num_layers": 2, "bidirectional": True},
+    "LSTM no bias": {"bias": False, "batch_first": True, "num_layers": 1, "proj_size": 0},
+    "GRU": {"bidirectional": True, "bias": True},
+    "GRU no bias": {"bias": False, "num_layers": 2, "bidirectional": False},
+    "RNN": {"num_layers": 3},
+    "RNN tanh": {"nonlinearity": "tanh", "bidirectional": True},
+    "RNN relu": {"nonlinearity": "relu", "bias": False},
+}
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrent_layers_are_those_of_pytorch(name: str) -> None:
+    """Whether or not it is told how many they are, and of which ends."""
+    options = RECURRENT[name]
+    kind = name.partition(" ")[0]
+    units, count, size = 3, {"LSTM": 4, "GRU": 3, "RNN": 1}[kind], options.get("proj_size", 0)
+    ends = ["", "_reverse"] if options.get("bidirectional") else [""]
+    x = numbers(2, 5, 4)
+    expected, width = x, 4
+    tensors: dict[str, Any] = {}
+    act = np.tanh if options.get("nonlinearity") != "relu" else lambda v: np.maximum(v, 0)
+    for level in range(options.get("num_layers", 1)):
+        for end in (f"l{level}{end}" for end in ends):
+            tensors[f"weight_ih_{end}"] = numbers(count * units, width)
+            tensors[f"weight_hh_{end}"] = numbers(count * units, size or units)
+            if options.get("bias", True):
+                tensors |= {f"bias_{part}_{end}": numbers(count * units) for part in ("ih", "hh")}
+            if size:
+                tensors[f"weight_hr_{end}"] = numbers(size, units)
+        expected = np.concatenate(
+            [steps_of(kind, expected, tensors, f"l{level}{end}", act) for end in ends], -1
+        )
+        width = expected.shape[-1]
+    whole = {f"r.{n}": values for n, values in tensors.items()}
+    needed = {n: v for n, v in options.items() if n in ("bias", "nonlinearity")}
+    halves = zip(np.split(expected, len(ends), -1), (-1, 0), strict=False)
+    wanted = {
+        "output": expected,
+        "last": expected[:, -1],
+        "h_n": np.concatenate([half[:, at] for half, at in halves], -1),
+    }
+    for told in (options, needed):
+        for take, values in wanted.items():
+            given = told if take == "output" else told | {"take": take}
+            model = read(whole, [("r", kind, given)])
+            assert model.input_shape == (None, 4)
+            np.testing.assert_allclose(model.predict(x), values, rtol=1e-4, atol=1e-5)
