@@ -1,5 +1,6 @@
 """What is refused: with `ModelFormatError`, a message that names the part, and no other effect."""
 
+import errno
 import io
 import json
 import os
@@ -74,8 +75,13 @@ class Watch:
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    load(sample().write(tmp_path / "warm.keras"))  # what is imported on first use is imported now
-    (tmp_path / "warm.keras").unlink()
+    # What is imported on first use is imported now.
+    warm = sample().write(tmp_path / "warm.keras")
+    load(warm)
+    warm.write_bytes(b"x")
+    with pytest.raises(ModelFormatError):
+        load(warm)
+    warm.unlink()
     monkeypatch.chdir(tmp_path)
     return tmp_path / "model.keras"
 
@@ -607,6 +613,12 @@ def test_json(path: Path, edit: bytes, fragment: str) -> None:
     refused(file.write(path), fragment)
 
 
+@pytest.mark.parametrize("text", [b"[]", b"1", b'"a"', b"null", b"true"])
+def test_a_document_is_an_object(text: bytes) -> None:
+    with pytest.raises(ModelFormatError, match=r"^the text: expected an object, found "):
+        parse_object(text, "the text")
+
+
 def test_64_levels_of_json() -> None:
     for opening, closing in ((b'{"a":', b"}"), (b"[", b"]")):
         inside = opening * 63 + b"1" + closing * 63
@@ -674,6 +686,15 @@ def test_how_much_json_may_hold() -> None:
     """A plain string of any length, and configurations of far more layers than are allowed."""
     parse_object(b'{"a":"' + b"a" * 2**24 + b'"}', "the text")
     parse_object(b'{"a":"' + "é".encode() * 2**20 + b'"}', "the text")
+    # Twice as many bytes as characters, and four times: of the text, and of a string in it.
+    for letter, size in (("中", 2**21), ("\U0001f600", 2**20)):
+        for room, good in ((-1000, True), (1000, False)):
+            text = b'{"a":"' + letter.encode() + b"a" * (size + room) + b'"}'
+            if good:
+                parse_object(text, "the text")
+            else:
+                with pytest.raises(ModelFormatError, match="too many values"):
+                    parse_object(text, "the text")
     config = sample().config
     config["config"]["layers"] *= 300
     assert len(parse_object(json.dumps(config).encode(), "the text")["config"]["layers"]) == 2100
@@ -801,6 +822,7 @@ CONFIG = b"config.json"
     ("checksum", patched(archive(), CONFIG, {(14, 16): ("<I", 7)}), "has a wrong checksum"),
     ("size", patched(archive(), CONFIG, {(22, 24): ("<I", 5)}), "declares 5 bytes"),
     ("hidden bytes", hidden_bytes(), "another number"),
+    ("beyond", patched(archive(), CONFIG, {(18, 20): ("<I", 2**20)}), "config.json' is truncated"),
     ("name disagrees", patched(archive(), CONFIG, {(30, -1): ("B", 67)}), "disagree"),
     ("flags disagree", patched(archive(), CONFIG, {(6, -1): ("<H", 8)}), "disagree"),
     ("expansion", huge_deflated(), "expands from"),
@@ -1000,6 +1022,50 @@ def test_truncated_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     at_first_fstat(monkeypatch, lambda: os.truncate(path, 500))
     with pytest.raises(ModelFormatError, match="changed while it was read"):
         load(path)
+
+
+@pytest.mark.parametrize("size", [0, 500])
+def test_truncated_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """What was there before and after is not what was read."""
+    sample().write(path)
+    real = os.stat(path)
+    monkeypatch.setattr("os.fstat", lambda descriptor: real)
+    os.truncate(path, size)
+    with pytest.raises(ModelFormatError, match="changed while it was read"):
+        read_file(path, 10**6)
+
+
+@pytest.mark.parametrize(
+    ("code", "directory", "error", "message"),
+    [
+        (errno.EACCES, True, ModelFormatError, "expected a regular file, found a directory"),
+        (errno.EISDIR, True, ModelFormatError, "expected a regular file, found a directory"),
+        (errno.EACCES, False, PermissionError, "here"),
+        (errno.ENXIO, False, ModelFormatError, "found a special one"),
+        (errno.ENODEV, False, ModelFormatError, "found a special one"),
+        (errno.EIO, True, OSError, "here"),
+    ],
+    ids=["access", "is a directory", "no access", "socket", "device", "broken"],
+)
+def test_what_systems_say_of_what_cannot_be_opened(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    directory: bool,
+    error: type[Exception],
+    message: str,
+) -> None:
+    """Windows gives directories that nobody may open, Linux opens them."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, "here")
+
+    path = tmp_path / "x"
+    path.mkdir() if directory else path.write_bytes(b"x")
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(error, match=message) as caught:
+        read_file(path, 100)
+    assert caught.type is error
 
 
 def test_grown_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -350,6 +350,7 @@ KERNEL = "model_weights/lstm_1/lstm_1/kernel:0"
             ("list as config", attr("/", "model_config", [b"{}"]), "model_config is not a string"),
             ("number as config", attr("/", "model_config", 3), "model_config is not a string"),
             ("no config", attr("/", "model_config", h5py.Empty("S10")), "is not a string"),
+            ("version not UTF-8", attr("/", "keras_version", b"\xff"), r"'\xff' is not UTF-8"),
             ("long version", attr("/", "keras_version", "2" * 257), "has 257 bytes"),
             ("soft link", soft, "'dense' is a soft or external link"),
             ("hard link", hard, "has 2 links"),

@@ -189,6 +189,14 @@ def pickles_of(data: bytes) -> list[int]:
     return places
 
 
+def pickles_end(data: bytes) -> int:
+    """Return where the numbers of a legacy file begin."""
+    last = pickles_of(data)[-1]
+    *_, (_, _, stop) = pickletools.genops(data[last:])
+    assert stop is not None
+    return last + stop + 1
+
+
 def third(data: bytes) -> int:
     return pickles_of(data)[3]
 
@@ -218,6 +226,15 @@ def test_numbers_that_are_not_finite() -> None:
     refused(file_of({"a": entry("F64", end=16)}, large), "holds NaN or infinities")
 
 
+def test_numbers_out_of_range_in_any_mode() -> None:
+    """What float32 has not is 0 or infinite, however NumPy is told to take it."""
+    body = np.array([1e-300, 1e300, np.nan, -1e-45, 0.5], "<f8")
+    data = file_of({"a": entry("F64", [5], end=40)}, body.tobytes())
+    with np.errstate(all="raise"):
+        found = read_state(data, LIMITS, allow_nonfinite=True).tensors["a"]
+    np.testing.assert_array_equal(found, np.array([0, np.inf, np.nan, -1e-45, 0.5], np.float32))
+
+
 def test_limits() -> None:
     for limits, fragment in (
         ({"max_tensors": 3}, "zip archive has more than 19 members"),
@@ -227,6 +244,32 @@ def test_limits() -> None:
         refused(FILES["state.pt"], fragment, Limits(**limits))
     refused(FILES["legacy.pt"], "max_tensors is 3", Limits(max_tensors=3))
     refused(FILES["legacy.pt"], "is truncated", Limits(max_json_bytes=100))
+
+
+@pytest.mark.parametrize(
+    ("which", "content", "fragment"),
+    [
+        pytest.param(1, 1002, "begins otherwise", id="protocol"),
+        pytest.param(1, "1001", "begins otherwise", id="protocol text"),
+        pytest.param(2, [], "begins otherwise", id="system"),
+        pytest.param(2, {}, f"numbers, found {24 << 56}", id="system without an order"),
+        pytest.param(4, {}, "begins otherwise", id="keys"),
+        pytest.param(4, [], "list of storages in the checkpoint is malformed", id="no keys"),
+        pytest.param(4, [1], "list of storages in the checkpoint is malformed", id="number as key"),
+        pytest.param(4, ["x"], "list of storages in the checkpoint is malformed", id="other key"),
+    ],
+)
+def test_parts_of_legacy_files(which: int, content: object, fragment: str) -> None:
+    data = FILES["legacy-views.pt"]
+    places = [*pickles_of(data), pickles_end(data)]
+    changed = data[: places[which]] + pickle.dumps(content, 2) + data[places[which + 1] :]
+    refused(changed, fragment)
+
+
+def test_what_stands_behind_a_legacy_file() -> None:
+    data = FILES["legacy-views.pt"]
+    refused(data + b"x", f"expected {len(data)} bytes in the checkpoint, found {len(data) + 1}")
+    refused(data[:-1], f"expected {len(data)} bytes in the checkpoint, found {len(data) - 1}")
 
 
 # ---- archives ----
@@ -395,6 +438,38 @@ def test_every_opcode(opcode: pickletools.OpcodeInfo) -> None:
         assert seen == {True}
 
 
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        pytest.param(b"X\2\0\0\0ab", "ab", id="BINUNICODE"),
+        pytest.param(b"\x8c\2ab", "ab", id="SHORT_BINUNICODE"),
+        pytest.param(b"\x8d\2\0\0\0\0\0\0\0ab", "ab", id="BINUNICODE8"),
+        pytest.param(b"U\2ab", "ab", id="SHORT_BINSTRING"),
+        pytest.param(b"T\2\0\0\0ab", "ab", id="BINSTRING"),
+        pytest.param(b"J\xfe\xff\xff\xff", -2, id="BININT"),
+        pytest.param(b"K\xfe", 254, id="BININT1"),
+        pytest.param(b"M\xfe\xff", 65534, id="BININT2"),
+        pytest.param(b"\x8a\2\xfe\xff", -2, id="LONG1"),
+        pytest.param(b"\x8a\0", 0, id="LONG1 of nothing"),
+        pytest.param(b"\x8a\x08" + b"\xff" * 7 + b"\x7f", 2**63 - 1, id="LONG1 largest"),
+        pytest.param(b"\x8b\2\0\0\0\xfe\x7f", 32766, id="LONG4"),
+        pytest.param(b"K\5q\7h\7\x86", (5, 5), id="BINPUT"),
+        pytest.param(b"K\5r\7\1\0\0j\7\1\0\0\x86", (5, 5), id="LONG_BINPUT"),
+        pytest.param(b"K\5\x94K\6\x94h\0\x87", (5, 6, 5), id="MEMOIZE"),
+        pytest.param(b"K\0K\1K\2\x87", (0, 1, 2), id="TUPLE3"),
+        pytest.param(b"K\0K\1\x86\x85", ((0, 1),), id="TUPLE2 TUPLE1"),
+        pytest.param(b"](K\0(K\1te", [0, (1,)], id="marks in marks"),
+        pytest.param(b"}(TEXTK\1TEXTK\2u".replace(b"TEXT", TEXT), {"a": 2}, id="same key"),
+        pytest.param(b"\x95\2\0\0\0\0\0\0\0N", None, id="FRAME"),
+        pytest.param(b"\x80\5N", None, id="PROTO"),
+    ],
+)
+def test_what_opcodes_say(data: bytes, value: object) -> None:
+    """As CPython reads them too, but for bytes of Python 2."""
+    assert repr(said(data + b".")) == repr(value)
+    assert repr(pickle.loads(data + b".")) == repr(value)
+
+
 def test_codes_that_are_no_opcodes() -> None:
     known = {ord(opcode.code) for opcode in pickletools.opcodes}
     for code in {*range(256)} - known:
@@ -481,6 +556,7 @@ def test_a_tensor() -> None:
         pytest.param(b"X\1\0\0\0\xff", "no UTF-8", id="no text"),
         pytest.param(b"\x8b\xff\xff\xff\x7f", "an integer of 2147483647 bytes", id="huge integer"),
         pytest.param(b"\x95" + b"\xff" * 8, "is truncated", id="frame"),
+        pytest.param(b"\x95\3" + bytes(7) + b"N.", "is truncated", id="frame beyond"),
         pytest.param(b"\x80\x06", "a protocol that is not known", id="protocol"),
         pytest.param(b"N", "is truncated", id="no stop"),
         pytest.param(b"", "is truncated", id="nothing"),

@@ -70,10 +70,6 @@ def read_model(
         raise ModelFormatError(f"expected {FORMAT}/{VERSION}, found {show(found)}: a later version")
     with malformed(_PART):
         text = metadata.get(MODEL_KEY, "").encode()
-    if len(text) > limits.max_json_bytes:
-        raise ModelFormatError(
-            f"{_PART} has {len(text)} bytes, max_json_bytes is {limits.max_json_bytes}"
-        )
     section = Section(_PART, parse_object(text, _PART))
     _check_keys(section, _KEYS, _KEYS)
     reading = _Reading(tensors, limits, allow_nonfinite)
