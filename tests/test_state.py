@@ -20,10 +20,12 @@ import numpy as np
 import pytest
 
 import test_formats_hostile as hostile
-from fastdrop.formats import ModelFormatError
+from fastdrop.formats import ModelFormatError, load
+from fastdrop.formats import torch as description
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_pickle import Storage, Tensor, read_pickle
 from fastdrop.formats._state import read_state
+from fastdrop.model._file import write_tensors
 from tensor_files import entry, file_of
 
 LIMITS = Limits()
@@ -270,6 +272,101 @@ def test_what_stands_behind_a_legacy_file() -> None:
     data = FILES["legacy-views.pt"]
     refused(data + b"x", f"expected {len(data)} bytes in the checkpoint, found {len(data) + 1}")
     refused(data[:-1], f"expected {len(data)} bytes in the checkpoint, found {len(data) - 1}")
+
+
+# ---- with a description of their layers ----
+
+NET: list[Any] = [
+    ("table", "Embedding"),
+    ("lstm", "LSTM", {"take": "last"}),
+    ("norm", "BatchNorm1d"),
+    ("out", "Linear"),
+]
+NETS = [n for n in READ if "norm.running_var" in expected(n)]
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_models_of_stored_files(name: str) -> None:
+    """However it was saved, it is the model of the arrays beside it."""
+    model = load(io.BytesIO(FILES[name]), architecture=NET)
+    wanted = description.read(expected(name), [], description.check(NET), "<BytesIO>", 4)
+    tokens = np.arange(20).reshape(4, 5) % 5
+    np.testing.assert_array_equal(model.predict(tokens), wanted.predict(tokens))
+    assert model.source == wanted.source
+    prefix = {"lightning.pt": "model.", "parallel.pt": "module."}.get(name)
+    notes = [f"{prefix!r} stands in front of all names of layers"] if prefix else []
+    assert [*model.notes] == [*read_state(FILES[name], LIMITS).notes, *notes]
+
+
+def test_what_load_is_told_of_weights(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    path.write_bytes(FILES["state.pt"])
+    model = load(
+        path, architecture=tuple(NET), rates={"lstm": {"dropout": 0.25}}, precision="bfloat16"
+    )
+    assert "x.pt" in model.source
+    plain = load(path, architecture=NET)
+    wanted = plain.with_rates({"lstm": {"dropout": 0.25}}).with_precision("bfloat16")
+    assert repr(model.layers) == repr(wanted.layers) != repr(plain.layers)
+    assert load(path, architecture=NET, max_layers=4).layers
+    with pytest.raises(ModelFormatError, match=r"^x\.pt: 4 layers, max_layers is 3"):
+        load(path, architecture=NET, max_layers=3)
+    with pytest.raises(ModelFormatError, match=r"^x\.pt: the tensors take"):
+        load(path, architecture=NET, max_tensor_bytes=100)
+    # What is wrong with the description is said before there is a file.
+    with pytest.raises(ValueError, match=r"^architecture\[0\] class: "):
+        load(tmp_path / "none.pt", architecture=["Nothing"])
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "none.pt", architecture=NET)
+
+
+def test_weights_that_are_not_finite_are_taken_where_they_may() -> None:
+    body = np.array([[np.nan, 2]], "<f4").tobytes()
+    data = file_of({"weight": entry(shape=[1, 2])}, body)
+    linear = [("", "Linear", {"bias": False})]
+    with pytest.raises(ModelFormatError, match="tensor 'weight' holds NaN"):
+        load(io.BytesIO(data), architecture=linear)
+    assert load(io.BytesIO(data), architecture=linear, allow_nonfinite=True).layers
+
+
+def saved_model() -> bytes:
+    stream = io.BytesIO()
+    metadata = {"format": "fastdrop-model-file/1", "model": "{}"}
+    write_tensors(stream, {"a": np.ones(2, np.float32)}, metadata)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "architecture", "fragment"),
+    [
+        pytest.param(FILES["state.pt"], None, "a PyTorch checkpoint; where it", id="zip alone"),
+        pytest.param(FILES["legacy.pt"], None, "a PyTorch checkpoint; where it", id="old alone"),
+        pytest.param(FILES["state.safetensors"], None, "weights without a model", id="tensors"),
+        pytest.param(
+            FILES["state.safetensors"],
+            io.BytesIO(b"{}"),
+            "weights without a model",
+            id="tensors and JSON",
+        ),
+        pytest.param(saved_model(), NET, "is for weights alone; this file is a model", id="model"),
+        *(
+            pytest.param(data, NET, "a list of layers is for weights of PyTorch", id=name)
+            for name, data in (
+                ("HDF5", b"\x89HDF\r\n\x1a\n" + bytes(100)),
+                ("nothing", b""),
+                ("text", b"hello"),
+                ("pickle", pickle.dumps({}, 2)),
+            )
+        ),
+        pytest.param(
+            hostile.small().to_bytes(), NET, "expected one data.pkl in the zip archive", id="keras"
+        ),
+    ],
+)
+def test_files_that_do_not_fit_a_description(data: bytes, architecture: Any, fragment: str) -> None:
+    with pytest.raises(ModelFormatError, match=r"^<BytesIO>: ") as caught:
+        load(io.BytesIO(data), architecture=architecture)
+    assert fragment in str(caught.value)
 
 
 # ---- archives ----
