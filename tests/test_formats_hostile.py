@@ -13,6 +13,7 @@ import sys
 import tracemalloc
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ pytest.importorskip("h5py", reason="the files under test are written with h5py")
 
 import h5py
 
+from fastdrop import _npy
 from fastdrop.formats import ModelFormatError, load
+from fastdrop.formats._errors import printable, show
 from fastdrop.formats._safe_file import read_file
 from fastdrop.formats._safe_json import parse_object
 from fastdrop.formats._safe_zip import read_members
@@ -780,6 +783,17 @@ def hidden_in_the_stream() -> bytes:
     return bytes(longer)
 
 
+def without_an_end() -> bytes:
+    """Deflate a member as if there were more of it to come."""
+    parts = small().parts()
+    whole = parts["config.json"]
+    deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    stored = deflate.compress(whole) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    content = archive(*(parts | {"config.json": stored}).items(), base=False)
+    sizes = {(22, 24): ("<I", len(whole)), (14, 16): ("<I", zipfile.crc32(whole))}
+    return patched(content, b"config.json", {(8, 10): ("<H", zipfile.ZIP_DEFLATED)} | sizes)
+
+
 def one_inside_the_other() -> bytes:
     """Let a stored member hold another one, header and all."""
     parts = small().parts()
@@ -816,6 +830,7 @@ CONFIG = b"config.json"
     ("strongly", patched(archive(), CONFIG, {(6, 8): ("<H", 0x40)}), "is encrypted"),
     ("masked", patched(archive(), CONFIG, {(6, 8): ("<H", 0x2000)}), "is encrypted"),
     ("hidden in the stream", hidden_in_the_stream(), "does not end where the archive says"),
+    ("no end", without_an_end(), "does not end where the archive says"),
     ("overlap", one_inside_the_other(), "overlap"),
     ("bzip2", archive(compression=zipfile.ZIP_BZIP2), "compression method 12, expected stored"),
     ("lzma", archive(compression=zipfile.ZIP_LZMA), "compression method 14, expected stored"),
@@ -1096,6 +1111,45 @@ def test_memory_error_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr("json.loads", fail)
     with pytest.raises(MemoryError):
         load(path)
+
+
+def test_an_error_without_words_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise EOFError
+
+    small().write(path)
+    monkeypatch.setattr("json.loads", fail)
+    with pytest.raises(ModelFormatError, match=r"metadata\.json is malformed: 'EOFError'$"):
+        load(path)
+
+
+@pytest.mark.parametrize("shown", [show, _npy._shown], ids=["show", "npy"])
+def test_what_a_file_says_is_shown_up_to_a_hundred_characters(shown: Any) -> None:
+    for count in range(95, 105):
+        whole = repr("x" * count)
+        assert shown("x" * count) == (whole if count <= 98 else whole[:97] + "...")
+    assert shown("ü\n") == r"'\xfc\n'"
+
+
+def test_lines_that_can_be_printed() -> None:
+    for count, room in ((99, 100), (100, 100), (101, 100), (1000, 100), (3, 3), (8, 5)):
+        text = "y" * count
+        expected = text if count <= room else text[: room - 3] + "..."
+        assert printable(text, room) == expected
+    assert printable("ü\n\x1b\u202e") == "ü\\n\\x1b\\u202e"
+    assert printable("ü€", encoding="latin-1") == "ü\\u20ac"
+    assert printable("\ud800") == "\\ud800"
+
+
+@pytest.mark.parametrize("count", [1, 2, 12, 13, 20])
+def test_how_obstacles_are_told(count: int) -> None:
+    """One as it is; of many the first twelve."""
+    error = ModelFormatError.of([f"o{i}" for i in range(count)]).within("x.h5")
+    listed = "; ".join(f"({i + 1}) o{i}" for i in range(min(count, 12)))
+    more = f"; and {count - 12} more" if count > 12 else ""
+    said = "o0" if count == 1 else f"{count} obstacles: {listed}{more}"
+    assert str(error) == f"x.h5: {said}"
+    assert error.obstacles == tuple(f"o{i}" for i in range(count))
 
 
 def test_truncated_at_every_byte(path: Path) -> None:

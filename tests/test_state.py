@@ -258,6 +258,9 @@ def test_limits() -> None:
         pytest.param(4, {}, "begins otherwise", id="keys"),
         pytest.param(4, [], "list of storages in the checkpoint is malformed", id="no keys"),
         pytest.param(4, [1], "list of storages in the checkpoint is malformed", id="number as key"),
+        pytest.param(
+            4, ["x", 1], "list of storages in the checkpoint is malformed", id="mixed keys"
+        ),
         pytest.param(4, ["x"], "list of storages in the checkpoint is malformed", id="other key"),
     ],
 )
@@ -272,6 +275,33 @@ def test_what_stands_behind_a_legacy_file() -> None:
     data = FILES["legacy-views.pt"]
     refused(data + b"x", f"expected {len(data)} bytes in the checkpoint, found {len(data) + 1}")
     refused(data[:-1], f"expected {len(data)} bytes in the checkpoint, found {len(data) - 1}")
+
+
+@pytest.mark.parametrize(
+    "name", ["state.pt", "legacy.pt", "types.pt", "legacy-types.pt", "views.pt"]
+)
+def test_limits_may_be_met(name: str) -> None:
+    """Numbers take four bytes at least; of views of the same numbers each counts."""
+    with np.load(io.BytesIO(FILES[f"{name.rpartition('.')[0]}.npz"])) as file:
+        arrays = dict(file)
+    size = sum(a.size * max(a.itemsize, 4) for a in arrays.values())
+    if "types" in name:
+        size = sum(4 * max(width, 4) for width in WIDTHS)
+    read_state(FILES[name], Limits(max_tensors=len(arrays), max_tensor_bytes=size))
+    for limit, most, fragment in (
+        ("max_tensor_bytes", size - 1, f"the tensors take {size} bytes, max_tensor_bytes is"),
+        ("max_tensors", len(arrays) - 1, f"{len(arrays)} tensors, max_tensors is"),
+    ):
+        refused(FILES[name], f"{fragment} {most}", Limits(**{limit: most}))
+
+
+def test_of_a_small_view_the_whole_storage_counts() -> None:
+    pickled = b"}" + text("a") + tensor(shape=b"K\2\x85") + b"s."
+    change = {"archive/data.pkl": pickled, "archive/data/0": np.arange(10, dtype="<f4").tobytes()}
+    data = rewritten(FILES["parameters.pt"], lambda members: members.update(change))
+    found = read_state(data, Limits(max_tensor_bytes=40)).tensors
+    np.testing.assert_array_equal(found["a"], [0, 1])
+    refused(data, "the tensors take 40 bytes, max_tensor_bytes is 39", Limits(max_tensor_bytes=39))
 
 
 # ---- with a description of their layers ----
@@ -654,6 +684,7 @@ def test_a_tensor() -> None:
         pytest.param(b"\x8b\xff\xff\xff\x7f", "an integer of 2147483647 bytes", id="huge integer"),
         pytest.param(b"\x95" + b"\xff" * 8, "is truncated", id="frame"),
         pytest.param(b"\x95\3" + bytes(7) + b"N.", "is truncated", id="frame beyond"),
+        pytest.param(b"G" + bytes(7), "is truncated", id="short number"),
         pytest.param(b"\x80\x06", "a protocol that is not known", id="protocol"),
         pytest.param(b"N", "is truncated", id="no stop"),
         pytest.param(b"", "is truncated", id="nothing"),
@@ -723,6 +754,8 @@ def test_deep_values_are_let_go() -> None:
         pytest.param("model={w=t} state_dict={v=t}", {"v"}, id="state_dict before model"),
         pytest.param("a=t x={w=t}", None, id="its own and inside"),
         pytest.param("x={w=t} y={v=t}", None, id="two inside"),
+        pytest.param("x={w=t} y={v=t} z={u=t} q={s=t} a=t", None, id="many"),
+        pytest.param("x={w=t} model_state_dict={v=t} y={u=t} a=t", {"v"}, id="model_state_dict"),
     ],
 )
 def test_which_tensors(entries: str, taken: set[str] | None) -> None:
@@ -739,7 +772,10 @@ def test_which_tensors(entries: str, taken: set[str] | None) -> None:
         lambda m: m.update({"archive/data.pkl": pickled, "archive/data/0": bytes(40)}),
     )
     if taken is None:
-        refused(data, "expected one state_dict, found several in the checkpoint")
+        named = [item.partition("=")[0] for item in entries.split() if "={" in item][:3]
+        own = ["among its own entries"] if "a=t" in entries else []
+        places = ", ".join([*map(repr, named), *own])
+        refused(data, f"expected one state_dict, found several in the checkpoint ({places})")
     else:
         assert read_state(data, LIMITS).tensors.keys() == taken
 

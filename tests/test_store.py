@@ -473,6 +473,25 @@ def test_archives_of_both_kinds(method: int) -> None:
     assert _npy.archive(data)["x"].tolist() == list(range(1000))
 
 
+@pytest.mark.parametrize("error", [EOFError(), RuntimeError("two\nlines")], ids=repr)
+def test_what_is_said_of_what_zipfile_raises(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """A line; its class, where it says nothing."""
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    with pytest.raises(_npy.NoArrayError) as caught:
+        _npy.archive(b"PK")
+    said = "two lines" if str(error) else "EOFError"
+    assert str(caught.value) == f"a damaged archive: {said!r}"
+    error = MemoryError()
+    with pytest.raises(MemoryError):
+        _npy.archive(b"PK")
+
+
 # ---- damage ----
 
 
