@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tarfile
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import fastdrop as fd
 import test_formats_hostile as hostile
@@ -27,7 +28,7 @@ import test_keras_models as keras_models
 from fastdrop import Call, Model, layers
 from fastdrop.formats import ModelFormatError
 from fastdrop.layers import Layer
-from fastdrop.model._file import layer_class, write_tensors
+from fastdrop.model._file import _value, fits, layer_class, write_tensors
 from layer_laws import normal
 from tolerances import FLOAT32, assert_close
 
@@ -503,6 +504,47 @@ def test_what_cannot_be_saved(layer: Layer, message: str, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=f"^save: {message}"):
         model.save(tmp_path / "m")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("value", [{1}, 1j, b"x", np.ones(2)], ids=lambda v: type(v).__name__)
+def test_what_a_file_has_no_words_for(value: object) -> None:
+    """No layer has such in its fields today."""
+    for place, whole in (("x", value), ("x.1", (0, value))):
+        message = rf"^save: {place}: expected numbers, texts, slices, layers and arrays of float32"
+        with pytest.raises(ValueError, match=message):
+            _value(whole, "x", {})
+
+
+NUMBERS: list[Any] = [1, -(2**40)]
+OTHERS: list[Any] = [None, b"1", {}, object()]
+
+
+@pytest.mark.parametrize(
+    ("hint", "good", "bad"),
+    [
+        (Any, [*NUMBERS, *OTHERS, True, "x", ()], []),
+        (int, NUMBERS, [*OTHERS, True, 1.5, "1", (1,)]),
+        (float, [*NUMBERS, 1.5], [*OTHERS, True, "1", (1.5,)]),
+        (bool, [True, False], [*OTHERS, 1, 0.0]),
+        (str, ["", "x"], [*OTHERS, 1, ("x",)]),
+        (None, [None], [0, False, ""]),
+        (int | None, [1, None], [True, "1"]),
+        (Literal["a", "b"], ["a", "c"], [*OTHERS, 1]),  # which of them, the layer says
+        (tuple[int, str], [(1, "x")], [(1,), (1, "x", 1), ("x", 1), [1, "x"], (), 1]),
+        (tuple[int, ...], [(), (1,), (1, 2, 3)], [(1, "x"), ("x", 1), [1], 1, None]),
+        (tuple[tuple[int, float], ...], [(), ((1, 2), (3, 0.5))], [((1,),), ((1, 2), 3), (1, 2)]),
+        (tuple[int, int] | int, [(1, 2), 3], [(1, 2, 3), (1,), "x"]),
+        (Sequence[float], [(), (1, 2.5)], [("x",), [1.5], 1.5, "x"]),
+        (np.ndarray, [np.ones(2)], [[1.0], 1.0, None]),
+        (NDArray[Any], [np.ones(2)], [[1.0], (1.0,)]),
+        (Layer | tuple[Layer, ...], [lstm(), (lstm(),), ()], [(lstm(), 1), None]),
+        (slice | None, [slice(1), None], [1, (1,)]),
+    ],
+    ids=lambda value: "" if isinstance(value, list) else str(value).rpartition("'>")[0][8:] or None,
+)
+def test_what_fits_an_annotation(hint: Any, good: list[Any], bad: list[Any]) -> None:
+    assert [value for value in good if not fits(value, hint)] == []
+    assert [value for value in bad if fits(value, hint)] == []
 
 
 # ---- reading ----

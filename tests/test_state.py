@@ -624,6 +624,8 @@ def test_a_tensor() -> None:
     assert said(tensor() + b".") == expected
     assert said(tensor(b"K\5") + b".") == expected._replace(offset=5)
     assert said(tensor(shape=b"K\0\x85", strides=b"J\xff\xff\xff\x7f\x85") + b".").shape == (0,)
+    axes = b"(K\0J\0\0\0\x20J\0\0\0\x20t", b"(K\1K\1K\1t"  # NumPy counts these numbers too
+    assert said(tensor(shape=axes[0], strides=axes[1]) + b".").shape == (0, 2**29, 2**29)
     parameter = b"ctorch._utils\n_rebuild_parameter\n(" + tensor() + b"\x88N" + b"tR."
     assert said(parameter) == expected
     assert said(b"ctorch\nSize\n(K\2K\3t\x85R.") == (2, 3)
@@ -646,6 +648,9 @@ def test_a_tensor() -> None:
         pytest.param(
             tensor(shape=b"(K\0" + b"J\xff\xff\xff\x7f" * 3 + b"t", strides=b"(K\1K\1K\1K\1t"),
             "other arguments", id="overflow"),
+        pytest.param(
+            tensor(shape=b"(K\0J\0\0\0\x40J\0\0\0\x20t", strides=b"(K\1K\1K\1t"),
+            "other arguments", id="just too many"),
         pytest.param(NAMES[0] + b")R", "other arguments", id="nothing"),
         pytest.param(b"ccollections\nOrderedDict\n]\x85R", "other arguments", id="filled"),
         pytest.param(b"ctorch\nSize\n))\x86R", "other arguments", id="two sizes"),

