@@ -614,6 +614,10 @@ def storage(key: str = "0", count: bytes = b"K\x0a", kind: bytes = NAMES[1]) -> 
     return b"(" + text("storage") + kind + text(key) + text("cpu") + count + b"tQ"
 
 
+# All that is known of a tensor's arguments, but the last.
+WHOLE = NAMES[0] + b"(" + storage() + b"K\0K\5\x85K\1\x85\x89N"
+
+
 def tensor(offset: bytes = b"K\0", shape: bytes = b"K\5\x85", strides: bytes = b"K\1\x85") -> bytes:
     hooks = b"ccollections\nOrderedDict\n)R"
     return NAMES[0] + b"(" + storage() + offset + shape + strides + b"\x89" + hooks + b"tR"
@@ -626,6 +630,7 @@ def test_a_tensor() -> None:
     assert said(tensor(shape=b"K\0\x85", strides=b"J\xff\xff\xff\x7f\x85") + b".").shape == (0,)
     axes = b"(K\0J\0\0\0\x20J\0\0\0\x20t", b"(K\1K\1K\1t"  # NumPy counts these numbers too
     assert said(tensor(shape=axes[0], strides=axes[1]) + b".").shape == (0, 2**29, 2**29)
+    assert said(WHOLE + b"tR.") == said(WHOLE + b"}tR.") == expected
     parameter = b"ctorch._utils\n_rebuild_parameter\n(" + tensor() + b"\x88N" + b"tR."
     assert said(parameter) == expected
     assert said(b"ctorch\nSize\n(K\2K\3t\x85R.") == (2, 3)
@@ -642,7 +647,11 @@ def test_a_tensor() -> None:
         pytest.param(tensor(shape=b"K\5K\1\x86"), "other arguments", id="ranks"),
         pytest.param(tensor(shape=b"\x88\x85"), "other arguments", id="true"),
         pytest.param(tensor(shape=b"](K\5e"), "other arguments", id="list"),
+        pytest.param(tensor(strides=b"](K\1e"), "other arguments", id="list of strides"),
         pytest.param(tensor(b"N"), "other arguments", id="no offset"),
+        pytest.param(
+            NAMES[0] + b"(NK\0K\0\x85K\1\x85tR", "other arguments", id="no storage at all"),
+        pytest.param(WHOLE + b"NNtR", "other arguments", id="eight arguments"),
         pytest.param(tensor(shape=b"(" + b"K\1" * 9 + b"t", strides=b"(" + b"K\1" * 9 + b"t"),
                      "other arguments", id="9 axes"),
         pytest.param(
@@ -669,6 +678,7 @@ def test_a_tensor() -> None:
         pytest.param(b"cos\nsystem\n", "names 'os.system', which is no part", id="system"),
         pytest.param(b"ctorch\nload\n", "names 'torch.load'", id="load"),
         pytest.param(b"ccollections\nOrderedDict.x\n", "names", id="dotted"),
+        pytest.param(b"c\n\n", "names '.', which is no part", id="empty names"),
         pytest.param(b"c" + b"x" * 300 + b"\n\n", "a name without end", id="long name"),
         pytest.param(b"c\xff\n\x00\n", "names '\\\\xff.\\x00'", id="bytes in a name"),
         pytest.param(b"NN\x93", "a name that is no text", id="name of none"),
