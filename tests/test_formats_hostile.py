@@ -1,11 +1,14 @@
 """What is refused: with `ModelFormatError`, a message that names the part, and no other effect."""
 
+import dataclasses
 import errno
+import inspect
 import io
 import json
 import os
 import pickle
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -28,6 +31,7 @@ import h5py
 from fastdrop import _npy
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.formats._errors import printable, show
+from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_file import read_file
 from fastdrop.formats._safe_json import parse_object
 from fastdrop.formats._safe_zip import read_members
@@ -956,6 +960,24 @@ def test_limits_are_positive_integers(path: Path, name: str) -> None:
         with pytest.raises(TypeError, match=f"{name}: expected an integer >= 1"):
             load(file, **{name: other})  # type: ignore[arg-type]
     load(file, **{name: np.int64(10**6)})  # type: ignore[arg-type]
+
+
+def test_limits_are_those_that_are_promised() -> None:
+    """By SECURITY.md, whose words are looked for as they are."""
+    text = " ".join((Path(__file__).parent.parent / "SECURITY.md").read_text("utf-8").split())
+    said = re.search(
+        r"the file and its weights (\d+) GiB, arrays of the model (\d+) GiB, each JSON document "
+        r"(\d+) MiB, ([\d,]+) layers, ([\d,]+) arrays\.",
+        text,
+    )
+    assert said is not None
+    numbers = [int(n.replace(",", "")) for n in said.groups()]
+    units = (2**30, 2**30, 2**20, 1, 1)
+    expected = [n * unit for n, unit in zip(numbers, units, strict=True)]
+    names = [field.name for field in dataclasses.fields(Limits)]
+    given = inspect.signature(load).parameters
+    assert [given[name].default for name in names] == expected
+    assert [getattr(Limits(), name) for name in names] == expected
 
 
 def test_missing_file(tmp_path: Path) -> None:

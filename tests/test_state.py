@@ -681,7 +681,8 @@ def test_a_tensor() -> None:
         pytest.param(b"c\n\n", "names '.', which is no part", id="empty names"),
         pytest.param(b"c" + b"x" * 300 + b"\n\n", "a name without end", id="long name"),
         pytest.param(b"c\xff\n\x00\n", "names '\\\\xff.\\x00'", id="bytes in a name"),
-        pytest.param(b"NN\x93", "a name that is no text", id="name of none"),
+        *(pytest.param(data + b"\x93", "a name that is no text", id=f"name of none {i}")
+          for i, data in enumerate((b"NN", TEXT + b"N", b"N" + TEXT, TEXT + b"K\1"))),
         pytest.param(b"h\0", "a value that was not put down", id="no memo"),
         pytest.param(b"q\0", "an opcode without its values", id="put nothing"),
         pytest.param(b"N(a", "an opcode without its values", id="beyond a mark"),
