@@ -16,7 +16,13 @@ import numpy as np
 import pytest
 
 from fastdrop.formats import ModelFormatError
-from fastdrop.formats._recognise import recognise, recognise_folder, recognise_members
+from fastdrop.formats._recognise import (
+    LEGACY,
+    is_legacy_checkpoint,
+    recognise,
+    recognise_folder,
+    recognise_members,
+)
 from fastdrop.formats._safe_file import read_file, read_stream
 
 POINTER = (
@@ -86,6 +92,23 @@ def test_archives(names: list[str], fragment: str) -> None:
 
 def test_a_model_is_no_other_archive() -> None:
     assert recognise_members(["metadata.json", "config.json", "model.weights.h5"]) is None
+
+
+@pytest.mark.parametrize(
+    ("beginning", "expected"),
+    [
+        pytest.param(b"\x80\x02" + LEGACY, True, id="as torch wrote"),
+        pytest.param(b"\x80\x04" + LEGACY + b"more", True, id="other protocol"),
+        pytest.param(b"\x81\x02" + LEGACY, False, id="no pickle"),
+        pytest.param(b"\x80\x02" + LEGACY[:-1] + b"\0", False, id="another number"),
+        pytest.param(b"\x80\x02" + LEGACY[:-1], False, id="cut off"),
+        pytest.param(b"\x80" + LEGACY, False, id="no protocol"),
+    ],
+)
+def test_how_a_legacy_checkpoint_is_known(beginning: bytes, expected: bool) -> None:
+    """By the pickle of the number that torch < 1.6 begins with."""
+    assert pickle.dumps(0x1950A86A20F9469CFC6C, 2) == b"\x80\x02" + LEGACY + b"."
+    assert is_legacy_checkpoint(beginning) is expected
 
 
 def test_folders(tmp_path: Path) -> None:

@@ -750,6 +750,57 @@ def test_memory_and_time(data: bytes) -> None:
     assert time.process_time() - start < 30
 
 
+def several(one: bytes) -> bytes:
+    return b"](" + one * 3000 + b"e."
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(several(b"}"), id="dicts"),
+        pytest.param(several(b"]"), id="lists"),
+        pytest.param(several(b"]K\0a"), id="lists of one"),
+        pytest.param(several(b"](K\0K\0K\0K\0e"), id="lists of four"),
+        pytest.param(several(b"}K\0K\0s"), id="dicts of one"),
+        pytest.param(several(b"K\0\x85"), id="tuples of one"),
+        pytest.param(several(b"K\0K\0K\0\x87"), id="tuples of three"),
+        pytest.param(several(b"(" + b"K\0" * 9 + b"t"), id="tuples of nine"),
+        pytest.param(several(b"M\0\2"), id="integers"),
+        pytest.param(several(b"J\0\0\0\x40"), id="larger integers"),
+        pytest.param(several(b"\x8a\x08" + b"\x7f" * 8), id="largest integers"),
+        pytest.param(several(b"G" + bytes(8)), id="floats"),
+        pytest.param(several(b"\x8c\2ab"), id="texts"),
+        pytest.param(several(text("x" * 70)), id="longer texts"),
+        pytest.param(several(b"\x8c\x05a" + "😀".encode()), id="wide texts"),
+        pytest.param(several(b"\x8c\x07a" + "中中".encode()), id="half wide texts"),
+        pytest.param(several(tensor()), id="tensors"),
+        pytest.param(several(storage()), id="one storage"),
+        pytest.param(b"(" * 3000 + b"t" * 3000 + b".", id="marks"),
+        pytest.param(b"]" + b"K\0a" * 9000 + b".", id="appended"),
+        pytest.param(b"]" + b"\x94" * 9000 + b".", id="memo"),
+        pytest.param(
+            b"}" + b"".join(b"J" + n + b"K\0s" for n in NUMBERS[:3000]) + b".", id="items"),
+        pytest.param(
+            b"}(" + b"".join(b"J" + n + b"K\0" for n in NUMBERS[:3000]) + b"u.", id="at once"),
+        pytest.param(
+            b"](" + b"".join(storage(str(i)) for i in range(3000)) + b"e.", id="storages"),
+    ],
+)  # fmt: skip
+def test_estimates_are_near_what_is_taken(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each kind of value: what lists take while they are filled is not counted."""
+    monkeypatch.setattr("fastdrop.formats._safe_pickle._GROWTH", 0)
+    tracemalloc.start()
+    try:
+        said(data)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    monkeypatch.setattr("fastdrop.formats._safe_pickle._FREE_BYTES", peak * 3 // 4)
+    wrong(data, "too many values")
+    monkeypatch.setattr("fastdrop.formats._safe_pickle._FREE_BYTES", 10 * peak)
+    said(data)
+
+
 def test_deep_values_are_let_go() -> None:
     deep = b"]" * 100_000 + b"a" * 99_999 + b"."
     value = said(deep)
