@@ -761,7 +761,12 @@ def several(one: bytes) -> bytes:
         pytest.param(several(b"]"), id="lists"),
         pytest.param(several(b"]K\0a"), id="lists of one"),
         pytest.param(several(b"](K\0K\0K\0K\0e"), id="lists of four"),
+        pytest.param(several(b"](" + b"K\0" * 9 + b"e"), id="lists of nine"),
         pytest.param(several(b"}K\0K\0s"), id="dicts of one"),
+        pytest.param(several(b"}" + text("a") + b"K\0s"), id="dicts of one by name"),
+        pytest.param(
+            several(b"}(" + b"".join(b"K" + bytes([i]) + b"K\0" for i in range(6)) + b"u"),
+            id="dicts of six"),
         pytest.param(several(b"K\0\x85"), id="tuples of one"),
         pytest.param(several(b"K\0K\0K\0\x87"), id="tuples of three"),
         pytest.param(several(b"(" + b"K\0" * 9 + b"t"), id="tuples of nine"),

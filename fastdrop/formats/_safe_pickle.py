@@ -22,6 +22,7 @@ _MAX_RANK = 8
 _GROWTH, _FREE_BYTES = 3, 8 * 2**20
 # Upper bounds of what values take in CPython, in bytes.
 _SLOT, _EMPTY, _NUMBER, _STRING, _ENTRY = 9, 64, 32, 56, 104
+_LIST, _DICT = _EMPTY + 40, _EMPTY + 64  # with room for the first entries
 _MAX_INTEGER_BYTES = 8
 
 # Types of storages, and how NumPy has their numbers; bfloat16 stays bits.
@@ -358,7 +359,7 @@ _STEPS: dict[int, Callable[[_Machine], object]] = {
         "\x8d": lambda m: m.text(8),
         "U": lambda m: m.text(1),  # of Python 2, whose texts are bytes
         "T": lambda m: m.text(4),
-        "]": lambda m: m._push([], _EMPTY),
+        "]": lambda m: m._push([], _LIST),
         "a": lambda m: m.append([m._pop()]),
         "e": lambda m: m.append(m._marked()),
         ")": lambda m: m._push(()),
@@ -366,7 +367,7 @@ _STEPS: dict[int, Callable[[_Machine], object]] = {
         "\x86": lambda m: m.tuple_of(2),
         "\x87": lambda m: m.tuple_of(3),
         "t": lambda m: m.tuple_of(None),
-        "}": lambda m: m._push({}, _EMPTY),
+        "}": lambda m: m._push({}, _DICT),
         "s": lambda m: m.set_items(m.two()),
         "u": lambda m: m.set_items(m._marked()),
         "q": lambda m: m.put(m._byte()),
