@@ -1,5 +1,6 @@
 """The command: what it prints and writes, its exit codes, and errors in one line."""
 
+import csv
 import errno
 import importlib.util
 import io
@@ -1264,6 +1265,13 @@ def test_parquet_that_is_no_table_of_numbers(
     refused("columns alone; DataFrame.to_parquet(path, index=False) writes those, got an index too")
     path.write_bytes(path.read_bytes()[:-20])
     refused("a table (.parquet), got ")
+    for error, said in ((EOFError(), "'EOFError'"), (RuntimeError("two\nlines"), "'two lines'")):
+
+        def fail(*_: object, error: Exception = error) -> None:
+            raise error
+
+        monkeypatch.setattr(pd, "read_parquet", fail)
+        refused(f"a table (.parquet), got {said}\n")
     monkeypatch.setitem(sys.modules, "pandas", None)
     refused('pandas to be installed: pip install "fastdrop-rnn[pandas]"')
 
@@ -1341,14 +1349,14 @@ def test_lines_of_a_printed_table_are_aligned(
     assert out.endswith("\n")
 
 
-def softmax() -> Model:
+def softmax(*shape: int) -> Model:
     kernel = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     return Model(
         [
             Dropout(name="drop", rate=0.5),
             Dense(name="out", kernel=kernel, activation="softmax"),
         ],
-        (4,),
+        (*shape, 4),
     )
 
 
@@ -1379,6 +1387,17 @@ def test_classes(classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert found["predict"] == softmax().predict(np.load(classes)).argmax(axis=1).tolist()
     assert found["label"] == p.label.tolist()
     np.testing.assert_allclose(found["p1"], p.mean[:, 1], rtol=1e-5)
+
+
+def test_a_class_for_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fd, "load", lambda path, **options: softmax(5))
+    x, out = np.random.default_rng(0).normal(size=(6, 5, 4)), tmp_path / "out.csv"
+    np.save(tmp_path / "x.npy", x)
+    assert run("predict", "any", tmp_path / "x.npy", "--samples", 3, "--out", out) == 0
+    with out.open(encoding="utf-8") as file:
+        lines = [*csv.DictReader(file)]
+    expected = softmax(5).predict(x).argmax(axis=2)
+    assert [int(line["predict"]) for line in lines] == expected.reshape(-1).tolist()
 
 
 def test_what_classes_have_not_is_refused_before_anything_is_drawn(

@@ -304,6 +304,26 @@ def test_a_model_at_every_step(count: int) -> None:
     assert sorted(layer.name for layer in model.layers if layer.weights()) == ["d"]
 
 
+def test_steps_of_what_has_no_axes() -> None:
+    entry = layer("TimeDistributed", name="t", layer=layer("Dense", name="d", units=2))
+    (only,) = obstacles(chain("c", [entry], build_input_shape=[None]))
+    assert only.endswith("layer 't' (TimeDistributed): expected an input (time, ...), gets ()")
+
+
+@pytest.mark.parametrize("keywords", [[], [{}]], ids=["three", "four"])
+def test_inputs_that_keras_2_wrote_in_lists(keywords: list[Config]) -> None:
+    """As it did for what a layer was given in a list in a list."""
+    both = [["a", 0, 0, *keywords], ["b", 0, 0, *keywords]]
+    ins = [node("InputLayer", n, batch_input_shape=[None, 3], inbound_nodes=[]) for n in "ab"]
+    add = node("Add", "s") | {"inbound_nodes": [[both]]}
+    for entry in ins:
+        entry["inbound_nodes"] = []
+        del entry["config"]["inbound_nodes"]
+    config = graph("g", [*ins, add], [["a", 0, 0], ["b", 0, 0]], [["s", 0, 0]])
+    expected = Model([Call(Merge(name="s", function="add"), ["a", "b"])], {"a": (3,), "b": (3,)})
+    agree(built(config, TF_KERAS), expected, (3,), (3,))
+
+
 def test_a_mask_goes_past_a_model_at_every_step() -> None:
     inner = chain("inner", [input_layer([3], "float32"), layer("Dense", name="d", units=3)])
     del inner["inbound_nodes"]
