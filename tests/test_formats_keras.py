@@ -909,15 +909,28 @@ def test_whole_models_in_h5() -> None:
         fd.load(legacy_model(), architecture=stream(sample()))
 
 
-@pytest.mark.parametrize(
-    ("class_name", "gates"), [("LSTM", 4), ("GRU", 3), ("SimpleRNN", 1), ("Bidirectional", 4)]
-)
-def test_recurrent_layers_in_h5_without_a_shape(class_name: str, gates: int) -> None:
+WINDOWS: Config = {"strides": 1, "padding": "valid", "dilation_rate": 1, "filters": 2}
+# First layers, the shapes of their weights, and what these say of the input.
+FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] = {
+    "LSTM": ({"units": 2}, [(3, 8), (2, 8), (8,)], (None, 3)),
+    "GRU": ({"units": 2, "reset_after": False}, [(3, 6), (2, 6), (6,)], (None, 3)),
+    "SimpleRNN": ({"units": 2}, [(3, 2), (2, 2), (2,)], (None, 3)),
+    "Bidirectional": (
+        {"layer": layer("LSTM", units=2)},
+        [(3, 8), (2, 8), (8,)] * 2,
+        (None, 3),
+    ),
+    "Dense": ({"units": 2}, [(3, 2), (2,)], (3,)),
+    "Embedding": ({"input_dim": 7, "output_dim": 2}, [(7, 2)], (None,)),
+    "Conv1D": (WINDOWS | {"kernel_size": [5]}, [(5, 3, 2), (2,)], (None, 3)),
+    "Conv2D": (WINDOWS | {"kernel_size": [5, 4]}, [(5, 4, 3, 2), (2,)], (None, None, 3)),
+}
+
+
+@pytest.mark.parametrize("class_name", FIRST)
+def test_first_layers_in_h5_without_a_shape(class_name: str) -> None:
     """What was built by being fitted does not tell its shape; the first weight does."""
-    options: Config = {"units": 2}
-    if class_name == "Bidirectional":
-        options = {"layer": layer("LSTM", units=2)}
-    shapes = [(3, 2 * gates), (2, 2 * gates), (2 * gates,)] * (1 + (class_name == "Bidirectional"))
+    options, shapes, expected = FIRST[class_name]
     names = [f"first/{i}:0".encode() for i in range(len(shapes))]
     buffer = io.BytesIO()
     config = {"name": "s", "layers": [layer(class_name, name="first", **options)]}
@@ -930,7 +943,7 @@ def test_recurrent_layers_in_h5_without_a_shape(class_name: str, gates: int) -> 
         for name, shape in zip(names, shapes, strict=True):
             group[name] = normal(*shape)
     buffer.seek(0)
-    assert fd.load(buffer).input_shape == (None, 3)
+    assert fd.load(buffer).input_shape == expected
 
 
 @pytest.mark.parametrize(
@@ -1092,6 +1105,86 @@ def test_many_obstacles() -> None:
     assert str(caught.value).endswith("; and 8 more")
     assert "(12)" in str(caught.value)
     assert "(13)" not in str(caught.value)
+
+
+def test_what_is_wrong_with_the_whole_is_said_first() -> None:
+    """Also where it is found after a layer that stands in the way."""
+    config = graph(
+        "g",
+        [
+            inputs("x", 3),
+            node("Dense", "a", call(ref("x")), units=0),
+            node("RepeatVector", "b", call(ref("x")), n=2**29),
+        ],
+        ["x", 0, 0],
+        [["a", 0, 0], ["b", 0, 0]],
+    )
+    first, second = obstacles(config)
+    assert first.startswith("layer 'b' (RepeatVector): an output of 6442450944 bytes, max_tensor")
+    assert second.startswith("layer 'a' (Dense): units: expected a positive integer, found 0")
+
+
+def test_what_inner_layers_were_built_for() -> None:
+    """Of a wrapper's own layer the file may say that for all steps; below that it is looked at."""
+    for depth, width, good in ((1, 3, True), (1, 9, True), (2, 3, True), (2, 9, False)):
+        inner = layer("Dense", name="d", units=3) | {"build_config": {"input_shape": [None, width]}}
+        expected: Any = dense("d")
+        for i in range(depth):
+            inner = layer("TimeDistributed", name=f"t{i}", layer=inner)
+            expected = TimeDistributed(name=f"t{i}", layer=expected)
+        shape = (*[4] * depth, 3)
+        config = chain("c", [inner], build_input_shape=[None, *shape])
+        if good:
+            agree(built(config), Model([expected], shape), shape)
+        else:
+            (only,) = obstacles(config)
+            assert only.endswith("built for an input of shape (9,), gets (3,)")
+
+
+def test_steps_of_what_is_not_known() -> None:
+    steps = layer("TimeDistributed", name="t", layer=layer("Dense", name="d", units=-1))
+    found = obstacles(
+        chain("c", [layer("Lambda", name="f"), steps], build_input_shape=[None, 4, 3])
+    )
+    assert len(found) == 2
+    assert "layer 'f' (Lambda): the class is not supported" in found[0]
+    assert "units: expected a positive integer" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("class_name", "change", "fast"),
+    [
+        *(
+            (name, change, not change or change == {"unroll": None})
+            for name in ("LSTM", "GRU")
+            for change in (
+                {},
+                {"unroll": None},
+                {"unroll": True},
+                {"use_bias": False},
+                {"activation": "relu"},
+                {"recurrent_activation": "hard_sigmoid"},
+            )
+        ),
+        ("GRU", {"reset_after": False}, False),
+    ],
+    ids=str,
+)
+def test_when_tensorflow_takes_a_path_of_its_own(
+    class_name: str, change: Config, fast: bool
+) -> None:
+    """As its documentation says, where its options let one operation compute the layer."""
+    options: Config = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True}
+    options |= {"unroll": False, "implementation": 2, "dropout": 0.5, "units": 2}
+    options |= {"reset_after": True} if class_name == "GRU" else {}
+    given = {key: value for key, value in (options | change).items() if value is not None}
+    config = chain("c", [layer(class_name, name="l", **given)], build_input_shape=[None, 4, 3])
+    for version, scheme, other in (
+        (Version(2, 16, True), "tf_keras", "keras"),
+        (Version(2, 2, True), "tf_keras_early", "tied"),
+    ):
+        (found,) = built(config, version).layers
+        assert found.scheme == (scheme if fast else other)  # type: ignore[attr-defined]
 
 
 def test_obstacles_where_no_shape_is_known() -> None:
