@@ -53,7 +53,11 @@ class Open:
 
     def __floordiv__(self, other: Length) -> Length:
         exact = divided(self, other)
-        return exact if exact is not None else Open.named(f"[({self}) // ({other})]")
+        if exact is not None:
+            return exact
+        if isinstance(other, int) and other > 0:
+            return _floor(self, other)
+        return Open.named(f"[({self}) // ({other})]")
 
     def __rfloordiv__(self, other: int) -> Length:
         return Open.named(f"[({other}) // ({self})]")
@@ -63,6 +67,27 @@ Length = int | Open
 
 # How many rows a batch has.
 BATCH = Open.named("batch")
+
+
+# What was divided, and by what, of each name that stands for a quotient rounded down.
+_QUOTIENTS: dict[str, tuple[Length, int]] = {}
+
+
+def _floor(length: Length, by: int) -> Length:
+    """Return a quotient rounded down in its one form: what is whole of it stands outside."""
+    terms = _terms(length)
+    whole = _of((names, count // by) for names, count in terms)
+    rest = _of((names, count % by) for names, count in terms)
+    if isinstance(rest, int):
+        return whole
+    *more, (names, count) = sorted(_terms(rest), key=lambda term: term[0] == ())[::-1]
+    offset = more[0][1] if len(more) == 1 and not more[0][0] else 0
+    if len(names) == 1 and count == 1 and names[0] in _QUOTIENTS and len(more) == bool(offset):
+        inner, divisor = _QUOTIENTS[names[0]]
+        return whole + _floor(inner + offset * divisor, divisor * by)
+    name = f"[({rest}) // ({by})]"
+    _QUOTIENTS[name] = (rest, by)
+    return whole + Open.named(name)
 
 
 def _terms(length: Length) -> _Terms:
@@ -87,6 +112,12 @@ def divided(length: Length, by: Length) -> Length | None:
     if length == by:
         return 1
     divisor = _terms(by)
+    if len(divisor) > 1:
+        for term in _terms(length):
+            quotient = divided(_of([term]), _of(divisor[-1:]))
+            if quotient is not None and quotient * by == length:
+                return quotient
+        return None
     if len(divisor) != 1 or not divisor[0][1]:
         return None
     ((names, count),) = divisor
