@@ -565,6 +565,13 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
         "btf,fg->btg", x, torch.linspace(-1, 1, 12).view(6, 2)
     ),
     "attention": lambda x: torch.bmm(F.softmax(x @ x.transpose(1, 2), -1), x),
+    "einsum-three": lambda x: torch.einsum(
+        "btf,fg,bsg->bts", x, torch.linspace(-1, 1, 12).view(6, 2), x[..., :2]
+    ),
+    "einsum-one": lambda x: torch.einsum("btf->bf", x),
+    "topk": lambda x: (*x.topk(3, -1), *x.topk(1, 1), *x.topk(2, 2, largest=False)),
+    "sort": lambda x: (*x.sort(-1), *x.sort(2, descending=True), x.argsort(-1)),
+    "flat": lambda x: x[:, -1, :1].reshape(-1),
     "pad": lambda x: F.pad(x, (1, 2)),
     "pad-time": lambda x: F.pad(x, (0, 0, 2, 0), value=1.5),
     "addcmul": lambda x: torch.addcmul(x, x, x, value=0.5),
@@ -764,16 +771,16 @@ def test_time_steps_stay_open(kind: str) -> None:
 def test_obstacles_name_all_and_the_line() -> None:
     class Odd(nn.Module):
         def forward(self, x: Any) -> Any:
-            y = torch.cumsum(x, 1)
+            y = torch.cumprod(x, 1)
             z = torch.fft.rfft(x).real
             return y.mean(), z
 
     with pytest.raises(ModelFormatError) as caught:
         from_torch(Odd(), torch.randn(2, 4, 3))
     text = str(caught.value)
-    assert "cumsum" in text
+    assert "cumprod" in text
     assert "fft" in text
-    assert "torch.cumsum(x, 1)" in text
+    assert "torch.cumprod(x, 1)" in text
     assert len(caught.value.obstacles) >= 2
 
 
@@ -833,6 +840,36 @@ def test_dropout_has_the_values_and_frequencies_of_pytorch(
         assert (kept.any(axis + 1) == kept.all(axis + 1)).all()
     if not shared:
         assert not (kept.any(-1) == kept.all(-1)).all()
+
+
+def _drawn(x: Any) -> Any:
+    return x + torch.randn_like(x) * 2
+
+
+def _drawn_anew(x: Any) -> Any:
+    return x + torch.normal(torch.ones_like(x), 2 * torch.ones_like(x))
+
+
+def _drawn_by_size(x: Any) -> Any:
+    return x + 2 * torch.randn(x.size(0), 4)
+
+
+@pytest.mark.parametrize(
+    ("function", "mean"),
+    [(_drawn, 0.0), (_drawn_anew, 1.0), (_drawn_by_size, 0.0)],
+    ids=["like", "normal", "by-size"],
+)
+def test_normal_noise_is_drawn_while_sampling_alone(
+    function: Callable[..., Any], mean: float
+) -> None:
+    x = torch.linspace(-1, 1, 12).view(3, 4)
+    model = from_torch(Function(function), x)
+    np.testing.assert_array_equal(model.predict(x.numpy()), x.numpy() + np.float32(mean))
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    noise = samples - x.numpy() - mean
+    assert np.abs(noise.mean(0)).max() < 5 * 2 / np.sqrt(len(samples))
+    np.testing.assert_allclose(noise.std(0), 2, rtol=0.07)
+    assert np.abs(np.corrcoef(noise.reshape(len(samples), -1).T) - np.eye(12)).max() < 0.1
 
 
 def test_dropout_between_layers_is_new_at_each_step() -> None:
@@ -1219,7 +1256,7 @@ def test_the_page_lists_every_operator() -> None:
     if not page.is_file():
         pytest.skip("docs/ is in a checkout alone")
     text = page.read_text("utf-8")
-    for name in {name.partition(".")[0] for name in ROWS} - {"packed"}:
+    for name in {name.partition(".")[0] for name in ROWS} - {"packed", "padded"}:
         assert f"`{name}`" in text
     for name in description.LAYERS:  # classes of torch.nn, or named on the page
         assert hasattr(nn, name) or f"`{name}`" in text or f'"{name}"' in text

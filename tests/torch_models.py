@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 VOCABULARY = 23
 
@@ -587,6 +587,206 @@ class CellsTimeFirst(nn.Module):
         return torch.stack(found)
 
 
+class SortedByHand(nn.Module):
+    """Rows sorted by their lengths, packed with these as a list, and put back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8, padding_idx=0)
+        self.lstm = nn.LSTM(8, 6, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(12, 3)
+
+    def forward(self, tokens: Any, lengths: Any) -> Any:
+        ordered, order = lengths.sort(0, descending=True)
+        _, back = order.sort(0)
+        embedded = self.embedding(tokens[order])
+        packed = pack_padded_sequence(embedded, ordered.tolist(), batch_first=True)
+        output, (h, _) = self.lstm(packed)
+        output, _ = pad_packed_sequence(output, batch_first=True, total_length=tokens.size(1))
+        return self.fc(output[back]), torch.cat((h[0], h[1]), 1)[back]
+
+
+class PackedNumbers(nn.Module):
+    """Layers over what is packed, a matrix of a row for each word."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8, padding_idx=0)
+        self.gru = nn.GRU(8, 6, batch_first=True)
+        self.drop = nn.Dropout(0.3)
+        self.score = nn.Linear(6, 1)
+
+    def forward(self, tokens: Any, lengths: Any) -> Any:
+        embedded = self.embedding(tokens)
+        packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+        hidden, _ = self.gru(packed)
+        data = self.drop(F.softmax(hidden.data, dim=1))
+        scores = torch.exp(torch.tanh(self.score(data)).squeeze(1))
+        order = (hidden.batch_sizes, hidden.sorted_indices, hidden.unsorted_indices)
+        total = tokens.size(1)
+        weights, _ = pad_packed_sequence(
+            PackedSequence(scores, *order), batch_first=True, total_length=total
+        )
+        output, _ = pad_packed_sequence(hidden, batch_first=True, total_length=total)
+        weights = weights / weights.sum(1, keepdim=True)
+        return (output * weights.unsqueeze(2)).sum(1)
+
+
+class GreedyDecoder(nn.Module):
+    """A decoder that begins with a token for all, and takes the likeliest word each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded = nn.Embedding(VOCABULARY, 6)
+        self.decoded = nn.Embedding(VOCABULARY, 6)
+        self.dropout = nn.Dropout(0.1)
+        self.encoder = nn.GRU(6, 6, batch_first=True)
+        self.decoder = nn.GRU(12, 6, batch_first=True)
+        self.out = nn.Linear(6, VOCABULARY)
+
+    def forward(self, tokens: Any) -> Any:
+        states, hidden = self.encoder(self.dropout(self.encoded(tokens)))
+        word = torch.empty(tokens.size(0), 1, dtype=torch.long).fill_(1)
+        outputs = []
+        for _ in range(3):
+            embedded = self.dropout(self.decoded(word))
+            weights = F.softmax(hidden.permute(1, 0, 2) @ states.transpose(1, 2), dim=-1)
+            step = torch.cat((embedded, torch.bmm(weights, states)), dim=2)
+            output, hidden = self.decoder(step, hidden)
+            outputs.append(self.out(output))
+            _, best = outputs[-1].topk(1)
+            word = best.squeeze(-1).detach()
+        return F.log_softmax(torch.cat(outputs, dim=1), dim=-1)
+
+
+class BackwardsDecoder(nn.Module):
+    """An autoencoder whose decoder begins with zeros and lays out its steps backwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.LSTM(3, 5, 2, batch_first=True, dropout=0.2)
+        self.decoder = nn.LSTM(3, 5, 2, batch_first=True, dropout=0.2)
+        self.fc = nn.Linear(5, 3)
+
+    def forward(self, x: Any) -> Any:
+        _, state = self.encoder(x)
+        step = torch.zeros(x.size(0), 1, 3)
+        steps = []
+        for _ in range(4):
+            output, state = self.decoder(step, state)
+            step = self.fc(output)
+            steps.append(step)
+        return torch.cat(steps, dim=1)[:, torch.arange(3, -1, -1), :]
+
+
+class Variational(nn.Module):
+    """A variational autoencoder, which draws its code in training alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.GRU(3, 6, batch_first=True, bidirectional=True)
+        self.mu = nn.Linear(12, 4)
+        self.logvar = nn.Linear(12, 4)
+        self.decoder = nn.GRU(4, 3, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        _, h = self.encoder(x)
+        h = torch.cat((h[0], h[1]), 1)
+        mu, logvar = self.mu(h), self.logvar(h)
+        code = mu
+        if self.training:
+            code = mu + torch.randn_like(mu) * torch.exp(0.5 * logvar)
+        y, _ = self.decoder(code.unsqueeze(1).repeat(1, x.size(1), 1))
+        return y, mu, logvar
+
+
+class Spectrogram(nn.Module):
+    """Frames of a spectrogram of any length, whose channels and frequencies become features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(nn.Conv2d(1, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, (2, 1), 1))
+        self.norm = nn.LayerNorm(2)
+        self.rnn = nn.GRU(8, 5, bidirectional=True)
+        self.fc = nn.Linear(5, 7)
+
+    def forward(self, x: Any) -> Any:
+        x = self.conv(x)
+        x = self.norm(x.transpose(2, 3)).transpose(2, 3).contiguous()
+        n, channels, height, width = x.size()
+        x = x.view(n, channels * height, width).permute(2, 0, 1)
+        x, _ = self.rnn(x)
+        x = x.view(x.size(0), x.size(1), 2, -1).sum(2).view(x.size(0), x.size(1), -1)
+        return F.log_softmax(self.fc(x).transpose(0, 1), dim=-1)
+
+
+class Normalized(nn.Module):
+    """Weights that are normalized by estimates of their norms, in both ways to write it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 6, 3, padding=1))
+        self.lstm = nn.LSTM(6, 5, batch_first=True)
+        self.one = nn.utils.parametrizations.spectral_norm(nn.Linear(5, 4))
+        self.two = nn.utils.spectral_norm(nn.Linear(4, 1))
+
+    def forward(self, x: Any) -> Any:
+        y, _ = self.lstm(torch.relu(self.conv(x.transpose(1, 2))).transpose(1, 2))
+        return self.two(F.leaky_relu(self.one(y[:, -1]))).view(-1)
+
+
+class SelfAttending(nn.Module):
+    """Causal attention over a recurrent layer, by a triangle of ones and by PyTorch's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 6, batch_first=True)
+        self.project = nn.Linear(6, 18)
+
+    def forward(self, x: Any) -> Any:
+        steps = x.size(1)
+        q, k, v = self.project(self.lstm(x)[0]).chunk(3, -1)
+        later = torch.triu(torch.ones(steps, steps, dtype=torch.bool), 1)
+        scores = (q @ k.transpose(1, 2)).masked_fill(later, float("-inf"))
+        one = scores.softmax(-1) @ v
+        two = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        before = torch.arange(steps)[None, :] <= torch.arange(steps)[:, None]
+        return one, two, scores.where(before, torch.zeros(())).sum(-1)
+
+
+class MaxOfAll(nn.Module):
+    """Pooling over all that there is, by windows as long as it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(VOCABULARY, 8)
+        self.wide = nn.ModuleList(nn.Conv2d(1, 4, (n, 8)) for n in (2, 3))
+        self.gru = nn.GRU(8, 5, batch_first=True)
+
+    def forward(self, tokens: Any) -> Any:
+        x = self.embedding(tokens)
+        found = [F.relu(conv(x.unsqueeze(1))).squeeze(3) for conv in self.wide]
+        found = [F.max_pool1d(y, y.size(2)).squeeze(2) for y in found]
+        y = self.gru(x)[0].transpose(1, 2)
+        return torch.cat([*found, F.avg_pool1d(y, y.size(2)).squeeze(-1)], 1)
+
+
+class TimeFeatures(nn.Module):
+    """Features that are made of the time itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(5, 6, batch_first=True)
+
+    def forward(self, x: Any) -> Any:
+        rows, steps, _ = x.shape
+        t = torch.arange(steps, dtype=x.dtype).view(1, steps, 1).expand(rows, steps, 1) / 10.0
+        mean = torch.cumsum(x, dim=1) / (10 * t + 1)
+        phase = torch.arange(steps).unsqueeze(1) * torch.tensor([[0.1, 0.2, 0.3]])
+        y, _ = self.gru(torch.cat([torch.sin(t), mean, x[..., :1]], -1))
+        return y, x + torch.sin(phase)
+
+
 MODELS: dict[
     str,
     tuple[
@@ -651,4 +851,14 @@ MODELS: dict[
     "bag-of-words": (BagOfWords, words, (), ()),
     "max-over-time": (MaxOverTime, words, (), ()),
     "channels-first": (ChannelsFirstGRU, series(), (), ()),
+    "sorted-by-hand": (SortedByHand, words_and_lengths, (), ()),
+    "packed-numbers": (PackedNumbers, words_and_lengths, (), ()),
+    "greedy-decoder": (GreedyDecoder, words, (), ()),
+    "backwards-decoder": (BackwardsDecoder, series(), (), ()),
+    "variational": (Variational, series(), (), ()),
+    "spectrogram": (Spectrogram, lambda n, t: (torch.randn(n, 1, 8, 4 * t),), (), ()),
+    "normalized": (Normalized, series(), (), ()),
+    "self-attending": (SelfAttending, series(), (), ()),
+    "max-of-all": (MaxOfAll, words, (), ()),
+    "time-features": (TimeFeatures, series(), (), ()),
 }

@@ -7,7 +7,7 @@ Keras's, into which `Gates` puts those of either.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import layers
-from fastdrop.formats._lengths import BATCH, Length
+from fastdrop.formats._lengths import BATCH, Length, product
 from fastdrop.formats._tensors import (
     BatchAxisError,
     RowNumbers,
@@ -126,6 +126,10 @@ class Networks(Tensors):
         # What has been made of constants, which are kept beside it: another that came later could
         # have the identity of one that is gone.
         self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        # What recurrent layers put out of sequences of several lengths.
+        self._zeros_behind: set[str] = set()
+        # How long the sequences are that recurrent layers go over.
+        self.walks: set[Length] = set()
         # The last step of what a recurrent layer puts out, where that is its state.
         self._last: dict[str, tuple[int, Tensor]] = {}
 
@@ -142,14 +146,16 @@ class Networks(Tensors):
 
     def dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers."""
+        if isinstance(value, Spread):
+            value = self.some_tensor(value)
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of a constant")
+            raise UnsupportedError("dropout of what rows of a batch share")
         return self.single(layers.Dropout(name=self.scope, rate=rate), value)
 
     def feature_dropout(self, value: Value, rate: float, *, alpha: bool = False) -> Value:
         """Drop channels, which are axis 1, whole."""
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of a constant")
+            raise UnsupportedError("dropout of what rows of a batch share")
         channel = value.axis(1)
         batch = range(value.at, value.at + value.merged)
         noise = (None, *(None if i == channel or i in batch else 1 for i in range(len(value.row))))
@@ -159,8 +165,17 @@ class Networks(Tensors):
     def alpha_dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers such that mean and variance stay."""
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of a constant")
+            raise UnsupportedError("dropout of what rows of a batch share")
         return self.single(layers.AlphaDropout(name=self.scope, rate=rate), value)
+
+    def noise(self, value: Value) -> Value:
+        """Draw a normal number for each number of a tensor: 0 where nothing is random."""
+        zeros = self.elementwise("zeros", value)
+        if isinstance(zeros, Spread):
+            zeros = self.some_tensor(zeros)
+        if not isinstance(zeros, Tensor):
+            raise UnsupportedError("random numbers that rows of a batch share")
+        return self.single(layers.GaussianNoise(name=self.scope, stddev=1.0), zeros)
 
     def some_tensor(self, value: Value) -> Tensor:
         """Return a constant as a tensor of rows."""
@@ -175,6 +190,53 @@ class Networks(Tensors):
             found = self.dense(value, kernel[:, np.newaxis])
             return self.squeeze(found, [-1])
         return self.dense(value, kernel.T, None if bias is None else as_array(bias))
+
+    def einsum(self, equation: str, values: Sequence[Value]) -> Value:
+        """Multiply and sum by Einstein's convention, two at a time."""
+        equation = equation.replace(" ", "")
+        terms, _, out = equation.partition("->")
+        names = terms.split(",")
+        if "->" not in equation or "." in equation or any(len(set(t)) < len(t) for t in names):
+            raise UnsupportedError(f"einsum {equation!r}")
+        rest = [*zip(names, values, strict=True)]
+        while len(rest) > 1:
+            (left, one), (right, two), *rest = rest
+            later = {*out, *"".join(n for n, _ in rest)}
+            rest.insert(0, self._product(left, one, right, two, later))
+        name, found = rest[0]
+        gone = [i for i, c in enumerate(name) if c not in out]
+        if gone:
+            found = self.reduce("sum", found, gone)
+            name = "".join(c for c in name if c in out)
+        return self.permute(found, [name.index(c) for c in out])
+
+    def _product(
+        self, left: str, one: Value, right: str, two: Value, later: set[str]
+    ) -> tuple[str, Value]:
+        """Multiply as matrices: axes shared and kept, shared and summed, and each one's own."""
+        lengths = dict(zip(left, one.shape, strict=True)) | dict(zip(right, two.shape, strict=True))
+        kept = [c for c in left if c in right and c in later]
+        summed = [c for c in left if c in right and c not in later]
+        own_left = [c for c in left if c not in right]
+        own_right = [c for c in right if c not in left]
+        first = self._grouped(one, left, lengths, [kept, own_left, summed])
+        second = self._grouped(two, right, lengths, [kept, summed, own_right])
+        order = kept + own_left + own_right
+        found = self.matmul(first, second)
+        return "".join(order), self.reshape(found, [lengths[c] for c in order])
+
+    def _grouped(
+        self,
+        value: Value,
+        names: str,
+        lengths: Mapping[str, Length],
+        groups: Sequence[Sequence[str]],
+    ) -> Value:
+        """Put axes in groups: those of the first stay single, each other becomes one axis."""
+        order = [c for group in groups for c in group]
+        moved = self.permute(value, [names.index(c) for c in order])
+        shape = [lengths[c] for c in groups[0]]
+        return self.reshape(moved, [*shape, *(product(lengths[c] for c in g) for g in groups[1:])])
 
     def prelu(self, value: Value, weight: Value) -> Value:
         """Multiply what is negative by a weight, one or one for each channel, which are axis 1."""
@@ -244,9 +306,16 @@ class Networks(Tensors):
         scores = self.matmul(query, self.permute(key, swapped))
         if causal:
             steps = scores.shape[-2:]
-            if not all(isinstance(n, int) for n in steps):
-                raise UnsupportedError("causal attention over an open number of steps")
-            mask, boolean = np.tri(*steps, dtype=bool), True
+            if all(isinstance(n, int) for n in steps):
+                mask = np.tri(*steps, dtype=bool)
+            else:
+                own, others = (self.positions(n) for n in steps)
+                mask = self.elementwise(
+                    "greater_equal", self.unsqueeze(own, 2), self.unsqueeze(others, 1)
+                )
+                for _ in range(scores.ndim - mask.ndim):
+                    mask = self.unsqueeze(mask, 1)
+            boolean = True
         if mask is not None:
             if boolean:
                 scores = self.elementwise("where", mask, scores, -math.inf)
@@ -275,6 +344,8 @@ class Networks(Tensors):
         is dropout, of each number at each step, if a rate is given. Returns the outputs and the
         final states.
         """
+        if isinstance(value, Spread):
+            value = self.some_tensor(value)
         if not isinstance(value, Tensor) or value.ndim != 3:
             raise UnsupportedError("a recurrent layer over a tensor without a batch")
         if value.at != (0 if batch_first else 1):
@@ -286,6 +357,7 @@ class Networks(Tensors):
         if all(some is None for some in initial):
             initial = []
         single = self.bundled_first(value)
+        self.walks.add(single.row[-2])
         extra = single.merged
         mask = None if lengths is None else self._mask(single, lengths)
         finals: list[list[Tensor]] = []
@@ -314,6 +386,8 @@ class Networks(Tensors):
                     layers.Identity(name=f"{self.scope}.all", passes_mask=False), single
                 )
         output = single
+        if mask is not None:
+            self._zeros_behind.add(single.name)
         if value.at:
             moved = self.permute(single, [*range(1, value.at + 1), 0, *range(value.at + 1, 3)])
             assert isinstance(moved, Tensor)
@@ -414,8 +488,19 @@ class Networks(Tensors):
         assert isinstance(found, Tensor)
         return found
 
+    def padded(self, value: Value, lengths: Value) -> Value:
+        """Return (batch, steps, ...) with zeros behind each row's length."""
+        if not isinstance(value, Tensor) or value.name in self._zeros_behind:
+            return value
+        mask: Value = self._mask(replace(value, row=(*value.row[:1], 1)), lengths)
+        for _ in range(value.ndim - 2):
+            mask = self.unsqueeze(mask, mask.ndim)
+        return self.elementwise("where", mask, value, 0.0)
+
     def cell_step(self, value: Value, cell: Cell, states: Sequence[Value]) -> list[Tensor]:
         """Take one step (batch, inputs) from states (batch, outputs), and return the new ones."""
+        if isinstance(value, Spread):
+            value = self.some_tensor(value)
         if not isinstance(value, Tensor) or value.ndim != 2:
             raise UnsupportedError("a step of a tensor without a batch")
         sequence = self.unsqueeze(value, 1)

@@ -356,6 +356,8 @@ class Tensors:
         if shape.count(-1) > 1:
             raise UnsupportedError(f"a shape of {shape}")
         if -1 in shape:
+            if self.rows is not None and not any(map(_of_batch, shape)):
+                shape = [BATCH if n == self.rows else n for n in shape]
             others = product(n for n in shape if n != -1)
             rest = divided(product(value.shape), others)
             if rest is None:
@@ -375,6 +377,8 @@ class Tensors:
         made = replace(value, row=tuple(row), at=at, before=before, behind=behind)
         if made.row == value.row:
             return made
+        if not row:
+            return self.squeeze(replace(value, before=0, behind=0, at=0))
         target = list(known(row))
         if target.count(None) > 1:
             moved = [i for i, n in enumerate(row) if i >= len(value.row) or value.row[i] != n]
@@ -725,6 +729,10 @@ def counted(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise UnsupportedError(f"axis {axis} of a tensor of {rank} axes")
     return axis % rank
+
+
+def _of_batch(length: Length) -> bool:
+    return divided(length, BATCH) is not None
 
 
 def _bound(bound: Any, length: Length) -> Any:

@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.export import Dim
+from torch.nn.utils.parametrize import ParametrizationList
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from fastdrop import _check
 from fastdrop.formats import ModelFormatError
@@ -53,6 +55,7 @@ _SYMBOLS: dict[Any, Any] = {
     operator.floordiv: operator.floordiv,
     operator.neg: operator.neg,
 }
+_EVERY, _NONE = slice(None), slice(0)  # axes of an open length
 _MISSING = object()
 _NARROW = (torch.float16, torch.bfloat16)
 
@@ -161,9 +164,18 @@ def _check_module(module: nn.Module) -> None:
 
 @contextmanager
 def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
-    """Put a module into training mode for a while, or out of it."""
+    """Put a module into training mode for a while, or out of it.
+
+    What computes weights stays in evaluation mode: spectral normalization estimates in the other.
+    """
     modes = {part: part.training for part in module.modules()}
     module.train(on)
+    for part in [*module.modules()] if on else []:
+        if isinstance(part, ParametrizationList):
+            part.eval()
+        hooks = part._forward_pre_hooks.values()
+        if any(isinstance(hook, SpectralNorm) for hook in hooks) and not [*part.children()]:
+            part.training = isinstance(part, nn.RNNBase)
     try:
         yield
     finally:
@@ -172,9 +184,9 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
 
 
 def _export(
-    module: nn.Module, args: Any, axes: Sequence[int], *, free: bool
+    module: nn.Module, args: Any, axes: Sequence[int], *, free: slice
 ) -> torch.export.ExportedProgram:
-    """Export a module, with all lengths open that can be, or the batch alone."""
+    """Export a module, with the lengths left open of which axes beside that of the rows."""
     tensors = [*args.values()] if isinstance(args, dict) else [*args]
     shapes: dict[int, Any] = {}
     given = []
@@ -182,8 +194,9 @@ def _export(
     for tensor, at in zip(tensors, axes, strict=True):
         numbers = torch.arange(rows) % max(tensor.shape[at], 1)
         given.append(tensor.detach().index_select(at, numbers))
+        others = [i for i in range(tensor.ndim) if i != at]
         shapes[id(given[-1])] = {
-            i: Dim.AUTO if free or i == at else Dim.STATIC for i in range(tensor.ndim)
+            i: Dim.AUTO if i in others[free] or i == at else Dim.STATIC for i in range(tensor.ndim)
         }
     named = dict(zip(args, given, strict=True)) if isinstance(args, dict) else {}
     positional = () if named else tuple(given)
@@ -228,7 +241,9 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
     for axes in _placements(tensors):
         if any(axes) and not elsewhere:
             break
-        for free in (True, False):
+        waiting = [_EVERY, _NONE]
+        while waiting:
+            free = waiting.pop(0)
             try:
                 program = _export(module, args, axes, free=free)
             except Exception as error:  # export raises whatever the module's own code does
@@ -237,16 +252,37 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 continue
             try:
-                model = _Conversion(module, program, axes, names).model()
+                conversion = _Conversion(module, program, axes, names)
+                model = conversion.model()
+                walks = conversion.builder.walks
+                if free.start is not None and walks and all(isinstance(n, int) for n in walks):
+                    continue  # an axis is open that no time steps are on
                 _check_numbers(module, model, args, axes)
                 return model
             except _Failed as failed:
                 failures.append(failed)
                 elsewhere |= failed.misplaced
+                if free == _EVERY and not failed.misplaced:
+                    waiting[:0] = _single_axes(program, axes)
     if not failures:
         failures.append(_Failed(["example inputs of different numbers of rows"], 1.0))
     best = min(failures, key=lambda failed: failed.rank)
     raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
+
+
+def _single_axes(program: torch.export.ExportedProgram, axes: Sequence[int]) -> list[slice]:
+    """Return each axis beside that of the rows that is open, where there are several.
+
+    Of sequences (steps, features) it is that of the steps alone.
+    """
+    names = program.graph_signature.user_inputs
+    shapes = [n.meta["val"].shape for n in program.graph.nodes if n.name in names]
+    found: list[int] = []
+    for shape, at in zip(shapes, axes, strict=True):
+        lengths = [_length(n) for i, n in enumerate(shape) if i != at]
+        places = [i for i, n in enumerate(lengths) if not isinstance(n, int)]
+        found = max(found, places if len(lengths) > 2 else places[: len(places) - 1], key=len)
+    return [slice(i, i + 1) for i in found]
 
 
 def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[int]) -> None:

@@ -88,6 +88,36 @@ class Steps:
         """Return a tensor with an axis more, for the rows."""
         return replace(self.value, at=axis % (self.ndim + 1))
 
+    def led(self, b: Networks, rank: int) -> Tensor:
+        """Return the tensor, with the batch in front of so many axes."""
+        value: Value = self.value
+        for _ in range(rank - self.ndim):
+            value = b.unsqueeze(value, 1)
+        assert isinstance(value, Tensor)
+        return value
+
+    def beside(self, b: Networks, rank: int, at: int) -> Tensor:
+        """Return a tensor of so many axes, with the batch on one on which this is 1 long."""
+        if self.ndim == rank - 1 and not at:
+            return self.value
+        value = self.led(b, rank)
+        if value.ndim != rank + 1 or value.shape[at + 1] != 1:
+            raise UnsupportedError(f"{list(self.shape)} along rows of a batch")
+        found = b.squeeze(value, [at + 1])
+        assert isinstance(found, Tensor)
+        return replace(found, at=at)
+
+    def single(self, b: Networks) -> Tensor:
+        """Return a tensor with the batch on the first axis on which this is 1 long."""
+        if 1 not in self.shape:
+            raise UnsupportedError(f"{list(self.shape)} without rows of a batch")
+        return self.beside(b, self.ndim, self.shape.index(1))
+
+
+def _steps(value: Value) -> Steps:
+    assert isinstance(value, Tensor)
+    return Steps(value)
+
 
 Row = Callable[[Networks, Arguments], Any]
 ROWS: dict[str, Row] = {}
@@ -108,14 +138,38 @@ def row(*names: str) -> Callable[[Row], Row]:
 def find(name: str) -> Row | None:
     """Return the row of an operator like ``add_.Tensor``."""
     base, _, overload = name.partition(".")
-    return next(
-        (
-            ROWS[spelled]
-            for spelled in (name, base, f"{base.rstrip('_')}.{overload}", base.rstrip("_"))
-            if spelled in ROWS
-        ),
-        None,
-    )
+    for spelled in (name, base, f"{base.rstrip('_')}.{overload}", base.rstrip("_")):
+        if spelled in ROWS:
+            return partial(_with_steps, ROWS[spelled], base.rstrip("_"))
+    return None
+
+
+def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
+    """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
+    given = list(a.values.values())
+    given += [v for some in given if isinstance(some, list) for v in some]
+    if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
+        return row(b, a)
+    like = next((v for v in given if isinstance(v, (Tensor, Spread))), None)
+    if base not in _BY_NUMBER:
+        return row(b, _changed(a, lambda v: v.single(b)))
+    if like is not None:
+        rank = max(v.ndim for v in given if isinstance(v, (Tensor, Spread)))
+        at = rank - like.ndim + like.at
+        return row(b, _changed(a, lambda v: v.beside(b, rank, at)))
+    rank = max(v.ndim for v in given if isinstance(v, Steps))
+    return Steps(row(b, _changed(a, lambda v: v.led(b, rank))))
+
+
+def _changed(a: Arguments, change: Callable[[Steps], Tensor]) -> Arguments:
+    """Return arguments with something else in the place of each that is `Steps`."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [changed(v) for v in value]
+        return change(value) if isinstance(value, Steps) else value
+
+    return replace(a, values={name: changed(v) for name, v in a.values.items()})
 
 
 # ---- number by number ----
@@ -164,7 +218,7 @@ _UNARY = {
 
 def _binary(function: str) -> Row:
     def compute(b: Networks, a: Arguments) -> Any:
-        left, right = _lifted(list(a.values.values())[:2])
+        left, right = list(a.values.values())[:2]
         if _open(left) or _open(right):
             return _PYTHON[function](left, right)
         return b.elementwise(function, left, right)
@@ -208,19 +262,8 @@ def _rsub(b: Networks, a: Arguments) -> Any:
     return b.elementwise("subtract", a.other, value)
 
 
-def _lifted(values: Sequence[Any]) -> list[Any]:
-    """Return operands of which some are `Steps` as tensors, where the others have rows in front."""
-    tensors = [v for v in values if isinstance(v, Tensor)]
-    return [
-        v.value
-        if isinstance(v, Steps) and any(not t.at and t.ndim == v.ndim + 1 for t in tensors)
-        else v
-        for v in values
-    ]
-
-
 def _sum(b: Networks, function: str, a: Arguments) -> Any:
-    left, other = _lifted([a.values["self"], a.other])
+    left, other = a.values["self"], a.other
     if a.alpha != 1:
         other = b.elementwise("multiply", other, a.alpha)
     return b.elementwise(function, left, other)
@@ -486,6 +529,20 @@ def _log_softmax(b: Networks, a: Arguments) -> Any:
     return b.activation(a.first(), "log_softmax", a.dim)
 
 
+# What is computed number by number, and what else takes `Steps`.
+_BY_NUMBER = frozenset(
+    (
+        *(*_BINARY, *_UNARY, *_ACTIVATIONS),
+        *("add", "sub", "rsub", "div", "where", "masked_fill", "to", "_to_copy", "type_as"),
+        *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__", "clamp", "contiguous"),
+        *("clone", "detach", "fmod", "full_like", "alias"),
+    )
+)
+_OF_STEPS = frozenset(
+    ("unsqueeze", "expand", "repeat", "embedding", "view", "reshape", "triu", "tril", "sym_size")
+)
+
+
 # ---- axes ----
 
 
@@ -561,6 +618,26 @@ def _bernoulli_of(b: Networks, a: Arguments) -> Any:
     return _bernoulli(b, Arguments({"self": shape, "p": float(np.ravel(constant)[0])}))
 
 
+@row("randn_like", "normal_")
+def _randn_like(b: Networks, a: Arguments) -> Any:
+    found = b.noise(a.first())
+    if a.values.get("std", 1.0) != 1:
+        found = b.elementwise("multiply", found, a.std)
+    return b.elementwise("add", found, a.mean) if a.values.get("mean", 0.0) else found
+
+
+@row("randn", "normal.float_float")
+def _randn(b: Networks, a: Arguments) -> Any:
+    zeros = b.expand(np.asarray(0.0), list(a.size))
+    return _randn_like(b, Arguments({"self": zeros} | dict(a.values)))
+
+
+@row("normal.Tensor_Tensor", "normal.float_Tensor", "normal.Tensor_float")
+def _normal_of(b: Networks, a: Arguments) -> Any:
+    spread = a.std if isinstance(a.std, (Tensor, Spread)) else a.mean
+    return b.elementwise("add", b.elementwise("multiply", b.noise(spread), a.std), a.mean)
+
+
 @row("transpose", "swapaxes", "swapdims")
 def _transpose(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
@@ -603,7 +680,10 @@ def _movedims(b: Networks, a: Arguments) -> Any:
 
 @row("view", "reshape", "_unsafe_view")
 def _view(b: Networks, a: Arguments) -> Any:
-    return b.reshape(a.first(), list(a.values.values())[1])
+    value, shape = list(a.values.values())[:2]
+    if isinstance(value, Steps):
+        return _steps(b.reshape(value.value, [BATCH, *shape]))
+    return b.reshape(value, shape)
 
 
 @row("view_as", "reshape_as")
@@ -633,7 +713,8 @@ def _unflatten(b: Networks, a: Arguments) -> Any:
 @row("unsqueeze")
 def _unsqueeze(b: Networks, a: Arguments) -> Any:
     if isinstance(a.first(), Steps):
-        return a.first().put(a.dim)
+        axis = a.dim % (a.first().ndim + 1)
+        return _steps(b.unsqueeze(a.first().value, axis + 1))
     return b.unsqueeze(a.first(), a.dim)
 
 
@@ -726,6 +807,8 @@ def _expand(b: Networks, a: Arguments) -> Any:
     value = a.first()
     if isinstance(value, Steps) and len(a.size) == value.ndim + 1 and a.size[0] in (BATCH, b.rows):
         value = value.put(0)
+    if isinstance(value, Steps):
+        return b.expand(value.single(b), a.size)
     return b.expand(value, a.size)
 
 
@@ -742,6 +825,8 @@ def _repeat(b: Networks, a: Arguments) -> Any:
             raise UnsupportedError(f"places repeated {a.repeats[0]} times")
         value = value.put(0)
         return _repeat(b, Arguments({"self": value, "repeats": [1, *a.repeats[1:]]}))
+    if isinstance(value, Steps):
+        value = value.single(b)
     while value.ndim < len(a.repeats):
         value = b.unsqueeze(value, 0)
     shape: list[Any] = []
@@ -1104,13 +1189,18 @@ def _cumsum(b: Networks, a: Arguments) -> Any:
     axis, length = a.dim % value.ndim, value.shape[a.dim]
     if isinstance(value, Spread) or axis == value.at:
         raise UnsupportedError("sums over rows of a batch")
-    if not isinstance(length, int):
-        raise UnsupportedError(f"sums up to each of {length} places")
     order = [i for i in range(value.ndim) if i != axis] + [axis]
-    summed = b.matmul(b.permute(value, order), np.tri(length, dtype=np.float32).T)
+    if isinstance(length, int):
+        summands: Value = np.tri(length, dtype=np.float32).T
+    else:
+        places = b.positions(length)
+        summands = b.elementwise("less_equal", b.unsqueeze(places, 2), b.unsqueeze(places, 1))
+    summed = b.matmul(b.permute(value, order), summands)
     return b.permute(summed, [order.index(i) for i in range(value.ndim)])
 
 
+row("max")(_reduction("max"))
+row("min")(_reduction("min"))
 row("max.other")(_binary("maximum"))
 row("min.other")(_binary("minimum"))
 
@@ -1157,7 +1247,7 @@ def _linear(b: Networks, a: Arguments) -> Any:
     return b.linear(a.input, a.weight, a.bias)
 
 
-@row("matmul", "mm", "bmm", "mv", "dot")
+@row("matmul", "mm", "bmm", "mv", "dot", "vdot")
 def _matmul(b: Networks, a: Arguments) -> Any:
     left, right = list(a.values.values())[:2]
     return b.matmul(left, right)
@@ -1206,38 +1296,7 @@ def _bilinear(b: Networks, a: Arguments) -> Any:
 
 @row("einsum")
 def _einsum(b: Networks, a: Arguments) -> Any:
-    """Two operands as one product of matrices: axes shared and summed, shared and kept, own."""
-    equation = a.equation.replace(" ", "")
-    terms, _, out = equation.partition("->")
-    names = terms.split(",")
-    if len(names) != 2 or "." in equation or any(len(set(t)) < len(t) for t in (*names, out)):
-        raise UnsupportedError(f"einsum {a.equation!r}")
-    left, right = names
-    kept = [c for c in left if c in right and c in out]
-    summed = [c for c in left if c in right and c not in out]
-    own_left = [c for c in left if c not in right]
-    own_right = [c for c in right if c not in left]
-    if not (set(own_left) | set(own_right)) <= set(out) or len(out) != len(
-        kept + own_left + own_right
-    ):
-        raise UnsupportedError(f"einsum {a.equation!r}")
-    one = _grouped(b, a.tensors[0], left, [kept, own_left, summed])
-    two = _grouped(b, a.tensors[1], right, [kept, summed, own_right])
-    found = b.matmul(one, two)
-    lengths = dict(zip(left, a.tensors[0].shape, strict=True))
-    lengths |= dict(zip(right, a.tensors[1].shape, strict=True))
-    order = kept + own_left + own_right
-    found = b.reshape(found, [lengths[c] for c in order])
-    return b.permute(found, [order.index(c) for c in out])
-
-
-def _grouped(b: Networks, value: Value, names: str, groups: Sequence[Sequence[str]]) -> Value:
-    """Put axes in groups, the first of which stay single and the last two become one axis each."""
-    order = [c for group in groups for c in group]
-    moved = b.permute(value, [names.index(c) for c in order])
-    lengths = dict(zip(names, value.shape, strict=True))
-    shape = [lengths[c] for c in groups[0]]
-    return b.reshape(moved, [*shape, *(product(lengths[c] for c in g) for g in groups[1:])])
+    return b.einsum(a.equation, a.tensors)
 
 
 @row("_weight_norm")
@@ -1305,12 +1364,51 @@ def _packed(b: Networks, a: Arguments) -> Any:
     return Packed(a.x, a.lengths)
 
 
+@row("padded")
+def _padded(b: Networks, a: Arguments) -> Any:
+    return b.padded(a.x, a.lengths)
+
+
 @row("sort", "sort.stable")
 def _sort(b: Networks, a: Arguments) -> Any:
     value = a.first()
-    if not isinstance(value, Tensor) or value.counted(a.dim) != value.at:
-        raise UnsupportedError("numbers put in order")
-    return value, Order()
+    if isinstance(value, Order):
+        return value, value
+    if isinstance(value, Tensor) and value.counted(a.dim) == value.at:
+        return value, Order()
+    length = value.shape[a.dim]
+    if not isinstance(value, Tensor) or not isinstance(length, int) or length > _SORTED:
+        raise UnsupportedError(f"{length} numbers put in order")
+    return _largest(b, value, a.dim, length, largest=a.descending)
+
+
+@row("topk")
+def _topk(b: Networks, a: Arguments) -> Any:
+    return _largest(b, a.first(), a.dim, a.k, largest=a.largest)
+
+
+_SORTED = 64  # numbers are put in order one by one
+
+
+def _largest(b: Networks, value: Value, axis: int, count: Any, *, largest: bool) -> Any:
+    """Take out the largest along an axis, so many times, or the smallest."""
+    if not isinstance(value, Tensor) or not isinstance(count, int) or count > _SORTED:
+        raise UnsupportedError(f"the {count} largest numbers")
+    axis, at = value.counted(axis), value.axis(axis)
+    length = value.row[at]
+    if not isinstance(length, int) and count > 1:
+        raise UnsupportedError(f"the {count} largest of {length} numbers")
+    places = np.arange(length if isinstance(length, int) else 0)
+    places = places.reshape(-1, *(1,) * (value.ndim - 1 - axis))
+    rest = value if largest else b.elementwise("negative", value)
+    numbers, found = [], []
+    for i in range(count):
+        place = b.reduce("argmax", rest, [axis], True)
+        numbers.append(place)
+        found.append(b.take_along(value, place, axis))
+        if i + 1 < count:
+            rest = b.elementwise("where", b.elementwise("equal", places, place), -np.inf, rest)
+    return b.concatenate(found, axis), b.concatenate(numbers, axis)
 
 
 @row("argsort", "argsort.stable")
@@ -1518,7 +1616,10 @@ def _upsample_nearest(b: Networks, a: Arguments) -> Any:
 def _filled(value: float | None) -> Row:
     def make(b: Networks, a: Arguments) -> Any:
         number = a.fill_value if value is None else value
-        size = a.values.get("size", ())
+        size = [BATCH if n == b.rows else n for n in a.values.get("size", ())]
+        if size and BATCH not in size and any(map(_open, size)):
+            single = b.some_tensor(Spread(np.full((1,) * len(size), number), 0))
+            return Steps(b.broadcast(single, size))
         return b.expand(np.asarray(number), list(size)) if size else np.asarray(number)
 
     return make
@@ -1587,6 +1688,12 @@ def _tril(b: Networks, a: Arguments) -> Any:
 
 def _triangle(b: Networks, function: Callable[..., Array], a: Arguments) -> Any:
     value = a.first()
+    if isinstance(value, Steps):
+        one, two = (b.positions(n) for n in value.shape[-2:])
+        first = b.elementwise("add", b.unsqueeze(one, 2), float(a.diagonal))
+        compared = "less_equal" if function is np.triu else "greater_equal"
+        kept = _steps(b.elementwise(compared, first, b.unsqueeze(two, 1)))
+        return _steps(b.elementwise("where", kept.led(b, value.ndim), value.value, 0.0))
     if not isinstance(value, (Tensor, Spread)):
         return function(value, a.diagonal)
     shape = value.shape[-2:]

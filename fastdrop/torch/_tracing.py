@@ -15,6 +15,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules import rnn as modules
 from torch.nn.modules import transformer
 from torch.nn.utils import rnn as packing
@@ -36,6 +40,17 @@ def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(x)
 
 
+@torch.library.custom_op("fastdrop::padded", mutates_args=())
+def _padded(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Stand for a sequence (batch, steps, ...) with zeros behind the length of each row."""
+    raise RuntimeError("this operator is exported, it does not run")
+
+
+@_padded.register_fake
+def _(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(x)
+
+
 @torch.library.custom_op("fastdrop::max_pool1d", mutates_args=())
 def _max_pool1d(
     x: torch.Tensor, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: bool
@@ -53,6 +68,37 @@ def _(
     return x.new_empty((*x.shape[:-1], length))
 
 
+def _whole(x: torch.Tensor, kernel_size: Any, stride: Any, padding: Any) -> bool:
+    """Whether a window is as long as what it goes over, which is of an open length."""
+    size = kernel_size[0] if isinstance(kernel_size, (tuple, list)) else kernel_size
+    if not isinstance(size, torch.SymInt) or padding not in (0, (0,), [0]):
+        return False
+    return bool(statically_known_true(size == x.shape[-1]))
+
+
+def _over_all(before: Callable[..., Any], reduced: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of pooling that reduces where a window is over all."""
+
+    def pool(x: torch.Tensor, kernel_size: Any, stride: Any = None, *rest: Any, **more: Any) -> Any:
+        padding = rest[0] if rest else more.get("padding", 0)
+        if _whole(x, kernel_size, stride, padding):
+            return reduced(x)
+        return before(x, kernel_size, stride, *rest, **more)
+
+    return pool
+
+
+def _listed(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `Tensor.tolist`, which leaves whole numbers that are computed in their tensor."""
+
+    def tolist(self: torch.Tensor) -> Any:
+        if self.ndim == 1 and not self.is_floating_point():
+            return self
+        return before(self)
+
+    return tolist
+
+
 def _pool(
     x: torch.Tensor,
     kernel_size: Any,
@@ -61,6 +107,8 @@ def _pool(
     dilation: Any = 1,
     ceil_mode: bool = False,
 ) -> torch.Tensor:
+    if _whole(x, kernel_size, stride, padding):
+        return x.amax(-1, keepdim=True)
     given = (kernel_size, stride or kernel_size, padding, dilation)
     numbers = [n[0] if isinstance(n, (tuple, list)) else n for n in given]
     if ceil_mode or not all(isinstance(n, int) for n in numbers):
@@ -78,6 +126,11 @@ def shapes_alone() -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
         stack.enter_context(_replaced(packing, "_VF", _Padded()))
         stack.enter_context(_replaced(torch, "max_pool1d", _pool))
+        means = _over_all(F.avg_pool1d, lambda x: x.mean(-1, keepdim=True))
+        stack.enter_context(_replaced(F, "avg_pool1d", means))
+        # Lengths are handed over as a list: as a tensor they stay what comes in.
+        for kind in (FakeTensor, FunctionalTensor):
+            stack.enter_context(_replaced(kind, "tolist", _listed(kind.tolist)))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_causal))
         yield
@@ -134,6 +187,7 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
             return before(self, input, hx)
         x, sizes, order, back = input
         lengths = sizes[0]
+        x = _laid_out(x, lengths)
         count = self.num_layers * (2 if self.bidirectional else 1)
         pair = self.mode == "LSTM"
         if hx is None:
@@ -155,10 +209,16 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
             True,
         )
         final = found[1:] if pair else found[1]
-        made = PackedSequence(found[0], sizes, order, back)
+        made = PackedSequence(found[0].flatten(0, 1), sizes, order, back)
         return made, self.permute_hidden(final, back)
 
     return forward
+
+
+def _laid_out(data: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Return what is packed as (batch, steps, ...)."""
+    rows = lengths.shape[0]
+    return data.view(rows, data.shape[0] // rows, *data.shape[1:])
 
 
 def _said_causal(mask: Any, is_causal: bool | None = None, size: int | None = None) -> bool:
@@ -167,7 +227,7 @@ def _said_causal(mask: Any, is_causal: bool | None = None, size: int | None = No
 
 
 class _Padded:
-    """What packs sequences: they stay (batch, steps, ...), beside lengths (1, batch)."""
+    """What packs sequences: all steps of a row, and then those of the next, beside lengths."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(torch._VF, name)
@@ -177,7 +237,8 @@ class _Padded:
         x: torch.Tensor, lengths: torch.Tensor, batch_first: bool
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # One matrix row, for a sequence may not be padded to fewer steps than there are sizes.
-        return (x if batch_first else x.transpose(0, 1)), lengths.unsqueeze(0)
+        x = x if batch_first else x.transpose(0, 1)
+        return x.flatten(0, 1), lengths.unsqueeze(0)
 
     @staticmethod
     def _pad_packed_sequence(
@@ -185,4 +246,5 @@ class _Padded:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if value != 0:
             raise ValueError(f"pad_packed_sequence: padding_value={value} is not supported")
+        x = torch.ops.fastdrop.padded(_laid_out(x, sizes[0]), sizes[0])
         return (x if batch_first else x.transpose(0, 1)), sizes[0]
