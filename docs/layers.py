@@ -54,7 +54,8 @@ ONNX_PAGE = """# What is read of ONNX
 Written by `make docs` from the rows by which files are read. Files of operator set 9 on, as
 PyTorch's two exporters and tf2onnx write them: {count} operators, with the attributes and forms
 that these exporters write. What is not here is refused by name, and so is an attribute that is not
-known. What is computed of shapes and constants is computed when a file is loaded.
+known. What is computed of shapes and constants, and the branch that an `If` takes by them, is known
+when a file is loaded.
 
 LSTM, GRU and RNN are read with all of their attributes, and run by the kernels where these have
 them. Dropout is off in `predict` and on in `mc_predict`, whatever mode the file is for. ONNX has no

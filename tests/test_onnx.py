@@ -525,6 +525,35 @@ def test_the_last_of_open_steps_is_one(end: int) -> None:
     assert model.output_shape == (3,)
 
 
+@pytest.mark.parametrize(("condition", "factor"), [("yes", 2), ("no", -1)], ids=["then", "else"])
+def test_a_branch_that_is_known_is_taken(condition: str, factor: int) -> None:
+    model = fd.load(io.BytesIO(branches(condition, "taken").SerializeToString()))
+    x = normal(4, 3)
+    np.testing.assert_array_equal(model.predict(x), factor * x)
+
+
+def test_rows_that_are_sorted_and_put_back_are_themselves() -> None:
+    nodes = [
+        helper.make_node("Shape", ["n"], ["rows"]),
+        helper.make_node("TopK", ["n", "rows"], ["", "order"], axis=0),
+        helper.make_node("Gather", ["x", "order"], ["sorted"]),
+        helper.make_node("Relu", ["sorted"], ["computed"]),
+        helper.make_node("Squeeze", ["rows", "first"], ["count"]),
+        helper.make_node("Range", ["zero", "count", "one"], ["numbers"]),
+        helper.make_node("ConstantOfShape", ["rows"], ["empty"]),
+        helper.make_node("ScatterElements", ["empty", "order", "numbers"], ["back"]),
+        helper.make_node("Gather", ["computed", "back"], ["y"]),
+    ]
+    constants = {"first": np.array([0]), "zero": np.array(0), "one": np.array(1)}
+    inputs = {"x": normal(2, 3), "n": np.arange(2)}
+    lengths = {"x": ["N", 3], "n": ["N"]}
+    data = graph(nodes, inputs, {"y": 2}, constants, lengths=lengths)
+    model = fd.load(io.BytesIO(data))
+    x = normal(4, 3)
+    y = model.predict({"x": x, "n": np.array([3, 1, 2, 3])})
+    np.testing.assert_array_equal(y, np.maximum(x, 0))
+
+
 def test_dropped_zeros_are_zeros() -> None:
     """A first state, made for as many rows as there are."""
     nodes = [
@@ -660,10 +689,34 @@ def mask_of_dropout(model: Any) -> None:
     model.graph.output.add().CopyFrom(helper.make_tensor_value_info("mask", 9, [2, 3]))
 
 
-def subgraph(model: Any) -> None:
-    model.graph.node[0].op_type = "If"
+def subgraph(model: Any, op: str = "Loop") -> None:
+    model.graph.node[0].op_type = op
     attribute = model.graph.node[0].attribute.add(name="then_branch", type=5)
     attribute.g.name = "g"
+
+
+def one_branch(model: Any) -> None:
+    subgraph(model, "If")
+
+
+def branches(condition: str, output: str, made: str = "taken") -> Any:
+    """Return a graph with two branches, by a condition: twice the input, and the input negated."""
+    shapes = [helper.make_tensor_value_info(output, 1, [None, 3])]
+    then = [helper.make_node("Add", ["x", "x"], [made])]
+    other = [helper.make_node("Neg", ["x"], ["other"])]
+    node = helper.make_node(
+        "If",
+        [condition],
+        ["y"],
+        then_branch=helper.make_graph(then, "then", [], shapes),
+        else_branch=helper.make_graph(
+            other, "else", [], [helper.make_tensor_value_info("other", 1, [None, 3])]
+        ),
+    )
+    constants = {"yes": np.array(True), "no": np.array(False)}
+    model = ModelProto()
+    model.ParseFromString(graph([node], {"x": normal(2, 3)}, {"y": 2}, constants))
+    return model
 
 
 def state_of_lengths() -> Any:
@@ -720,7 +773,11 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "attribute": (lambda: one_node(alpha=1.0), "(Relu): attribute 'alpha': 1.0"),
     "flag": (lambda: one_node(op="ReduceSum", keepdims=2), "attribute 'keepdims': 2"),
     "kind of attribute": (lambda: one_node(op="Elu", alpha="a"), "attribute 'alpha': 'a'"),
-    "subgraph": (lambda: changed(subgraph), "(If): the operator runs a graph of its own"),
+    "subgraph": (lambda: changed(subgraph), "(Loop): the operator runs a graph of its own"),
+    "one branch": (lambda: changed(one_branch), "(If): two branches are expected"),
+    "branches": (lambda: branches("x", "taken"), "(If): it runs one of two graphs"),
+    "an empty branch": (lambda: branches("yes", "nothing"), "no tensor is called 'nothing'"),
+    "a branch's own": (lambda: branches("yes", "x", "x"), "that makes what is made elsewhere"),
     "external": (lambda: changed(external), "no other file is opened"),
     "sparse": (lambda: changed(sparse), "sparse tensors"),
     "function": (
@@ -898,7 +955,7 @@ def test_all_obstacles_are_told() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["a"], name="first"),
         helper.make_node("Relu", ["a"], ["b"], name="waits"),
-        helper.make_node("TopK", ["x", "W"], ["c", "d"], name="second"),
+        helper.make_node("Unique", ["x"], ["c", "d"], name="second"),
         helper.make_node("Hardmax", ["x"], ["unused"], name="never looked at"),
     ]
     x = normal(2, 3)
@@ -907,7 +964,7 @@ def test_all_obstacles_are_told() -> None:
         fd.load(io.BytesIO(data))
     assert caught.value.obstacles == (
         "node 'first' (NonZero): the operator is not supported",
-        "node 'second' (TopK): the operator is not supported",
+        "node 'second' (Unique): the operator is not supported",
     )
 
 

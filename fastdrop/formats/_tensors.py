@@ -24,6 +24,10 @@ from fastdrop.model import Call
 Array = NDArray[Any]
 
 
+# Numbers are put in order one by one.
+MOST_LARGEST = 64
+
+
 class UnsupportedError(Exception):
     """What a model does that layers cannot."""
 
@@ -95,8 +99,32 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class RowNumbers:
+class _OfRows:
+    """Whole numbers, one for each row, of which only the meaning is known."""
+
+    @property
+    def ndim(self) -> int:
+        return 1
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        return (BATCH,)
+
+
+@dataclass(frozen=True, slots=True)
+class RowNumbers(_OfRows):
     """0, 1, 2 and so on, one for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order(_OfRows):
+    """An order of rows, by anything: rows know nothing of one another."""
+
+    def of(self, value: Value, axis: int) -> Value:
+        """Put rows into this order, which no row knows of."""
+        if isinstance(value, (Tensor, Spread)) and axis == value.at:
+            return value
+        raise UnsupportedError("places put into an order of rows")
 
 
 Value = Tensor | Spread | Array
@@ -421,6 +449,8 @@ class Tensors:
                 raise UnsupportedError(f"an array of shape {value.shape} as {shape}")
         if isinstance(value, Spread):
             inside = [n for i, n in enumerate(lengths) if i != value.at]
+            if lengths[value.at] == BATCH and not all(isinstance(n, int) for n in inside):
+                return self.broadcast(self.tensor(value, self.inputs[0]), inside)
             if divided(lengths[value.at], BATCH) is None or not all(
                 isinstance(n, int) for n in inside
             ):
@@ -633,6 +663,54 @@ class Tensors:
         others = _broadcast([(*t.row[:at], 1, *t.row[at + 1 :]) for t in tensors])
         row = (*others[:at], two.row[at], *others[at + 1 :])
         return self._known(replace(one, name=name, row=row))
+
+    def log_sum_exp(self, value: Value, axes: Sequence[int] | None, keepdims: bool) -> Value:
+        """Take logarithms of sums of powers of e."""
+        largest = self.reduce("max", value, axes, True)
+        powers = self.elementwise("exp", self.elementwise("subtract", value, largest))
+        logs = self.elementwise("log", self.reduce("sum", powers, axes, keepdims))
+        return self.elementwise("add", logs, self.reduce("max", value, axes, keepdims))
+
+    def sums_up_to(self, value: Value, axis: int) -> Value:
+        """Sum up to each place along an axis: a product by a triangle of ones."""
+        axis = counted(axis, value.ndim)
+        if not isinstance(value, (Tensor, Spread)):
+            return np.asarray(np.cumsum(value, axis))
+        if isinstance(value, Spread) or axis == value.at:
+            raise UnsupportedError("sums over rows of a batch")
+        length = value.shape[axis]
+        order = [i for i in range(value.ndim) if i != axis] + [axis]
+        if isinstance(length, int):
+            summands: Value = np.tri(length, dtype=np.float32).T
+        else:
+            places = self.positions(length)
+            one, two = self.unsqueeze(places, 2), self.unsqueeze(places, 1)
+            summands = self.elementwise("less_equal", one, two)
+        summed = self.matmul(self.permute(value, order), summands)
+        return self.permute(summed, [order.index(i) for i in range(value.ndim)])
+
+    def largest(
+        self, value: Value, axis: int, count: object, *, smallest: bool = False
+    ) -> tuple[Value, Value]:
+        """Take out the largest along an axis, so many times, and say where they were."""
+        if not isinstance(value, Tensor) or not isinstance(count, int) or count > MOST_LARGEST:
+            raise UnsupportedError(f"the {count} largest numbers")
+        axis, at = value.counted(axis), value.axis(axis)
+        length = value.row[at]
+        if not isinstance(length, int) and count > 1:
+            raise UnsupportedError(f"the {count} largest of {length} numbers")
+        places = np.arange(length if isinstance(length, int) else 0)
+        places = places.reshape(-1, *(1,) * (value.ndim - 1 - axis))
+        rest: Value = self.elementwise("negative", value) if smallest else value
+        numbers, found = [], []
+        for i in range(count):
+            place = self.reduce("argmax", rest, [axis], True)
+            numbers.append(place)
+            found.append(self.take_along(value, place, axis))
+            if i + 1 < count:
+                taken = self.elementwise("equal", places, place)
+                rest = self.elementwise("where", taken, -np.inf, rest)
+        return self.concatenate(found, axis), self.concatenate(numbers, axis)
 
     def matmul(self, left: Value, right: Value) -> Value:
         """Multiply matrices, stacks of them, and vectors, as `numpy.matmul` does."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fastdrop.formats._lengths import BATCH, Open, product
 from fastdrop.formats._networks import Cell, Networks, around, for_each
 from fastdrop.formats._tensors import (
+    Order,
     RowNumbers,
     Spread,
     Tensor,
@@ -54,10 +55,6 @@ class Packed:
 
     value: Tensor
     lengths: Value
-
-
-class Order:
-    """An order of rows, by anything: rows know nothing of one another."""
 
 
 @dataclass(frozen=True)
@@ -991,8 +988,10 @@ def _gather(b: Networks, a: Arguments) -> Any:
 def _index(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     given = a.indices
+    if len([n for n in given if n is not None]) == 1 and isinstance(given[-1], Order):
+        return given[-1].of(value, len(given) - 1)
     if any(isinstance(n, Order) for n in given):
-        return _ordered(value, [i for i, n in enumerate(given) if n is not None])
+        raise UnsupportedError("places put into an order of rows")
     constant = [i for i, n in enumerate(given) if isinstance(n, np.ndarray)]
     if not isinstance(value, (Tensor, Spread)) and len(constant) == len(given):
         return value[tuple(given)]
@@ -1003,17 +1002,10 @@ def _index(b: Networks, a: Arguments) -> Any:
     return b.rows_at(value, given)
 
 
-def _ordered(value: Value, axes: Sequence[int]) -> Value:
-    """Put rows into another order, which no row knows of."""
-    if isinstance(value, (Tensor, Spread)) and list(axes) == [value.at]:
-        return value
-    raise UnsupportedError("places put into an order of rows")
-
-
 @row("index_select")
 def _index_select(b: Networks, a: Arguments) -> Any:
     if isinstance(a.index, Order):
-        return _ordered(a.values["self"], [a.dim % a.values["self"].ndim])
+        return a.index.of(a.values["self"], a.dim % a.values["self"].ndim)
     numbers = as_array(a.index)
     value = a.values["self"]
     if not isinstance(value, (Tensor, Spread)):
@@ -1125,10 +1117,7 @@ def _count(b: Networks, a: Arguments) -> Any:
 
 @row("logsumexp")
 def _logsumexp(b: Networks, a: Arguments) -> Any:
-    largest = b.reduce("max", a.first(), _axes(a.dim), True)
-    powers = b.elementwise("exp", b.elementwise("subtract", a.first(), largest))
-    logs = b.elementwise("log", b.reduce("sum", powers, _axes(a.dim), a.keepdim))
-    return b.elementwise("add", logs, b.reduce("max", a.first(), _axes(a.dim), a.keepdim))
+    return b.log_sum_exp(a.first(), _axes(a.dim), a.keepdim)
 
 
 def _axes(dim: Any) -> Any:
@@ -1182,27 +1171,7 @@ def _std_mean(b: Networks, a: Arguments) -> Any:
 
 @row("cumsum")
 def _cumsum(b: Networks, a: Arguments) -> Any:
-    """Sum up to each place: a product by a triangle of ones."""
-    value = a.first()
-    if not isinstance(value, (Tensor, Spread)):
-        return np.cumsum(value, a.dim)
-    axis, length = a.dim % value.ndim, value.shape[a.dim]
-    if isinstance(value, Spread) or axis == value.at:
-        raise UnsupportedError("sums over rows of a batch")
-    order = [i for i in range(value.ndim) if i != axis] + [axis]
-    if isinstance(length, int):
-        summands: Value = np.tri(length, dtype=np.float32).T
-    else:
-        places = b.positions(length)
-        summands = b.elementwise("less_equal", b.unsqueeze(places, 2), b.unsqueeze(places, 1))
-    summed = b.matmul(b.permute(value, order), summands)
-    return b.permute(summed, [order.index(i) for i in range(value.ndim)])
-
-
-row("max")(_reduction("max"))
-row("min")(_reduction("min"))
-row("max.other")(_binary("maximum"))
-row("min.other")(_binary("minimum"))
+    return b.sums_up_to(a.first(), a.dim)
 
 
 @row("norm.ScalarOpt_dim", "linalg_vector_norm")
@@ -1376,39 +1345,12 @@ def _sort(b: Networks, a: Arguments) -> Any:
         return value, value
     if isinstance(value, Tensor) and value.counted(a.dim) == value.at:
         return value, Order()
-    length = value.shape[a.dim]
-    if not isinstance(value, Tensor) or not isinstance(length, int) or length > _SORTED:
-        raise UnsupportedError(f"{length} numbers put in order")
-    return _largest(b, value, a.dim, length, largest=a.descending)
+    return b.largest(value, a.dim, value.shape[a.dim], smallest=not a.descending)
 
 
 @row("topk")
 def _topk(b: Networks, a: Arguments) -> Any:
-    return _largest(b, a.first(), a.dim, a.k, largest=a.largest)
-
-
-_SORTED = 64  # numbers are put in order one by one
-
-
-def _largest(b: Networks, value: Value, axis: int, count: Any, *, largest: bool) -> Any:
-    """Take out the largest along an axis, so many times, or the smallest."""
-    if not isinstance(value, Tensor) or not isinstance(count, int) or count > _SORTED:
-        raise UnsupportedError(f"the {count} largest numbers")
-    axis, at = value.counted(axis), value.axis(axis)
-    length = value.row[at]
-    if not isinstance(length, int) and count > 1:
-        raise UnsupportedError(f"the {count} largest of {length} numbers")
-    places = np.arange(length if isinstance(length, int) else 0)
-    places = places.reshape(-1, *(1,) * (value.ndim - 1 - axis))
-    rest = value if largest else b.elementwise("negative", value)
-    numbers, found = [], []
-    for i in range(count):
-        place = b.reduce("argmax", rest, [axis], True)
-        numbers.append(place)
-        found.append(b.take_along(value, place, axis))
-        if i + 1 < count:
-            rest = b.elementwise("where", b.elementwise("equal", places, place), -np.inf, rest)
-    return b.concatenate(found, axis), b.concatenate(numbers, axis)
+    return b.largest(a.first(), a.dim, a.k, smallest=not a.largest)
 
 
 @row("argsort", "argsort.stable")

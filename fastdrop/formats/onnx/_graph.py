@@ -12,17 +12,26 @@ from fastdrop import layers
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._limits import Limits
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._tensors import (
+    Order,
+    RowNumbers,
+    Spread,
+    Tensor,
+    UnsupportedError,
+    Value,
+)
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Graph, Input, Node
 from fastdrop.formats.onnx._registry import OPERATORS
-from fastdrop.formats.onnx._rows import Arguments, simplified
+from fastdrop.formats.onnx._rows import Arguments, is_lengths, simplified
 from fastdrop.layers import Layer
 from fastdrop.model import Call, Model, Summary
 from fastdrop.model._summary import LayerSummary
 
 # What folded constants may take beside the file.
 _FREE_BYTES = 16 * 2**20
+# What takes an order of rows, or their numbers.
+_OF_ORDERS = ("Cast", "Gather", "Identity", "ScatterElements", "Shape", "TopK")
 _FIRST = "the batch is its first axis"
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 
@@ -199,8 +208,14 @@ class _Assembly:
             return  # its inputs are not there for a reason that has been told
         row = OPERATORS.get(node.op)
         obstacle = node.obstacle
-        if not obstacle and row is None:
+        if node.branches and not obstacle:
+            obstacle = self._branch(node)
+            row = None
+        elif not obstacle and row is None:
             obstacle = "the operator is not supported"
+        given = [self.values[name] for name in node.inputs if name]
+        if any(isinstance(v, (Order, RowNumbers)) for v in given) and node.op not in _OF_ORDERS:
+            obstacle = obstacle or "numbers of rows, computed with"
         if not obstacle and row is not None:
             self.net.scope = printable(node.name, 100, "ascii").replace(":", ".")
             arguments = Arguments(
@@ -224,13 +239,46 @@ class _Assembly:
         if obstacle:
             self._refuse(f"{node.where}: {printable(obstacle, 200, 'ascii')}")
 
+    def _branch(self, node: Node) -> str:
+        """Read the nodes of a branch that is known to be taken; return what stands in the way."""
+        condition = self.values[node.inputs[0]] if len(node.inputs) == 1 else None
+        told = isinstance(condition, np.ndarray) and condition.dtype == bool and condition.size == 1
+        if not told or not self._certain(node.inputs[0]):
+            return "it runs one of two graphs, by what is not known when the file is read"
+        branch = node.branches["then_branch" if bool(condition) else "else_branch"]
+        if len(branch.outputs) != len(node.outputs):
+            return "a branch that makes other outputs"
+        before = len(self.obstacles)
+        for inner in branch.nodes:
+            if any(name in self.values for name in inner.outputs if name):
+                return "a branch that makes what is made elsewhere"
+            self._read(inner)
+        for name, source in zip(node.outputs, branch.outputs, strict=True):
+            if source in self.values:
+                self.values[name] = self.values[source]
+                self.dtypes[name] = self.dtypes[source]
+            elif len(self.obstacles) == before:
+                return f"no tensor is called {show(source)}"
+        return ""
+
+    def _certain(self, name: str) -> bool:
+        """Whether a condition depends on no length that is open."""
+        made = {output: node for node in self.graph.nodes for output in node.outputs}
+        while name in made:
+            node = made[name]
+            if node.op not in ("Cast", "Identity", "Not", "Squeeze", "Unsqueeze"):
+                values = [self.values.get(n) for n in node.inputs if n]
+                return not any(map(is_lengths, values))
+            name = node.inputs[0]
+        return True
+
     def _keep(self, node: Node, made: Sequence[Any], dtype: np.dtype[Any]) -> None:
         for name, value in zip(node.outputs, made, strict=False):
             if not name:
                 continue
-            if not isinstance(value, (Tensor, Spread)):
+            if not isinstance(value, (Tensor, Spread, Order, RowNumbers)):
                 value = simplified(value)
-            if not isinstance(value, Tensor):
+            if not isinstance(value, (Tensor, Order, RowNumbers)):
                 held = value.value if isinstance(value, Spread) else value
                 self._count(held.nbytes if held.base is None else 0)
             self.values[name] = value
@@ -348,5 +396,8 @@ def _needed(graph: Graph) -> set[str]:
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if needed & {*node.outputs}:
-            needed |= {*node.inputs} - {""}  # what is left out has that name, made or taken
+            inner = [n for branch in node.branches.values() for n in branch.nodes]
+            taken = [name for each in (node, *inner) for name in each.inputs]
+            taken += [name for branch in node.branches.values() for name in branch.outputs]
+            needed |= {*taken} - {""}  # what is left out has that name, made or taken
     return needed

@@ -54,10 +54,19 @@ class Node:
     attributes: dict[str, Any] = field(default_factory=dict)
     # What cannot be done, which counts if some output needs the node.
     obstacle: str = ""
+    branches: dict[str, Branch] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
         return f"node {show(self.name)} ({printable(self.op, 40, 'ascii')})"
+
+
+@dataclass
+class Branch:
+    """A graph within a node, which may take what the graph around it makes."""
+
+    nodes: list[Node]
+    outputs: list[str]
 
 
 @dataclass(frozen=True)
@@ -259,7 +268,15 @@ _ATTRIBUTES: dict[int, str] = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8
 _TENSOR, _GRAPHS = 4, (5, 10)
 
 
-def _node(proto: Any, number: int) -> Node:
+def _branch(graph: Any) -> Branch:
+    """Return what a branch of `If` says; it has no inputs and no weights."""
+    nodes = [_node(node, i, inner=True) for i, node in enumerate(graph.node)]
+    if nodes and (len(graph.initializer) or len(graph.input) or len(graph.sparse_initializer)):
+        nodes[0].obstacle = "a branch with weights of its own"
+    return Branch(nodes, [text(value.name) for value in graph.output])
+
+
+def _node(proto: Any, number: int, *, inner: bool = False) -> Node:
     op, domain = text(proto.op_type), text(proto.domain)
     node = Node(
         op,
@@ -276,6 +293,8 @@ def _node(proto: Any, number: int) -> Node:
             raise ModelFormatError(f"{node.where}: attribute {show(name)} is there twice")
         if attribute.ref_attr_name:
             node.obstacle = f"attribute {show(name)} of a function"
+        elif op == "If" and attribute.type == _GRAPHS[0] and not inner:
+            node.branches[name] = _branch(attribute.g)
         elif attribute.type in _GRAPHS:
             node.obstacle = "the operator runs a graph of its own, which is not supported"
             if op in ("Loop", "Scan"):
@@ -297,4 +316,6 @@ def _node(proto: Any, number: int) -> Node:
             node.attributes[name] = value
         else:
             node.obstacle = f"attribute {show(name)} of kind {attribute.type}"
+    if node.branches and {*node.branches} != {"then_branch", "else_branch"}:
+        node.obstacle = "two branches are expected"
     return node

@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import show
 from fastdrop.formats._lengths import Length, Open
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._tensors import (
+    Order,
+    RowNumbers,
+    Spread,
+    Tensor,
+    UnsupportedError,
+    Value,
+)
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Node
 
 Array = NDArray[Any]
 # The value that a row makes, or several in the order of the outputs.
-Made = Value | Sequence[Value]
+Made = Value | Order | RowNumbers | Sequence[Value | Order]
 Row = Callable[["Arguments"], Made]
 
 OPERATORS: dict[str, Row] = {}

@@ -10,7 +10,15 @@ import numpy as np
 
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value, counted
+from fastdrop.formats._tensors import (
+    Order,
+    RowNumbers,
+    Spread,
+    Tensor,
+    UnsupportedError,
+    Value,
+    counted,
+)
 from fastdrop.formats.onnx._records import DTYPES
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -211,6 +219,8 @@ def _cast(a: Arguments) -> Made:
     if name in ("float16", "bfloat16"):
         a.note(f"{name} is computed with as float32")
     value, before = a.input(), a.dtypes[0]
+    if isinstance(value, (Order, RowNumbers)):
+        return value
     if isinstance(value, (Tensor, Spread)):
         if a.dtype.kind == "b" and before.kind != "b":
             return a.net.elementwise("not_equal", value, 0.0)
@@ -268,6 +278,24 @@ def _with_alpha(a: Arguments) -> Made:
         return activated(a, value, "selu")
     found = activated(a, value, ("elu", alpha))
     return compute(a, "multiply", np.multiply, found, np.float32(gamma))
+
+
+@operator("Erf")
+def _erf(a: Arguments) -> Made:
+    """Compute the error function by gelu(x) = x (1 + erf(x / sqrt(2))) / 2, near 0 as a line."""
+    value = a.input()
+    if not isinstance(value, (Tensor, Spread)):
+        return np.asarray([math.erf(x) for x in value.reshape(-1)], value.dtype).reshape(
+            value.shape
+        )
+    net = a.net
+    near = net.elementwise("less", net.elementwise("absolute", value), 1e-3)
+    away = net.elementwise("where", near, 1.0, value)
+    wide = net.elementwise("multiply", away, math.sqrt(2))
+    twice = net.elementwise("multiply", net.activation(wide, "gelu"), 2.0)
+    found = net.elementwise("subtract", net.elementwise("divide", twice, wide), 1.0)
+    slope = net.elementwise("multiply", value, 2 / math.sqrt(math.pi))
+    return net.elementwise("where", near, slope, found)
 
 
 @operator("Gelu")
@@ -331,6 +359,7 @@ _REDUCTIONS = {
     "ReduceL2": "sum",
     "ReduceSumSquare": "sum",
     "ReduceLogSum": "sum",
+    "ReduceLogSumExp": "sum",
 }
 # The operator set since which axes are an input.
 _AXES_INPUT = {"ReduceSum": 13}
@@ -344,10 +373,14 @@ def _reduce(a: Arguments) -> Made:
     none = a.flag("noop_with_empty_axes")
     if axes == [] or axes is None:
         if none:
-            if a.op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"):
+            if a.op not in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"):
                 raise UnsupportedError("attribute 'noop_with_empty_axes': 1")
             return value
         axes = None
+    if a.op == "ReduceLogSumExp":
+        if is_lengths(value):
+            raise UnsupportedError("a length left open, computed with")
+        return a.net.log_sum_exp(value, axes, keepdims)
     if a.op == "ReduceL1":
         value = compute(a, "absolute", np.abs, value)
     elif a.op in ("ReduceL2", "ReduceSumSquare"):
@@ -383,3 +416,20 @@ def _arg(a: Arguments) -> Made:
         value = compute(a, "negative", np.negative, value)
     a.dtype = np.dtype(np.int64)
     return a.net.reduce("argmax", value, [axis], keepdims)
+
+
+@operator("CumSum")
+def _cumulated(a: Arguments) -> Made:
+    value, axis = a.input(), int(number_of(a.array(1)))
+    if a.flag("exclusive") or a.flag("reverse") or is_lengths(value):
+        raise UnsupportedError("sums that leave out a number, or from the end")
+    return a.net.sums_up_to(value, axis)
+
+
+@operator("Einsum")
+def _einsum(a: Arguments) -> Made:
+    equation, values = a.attribute("equation", ""), a.given()
+    if not any(isinstance(v, (Tensor, Spread)) for v in values):
+        raise UnsupportedError("Einsum of constants")
+    given = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in values]
+    return a.net.einsum(equation, given)

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._tensors import (
+    Order,
+    RowNumbers,
+    Spread,
+    Tensor,
+    UnsupportedError,
+    Value,
+)
 from fastdrop.formats.onnx._rows import (
     Arguments,
     Array,
@@ -64,6 +71,8 @@ def _constant_of_shape(a: Arguments) -> Made:
 @operator("Range")
 def _range(a: Arguments) -> Made:
     start, limit, delta = (a.array(i) for i in range(3))
+    if limit.size == 1 and limit.reshape(()).item() == BATCH and start == 0 and delta == 1:
+        return RowNumbers()
     if any(map(is_lengths, (start, limit, delta))):
         raise UnsupportedError("numbers up to a length left open")
     numbers = [number_of(v) for v in (start, limit, delta)]
@@ -355,6 +364,8 @@ def _gather(a: Arguments) -> Made:
     value, places = a.given()
     axis = _axis(a.attribute("axis", 0), value.ndim)
     a.dtype = a.dtypes[0]
+    if isinstance(places, Order):
+        return places.of(value, axis)
     if is_lengths(places):
         raise UnsupportedError("a length left open, as a place")
     if isinstance(places, (Tensor, Spread)):
@@ -457,3 +468,53 @@ def _trilu(a: Arguments) -> Made:
     upper = a.flag("upper", default=True)
     number = k[0] if k else 0
     return np.triu(value, number) if upper else np.tril(value, number)
+
+
+# ---- orders ----
+
+
+@operator("TopK")
+def _topk(a: Arguments) -> Made:
+    value, axis = a.input(), a.attribute("axis", -1)
+    axis = _axis(axis, value.ndim)
+    counts = [a.attribute("k", 0)] if a.opset < 10 else a.lengths(1)
+    if counts is None or len(counts) != 1:
+        raise UnsupportedError("one number of places is expected")
+    largest = a.flag("largest", default=True)
+    a.flag("sorted", default=True)
+    if isinstance(value, Order) or (isinstance(value, Tensor) and axis == value.at):
+        if counts[0] not in (BATCH, a.fixed_batch):
+            raise UnsupportedError("some rows of the batch are taken out")
+        return [value, Order()]
+    return [*a.net.largest(value, axis, counts[0], smallest=not largest)]
+
+
+@operator("ScatterElements")
+def _scatter_elements(a: Arguments) -> Made:
+    """Turn an order of rows around: their numbers, put to where they are from."""
+    _, order, numbers = a.given()
+    counted = isinstance(numbers, np.ndarray) and np.array_equal(numbers, np.arange(len(numbers)))
+    if not isinstance(order, Order) or not (counted or isinstance(numbers, RowNumbers)):
+        raise UnsupportedError("numbers put to places")
+    if a.attribute("axis", 0) not in (0, -1) or a.attribute("reduction", "none") != "none":
+        raise UnsupportedError("numbers put to places")
+    return order
+
+
+@operator("OneHot")
+def _one_hot(a: Arguments) -> Made:
+    value, depth, ends = a.input(), int(number_of(a.array(1))), a.array(2)
+    axis = _axis(a.attribute("axis", -1), value.ndim + 1)
+    if ends.size != 2 or isinstance(value, np.ndarray) or not 0 < depth < 2**24:
+        raise UnsupportedError("OneHot of such inputs")
+    numbers = np.arange(depth, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - axis))
+    a.dtype = ends.dtype
+    a.check_size([depth])
+    given = a.net.unsqueeze(value, axis)
+    negative = a.net.elementwise("less", given, 0.0)
+    given = a.net.elementwise("add", given, a.net.elementwise("multiply", negative, float(depth)))
+    same = a.net.elementwise("equal", given, numbers)
+    off, on = (float(n) for n in ends.reshape(-1))
+    if (off, on) == (0, 1):
+        return same
+    return a.net.elementwise("add", a.net.elementwise("multiply", same, on - off), off)
