@@ -700,6 +700,27 @@ class Variational(nn.Module):
         return y, mu, logvar
 
 
+class Distributed(nn.Module):
+    """A code drawn from a distribution, and gates by hand that normalize zeros at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates = nn.Linear(3, 10)
+        self.recurrent = nn.Linear(5, 10, bias=False)
+        self.norm = nn.LayerNorm(10)
+        self.mu = nn.Linear(5, 4)
+        self.sigma = nn.Linear(5, 4)
+
+    def forward(self, x: Any) -> Any:
+        h = torch.zeros(x.size(0), 5)
+        for step in x[:, :3].unbind(1):
+            z, n = (self.gates(step) + self.norm(self.recurrent(h))).chunk(2, 1)
+            h = z.sigmoid() * h + (1 - z.sigmoid()) * n.tanh()
+        mu, sigma = self.mu(h), F.softplus(self.sigma(h)) + 0.1
+        code = torch.distributions.Normal(mu, sigma).rsample() if self.training else mu
+        return code, sigma, torch.zeros(x.size(0), x.size(1), 2) + code[:, None, :2]
+
+
 class Spectrogram(nn.Module):
     """Frames of a spectrogram of any length, whose channels and frequencies become features."""
 
@@ -856,6 +877,7 @@ MODELS: dict[
     "greedy-decoder": (GreedyDecoder, words, (), ()),
     "backwards-decoder": (BackwardsDecoder, series(), (), ()),
     "variational": (Variational, series(), (), ()),
+    "distributed": (Distributed, series(), (), ()),
     "spectrogram": (Spectrogram, lambda n, t: (torch.randn(n, 1, 8, 4 * t),), (), ()),
     "normalized": (Normalized, series(), (), ()),
     "self-attending": (SelfAttending, series(), (), ()),

@@ -705,6 +705,8 @@ class Networks(Tensors):
         epsilon: float,
     ) -> Value:
         """Shift and scale channels, which are axis 1, by what training has left behind."""
+        if isinstance(value, Spread):
+            value = self.some_tensor(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("normalization of a constant")
         if mean is None or variance is None:
@@ -728,6 +730,8 @@ class Networks(Tensors):
         epsilon: float,
     ) -> Value:
         """Normalize each row's numbers along so many of the last axes."""
+        if isinstance(value, Spread):
+            value = self.some_tensor(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("normalization of a constant")
         for axis in range(-axes, 0):

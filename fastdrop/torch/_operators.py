@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.formats._lengths import BATCH, Open, product
+from fastdrop.formats._lengths import BATCH, Open, divided, product
 from fastdrop.formats._networks import Cell, Networks, around, for_each
 from fastdrop.formats._tensors import (
     Order,
@@ -1559,7 +1559,8 @@ def _filled(value: float | None) -> Row:
     def make(b: Networks, a: Arguments) -> Any:
         number = a.fill_value if value is None else value
         size = [BATCH if n == b.rows else n for n in a.values.get("size", ())]
-        if size and BATCH not in size and any(map(_open, size)):
+        rows = any(divided(n, BATCH) is not None for n in size)
+        if any(map(_open, size)) and not rows:
             single = b.some_tensor(Spread(np.full((1,) * len(size), number), 0))
             return Steps(b.broadcast(single, size))
         return b.expand(np.asarray(number), list(size)) if size else np.asarray(number)

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
+from torch.distributions import Distribution
 from torch.fx.experimental.symbolic_shapes import statically_known_true
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules import rnn as modules
@@ -131,6 +132,8 @@ def shapes_alone() -> Iterator[None]:
         # Lengths are handed over as a list: as a tensor they stay what comes in.
         for kind in (FakeTensor, FunctionalTensor):
             stack.enter_context(_replaced(kind, "tolist", _listed(kind.tolist)))
+        # Distributions look at numbers for whether they may have such.
+        stack.enter_context(_replaced(Distribution, "_validate_args", False))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_causal))
         yield
