@@ -532,6 +532,40 @@ def test_a_branch_that_is_known_is_taken(condition: str, factor: int) -> None:
     np.testing.assert_array_equal(model.predict(x), factor * x)
 
 
+def test_steps_of_an_open_length_are_numbered() -> None:
+    """Sums of what is within each row's length, and of what is not behind each step."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "one"], ["steps"], axis=0),
+        helper.make_node("Range", ["zero", "steps", "one"], ["numbers"]),
+        helper.make_node("Unsqueeze", ["numbers", "first"], ["in_a_row"]),
+        helper.make_node("Unsqueeze", ["n", "second"], ["ends"]),
+        helper.make_node("Less", ["in_a_row", "ends"], ["within"]),
+        helper.make_node("Where", ["within", "x", "nothing"], ["kept"]),
+        helper.make_node("ReduceSum", ["kept", "second"], ["y"], keepdims=0),
+        helper.make_node("Unsqueeze", ["steps", "first"], ["side"]),
+        helper.make_node("Concat", ["side", "side"], ["square"], axis=0),
+        helper.make_node(
+            "ConstantOfShape", ["square"], ["ones"], value=numpy_helper.from_array(np.ones(1, "f"))
+        ),
+        helper.make_node("Trilu", ["ones"], ["triangle"], upper=1),
+        helper.make_node("Unsqueeze", ["x", "third"], ["upright"]),
+        helper.make_node("Mul", ["upright", "triangle"], ["parts"]),
+        helper.make_node("ReduceSum", ["parts", "second"], ["z"], keepdims=0),
+    ]
+    constants = {name: np.array([i]) for i, name in enumerate(("first", "second", "third"))}
+    constants |= {"zero": np.array(0), "one": np.array(1), "nothing": np.zeros((), np.float32)}
+    lengths = {"x": ["N", "T"], "n": ["N"]}
+    inputs = {"x": normal(2, 3), "n": np.arange(2)}
+    data = graph(nodes, inputs, {"y": 1, "z": 2}, constants, lengths=lengths)
+    model = fd.load(io.BytesIO(data))
+    x, n = normal(4, 5), np.array([3, 1, 5, 2])
+    found = model.predict({"x": x, "n": n})
+    wanted = np.array([row[:k].sum() for row, k in zip(x, n, strict=True)])
+    np.testing.assert_allclose(found["y"], wanted, rtol=1e-5)
+    np.testing.assert_allclose(found["z"], np.cumsum(x, 1), rtol=1e-5, atol=1e-6)
+
+
 def test_rows_that_are_sorted_and_put_back_are_themselves() -> None:
     nodes = [
         helper.make_node("Shape", ["n"], ["rows"]),

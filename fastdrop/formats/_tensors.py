@@ -8,7 +8,7 @@ no input stays an array of NumPy's and is computed at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,6 +128,81 @@ class Order(_OfRows):
 
 
 Value = Tensor | Spread | Array
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is the same for each row, along an axis of an open length, but has no axis for rows.
+
+    `value` has the batch in front.
+    """
+
+    value: Tensor
+
+    @classmethod
+    def of(cls, value: Value) -> Steps:
+        assert isinstance(value, Tensor)
+        return cls(value)
+
+    @property
+    def ndim(self) -> int:
+        return self.value.ndim - 1
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.value.shape[1:]
+
+    def put(self, axis: int) -> Tensor:
+        """Return a tensor with an axis more, for the rows."""
+        return replace(self.value, at=axis % (self.ndim + 1))
+
+    def led(self, b: Tensors, rank: int) -> Tensor:
+        """Return the tensor, with the batch in front of so many axes."""
+        value: Value = self.value
+        for _ in range(rank - self.ndim):
+            value = b.unsqueeze(value, 1)
+        assert isinstance(value, Tensor)
+        return value
+
+    def beside(self, b: Tensors, rank: int, at: int) -> Tensor:
+        """Return a tensor of so many axes, with the batch on one on which this is 1 long."""
+        if self.ndim == rank - 1 and not at:
+            return self.value
+        value = self.led(b, rank)
+        if value.ndim != rank + 1 or value.shape[at + 1] != 1:
+            raise UnsupportedError(f"{list(self.shape)} along rows of a batch")
+        found = b.squeeze(value, [at + 1])
+        assert isinstance(found, Tensor)
+        return replace(found, at=at)
+
+    def single(self, b: Tensors) -> Tensor:
+        """Return a tensor with the batch on the first axis on which this is 1 long."""
+        if 1 not in self.shape:
+            raise UnsupportedError(f"{list(self.shape)} without rows of a batch")
+        return self.beside(b, self.ndim, self.shape.index(1))
+
+    def unsqueezed(self, b: Tensors, axis: int) -> Steps:
+        """Put in an axis of length 1, counted in the result."""
+        return Steps.of(b.unsqueeze(self.value, axis + 1))
+
+    def triangle(self, b: Tensors, diagonal: int, *, upper: bool) -> Steps:
+        """Return the upper or lower triangle of the last two axes, zeros elsewhere."""
+        one, two = (b.positions(n) for n in self.shape[-2:])
+        first = b.elementwise("add", b.unsqueeze(one, 2), float(diagonal))
+        compared = "less_equal" if upper else "greater_equal"
+        kept = Steps.of(b.elementwise(compared, first, b.unsqueeze(two, 1)))
+        return Steps.of(b.elementwise("where", kept.led(b, self.ndim), self.value, 0.0))
+
+
+def steps_beside(b: Tensors, given: Sequence[Any]) -> tuple[Callable[[Steps], Tensor], bool]:
+    """Return how `Steps` become tensors beside others, and whether there are no others."""
+    framed = [v for v in given if isinstance(v, (Tensor, Spread))]
+    if not framed:
+        most = max(v.ndim for v in given if isinstance(v, Steps))
+        return lambda v: v.led(b, most), True
+    rank = max(v.ndim for v in framed)
+    at = rank - framed[0].ndim + framed[0].at
+    return lambda v: v.beside(b, rank, at), False
 
 
 def as_array(value: object) -> Array:

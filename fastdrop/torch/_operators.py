@@ -21,10 +21,12 @@ from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
     as_array,
+    steps_beside,
 )
 
 Array = NDArray[Any]
@@ -64,58 +66,6 @@ class Offsets:
     step: Any
 
 
-@dataclass(frozen=True)
-class Steps:
-    """What is the same for each row, along an axis of an open length, but has no axis for rows.
-
-    `value` has the batch in front.
-    """
-
-    value: Tensor
-
-    @property
-    def ndim(self) -> int:
-        return self.value.ndim - 1
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        return self.value.shape[1:]
-
-    def put(self, axis: int) -> Tensor:
-        """Return a tensor with an axis more, for the rows."""
-        return replace(self.value, at=axis % (self.ndim + 1))
-
-    def led(self, b: Networks, rank: int) -> Tensor:
-        """Return the tensor, with the batch in front of so many axes."""
-        value: Value = self.value
-        for _ in range(rank - self.ndim):
-            value = b.unsqueeze(value, 1)
-        assert isinstance(value, Tensor)
-        return value
-
-    def beside(self, b: Networks, rank: int, at: int) -> Tensor:
-        """Return a tensor of so many axes, with the batch on one on which this is 1 long."""
-        if self.ndim == rank - 1 and not at:
-            return self.value
-        value = self.led(b, rank)
-        if value.ndim != rank + 1 or value.shape[at + 1] != 1:
-            raise UnsupportedError(f"{list(self.shape)} along rows of a batch")
-        found = b.squeeze(value, [at + 1])
-        assert isinstance(found, Tensor)
-        return replace(found, at=at)
-
-    def single(self, b: Networks) -> Tensor:
-        """Return a tensor with the batch on the first axis on which this is 1 long."""
-        if 1 not in self.shape:
-            raise UnsupportedError(f"{list(self.shape)} without rows of a batch")
-        return self.beside(b, self.ndim, self.shape.index(1))
-
-
-def _steps(value: Value) -> Steps:
-    assert isinstance(value, Tensor)
-    return Steps(value)
-
-
 Row = Callable[[Networks, Arguments], Any]
 ROWS: dict[str, Row] = {}
 
@@ -147,15 +97,11 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     given += [v for some in given if isinstance(some, list) for v in some]
     if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
         return row(b, a)
-    like = next((v for v in given if isinstance(v, (Tensor, Spread))), None)
     if base not in _BY_NUMBER:
         return row(b, _changed(a, lambda v: v.single(b)))
-    if like is not None:
-        rank = max(v.ndim for v in given if isinstance(v, (Tensor, Spread)))
-        at = rank - like.ndim + like.at
-        return row(b, _changed(a, lambda v: v.beside(b, rank, at)))
-    rank = max(v.ndim for v in given if isinstance(v, Steps))
-    return Steps(row(b, _changed(a, lambda v: v.led(b, rank))))
+    change, alone = steps_beside(b, given)
+    made = row(b, _changed(a, change))
+    return Steps.of(made) if alone else made
 
 
 def _changed(a: Arguments, change: Callable[[Steps], Tensor]) -> Arguments:
@@ -679,7 +625,7 @@ def _movedims(b: Networks, a: Arguments) -> Any:
 def _view(b: Networks, a: Arguments) -> Any:
     value, shape = list(a.values.values())[:2]
     if isinstance(value, Steps):
-        return _steps(b.reshape(value.value, [BATCH, *shape]))
+        return Steps.of(b.reshape(value.value, [BATCH, *shape]))
     return b.reshape(value, shape)
 
 
@@ -711,7 +657,7 @@ def _unflatten(b: Networks, a: Arguments) -> Any:
 def _unsqueeze(b: Networks, a: Arguments) -> Any:
     if isinstance(a.first(), Steps):
         axis = a.dim % (a.first().ndim + 1)
-        return _steps(b.unsqueeze(a.first().value, axis + 1))
+        return a.first().unsqueezed(b, axis)
     return b.unsqueeze(a.first(), a.dim)
 
 
@@ -1632,11 +1578,7 @@ def _tril(b: Networks, a: Arguments) -> Any:
 def _triangle(b: Networks, function: Callable[..., Array], a: Arguments) -> Any:
     value = a.first()
     if isinstance(value, Steps):
-        one, two = (b.positions(n) for n in value.shape[-2:])
-        first = b.elementwise("add", b.unsqueeze(one, 2), float(a.diagonal))
-        compared = "less_equal" if function is np.triu else "greater_equal"
-        kept = _steps(b.elementwise(compared, first, b.unsqueeze(two, 1)))
-        return _steps(b.elementwise("where", kept.led(b, value.ndim), value.value, 0.0))
+        return value.triangle(b, a.diagonal, upper=function is np.triu)
     if not isinstance(value, (Tensor, Spread)):
         return function(value, a.diagonal)
     shape = value.shape[-2:]

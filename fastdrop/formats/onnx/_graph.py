@@ -16,20 +16,25 @@ from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
+    steps_beside,
 )
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Graph, Input, Node
 from fastdrop.formats.onnx._registry import OPERATORS
 from fastdrop.formats.onnx._rows import Arguments, is_lengths, simplified
+from fastdrop.formats.onnx.arithmetic import BY_NUMBER
 from fastdrop.layers import Layer
 from fastdrop.model import Call, Model, Summary
 from fastdrop.model._summary import LayerSummary
 
 # What folded constants may take beside the file.
 _FREE_BYTES = 16 * 2**20
+# What takes `Steps` as they are.
+_OF_STEPS = ("Cast", "Identity", "Reshape", "Shape", "Trilu", "Unsqueeze")
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = ("Cast", "Gather", "Identity", "ScatterElements", "Shape", "TopK")
 _FIRST = "the batch is its first axis"
@@ -229,7 +234,10 @@ class _Assembly:
                 self.notes,
             )
             try:
+                alone = self._with_steps(arguments)
                 made = row(arguments)
+                if alone and isinstance(made, Tensor):
+                    made = Steps(made)
                 arguments.check_read()
                 self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
             except UnsupportedError as error:
@@ -238,6 +246,16 @@ class _Assembly:
                 obstacle = str(error)
         if obstacle:
             self._refuse(f"{node.where}: {printable(obstacle, 200, 'ascii')}")
+
+    def _with_steps(self, a: Arguments) -> bool:
+        """Put tensors in the place of `Steps`; return whether what comes out is such."""
+        if a.op in _OF_STEPS or not any(isinstance(v, Steps) for v in a.values):
+            return False
+        change, alone = steps_beside(self.net, a.values)
+        if a.op not in BY_NUMBER:
+            change, alone = (lambda v: v.single(self.net)), False
+        a.values = [change(v) if isinstance(v, Steps) else v for v in a.values]
+        return alone
 
     def _branch(self, node: Node) -> str:
         """Read the nodes of a branch that is known to be taken; return what stands in the way."""
@@ -276,9 +294,9 @@ class _Assembly:
         for name, value in zip(node.outputs, made, strict=False):
             if not name:
                 continue
-            if not isinstance(value, (Tensor, Spread, Order, RowNumbers)):
+            if not isinstance(value, (Tensor, Spread, Order, RowNumbers, Steps)):
                 value = simplified(value)
-            if not isinstance(value, (Tensor, Order, RowNumbers)):
+            if not isinstance(value, (Tensor, Order, RowNumbers, Steps)):
                 held = value.value if isinstance(value, Spread) else value
                 self._count(held.nbytes if held.base is None else 0)
             self.values[name] = value

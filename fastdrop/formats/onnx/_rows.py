@@ -14,6 +14,7 @@ from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -23,7 +24,7 @@ from fastdrop.formats.onnx._records import Node
 
 Array = NDArray[Any]
 # The value that a row makes, or several in the order of the outputs.
-Made = Value | Order | RowNumbers | Sequence[Value | Order]
+Made = Value | Order | RowNumbers | Steps | Sequence[Value | Order]
 Row = Callable[["Arguments"], Made]
 
 OPERATORS: dict[str, Row] = {}

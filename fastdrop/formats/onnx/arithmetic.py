@@ -14,6 +14,7 @@ from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -219,7 +220,7 @@ def _cast(a: Arguments) -> Made:
     if name in ("float16", "bfloat16"):
         a.note(f"{name} is computed with as float32")
     value, before = a.input(), a.dtypes[0]
-    if isinstance(value, (Order, RowNumbers)):
+    if isinstance(value, (Order, RowNumbers, Steps)):
         return value
     if isinstance(value, (Tensor, Spread)):
         if a.dtype.kind == "b" and before.kind != "b":
@@ -278,6 +279,12 @@ def _with_alpha(a: Arguments) -> Made:
         return activated(a, value, "selu")
     found = activated(a, value, ("elu", alpha))
     return compute(a, "multiply", np.multiply, found, np.float32(gamma))
+
+
+@operator("IsNaN")
+def _is_nan(a: Arguments) -> Made:
+    a.dtype = _BOOL
+    return compute(a, "not_equal", np.not_equal, a.input(), a.input())
 
 
 @operator("Erf")
@@ -346,6 +353,14 @@ def _softmax(a: Arguments) -> Made:
     joined = a.net.reshape(value, [*shape[:axis], -1])
     return a.net.reshape(activated(a, joined, activation), shape)
 
+
+# What is computed number by number.
+BY_NUMBER = frozenset(
+    (
+        *(*_FUNCTIONS, *_TRUTHS, *_ACTIVATIONS),
+        *("Pow", "Div", "Mod", "Max", "Min", "Sum", "Mean", "Where", "Clip", "IsNaN", "Erf"),
+    )
+)
 
 # ---- reductions ----
 

@@ -13,6 +13,7 @@ from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -65,7 +66,12 @@ def _constant_of_shape(a: Arguments) -> Made:
     if not isinstance(value, np.ndarray) or value.size != 1:
         raise UnsupportedError("attribute 'value' that is not one number")
     a.dtype = value.dtype
-    return _expanded(a, value.reshape(()), whole_numbers(a.array(0)))
+    shape = whole_numbers(a.array(0))
+    rows = any(divided(n, BATCH) is not None for n in shape)
+    if any(isinstance(n, Open) for n in shape) and not rows:
+        single = a.net.some_tensor(Spread(value.reshape((1,) * len(shape)), 0))
+        return Steps(a.net.broadcast(single, shape))
+    return _expanded(a, value.reshape(()), shape)
 
 
 @operator("Range")
@@ -73,6 +79,10 @@ def _range(a: Arguments) -> Made:
     start, limit, delta = (a.array(i) for i in range(3))
     if limit.size == 1 and limit.reshape(()).item() == BATCH and start == 0 and delta == 1:
         return RowNumbers()
+    if limit.size == 1 and start == 0 and delta == 1:
+        length = limit.reshape(()).item()
+        if isinstance(length, Open):
+            return Steps(a.net.positions(length))
     if any(map(is_lengths, (start, limit, delta))):
         raise UnsupportedError("numbers up to a length left open")
     numbers = [number_of(v) for v in (start, limit, delta)]
@@ -113,8 +123,15 @@ def _unsqueeze(a: Arguments) -> Made:
     if rank > 8:
         raise UnsupportedError(f"a tensor of {rank} axes")
     for axis in sorted(_axis(axis, rank) for axis in axes):
-        value = a.net.unsqueeze(value, axis)
+        value = put(a, value, axis)
     return value
+
+
+def put(a: Arguments, value: Any, axis: int) -> Any:
+    """Put in an axis of length 1."""
+    if isinstance(value, Steps):
+        return value.unsqueezed(a.net, axis)
+    return a.net.unsqueeze(value, axis)
 
 
 def _axis(axis: int, rank: int) -> int:
@@ -150,6 +167,8 @@ def _reshape(a: Arguments) -> Made:
                 raise UnsupportedError(f"a shape of {target}")
             n = value.shape[i]
         shape.append(n)
+    if isinstance(value, Steps):
+        return Steps.of(a.net.reshape(value.value, [BATCH, *shape]))
     return reshaped(a, value, shape)
 
 
@@ -464,9 +483,12 @@ def _pad(a: Arguments) -> Made:
 
 @operator("Trilu")
 def _trilu(a: Arguments) -> Made:
-    value, k = a.array(0), a.integers(1)
-    upper = a.flag("upper", default=True)
+    k, upper = a.integers(1), a.flag("upper", default=True)
     number = k[0] if k else 0
+    steps = a.input()
+    if isinstance(steps, Steps):
+        return steps.triangle(a.net, number, upper=upper)
+    value = a.array(0)
     return np.triu(value, number) if upper else np.tril(value, number)
 
 
