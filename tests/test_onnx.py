@@ -566,6 +566,18 @@ def test_steps_of_an_open_length_are_numbered() -> None:
     np.testing.assert_allclose(found["z"], np.cumsum(x, 1), rtol=1e-5, atol=1e-6)
 
 
+def test_a_length_is_what_nodes_take_it_for() -> None:
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("Relu", ["flat"], ["y"]),
+    ]
+    constants = {"shape": np.array([3, -1])}
+    data = graph(nodes, {"x": normal(3, 2, 2)}, {"y": 2}, constants, lengths={"x": ["T", "N", 2]})
+    model = fd.load(io.BytesIO(data))
+    assert model.input_shape == (3, 2)
+    assert "the file is for 3 places along what it calls 'T'" in model.notes
+
+
 def test_rows_that_are_sorted_and_put_back_are_themselves() -> None:
     nodes = [
         helper.make_node("Shape", ["n"], ["rows"]),

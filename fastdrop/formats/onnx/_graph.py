@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
     """Return the model of a graph.
 
     The batch is on the first axis of each input, or where recurrent layers or the names of lengths
-    say; what fits is taken.
+    say; what fits is taken. A length that is open by its input alone is what the nodes say.
 
     Raises
     ------
@@ -53,12 +54,17 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
         Names everything that stands in the way.
     """
     best: ModelFormatError | None = None
-    for places in _places(graph):
+    waiting: list[tuple[dict[str, int], dict[Length, int]]] = [(p, {}) for p in _places(graph)]
+    while waiting:
+        places, bound = waiting.pop(0)
+        assembly = _Assembly(graph, limits, size, source, places, bound)
         try:
-            return _Assembly(graph, limits, size, source, places).model(allow_nonfinite)
+            return assembly.model(allow_nonfinite)
         except ModelFormatError as error:
             if best is None or len(error.obstacles) < len(best.obstacles):
                 best = error
+        if assembly.told.keys() - bound.keys():
+            waiting.append((places, assembly.told | bound))
     assert best is not None
     raise best
 
@@ -128,13 +134,25 @@ class _Assembly:
     """A graph with the batch of each input on one axis."""
 
     def __init__(
-        self, graph: Graph, limits: Limits, size: int, source: str, places: Mapping[str, int]
+        self,
+        graph: Graph,
+        limits: Limits,
+        size: int,
+        source: str,
+        places: Mapping[str, int],
+        bound: Mapping[Length, int],
     ) -> None:
         self.graph = graph
+        self.inputs = [_bound(given, bound) for given in graph.inputs]
+        # Lengths that nodes take for a number, though the inputs leave them open.
+        self.told: dict[Length, int] = {}
         self.limits = limits
         self.places = places
         self.net = Calls()
-        self.notes: list[str] = []
+        self.notes = [
+            f"the file is for {n} places along what it calls {length}"
+            for length, n in bound.items()
+        ]
         self.obstacles: list[str] = []
         self.summary = Summary(source=source)
         self.values: dict[str, Value] = dict(graph.constants)
@@ -144,14 +162,14 @@ class _Assembly:
         self._counted = 0
         self._seen: dict[int, Any] = {}
         self.room = 4 * size + _FREE_BYTES
-        batches = {given.lengths[places[given.name]] for given in graph.inputs}
+        batches = {given.lengths[places[given.name]] for given in self.inputs}
         (batch,) = batches if len(batches) == 1 else (None,)
         self.fixed_batch = batch if isinstance(batch, int) else None
         if len({n for n in batches if isinstance(n, int)}) > 1:
             self.obstacles.append(f"inputs for {_either(batches)} rows")
 
     def model(self, allow_nonfinite: bool) -> Model:
-        for given in self.graph.inputs:
+        for given in self.inputs:
             self._take(given)
         for node in self.graph.nodes:
             if not self.needed.isdisjoint(node.outputs):
@@ -170,7 +188,7 @@ class _Assembly:
         try:
             model = Model(
                 entries,
-                {g.name: known(_row(g, self.places[g.name])) for g in self.graph.inputs},
+                {g.name: known(_row(g, self.places[g.name])) for g in self.inputs},
                 outputs=put_out,
                 source=self.summary.source,
                 notes=self.notes,
@@ -195,7 +213,7 @@ class _Assembly:
             elif isinstance(length, int):
                 lengths.append(length)
             else:
-                lengths.append(Open.named(repr(length or f"{given.name}.{axis}")))
+                lengths.append(_named(given, axis))
         self.values[given.name] = self.net.input(given.name, lengths, at)
         name = "float32" if given.dtype in ("float16", "bfloat16") else given.dtype
         self.dtypes[given.name] = np.dtype(name)
@@ -242,10 +260,22 @@ class _Assembly:
                 self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
             except UnsupportedError as error:
                 obstacle = str(error)
+                if node.op == "Reshape":
+                    self._tell(*arguments.values[:2])
             except (TypeError, ValueError) as error:  # what a layer refuses is the file's fault
                 obstacle = str(error)
         if obstacle:
             self._refuse(f"{node.where}: {printable(obstacle, 200, 'ascii')}")
+
+    def _tell(self, value: Value | None, shape: Value | None) -> None:
+        """Keep which number the first axes have by a shape, where an input has them open."""
+        if not isinstance(value, Tensor) or not isinstance(shape, np.ndarray):
+            return
+        for own, n in zip(value.shape, shape.reshape(-1).tolist(), strict=False):
+            if isinstance(own, Open) and own != BATCH and isinstance(n, int) and n > 0:
+                self.told.setdefault(own, n)
+            if own != n:
+                break
 
     def _with_steps(self, a: Arguments) -> bool:
         """Put tensors in the place of `Steps`; return whether what comes out is such."""
@@ -395,6 +425,20 @@ def _arrays(layer: Layer) -> Iterator[Any]:
     """Yield the weights and constants of a layer."""
     yield from layer.weights().values()
     yield from (o for o in getattr(layer, "operands", ()) if isinstance(o, np.ndarray))
+
+
+def _named(given: Input, axis: int) -> Length:
+    """Return what a length is called that is left open."""
+    return Open.named(repr(given.lengths[axis] or f"{given.name}.{axis}"))
+
+
+def _bound(given: Input, numbers: Mapping[Length, int]) -> Input:
+    """Return an input with numbers in the place of some lengths that are open."""
+    lengths = [
+        n if isinstance(n, int) else numbers.get(_named(given, axis), n)
+        for axis, n in enumerate(given.lengths)
+    ]
+    return replace(given, lengths=tuple(lengths))
 
 
 def _either(batches: set[Any]) -> str:
