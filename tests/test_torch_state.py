@@ -147,6 +147,39 @@ def test_descriptions_are_refused(architecture: Any, error: Any, message: str) -
         description.check(architecture)
 
 
+@pytest.mark.parametrize("prefix", ["", "model."], ids=["plain", "prefix"])
+def test_weights_that_are_unused_are_left_out(prefix: str) -> None:
+    tensors = weights(prefix)
+    x = GENERATOR.integers(0, 9, (3, 7))
+    expected = read(tensors).predict(x)
+    more = {f"{prefix}crf.start": numbers(2), f"{prefix}crf.end": numbers(2)}
+    more[f"{prefix}transitions"] = numbers(2, 2)
+    with pytest.raises(ModelFormatError, match=r"no layer takes: .*crf.start.*transitions"):
+        read(tensors | more)
+    described = [*ARCHITECTURE, ("crf", "Unused"), ("transitions", "Unused")]
+    assert np.array_equal(read(tensors | more, described).predict(x), expected)
+    with pytest.raises(ModelFormatError, match=r"there is no '.*crf'"):
+        read(tensors, described)
+
+
+@pytest.mark.parametrize(
+    ("length", "direction"),
+    [("weight_g", "weight_v"), ("parametrizations.weight.original0", None)],
+    ids=["hooks", "parametrizations"],
+)
+def test_weights_are_put_together_by_length_and_direction(
+    length: str, direction: str | None
+) -> None:
+    direction = direction or "parametrizations.weight.original1"
+    lengths, directions = np.abs(numbers(4, 1)) + 1, numbers(4, 3)
+    tensors = {f"fc.{length}": lengths, f"fc.{direction}": directions, "fc.bias": numbers(4)}
+    x = numbers(5, 3)
+    units = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    wanted = x @ (lengths * units).T + tensors["fc.bias"]
+    found = read(tensors, [("fc", "Linear")]).predict(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
 def test_layers_may_take_what_others_made() -> None:
     kernel, other = numbers(4, 3), numbers(4, 3)
     tensors = {"a.weight": kernel, "b.weight": other}

@@ -112,10 +112,14 @@ class _Weights:
     def find(self, name: str, *shape: int | None) -> Array | None:
         """Return a weight, if there is one, of a shape of which None is any length."""
         key = f"{self.prefix}{name}"
-        if key not in self.tensors:
+        if key in self.tensors:
+            self.taken.add(key)
+            found = self.tensors[key]
+        elif (pair := self._length_and_direction(name)) is not None:
+            found = _normalized(*(self.tensors[key] for key in pair))
+            self.taken.update(pair)
+        else:
             return None
-        self.taken.add(key)
-        found = self.tensors[key]
         fits = found.ndim == len(shape) and all(
             n is None or n == m for n, m in zip(shape, found.shape, strict=True)
         )
@@ -125,6 +129,15 @@ class _Weights:
                 f"{self.where}: {show(key)} has shape {found.shape}, expected ({wanted})"
             )
         return found
+
+    def _length_and_direction(self, name: str) -> tuple[str, str] | None:
+        """Return the names of the tensors that weight normalization keeps in a weight's place."""
+        new = f"{self.prefix}parametrizations.{name}.original"
+        for pair in ((f"{new}0", f"{new}1"), *[tuple(f"{self.prefix}{name}_{c}" for c in "gv")]):
+            length, direction = (self.tensors.get(key) for key in pair)
+            if length is not None and direction is not None and length.ndim == direction.ndim:
+                return pair[0], pair[1]
+        return None
 
     def bias(self, options: Mapping[str, Any], name: str, *shape: int | None) -> Array | None:
         """Return a shift, which must be there unless ``bias`` is False."""
@@ -136,6 +149,13 @@ class _Weights:
         if found is None:
             raise _MissingError(f"{self.where}: there is no {show(self.prefix + name)}")
         return found
+
+
+def _normalized(length: Array, direction: Array) -> Array:
+    """Return weights by their direction and length, along the axes on which that is 1 long."""
+    axes = tuple(i for i, n in enumerate(length.shape) if n == 1)
+    norm = np.sqrt(np.square(direction, dtype=np.float64).sum(axes, keepdims=True))
+    return np.asarray(direction * (length / norm), np.float32)
 
 
 class _MissingError(Exception):
@@ -153,7 +173,7 @@ class _Reading:
 
     def _prefix(self) -> str:
         """Return what stands in front of all names, under which the layers' own are found."""
-        named = [e.name for e in self.entries if LAYERS[e.kind].weights and e.name]
+        named = [e.name for e in self.entries if LAYERS[e.kind].weights and e.kind != "Unused"]
         found: set[str] | None = None
         for name in named:
             own = {
@@ -322,6 +342,17 @@ def _row(
         return run
 
     return add
+
+
+@_row("Unused", weights=True)
+def _unused(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
+    """Leave out a weight, or all under a name."""
+    name = w.prefix.removesuffix(".")
+    found = {key for key in w.tensors if key == name or key.startswith(w.prefix)}
+    if not found:
+        raise _MissingError(f"{w.where}: there is no {show(name)}")
+    w.taken |= found
+    return x[0]
 
 
 @_row("Input", options=("shape",), shape=None)
