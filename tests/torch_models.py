@@ -747,7 +747,7 @@ class Normalized(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 6, 3, padding=1))
-        self.lstm = nn.LSTM(6, 5, batch_first=True)
+        self.lstm = nn.utils.spectral_norm(nn.LSTM(6, 5, batch_first=True), "weight_hh_l0")
         self.one = nn.utils.parametrizations.spectral_norm(nn.Linear(5, 4))
         self.two = nn.utils.spectral_norm(nn.Linear(4, 1))
 

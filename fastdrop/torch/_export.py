@@ -170,17 +170,21 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
     """
     modes = {part: part.training for part in module.modules()}
     module.train(on)
+    estimates = []
     for part in [*module.modules()] if on else []:
         if isinstance(part, ParametrizationList):
             part.eval()
-        hooks = part._forward_pre_hooks.values()
-        if any(isinstance(hook, SpectralNorm) for hook in hooks) and not [*part.children()]:
-            part.training = isinstance(part, nn.RNNBase)
+        for hook in part._forward_pre_hooks.values():
+            if isinstance(hook, SpectralNorm):
+                estimates.append((hook, hook.n_power_iterations))
+                hook.n_power_iterations = 0
     try:
         yield
     finally:
         for part, mode in modes.items():
             part.training = mode
+        for hook, number in estimates:
+            hook.n_power_iterations = number
 
 
 def _export(

@@ -312,12 +312,16 @@ class _Assembly:
     def _certain(self, name: str) -> bool:
         """Whether a condition depends on no length that is open."""
         made = {output: node for node in self.graph.nodes for output in node.outputs}
-        while name in made:
-            node = made[name]
-            if node.op not in ("Cast", "Identity", "Not", "Squeeze", "Unsqueeze"):
-                values = [self.values.get(n) for n in node.inputs if n]
-                return not any(map(is_lengths, values))
-            name = node.inputs[0]
+        waiting = [name]
+        while waiting:
+            node = made.get(waiting.pop())
+            if node is None:
+                continue
+            inputs = [n for n in node.inputs if n]
+            if node.op in ("And", "Cast", "Identity", "Not", "Or", "Squeeze", "Unsqueeze", "Xor"):
+                waiting += inputs
+            elif any(is_lengths(self.values.get(n)) for n in inputs):
+                return False
         return True
 
     def _keep(self, node: Node, made: Sequence[Any], dtype: np.dtype[Any]) -> None:
