@@ -13,9 +13,7 @@ from fastdrop.formats._lengths import Length, Open
 from fastdrop.formats._tensors import (
     Order,
     RowNumbers,
-    Spread,
     Steps,
-    Tensor,
     UnsupportedError,
     Value,
 )
@@ -94,7 +92,7 @@ class Arguments:
     def constant(self, number: int) -> Array | None:
         """Return an input that must not depend on the model's; None if it is missing."""
         value = self.optional(number)
-        if isinstance(value, (Tensor, Spread)):
+        if value is not None and not isinstance(value, np.ndarray):
             raise UnsupportedError(f"input {number} is computed of the model's inputs")
         return value
 

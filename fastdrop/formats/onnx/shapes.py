@@ -383,8 +383,10 @@ def _gather(a: Arguments) -> Made:
     value, places = a.given()
     axis = _axis(a.attribute("axis", 0), value.ndim)
     a.dtype = a.dtypes[0]
-    if isinstance(places, Order):
+    if isinstance(places, Order) and isinstance(value, (Tensor, Spread)):
         return places.of(value, axis)
+    if any(isinstance(v, (Order, RowNumbers)) for v in (value, places)):
+        raise UnsupportedError("numbers of rows, computed with")
     if is_lengths(places):
         raise UnsupportedError("a length left open, as a place")
     if isinstance(places, (Tensor, Spread)):
