@@ -741,6 +741,23 @@ def subgraph(model: Any, op: str = "Loop") -> None:
     attribute.g.name = "g"
 
 
+def place_of_zeros() -> Any:
+    """Return a graph that takes a place out of zeros for each row, of which there is no such."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "start", "end"], ["rows"]),
+        helper.make_node("Concat", ["rows", "end"], ["column"], axis=0),
+        helper.make_node("ConstantOfShape", ["column"], ["zeros"]),
+        helper.make_node("Gather", ["zeros", "place"], ["nothing"], axis=1),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
+    ]
+    constants = {"start": np.array([0]), "end": np.array([1]), "place": np.array(5)}
+    model = ModelProto()
+    data = graph(nodes, {"x": normal(2, 3)}, {"y": 2}, constants, lengths={"x": ["N", 3]})
+    model.ParseFromString(data)
+    return model
+
+
 def one_branch(model: Any) -> None:
     subgraph(model, "If")
 
@@ -879,6 +896,8 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda: changed(lambda m: setattr(m.opset_import[0], "version", 11), op="Softmax", axis=3),
         "(Softmax): axis 3 of a tensor of 2 axes",
     ),
+    "nothing to lay out": (lambda: one_node(op="Reshape"), "(Reshape): no shape"),
+    "place of zeros": (place_of_zeros, "(Gather): index 5 of an axis of length 1"),
     "no axes": (lambda: one_node(op="Unsqueeze"), "(Unsqueeze): no axes"),
     "flag below 0": (lambda: one_node(op="ReduceSum", keepdims=-1), "attribute 'keepdims': -1"),
     "functions": (

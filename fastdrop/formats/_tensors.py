@@ -371,7 +371,10 @@ class Tensors:
         if isinstance(value, Spread):
             if axis == value.at:
                 raise UnsupportedError("one row of the batch is taken out")
-            found = np.take(value.value, index, axis - (axis > value.at))
+            inside = axis - (axis > value.at)
+            if not -value.value.shape[inside] <= index < value.value.shape[inside]:
+                raise UnsupportedError(f"index {index} of an axis of length {value.shape[axis]}")
+            found = np.take(value.value, index, inside)
             return Spread(found, value.at - (axis < value.at))
         if not isinstance(value, Tensor):
             return np.asarray(np.take(value, index, axis))

@@ -261,7 +261,7 @@ class _Assembly:
             except UnsupportedError as error:
                 obstacle = str(error)
                 if node.op == "Reshape":
-                    self._tell(*arguments.values[:2])
+                    self._tell(arguments.optional(0), arguments.optional(1))
             except (TypeError, ValueError) as error:  # what a layer refuses is the file's fault
                 obstacle = str(error)
         if obstacle:
