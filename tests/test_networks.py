@@ -92,7 +92,7 @@ class Written(Networks):
         if isinstance(length, int):
             return length
         names = {name for term, _ in length.terms for name in term}
-        if not names <= self.lengths.keys():
+        if "T" in self.lengths and not names <= self.lengths.keys():
             return None
         return sum(n * math.prod(self.lengths[a] for a in term) for term, n in length.terms)
 
@@ -198,6 +198,11 @@ def computed(name: str, other: np.ndarray, *needs: int) -> Case:
 def softmax(x: np.ndarray, axis: int) -> np.ndarray:
     e = np.exp(x)
     return e / e.sum(axis, keepdims=True)
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.log(x))
 
 
 def twice(net: Written, x: Value) -> Value:
@@ -431,6 +436,9 @@ NUMBERS: dict[str, Case] = {
         lambda net, x: net.elementwise("subtract", x, net.unsqueeze(twice(net, x), 0)),
         lambda x: -x[np.newaxis],
     ),
+    "logarithm of what has none": Case(
+        lambda net, x: net.elementwise("log", x), log, layouts=("all 0", "none")
+    ),
     "prelu": Case(
         lambda net, x: net.prelu(x, np.float32([0.3])),
         lambda x: np.where(x > 0, x, 0.3 * x),
@@ -571,6 +579,12 @@ SEVERAL: dict[str, Case] = {
     "dense": Case(
         lambda net, x: net.dense(x, normal(4, 3), normal(3)),
         lambda x: x @ normal(4, 3) + normal(3),
+        **FEATURES,
+    ),
+    "dense of as many steps as features": Case(
+        lambda net, x: net.dense(x, normal(4, 3)),
+        lambda x: x @ normal(4, 3),
+        array=normal(6, 4, 4),
         **FEATURES,
     ),
     "linear": Case(
@@ -753,6 +767,8 @@ def rms_norm(x: np.ndarray, *axes: int) -> np.ndarray:
     return x / np.sqrt(np.square(x).mean(axes, keepdims=True) + 0.1)
 
 
+# What is counted of a length that has to be known.
+OF_KNOWN = ("0, 2 open", "1, 2 open", *ALL, "none")
 # Windows of unequal size of a length that is not known.
 UNEQUAL = ("0, 2 open", "0, 3 open", "all 0", "none")
 LAYERS: dict[str, Case] = {
@@ -784,7 +800,7 @@ LAYERS: dict[str, Case] = {
     "max of two, of ends too": Case(
         lambda net, x: net.pool(x, "max", [2], [1], [(0, 0)], ceil=True),
         lambda x: np.maximum(x[..., 1:], x[..., :-1]),
-        **CHANNELS | {"refused": ("0, 2 open", "1, 2 open", *ALL, "none")},
+        **CHANNELS | {"refused": OF_KNOWN},
     ),
     "max of pictures": Case(
         lambda net, x: net.pool(x, "max", [2, 3], [2, 1], [(0, 0), (1, 1)]),
@@ -805,7 +821,7 @@ LAYERS: dict[str, Case] = {
             pad,
             ceil=ceil,
             count=count,
-            refused=("0, 2 open", "1, 2 open", *ALL, "none"),
+            refused=OF_KNOWN,
         )
         for size, stride, pad in (
             *((3, 2, (1, 1)), (2, 3, (0, 1)), (4, 4, (2, 0)), (3, 3, (1, 1))),
@@ -815,15 +831,19 @@ LAYERS: dict[str, Case] = {
         for count in (True, False)
         if ceil or not count
     },
-    "one part": parted(1, **CHANNELS | {"needs": (2,)}),
-    "three parts": parted(
-        3, **CHANNELS | {"needs": (2,), "refused": ("0, 2 open", "1, 2 open", *ALL, "none")}
+    "mean of one window": averaged(9, 1, (1, 1), ceil=False, count=False, refused=OF_KNOWN),
+    "mean of columns of pictures": Case(
+        lambda net, x: net.pool(x, "mean", [1, 3], [1, 2], [(0, 0), (1, 1)], count_padding=False),
+        lambda x: means(x, 3, 2, (1, 1), ceil=False, count=False),
+        **PICTURES | {"refused": ("0, 3 open", "all 0", "none")},
     ),
+    "one part": parted(1, **CHANNELS | {"needs": (2,)}),
+    "three parts": parted(3, **CHANNELS | {"needs": (2,), "refused": OF_KNOWN}),
     "all parts": parted(None, **CHANNELS),
     "five maxima": parted(
         5,
         kind="max",
-        **CHANNELS | {"needs": (2,), "refused": ("0, 2 open", "1, 2 open", *ALL, "none")},
+        **CHANNELS | {"needs": (2,), "refused": OF_KNOWN},
     ),
     "parts of equal size": parted(5, needs=(1, 2), refused=(*ALL, "none"), array=normal(6, 4, 10)),
     "parts of pictures": parted(3, 5, **PICTURES | {"refused": UNEQUAL}),
@@ -1163,23 +1183,39 @@ def test_dropout_between_recurrent_layers(rate: float | None) -> None:
     )
 
 
-def test_a_recurrent_layer_puts_out_what_is_taken() -> None:
-    """Its last step is its state, and a sequence that nobody takes is none."""
-    for taken in ("all", "last", "last by number", "state"):
+@pytest.mark.parametrize("joined", [False, True], ids=["", "joined"])
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_recurrent_layer_puts_out_what_is_taken(directions: int, joined: bool) -> None:
+    """The last step of one direction is its state, and a sequence that nobody takes is none."""
+    expected: dict[str, Any] = {"outputs": (True, False), "state": (False, True)}
+    expected["last"] = expected["last by number"] = (directions == 2, directions == 1)
+    expected["other"] = expected["outputs"]
+    expected["both"] = (True, True)
+    for taken, puts_out in expected.items():
         net = Written()
+        cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 5 * d)) for d in range(directions)]]
         output, (state,) = net.recurrent(
-            net.value(X, "0"), [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]], batch_first=True
+            net.value(X, "0+" if joined else "0"), cells, batch_first=True
         )
+        last = net.select(output, 1, -1)
         value = {
-            "all": output,
-            "last": net.select(output, 1, -1),
-            "last by number": net.select(output, 1, 9),
+            "outputs": output,
             "state": net.select(state, 0, 0),
+            "last": last,
+            "last by number": net.select(output, 1, 9),
+            "other": net.select(output, 1, 3),
+            "both": net.elementwise(
+                "add",
+                net.select(output, 1, 3),
+                net.concatenate([net.select(state, 0, 0)] * directions, 1),
+            ),
         }[taken]
         assert isinstance(value, Tensor)
-        (layer,) = net.model(value).layers
-        assert isinstance(layer, layers.GRU)
-        assert (layer.return_sequences, layer.return_state) == (taken == "all", taken != "all")
+        layer: Any = net.model(value).layers[0]
+        layer = layer.layer if joined else layer
+        assert isinstance(layer, layers.GRU if directions == 1 else layers.Bidirectional)
+        for each in [layer] if directions == 1 else [layer.forward, layer.backward]:
+            assert (each.return_sequences, each.return_state) == puts_out, taken
 
 
 def test_cells_are_packed_once() -> None:
@@ -1385,7 +1421,9 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         "initial states without a batch",
     ),
     "states in front": (
-        lambda net, x: net.recurrent(x, CELLS, [net.slice(x, 2, 0, 3)], batch_first=True),
+        lambda net, x: net.recurrent(
+            x, CELLS, [net.slice(net.slice(x, 2, 0, 3), 1, 0, 1)], batch_first=True
+        ),
         "states have the batch on axis 1, these on 0",
     ),
     "too many states": (
@@ -1451,6 +1489,18 @@ REFUSALS: dict[str, tuple[Function, str]] = {
     "constant repeated for rows": (
         lambda net, x: net.expand(normal(6, 1), [BATCH, 4]),
         "an array of shape",
+    ),
+    "constants of all rows, turned": (
+        lambda net, x: net.concatenate([Spread(normal(2, 3), 0), Spread(normal(2, 3), 1)], 2),
+        "constants of different kinds, joined",
+    ),
+    "places up to a length": (
+        lambda net, x: net.slice(Spread(normal(12), 0), 1, None, OPEN),
+        "places from None to T of 12",
+    ),
+    "weights of the input": (
+        lambda net, x: net.linear(x, x),
+        "what is computed of the input cannot stand here",
     ),
     "constant as a row": (
         lambda net, x: net.tensor(normal(6, 1), x),

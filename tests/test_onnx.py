@@ -1078,6 +1078,10 @@ def blown(kind: str) -> list[Any]:
         names = ["one", *(f"d{i}" for i in range(30)), "big"]
         pairs = itertools.pairwise(names)
         return [helper.make_node("Concat", [a, a], [b], axis=0) for a, b in pairs] + ends
+    if kind == "many":
+        names = [f"big{i}" for i in range(30)]
+        made = [helper.make_node("Range", ["zero", "million", "step"], [name]) for name in names]
+        return [*made, helper.make_node("Sum", names, ["big"]), *ends]
     node = {
         "expand": helper.make_node("Expand", ["one", "shape"], ["big"]),
         "shape": helper.make_node("ConstantOfShape", ["shape"], ["big"]),
@@ -1093,12 +1097,24 @@ def blown(kind: str) -> list[Any]:
 
 @pytest.mark.parametrize(
     "kind",
-    ["doubled", "expand", "shape", "range", "tile", "broadcast", "product", "pad", "gather"],
+    [
+        "doubled",
+        "expand",
+        "shape",
+        "range",
+        "tile",
+        "broadcast",
+        "product",
+        "pad",
+        "gather",
+        "many",
+    ],
 )
 def test_constants_that_the_file_does_not_hold(kind: str) -> None:
     constants = {
         "one": np.ones(1, np.float32),
         "shape": np.array([2**30]),
+        "million": np.array(10**6),
         "zero": np.array(0),
         "many": np.array(2**30),
         "step": np.array(1),
@@ -1109,5 +1125,7 @@ def test_constants_that_the_file_does_not_hold(kind: str) -> None:
         "places": np.zeros(2000, np.int64),
     }
     data = graph(blown(kind), {"x": normal(2, 3)}, {"y": 2}, constants)
-    with pytest.raises(ModelFormatError, match=r"which the file does not hold|does not hold take"):
+    with pytest.raises(
+        ModelFormatError, match=r"which the file does not hold|take more than the file"
+    ):
         fd.load(io.BytesIO(data))

@@ -19,6 +19,7 @@ from onnx.parser import parse_graph
 from onnx.reference import ReferenceEvaluator
 
 import fastdrop as fd
+from fastdrop import layers
 from fastdrop.formats import ModelFormatError
 from layer_laws import normal
 
@@ -645,6 +646,14 @@ constants repeated for a fixed number of rows
 all rows of a fixed number
     (float[2,3] x) => (y) <int64[1] z = {0}, int64[1] e = {2}>
     { a = Slice(x, z, e, z) y = Relu(a) }
+steps between the ends in a ring
+    (float[N,T,3] x) => (y)
+    <int64[1] z = {0}, int64[1] o = {1}, int64[1] m = {-1}, int64[1] i = {9223372036854775807}>
+    { a = Slice(x, o, m, o) b = Slice(x, m, i, o) c = Slice(x, z, o, o)
+      d = Concat<axis=1>(a, b, c) y = Sub(x, d) }
+rows of a narrow table
+    (int64[N,2] x) => (y) <float[9,1] c, int64 f = {8}>
+    { p = Abs(x) q = Min(p, f) y = Gather(c, q) }
 """
 )
 
@@ -676,7 +685,7 @@ softmax of several axes
     (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
     { a = Reshape(x, k) b = Softmax(a) y = Reshape(b, l) }
 log of softmax of several axes
-    11 (float[N,3,4] x) => (y)
+    12 (float[N,3,4] x) => (y)
     { y = LogSoftmax(x) }
     as
     (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
@@ -727,7 +736,7 @@ numbers along for more
 )
 
 
-def check_alike(*texts: str) -> None:
+def check_alike(*texts: str) -> list[fd.Model]:
     protos = [parsed(text) for text in texts]
     models = [loaded(proto) for proto in protos]
     dims = protos[0].graph.input[0].type.tensor_type.shape.dim
@@ -739,6 +748,7 @@ def check_alike(*texts: str) -> None:
     rates = [[layer.rates() for layer in m.layers if layer.rates()] for m in models]
     assert models[0].stochastic is ("Dropout" in texts[0])
     assert not models[0].stochastic or rates[0] == rates[1]
+    return models
 
 
 @pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
@@ -1339,6 +1349,18 @@ constants of all rows out of proportion
     { n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(d, s) a = Mul(m, c)
       b = ReduceSum<keepdims=0>(a, o) y = Add(x, b) }
     -> which the file does not hold
+places of rows
+    (float[N,4] x) => (y)
+    { p = ArgMax<axis=1>(x) y = Gather(x, p) }
+    -> places that are computed of the model's inputs
+layer of one axis
+    (float[4] x) => (y) <float[1,9,3] w, float[1,9,3] r>
+    { t = Transpose<perm=[0]>(x) y = GRU(t, w, r) }
+    -> a recurrent layer over a tensor without a batch
+layer of two axes
+    (float[3,4] x) => (y) <float[1,9,3] w, float[1,9,3] r>
+    { t = Transpose(x) y = GRU(x, w, r) }
+    -> a recurrent layer over a tensor without a batch
 """
 )
 
@@ -1407,6 +1429,15 @@ state of one unit, axis of the direction
     (float[T,N,2] x) => (y)
     <float[1,3,2] w, float[1,3,1] r, float[1,6] b, int64[1] k = {0}, float[1,2] m>
     { a, h = GRU<hidden_size=1>(x, w, r, b) s = Squeeze(h, k) y = MatMul(s, m) }
+reverse
+    (float[T,N,2] x) => (y, h) <float[1,9,2] w, float[1,9,3] r, float[1,18] b>
+    { y, h = GRU<direction="reverse">(x, w, r, b) }
+reverse with the batch in front
+    (float[N,T,2] x) => (y, h) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
+    { y, h = RNN<direction="reverse", layout=1>(x, w, r, b) }
+state without its axis
+    (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[3,2] m>
+    { a, h = GRU(x, w, r, b) s = Squeeze(h) y = MatMul(s, m) }
 """
 )
 
@@ -1442,6 +1473,7 @@ ACTIVATIONS = {
     "ScaledTanh of alpha": ("0.5, 0.2", "u = Mul(z, beta) v = Tanh(u) y = Mul(v, alpha)"),
     "HardSigmoid": ("", "y = HardSigmoid(z)"),
     "HardSigmoid of alpha": ("0.166667", "y = HardSigmoid<alpha=0.166667>(z)"),
+    "HardSigmoid of another alpha": ("0.3", "y = HardSigmoid<alpha=0.3>(z)"),
     "HardSigmoid of both": ("0.3, 0.4", "y = HardSigmoid<alpha=0.3, beta=0.4>(z)"),
     "hardsigmoid of both": ("0.2, 0.4", "y = HardSigmoid<alpha=0.2, beta=0.4>(z)"),
 }
@@ -1456,7 +1488,12 @@ def test_activations_of_recurrent_layers(name: str) -> None:
     options += f", activation_beta=[{beta}]" if beta else ""
     layer = ONE_STEP.replace("OPTIONS", options)
     by_hand = BY_HAND.replace("ALPHA", alpha or "0").replace("BETA", beta or "0")
-    check_alike(layer, by_hand.replace("OPERATORS", operators))
+    model, _ = check_alike(layer, by_hand.replace("OPERATORS", operators))
+    kernels_have = name.split()[0] not in ("Affine", "ScaledTanh") and "both" not in name
+    kind = layers.SimpleRNN if kernels_have and "another" not in name else layers.RecurrentLoop
+    assert [
+        type(x) for x in model.layers if isinstance(x, layers.RecurrentLoop | layers.SimpleRNN)
+    ] == [kind]
 
 
 # Layers in two directions, and the same as one in each.
@@ -1602,6 +1639,18 @@ repeated to an open length
     (float[N,1,3] x, float[N,T,3] z) => (y)
     { s = Shape(z) y = Expand(x, s) }
     -> Positions Elementwise Reshape Elementwise
+nothing to take out
+    (float[N,6] x) => (y)
+    { a = Squeeze(x) y = Relu(a) }
+    -> Activation
+joined with the batch, and more
+    (float[N,2,3,4] x) => (y) <int64[3] k = {-1, 3, 4}, int64[4] l = {-1, 2, 3, 4}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
+joined in front of the batch
+    (float[5,2,N,4] x) => (y) <int64[3] k = {5, -1, 4}, int64[4] l = {5, 2, -1, 4}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
 """
 )
 
@@ -1651,11 +1700,14 @@ turned for a layer
     (float[4,5,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
     { t = Transpose<perm=[1,0,2]>(x) y = GRU(t, w, r) }
     -> x 0, y 2
+passed on and turned for a layer
+    (float[2,5,4] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { i = Identity(x) t = Transpose<perm=[1,2,0]>(i) y = GRU(t, w, r) }
+    -> x 2, y 2
 turned twice for a layer
-    (float[2,4,5] x) => (y) <float[1,9,2] w, float[1,9,3] r>
-    { t = Transpose<perm=[1,2,0]>(x) i = Identity(t)
-      u = Transpose<perm=[1,0,2]>(i) y = GRU(u, w, r) }
-    -> x 1, y 2
+    (float[2,4,5] x) => (y) <float[1,9,4] w, float[1,9,3] r>
+    { t = Transpose<perm=[1,2,0]>(x) u = Transpose<perm=[2,1,0]>(t) y = GRU(u, w, r) }
+    -> x 2, y 2
 states beside what is no layer's
     (float[4,5,2] x, float[1,4,3] h, float[1,4,3] c, float[4,3] z) => (y)
     <float[1,12,2] w, float[1,12,3] r, int64[1] k = {0}>

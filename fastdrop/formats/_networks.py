@@ -396,8 +396,7 @@ class Networks(Tensors):
             self._last[output.name] = (len(output.row) - 2, finals[-1][0])
         stacked = []
         for k in range(len(finals[0])):
-            parts = [replace(final[k], at=0) for final in finals]
-            state = self.stack(parts, 0)
+            state = self.stack([final[k] for final in finals], 0)
             assert isinstance(state, Tensor)
             stacked.append(state)
         return output, stacked

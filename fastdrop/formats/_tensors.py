@@ -593,7 +593,8 @@ class Tensors:
         if tensors is None:
             if any(isinstance(v, Spread) for v in values):
                 spread = [v for v in values if isinstance(v, Spread)]
-                if len(spread) < len(values) or axis == spread[0].at:
+                places = {s.at for s in spread}
+                if len(spread) < len(values) or len(places) > 1 or axis in places:
                     raise UnsupportedError("constants of different kinds, joined")
                 inside = axis - (axis > spread[0].at)
                 joined = np.concatenate([s.value for s in spread], inside)
@@ -673,9 +674,7 @@ class Tensors:
                 parts.append(_without_batch(value, rank - at, before + behind))
         if not tensors:
             with np.errstate(all="ignore"):
-                found = np.asarray(compute(*parts))
-            found = found.reshape((1,) * (rank - 1 - found.ndim) + found.shape)
-            return Spread(found, at)
+                return Spread(np.asarray(compute(*parts)), at)
         parts = [_as_float32(part) for part in parts]
         layer = layers.Elementwise(name=self.scope, function=function, operands=tuple(parts))
         rows = [t.row for t in tensors]

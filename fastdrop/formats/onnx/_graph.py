@@ -332,7 +332,7 @@ class _Assembly:
                 value = simplified(value)
             if not isinstance(value, (Tensor, Order, RowNumbers, Steps)):
                 held = value.value if isinstance(value, Spread) else value
-                self._count(held.nbytes if held.base is None else 0)
+                self._count(self._new_bytes(held))
             self.values[name] = value
             self.dtypes[name] = self._dtype(value, dtype)
         for call in self.net.entries[self._counted :]:

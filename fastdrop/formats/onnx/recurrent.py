@@ -77,16 +77,14 @@ def _recurrent(a: Arguments) -> Made:
     lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
     states = [_state(a, number, cells, batch_first) for number in names]
-    given = [] if all(s is None for s in states) else states
     zeros = np.zeros((count, 1, cells[0].outputs), np.float32)
     output, final = a.net.recurrent(
         value,
         [cells],
-        [zeros if s is None else s for s in given],
+        [zeros if s is None else s for s in states],
         batch_first=batch_first,
         lengths=lengths,
     )
-    a.dtype = np.dtype(np.float32)
     made: Value = output
     if cells[0].backwards:
         made = a.net.slice(made, 1 if batch_first else 0, None, None, -1)

@@ -31,7 +31,6 @@ from fastdrop.formats.onnx._rows import (
 )
 from fastdrop.formats.onnx.arithmetic import one_row
 
-_INT64 = np.dtype(np.int64)
 _ENDLESS = 2**31 - 1
 
 
@@ -97,7 +96,6 @@ def _range(a: Arguments) -> Made:
 def _shape(a: Arguments) -> Made:
     lengths = a.input().shape
     start, end = a.attribute("start", 0), a.attribute("end", len(lengths))
-    a.dtype = _INT64
     return lengths_array(lengths[slice(start, end)])
 
 
@@ -382,7 +380,6 @@ def _concat(a: Arguments) -> Made:
 def _gather(a: Arguments) -> Made:
     value, places = a.given()
     axis = _axis(a.attribute("axis", 0), value.ndim)
-    a.dtype = a.dtypes[0]
     if isinstance(places, Order) and isinstance(value, (Tensor, Spread)):
         return places.of(value, axis)
     if any(isinstance(v, (Order, RowNumbers)) for v in (value, places)):
