@@ -581,6 +581,11 @@ SEVERAL: dict[str, Case] = {
         lambda x: x @ normal(4, 3) + normal(3),
         **FEATURES,
     ),
+    "dense of what a constant is added to": Case(
+        lambda net, x: net.dense(net.elementwise("add", x, normal(4)), normal(4, 3)),
+        lambda x: (x + normal(4)) @ normal(4, 3),
+        needs=(2,),
+    ),
     "dense of as many steps as features": Case(
         lambda net, x: net.dense(x, normal(4, 3)),
         lambda x: x @ normal(4, 3),

@@ -920,6 +920,10 @@ REFUSALS: dict[str, tuple[Any, str]] = {
         lambda: changed(lambda m: m.graph.initializer[0].external_data.add(key="location")),
         "tensor 'W': its numbers are in another file",
     ),
+    "external by its place": (
+        lambda: changed(lambda m: setattr(m.graph.initializer[0], "data_location", 1)),
+        "tensor 'W': its numbers are in another file",
+    ),
     "type of a tensor": (
         lambda: changed(lambda m: setattr(m.graph.initializer[0], "data_type", TensorProto.STRING)),
         "tensor 'W': elements of type 8",

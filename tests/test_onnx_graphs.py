@@ -234,6 +234,9 @@ softmax of old
 types as they are told
     24 (int64[N,3] x) => (y)
     { y = Cast<to=1, saturate=1, round_mode="up">(x) }
+constants for a fixed number of rows
+    (float[2,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}>
+    { y = Mul(x, c) }
 """
 )
 REDUCTIONS = table(
@@ -654,6 +657,13 @@ steps between the ends in a ring
 rows of a narrow table
     (int64[N,2] x) => (y) <float[9,1] c, int64 f = {8}>
     { p = Abs(x) q = Min(p, f) y = Gather(c, q) }
+as many features as a fixed number of rows
+    (float[2,2] x) => (y) <float[2] c>
+    { s = Shape(x) a = Expand(c, s) y = Add(x, a) }
+constants for a fixed number of rows, behind another axis
+    (float[2,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}, int64[1] k = {5}, int64[1] z = {0}>
+    { r = Shape(x) s = Concat<axis=0>(k, r) a = Expand(c, s) b = ReduceSum<keepdims=0>(a, z)
+      y = Add(x, b) }
 """
 )
 
@@ -732,6 +742,12 @@ numbers along for more
     as
     (float[N,3,4] x) => (y) <int64[1] k = {2}>
     { y = ReduceMax(x, k) }
+constants of sixteen bits, which are those of 2048 and 1
+    (float[N,1] x) => (y) <float16[1] c = {26624}, float16[1] d = {15360}>
+    { a = Add(c, d) b = Cast<to=1>(a) y = Add(x, b) }
+    as
+    (float[N,1] x) => (y) <float[1] c = {2049}>
+    { y = Add(x, c) }
 """
 )
 
@@ -1438,6 +1454,11 @@ reverse with the batch in front
 state without its axis
     (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[3,2] m>
     { a, h = GRU(x, w, r, b) s = Squeeze(h) y = MatMul(s, m) }
+constants for a fixed number of rows
+    (float[5,2,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1},
+     float[1,2,3] c = {1, 2, 3, 1, 2, 3}>
+    { a = GRU(x, w, r, b) s = Squeeze(a, o) y = Mul(s, c) }
 """
 )
 
@@ -1821,16 +1842,18 @@ def test_a_row_of_a_layer_is_no_larger_than_allowed() -> None:
         fd.load(io.BytesIO(data), max_tensor_bytes=1199)
 
 
-def test_constants_may_take_some_megabytes_besides_the_file() -> None:
-    for count, fits in ((10**6, True), (4 * 10**6, False)):
-        text = "(float[N,3] x) => (y) <int64[1] k = {COUNT}> "
-        text += "{ a = ConstantOfShape(k) b = ReduceSum(a) y = Add(x, b) }"
-        proto = parsed(text.replace("COUNT", str(count)))
-        if fits:
-            assert loaded(proto).layers
-        else:
-            with pytest.raises(ModelFormatError, match="which the file does not hold"):
-                loaded(proto)
+@pytest.mark.parametrize(("count", "fits"), [(10**6, True), (4 * 10**6, False)], ids=["1", "4"])
+def test_constants_may_take_some_megabytes_besides_the_file(count: int, fits: bool) -> None:
+    """Those that repeat a number take none, many as they may be."""
+    text = f"(float[N,3] x0) => (x6) <int64[1] k = {{{count}}}> {{ "
+    for i in range(6):
+        text += f"a{i} = ConstantOfShape(k) b{i} = ReduceSum(a{i}) x{i + 1} = Add(x{i}, b{i}) "
+    proto = parsed(text + "}")
+    if fits:
+        assert loaded(proto).layers
+    else:
+        with pytest.raises(ModelFormatError, match="which the file does not hold"):
+            loaded(proto)
 
 
 def test_an_input_that_is_put_out_has_the_name_of_the_output() -> None:

@@ -229,11 +229,16 @@ def test_weights_that_are_used_again_and_again() -> None:
         fd.load(io.BytesIO(data))
 
 
-def test_a_constant_that_is_used_again_and_again_is_one() -> None:
+@pytest.mark.parametrize("laid_out", [False, True], ids=["", "laid out"])
+def test_a_constant_that_is_used_again_and_again_is_one(laid_out: bool) -> None:
     nodes = []
     for i in range(300):
-        taken = f"y{i - 1}" if i else "x"
-        nodes.append(helper.make_node("Add", [taken, "numbers"], [f"y{i}"]))
+        if laid_out:
+            nodes.append(helper.make_node("Reshape", ["numbers", "shape"], [f"n{i}"]))
+        taken = [f"y{i - 1}" if i else "x", f"n{i}" if laid_out else "numbers"]
+        nodes.append(helper.make_node("Add", taken, [f"y{i}"]))
     x = np.zeros((1, 2**17), np.float32)
-    data = graph(nodes, {"x": x}, {"y299": 2}, {"numbers": np.ones(2**17, np.int64)})
+    dtype = np.float32 if laid_out else np.int64
+    constants = {"numbers": np.ones(2**17, dtype), "shape": np.array([1, -1])}
+    data = graph(nodes, {"x": x}, {"y299": 2}, constants)
     assert (fd.load(io.BytesIO(data)).predict(x) == 300).all()

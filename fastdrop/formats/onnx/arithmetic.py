@@ -104,6 +104,8 @@ def _for_all_rows(a: Arguments, operands: Sequence[Any]) -> list[Any]:
 
 def one_row(value: Array, axis: int) -> Array:
     """Return the one row of a constant that is the same for all rows."""
+    if value.shape[axis] == 1:
+        return value
     first = value.take([0], axis)
     if not (value == first).all():
         raise UnsupportedError("a constant that differs from row to row")

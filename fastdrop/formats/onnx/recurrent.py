@@ -241,9 +241,7 @@ def _state(a: Arguments, number: int, cells: Sequence[Cell], batch_first: bool) 
     if isinstance(state, np.ndarray):
         if is_lengths(state):
             raise UnsupportedError("initial states of lengths")
-        state = state.astype(np.float32)
-        if state.shape[1] > 1:
-            state = one_row(state, 1)
+        state = one_row(state.astype(np.float32), 1)
     if state.shape[-1] != cells[0].outputs:
         raise UnsupportedError(f"initial states of {state.shape[-1]} units")
     return state

@@ -236,8 +236,9 @@ def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
         at = rank - value.ndim + value.at
         wanted[at] = BATCH if wanted[at] == a.fixed_batch else wanted[at]
     if isinstance(value, np.ndarray):
-        for axis, n in enumerate(value.shape):
-            if n > 1 and n == a.fixed_batch and target[axis] == BATCH:
+        behind = target[rank - value.ndim :]
+        for axis, (n, length) in enumerate(zip(value.shape, behind, strict=True)):
+            if n == a.fixed_batch and length == BATCH:
                 value = one_row(value, axis)
     if not isinstance(value, Tensor):
         a.check_size(n for n in wanted if isinstance(n, int))
