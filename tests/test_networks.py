@@ -1507,6 +1507,10 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         lambda net, x: net.linear(x, x),
         "what is computed of the input cannot stand here",
     ),
+    "constant repeated for a length": (
+        lambda net, x: net.expand(normal(1, 4), [OPEN, 4]),
+        "an array of shape (1, 4) as [T, 4]",
+    ),
     "constant as a row": (
         lambda net, x: net.tensor(normal(6, 1), x),
         "a constant where rows of a batch are needed",

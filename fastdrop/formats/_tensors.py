@@ -955,10 +955,8 @@ def _numpy_reduced(function: str, array: Array, axes: tuple[int, ...], keepdims:
 def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], int, int, int]:
     """Return a row's shape, and how the batch is joined with it, for a tensor of another shape."""
     wrong = UnsupportedError(f"a tensor of shape {list(tensor.shape)} as {list(shape)}")
-    if divided(product(tensor.shape), product(shape)) != 1:
-        raise wrong
     batch = next((i for i, n in enumerate(shape) if divided(n, BATCH) is not None), None)
-    if batch is None:
+    if batch is None or divided(product(tensor.shape), product(shape)) != 1:
         raise wrong
     split = tensor.at + tensor.before
     in_front, behind = tensor.row[:split], tensor.row[split:]
