@@ -293,6 +293,7 @@ AXES: dict[str, Case] = {
     "slice some": sliced(1, 1, 8, 3),
     "slice back": sliced(1, None, None, -1),
     "slice some back": sliced(1, 7, 2, -2),
+    "slice back to": sliced(1, None, 3, -1),
     "slice every second": sliced(1, None, None, 2),
     "slice all": Case(lambda net, x: net.slice(x, 1, 0, None), lambda x: x),
     "slice and back": Case(  # as long as it was
@@ -562,6 +563,13 @@ SEVERAL: dict[str, Case] = {
         needs=(1, 2),
         refused=ALL,
     ),
+    "itself": Case(
+        lambda net, x: net.matmul(x, twice(net, x)),
+        lambda x: 2 * x @ x,
+        needs=(1, 2),
+        refused=ALL,
+        array=normal(6, 4, 4),
+    ),
     "more matrices": Case(
         lambda net, x: net.matmul(net.unsqueeze(x, 1), normal(3, 4, 2)),
         lambda x: x[:, np.newaxis] @ normal(3, 4, 2),
@@ -830,7 +838,7 @@ LAYERS: dict[str, Case] = {
         )
         for size, stride, pad in (
             *((3, 2, (1, 1)), (2, 3, (0, 1)), (4, 4, (2, 0)), (3, 3, (1, 1))),
-            *((4, 3, (1, 1)), (2, 4, (0, 1))),
+            *((4, 3, (1, 1)), (2, 4, (0, 1)), (3, 1, (1, 1))),
         )
         for ceil in (True, False)
         for count in (True, False)
@@ -872,6 +880,18 @@ LAYERS: dict[str, Case] = {
         needs=(2,),
         refused=("1, 2 open", *ALL, "none"),
     ),
+    "layer_norm without weights": Case(
+        lambda net, x: net.layer_norm(x, 1, None, None, 0.1),
+        lambda x: normalized(x, -1),
+        needs=(2,),
+        refused=("1, 2 open", *ALL, "none"),
+    ),
+    "layer_norm of two without weights": Case(
+        lambda net, x: net.layer_norm(x, 2, None, None, 0.1),
+        lambda x: normalized(x, 1, 2),
+        needs=(1, 2),
+        refused=("0, 1 open", *ALL, "none"),
+    ),
     "layer_norm of two": Case(
         lambda net, x: net.layer_norm(x, 2, normal(10, 4), None, 0.1),
         lambda x: normalized(x, 1, 2) * normal(10, 4),
@@ -884,6 +904,12 @@ LAYERS: dict[str, Case] = {
             normalized(x.reshape(6, 2, 5, 4), 2, 3).reshape(x.shape) * normal(10)[:, np.newaxis]
             + normal(10, 1, seed=1)
         ),
+        needs=(1, 2),
+        refused=("0+", "+0", "0, 1 open", *ALL, "none"),
+    ),
+    "group_norm without weights": Case(
+        lambda net, x: net.group_norm(x, 5, None, None, 0.1),
+        lambda x: normalized(x.reshape(6, 5, 2, 4), 2, 3).reshape(x.shape),
         needs=(1, 2),
         refused=("0+", "+0", "0, 1 open", *ALL, "none"),
     ),
@@ -1510,6 +1536,10 @@ REFUSALS: dict[str, tuple[Function, str]] = {
     "constant repeated for a length": (
         lambda net, x: net.expand(normal(1, 4), [OPEN, 4]),
         "an array of shape (1, 4) as [T, 4]",
+    ),
+    "constant of all rows for a length": (
+        lambda net, x: net.reshape(Spread(normal(6, 4), 0), [BATCH, OPEN, 4]),
+        "a tensor of shape",
     ),
     "constant as a row": (
         lambda net, x: net.tensor(normal(6, 1), x),

@@ -200,7 +200,7 @@ powers
     (float[N,3] x) => (y) <float[3] c>
     { a = Abs(x) b = Pow(a, c) d = Pow(b, c) y = Add(b, d) }
 powers of constants
-    (int64[N,3] x) => (y) <int64[3] c, float[3] d = {0.5, 2.0, 1.5}, int64 t = {2}>
+    (int64[N,3] x) => (y) <int64[3] c = {3, 5, 7}, float[3] d = {0.5, 2.0, 1.5}, int64 t = {2}>
     { a = Abs(c) b = Pow(a, d) e = Div(b, t) y = Add(x, e) }
 lines
     (float[N,3] x) => (a, b, c, d)
@@ -237,6 +237,9 @@ types as they are told
 constants for a fixed number of rows
     (float[2,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}>
     { y = Mul(x, c) }
+zeros dropped
+    (float[N,3] x) => (y) <float[3] c = {0, 0, 0}>
+    { a = Dropout(c) y = Add(x, a) }
 """
 )
 REDUCTIONS = table(
@@ -289,6 +292,10 @@ places of the greatest
 the last of old axes
     17 (float[N,3,2] x) => (a, b)
     { a = ReduceMax<axes=[-1]>(x) b = ReduceProd<axes=[1], keepdims=0>(x) }
+products of lengths, along their last axis
+    17 (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {9}>
+    { s = Shape(x) r = Slice(s, o, t) p = ReduceProd<axes=[-1]>(r) n = Slice(s, z, o)
+      q = Concat<axis=0>(n, p) y = Reshape(x, q) }
 """
 )
 
@@ -664,6 +671,23 @@ constants for a fixed number of rows, behind another axis
     (float[2,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}, int64[1] k = {5}, int64[1] z = {0}>
     { r = Shape(x) s = Concat<axis=0>(k, r) a = Expand(c, s) b = ReduceSum<keepdims=0>(a, z)
       y = Add(x, b) }
+no repeats of a constant
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {0}>
+    { a = Tile(c, k) b = Concat<axis=0>(a, c) y = Add(x, b) }
+nothing backwards from before the first
+    (float[N,3] x) => (y)
+    <float[3] c, int64[1] s = {-9}, int64[1] e = {-99}, int64[1] z = {0}, int64[1] m = {-1}>
+    { a = Slice(c, s, e, z, m) b = Concat<axis=0>(a, c) y = Add(x, b) }
+steps from far in a ring
+    (float[N,T,3] x) => (y)
+    <int64[1] f = {-2147483647}, int64[1] t = {2}, int64[1] i = {2147483647}, int64[1] o = {1}>
+    { a = Slice(x, t, i, o) b = Slice(x, f, t, o) c = Concat<axis=1>(a, b) y = Sub(x, c) }
+nothing of open steps
+    (float[N,T,3] x) => (y) <int64[1] t = {2}, int64[1] o = {1}>
+    { a = Slice(x, t, t, o) y = Concat<axis=1>(a, x) }
+nothing of open steps from behind
+    (float[N,T,3] x) => (y) <int64[1] m = {-1}, int64[1] t = {3}, int64[1] o = {1}>
+    { a = Slice(x, m, t, o) y = Concat<axis=1>(a, x) }
 """
 )
 
@@ -745,6 +769,12 @@ numbers along for more
 constants of sixteen bits, which are those of 2048 and 1
     (float[N,1] x) => (y) <float16[1] c = {26624}, float16[1] d = {15360}>
     { a = Add(c, d) b = Cast<to=1>(a) y = Add(x, b) }
+    as
+    (float[N,1] x) => (y) <float[1] c = {2049}>
+    { y = Add(x, c) }
+constants to sixteen bits
+    (float[N,1] x) => (y) <float[1] c = {2049}>
+    { a = Cast<to=10>(c) b = Cast<to=1>(a) y = Add(x, b) }
     as
     (float[N,1] x) => (y) <float[1] c = {2049}>
     { y = Add(x, c) }
@@ -1377,6 +1407,30 @@ layer of two axes
     (float[3,4] x) => (y) <float[1,9,3] w, float[1,9,3] r>
     { t = Transpose(x) y = GRU(x, w, r) }
     -> a recurrent layer over a tensor without a batch
+constant dropped
+    (float[N,3] x) => (y) <float[3] c>
+    { a = Dropout(c) y = Add(x, a) }
+    -> dropout of a constant
+constant of all rows dropped
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Dropout(m) y = Add(x, a) }
+    -> dropout of a constant
+layer normalization of open steps
+    (float[N,T,4] x) => (y) <float[1] c>
+    { y = LayerNormalization<axis=1>(x, c) }
+    -> normalization over an open length
+shape of a constant beside a fixed number of rows
+    (float[2,2] x) => (y) <float[3] c, int64[1] k = {2}>
+    { a = Reshape(c, k) y = Add(x, a) }
+    -> cannot reshape
+beyond a length
+    (float[N,T] x) => (y) <int64[1] z = {0}, int64[1] o = {1}>
+    { s = Shape<start=1>(x) e = Add(s, o) y = Slice(x, z, e, o) }
+    -> numbers up to
+power of lengths
+    (float[N,T] x) => (y) <int64 t = {2}>
+    { s = Shape(x) e = Pow(s, t) y = Expand(x, e) }
+    -> a length left open, computed with
 """
 )
 
@@ -1459,6 +1513,10 @@ constants for a fixed number of rows
     <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1},
      float[1,2,3] c = {1, 2, 3, 1, 2, 3}>
     { a = GRU(x, w, r, b) s = Squeeze(a, o) y = Mul(s, c) }
+repeated for a fixed number of rows
+    (float[5,2,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1}, int64[4] k = {4, 5, 2, 3}>
+    { a = GRU(x, w, r, b) s = Squeeze(a, o) y = Expand(s, k) }
 """
 )
 
@@ -1671,6 +1729,10 @@ joined with the batch, and more
 joined in front of the batch
     (float[5,2,N,4] x) => (y) <int64[3] k = {5, -1, 4}, int64[4] l = {5, 2, -1, 4}>
     { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
+softmax of the last axis of old
+    11 (float[N,2,3] x) => (y)
+    { y = Softmax<axis=2>(x) }
     -> Activation
 """
 )

@@ -467,9 +467,9 @@ class Networks(Tensors):
         if state.merged and (state.before, state.behind) != (like.before, like.behind):
             raise UnsupportedError("initial states of rows in another order")
         while len(state.row) <= len(leading):  # the same for what is merged with the batch
-            inner = self.unsqueeze(replace(state, behind=0), 1)
+            inner = self.unsqueeze(state, 1)
             assert isinstance(inner, Tensor)
-            state = replace(inner, behind=len(inner.row) - 1)
+            state = inner
         return self.broadcast(state, (*leading, width))
 
     def _mask(self, sequence: Tensor, lengths: Value) -> Tensor:
@@ -477,13 +477,8 @@ class Networks(Tensors):
         if not isinstance(lengths, Tensor) or lengths.ndim != 1:
             raise UnsupportedError("lengths of sequences that are no input")
         steps = sequence.row[-2]
-        numbers: Value
-        numbers = np.arange(steps) if isinstance(steps, int) else self.positions(steps)
-        if isinstance(numbers, np.ndarray):
-            ends = self.unsqueeze(lengths, 1)
-            found = self.elementwise("less", numbers[np.newaxis], ends)
-        else:
-            found = self.elementwise("less", numbers, self.unsqueeze(lengths, 1))
+        numbers: Value = np.arange(steps) if isinstance(steps, int) else self.positions(steps)
+        found = self.elementwise("less", numbers, self.unsqueeze(lengths, 1))
         assert isinstance(found, Tensor)
         return found
 

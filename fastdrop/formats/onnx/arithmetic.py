@@ -71,8 +71,7 @@ def compute(a: Arguments, function: str, numpy: Callable[..., Any], *operands: A
         if any(is_lengths(o) for o in operands):
             raise UnsupportedError("a length left open, computed with")
         if not any(isinstance(o, Tensor) for o in operands):
-            lengths = [o.shape if isinstance(o, Spread) else np.shape(o) for o in operands]
-            _check_broadcast(a, [tuple(1 if n == BATCH else n for n in s) for s in lengths])
+            _check_broadcast(a, [tuple(1 if n == BATCH else n for n in o.shape) for o in operands])
         return a.net.elementwise(function, *_for_all_rows(a, operands))
     arrays = [np.asarray(o) for o in operands]
     _check_broadcast(a, [array.shape for array in arrays])
@@ -127,7 +126,7 @@ def _truths(a: Arguments) -> Made:
 def _power(a: Arguments) -> Made:
     """Raise numbers to powers: whole ones to whole ones, whatever the powers are."""
     found = compute(a, "power", np.power, *a.given())
-    if a.dtype.kind not in _INTEGERS or is_lengths(found):
+    if a.dtype.kind not in _INTEGERS:
         return found
     whole = compute(a, "trunc", np.trunc, found)
     return whole.astype(a.dtype) if isinstance(whole, np.ndarray) else whole
