@@ -1129,7 +1129,5 @@ def test_constants_that_the_file_does_not_hold(kind: str) -> None:
         "places": np.zeros(2000, np.int64),
     }
     data = graph(blown(kind), {"x": normal(2, 3)}, {"y": 2}, constants)
-    with pytest.raises(
-        ModelFormatError, match=r"which the file does not hold|take more than the file"
-    ):
+    with pytest.raises(ModelFormatError, match="which the file does not hold"):
         fd.load(io.BytesIO(data))

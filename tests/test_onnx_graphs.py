@@ -519,7 +519,8 @@ more parts of open steps
 steps turned in a ring
     (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {2}, int64[1] i =
     {9223372036854775807}>
-    { a = Slice(x, t, i, o) b = Slice(x, z, t, o) c = Concat<axis=1>(a, b) y = Sub(x, c) }
+    { a = Slice(x, t, i, o) b = Slice(x, z, t, o) c = Concat<axis=1>(a, b)
+      s = Shape(x) d = Reshape(c, s) y = Sub(x, d) }
 first steps of constants
     (float[N,T,3] x) => (y) <float[1,9,3] c, int64[1] z = {0}, int64[1] o = {1}, int64[1] t =
     {2}>
@@ -660,7 +661,7 @@ steps between the ends in a ring
     (float[N,T,3] x) => (y)
     <int64[1] z = {0}, int64[1] o = {1}, int64[1] m = {-1}, int64[1] i = {9223372036854775807}>
     { a = Slice(x, o, m, o) b = Slice(x, m, i, o) c = Slice(x, z, o, o)
-      d = Concat<axis=1>(a, b, c) y = Sub(x, d) }
+      d = Concat<axis=1>(a, b, c) s = Shape(x) e = Reshape(d, s) y = Sub(x, e) }
 rows of a narrow table
     (int64[N,2] x) => (y) <float[9,1] c, int64 f = {8}>
     { p = Abs(x) q = Min(p, f) y = Gather(c, q) }
@@ -681,7 +682,8 @@ nothing backwards from before the first
 steps from far in a ring
     (float[N,T,3] x) => (y)
     <int64[1] f = {-2147483647}, int64[1] t = {2}, int64[1] i = {2147483647}, int64[1] o = {1}>
-    { a = Slice(x, t, i, o) b = Slice(x, f, t, o) c = Concat<axis=1>(a, b) y = Sub(x, c) }
+    { a = Slice(x, t, i, o) b = Slice(x, f, t, o) c = Concat<axis=1>(a, b)
+      s = Shape(x) d = Reshape(c, s) y = Sub(x, d) }
 nothing of open steps
     (float[N,T,3] x) => (y) <int64[1] t = {2}, int64[1] o = {1}>
     { a = Slice(x, t, t, o) y = Concat<axis=1>(a, x) }
@@ -778,6 +780,18 @@ constants to sixteen bits
     as
     (float[N,1] x) => (y) <float[1] c = {2049}>
     { y = Add(x, c) }
+conv of what is valid
+    (float[N,2,7] x) => (y) <float[3,2,3] c>
+    { y = Conv<auto_pad="VALID", pads=[1, 1]>(x, c) }
+    as
+    (float[N,2,7] x) => (y) <float[3,2,3] c>
+    { y = Conv(x, c) }
+dropout from 12 on
+    12 (float[N,3] x) => (y) <float r = {0.3}>
+    { y = Dropout(x, r) }
+    as
+    10 (float[N,3] x) => (y)
+    { y = Dropout<ratio=0.3>(x) }
 """
 )
 
@@ -1431,6 +1445,14 @@ power of lengths
     (float[N,T] x) => (y) <int64 t = {2}>
     { s = Shape(x) e = Pow(s, t) y = Expand(x, e) }
     -> a length left open, computed with
+lengths multiplied
+    (float[N,T] x) => (y) <float[2,2] c>
+    { s = Shape(x) y = MatMul(s, c) }
+    -> a length left open, computed with
+constant laid out by one length
+    (float[N,T] x) => (y) <float[5] c, int64[1] o = {1}>
+    { t = Shape<start=1>(x) s = Concat<axis=0>(o, t) a = Reshape(c, s) y = Add(x, a) }
+    -> an array of shape (5,) as [1, 'T']
 """
 )
 
@@ -1734,6 +1756,10 @@ softmax of the last axis of old
     11 (float[N,2,3] x) => (y)
     { y = Softmax<axis=2>(x) }
     -> Activation
+windows without padding
+    (float[N,2,7] x) => (y) <float[3,2,3] c>
+    { y = Conv(x, c) }
+    -> Transpose Conv1D Transpose
 """
 )
 
