@@ -1249,6 +1249,22 @@ def test_a_recurrent_layer_puts_out_what_is_taken(directions: int, joined: bool)
             assert (each.return_sequences, each.return_state) == puts_out, taken
 
 
+def test_what_was_stacked_is_taken_as_it_was() -> None:
+    net = Written()
+    x = net.value(X, "1")
+    value = net.select(net.stack([x, twice(net, x)], 1), 1, 1)
+    assert isinstance(value, Tensor)
+    assert [type(layer).__name__ for layer in net.model(value).layers] == ["Elementwise"]
+
+
+def test_constants_are_rounded_in_any_mode_of_numpy() -> None:
+    net = Written()
+    x = net.value(X, "0")
+    with np.errstate(all="raise"):
+        value = net.elementwise("minimum", net.elementwise("add", x, 1e-300), 1e300)
+    assert np.array_equal(net.array(value, 6), X)
+
+
 def test_cells_are_packed_once() -> None:
     net = Written()
     cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]

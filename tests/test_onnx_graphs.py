@@ -690,6 +690,9 @@ nothing of open steps
 nothing of open steps from behind
     (float[N,T,3] x) => (y) <int64[1] m = {-1}, int64[1] t = {3}, int64[1] o = {1}>
     { a = Slice(x, m, t, o) y = Concat<axis=1>(a, x) }
+constant of eight axes
+    (float[N,2] x) => (y) <float[1,1,1,1,1,1,1,2] c, int64[1] k = {2}>
+    { a = Reshape(c, k) y = Add(x, a) }
 """
 )
 
@@ -1621,6 +1624,12 @@ DIRECTIONS = {
         'activations=["Sigmoid", "Relu"]',
         'activations=["HardSigmoid", "Tanh"]',
     ),
+    "GRU of an activation that kernels do not have": (
+        'activations=["HardSigmoid", "Tanh", "Sigmoid", "Tanh"], '
+        "activation_alpha=[0.3], activation_beta=[0.4]",
+        'activations=["HardSigmoid", "Tanh"], activation_alpha=[0.3], activation_beta=[0.4]',
+        'activations=["Sigmoid", "Tanh"]',
+    ),
     "LSTM": ("input_forget=1", "input_forget=1", "input_forget=1"),
     "LSTM of six activations": (
         'activations=["Sigmoid", "Relu", "Elu", "Softsign", "Tanh", "Tanh"]',
@@ -1760,6 +1769,14 @@ windows without padding
     (float[N,2,7] x) => (y) <float[3,2,3] c>
     { y = Conv(x, c) }
     -> Transpose Conv1D Transpose
+several joined with the batch
+    (float[N,2,3,4] x) => (y) <int64[2] k = {-1, 4}, int64[4] l = {-1, 2, 3, 4}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
+several joined in front of the batch
+    (float[5,2,3,N,4] x) => (y) <int64[3] k = {5, -1, 4}, int64[5] l = {5, 2, 3, -1, 4}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+    -> Activation
 """
 )
 
@@ -1920,6 +1937,23 @@ def test_layers_are_counted() -> None:
     assert len(fd.load(io.BytesIO(data), max_layers=20).layers) == 20
     with pytest.raises(ModelFormatError, match="20 layers, max_layers is 19"):
         fd.load(io.BytesIO(data), max_layers=19)
+
+
+def test_the_fewest_obstacles_are_told() -> None:
+    """Of several axes on which the batch may be."""
+    text = "(float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r> "
+    text += "{ t = Relu(x) a = GRU(t, w, r) y = NonZero(a) }"
+    with pytest.raises(ModelFormatError) as caught:
+        loaded(parsed(text))
+    (obstacle,) = caught.value.obstacles
+    assert "(NonZero): the operator is not supported" in obstacle
+
+
+def test_weights_are_no_larger_than_allowed() -> None:
+    data = parsed("(float[N,3] x) => (y) <float[3,3] c> { y = MatMul(x, c) }").SerializeToString()
+    assert fd.load(io.BytesIO(data), max_tensor_bytes=36).layers
+    with pytest.raises(ModelFormatError, match="the weights take 36 bytes, max_tensor_bytes is 35"):
+        fd.load(io.BytesIO(data), max_tensor_bytes=35)
 
 
 def test_a_row_of_a_layer_is_no_larger_than_allowed() -> None:
