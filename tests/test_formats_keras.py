@@ -1141,6 +1141,19 @@ def test_what_inner_layers_were_built_for() -> None:
             assert only.endswith("built for an input of shape (9,), gets (3,)")
 
 
+@pytest.mark.parametrize("axis", [{}, {"axis": -1}, {"axis": [-1]}, {"axis": 2}], ids=str)
+def test_normalization_may_be_adapted_to_data_of_other_axes(axis: Config) -> None:
+    """The last length alone counts where it goes along the last axis, as it does if untold."""
+    entry = layer("Normalization", name="n", mean=None, variance=None, invert=False, **axis)
+    for last, good in ((3, axis != {"axis": 2}), (4, False)):
+        entry["build_config"] = {"input_shape": [None, last]}
+        config = chain("c", [entry], build_input_shape=[None, 5, 3])
+        if good:
+            assert built(config).output_shape == (5, 3)
+        else:
+            assert f"built for an input of shape ({last},), gets (5, 3)" in obstacles(config)[0]
+
+
 def test_steps_of_what_is_not_known() -> None:
     steps = layer("TimeDistributed", name="t", layer=layer("Dense", name="d", units=-1))
     found = obstacles(

@@ -189,6 +189,8 @@ def test_a_fault_is_seen(
     assert [error.split(": ")[:4] for error in errors] == [
         ["fastdrop", "selftest", tier, check] for check in _selftest.CHECKS if check in expected
     ]
+    # What is not raised by a check is told by its class.
+    assert all(("Error" in error) is (name == "raises") for error in errors)
     others = [backend.tier for backend in _backend.available if backend.tier != tier]
     assert last.endswith(f"Backends that passed: {', '.join(others) or 'none'}")
     if name == "raises":
