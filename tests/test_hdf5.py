@@ -260,6 +260,11 @@ def huge_rank(rank: int) -> bytes:
             ("20 bytes", header(layout=b"\x03\x01" + struct.pack("<2Q", 96, 20)), "found 20"),
             ("15 bytes", header(layout=b"\x03\x01" + struct.pack("<2Q", 96, 15)), "found 15"),
             ("dense", header(extra=[(0x15, bytes(16))]), "found dense storage of attributes"),
+            ("new links", plain(((0x2, bytes(8)),)), "found links of a newer form"),
+            ("new link", plain(((0x6, bytes(8)),)), "found links of a newer form"),
+            ("group info", plain(((0xA, bytes(8)),)), "found links of a newer form"),
+            ("external", header(extra=[(0x7, bytes(8))]), "found external storage"),
+            ("fill of a group", plain(((0x5, bytes(8)),)), "found a message of type 0x5"),
             ("filter", header(extra=[(0xB, bytes(8))]), "found a filter"),
             ("unknown", header(extra=[(0x77, b"")]), "found a message of type 0x77"),
             ("base", edited(plain(), b"\x89HDF", 24, "<Q", 8), "not HDF5 of the form"),
@@ -291,6 +296,11 @@ def test_refused(content: bytes, fragment: str) -> None:
             ("plain", plain()),
             ("header", header()),
             ("nothing between", header(extra=[(NIL, b""), (NIL, bytes(8))])),
+            *(
+                (name, header(extra=[(kind, bytes(8))]))
+                for name, kind in (("fill", 0x5), ("old fill", 0x4), ("time", 0x12))
+            ),
+            ("time of a group", plain(((0x12, bytes(8)),))),
             ("other attributes", plain((attribute(b"y\0", FLOAT32, space(), bytes(4)),))),
             ("cached", edited(plain(), b"SNOD", 24, "<I", 1)),
             ("name of 8 bytes with its end", edited(plain(), b"HEAP", 8, "<Q", 10)),
