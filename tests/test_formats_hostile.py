@@ -905,6 +905,13 @@ def test_the_limit_of_a_file(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_bytes(b"x" * 100)
     assert read_file(target, 100) == b"x" * 100
+    # It is mapped where that is asked for, of all of it or of its first 16 bytes.
+    asked: list[bytes] = []
+    assert type(read_file(target, 100)) is bytes
+    mapped = read_file(target, 100, lambda beginning: asked.append(beginning) or True)  # type: ignore[func-returns-value]
+    assert type(mapped) is memoryview
+    assert bytes(mapped) == b"x" * 100
+    assert asked == [b"x" * 16]
     with pytest.raises(ModelFormatError, match="the file has 100 bytes, max_file_bytes is 99"):
         read_file(target, 99)
 
@@ -1069,8 +1076,9 @@ def test_truncated_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch, siz
     real = os.stat(path)
     monkeypatch.setattr("os.fstat", lambda descriptor: real)
     os.truncate(path, size)
-    with pytest.raises(ModelFormatError, match="changed while it was read"):
-        read_file(path, 10**6)
+    for mapped in (False, True):
+        with pytest.raises(ModelFormatError, match="changed while it was read"):
+            read_file(path, 10**6, lambda beginning, mapped=mapped: mapped)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -1136,13 +1144,20 @@ def test_memory_error_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         load(path)
 
 
-def test_an_error_without_words_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "said"), [(EOFError(), "EOFError"), (RuntimeError("two\nlines"), "two lines")]
+)
+def test_what_is_said_of_what_a_parser_raises(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """A line; its class, where it says nothing."""
+
     def fail(*_: object, **__: object) -> None:
-        raise EOFError
+        raise error
 
     small().write(path)
     monkeypatch.setattr("json.loads", fail)
-    with pytest.raises(ModelFormatError, match=r"metadata\.json is malformed: 'EOFError'$"):
+    with pytest.raises(ModelFormatError, match=rf"metadata\.json is malformed: '{said}'$"):
         load(path)
 
 

@@ -414,6 +414,9 @@ def test_limits() -> None:
     check(read_legacy(image, Limits(**exact)), LAYERS)
     for name, most in exact.items():
         refused(image, name, **{name: most - 1})
+    # A layer without weights needs no room for any.
+    more = LAYERS | {"last": {}}
+    check(read_legacy(model(more), Limits(**exact | {"max_layers": len(more)})), more)
     for chunks in (2, 3):
         refused(model(chunks=chunks), "max_layers", max_layers=len(LAYERS) - 1)
         read_legacy(model(chunks=chunks), Limits(**exact))
@@ -452,6 +455,19 @@ def test_shared_strings_are_bounded() -> None:
     refused(content, "more bytes than the file")
     assert tracemalloc.get_traced_memory()[1] < 3 * len(content)
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("shift", "good"), [(16, True), (12, False), (0, False)])
+def test_weights_do_not_overlap(shift: int, good: bool) -> None:
+    image = Image()
+    at = image.put(bytes(32))
+    both = {"a": image.dataset(numbers(2, 2), at), "b": image.dataset(numbers(2, 2), at + shift)}
+    layer = image.group(both, [image.strings("weight_names", [b"a", b"b"])])
+    root = image.group({"layer": layer}, [image.strings("layer_names", [b"layer"])])
+    if good:
+        assert len(read_legacy(image.finish(root), LIMITS).weights[0][1]) == 2
+    else:
+        refused(image.finish(root), "are used twice")
 
 
 @pytest.mark.parametrize("name", ["model_weights", "layer"])

@@ -638,6 +638,10 @@ FIELDS = ("layers", 0, "fields")
         pytest.param(on(*FIELDS, activation={"float": "inf"}), "activation: expected", id="inf"),
         pytest.param(on(*FIELDS, activation={"slice": [1]}), "expected a value", id="slice of 1"),
         pytest.param(on(*FIELDS, activation={"slice": [0, 1, 2]}), "expected", id="slice"),
+        *(
+            pytest.param(on(*FIELDS, activation={"slice": s}), "expected a value", id=f"slice {s}")
+            for s in ([0, "x", None], [0, True, None], [None, None, 1.5], [0, 1, 2, 3], [[0], 1, 1])
+        ),
         pytest.param(on(*FIELDS, activation={"tensor": "a", "x": 1}), "a value", id="two keys"),
         pytest.param(on("layers", 1, "fields", rate=2), "rate: expected a number", id="rate 2"),
         pytest.param(on("layers", 1, "fields", rate=True), "rate: expected float", id="rate true"),

@@ -295,6 +295,19 @@ def test_limits_may_be_met(name: str) -> None:
         refused(FILES[name], f"{fragment} {most}", Limits(**{limit: most}))
 
 
+@pytest.mark.parametrize(("kind", "width"), [("Half", 2), ("Float", 4), ("Double", 8)])
+def test_each_view_of_a_storage_counts(kind: str, width: int) -> None:
+    """In the file's numbers, but for those that become float32 by being read."""
+    one = NAMES[0] + b"(" + storage(kind=f"ctorch\n{kind}Storage\n".encode())
+    one += b"K\0K\5\x85K\1\x85\x89NtR"
+    pickled = b"}(" + b"".join(text(name) + one for name in "abc") + b"u."
+    change = {"archive/data.pkl": pickled, "archive/data/0": bytes(10 * width)}
+    data = rewritten(FILES["parameters.pt"], lambda members: members.update(change))
+    size = 3 * 5 * max(width, 4)
+    assert len(read_state(data, Limits(max_tensor_bytes=size)).tensors) == 3
+    refused(data, f"the tensors take {size} bytes", Limits(max_tensor_bytes=size - 1))
+
+
 def test_of_a_small_view_the_whole_storage_counts() -> None:
     pickled = b"}" + text("a") + tensor(shape=b"K\2\x85") + b"s."
     change = {"archive/data.pkl": pickled, "archive/data/0": np.arange(10, dtype="<f4").tobytes()}
