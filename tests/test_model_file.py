@@ -734,6 +734,13 @@ def test_limits(tmp_path: Path) -> None:
         with pytest.raises(ModelFormatError, match=rf"^m: .*{fragment}"):
             fd.load(path, **limits)  # type: ignore[arg-type]
     assert fd.load(path, max_layers=7, max_tensors=3).layers
+    # Of what is put out, at each place for one input, a length left open being one.
+    Model([layers.RepeatVector(name="r", count=100)], (4,)).save(path)
+    assert fd.load(path, max_tensor_bytes=1600).layers
+    with pytest.raises(ModelFormatError, match="tensor 'r': an output of 1600 bytes, max_tensor"):
+        fd.load(path, max_tensor_bytes=1599)
+    Model([layers.ZeroPadding1D(name="z", padding=4)], (None, 4)).save(path)
+    assert fd.load(path, max_tensor_bytes=16).layers
 
 
 # What might stand in a field in place of what belongs there.
