@@ -734,6 +734,12 @@ def test_limits(tmp_path: Path) -> None:
         with pytest.raises(ModelFormatError, match=rf"^m: .*{fragment}"):
             fd.load(path, **limits)  # type: ignore[arg-type]
     assert fd.load(path, max_layers=7, max_tensors=3).layers
+    # Layers within layers count.
+    inner = layers.TimeDistributed(name="i", layer=layers.Dense(name="d", kernel=K4))
+    Model([layers.TimeDistributed(name="o", layer=inner)], (5, 3, 4)).save(path)
+    assert fd.load(path, max_layers=3).layers
+    with pytest.raises(ModelFormatError, match="more layers than max_layers, 2"):
+        fd.load(path, max_layers=2)
     # Of what is put out, at each place for one input, a length left open being one.
     Model([layers.RepeatVector(name="r", count=100)], (4,)).save(path)
     assert fd.load(path, max_tensor_bytes=1600).layers

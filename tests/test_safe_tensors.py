@@ -182,7 +182,9 @@ def test_refused(data: bytes, fragment: str) -> None:
 
 def test_limits() -> None:
     data = file_of({"a": entry(), "b": entry(begin=8, end=16)}, bytes(16))
-    read(data)
+    length = int.from_bytes(data[:8], "little")
+    exact = Limits(max_tensors=2, max_tensor_bytes=16, max_json_bytes=length)
+    assert [*read_tensors(memoryview(data), exact)[0]] == ["a", "b"]
     for limit, value, fragment in (
         ("max_tensors", 1, "2 tensors, max_tensors is 1"),
         ("max_tensor_bytes", 15, "the tensors take 16 bytes"),
