@@ -18,7 +18,7 @@ _MAX_GROWTH = 3
 _FREE_BYTES = 8 * 2**20
 # Upper bounds of what values take in CPython 3.11 to 3.14, in bytes.
 _SLOT = 9  # of a list, which grows by an eighth
-_FIRST_SLOTS = 40  # more, for the first
+_FIRST_SLOTS = 24  # more, for the first
 _EMPTY = 64  # a list, an object
 _NUMBER = 32
 _ENTRIES = 120  # of an object, up to five together
