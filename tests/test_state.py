@@ -782,7 +782,7 @@ def several(one: bytes) -> bytes:
             id="dicts of six"),
         pytest.param(several(b"K\0\x85"), id="tuples of one"),
         pytest.param(several(b"K\0K\0K\0\x87"), id="tuples of three"),
-        pytest.param(several(b"(" + b"K\0" * 9 + b"t"), id="tuples of nine"),
+        pytest.param(several(b"(" + b"K\0" * 50 + b"t"), id="tuples of fifty"),
         pytest.param(several(b"M\0\2"), id="integers"),
         pytest.param(several(b"J\0\0\0\x40"), id="larger integers"),
         pytest.param(several(b"\x8a\x08" + b"\x7f" * 8), id="largest integers"),

@@ -138,9 +138,24 @@ def test_weights_of_other_shapes_are_named(name: str, value: Any, message: str) 
         ([("a", "b", "Linear")], TypeError, r"architecture\[0\]"),
         ([("fc", "Linear", {"rate": 1})], ValueError, "option"),
         ([3], TypeError, r"architecture\[0\]"),
+        (["ReLU", ()], TypeError, r"architecture\[1\]"),
+        ([({"p": 0.5},)], TypeError, r"architecture\[0\]"),
+        ([("drop", {"p": 0.5}, "Dropout")], TypeError, r"architecture\[0\]"),
         (["ReLU", ("Input", {"shape": (3,)})], ValueError, "first"),
     ],
-    ids=["number", "empty", "class", "no-name", "form", "option", "entry", "second-input"],
+    ids=[
+        "number",
+        "empty",
+        "class",
+        "no-name",
+        "form",
+        "option",
+        "entry",
+        "nothing",
+        "no class",
+        "order",
+        "second-input",
+    ],
 )
 def test_descriptions_are_refused(architecture: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
@@ -358,6 +373,19 @@ def test_names_that_are_left_are_told_up_to_twelve() -> None:
             read(tensors, [("fc", "Linear", {"bias": False})])
         some = ", ".join(repr(f"w{i:02}") for i in range(12))
         assert str(caught.value) == f"weights that no layer takes: {some}{more}"
+
+
+def test_what_a_layer_does_not_take_is_told_unless_it_failed() -> None:
+    """Of one that failed it is not known what it would take."""
+    more = {"head.0.more": numbers(1), "head.0.bias_g": numbers(1)}
+    with pytest.raises(ModelFormatError) as caught:
+        read(weights() | more)
+    said = "weights that no layer takes: 'head.0.more', 'head.0.bias_g'"
+    assert caught.value.obstacles == (said,)
+    with pytest.raises(ModelFormatError) as caught:
+        read(weights() | more | {"head.0.weight": numbers(6)})
+    (only,) = caught.value.obstacles
+    assert only == "head.0 (Linear): 'head.0.weight' has shape (6,), expected (any, any)"
 
 
 def test_layers_under_several_names() -> None:
