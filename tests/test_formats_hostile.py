@@ -1173,6 +1173,7 @@ def test_lines_that_can_be_printed() -> None:
         text = "y" * count
         expected = text if count <= room else text[: room - 3] + "..."
         assert printable(text, room) == expected
+        assert room != 100 or printable(text) == expected
     assert printable("ü\n\x1b\u202e") == "ü\\n\\x1b\\u202e"
     assert printable("ü€", encoding="latin-1") == "ü\\u20ac"
     assert printable("\ud800") == "\\ud800"

@@ -601,6 +601,26 @@ def on(*path: Any, value: Any = ..., **values: Any) -> Edit:
     return edit
 
 
+def of_numpy(value: Any) -> Any:
+    """Return numbers, also those within tuples, as NumPy has them."""
+    if isinstance(value, tuple):
+        return tuple(map(of_numpy, value))
+    kinds = {bool: np.bool_, int: np.int64, float: np.float64}
+    return kinds[type(value)](value) if type(value) in kinds else value
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {"Slice", "Elementwise"}))
+def test_numbers_of_numpy_are_written_as_those_of_python(name: str) -> None:
+    """But for those that are Python's alone: of slices, and those that are no operands."""
+    some, x = EXAMPLES[name]
+    for options in some:
+        other = {key: of_numpy(value) for key, value in options.items()}
+        both = [getattr(layers, name)(name="l", **given) for given in (options, other)]
+        said, wanted = (parts(model_of(layer, x))[0]["layers"] for layer in both)
+        assert said == wanted
+        assert repr(said) == repr(wanted)  # 1 is True, and 1.0
+
+
 FIELDS = ("layers", 0, "fields")
 
 
