@@ -19,6 +19,7 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras import Asked, assemble
+from fastdrop.formats.keras._records import Ref, _legacy_tensors
 from fastdrop.formats.keras._version import NEWEST, Version, parse_version
 from fastdrop.layers import LSTM, Dense, Dropout, Embedding, Merge, TimeDistributed
 from keras_files import KerasFile, functional, input_layer, layer, numbers, sample, sequential
@@ -308,6 +309,17 @@ def test_steps_of_what_has_no_axes() -> None:
     entry = layer("TimeDistributed", name="t", layer=layer("Dense", name="d", units=2))
     (only,) = obstacles(chain("c", [entry], build_input_shape=[None]))
     assert only.endswith("layer 't' (TimeDistributed): expected an input (time, ...), gets ()")
+
+
+def test_tensors_in_keywords_of_keras_2() -> None:
+    """A list of a name and two numbers, maybe with keywords behind, in lists or not."""
+    for more in ([], [{}], [{"training": True}]):
+        one, two = ["a", 0, 1, *more], ["b", 2, 0, *more]
+        assert _legacy_tensors(one) == Ref("a", 0, 1)
+        assert _legacy_tensors([one, [two]]) == [Ref("a", 0, 1), [Ref("b", 2, 0)]]
+    for other in (["a", 0], ["a", 0, 1, {}, 2], [1, 0, 1], ["a", 0, "b"], ["a", True, 0], "a", 1):
+        assert not isinstance(_legacy_tensors(other), Ref)
+        assert _legacy_tensors(other) == other
 
 
 @pytest.mark.parametrize("keywords", [[], [{}]], ids=["three", "four"])
