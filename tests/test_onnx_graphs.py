@@ -100,6 +100,12 @@ def check(text: str) -> fd.Model:
 
 ARITHMETIC = table(
     """
+constant of all rows dropped
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Dropout(m) y = Add(x, a) }
+numbers up to lengths
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Cast<to=1>(p) y = Add(x, q) }
 for all rows
     (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
     { ROWS a = Mul(m, m) b = Sub(a, c) y = Add(x, b) }
@@ -851,10 +857,6 @@ product of lengths
     (float[N,T] x) => (y) <float[2,2] c>
     { s = Shape(x) t = Cast<to=7>(s) y = MatMul(c, t) }
     -> a length left open, computed with
-numbers up to lengths
-    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
-    { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) y = Add(x, p) }
-    -> numbers up to a length left open
 lengths as places
     (float[N,T] x) => (y)
     { s = Shape(x) y = Gather<axis=1>(x, s) }
@@ -1427,10 +1429,6 @@ layer of two axes
 constant dropped
     (float[N,3] x) => (y) <float[3] c>
     { a = Dropout(c) y = Add(x, a) }
-    -> dropout of a constant
-constant of all rows dropped
-    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
-    { ROWS a = Dropout(m) y = Add(x, a) }
     -> dropout of a constant
 layer normalization of open steps
     (float[N,T,4] x) => (y) <float[1] c>

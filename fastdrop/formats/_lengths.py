@@ -69,8 +69,14 @@ Length = int | Open
 BATCH = Open.named("batch")
 
 
-# What was divided, and by what, of each name that stands for a quotient rounded down.
-_QUOTIENTS: dict[str, tuple[Length, int]] = {}
+class _Quotient(str):
+    """What a quotient rounded down is called, with what was divided by what."""
+
+    def __new__(cls, divided: Length, by: int) -> _Quotient:
+        return super().__new__(cls, f"[({divided}) // ({by})]")
+
+    def __init__(self, divided: Length, by: int) -> None:
+        self.divided, self.by = divided, by
 
 
 def _floor(length: Length, by: int) -> Length:
@@ -82,12 +88,10 @@ def _floor(length: Length, by: int) -> Length:
         return whole
     *more, (names, count) = sorted(_terms(rest), key=lambda term: term[0] == ())[::-1]
     offset = more[0][1] if len(more) == 1 and not more[0][0] else 0
-    if len(names) == 1 and count == 1 and names[0] in _QUOTIENTS and len(more) == bool(offset):
-        inner, divisor = _QUOTIENTS[names[0]]
-        return whole + _floor(inner + offset * divisor, divisor * by)
-    name = f"[({rest}) // ({by})]"
-    _QUOTIENTS[name] = (rest, by)
-    return whole + Open.named(name)
+    inner = names[0] if len(names) == 1 and count == 1 and len(more) == bool(offset) else None
+    if isinstance(inner, _Quotient):
+        return whole + _floor(inner.divided + offset * inner.by, inner.by * by)
+    return whole + Open.named(_Quotient(rest, by))
 
 
 def _terms(length: Length) -> _Terms:

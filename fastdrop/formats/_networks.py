@@ -149,13 +149,13 @@ class Networks(Tensors):
         if isinstance(value, Spread):
             value = self.some_tensor(value)
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of what rows of a batch share")
+            raise UnsupportedError("dropout of a constant")
         return self.single(layers.Dropout(name=self.scope, rate=rate), value)
 
     def feature_dropout(self, value: Value, rate: float, *, alpha: bool = False) -> Value:
         """Drop channels, which are axis 1, whole."""
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of what rows of a batch share")
+            raise UnsupportedError("dropout of a constant")
         channel = value.axis(1)
         batch = range(value.at, value.at + value.merged)
         noise = (None, *(None if i == channel or i in batch else 1 for i in range(len(value.row))))
@@ -165,7 +165,7 @@ class Networks(Tensors):
     def alpha_dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers such that mean and variance stay."""
         if not isinstance(value, Tensor):
-            raise UnsupportedError("dropout of what rows of a batch share")
+            raise UnsupportedError("dropout of a constant")
         return self.single(layers.AlphaDropout(name=self.scope, rate=rate), value)
 
     def noise(self, value: Value) -> Value:
@@ -179,6 +179,8 @@ class Networks(Tensors):
 
     def some_tensor(self, value: Value) -> Tensor:
         """Return a constant as a tensor of rows."""
+        if not self.inputs:
+            raise UnsupportedError("rows of a batch that no input has")
         return self.tensor(value, self.inputs[0])
 
     # ---- products ----
@@ -309,7 +311,10 @@ class Networks(Tensors):
             if all(isinstance(n, int) for n in steps):
                 mask = np.tri(*steps, dtype=bool)
             else:
-                own, others = (self.positions(n) for n in steps)
+                own, others = (
+                    np.arange(n)[np.newaxis] if isinstance(n, int) else self.positions(n)
+                    for n in steps
+                )
                 mask = self.elementwise(
                     "greater_equal", self.unsqueeze(own, 2), self.unsqueeze(others, 1)
                 )
