@@ -83,7 +83,8 @@ class Written(Networks):
         made = self.model(value).predict(self.arrays)
         assert isinstance(made, np.ndarray)
         numbers = [self.number(n) for n in value.row]
-        assert [*made.shape[1:]] == [n or m for n, m in zip(numbers, made.shape[1:], strict=True)]
+        pairs = zip(numbers, made.shape[1:], strict=True)
+        assert [*made.shape[1:]] == [m if n is None else n for n, m in pairs]
         found = np.moveaxis(made, 0, value.at + value.before)
         start, stop = value.at, value.at + value.merged + 1
         joined = math.prod(found.shape[start:stop])
@@ -416,6 +417,11 @@ NUMBERS: dict[str, Case] = {
         lambda x: x - x.mean(1, keepdims=True),
         (1,),
     ),
+    "its mean, twice": Case(
+        lambda net, x: twice(net, net.reduce("mean", x, [1], True)),
+        lambda x: 2 * x.mean(1, keepdims=True),
+        (1,),
+    ),
     "itself with more axes": Case(
         lambda net, x: net.elementwise("subtract", x, net.unsqueeze(twice(net, x), 0)),
         lambda x: -x[np.newaxis],
@@ -551,7 +557,7 @@ SEVERAL: dict[str, Case] = {
         lambda x: 2 * x @ x,
         needs=(1, 2),
         refused=ALL,
-        array=normal(6, 4, 4),
+        array=normal(4, 4, 4),
     ),
     "more matrices": Case(
         lambda net, x: net.matmul(net.unsqueeze(x, 1), normal(3, 4, 2)),

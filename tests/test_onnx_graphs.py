@@ -1454,6 +1454,10 @@ constant laid out by one length
     (float[N,T] x) => (y) <float[5] c, int64[1] o = {1}>
     { t = Shape<start=1>(x) s = Concat<axis=0>(o, t) a = Reshape(c, s) y = Add(x, a) }
     -> an array of shape (5,) as [1, 'T']
+constants of rows that may be any
+    (float[N,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}>
+    { y = Mul(x, c) }
+    -> a constant of shape (2, 3) along the batch
 """
 )
 
