@@ -316,9 +316,9 @@ class Row:
     """How one class of PyTorch's is read: its options, and the input that it takes by itself."""
 
     run: Run
-    options: tuple[str, ...] = ()
-    weights: bool = False
-    shape: Shape | None = None
+    options: tuple[str, ...]
+    weights: bool
+    shape: Shape | None
 
 
 def _no_shape(weights: _Weights, options: Mapping[str, Any]) -> Sequence[int | None]:
