@@ -39,6 +39,7 @@ _OF_STEPS = ("Cast", "Identity", "Reshape", "Shape", "Trilu", "Unsqueeze")
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = ("Cast", "Gather", "Identity", "ScatterElements", "Shape", "TopK")
 _FIRST = "the batch is its first axis"
+_TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 
 
@@ -54,17 +55,18 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
         Names everything that stands in the way.
     """
     best: ModelFormatError | None = None
-    waiting: list[tuple[dict[str, int], dict[Length, int]]] = [(p, {}) for p in _places(graph)]
+    waiting: list[tuple[dict[str, int], dict[Length, int], int]]
+    waiting = [(places, {}, _TELLINGS) for places in _places(graph)]
     while waiting:
-        places, bound = waiting.pop(0)
+        places, bound, left = waiting.pop(0)
         assembly = _Assembly(graph, limits, size, source, places, bound)
         try:
             return assembly.model(allow_nonfinite)
         except ModelFormatError as error:
             if best is None or len(error.obstacles) < len(best.obstacles):
                 best = error
-        if assembly.told.keys() - bound.keys():
-            waiting.append((places, assembly.told | bound))
+        if left and assembly.told.keys() - bound.keys():
+            waiting.append((places, assembly.told | bound, left - 1))
     assert best is not None
     raise best
 
