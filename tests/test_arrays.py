@@ -103,7 +103,7 @@ TAKEN: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
         X[0, :5],
     ),
     "step x": (lambda a: fd.step(a, LAYER)[0], SEQUENCE[:, 0]),
-    "step initial_state h": (lambda a: fd.step(SEQUENCE[:, 0], LAYER, a)[0], X[:2, :5]),
+    "step state h": (lambda a: fd.step(SEQUENCE[:, 0], LAYER, a)[0], X[:2, :5]),
     "Stepper x": (lambda a: fd.Stepper(LAYER, 2).step(a), SEQUENCE[:, 0]),
     "predict x": (MODEL.predict, SEQUENCE),
     "mc_predict x": (lambda a: MODEL.mc_predict(a, samples=4, rng=0).mean, SEQUENCE),
