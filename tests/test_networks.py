@@ -23,7 +23,7 @@ import fastdrop as fd
 from fastdrop import layers
 from fastdrop.formats._lengths import BATCH, Length, Open, _Quotient, divided, known
 from fastdrop.formats._networks import Cell, Networks, around
-from fastdrop.formats._tensors import RowNumbers, Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._tensors import Order, RowNumbers, Spread, Tensor, UnsupportedError, Value
 from layer_laws import normal
 from tolerances import FLOAT32, assert_close
 
@@ -608,6 +608,167 @@ def test_several(name: str) -> None:
     SEVERAL[name].check()
 
 
+def letters(equation: str, *others: np.ndarray, **options: Any) -> Case:
+    """Return a case of Einstein's convention, with constants."""
+    return Case(
+        lambda net, x: net.einsum(equation, [x, *others]),
+        lambda x: np.einsum(equation, x, *others),
+        **options,
+    )
+
+
+def summed_up(axis: int, **options: Any) -> Case:
+    return Case(
+        lambda net, x: net.sums_up_to(x, axis), lambda x: np.cumsum(x, axis), (axis % 3,), **options
+    )
+
+
+def ordered(axis: int, count: int, **options: Any) -> dict[str, Case]:
+    """Return cases of the first numbers by their size, and of their places, by either end."""
+
+    def function(number: int, smallest: bool) -> Function:
+        return lambda net, x: net.largest(x, axis, count, smallest=smallest)[number]
+
+    def numpy(number: int, smallest: bool) -> Function:
+        def found(x: np.ndarray) -> np.ndarray:
+            order = np.argsort(x if smallest else -x, axis, kind="stable")
+            places = order.take(np.arange(count), axis)
+            return places if number else np.take_along_axis(x, places, axis)
+
+        return found
+
+    return {
+        f"{'places of ' * number}the {count} {name} of {axis}": Case(
+            function(number, name == "smallest"),
+            numpy(number, name == "smallest"),
+            (axis % 3,),
+            **options,
+        )
+        for number in (0, 1)
+        for name in ("largest", "smallest")
+    }
+
+
+def less_known(net: Written, x: Value, bound: float, other: float) -> Value:
+    """Put a number in the place of what is less than another."""
+    return net.elementwise("where", net.elementwise("less", x, bound), other, x)
+
+
+def log_sum_exp(*axes: int, keepdims: bool = False, factor: float = 1.0, **options: Any) -> Case:
+    return Case(
+        lambda net, x: net.log_sum_exp(net.elementwise("multiply", x, factor), axes, keepdims),
+        lambda x: np.logaddexp.reduce(x.astype(float) * factor, axes, keepdims=keepdims),
+        tuple(axis % 3 for axis in axes),
+        **options,
+    )
+
+
+UNKNOWN = (*ALL, "none")
+FOLDED: dict[str, Case] = {
+    "letters of a matrix": letters(
+        "bij,jk->bik", normal(4, 3), needs=(2,), refused=("1, 2 open", *ALL)
+    ),
+    "letters in another order": letters(
+        "b i j, k j -> k i b", normal(3, 4), needs=(2,), refused=("1, 2 open", *ALL)
+    ),
+    "letters of a vector": letters("bij,j->bi", normal(4), needs=(2,), refused=("1, 2 open", *ALL)),
+    "letters turned": letters("bij->jib"),
+    "letters turned and summed": letters("bij->jb", needs=(1,)),
+    "letters of steps": letters("bij,ik->bjk", normal(10, 3), needs=(1,), refused=(*OPENED, *ALL)),
+    "letters of each one's own": letters("bij,k->kbij", normal(3), refused=ALL),
+    "letters of three": letters(
+        "bij,jk,kl->bil", normal(4, 3), normal(3, 2), needs=(2,), refused=("1, 2 open", *ALL)
+    ),
+    "letters of itself": Case(
+        lambda net, x: net.einsum("bij,bkj->bki", [x, twice(net, x)]),
+        lambda x: np.einsum("bij,bkj->bki", x, 2 * x),
+        needs=(1, 2),
+        refused=ALL,
+    ),
+    "letters of itself, row by row": Case(
+        lambda net, x: net.einsum("bij,bij->bi", [x, twice(net, x)]),
+        lambda x: np.einsum("bij,bij->bi", x, 2 * x),
+        needs=(2,),
+        refused=ALL,
+    ),
+    "sums up to 0": summed_up(0, refused=ALL),
+    "sums up to 1": summed_up(1, refused=ALL),
+    "sums up to -1": summed_up(-1, refused=ALL),
+    **ordered(1, 3, refused=("0, 1 open", *UNKNOWN)),
+    **ordered(-1, 4, refused=("1, 2 open", *UNKNOWN)),
+    **ordered(0, 1, refused=UNKNOWN),
+    "places of the largest of few": Case(
+        lambda net, x: net.largest(less_known(net, x, 0.5, -np.inf), 1, 10)[1],
+        lambda x: np.argsort(-np.where(x < 0.5, -np.inf, x), 1, kind="stable"),
+        needs=(1,),
+        refused=("0, 1 open", *UNKNOWN),
+    ),
+    "logarithms of sums of powers": log_sum_exp(1),
+    "logarithms of sums of great powers": log_sum_exp(1, -1, keepdims=True, factor=100.0),
+    "logarithms of sums of no powers": Case(
+        lambda net, x: net.log_sum_exp(less_known(net, x, 1.0, -np.inf), [2], False),
+        lambda x: np.logaddexp.reduce(np.where(x < 1, -np.inf, x), 2),
+        needs=(2,),
+    ),
+    "noise": Case(lambda net, x: net.noise(x), np.zeros_like, refused=UNKNOWN),
+    "as many places as rows": Case(
+        lambda net, x: net.reshape(x, [BATCH, 6, 2, -1]),
+        lambda x: x.reshape(6, 6, 2, 2),
+        array=normal(6, 6, 4),
+        layouts=("0", "all 0"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_letters_sums_and_orders(name: str) -> None:
+    FOLDED[name].check()
+
+
+def test_noise_is_normal() -> None:
+    """Of all rows alike too, which draw their own."""
+    for layout in ("0", "all 1"):
+        net = Written()
+        net.value(X, "0")
+        x = net.value(normal(20, 6, 50) if layout == "all 1" else X, layout)
+        noise = net.noise(x)
+        assert isinstance(noise, Tensor)
+        drawn = net.model(noise).mc_predict(net.arrays, samples=100, rng=0)
+        assert abs(drawn.mean.mean()) < 0.05
+        assert abs(drawn.std.mean() - 1) < 0.05
+
+
+@pytest.mark.parametrize("layout", ["0", "0, 1 open"])
+@pytest.mark.parametrize("array", [X, X[..., 0], X[..., np.newaxis]], ids=["3", "2", "4"])
+def test_zeros_behind_each_rows_length(layout: str, array: np.ndarray) -> None:
+    net = Written()
+    x, lengths = net.value(array, layout), net.value(np.arange(6, dtype=np.float32), "0")
+    expected = array.copy()
+    for row, length in zip(expected, range(6), strict=True):
+        row[length:] = 0
+    assert np.array_equal(net.array(net.padded(x, lengths), 6), expected)
+
+
+def test_what_a_recurrent_layer_puts_out_has_zeros_behind_it() -> None:
+    net = Written()
+    cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]
+    x, lengths = net.value(X, "0"), net.value(np.arange(1, 7, dtype=np.float32), "0")
+    walked, _ = net.recurrent(x, cells, batch_first=True, lengths=lengths)
+    assert net.padded(walked, lengths) is walked
+    assert net.padded(x, lengths) is not x
+    whole, _ = net.recurrent(x, cells, batch_first=True)
+    assert net.padded(whole, lengths) is not whole
+
+
+def test_how_far_recurrent_layers_go_is_known() -> None:
+    for layout, steps in (("0", 10), ("0, 1 open", OPEN)):
+        net = Written()
+        assert net.walks == set()
+        cells = [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]]
+        net.recurrent(net.value(X, layout), cells, batch_first=True)
+        assert net.walks == {steps}
+
+
 # ---- shapes that are taken from other tensors ----
 
 
@@ -1182,6 +1343,41 @@ def test_one_step(name: str) -> None:
     one_step(name, 0).check()
 
 
+# What layers do with the same numbers for all rows.
+ALIKE: dict[str, tuple[np.ndarray, Function]] = {
+    "dropout": (normal(4), lambda net, x: net.dropout(x, 0.5)),
+    "recurrent": (
+        normal(10, 4),
+        lambda net, x: net.recurrent(
+            x, [[Cell.of_torch("gru", *weights_of("gru", 4, 0))]], batch_first=True
+        )[0],
+    ),
+    "cell": (
+        normal(4),
+        lambda net, x: net.cell_step(
+            x, Cell.of_torch("gru", *weights_of("gru", 4, 0)), [normal(1, 3)]
+        )[0],
+    ),
+    "batch_norm": (
+        normal(4, 3),
+        lambda net, x: net.batch_norm(x, normal(4), None, normal(4), np.abs(normal(4)), 0.1),
+    ),
+    "layer_norm": (normal(3, 4), lambda net, x: net.layer_norm(x, 1, normal(4), None, 0.1)),
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_layers_of_rows_that_are_alike(name: str) -> None:
+    row, function = ALIKE[name]
+    found = []
+    for array in (None, np.repeat(row[np.newaxis], 6, 0)):
+        net = Written()
+        net.value(normal(6, 2), "0")
+        value = function(net, Spread(row, 0) if array is None else net.value(array, "0"))
+        found.append(net.array(value, 6))
+    assert np.array_equal(*found)
+
+
 def test_the_memory_of_one_step() -> None:
     one_step("lstm", 1).check()
 
@@ -1392,6 +1588,37 @@ def test_states_of_rows_in_another_order() -> None:
 KERNEL = normal(3, 2, 2)
 REFUSALS: dict[str, tuple[Function, str]] = {
     "constant dropped": (lambda net, x: net.dropout(X, 0.5), "dropout of a constant"),
+    "letters": (lambda net, x: net.einsum("bii->bi", [x]), "einsum 'bii->bi'"),
+    "letters twice behind": (lambda net, x: net.einsum("bij->bijj", [x]), "einsum 'bij->bijj'"),
+    "letters for more": (lambda net, x: net.einsum("bi->b", [x]), "einsum 'bi->b'"),
+    "letters of nothing": (lambda net, x: net.einsum("bij->bik", [x]), "einsum 'bij->bik'"),
+    "letters of one": (lambda net, x: net.einsum("bij,ij->b", [x]), "einsum 'bij,ij->b'"),
+    "letters without an arrow": (lambda net, x: net.einsum("bij", [x]), "einsum 'bij'"),
+    "noise of a constant": (lambda net, x: net.noise(X), "that rows of a batch share"),
+    "rows of no input": (
+        lambda net, x: Written().some_tensor(normal(2)),
+        "rows of a batch that no input has",
+    ),
+    "some of an order": (
+        lambda net, x: Order().of(x, 1),
+        "places put into an order of rows",
+    ),
+    "none of the largest": (lambda net, x: net.largest(x, 1, 0), "the 0 largest numbers"),
+    "fewer than none": (lambda net, x: net.largest(x, 1, -1), "the -1 largest numbers"),
+    "more than there are": (lambda net, x: net.largest(x, 2, 5), "the 5 largest of 4 numbers"),
+    "as many as an open length": (lambda net, x: net.largest(x, 1, OPEN), "the T largest numbers"),
+    "one place of rows that are alike": (
+        lambda net, x: net.select(Spread(normal(4), 0), 1, 4),
+        "index 4 of an axis of length 4",
+    ),
+    "one place of rows that are alike, from behind": (
+        lambda net, x: net.select(Spread(normal(4, 2), 1), 0, -5),
+        "index -5 of an axis of length 4",
+    ),
+    "sums over rows that are alike": (
+        lambda net, x: net.sums_up_to(Spread(normal(4), 0), 1),
+        "sums over rows of a batch",
+    ),
     "channels of a constant dropped": (
         lambda net, x: net.feature_dropout(X, 0.5),
         "dropout of a constant",
@@ -1605,6 +1832,7 @@ def test_lengths_that_are_not_known_to_be_whole() -> None:
     assert a // 2 == a // 2 != b // 2
     assert str(a // 2 + 2 * a * b - 3) == "-3 + [(a) // (2)] + 2*a*b"
     assert str(7 // a) == "[(7) // (a)]"
+    assert [str(a // n) for n in (b, 0, -2)] == ["[(a) // (b)]", "[(a) // (0)]", "[(a) // (-2)]"]
 
 
 def counted_out(length: Length, t: int) -> int:

@@ -24,7 +24,7 @@ from fastdrop.formats import ModelFormatError
 from layer_laws import normal
 
 OPSET = 21
-LENGTHS = [{"N": 3, "T": 5, "S": 4}, {"N": 2, "T": 7, "S": 6}]
+LENGTHS = [{"N": 3, "T": 5, "S": 4, "P": 3, "Q": 2}, {"N": 2, "T": 7, "S": 6, "P": 3, "Q": 2}]
 # A constant c repeated for each row of x, with axes k behind the rows.
 ROWS = "n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) "
 
@@ -246,6 +246,79 @@ constants for a fixed number of rows
 zeros dropped
     (float[N,3] x) => (y) <float[3] c = {0, 0, 0}>
     { a = Dropout(c) y = Add(x, a) }
+what is no number
+    (float[N,3] x) => (y) <float[3] c, float[3] d>
+    { a = Log(x) n = IsNaN(a) b = Where(n, x, c) e = Log(d) f = IsNaN(e) y = Where(f, b, d) }
+errors
+    (float[N,3] x) => (a, b) <float few = {0.0001}, float many = {10000}>
+    { a = Erf(x) c = Mul(x, few) d = Erf(c) b = Mul(d, many) }
+errors of nothing and of constants
+    (float[N,3] x) => (y) <float[2,3] c, int64[1] k = {0}>
+    { z = Sub(x, x) a = Erf(z) b = Erf(c) d = ReduceSum<keepdims=0>(b, k) y = Sum(x, a, d) }
+errors of constants of all rows
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Erf(m) y = Add(x, a) }
+sums up to
+    (float[N,4,3] x) => (a, b, d) <int64 k = {1}, int64 l = {-1}>
+    { a = CumSum(x, k) b = CumSum<exclusive=0, reverse=0>(x, l) d = CumSum(a, l) }
+sums up to, of old
+    11 (float[N,4,3] x) => (y) <int32 k = {-2}>
+    { y = CumSum(x, k) }
+sums up to each step
+    (float[N,T,3] x) => (a, b) <int64 k = {1}, int64 l = {2}>
+    { a = CumSum(x, k) b = CumSum(a, l) }
+sums up to each step of two axes
+    (float[N,T] x) => (a, b) <int64 k = {1}, int64 z = {0}>
+    { a = CumSum(x, k) t = Transpose(x) c = CumSum(t, z) b = Transpose(c) }
+sums up to each step of more axes
+    (float[N,2,3,T] x) => (a, b) <int64 k = {3}, int64 l = {1}>
+    { a = CumSum(x, k) t = Transpose<perm=[0,3,1,2]>(x) c = CumSum(t, l)
+      b = Transpose<perm=[0,2,3,1]>(c) }
+places of steps that there are
+    (float[N,T] x) => (y) <float[9,3] w, int64 k = {1}>
+    { z = Relu(x) b = Cast<to=9>(z) m = Cast<to=7>(b) c = CumSum(m, k) d = Mul(c, m)
+      y = Gather(w, d) }
+sums up to, in front of the batch
+    (float[5,N,3] x) => (y) <int64 k = {0}>
+    { y = CumSum(x, k) }
+sums up to each step, in front of the batch
+    (float[T,N,3] x) => (y) <int64 k = {0}>
+    { y = CumSum(x, k) }
+whole sums up to
+    (int64[N,4] x) => (y) <int64 k = {1}, int64 t = {2}>
+    { a = CumSum(x, k) y = Div(a, t) }
+sums of constants up to
+    (float[N,3] x) => (y) <float[3,3] c, int64 k = {1}, int64 l = {0}, int64[1] z = {0}>
+    { a = CumSum(c, k) b = CumSum(c, l) d = Mul(a, b) e = ReduceMax<keepdims=0>(d, z)
+      y = Add(x, e) }
+products by letters
+    (float[N,3,4] x) => (a, b, d, e)
+    <float[4,2] c, float[3,4] g, float[4] v, float[2,3] h>
+    { a = Einsum<equation="bij,jk->bik">(x, c) b = Einsum<equation="b i j, i j -> b">(x, g)
+      d = Einsum<equation="bij,j->bi">(x, v) e = Einsum<equation="ki,bij->bjk">(h, x) }
+products of rows by letters
+    (float[N,3,4] x, float[N,5,4] z) => (a, b, d, e)
+    { a = Einsum<equation="bij,bkj->bik">(x, z) b = Einsum<equation="bij,bkj->bk">(x, z)
+      d = Einsum<equation="bij,bkj->bkji">(x, z) e = Einsum<equation="bij,bkl->bijkl">(x, z) }
+three by letters
+    (float[N,3] x, float[N,4] z) => (a, b) <float[3,2,4] c>
+    { a = Einsum<equation="bi,iok,bk->bo">(x, c, z) b = Einsum<equation="iok,bk,bi->ob">(c, z, x) }
+one by letters
+    (float[N,3,4] x) => (a, b, d)
+    { a = Einsum<equation="bij->bji">(x) b = Einsum<equation="bij->bj">(x)
+      d = Einsum<equation="bij->b">(x) }
+products of open steps by letters
+    (float[N,T,4] x) => (a, b) <float[4,2] c>
+    { a = Einsum<equation="btj,bsj->bts">(x, x) b = Einsum<equation="btj,jk->bkt">(x, c) }
+products by letters in front of the batch
+    (float[5,N,4] x) => (a, b) <float[4,2] c>
+    { a = Einsum<equation="tbj,jk->tbk">(x, c) b = Einsum<equation="tbj,sbj->bts">(x, x) }
+whole numbers by letters
+    (int64[N,3] x) => (y) <int64[3,2] c, int64 t = {2}>
+    { a = Einsum<equation="bi,ij->bj">(x, c) y = Div(a, t) }
+constants of all rows by letters
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
+    { ROWS a = Einsum<equation="bi,bi->bi">(x, m) y = Add(x, a) }
 """
 )
 REDUCTIONS = table(
@@ -302,6 +375,23 @@ products of lengths, along their last axis
     17 (float[N,T,3] x) => (y) <int64[1] z = {0}, int64[1] o = {1}, int64[1] t = {9}>
     { s = Shape(x) r = Slice(s, o, t) p = ReduceProd<axes=[-1]>(r) n = Slice(s, z, o)
       q = Concat<axis=0>(n, p) y = Reshape(x, q) }
+logarithms of sums of powers
+    (float[N,3,4] x) => (a, b, d, e) <int64[1] k = {1}, int64[2] l = {-1, 1}, float h = {100}>
+    { a = ReduceLogSumExp(x, k) b = ReduceLogSumExp<keepdims=0>(x, l) m = Mul(x, h)
+      d = ReduceLogSumExp<keepdims=0>(m, k) e = ReduceLogSumExp(x, l) }
+logarithms of sums of powers of old
+    17 (float[N,3,4] x) => (a, b)
+    { a = ReduceLogSumExp<axes=[-1]>(x) b = ReduceLogSumExp<axes=[1,2], keepdims=0>(x) }
+logarithms of sums of powers of steps
+    (float[T,N,4] x) => (y) <int64[1] k = {0}>
+    { y = ReduceLogSumExp<keepdims=0>(x, k) }
+logarithms of sums of powers of constants
+    (float[N,3] x) => (y) <float[2,3] c, int64[1] k = {0}, int64[1] o = {1}>
+    { a = ReduceLogSumExp<keepdims=0>(c, k) b = ReduceLogSumExp(c) d = ReduceLogSumExp(c, o)
+      e = ReduceMax<keepdims=0>(d, k) y = Sum(x, a, b, e) }
+logarithms of sums of powers of constants of all rows
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}, int64[1] o = {1}>
+    { ROWS a = ReduceLogSumExp(m, o) y = Add(x, a) }
 """
 )
 
@@ -699,6 +789,141 @@ nothing of open steps from behind
 constant of eight axes
     (float[N,2] x) => (y) <float[1,1,1,1,1,1,1,2] c, int64[1] k = {2}>
     { a = Reshape(c, k) y = Add(x, a) }
+the largest
+    (float[N,5,4] x) => (a, b, d, e) <int64[1] k = {2}, int64[1] l = {4}>
+    { a, b = TopK<axis=1>(x, k) d, e = TopK(x, l) }
+the smallest
+    (float[N,5,4] x) => (a, b, d, e) <int64[1] k = {3}, int64[1] o = {1}>
+    { a, b = TopK<axis=-2, largest=0>(x, k) d, e = TopK<axis=2, largest=0, sorted=1>(x, o) }
+the largest of old
+    9 (float[N,5] x) => (a, b)
+    { a, b = TopK<axis=-1, k=3>(x) }
+the largest from 10 on
+    10 (float[N,5] x) => (a, b) <int64[1] k = {2}>
+    { a, b = TopK<axis=-1>(x, k) }
+the largest from 11 on
+    11 (float[N,5] x) => (a, b) <int64[1] k = {2}>
+    { a, b = TopK<largest=0>(x, k) }
+the smallest of few
+    (float[N,5] x) => (a, b) <int64[1] k = {5}>
+    { r = Relu(x) l = Log(r) m = Neg(l) a, b = TopK<largest=0>(m, k) }
+the largest in front of the batch
+    (float[5,N,4] x) => (a, b) <int64[1] k = {2}>
+    { a, b = TopK<axis=0>(x, k) }
+the largest of open steps
+    (float[N,T,4] x) => (a, b) <int64[1] k = {1}>
+    { a, b = TopK<axis=1>(x, k) }
+the largest, whole
+    (int64[N,5] x) => (a, b) <int64[1] k = {1}, int64 t = {2}>
+    { c, d = TopK(x, k) a = Div(c, t) b = Div(d, t) }
+rows in order and back
+    (float[N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
+    { r = Shape(n) v, i = TopK<axis=0>(n, r) s = Gather(x, i) u = Relu(s) c = Squeeze(r, k)
+      j = Range(z, c, o) e = ConstantOfShape<value=int64[1] {0}>(r) b = ScatterElements(e, i, j)
+      y = Gather(u, b) }
+rows in order and back, by numbers of both kinds
+    (float[5,N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
+    { r = Shape(n) v, i = TopK<axis=-1, largest=0, sorted=1>(n, r) h = Identity(i)
+      s = Gather<axis=1>(x, h) u = Relu(s) c = Squeeze(r, k) f = Range(z, c, o) j = Cast<to=6>(f)
+      q = Shape(i) e = ConstantOfShape<value=int32[1] {0}>(q)
+      b = ScatterElements<axis=-1, reduction="none">(e, i, j) y = Gather<axis=-2>(u, b) }
+rows in order and back, by their order
+    (float[N,3] x, float[N] n) => (y)
+    { r = Shape(n) v, i = TopK<axis=0>(n, r) s = Gather(x, i) u = Relu(s)
+      w, b = TopK<axis=0, largest=0>(i, r) y = Gather(u, b) }
+rows of a fixed number in order and back
+    (float[2,3] x, int64[2] n) => (y) <int64[1] r = {2}, int64[2] j = {0, 1}, int64[2] e>
+    { v, i = TopK<axis=0>(n, r) s = Gather(x, i) u = Relu(s) b = ScatterElements<axis=0>(e, i, j)
+      y = Gather(u, b) }
+ones among zeros
+    (int64[N,3] x) => (a, b, d) <int64 n = {20}, float[2] e = {0, 1}, float[2] f = {-1, 3}>
+    { a = OneHot(x, n, e) b = OneHot<axis=1>(x, n, f) d = OneHot<axis=-2>(x, n, e) }
+ones among zeros in front
+    (int64[N,3] x) => (y) <float n = {20}, float[2] e = {0, 1}>
+    { y = OneHot<axis=0>(x, n, e) }
+whole ones among zeros
+    (int64[N,3] x) => (a, b) <int64 n = {20}, int64[2] e = {0, 1}, int64[2] f = {4, -5},
+    int64 t = {2}>
+    { c = OneHot<axis=-1>(x, n, e) a = Div(c, t) d = OneHot<axis=2>(x, n, f) b = Div(d, t) }
+some steps within lengths
+    (float[N,T,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {2}, float c = {0.5}>
+    { s = Shape(x) t = Gather(s, o) p = Range(z, t, o) e = Abs(n) f = Unsqueeze(e, k)
+      m = Less(p, f) w = Unsqueeze(m, l) y = Where(w, x, c) }
+steps in front, within lengths
+    (float[T,N,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {0}, int64[2] l = {1, 2}, int64[1] j = {2},
+     float c = {0.5}>
+    { s = Shape(x) t = Gather(s, z) p = Range(z, t, o) q = Unsqueeze(p, l) e = Abs(n)
+      f = Unsqueeze(e, k) g = Unsqueeze(f, j) m = Less(q, g) y = Where(m, x, c) }
+attention to what was
+    (float[N,T,3] x) => (a, b)
+    <int64[1] k = {1}, int64[1] e = {2}, int64 o = {1}, int64 i = {-1}, float n = {-9}>
+    { s = Shape(x) t = Slice(s, k, e) q = Concat<axis=0>(t, t)
+      c = ConstantOfShape<value=float[1] {1.0}>(q)
+      h = Transpose<perm=[0,2,1]>(x) g = MatMul(x, h)
+      u = Trilu<upper=1>(c, o) v = Cast<to=9>(u) f = Where(v, n, g) a = Softmax(f)
+      l = Trilu<upper=0>(c, i) w = Cast<to=9>(l) d = Where(w, n, g) b = Softmax(d) }
+triangles of open steps
+    (float[N,T,T] x) => (a, b, d)
+    <int64[1] k = {1}, int64 o = {-2}, int64 r = {2}>
+    { q = Shape<start=1>(x) c = ConstantOfShape<value=float[1] {1.5}>(q) u = Trilu(c)
+      l = Trilu<upper=0>(c) v = Trilu(c, o) w = Trilu<upper=0>(c, r)
+      a = Mul(x, u) b = Add(l, x) e = Mul(v, w) d = Sub(x, e) }
+triangles by numbers of steps
+    (float[N,T,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {0}, float n = {-9}>
+    { s = Shape(x) t = Gather(s, o) p = Range(z, t, o) q = Unsqueeze(p, k) r = Unsqueeze(p, l)
+      m = Less(q, r) h = Transpose<perm=[0,2,1]>(x) g = MatMul(x, h) y = Where(m, n, g) }
+numbers of steps in a row
+    (float[N,T] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[2] k = {1, -1}, float w = {0.1}>
+    { s = Shape(x) t = Gather(s, o) p = Range(z, t, o) a = Reshape(p, k) b = Identity(a)
+      c = Cast<to=1>(b) d = Mul(c, w) e = Sin(d) y = Add(x, e) }
+numbers of steps, looked up
+    (float[N,T,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] l = {0}, float[9,3] w>
+    { s = Shape(x) t = Gather(s, o) p = Range(z, t, o) q = Unsqueeze(p, l) e = Gather(w, q)
+      y = Add(x, e) }
+constants of open steps
+    (float[N,T,3] x) => (a, b)
+    <int64[1] k = {1}, int64[1] e = {2}, int64[1] n = {3}, int64[1] i = {1}>
+    { s = Shape(x) t = Slice(s, k, e) q = Concat<axis=0>(t, n)
+      c = ConstantOfShape<value=float[1] {1.5}>(q) a = Add(x, c)
+      f = ConstantOfShape<value=float[1] {0.5}>(t) r = Concat<axis=0>(i, t, i)
+      g = ConstantOfShape(r) h = Sum(g, x, c) b = Mul(h, x) }
+shapes of open steps
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
+    { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Unsqueeze(p, k) r = Shape(q)
+      c = ConstantOfShape<value=float[1] {2.0}>(r) y = Add(x, c) }
+whole branches
+    (int64[N,3] x) => (y) <bool[1,1] c = {0}, int64 t = {2}>
+    { a = If(c) <then_branch = a () => (u) { u = Cast<to=1>(x) },
+                 else_branch = b () => (v) { v = Neg(x) }>
+      y = Div(a, t) }
+branches of branches' outputs
+    (float[N,3] x) => (y) <bool c = {1}, bool d = {0}>
+    { a = If(c) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v) { v = Neg(x) }>
+      e = Xor(c, d) f = And(e, c) g = Not(f)
+      y = If(g) <then_branch = h () => (p) { p = Relu(a) },
+                 else_branch = i () => (q) { w = Neg(a) q = Sub(w, x) }> }
+lengths that a shape has baked in
+    (float[P,N,4] x) => (y) <int64[3] k = {3, -1, 4}>
+    { a = Reshape(x, k) y = Relu(a) }
+several lengths that shapes have baked in
+    (float[P,Q,N,4] x) => (y) <int64[4] k = {3, 2, -1, 4}, int64[4] l = {6, -1, 2, 2}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+by known lengths one way
+    (float[N,1,3] x) => (y) <int64[1] o = {1}, int64[1] k = {1}>
+    { s = Shape<start=1, end=2>(x) e = Equal(s, o) d = Squeeze(e)
+      y = If(d) <then_branch = a () => (u) { u = Squeeze(x, k) },
+                 else_branch = b () => (v) { v = Identity(x) }> }
+by known lengths the other way
+    (float[N,2,3] x) => (y, w) <int64[1] o = {1}, int64[1] k = {1}>
+    { s = Shape<start=1, end=2>(x) e = Equal(s, o) d = Squeeze(e) c = Neg(x)
+      y, w = If(d) <then_branch = a () => (u, t) { u = Squeeze(x, k) t = Relu(u) },
+                    else_branch = b () => (v, x) { q = Relu(c) v = Add(q, c) }> }
 """
 )
 
@@ -735,6 +960,24 @@ log of softmax of several axes
     as
     (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
     { a = Reshape(x, k) b = LogSoftmax(a) y = Reshape(b, l) }
+numbers that are cut off, as ones among zeros
+    (float[N,3] x) => (y) <int64 n = {3}, float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    as
+    (float[N,3] x) => (y) <int64[1] n = {3}, float[2] e = {0, 1}>
+    { a = Cast<to=7>(x) y = OneHot(a, n, e) }
+ones among zeros beyond them
+    (float[N,3] x) => (y) <int64 n = {3}, float[2] e = {2, 5}, float m = {3}>
+    { z = Sub(x, x) t = Add(z, m) y = OneHot(t, n, e) }
+    as
+    (float[N,3] x) => (y) <int64[3] k = {0, 3, 1}, int64[3] l = {1, 1, 3}, float m = {2}>
+    { z = Sub(x, x) t = Add(z, m) a = Reshape(t, k) y = Expand(a, l) }
+ones among zeros before them
+    (float[N,3] x) => (y) <int64 n = {3}, float[2] e = {2, 5}, float m = {-4}>
+    { z = Sub(x, x) t = Add(z, m) y = OneHot(t, n, e) }
+    as
+    (float[N,3] x) => (y) <int64[3] k = {0, 3, 1}, int64[3] l = {1, 1, 3}, float m = {2}>
+    { z = Sub(x, x) t = Add(z, m) a = Reshape(t, k) y = Expand(a, l) }
 all outputs of batch normalization
     9 (float[N,3] x) => (y) <float[3] c, float[3] d, float[3] e, float[3] f = {0.5, 1.0, 2.0}>
     { a, m, v = BatchNormalization<momentum=0.5>(x, c, d, e, f) b = Add(a, m) y = Mul(b, v) }
@@ -1458,6 +1701,282 @@ constants of rows that may be any
     (float[N,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}>
     { y = Mul(x, c) }
     -> a constant of shape (2, 3) along the batch
+sums from the end
+    (float[N,4] x) => (y) <int64 k = {1}>
+    { y = CumSum<reverse=1>(x, k) }
+    -> sums that leave out a number, or from the end
+sums that leave out a number
+    (float[N,4] x) => (y) <int64 k = {1}>
+    { y = CumSum<exclusive=1>(x, k) }
+    -> sums that leave out a number, or from the end
+sums of lengths up to
+    (float[N,T] x) => (y) <int64 k = {0}>
+    { s = Shape(x) t = CumSum(s, k) y = Expand(x, t) }
+    -> sums that leave out a number, or from the end
+sums over rows
+    (float[N,4] x) => (y) <int64 k = {0}>
+    { y = CumSum(x, k) }
+    -> sums over rows of a batch
+axis of sums
+    (float[N,4] x) => (y) <int64 k = {2}>
+    { y = CumSum(x, k) }
+    -> axis 2 of a tensor of 2 axes
+constants by letters
+    (float[N,4] x) => (y) <float[4,4] c>
+    { a = Einsum<equation="ij,jk->ik">(c, c) y = MatMul(x, a) }
+    -> Einsum of constants
+lengths by letters
+    (float[N,T] x) => (y)
+    { s = Shape(x) y = Einsum<equation="bt,t->b">(x, s) }
+    -> a length left open, computed with
+letters twice
+    (float[N,3,3] x) => (y)
+    { y = Einsum<equation="bii->bi">(x) }
+    -> einsum 'bii->bi'
+letters left out
+    (float[N,3,3] x) => (y)
+    { y = Einsum<equation="...ij->...ji">(x) }
+    -> einsum '...ij->...ji'
+letters of no result
+    (float[N,3,3] x) => (y)
+    { y = Einsum<equation="bij">(x) }
+    -> einsum 'bij'
+rows summed by letters
+    (float[N,3] x) => (y)
+    { y = Einsum<equation="bi->i">(x) }
+    -> rows of a batch are not computed with one another
+rows with one another by letters
+    (float[N,3] x) => (y)
+    { y = Einsum<equation="bi,ci->bc">(x, x) }
+    -> rows of a batch are computed with one another
+too few letters
+    (float[N,3,2] x) => (y)
+    { y = Einsum<equation="bi->b">(x) }
+    -> einsum 'bi->b'
+letters of one more
+    (float[N,3] x) => (y)
+    { y = Einsum<equation="bi,bj->bij">(x) }
+    -> einsum 'bi,bj->bij'
+letters from nowhere
+    (float[N,3] x) => (y)
+    { y = Einsum<equation="bi->bj">(x) }
+    -> einsum 'bi->bj'
+no powers summed
+    (float[N,2] x) => (y)
+    { y = ReduceLogSumExp<noop_with_empty_axes=1>(x) }
+    -> attribute 'noop_with_empty_axes': 1
+powers of lengths
+    (float[N,T] x) => (y) <int64[1] k = {0}>
+    { s = Shape(x) t = ReduceLogSumExp(s, k) y = Expand(x, t) }
+    -> a length left open, computed with
+some rows
+    (float[N,3] x) => (y) <int64[1] k = {1}>
+    { y, i = TopK<axis=0>(x, k) }
+    -> some rows of the batch are taken out
+some of an order
+    (float[N] x) => (y) <int64[1] k = {1}>
+    { r = Shape(x) v, i = TopK<axis=0>(x, r) w, y = TopK(i, k) }
+    -> some rows of the batch are taken out
+too many of the largest
+    (float[N,99] x) => (y) <int64[1] k = {65}>
+    { y, i = TopK(x, k) }
+    -> the 65 largest numbers
+more of the largest than there are
+    (float[N,3] x) => (y) <int64[1] k = {4}>
+    { y, i = TopK(x, k) }
+    -> the 4 largest of 3 numbers
+none of the largest
+    (float[N,3] x) => (y) <int64[1] k = {0}>
+    { y, i = TopK(x, k) }
+    -> the 0 largest numbers
+largest of an open number
+    (float[N,T] x) => (y) <int64[1] k = {2}>
+    { y, i = TopK(x, k) }
+    -> the 2 largest of 'T' numbers
+all of an open number
+    (float[N,T] x) => (y)
+    { k = Shape<start=1>(x) y, i = TopK(x, k) }
+    -> largest numbers
+several numbers of the largest
+    (float[N,3] x) => (y) <int64[2] k = {1, 2}>
+    { y, i = TopK(x, k) }
+    -> one number of places is expected
+no number of the largest
+    (float[N,3] x) => (y)
+    { y, i = TopK(x) }
+    -> one number of places is expected
+largest of a constant
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {1}>
+    { v, i = TopK(c, k) y = Add(x, v) }
+    -> the 1 largest numbers
+axis of the largest
+    (float[N,3] x) => (y) <int64[1] k = {1}>
+    { y, i = TopK<axis=2>(x, k) }
+    -> axis 2 of a tensor of 2 axes
+order along features
+    (float[N,3] x) => (y)
+    { r = Shape<end=1>(x) v, i = TopK<axis=0>(x, r) y = Gather<axis=1>(x, i) }
+    -> places put into an order of rows
+order of a constant
+    (float[N,3] x, float[N] n) => (y) <float[3] c>
+    { r = Shape(n) v, i = TopK<axis=0>(n, r) a = Gather(c, i) y = Add(x, a) }
+    -> numbers of rows, computed with
+order computed with
+    (float[N] x) => (y)
+    { r = Shape(x) v, i = TopK<axis=0>(x, r) y = Add(i, i) }
+    -> numbers of rows, computed with
+order put out
+    (float[N] x) => (y)
+    { r = Shape(x) v, y = TopK<axis=0>(x, r) }
+    -> output 'y' does not depend on the inputs
+numbers of rows put out
+    (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) y = Range(z, c, o) }
+    -> output 'y' does not depend on the inputs
+numbers of rows computed with
+    (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) y = Add(j, x) }
+    -> numbers of rows, computed with
+numbers of rows as places
+    (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) y = Gather(x, j) }
+    -> numbers of rows, computed with
+numbers of rows from 1
+    (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(o, c, o) y = Gather(x, j) }
+    -> numbers up to a length left open
+every second row
+    (float[N,3] x) => (y) <int64 z = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, t) y = Gather(x, j) }
+    -> numbers up to a length left open
+steps from 1
+    (float[N,T] x) => (y) <int64 o = {1}>
+    { r = Shape<start=1>(x) c = Squeeze(r) j = Range(o, c, o) y = Add(x, j) }
+    -> numbers up to a length left open
+every second step
+    (float[N,T] x) => (y) <int64 z = {0}, int64 t = {2}>
+    { r = Shape<start=1>(x) c = Squeeze(r) j = Range(z, c, t) y = Add(x, j) }
+    -> numbers up to a length left open
+numbers put to places
+    (float[N,3] x) => (y) <int64[1,3] k = {0,1,2}, float[1,3] u>
+    { y = ScatterElements<axis=1>(x, k, u) }
+    -> numbers put to places
+other numbers put to places
+    (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {1, 0}, int64[2] e>
+    { v, i = TopK<axis=0>(x, r) b = ScatterElements<axis=0>(e, i, j) y = Gather(x, b) }
+    -> numbers put to places
+numbers added to places
+    (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {0, 1}, int64[2] e>
+    { v, i = TopK<axis=0>(x, r) b = ScatterElements<reduction="add">(e, i, j) y = Gather(x, b) }
+    -> numbers put to places
+numbers put to places along more
+    (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {0, 1}, int64[2] e>
+    { v, i = TopK<axis=0>(x, r) b = ScatterElements<axis=1>(e, i, j) y = Gather(x, b) }
+    -> numbers put to places
+ones among no zeros
+    (float[N,3] x) => (y) <int64 n = {0}, float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    -> OneHot of such inputs
+three ends
+    (float[N,3] x) => (y) <int64 n = {4}, float[3] e = {0, 1, 2}>
+    { y = OneHot(x, n, e) }
+    -> OneHot of such inputs
+one of a constant
+    (float[N,4] x) => (y) <int64 c = {1}, int64 n = {4}, float[2] e = {0, 1}>
+    { a = OneHot(c, n, e) y = Add(x, a) }
+    -> OneHot of such inputs
+axis of ones
+    (float[N,4] x) => (y) <int64 n = {4}, float[2] e = {0, 1}>
+    { y = OneHot<axis=3>(x, n, e) }
+    -> axis 3 of a tensor of 3 axes
+ones among more zeros than a file holds
+    (float[N,1] x) => (y) <int64 n = {16777215}, float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    -> which the file does not hold
+ones among too many zeros
+    (float[N,1] x) => (y) <int64 n = {16777216}, float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    -> OneHot of such inputs
+steps along rows
+    (float[T,N] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { r = Shape<end=1>(x) t = Squeeze(r) p = Range(z, t, o) y = Add(x, p) }
+    -> ['T'] along rows of a batch
+steps without rows
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
+    { r = Shape<start=1>(x) t = Squeeze(r) p = Range(z, t, o) s = ReduceSum(p, k) y = Add(x, s) }
+    -> ['T'] without rows of a batch
+steps put out
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
+    { r = Shape<start=1>(x) t = Squeeze(r) y = Range(z, t, o) }
+    -> output 'y' does not depend on the inputs
+a triangle of an open length, of an input
+    (float[N,T,T] x) => (y)
+    { y = Trilu(x) }
+    -> input 0 is computed of the model's inputs
+branches by an open length
+    (float[N,T,3] x) => (y) <int64[1] o = {1}, int64[1] k = {1}>
+    { s = Shape<start=1, end=2>(x) e = Equal(s, o) d = Squeeze(e)
+      y = If(d) <then_branch = a () => (u) { u = Squeeze(x, k) },
+                 else_branch = b () => (v) { v = Identity(x) }> }
+    -> it runs one of two graphs, by what is not known when the file is read
+branches by an open length and more
+    (float[N,T,3] x) => (y) <int64[1] o = {1}, int64[1] k = {1}, bool c = {1}>
+    { s = Shape<start=1, end=2>(x) e = Equal(s, o) d = Squeeze(e) f = Or(d, c) g = Not(f)
+      h = Identity(g)
+      y = If(h) <then_branch = a () => (u) { u = Squeeze(x, k) },
+                 else_branch = b () => (v) { v = Identity(x) }> }
+    -> it runs one of two graphs, by what is not known when the file is read
+branches by several
+    (float[N,3] x) => (y) <bool[2] c = {1, 1}>
+    { y = If(c) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> it runs one of two graphs
+branches by numbers
+    (float[N,3] x) => (y) <int64 c = {1}>
+    { y = If(c) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> it runs one of two graphs
+branches of other outputs
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y, z = If(c) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v, w) { v = Relu(x) w = Neg(x) }> }
+    -> a branch that makes other outputs
+branches within branches
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u)
+        { u = If(c) <then_branch = d () => (p) { p = Relu(x) },
+                     else_branch = e () => (q) { q = Neg(x) }> },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> (If): the operator runs a graph of its own
+branches with weights
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> (If): a branch with weights of its own
+branches that make what is there
+    (float[N,4] x) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u) { u, x = Split<num_outputs=2, axis=1>(x) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> a branch that makes what is made elsewhere
+branches with weights that are not taken, and others
+    (float[N,3] x) => (y) <bool c = {0}>
+    { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
+                 else_branch = b () => (v) { v = NonZero(x) }> }
+    -> (NonZero): the operator is not supported
+lengths behind what a shape has baked in
+    (float[P,N,S] x) => (y) <int64[3] k = {3, -1, 2}>
+    { y = Reshape(x, k) }
+    -> a tensor of shape ['P', batch, 'S'] as [3, -1, 2]
+branches of what is not read
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u) { u = NonZero(x) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> (NonZero): the operator is not supported
+branches with a second condition
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y = If(c, c) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> it runs one of two graphs
 """
 )
 

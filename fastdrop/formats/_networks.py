@@ -198,7 +198,8 @@ class Networks(Tensors):
         equation = equation.replace(" ", "")
         terms, _, out = equation.partition("->")
         names = terms.split(",")
-        if "->" not in equation or "." in equation or any(len(set(t)) < len(t) for t in names):
+        told = [len(t) for t in names] == [v.ndim for v in values] and {*out} <= {*"".join(names)}
+        if not told or any(len(set(t)) < len(t) for t in (*names, out)) or "->" not in equation:
             raise UnsupportedError(f"einsum {equation!r}")
         rest = [*zip(names, values, strict=True)]
         while len(rest) > 1:

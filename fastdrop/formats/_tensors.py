@@ -743,10 +743,15 @@ class Tensors:
 
     def log_sum_exp(self, value: Value, axes: Sequence[int] | None, keepdims: bool) -> Value:
         """Take logarithms of sums of powers of e."""
-        largest = self.reduce("max", value, axes, True)
+        largest, kept = (self._finite(self.reduce("max", value, axes, k)) for k in (True, keepdims))
         powers = self.elementwise("exp", self.elementwise("subtract", value, largest))
         logs = self.elementwise("log", self.reduce("sum", powers, axes, keepdims))
-        return self.elementwise("add", logs, self.reduce("max", value, axes, keepdims))
+        return self.elementwise("add", logs, kept)
+
+    def _finite(self, value: Value) -> Value:
+        """Put zeros in the place of infinite numbers."""
+        infinite = self.elementwise("equal", self.elementwise("absolute", value), np.inf)
+        return self.elementwise("where", infinite, 0.0, value)
 
     def sums_up_to(self, value: Value, axis: int) -> Value:
         """Sum up to each place along an axis: a product by a triangle of ones."""
@@ -756,29 +761,35 @@ class Tensors:
         if isinstance(value, Spread) or axis == value.at:
             raise UnsupportedError("sums over rows of a batch")
         length = value.shape[axis]
-        order = [i for i in range(value.ndim) if i != axis] + [axis]
+        order = [value.at, *(i for i in range(value.ndim) if i not in (value.at, axis)), axis]
+        back = [order.index(i) for i in range(value.ndim)]
+        moved = self.permute(value, order)
         if isinstance(length, int):
-            summands: Value = np.tri(length, dtype=np.float32).T
-        else:
-            places = self.positions(length)
-            one, two = self.unsqueeze(places, 2), self.unsqueeze(places, 1)
-            summands = self.elementwise("less_equal", one, two)
-        summed = self.matmul(self.permute(value, order), summands)
-        return self.permute(summed, [order.index(i) for i in range(value.ndim)])
+            return self.permute(self.matmul(moved, np.tri(length, dtype=np.float32).T), back)
+        places = self.positions(length)
+        one, two = self.unsqueeze(places, 2), self.unsqueeze(places, 1)
+        summands = self.elementwise("less_equal", one, two)
+        for _ in range(value.ndim - 2):
+            summands = self.unsqueeze(summands, 1)
+        summed = self.matmul(self.unsqueeze(moved, 1), summands)
+        return self.permute(self.squeeze(summed, [1]), back)
 
     def largest(
         self, value: Value, axis: int, count: object, *, smallest: bool = False
     ) -> tuple[Value, Value]:
         """Take out the largest along an axis, so many times, and say where they were."""
-        if not isinstance(value, Tensor) or not isinstance(count, int) or count > MOST_LARGEST:
+        few = isinstance(count, int) and 0 < count <= MOST_LARGEST
+        if not isinstance(value, Tensor) or not isinstance(count, int) or not few:
             raise UnsupportedError(f"the {count} largest numbers")
         axis, at = value.counted(axis), value.axis(axis)
         length = value.row[at]
-        if not isinstance(length, int) and count > 1:
+        if count > (length if isinstance(length, int) else 1):
             raise UnsupportedError(f"the {count} largest of {length} numbers")
         places = np.arange(length if isinstance(length, int) else 0)
         places = places.reshape(-1, *(1,) * (value.ndim - 1 - axis))
         rest: Value = self.elementwise("negative", value) if smallest else value
+        if count > 1:  # less than all is what has been taken
+            rest = self.elementwise("maximum", rest, float(np.finfo(np.float32).min))
         numbers, found = [], []
         for i in range(count):
             place = self.reduce("argmax", rest, [axis], True)

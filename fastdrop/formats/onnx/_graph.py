@@ -296,8 +296,8 @@ class _Assembly:
         if not told or not self._certain(node.inputs[0]):
             return "it runs one of two graphs, by what is not known when the file is read"
         branch = node.branches["then_branch" if bool(condition) else "else_branch"]
-        if len(branch.outputs) != len(node.outputs):
-            return "a branch that makes other outputs"
+        if branch.obstacle or len(branch.outputs) != len(node.outputs):
+            return branch.obstacle or "a branch that makes other outputs"
         before = len(self.obstacles)
         for inner in branch.nodes:
             if any(name in self.values for name in inner.outputs if name):

@@ -67,6 +67,8 @@ class Branch:
 
     nodes: list[Node]
     outputs: list[str]
+    # What cannot be done, which counts if it is taken.
+    obstacle: str
 
 
 @dataclass(frozen=True)
@@ -271,9 +273,9 @@ _TENSOR, _GRAPHS = 4, (5, 10)
 def _branch(graph: Any) -> Branch:
     """Return what a branch of `If` says; it has no inputs and no weights."""
     nodes = [_node(node, i, inner=True) for i, node in enumerate(graph.node)]
-    if nodes and (len(graph.initializer) or len(graph.input) or len(graph.sparse_initializer)):
-        nodes[0].obstacle = "a branch with weights of its own"
-    return Branch(nodes, [text(value.name) for value in graph.output])
+    own = len(graph.initializer) or len(graph.input) or len(graph.sparse_initializer)
+    outputs = [text(value.name) for value in graph.output]
+    return Branch(nodes, outputs, "a branch with weights of its own" if own else "")
 
 
 def _node(proto: Any, number: int, *, inner: bool = False) -> Node:

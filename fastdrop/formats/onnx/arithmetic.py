@@ -447,5 +447,7 @@ def _einsum(a: Arguments) -> Made:
     equation, values = a.attribute("equation", ""), a.given()
     if not any(isinstance(v, (Tensor, Spread)) for v in values):
         raise UnsupportedError("Einsum of constants")
+    if any(map(is_lengths, values)):
+        raise UnsupportedError("a length left open, computed with")
     given = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in values]
     return a.net.einsum(equation, given)

@@ -532,6 +532,8 @@ def _one_hot(a: Arguments) -> Made:
     numbers = np.arange(depth, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - axis))
     a.dtype = ends.dtype
     a.check_size([depth])
+    if a.dtypes[0].kind == "f":
+        value = a.net.elementwise("trunc", value)
     given = a.net.unsqueeze(value, axis)
     negative = a.net.elementwise("less", given, 0.0)
     given = a.net.elementwise("add", given, a.net.elementwise("multiply", negative, float(depth)))
