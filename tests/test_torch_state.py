@@ -98,6 +98,14 @@ def test_prefixes_are_found(prefix: str) -> None:
     assert any(prefix in note for note in model.notes)
 
 
+def test_prefixes_are_found_behind_layers_without_weights() -> None:
+    tensors = {"a.fc.weight": numbers(3, 3), "a.fc.bias": numbers(3)}
+    model = read(tensors, [("Input", {"shape": (3,)}), ("drop", "Dropout"), ("fc", "Linear")])
+    x = numbers(2, 3)
+    expected = x @ tensors["a.fc.weight"].T + tensors["a.fc.bias"]
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_everything_that_is_wrong_is_named_at_once() -> None:
     tensors = weights()
     del tensors["head.0.bias"], tensors["encoder.lstm.weight_ih_l0"]
@@ -193,6 +201,30 @@ def test_weights_are_put_together_by_length_and_direction(
     wanted = x @ (lengths * units).T + tensors["fc.bias"]
     found = read(tensors, [("fc", "Linear")]).predict(x)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_lengths_stand_along_any_axis(axis: int) -> None:
+    """And one without the other is no weight, as those of different numbers of axes."""
+    directions, bias = numbers(4, 3), numbers(4)
+    lengths = numbers(*((4, 1) if axis == 0 else (1, 3)))
+    tensors = {"fc.weight_g": lengths, "fc.weight_v": directions, "fc.bias": bias}
+    x = numbers(5, 3)
+    wanted = directions * lengths / np.linalg.norm(directions, axis=1 - axis, keepdims=True)
+    found = read(tensors, [("fc", "Linear")]).predict(x)
+    np.testing.assert_allclose(found, x @ wanted.T + bias, rtol=1e-5, atol=1e-6)
+    assert found.dtype == np.float32
+    missing, other = "there is no 'fc.weight'", "operands could not be broadcast"
+    for name, value, message in [
+        ("weight_v", None, missing),
+        ("weight_g", None, missing),
+        ("weight_g", numbers(4), missing),
+        ("weight_g", numbers(2, 1), other),
+    ]:
+        changed = {k: v for k, v in tensors.items() if k != f"fc.{name}"}
+        changed |= {} if value is None else {f"fc.{name}": value}
+        with pytest.raises(ModelFormatError, match=rf"fc \(Linear\): {message}"):
+            read(changed, [("fc", "Linear")])
 
 
 def test_layers_may_take_what_others_made() -> None:
