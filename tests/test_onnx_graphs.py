@@ -24,7 +24,9 @@ from fastdrop.formats import ModelFormatError
 from layer_laws import normal
 
 OPSET = 21
-LENGTHS = [{"N": 3, "T": 5, "S": 4, "P": 3, "Q": 2}, {"N": 2, "T": 7, "S": 6, "P": 3, "Q": 2}]
+LENGTHS = [{"N": 3, "T": 5, "S": 4}, {"N": 2, "T": 7, "S": 6}]
+# Those that a shape has baked in.
+LENGTHS = [given | {"P": 3, "Q": 2, "Q1": 2, "Q2": 2} for given in LENGTHS]
 # A constant c repeated for each row of x, with axes k behind the rows.
 ROWS = "n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) "
 
@@ -838,6 +840,11 @@ rows of a fixed number in order and back
 ones among zeros
     (int64[N,3] x) => (a, b, d) <int64 n = {20}, float[2] e = {0, 1}, float[2] f = {-1, 3}>
     { a = OneHot(x, n, e) b = OneHot<axis=1>(x, n, f) d = OneHot<axis=-2>(x, n, e) }
+ones among zeros of all rows
+    (float[N,3,5] x) => (y)
+    <int64[3] c = {1, 0, 4}, int64[1] k = {3}, int64 d = {5},
+     float[2] e = {1, 3}>
+    { ROWS a = OneHot(m, d, e) y = Add(x, a) }
 ones among zeros in front
     (int64[N,3] x) => (y) <float n = {20}, float[2] e = {0, 1}>
     { y = OneHot<axis=0>(x, n, e) }
@@ -870,6 +877,13 @@ triangles of open steps
     { q = Shape<start=1>(x) c = ConstantOfShape<value=float[1] {1.5}>(q) u = Trilu(c)
       l = Trilu<upper=0>(c) v = Trilu(c, o) w = Trilu<upper=0>(c, r)
       a = Mul(x, u) b = Add(l, x) e = Mul(v, w) d = Sub(x, e) }
+triangles of two open lengths
+    (float[N,T,3] x, float[N,S,3] z) => (a, b)
+    <int64[1] k = {1}, int64[1] e = {2}, int64 i = {-1}, int64[3] r = {1, 0, 0}, int64[1] f = {0}>
+    { s = Shape(x) t = Slice(s, k, e) u = Shape<start=1, end=2>(z) q = Concat<axis=0>(t, u)
+      c = ConstantOfShape<value=float[1] {1.5}>(q) h = Transpose<perm=[0,2,1]>(z)
+      g = MatMul(x, h) l = Trilu<upper=0>(c, i) m = Mul(c, l) a = Mul(g, m)
+      o = Unsqueeze(c, f) v = Trilu(o) w = Add(v, l) b = Add(w, g) }
 triangles by numbers of steps
     (float[N,T,3] x) => (y)
     <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {0}, float n = {-9}>
@@ -910,6 +924,9 @@ branches of branches' outputs
                  else_branch = i () => (q) { w = Neg(a) q = Sub(w, x) }> }
 lengths that a shape has baked in
     (float[P,N,4] x) => (y) <int64[3] k = {3, -1, 4}>
+    { a = Reshape(x, k) y = Relu(a) }
+four lengths that a shape has baked in
+    (float[P,Q,Q1,Q2,N] x) => (y) <int64[5] k = {3, 2, 2, 2, -1}>
     { a = Reshape(x, k) y = Relu(a) }
 several lengths that shapes have baked in
     (float[P,Q,N,4] x) => (y) <int64[4] k = {3, 2, -1, 4}, int64[4] l = {6, -1, 2, 2}>
@@ -1877,6 +1894,14 @@ ones among no zeros
     (float[N,3] x) => (y) <int64 n = {0}, float[2] e = {0, 1}>
     { y = OneHot(x, n, e) }
     -> OneHot of such inputs
+several depths
+    (float[N,3] x) => (y) <int64[2] n = {4, 4}, float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    -> expected one number
+depth that is computed
+    (float[N,3] x, int64[N] n) => (y) <float[2] e = {0, 1}>
+    { y = OneHot(x, n, e) }
+    -> input 1 is computed of the model's inputs
 three ends
     (float[N,3] x) => (y) <int64 n = {4}, float[3] e = {0, 1, 2}>
     { y = OneHot(x, n, e) }
@@ -1963,6 +1988,10 @@ branches with weights that are not taken, and others
     { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
                  else_branch = b () => (v) { v = NonZero(x) }> }
     -> (NonZero): the operator is not supported
+too many lengths that a shape has baked in
+    (float[P,Q,Q1,Q2,Q3,N] x) => (y) <int64[6] k = {3, 2, 2, 2, 2, -1}>
+    { a = Reshape(x, k) y = Relu(a) }
+    -> a tensor of shape ['P', 'Q', 'Q1', 'Q2', 'Q3', batch] as
 lengths behind what a shape has baked in
     (float[P,N,S] x) => (y) <int64[3] k = {3, -1, 2}>
     { y = Reshape(x, k) }
