@@ -1537,6 +1537,17 @@ def test_causal_attention_from_known_steps_to_open_ones() -> None:
         assert_close(net.array(net.attention(q, k, k, causal=True), 6), expected, FLOAT32)
 
 
+@pytest.mark.parametrize("opened", ["", ", 2 open"], ids=["known", "open"])
+def test_causal_attention_of_heads(opened: str) -> None:
+    net = Written()
+    heads = normal(6, 3, 10, 4)
+    x = net.value(heads, "0" + opened)
+    found = net.array(net.attention(x, twice(net, x), x, causal=True), 6)
+    for k in range(3):
+        expected = attention(heads[:, k], np.where(np.tri(10), 0, -np.inf))
+        np.testing.assert_allclose(found[:, k], expected, rtol=1e-5, atol=1e-5)
+
+
 def test_lengths_that_do_not_broadcast() -> None:
     net = Written()
     x, y = net.value(normal(3, 2, 4, 5), "0"), net.value(normal(3, 6, 5, 2), "0")

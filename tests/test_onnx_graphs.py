@@ -250,7 +250,8 @@ zeros dropped
     { a = Dropout(c) y = Add(x, a) }
 what is no number
     (float[N,3] x) => (y) <float[3] c, float[3] d>
-    { a = Log(x) n = IsNaN(a) b = Where(n, x, c) e = Log(d) f = IsNaN(e) y = Where(f, b, d) }
+    { a = Log(x) n = IsNaN(a) b = Where(n, x, c) e = Log(d) f = IsNaN(e) g = Where(f, b, d)
+      h = Cast<to=3>(n) i = Cast<to=1>(h) y = Add(g, i) }
 errors
     (float[N,3] x) => (a, b) <float few = {0.0001}, float many = {10000}>
     { a = Erf(x) c = Mul(x, few) d = Erf(c) b = Mul(d, many) }
@@ -849,9 +850,20 @@ ones among zeros in front
     (int64[N,3] x) => (y) <float n = {20}, float[2] e = {0, 1}>
     { y = OneHot<axis=0>(x, n, e) }
 whole ones among zeros
-    (int64[N,3] x) => (a, b) <int64 n = {20}, int64[2] e = {0, 1}, int64[2] f = {4, -5},
-    int64 t = {2}>
-    { c = OneHot<axis=-1>(x, n, e) a = Div(c, t) d = OneHot<axis=2>(x, n, f) b = Div(d, t) }
+    (float[N,3] z) => (a, b)
+    <int64 n = {20}, int64[2] e = {0, 1}, int64[2] f = {4, -5}, int64 t = {2}>
+    { x = Floor(z) c = OneHot<axis=-1>(x, n, e) a = Div(c, t)
+      d = OneHot<axis=2>(x, n, f) b = Div(d, t) }
+steps beside tensors of fewer axes
+    (float[T,N,3] x, float[N,3] v) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[2] l = {1, 2}, int64 c = {2}>
+    { s = Shape<end=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Unsqueeze(p, l) m = Less(q, c)
+      y = Where(m, v, x) }
+triangles of ones that are true
+    (float[N,T,3] x) => (y) <int64[1] k = {1}, int64[1] e = {2}, float n = {-9}>
+    { s = Shape(x) t = Slice(s, k, e) q = Concat<axis=0>(t, t)
+      c = ConstantOfShape<value=bool[1] {1}>(q) u = Trilu<upper=0>(c) d = Not(u)
+      h = Transpose<perm=[0,2,1]>(x) g = MatMul(x, h) y = Where(d, n, g) }
 some steps within lengths
     (float[N,T,3] x, int64[N] n) => (y)
     <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {2}, float c = {0.5}>
@@ -894,6 +906,18 @@ numbers of steps in a row
     <int64 z = {0}, int64 o = {1}, int64[2] k = {1, -1}, float w = {0.1}>
     { s = Shape(x) t = Gather(s, o) p = Range(z, t, o) a = Reshape(p, k) b = Identity(a)
       c = Cast<to=1>(b) d = Mul(c, w) e = Sin(d) y = Add(x, e) }
+numbers of steps, halved and bounded
+    (float[N,T] x) => (a, b) <int64 z = {0}, int64 o = {1}, int64 h = {2}>
+    { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Div(p, h) f = Cast<to=1>(q)
+      a = Add(x, f) c = Clip(p, , h) m = Max(q, c) g = Cast<to=1>(m) b = Mul(x, g) }
+numbers of steps beside constants of more axes
+    (float[N,2,T] x) => (y) <int64 z = {0}, int64 o = {1}, float[1,1] c, int64[1] k = {1}>
+    { s = Shape<start=2>(x) t = Squeeze(s) p = Range(z, t, o) f = Cast<to=1>(p) q = Mul(f, c)
+      r = Unsqueeze(q, k) y = Add(r, x) }
+numbers of steps, turned
+    (float[N,3,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] l = {0}, float[9,3] w>
+    { s = Shape<start=2>(x) t = Squeeze(s) p = Range(z, t, o) q = Unsqueeze(p, l)
+      e = Gather(w, q) f = Transpose<perm=[0,2,1]>(e) y = Add(x, f) }
 numbers of steps, looked up
     (float[N,T,3] x) => (y)
     <int64 z = {0}, int64 o = {1}, int64[1] l = {0}, float[9,3] w>
@@ -910,6 +934,10 @@ shapes of open steps
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
     { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Unsqueeze(p, k) r = Shape(q)
       c = ConstantOfShape<value=float[1] {2.0}>(r) y = Add(x, c) }
+branches of what is made outside
+    (float[N,3] x) => (y) <bool c = {1}>
+    { h = Neg(x) i = Relu(x)
+      y = If(c) <then_branch = a () => (h) { }, else_branch = b () => (i) { }> }
 whole branches
     (int64[N,3] x) => (y) <bool[1,1] c = {0}, int64 t = {2}>
     { a = If(c) <then_branch = a () => (u) { u = Cast<to=1>(x) },
@@ -1787,9 +1815,17 @@ powers of lengths
     { s = Shape(x) t = ReduceLogSumExp(s, k) y = Expand(x, t) }
     -> a length left open, computed with
 some rows
-    (float[N,3] x) => (y) <int64[1] k = {1}>
+    (float[N] x) => (y) <int64[1] k = {1}>
     { y, i = TopK<axis=0>(x, k) }
     -> some rows of the batch are taken out
+rows sorted by each of their numbers
+    (float[N,3] x) => (y)
+    { r = Shape<end=1>(x) y, i = TopK<axis=0>(x, r) }
+    -> the batch largest numbers
+rows alone
+    (float[N,1] x) => (y)
+    { r = Shape<end=1>(x) y, i = TopK<axis=0>(x, r) }
+    -> the batch largest numbers
 some of an order
     (float[N] x) => (y) <int64[1] k = {1}>
     { r = Shape(x) v, i = TopK<axis=0>(x, r) w, y = TopK(i, k) }
@@ -1806,6 +1842,10 @@ none of the largest
     (float[N,3] x) => (y) <int64[1] k = {0}>
     { y, i = TopK(x, k) }
     -> the 0 largest numbers
+largest of an open number in front
+    (float[T,N] x) => (y) <int64[1] k = {2}>
+    { y, i = TopK<axis=0>(x, k) }
+    -> the 2 largest of 'T' numbers
 largest of an open number
     (float[N,T] x) => (y) <int64[1] k = {2}>
     { y, i = TopK(x, k) }
@@ -1831,8 +1871,8 @@ axis of the largest
     { y, i = TopK<axis=2>(x, k) }
     -> axis 2 of a tensor of 2 axes
 order along features
-    (float[N,3] x) => (y)
-    { r = Shape<end=1>(x) v, i = TopK<axis=0>(x, r) y = Gather<axis=1>(x, i) }
+    (float[N,3] x, float[N] n) => (y)
+    { r = Shape(n) v, i = TopK<axis=0>(n, r) y = Gather<axis=1>(x, i) }
     -> places put into an order of rows
 order of a constant
     (float[N,3] x, float[N] n) => (y) <float[3] c>
@@ -1938,6 +1978,15 @@ a triangle of an open length, of an input
     (float[N,T,T] x) => (y)
     { y = Trilu(x) }
     -> input 0 is computed of the model's inputs
+triangle of a known number of columns
+    (float[N,T,4] x) => (y) <int64[1] k = {1}, int64[1] e = {2}, int64[1] n = {4}>
+    { s = Shape(x) t = Slice(s, k, e) q = Concat<axis=0>(t, n) c = ConstantOfShape(q)
+      u = Trilu(c) y = Mul(x, u) }
+    -> numbers up to 4
+triangle of one axis
+    (float[N,T] x) => (y)
+    { s = Shape<start=1>(x) c = ConstantOfShape(s) u = Trilu(c) y = Mul(x, u) }
+    -> not enough values
 branches by an open length
     (float[N,T,3] x) => (y) <int64[1] o = {1}, int64[1] k = {1}>
     { s = Shape<start=1, end=2>(x) e = Equal(s, o) d = Squeeze(e)
@@ -1992,6 +2041,10 @@ too many lengths that a shape has baked in
     (float[P,Q,Q1,Q2,Q3,N] x) => (y) <int64[6] k = {3, 2, 2, 2, 2, -1}>
     { a = Reshape(x, k) y = Relu(a) }
     -> a tensor of shape ['P', 'Q', 'Q1', 'Q2', 'Q3', batch] as
+laid out as it begins
+    (float[3,N,4] x) => (y) <int64[1] k = {3}>
+    { y = Reshape(x, k) }
+    -> a tensor of shape [3, batch, 4] as [3]
 lengths behind what a shape has baked in
     (float[P,N,S] x) => (y) <int64[3] k = {3, -1, 2}>
     { y = Reshape(x, k) }
@@ -2016,6 +2069,7 @@ def test_refusals(text: str) -> None:
     with pytest.raises(ModelFormatError) as caught:
         loaded(parsed(graph))
     assert message.strip() in str(caught.value)
+    assert len(caught.value.obstacles) == 1
 
 
 # ---- recurrent layers ----
@@ -2479,6 +2533,13 @@ def test_notes(text: str, note: str) -> None:
 def test_a_model_that_is_not_in_training_mode_says_nothing(training: str) -> None:
     text = "(float[N,3] x) => (y) <float r = {0.5}, bool t = TRAINING> { y = Dropout(x, r, t) }"
     assert len(loaded(parsed(text.replace("TRAINING", training))).notes) == (training == "{1}")
+
+
+def test_lengths_without_names_are_each_ones_own() -> None:
+    text = "(float[N,?,3] x, float[N,?,3] z) => (y) <int64[1] i = {0}, int64[1] o = {1}> "
+    model = loaded(parsed(text + "{ s = Shape<start=1, end=2>(z) y = Slice(x, i, s, o) }"))
+    x, z = normal(2, 5, 3), normal(2, 4, 3)
+    np.testing.assert_array_equal(model.predict({"x": x, "z": z}), x[:, :4])
 
 
 def test_layers_are_counted() -> None:

@@ -206,11 +206,12 @@ def test_weights_are_put_together_by_length_and_direction(
 @pytest.mark.parametrize("axis", [0, 1])
 def test_lengths_stand_along_any_axis(axis: int) -> None:
     """And one without the other is no weight, as those of different numbers of axes."""
-    directions, bias = numbers(4, 3), numbers(4)
+    directions, bias = numbers(4, 3) * np.float32(1e30), numbers(4)
     lengths = numbers(*((4, 1) if axis == 0 else (1, 3)))
     tensors = {"fc.weight_g": lengths, "fc.weight_v": directions, "fc.bias": bias}
     x = numbers(5, 3)
-    wanted = directions * lengths / np.linalg.norm(directions, axis=1 - axis, keepdims=True)
+    sizes = np.linalg.norm(directions.astype(float), axis=1 - axis, keepdims=True)
+    wanted = directions / sizes * lengths
     found = read(tensors, [("fc", "Linear")]).predict(x)
     np.testing.assert_allclose(found, x @ wanted.T + bias, rtol=1e-5, atol=1e-6)
     assert found.dtype == np.float32

@@ -365,7 +365,7 @@ class Networks(Tensors):
         single = self.bundled_first(value)
         self.walks.add(single.row[-2])
         extra = single.merged
-        mask = None if lengths is None else self._mask(single, lengths)
+        mask = None if lengths is None else self._mask(single.row[-2], lengths)
         finals: list[list[Tensor]] = []
         for level, directions in enumerate(cells):
             if level and rate is not None:
@@ -478,11 +478,10 @@ class Networks(Tensors):
             state = inner
         return self.broadcast(state, (*leading, width))
 
-    def _mask(self, sequence: Tensor, lengths: Value) -> Tensor:
-        """Return 1 for each step of a sequence (batch, steps, ...) that there is, else 0."""
+    def _mask(self, steps: Length, lengths: Value) -> Tensor:
+        """Return (batch, steps): 1 for each step that a row has, else 0."""
         if not isinstance(lengths, Tensor) or lengths.ndim != 1:
             raise UnsupportedError("lengths of sequences that are no input")
-        steps = sequence.row[-2]
         numbers: Value = np.arange(steps) if isinstance(steps, int) else self.positions(steps)
         found = self.elementwise("less", numbers, self.unsqueeze(lengths, 1))
         assert isinstance(found, Tensor)
@@ -492,7 +491,7 @@ class Networks(Tensors):
         """Return (batch, steps, ...) with zeros behind each row's length."""
         if not isinstance(value, Tensor) or value.name in self._zeros_behind:
             return value
-        mask: Value = self._mask(replace(value, row=(*value.row[:1], 1)), lengths)
+        mask: Value = self._mask(value.row[0], lengths)
         for _ in range(value.ndim - 2):
             mask = self.unsqueeze(mask, mask.ndim)
         return self.elementwise("where", mask, value, 0.0)

@@ -198,7 +198,7 @@ def steps_beside(b: Tensors, given: Sequence[Any]) -> tuple[Callable[[Steps], Te
     """Return how `Steps` become tensors beside others, and whether there are no others."""
     framed = [v for v in given if isinstance(v, (Tensor, Spread))]
     if not framed:
-        most = max(v.ndim for v in given if isinstance(v, Steps))
+        most = max(v.ndim for v in given if v is not None)
         return lambda v: v.led(b, most), True
     rank = max(v.ndim for v in framed)
     at = rank - framed[0].ndim + framed[0].at

@@ -1289,7 +1289,7 @@ def _sort(b: Networks, a: Arguments) -> Any:
     value = a.first()
     if isinstance(value, Order):
         return value, value
-    if isinstance(value, Tensor) and value.counted(a.dim) == value.at:
+    if isinstance(value, Tensor) and value.shape == (BATCH,):
         return value, Order()
     return b.largest(value, a.dim, value.shape[a.dim], smallest=not a.descending)
 
