@@ -595,7 +595,10 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "var": lambda x: (x.var(1), x.var((1, 2), unbiased=False), *torch.var_mean(x, -1)),
     "std": lambda x: x.std(1, keepdim=True),
     "logsumexp": lambda x: torch.logsumexp(x, 1),
+    "logsumexp-of-few": lambda x: x.masked_fill(x < 1, -np.inf).logsumexp(-1).clamp(-9),
+    "topk-of-few": lambda x: x.masked_fill(x < 1, -np.inf).topk(4).values.clamp(-9),
     "cumsum": lambda x: x[:, :5].cumsum(1),
+    "cumsum-steps": lambda x: (x.cumsum(1), x[..., 0].cumsum(1), x[..., None].cumsum(1)),
     "norms": lambda x: (x.norm(p=1, dim=-1), x.norm(p=3, dim=1), x.norm(p=np.inf, dim=1)),
     "cosine": lambda x: F.cosine_similarity(x, x[:, :1], dim=-1),
     "distance": lambda x: F.pairwise_distance(x[:, 0], x[:, -1]),
@@ -1018,6 +1021,8 @@ ROWS_TOGETHER: dict[str, Callable[[Any], Any]] = {
     "shift": lambda x: torch.cat((x[1:], x[:1])),
     "outer": lambda x: x.mean(1)[:, None] - x.mean(1)[None],
     "softmax": lambda x: x.softmax(0),
+    "sort": lambda x: x.sort(0).values,
+    "argsort": lambda x: x.argsort(0),
     "everything": lambda x: x / x.max(),
 }
 

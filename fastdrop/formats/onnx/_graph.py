@@ -256,8 +256,8 @@ class _Assembly:
             try:
                 alone = self._with_steps(arguments)
                 made = row(arguments)
-                if alone:
-                    made = Steps.of(made)
+                if alone and isinstance(made, Tensor):
+                    made = Steps(made)
                 arguments.check_read()
                 self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
             except UnsupportedError as error:
