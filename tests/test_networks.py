@@ -747,6 +747,7 @@ def test_zeros_behind_each_rows_length(layout: str, array: np.ndarray) -> None:
     for row, length in zip(expected, range(6), strict=True):
         row[length:] = 0
     assert np.array_equal(net.array(net.padded(x, lengths), 6), expected)
+    assert net.padded(array, lengths) is array
 
 
 def test_what_a_recurrent_layer_puts_out_has_zeros_behind_it() -> None:

@@ -846,6 +846,9 @@ ones among zeros of all rows
     <int64[3] c = {1, 0, 4}, int64[1] k = {3}, int64 d = {5},
      float[2] e = {1, 3}>
     { ROWS a = OneHot(m, d, e) y = Add(x, a) }
+twos among zeros
+    (int64[N,3] x) => (a, b) <int64 n = {20}, float[2] e = {0, 2}, float[2] f = {1, 0}>
+    { a = OneHot(x, n, e) b = OneHot(x, n, f) }
 ones among zeros in front
     (int64[N,3] x) => (y) <float n = {20}, float[2] e = {0, 1}>
     { y = OneHot<axis=0>(x, n, e) }
@@ -1882,6 +1885,10 @@ order computed with
     (float[N] x) => (y)
     { r = Shape(x) v, i = TopK<axis=0>(x, r) y = Add(i, i) }
     -> numbers of rows, computed with
+order of what is not read
+    (float[N] x) => (y)
+    { r = Shape(x) v, i = TopK<axis=0>(x, r) y = NonZero(i) }
+    -> the operator is not supported
 order put out
     (float[N] x) => (y)
     { r = Shape(x) v, y = TopK<axis=0>(x, r) }
@@ -1970,6 +1977,10 @@ steps without rows
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
     { r = Shape<start=1>(x) t = Squeeze(r) p = Range(z, t, o) s = ReduceSum(p, k) y = Add(x, s) }
     -> ['T'] without rows of a batch
+steps of more axes
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[2] k = {0, 1}>
+    { r = Shape<start=1>(x) t = Squeeze(r) p = Range(z, t, o) q = Unsqueeze(p, k) y = Add(x, q) }
+    -> [1, 1, 'T'] along rows of a batch
 steps put out
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
     { r = Shape<start=1>(x) t = Squeeze(r) y = Range(z, t, o) }
@@ -2045,6 +2056,10 @@ laid out as it begins
     (float[3,N,4] x) => (y) <int64[1] k = {3}>
     { y = Reshape(x, k) }
     -> a tensor of shape [3, batch, 4] as [3]
+lengths that a shape leaves as they are
+    (float[P,N,4] x) => (y) <int64[3] k = {0, -1, 3}>
+    { y = Reshape(x, k) }
+    -> a tensor of shape ['P', batch, 4] as ['P', -1, 3]
 lengths behind what a shape has baked in
     (float[P,N,S] x) => (y) <int64[3] k = {3, -1, 2}>
     { y = Reshape(x, k) }

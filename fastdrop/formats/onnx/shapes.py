@@ -504,7 +504,7 @@ def _topk(a: Arguments) -> Made:
         raise UnsupportedError("one number of places is expected")
     largest = a.flag("largest", default=True)
     a.flag("sorted", default=True)
-    if isinstance(value, Order) or (isinstance(value, Tensor) and value.shape == (BATCH,)):
+    if value.shape == (BATCH,):
         if counts[0] not in (BATCH, a.fixed_batch):
             raise UnsupportedError("some rows of the batch are taken out")
         return [value, Order()]
