@@ -1783,6 +1783,10 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         lambda net, x: net.expand(normal(1, 4), [OPEN, 4]),
         "an array of shape (1, 4) as [T, 4]",
     ),
+    "constant of all rows, repeated for more rows": (
+        lambda net, x: net.expand(Spread(normal(1, 4), 0), [BATCH * 2, OPEN, 4]),
+        "a tensor of shape",
+    ),
     "constant of all rows for a length": (
         lambda net, x: net.reshape(Spread(normal(6, 4), 0), [BATCH, OPEN, 4]),
         "a tensor of shape",

@@ -810,6 +810,9 @@ the largest from 11 on
 the smallest of few
     (float[N,5] x) => (a, b) <int64[1] k = {5}>
     { r = Relu(x) l = Log(r) m = Neg(l) a, b = TopK<largest=0>(m, k) }
+as many of the largest as are taken out
+    (float[N,70] x) => (a) <int64[1] k = {64}>
+    { a, b = TopK(x, k) }
 the largest in front of the batch
     (float[5,N,4] x) => (a, b) <int64[1] k = {2}>
     { a, b = TopK<axis=0>(x, k) }

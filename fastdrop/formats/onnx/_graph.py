@@ -440,10 +440,7 @@ def _named(given: Input, axis: int) -> Length:
 
 def _bound(given: Input, numbers: Mapping[Length, int]) -> Input:
     """Return an input with numbers in the place of some lengths that are open."""
-    lengths = [
-        n if isinstance(n, int) else numbers.get(_named(given, axis), n)
-        for axis, n in enumerate(given.lengths)
-    ]
+    lengths = (numbers.get(_named(given, axis), n) for axis, n in enumerate(given.lengths))
     return replace(given, lengths=tuple(lengths))
 
 
