@@ -1,5 +1,6 @@
 """Models of ONNX: what exporters write, against ONNX Runtime's outputs, and operators by hand."""
 
+import functools
 import io
 import itertools
 import sys
@@ -782,6 +783,14 @@ def branches(condition: str, output: str, made: str = "taken") -> Any:
     return model
 
 
+def branches_of_more(kind: str) -> Any:
+    """Return a graph of which the branch that is taken has inputs or weights."""
+    model = branches("yes", "taken")
+    branch = next(a.g for a in model.graph.node[0].attribute if a.name == "then_branch")
+    getattr(branch, kind).add()
+    return model
+
+
 def state_of_lengths() -> Any:
     """Return a recurrent layer that starts at (steps, batch, features)."""
     nodes = [
@@ -840,6 +849,13 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "one branch": (lambda: changed(one_branch), "(If): two branches are expected"),
     "branches": (lambda: branches("x", "taken"), "(If): it runs one of two graphs"),
     "an empty branch": (lambda: branches("yes", "nothing"), "no tensor is called 'nothing'"),
+    **{
+        f"{kind} of a branch": (
+            functools.partial(branches_of_more, kind),
+            "(If): a branch with weights of its own",
+        )
+        for kind in ("initializer", "input", "sparse_initializer")
+    },
     "a branch's own": (lambda: branches("yes", "x", "x"), "that makes what is made elsewhere"),
     "external": (lambda: changed(external), "no other file is opened"),
     "sparse": (lambda: changed(sparse), "sparse tensors"),

@@ -1852,6 +1852,10 @@ largest of an open number in front
     (float[T,N] x) => (y) <int64[1] k = {2}>
     { y, i = TopK<axis=0>(x, k) }
     -> the 2 largest of 'T' numbers
+no number of the largest, of old
+    9 (float[N,3] x) => (y)
+    { y, i = TopK(x) }
+    -> the 0 largest numbers
 largest of an open number
     (float[N,T] x) => (y) <int64[1] k = {2}>
     { y, i = TopK(x, k) }
