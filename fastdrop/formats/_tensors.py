@@ -223,6 +223,8 @@ class Tensors:
         How many rows a batch has where a file or module has fixed it; each such number may be it.
     scope : str
         What layers are called that are written now.
+    notes : list of str
+        What a reader should know of how something is done.
     """
 
     def __init__(self) -> None:
@@ -230,6 +232,7 @@ class Tensors:
         self.inputs: list[Tensor] = []
         self.rows: int | None = None
         self.scope = "layer"
+        self.notes: list[str] = []
         self._taken: set[str] = set()
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
@@ -773,6 +776,12 @@ class Tensors:
             summands = self.unsqueeze(summands, 1)
         summed = self.matmul(self.unsqueeze(moved, 1), summands)
         return self.permute(self.squeeze(summed, [1]), back)
+
+    def sorted_rows(self, value: Value) -> tuple[Value, Order]:
+        """Sort rows by one number of each: they stay where they are, for none knows of another."""
+        note = "where rows are sorted they stay in the order of the inputs, outputs too"
+        self.notes += [note] if note not in self.notes else []
+        return value, Order()
 
     def largest(
         self, value: Value, axis: int, count: object, *, smallest: bool = False

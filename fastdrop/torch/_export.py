@@ -408,7 +408,7 @@ class _Conversion:
                 shapes if len(shapes) > 1 else next(iter(shapes.values())),
                 outputs=self._arranged(outputs),
                 source=type(self.module).__name__,
-                notes=self.notes,
+                notes=[*self.notes, *self.builder.notes],
             )
         except ValueError as error:
             raise _Failed([str(error)], 1.0) from error

@@ -1290,7 +1290,7 @@ def _sort(b: Networks, a: Arguments) -> Any:
     if isinstance(value, Order):
         return value, value
     if isinstance(value, Tensor) and value.shape == (BATCH,):
-        return value, Order()
+        return b.sorted_rows(value)
     return b.largest(value, a.dim, value.shape[a.dim], smallest=not a.descending)
 
 

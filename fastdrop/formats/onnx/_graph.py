@@ -193,7 +193,7 @@ class _Assembly:
                 {g.name: known(_row(g, self.places[g.name])) for g in self.inputs},
                 outputs=put_out,
                 source=self.summary.source,
-                notes=self.notes,
+                notes=[*self.notes, *self.net.notes],
             )
         except ValueError as error:  # what the model refuses is the file's fault
             raise ModelFormatError(printable(str(error), 200, "ascii")) from error

@@ -507,7 +507,7 @@ def _topk(a: Arguments) -> Made:
     if value.shape == (BATCH,):
         if counts[0] not in (BATCH, a.fixed_batch):
             raise UnsupportedError("some rows of the batch are taken out")
-        return [value, Order()]
+        return [*a.net.sorted_rows(value)]
     return [*a.net.largest(value, axis, counts[0], smallest=not largest)]
 
 
