@@ -28,8 +28,8 @@ test-long: $(STAMP)-keras $(STAMP)-torch ## Run the tests that take minutes, and
 FUZZ_SECONDS ?= 60
 FUZZ_JOBS ?= 1
 fuzz: $(STAMP)-fuzz ## Give readers damaged files and kernels random calls, FUZZ_SECONDS each
-	.ci/fuzz-kernels -max_total_time=$(FUZZ_SECONDS) & kernels=$$!; \
-	$(BIN)/python fuzz/fuzz.py all --jobs=$(FUZZ_JOBS) -max_total_time=$(FUZZ_SECONDS) && wait $$kernels
+	options="-max_total_time=$(FUZZ_SECONDS) -verbosity=0"; .ci/fuzz-kernels $$options & kernels=$$!; \
+	$(BIN)/python fuzz/fuzz.py all --jobs=$(FUZZ_JOBS) $$options && wait $$kernels
 
 fuzz-long: $(STAMP)-fuzz ## The same, a million times
 	$(BIN)/python fuzz/fuzz.py all --plain=250000
