@@ -146,8 +146,7 @@ class Networks(Tensors):
 
     def dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers."""
-        if isinstance(value, Spread):
-            value = self.some_tensor(value)
+        value = self._with_rows(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("dropout of a constant")
         return self.single(layers.Dropout(name=self.scope, rate=rate), value)
@@ -170,9 +169,7 @@ class Networks(Tensors):
 
     def noise(self, value: Value) -> Value:
         """Draw a normal number for each number of a tensor: 0 where nothing is random."""
-        zeros = self.elementwise("zeros", value)
-        if isinstance(zeros, Spread):
-            zeros = self.some_tensor(zeros)
+        zeros = self._with_rows(self.elementwise("zeros", value))
         if not isinstance(zeros, Tensor):
             raise UnsupportedError("random numbers that rows of a batch share")
         return self.single(layers.GaussianNoise(name=self.scope, stddev=1.0), zeros)
@@ -182,6 +179,10 @@ class Networks(Tensors):
         if not self.inputs:
             raise UnsupportedError("rows of a batch that no input has")
         return self.tensor(value, self.inputs[0])
+
+    def _with_rows(self, value: Value) -> Value:
+        """Return what all rows share as a tensor, and anything else as it is."""
+        return self.some_tensor(value) if isinstance(value, Spread) else value
 
     # ---- products ----
 
@@ -350,8 +351,7 @@ class Networks(Tensors):
         is dropout, of each number at each step, if a rate is given. Returns the outputs and the
         final states.
         """
-        if isinstance(value, Spread):
-            value = self.some_tensor(value)
+        value = self._with_rows(value)
         if not isinstance(value, Tensor) or value.ndim != 3:
             raise UnsupportedError("a recurrent layer over a tensor without a batch")
         if value.at != (0 if batch_first else 1):
@@ -498,8 +498,7 @@ class Networks(Tensors):
 
     def cell_step(self, value: Value, cell: Cell, states: Sequence[Value]) -> list[Tensor]:
         """Take one step (batch, inputs) from states (batch, outputs), and return the new ones."""
-        if isinstance(value, Spread):
-            value = self.some_tensor(value)
+        value = self._with_rows(value)
         if not isinstance(value, Tensor) or value.ndim != 2:
             raise UnsupportedError("a step of a tensor without a batch")
         sequence = self.unsqueeze(value, 1)
@@ -704,8 +703,7 @@ class Networks(Tensors):
         epsilon: float,
     ) -> Value:
         """Shift and scale channels, which are axis 1, by what training has left behind."""
-        if isinstance(value, Spread):
-            value = self.some_tensor(value)
+        value = self._with_rows(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("normalization of a constant")
         if mean is None or variance is None:
@@ -729,8 +727,7 @@ class Networks(Tensors):
         epsilon: float,
     ) -> Value:
         """Normalize each row's numbers along so many of the last axes."""
-        if isinstance(value, Spread):
-            value = self.some_tensor(value)
+        value = self._with_rows(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("normalization of a constant")
         for axis in range(-axes, 0):
