@@ -9,13 +9,16 @@ import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
 from fastdrop import _check, _threads
 from fastdrop._fallback import Numpy
 from fastdrop._version import __version__
+
+if TYPE_CHECKING:
+    from fastdrop.random import Key
 
 Array = NDArray[Any]
 
@@ -135,6 +138,34 @@ class Backend(Protocol):
         """
 
     def philox(self, counter: Sequence[int], k0: int, k1: int) -> tuple[int, int, int, int]: ...
+
+    def plain_bernoulli(
+        self,
+        p: object,
+        shape: object,
+        key: Key,
+        stream: object,
+        offset: object,
+        dtype: object,
+        out: object,
+        threads: object,
+    ) -> Array | None:
+        """Do `fastdrop.bernoulli`, or nothing and return None: arguments have not been checked.
+
+        For small calls, whose checks in Python would take longer than the drawing.
+        """
+
+    def plain_dropout(
+        self,
+        x: object,
+        rate: object,
+        key: Key,
+        stream: object,
+        offset: object,
+        out: object,
+        threads: object,
+    ) -> Array | None:
+        """Do the same of `fastdrop.dropout` of each element."""
 
     def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None: ...
 

@@ -5,12 +5,14 @@
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 import numpy as np
 
+from fastdrop import _check, _threads
 from fastdrop._csrc cimport *
 
 cnp.import_array()
@@ -54,6 +56,108 @@ cdef size_t PACKED_AT_ONCE = 4 << 20
 cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
 
+# Types of events, known without looking up their dtypes, which takes longer than a small mask.
+cdef dict EVENTS = {
+    bool: cnp.NPY_BOOL,
+    np.bool_: cnp.NPY_BOOL,
+    np.uint8: cnp.NPY_UINT8,
+    np.float32: cnp.NPY_FLOAT32,
+    np.float64: cnp.NPY_FLOAT64,
+}
+cdef long long PIECE = _threads.PIECE_ELEMENTS, MAX_THREADS = _check.MAX_THREADS
+cdef dict SCALES = {}  # of `_check.scale`, by threshold and type
+cdef enum: MOST_AXES = 8
+
+
+cdef struct Draw:
+    fd_stream stream
+    uint64_t first
+    long long n
+
+
+cdef bint is_in(value, long long low, long long high, long long *number) except -1:
+    """Whether it is an int, neither a bool nor of NumPy, from `low` to `high`: then `number`."""
+    cdef int overflow
+    if type(value) is not int:
+        return False
+    number[0] = PyLong_AsLongLongAndOverflow(value, &overflow)
+    return overflow == 0 and low <= number[0] <= high
+
+
+cdef bint is_draw(p, key, number, offset, threads, Draw *draw) except -1:
+    """Whether draw.n elements are a piece, and the rest is in range: then the rest of `draw`."""
+    cdef long long first, below, count
+    cdef double t
+    if type(p) is not float or not 0 < draw.n <= PIECE:
+        return False
+    t = <double>p * 4294967296.0
+    if not 0 <= t <= 4294967296.0:
+        return False
+    if threads is not None and not is_in(threads, 1, MAX_THREADS, &count):
+        return False
+    if not is_in(offset, 0, INT64_MAX - draw.n, &first):
+        return False
+    if not is_in(number, 0, INT64_MAX, &below):
+        return False
+    draw.first = first
+    draw.stream.threshold = <uint64_t>t
+    t -= <double>draw.stream.threshold  # exact, so that half to even needs no rounding mode
+    if t > 0.5 or (t == 0.5 and draw.stream.threshold & 1):
+        draw.stream.threshold += 1
+    draw.stream.k0, draw.stream.k1 = key.k0, key.k1
+    draw.stream.stream = <uint64_t>key.base + <uint64_t>below
+    return True
+
+
+cdef bint is_shape(shape, cnp.npy_intp *axes, int *ndim, long long *n) except -1:
+    """Whether it is an int or a tuple of some, of no more than a piece: then the others."""
+    cdef long long length
+    if type(shape) is not tuple:
+        shape = (shape,)
+    if len(<tuple>shape) > MOST_AXES:
+        return False
+    ndim[0], n[0] = 0, 1
+    for axis in <tuple>shape:
+        if not is_in(axis, 0, PIECE, &length):
+            return False
+        axes[ndim[0]] = <cnp.npy_intp>length
+        ndim[0] += 1
+        n[0] *= length
+        if n[0] > PIECE:
+            return False
+    return True
+
+
+cdef bint is_output(out, int ndim, const cnp.npy_intp *axes, int kind):
+    """Whether it is an array of that shape and type, which can be written as it lies."""
+    cdef int k
+    if not cnp.PyArray_CheckExact(out) or cnp.PyArray_TYPE(out) != kind:
+        return False
+    if cnp.PyArray_NDIM(out) != ndim or not cnp.PyArray_ISCARRAY(out):
+        return False
+    for k in range(ndim):
+        if cnp.PyArray_DIM(out, k) != axes[k]:
+            return False
+    return True
+
+
+cdef bint are_apart(cnp.ndarray a, cnp.ndarray b):
+    """Whether two contiguous arrays share no byte."""
+    cdef const char *left = cnp.PyArray_BYTES(a)
+    cdef const char *right = cnp.PyArray_BYTES(b)
+    return left + cnp.PyArray_NBYTES(a) <= right or right + cnp.PyArray_NBYTES(b) <= left
+
+
+cdef double scale_of(uint64_t threshold, cnp.ndarray x):
+    key = threshold << 5 | <uint64_t>cnp.PyArray_TYPE(x)
+    scale = SCALES.get(key)
+    if scale is None:
+        if len(SCALES) >= 128:
+            SCALES.clear()
+        scale = SCALES[key] = _check.scale(threshold, x.dtype)
+    return scale
+
+
 cdef inline fd_stream stream_of(stream):
     """Read a `Stream`, which is a tuple: its items, not its attributes, which take longer."""
     cdef tuple words = <tuple>stream
@@ -83,7 +187,9 @@ cdef class Native:
             fd_bernoulli_packed(self.table, to, &s, first, n)
 
     def bernoulli(self, cnp.ndarray out, stream, uint64_t first):
-        cdef fd_stream s = stream_of(stream)
+        self.draw(out, stream_of(stream), first)
+
+    cdef draw(self, cnp.ndarray out, fd_stream s, uint64_t first):
         cdef size_t n = cnp.PyArray_SIZE(out), width = cnp.PyArray_ITEMSIZE(out)
         cdef void *to = cnp.PyArray_DATA(out)
         with nogil:
@@ -94,8 +200,56 @@ cdef class Native:
             else:
                 fd_bernoulli_u8(self.table, <uint8_t *>to, &s, first, n)
 
+    # Small calls, checked here: None where an argument is not of the plainest kind, and nothing
+    # has happened. What is right besides, and what is wrong with the others, `_check` says.
+
+    def plain_bernoulli(self, p, shape, key, stream, offset, dtype, out, threads):
+        cdef cnp.npy_intp[MOST_AXES] axes
+        cdef int ndim, kind
+        cdef Draw draw
+        if not isinstance(dtype, type) or dtype not in EVENTS:
+            return None
+        kind = EVENTS[dtype]
+        if not is_shape(shape, axes, &ndim, &draw.n):
+            return None
+        if out is not None and not is_output(out, ndim, axes, kind):
+            return None
+        if not is_draw(p, key, stream, offset, threads, &draw):
+            return None
+        if out is None:
+            out = cnp.PyArray_SimpleNew(ndim, axes, kind)
+        self.draw(out, draw.stream, draw.first)
+        return out
+
+    def plain_dropout(self, x, rate, key, stream, offset, out, threads):
+        cdef cnp.ndarray given
+        cdef int kind
+        cdef Draw draw
+        if not cnp.PyArray_CheckExact(x):
+            return None
+        given = x
+        kind = cnp.PyArray_TYPE(given)
+        if kind not in (cnp.NPY_FLOAT16, cnp.NPY_FLOAT32, cnp.NPY_FLOAT64):
+            return None
+        if not cnp.PyArray_ISCARRAY_RO(given):
+            return None
+        if out is not None and not (
+            is_output(out, cnp.PyArray_NDIM(given), cnp.PyArray_DIMS(given), kind)
+            and (out is x or are_apart(given, out))
+        ):
+            return None
+        draw.n = cnp.PyArray_SIZE(given)
+        if not is_draw(rate, key, stream, offset, threads, &draw):
+            return None
+        if out is None:
+            out = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(given), cnp.PyArray_DIMS(given), kind)
+        self.drop(out, given, scale_of(draw.stream.threshold, given), draw.stream, draw.first)
+        return out
+
     def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, stream, uint64_t first):
-        cdef fd_stream s = stream_of(stream)
+        self.drop(out, x, scale, stream_of(stream), first)
+
+    cdef drop(self, cnp.ndarray out, cnp.ndarray x, double scale, fd_stream s, uint64_t first):
         cdef size_t n = cnp.PyArray_SIZE(x)
         cdef size_t width = cnp.PyArray_ITEMSIZE(x)
         cdef void *to = cnp.PyArray_DATA(out)

@@ -155,6 +155,11 @@ def bernoulli(
     >>> bool((whole[600:] == part).all())
     True
     """
+    if type(rng) is Key:  # without checks in Python, which take longer than a small mask
+        draw = _backend.active.plain_bernoulli
+        drawn = draw(p, shape, rng, stream, offset, dtype, out, threads)
+        if drawn is not None:
+            return drawn
     packed = isinstance(dtype, str) and dtype == "packed"
     threshold = _check.threshold(_check.probability(p, "p"))
     axes = _check.shape(shape, "shape")
@@ -169,8 +174,6 @@ def bernoulli(
     mask = out if out is not None and out.flags.carray else np.empty(target, kind)
     if packed:
         draw_packed(size, source, first, threads, mask)
-    elif 0 < size <= _PIECE:  # what `run` does, without which a small mask takes less
-        _backend.active.bernoulli(mask if mask.ndim == 1 else mask.reshape(-1), source, first)
     else:
         run(_backend.active.bernoulli, (flat(mask),), (source,), first, threads)
     return delivered(mask, out)
@@ -276,6 +279,10 @@ def dropout(
            [0., 0., 0., 0.],
            [2., 2., 2., 2.]])
     """
+    if type(rng) is Key and noise_shape is None and return_mask is False:
+        dropped = _backend.active.plain_dropout(x, rate, rng, stream, offset, out, threads)
+        if dropped is not None:
+            return dropped
     return_mask = _check.flag(return_mask, "return_mask")
     y, mask = drop(x, "x", rate, rng, stream, offset, noise_shape, out, return_mask, threads)
     return y if mask is None else (y, mask)
@@ -346,6 +353,10 @@ def dropout_backward(
     True
     """
     key = replayable(rng)
+    if noise_shape is None:
+        dropped = _backend.active.plain_dropout(grad, rate, key, stream, offset, out, threads)
+        if dropped is not None:
+            return dropped
     return drop(grad, "grad", rate, key, stream, offset, noise_shape, out, False, threads)[0]
 
 
@@ -501,14 +512,8 @@ def drop(
     mask = None
     if noise == shape and not return_mask:
         scale = _check.scale(threshold, result.dtype)
-        if result.ndim != 1 or result.dtype.kind == "V":
-            to, of = flat(result), flat(given)
-        else:
-            to, of = result, given
-        if 0 < to.size <= _PIECE:  # what `run` does, without which a small call takes less
-            _backend.active.dropout(to, of, scale, source, first)
-        else:
-            run(_backend.active.dropout, (to, of), (scale, source), first, threads)
+        arrays = (flat(result), flat(given))
+        run(_backend.active.dropout, arrays, (scale, source), first, threads)
     else:
         mask = draw_packed(math.prod(noise), source, first, threads)
         _select(result, given, threshold, mask, noise, threads)

@@ -290,6 +290,107 @@ def test_rates_of_any_real_type(backend: str, kind: type) -> None:
     )
 
 
+# What small calls take at once, and what has to be looked at more closely, as the same arguments
+# of other types are.
+PLAIN_RATES = [0.0, -0.0, 2.0**-33, 3 * 2.0**-33, 5 * 2.0**-34, 1e-300, 0.3, 1 - 2.0**-33, 1.0]
+
+
+@pytest.mark.parametrize("rate", PLAIN_RATES, ids=str)
+def test_plain_rates_are_used_to_32_bits(backend: str, rate: float) -> None:
+    key, options = fd.Key(3), {"stream": 5, "offset": 7}
+    closely: Any = {"rng": 3, **options}  # a seed is not a key
+    at_once: Any = {"rng": key, **options}
+    assert np.array_equal(fd.bernoulli(rate, 999, **at_once), fd.bernoulli(rate, 999, **closely))
+    for kind in (np.float16, np.float32, np.float64):
+        x = np.linspace(1, 9, 999, dtype=kind)
+        expected = fd.dropout(x, rate, **closely)
+        assert fd.dropout(x, rate, **at_once).tobytes() == expected.tobytes()
+        assert fd.dropout_backward(x, rate, **at_once).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("base", [0, 1, 2**63, 2**64 - 1], ids=str)
+@pytest.mark.parametrize("stream", [0, 1, 2**63 - 1, 2**63, 2**64 - 1], ids=str)
+def test_plain_streams_are_counted_from_the_keys_base(backend: str, base: int, stream: int) -> None:
+    key, whole = fd.Key.from_words(1, 2, base), fd.Key.from_words(1, 2, (base + stream) % 2**64)
+    expected = fd.bernoulli(0.5, (2, 64), rng=whole)
+    assert np.array_equal(fd.bernoulli(0.5, (2, 64), rng=key, stream=stream), expected)
+    drop = contract.events((1, 2), whole.base, 0, 1) < 2**31
+    assert np.array_equal(expected.ravel(), drop)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2**63 - 130, 2**63 - 129, 2**63 - 128], ids=str)
+@pytest.mark.parametrize("shape", [128, (128,), (2, 64), (1, 1, 1, 2, 1, 1, 1, 1, 64)], ids=str)
+def test_plain_offsets_and_shapes(backend: str, shape: Any, offset: int) -> None:
+    key = fd.Key.from_words(1, 2)
+    mask = fd.bernoulli(0.5, shape, rng=key, offset=offset)
+    assert mask.shape == (shape if isinstance(shape, tuple) else (shape,))
+    drop = contract.events((1, 2), 0, offset // 128, 2) < 2**31
+    assert np.array_equal(mask.ravel(), drop[offset % 128 :][:128])
+    ones = np.ones(mask.shape)
+    assert np.array_equal(fd.dropout(ones, 0.5, rng=key, offset=offset), ones * 2 * ~mask)
+
+
+@pytest.mark.parametrize("order", ["after", "before", "itself", "shifted", "shifted_back"])
+def test_plain_outputs_may_share_memory(backend: str, order: str) -> None:
+    memory = np.arange(1, 201, dtype=np.float32)
+    x, out = {
+        "after": (memory[:100], memory[100:]),
+        "before": (memory[100:], memory[:100]),
+        "itself": (memory[:100], memory[:100]),
+        "shifted": (memory[:100], memory[1:101]),
+        "shifted_back": (memory[99:199], memory[:100]),
+    }[order]
+    expected = np.where(fd.bernoulli(0.5, 100, rng=0), 0, 2 * x)
+    assert fd.dropout(x, 0.5, rng=fd.Key(0), out=out) is out
+    assert np.array_equal(out, expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rate": "0.5"},
+        {"rate": True},
+        {"rate": float("nan")},
+        {"rate": -1e-9},
+        {"rate": 1.0000001},
+        {"stream": -1},
+        {"stream": 2**64},
+        {"stream": 0.0},
+        {"stream": True},
+        {"offset": -1},
+        {"offset": 2**63 - 63},
+        {"offset": 2**200},
+        {"offset": False},
+        {"threads": 0},
+        {"threads": 1025},
+        {"threads": True},
+        {"out": np.empty(63, np.float32)},
+        {"out": np.empty((1, 64), np.float32)},
+        {"out": np.empty(64, np.float64)},
+        {"out": np.empty(64, ">f4")},
+        {"out": np.broadcast_to(np.float32(0), 64)},
+        {"out": [0.0] * 64},
+    ],
+    ids=lambda change: "-".join(map(str, change)) + str(repr(*change.values()))[:16],
+)
+def test_plain_calls_refuse_what_others_do(backend: str, change: dict[str, Any]) -> None:
+    """With the same words; an integer for a seed has them looked at more closely."""
+    options = {"rate": 0.5, **change}
+    rate = options.pop("rate")
+    messages = []
+    for rng in (fd.Key(0), 0):
+        for call in (
+            lambda rng: fd.dropout(np.ones(64, np.float32), rate, rng=rng, **options),
+            lambda rng: fd.bernoulli(rate, 64, dtype=np.float32, rng=rng, **options),
+        ):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                call(rng)
+            messages.append((caught.type, str(caught.value).replace("p:", "rate:")))
+    assert messages[:2] == messages[2:]
+    name = "rate" if "rate" in change else next(iter(change))
+    assert all(message.startswith(f"{name}: expected ") for _, message in messages)
+
+
 def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.random.default_rng(0).normal(size=1000)
     expected = [fd.bernoulli(0.3, 1000, rng=0, offset=5, dtype=d) for d in ("packed", "bool")]
