@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastdrop import _check
 from fastdrop.recurrent._arguments import Layers, Listed, Options, Pair, checked, stacked
 from fastdrop.recurrent._packed import PackedWeights
+from fastdrop.recurrent._plain import Plain
 from fastdrop.recurrent._plan import planned
 from fastdrop.recurrent._run import run
 from fastdrop.typing import (
@@ -261,11 +262,16 @@ def rnn(
 
 def options_of(arguments: dict[str, Any], **more: Any) -> Options:
     """What `rnn` is asked for: of a function's arguments by their names, or as by default."""
-    return cast(Options, {**(rnn.__kwdefaults__ or {}), **arguments, **more})
+    return cast(Options, {**_DEFAULTS, **arguments, **more})
+
+
+_DEFAULTS = rnn.__kwdefaults__ or {}
+_PLAIN = Plain(_DEFAULTS)
 
 
 def _run(x: ArrayLike, layers: Layers, options: Options) -> Array | tuple[Any, ...]:
-    return run(planned(checked(x, layers, options)))
+    result = _PLAIN.run(x, layers, options)
+    return run(planned(checked(x, layers, options))) if result is None else result
 
 
 @typing.overload

@@ -199,7 +199,7 @@ def _shared(
 ) -> tuple[_backend.Packed, Masks]:
     """The same with masks that all rows share put into the weights, where that pays."""
     rows, steps = arguments.x.shape[:2]
-    if rows * steps < _SHARE_ROW_STEPS or weights.features + weights.units < _SHARE_WIDTH:
+    if not may_share(weights, rows * steps):
         return packed, masks
     if _takes_bfloat16(arguments, weights) and not _backend.active.adds_in_turn:
         return packed, masks
@@ -211,6 +211,11 @@ def _shared(
         mask if own is None else None for mask, own in zip(masks, one, strict=False)
     )
     return _backend.active.share(packed, *one), (inputs, recurrent, masks[2])
+
+
+def may_share(weights: PackedWeights, row_steps: int) -> bool:
+    """Whether so many rows times steps are enough to put a mask into weights of that size."""
+    return row_steps >= _SHARE_ROW_STEPS and weights.features + weights.units >= _SHARE_WIDTH
 
 
 def _to_share(mask: Array | Undrawn | None) -> Array | None:
@@ -228,6 +233,11 @@ def flops_of(weights: PackedWeights) -> int:
     """Return the arithmetic of a row's step, and for what a narrow layer takes beside it."""
     padded = -(-weights.units // 16) * 16
     return 2 * weights.gates * padded * (weights.features + weights.units) + 10_000
+
+
+def is_small(weights: PackedWeights, rows: int, steps: int) -> bool:
+    """Whether so many rows and steps are one piece, and too little for another thread."""
+    return rows <= _PIECE_ROWS and rows * steps * flops_of(weights) <= _THREAD_FLOPS
 
 
 def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[int, int]:
