@@ -822,6 +822,28 @@ the largest of open steps
 the largest, whole
     (int64[N,5] x) => (a, b) <int64[1] k = {1}, int64 t = {2}>
     { c, d = TopK(x, k) a = Div(c, t) b = Div(d, t) }
+a place of each row, rows one after another
+    (float[N,T,3] x) => (y, v)
+    <int64 z = {0}, int64 o = {1}, int64[1] h = {1}, int64[2] f = {-1, 3},
+     int64[1] n = {3}, int64[1] d2 = {2}>
+    { w = ReduceMax<keepdims=0>(x, d2) p = ArgMax<axis=1, keepdims=0>(w) s = Shape(x)
+      c = Gather(s, z) t = Gather(s, h) j = Range(z, c, o) i = Cast<to=7>(j) m = Mul(i, t)
+      a = Add(p, m) r = Flatten<axis=2>(x) g = Gather(r, a) y = Reshape(g, f)
+      b = Mul(t, i) e = Add(b, p) u = Gather(r, e) l = Shape(e)
+      q = Concat<axis=0>(l, n) v = Reshape(u, q) }
+a place of each row, by several axes
+    (float[N,T,3] x) => (y, u)
+    <int64[1] k = {-1}, int64 z = {0}, int64[1] d2 = {2}, int64[1] h = {1}, int64 o = {1}>
+    { w = ReduceMax<keepdims=0>(x, d2) p = ArgMax<axis=1, keepdims=0>(w) s = Shape(x)
+      c = Gather(s, z) j = Range(z, c, o) a = Unsqueeze(j, k) b = Unsqueeze(p, k)
+      i = Concat<axis=-1>(a, b) y = GatherND(x, i) t = Transpose<perm=[1,0,2]>(x)
+      l = Unsqueeze(j, h) m = Concat<axis=1>(b, l) u = GatherND(t, m) }
+a place of each row counted from the end
+    (float[N,T,3] x) => (y)
+    <int64[1] k = {-1}, int64 z = {0}, int64 o = {1}, int64[1] d2 = {2}>
+    { w = ReduceMax<keepdims=0>(x, d2) q = ArgMax<axis=1, keepdims=0>(w) s = Shape<end=1>(x)
+      c = Squeeze(s) j = Range(z, c, o) a = Unsqueeze(j, k) n = Neg(q) p = Sub(n, o)
+      b = Unsqueeze(p, k) i = Concat<axis=-1>(a, b) y = GatherND(x, i) }
 rows in order and back
     (float[N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
     { r = Shape(n) v, i = TopK<axis=0>(n, r) s = Gather(x, i) u = Relu(s) c = Squeeze(r, k)
@@ -1904,6 +1926,97 @@ numbers of rows put out
     (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) c = Squeeze(r) y = Range(z, c, o) }
     -> output 'y' does not depend on the inputs
+places of rows that are longer
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      m = Mul(j, t) a = Add(n, m) f = Flatten<axis=2>(x) y = Gather(f, a) }
+    -> that begin every 2
+places of rows that are apart
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      m = Mul(j, t) a = Add(n, m) y = Gather(x, a) }
+    -> places taken out by numbers
+places of rows behind others
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      m = Mul(j, t) a = Add(n, m) f = Flatten<axis=2>(x) y = Gather<axis=1>(f, a) }
+    -> numbers of rows, computed with
+numbers of rows by themselves
+    (float[N,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = Mul(j, j) }
+    -> numbers of rows, computed with
+numbers of rows by several
+    (float[N,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      h = Concat<axis=0>(k, k) y = Mul(j, h) }
+    -> numbers of rows, computed with
+numbers of rows and one each
+    (float[N,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = Add(j, n) }
+    -> numbers of rows, computed with
+numbers of rows less one
+    (float[N,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = Sub(j, o) }
+    -> numbers of rows, computed with
+where rows begin, and several numbers
+    (float[N,3] x, int64[N,3] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      m = Mul(j, t) y = Add(m, n) }
+    -> numbers of rows, computed with
+numbers of rows as truths
+    (float[N,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = Cast<to=9>(j) }
+    -> numbers of rows, computed with
+numbers of rows in front of an axis
+    (float[N,3] x) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = Unsqueeze(j, e) }
+    -> numbers of rows, computed with
+numbers of rows behind each other
+    (float[N,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      a = Unsqueeze(j, k) b = Unsqueeze(n, k) y = Concat<axis=0>(a, b) }
+    -> numbers of rows, computed with
+numbers of rows beside several
+    (float[N,3] x, int64[N,2] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      a = Unsqueeze(j, k) y = Concat<axis=1>(a, n) }
+    -> numbers of rows, computed with
+two places of each row
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      a = Unsqueeze(j, k) b = Unsqueeze(n, k)
+      i = Concat<axis=1>(a, b, b) y = GatherND(x, i) }
+    -> places taken out by numbers
+places of an axis by numbers of rows
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      a = Unsqueeze(j, k) b = Unsqueeze(n, k) i = Concat<axis=1>(b, a) y = GatherND(x, i) }
+    -> places taken out by numbers
+places of batches in front
+    (float[N,4,3] x, int64[N,1] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
+      y = GatherND<batch_dims=1>(x, n) }
+    -> places taken out by numbers
 numbers of rows computed with
     (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) y = Add(j, x) }

@@ -20,6 +20,7 @@ from fastdrop.formats._lengths import BATCH, Length, product
 from fastdrop.formats._tensors import (
     BatchAxisError,
     RowNumbers,
+    RowPlaces,
     Spread,
     Tensor,
     Tensors,
@@ -799,6 +800,18 @@ class Networks(Tensors):
                     found = self.take_along(value, moved, axis)
                     return self.squeeze(found, [axis])
         raise UnsupportedError("places taken out by numbers")
+
+    def rows_laid_out(self, value: Value, places: RowPlaces) -> Value:
+        """Take a place of each row out of a tensor in which rows are one after another.
+
+        What is before the first place is counted from the end of the same row.
+        """
+        if not isinstance(value, Tensor) or value.at or value.before or not value.behind:
+            raise UnsupportedError("places taken out by numbers")
+        if product(value.row[: value.behind]) != places.step:
+            raise UnsupportedError(f"rows of {list(value.shape)} that begin every {places.step}")
+        apart = self.reshape(value, [BATCH, places.step, *value.shape[1:]])
+        return self.rows_at(apart, [RowNumbers(), places.number])
 
     def _moved_batch(self, value: Value, at: int) -> Value:
         """Return the same with the batch on another axis, in front of which all are 1 long."""

@@ -99,7 +99,7 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class _OfRows:
+class OfRows:
     """Whole numbers, one for each row, of which only the meaning is known."""
 
     @property
@@ -112,12 +112,42 @@ class _OfRows:
 
 
 @dataclass(frozen=True, slots=True)
-class RowNumbers(_OfRows):
+class RowNumbers(OfRows):
     """0, 1, 2 and so on, one for each row."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order(_OfRows):
+class RowStarts(OfRows):
+    """Where each row begins if all are laid out one after another, of so many places each."""
+
+    step: Length
+
+
+@dataclass(frozen=True, slots=True)
+class RowPlaces(OfRows):
+    """One place of each row if all are laid out one after another, by its number in the row."""
+
+    number: Tensor
+    step: Length
+
+
+@dataclass(frozen=True, slots=True)
+class RowIndices(OfRows):
+    """For each row a number for each of the first axes, one number beside the other."""
+
+    numbers: tuple[RowNumbers | Tensor, ...]
+
+    @property
+    def ndim(self) -> int:
+        return 2
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        return (BATCH, len(self.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Order(OfRows):
     """An order of rows, by anything: rows know nothing of one another."""
 
     def of(self, value: Value, axis: int) -> Value:

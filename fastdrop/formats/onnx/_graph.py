@@ -14,8 +14,7 @@ from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._tensors import (
-    Order,
-    RowNumbers,
+    OfRows,
     Spread,
     Steps,
     Tensor,
@@ -37,7 +36,10 @@ _FREE_BYTES = 16 * 2**20
 # What takes `Steps` as they are.
 _OF_STEPS = ("Cast", "Identity", "Reshape", "Shape", "Trilu", "Unsqueeze")
 # What takes an order of rows, or their numbers.
-_OF_ORDERS = ("Cast", "Gather", "Identity", "ScatterElements", "Shape", "TopK")
+_OF_ORDERS = (
+    *("Add", "Cast", "Concat", "Gather", "GatherND", "Identity", "Mul", "ScatterElements"),
+    *("Shape", "TopK", "Unsqueeze"),
+)
 _FIRST = "the batch is its first axis"
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
@@ -239,7 +241,7 @@ class _Assembly:
         elif not obstacle and row is None:
             obstacle = "the operator is not supported"
         given = [self.values[name] for name in node.inputs if name]
-        if any(isinstance(v, (Order, RowNumbers)) for v in given) and node.op not in _OF_ORDERS:
+        if any(isinstance(v, OfRows) for v in given) and node.op not in _OF_ORDERS:
             obstacle = obstacle or "numbers of rows, computed with"
         if not obstacle and row is not None:
             self.net.scope = printable(node.name, 100, "ascii").replace(":", ".")
@@ -330,9 +332,9 @@ class _Assembly:
         for name, value in zip(node.outputs, made, strict=False):
             if not name:
                 continue
-            if not isinstance(value, (Tensor, Spread, Order, RowNumbers, Steps)):
+            if not isinstance(value, (Tensor, Spread, OfRows, Steps)):
                 value = simplified(value)
-            if not isinstance(value, (Tensor, Order, RowNumbers, Steps)):
+            if not isinstance(value, (Tensor, OfRows, Steps)):
                 held = value.value if isinstance(value, Spread) else value
                 self._count(self._new_bytes(held))
             self.values[name] = value

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from fastdrop.formats._errors import show
 from fastdrop.formats._lengths import Length, Open
 from fastdrop.formats._tensors import (
+    OfRows,
     Order,
-    RowNumbers,
     Steps,
     UnsupportedError,
     Value,
@@ -22,7 +22,7 @@ from fastdrop.formats.onnx._records import Node
 
 Array = NDArray[Any]
 # The value that a row makes, or several in the order of the outputs.
-Made = Value | Order | RowNumbers | Steps | Sequence[Value | Order]
+Made = Value | OfRows | Steps | Sequence[Value | Order]
 Row = Callable[["Arguments"], Made]
 
 OPERATORS: dict[str, Row] = {}

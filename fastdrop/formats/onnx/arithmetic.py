@@ -11,8 +11,10 @@ import numpy as np
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
 from fastdrop.formats._tensors import (
-    Order,
+    OfRows,
     RowNumbers,
+    RowPlaces,
+    RowStarts,
     Spread,
     Steps,
     Tensor,
@@ -29,6 +31,7 @@ from fastdrop.formats.onnx._rows import (
     number_of,
     operator,
     simplified,
+    whole_numbers,
 )
 
 _BOOL = np.dtype(bool)
@@ -113,7 +116,31 @@ def one_row(value: Array, axis: int) -> Array:
 
 @operator(*_FUNCTIONS)
 def _numbers(a: Arguments) -> Made:
-    return compute(a, *_FUNCTIONS[a.op], *a.given())
+    given = a.given()
+    if any(isinstance(v, OfRows) for v in given):
+        return _place(a.op, *given)
+    return compute(a, *_FUNCTIONS[a.op], *given)
+
+
+def _place(op: str, one: Any, other: Any) -> Made:
+    """Compute a place of each row among those of all, which are laid out one after another."""
+    first, second = (one, other) if isinstance(one, OfRows) else (other, one)
+    if op == "Mul" and isinstance(first, RowNumbers) and isinstance(second, np.ndarray):
+        return RowStarts(_length(second))
+    if op == "Add" and isinstance(first, RowStarts) and _is_one_a_row(second):
+        return RowPlaces(second, first.step)
+    raise UnsupportedError("numbers of rows, computed with")
+
+
+def _is_one_a_row(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.shape == (BATCH,)
+
+
+def _length(array: Array) -> Any:
+    found = whole_numbers(array)
+    if len(found) != 1:
+        raise UnsupportedError("numbers of rows, computed with")
+    return found[0]
 
 
 @operator(*_TRUTHS)
@@ -221,7 +248,9 @@ def _cast(a: Arguments) -> Made:
     if name in ("float16", "bfloat16"):
         a.note(f"{name} is computed with as float32")
     value, before = a.input(), a.dtypes[0]
-    if isinstance(value, (Order, RowNumbers, Steps)):
+    if isinstance(value, OfRows) and (a.dtype.kind == "b" or a.dtype.itemsize < 4):
+        raise UnsupportedError("numbers of rows, computed with")
+    if isinstance(value, (OfRows, Steps)):
         return value
     if isinstance(value, (Tensor, Spread)):
         if a.dtype.kind == "b" and before.kind != "b":

@@ -10,8 +10,11 @@ import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided
 from fastdrop.formats._tensors import (
+    OfRows,
     Order,
+    RowIndices,
     RowNumbers,
+    RowPlaces,
     Spread,
     Steps,
     Tensor,
@@ -114,15 +117,21 @@ def _transpose(a: Arguments) -> Made:
 
 @operator("Unsqueeze")
 def _unsqueeze(a: Arguments) -> Made:
-    value, axes = a.input(), a.attribute_or_input("axes", 1, 13)
+    value: Any = a.input()
+    axes = a.attribute_or_input("axes", 1, 13)
     if axes is None:
         raise UnsupportedError("no axes")
+    if isinstance(value, OfRows):
+        if not isinstance(value, RowNumbers) or axes not in ([1], [-1]):
+            raise UnsupportedError("numbers of rows, computed with")
+        return RowIndices((value,))
     rank = value.ndim + len(axes)
     if rank > 8:
         raise UnsupportedError(f"a tensor of {rank} axes")
     for axis in sorted(_axis(axis, rank) for axis in axes):
         value = put(a, value, axis)
-    return value
+    made: Made = value
+    return made
 
 
 def put(a: Arguments, value: Any, axis: int) -> Any:
@@ -363,6 +372,8 @@ def _concat(a: Arguments) -> Made:
     axis = _axis(axis, values[0].ndim)
     if any(v.ndim != values[0].ndim for v in values):
         raise UnsupportedError("tensors of different numbers of axes, joined")
+    if any(isinstance(v, OfRows) for v in values):
+        return _indices(a, values, axis)
     arrays = [v for v in values if isinstance(v, np.ndarray)]
     if len(arrays) < len(values):
         if any(map(is_lengths, arrays)):
@@ -377,13 +388,40 @@ def _concat(a: Arguments) -> Made:
         raise UnsupportedError(str(error)) from error
 
 
+def _indices(a: Arguments, values: Sequence[Any], axis: int) -> RowIndices:
+    """Put numbers of each row side by side."""
+    found: list[Any] = []
+    for value in values:
+        if isinstance(value, RowIndices):
+            found += value.numbers
+        elif isinstance(value, Tensor) and value.shape == (BATCH, 1):
+            found.append(a.net.squeeze(value, [1]))
+        else:
+            raise UnsupportedError("numbers of rows, computed with")
+    if axis != 1:
+        raise UnsupportedError("numbers of rows, computed with")
+    return RowIndices(tuple(found))
+
+
+@operator("GatherND")
+def _gather_nd(a: Arguments) -> Made:
+    value, indices = a.given()
+    if a.attribute("batch_dims", 0) or not isinstance(indices, RowIndices):
+        raise UnsupportedError("places taken out by numbers")
+    if not isinstance(value, Tensor):
+        raise UnsupportedError("places of a constant taken out by numbers")
+    return a.net.rows_at(value, indices.numbers)
+
+
 @operator("Gather")
 def _gather(a: Arguments) -> Made:
     value, places = a.given()
     axis = _axis(a.attribute("axis", 0), value.ndim)
     if isinstance(places, Order) and isinstance(value, (Tensor, Spread)):
         return places.of(value, axis)
-    if any(isinstance(v, (Order, RowNumbers)) for v in (value, places)):
+    if isinstance(places, RowPlaces) and not axis and isinstance(value, Tensor):
+        return a.net.rows_laid_out(value, places)
+    if any(isinstance(v, OfRows) for v in (value, places)):
         raise UnsupportedError("numbers of rows, computed with")
     if is_lengths(places):
         raise UnsupportedError("a length left open, as a place")
