@@ -822,6 +822,17 @@ the largest of open steps
 the largest, whole
     (int64[N,5] x) => (a, b) <int64[1] k = {1}, int64 t = {2}>
     { c, d = TopK(x, k) a = Div(c, t) b = Div(d, t) }
+places repeated
+    (float[N,2,T] x) => (y, u, v)
+    <float[3] s = {1.0, 1.0, 3.0}, float[2] r = {1.0, 2.0}, int64[1] h = {2}, int64[2] z = {0, 1}>
+    { y = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , s)
+      u = Resize<axes=[0, 1]>(x, , r) n = Shape(x) a = Gather(n, z) t = Gather(n, h) d = Add(t, t)
+      e = Concat<axis=0>(a, d)
+      v = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , , e) }
+places of pictures repeated
+    (float[N,2,3,4] x) => (y)
+    <float[4] s = {1.0, 1.0, 3.0, 2.0}>
+    { y = Resize<coordinate_transformation_mode="pytorch_half_pixel">(x, , s) }
 a place of each row, rows one after another
     (float[N,T,3] x) => (y, v)
     <int64 z = {0}, int64 o = {1}, int64[1] h = {1}, int64[2] f = {-1, 3},
@@ -2017,6 +2028,36 @@ places of batches in front
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
       y = GatherND<batch_dims=1>(x, n) }
     -> places taken out by numbers
+places between others
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize<mode="linear">(x, , s) }
+    -> attribute 'mode': linear
+places by their corners
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize<coordinate_transformation_mode="align_corners">(x, , s) }
+    -> places by 'align_corners'
+the places above
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize<nearest_mode="ceil">(x, , s) }
+    -> places by 'half_pixel' and 'ceil'
+places repeated by a half
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize(x, , h) }
+    -> places repeated by no whole number
+as many places as are no multiple
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize(x, , , n) }
+    -> places repeated by no whole number
+places repeated by nothing
+    (float[N,2,4] x) => (y)
+    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+    { y = Resize(x) }
+    -> no scales
 numbers of rows computed with
     (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) y = Add(j, x) }

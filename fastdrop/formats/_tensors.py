@@ -614,6 +614,14 @@ class Tensors:
         shape = tuple(-1 if i == axis else 1 for i in range(rank))
         return self.single(layers.Reshape(name=self.scope, target_shape=shape), ones, row)
 
+    def repeat_places(self, value: Value, axis: int, times: int) -> Value:
+        """Repeat each place along an axis, one behind the other."""
+        axis, shape = counted(axis, value.ndim), list(value.shape)
+        wide = self.unsqueeze(value, axis + 1)
+        repeated = [times if i == axis + 1 else -1 for i in range(wide.ndim)]
+        laid = [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]]
+        return self.reshape(self.expand(wide, repeated), laid)
+
     # ---- several tensors ----
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:

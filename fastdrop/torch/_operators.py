@@ -800,10 +800,7 @@ def _repeat_interleave(b: Networks, a: Arguments) -> Any:
     value = a.first()
     if a.dim is None:
         raise UnsupportedError("rows of a batch laid out one after another")
-    axis, shape = a.dim % value.ndim, list(value.shape)
-    wide = b.unsqueeze(value, axis + 1)
-    wide = b.expand(wide, [-1] * (axis + 1) + [a.repeats] + [-1] * (value.ndim - axis - 1))
-    return b.reshape(wide, [*shape[:axis], shape[axis] * a.repeats, *shape[axis + 1 :]])
+    return b.repeat_places(value, a.dim, a.repeats)
 
 
 @row("roll")
@@ -1493,8 +1490,7 @@ def _upsample_nearest(b: Networks, a: Arguments) -> Any:
     if any(factor != int(factor) for factor in factors):
         raise UnsupportedError("places repeated by no whole number (interpolate)")
     for axis, factor in enumerate(factors, 2):
-        given = {"self": value, "dim": axis, "repeats": int(factor)}
-        value = value if factor == 1 else _repeat_interleave(b, Arguments(given))
+        value = value if factor == 1 else b.repeat_places(value, axis, int(factor))
     return value
 
 

@@ -519,6 +519,59 @@ def _pad(a: Arguments) -> Made:
     return a.net.pad(value, [(max(0, p), max(0, q)) for p, q in widths], number)
 
 
+@operator("Resize", "Upsample")
+def _resize(a: Arguments) -> Made:
+    """Repeat places a whole number of times, where the nearest one is taken."""
+    value = a.input()
+    for name, default in (("extrapolation_value", 0.0), ("cubic_coeff_a", -0.75)):
+        a.attribute(name, default)  # of what is refused
+    a.flag("exclude_outside")
+    modes = ("mode", "nearest"), ("keep_aspect_ratio_policy", "stretch")
+    for name, wanted in modes:
+        if a.attribute(name, wanted) != wanted:
+            raise UnsupportedError(f"attribute {name!r}: {a.node.attributes[name]}")
+    if a.flag("antialias"):
+        raise UnsupportedError("attribute 'antialias': 1")
+    axes = a.numbers("axes")
+    axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
+    if a.op == "Resize" and a.opset >= 11:
+        how = a.attribute("coordinate_transformation_mode", "half_pixel")
+        nearest = a.attribute("nearest_mode", "round_prefer_floor")
+        # By both, a place of the result is of the one that it was made of, for whole factors.
+        if (how, nearest) != ("asymmetric", "floor") and (
+            how not in ("half_pixel", "pytorch_half_pixel") or not nearest.startswith("round")
+        ):
+            raise UnsupportedError(f"places by {how!r} and {nearest!r}")
+    factors = _factors(a, value, axes)
+    if not isinstance(value, Tensor):
+        raise UnsupportedError(f"{a.op} of a constant")
+    for axis, factor in zip(axes, factors, strict=True):
+        if factor > 1:
+            value = a.net.repeat_places(value, axis, factor)
+    return value
+
+
+def _factors(a: Arguments, value: Value, axes: Sequence[int]) -> list[int]:
+    """Return how often each place is repeated, by scales or by the lengths of what comes out."""
+    number = 2 if a.op == "Resize" and a.opset >= 11 else 1
+    scales, sizes = a.constant(number), a.lengths(3) if number == 2 else None
+    found: list[Any]
+    if sizes:
+        found = [
+            1
+            if n == a.fixed_batch and value.shape[axis] == BATCH
+            else divided(n, value.shape[axis])
+            for axis, n in zip(axes, sizes, strict=True)
+        ]
+    elif scales is not None and scales.dtype.kind == "f":
+        found = [int(n) if n == np.rint(n) else None for n in scales.reshape(-1).tolist()]
+    else:
+        raise UnsupportedError("no scales")
+    if len(found) != len(axes) or not all(isinstance(n, int) and n >= 1 for n in found):
+        raise UnsupportedError(f"places repeated by no whole number ({a.op})")
+    return found
+
+
 @operator("Trilu")
 def _trilu(a: Arguments) -> Made:
     k, upper = a.integers(1), a.flag("upper", default=True)
