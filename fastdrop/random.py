@@ -267,14 +267,13 @@ def stream_of(rng: object, number: object, threshold: int = 0) -> Stream:
     """What kernels draw from. The last check of a call: it may draw."""
     if type(number) is not int or not 0 <= number <= 0xFFFFFFFFFFFFFFFF:
         number = _check.integer(number, "stream", 0, 1 << 64)
-    key = rng if type(rng) is Key else as_key(rng)
-    # What Stream(...) does itself, in half the time: this is a part of small calls' time.
-    return _new(Stream, (key.k0, key.k1, key.base + number & 0xFFFFFFFFFFFFFFFF, threshold))
+    return stream_under(rng if type(rng) is Key else as_key(rng), number, threshold)
 
 
 def stream_under(key: Key, number: int, threshold: int) -> Stream:
     """The same of a key, having checked nothing."""
-    return Stream(key.k0, key.k1, key.base + number & 0xFFFFFFFFFFFFFFFF, threshold)
+    # What Stream(...) does itself, in half the time: this is a part of small calls' time.
+    return _new(Stream, (key.k0, key.k1, key.base + number & 0xFFFFFFFFFFFFFFFF, threshold))
 
 
 def replayable(rng: object) -> Key:
