@@ -440,7 +440,7 @@ def read(value: object, name: str, expected: str = "an array") -> NDArray[Any]:
             return np.from_dlpack(value)
         return np.asarray(value)
     except ValueError:  # a ragged list
-        refuse(ValueError, name, expected, value)
+        refuse(ValueError, name, f"{expected}, its rows of one length", value)
     except (TypeError, RuntimeError, BufferError) as error:  # what tensors say that cannot be read
         reason = " ".join(str(error).split())
         got = f"{type(value).__name__}: {reason}"

@@ -322,7 +322,7 @@ for name in ("masked", "subclass"):
     case(dropout, TypeError, expected, x=KINDS[name])
 for function in (alpha_dropout, gaussian_dropout, gaussian_noise):
     case(function, TypeError, "got float16 array of shape (4, 6)", x=X.astype(np.float16))
-ragged = f"x: expected an array of {EVERY}, got [[1.0], [1.0, 2.0]] (list)"
+ragged = f"x: expected an array of {EVERY}, its rows of one length, got [[1.0], [1.0, 2.0]] (list)"
 case(dropout, ValueError, ragged, x=[[1.0], [1.0, 2.0]])
 for function in (dropout, dropout_backward, apply_mask, alpha_dropout):
     for value in ((4,), (4, 6, 1), (1, 4, 6), (4, 5), (2, 6), (4, -1), (0,)):

@@ -281,7 +281,7 @@ def test_recorded_masks(path: Path, edit: Edit, fragment: str) -> None:
     (
         "CVE-2024-3660 Lambda",
         append(layer("Lambda", function={"class_name": "__lambda__", "config": {"code": "4wEA"}})),
-        "layer 'lambda' (Lambda)",
+        "layer 'lambda' (Lambda): a Python function in the file, which is never run",
     ),
     (
         "CVE-2025-1550 module and function",

@@ -86,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text.partition(". ")[0], description=text)
+        first = text.partition(". ")[0].removesuffix(".")
+        sub = commands.add_parser(name, help=first, description=text)
         sub.set_defaults(run=run)
         return sub
 

@@ -243,7 +243,10 @@ def _name(source: object, argument: str) -> str:
     try:
         file = os.fsdecode(source)  # type: ignore[arg-type]
     except TypeError:
-        _check.refuse(TypeError, argument, "a str or path-like, or a binary file object", source)
+        expected = "a str or path-like, or a binary file object"
+        if argument == "architecture":
+            expected += ", or a list of layers"
+        _check.refuse(TypeError, argument, expected, source)
     if "\0" in file:
         expected = "a str or path-like without null characters"
         _check.refuse(ValueError, argument, expected, source)

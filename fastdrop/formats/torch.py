@@ -61,7 +61,8 @@ def check(architecture: object) -> list[Entry]:
             *parts, options = parts
         strings = isinstance(parts, (list, tuple)) and all(isinstance(p, str) for p in parts)
         if not strings or len(parts) not in (1, 2):
-            _check.refuse(TypeError, label, "a class, and a name before and options after", item)
+            what = 'names of its weights and its class, as in ("lstm", "LSTM", {"dropout": 0.3})'
+            _check.refuse(TypeError, label, what, item)
         kind = parts[-1]
         if kind not in LAYERS:
             _check.refuse(ValueError, f"{label} class", _check.words(tuple(LAYERS)), kind)

@@ -320,6 +320,8 @@ class Reader:
             custom = class_name
         if ours and custom is None:
             return
+        if class_name == "__lambda__":
+            raise ModelFormatError(f"{where}: a Python function in the file, which is never run")
         what = f"class {show(custom or class_name)} is not a part of Keras"
         if not ours:
             what += f" (module {show(module)})"
