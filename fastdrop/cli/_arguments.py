@@ -104,8 +104,9 @@ def rates(text: str) -> object:
 # ---- options ----
 
 
-def sampling(sub: argparse.ArgumentParser, samples: int, least: int) -> None:
-    sub.add_argument("--samples", type=count(least), default=samples, help=f"default: {samples}")
+def sampling(sub: argparse.ArgumentParser, samples: int, least: int, more: str = "") -> None:
+    text = f"default: {samples}{more}"
+    sub.add_argument("--samples", type=count(least), default=samples, help=text)
     sub.add_argument(
         "--seed", type=count(0), default=0, help="the same seed, the same result; default: 0"
     )

@@ -49,7 +49,7 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
         "quantiles), level (that of the interval) and n_samples (how many were drawn). A table "
         "has a line for each number of an output, or for each choice of a class",
     )
-    sampling(sub, 200, 0)
+    sampling(sub, 200, 0, "; 0: dropout off alone")
     sub.add_argument(
         "--quantiles",
         type=levels,

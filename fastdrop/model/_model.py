@@ -817,10 +817,14 @@ class Model:
 
     def _check_stochastic(self, name: str) -> None:
         if not self.stochastic:
+            own = next((layer.name for layer in self.layers if layer.rates()), None)
+            hint = "no layer of it takes a rate"
+            if own is not None:
+                rates = f"{{{own!r}: 0.2}}"
+                hint = f"give it rates: model.with_rates({rates}), load(..., rates=...) or --rates"
             raise ValueError(
                 f"{name}: expected a model with dropout somewhere, got one in which nothing is "
-                "stochastic; give it rates, as model.with_rates({'layer': 0.2}) or "
-                "load(..., rates=...) do, or use predict"
+                f"stochastic; {hint}; or use predict"
             )
 
     def summary(self) -> str:
