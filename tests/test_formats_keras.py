@@ -936,6 +936,12 @@ FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] =
     "Embedding": ({"input_dim": 7, "output_dim": 2}, [(7, 2)], (None,)),
     "Conv1D": (WINDOWS | {"kernel_size": [5]}, [(5, 3, 2), (2,)], (None, 3)),
     "Conv2D": (WINDOWS | {"kernel_size": [5, 4]}, [(5, 4, 3, 2), (2,)], (None, None, 3)),
+    "Conv1DTranspose": (WINDOWS | {"kernel_size": [5]}, [(5, 2, 3), (2,)], (None, 3)),
+    "Conv2DTranspose": (
+        WINDOWS | {"kernel_size": [5, 4]},
+        [(5, 4, 2, 3), (2,)],
+        (None, None, 3),
+    ),
 }
 
 

@@ -11,6 +11,7 @@ import fastdrop as fd
 from fastdrop.formats import ModelFormatError
 from fastdrop.layers import (
     Conv1D,
+    Conv1DTranspose,
     Conv2D,
     Cropping1D,
     Cropping2D,
@@ -119,6 +120,72 @@ def test_conv2d(backend: str, config: dict[str, Any]) -> None:
     layer = conv(2, config, X2)
     check_laws(layer, X2)
     assert_close(output(layer, X2), convolved(X2, layer), FLOAT32)
+
+
+def laid(x: np.ndarray, layer: Any) -> np.ndarray:
+    """Return a transposed convolution by its definition, all that its windows cover."""
+    *sizes, share, channels = layer.kernel.shape
+    counts = [
+        (n - 1) * stride + (size - 1) * dilation + 1
+        for n, size, stride, dilation in zip(
+            x.shape[1:], sizes, layer.strides, layer.dilation_rate, strict=False
+        )
+    ]
+    y = np.zeros((len(x), *counts, share * layer.groups))
+    own = channels // layer.groups
+    for place in product(*map(range, x.shape[1:-1])):
+        for tap in product(*map(range, sizes)):
+            at = tuple(
+                p * s + t * d
+                for p, s, t, d in zip(place, layer.strides, tap, layer.dilation_rate, strict=True)
+            )
+            for g in range(layer.groups):
+                part = x[(slice(None), *place, slice(g * own, (g + 1) * own))].astype(float)
+                kernel = layer.kernel[(*tap, slice(None), slice(g * own, (g + 1) * own))]
+                y[(slice(None), *at, slice(g * share, (g + 1) * share))] += part @ kernel.T
+    return y
+
+
+# Options of Keras's, and for each axis how long the output is and what of `laid` is before it.
+TRANSPOSED: list[tuple[dict[str, Any], list[tuple[int, int]]]] = [
+    ({"kernel_size": [3]}, [(11, 0)]),
+    ({"kernel_size": [1], "strides": [3]}, [(27, 0)]),
+    ({"kernel_size": [4], "strides": [2]}, [(20, 0)]),
+    ({"kernel_size": [4], "strides": [2], "output_padding": [1]}, [(21, 0)]),
+    ({"kernel_size": [2], "strides": [3], "output_padding": [0]}, [(26, 0)]),
+    ({"kernel_size": [3], "dilation_rate": [2], "use_bias": False}, [(13, 0)]),
+    ({"kernel_size": [4], "strides": [2], "padding": "same"}, [(18, 1)]),
+    ({"kernel_size": [5], "strides": [2], "padding": "same"}, [(18, 1)]),
+    ({"kernel_size": [2], "strides": [3], "padding": "same"}, [(27, 0)]),
+    (
+        {"kernel_size": [5], "strides": [3], "padding": "same", "output_padding": [1]},
+        [(26, 1)],
+    ),
+    ({"kernel_size": [3, 2], "strides": [2, 3]}, [(15, 0), (18, 0)]),
+    ({"kernel_size": [3, 4], "strides": [1, 2], "padding": "same"}, [(7, 1), (12, 1)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("config", "kept"), TRANSPOSED, ids=[str(config) for config, _ in TRANSPOSED]
+)
+def test_conv_transpose(backend: str, config: dict[str, Any], kept: list[tuple[int, int]]) -> None:
+    x = X1 if len(kept) == 1 else X2
+    dims = len(kept)
+    common = {"filters": 6, "strides": [1] * dims, "dilation_rate": [1] * dims, "padding": "valid"}
+    layer = filled(planned(f"Conv{dims}DTranspose", x.shape[1:], **(common | config)))
+    check_laws(layer, x)
+    whole = np.pad(laid(x, layer), [(0, 0), *[(0, 9)] * dims, (0, 0)])
+    part = whole[(slice(None), *(slice(first, first + n) for n, first in kept))]
+    expected = part + (0 if layer.bias is None else layer.bias)
+    assert_close(output(layer, x), expected.astype(np.float32), FLOAT32)
+
+
+@pytest.mark.parametrize("groups", [2, 4])
+def test_conv_transpose_of_groups(backend: str, groups: int) -> None:
+    layer = Conv1DTranspose(name="c", kernel=normal(3, 3, 4), groups=groups, strides=2)
+    check_laws(layer, X1)
+    assert_close(output(layer, X1), laid(X1, layer).astype(np.float32), FLOAT32)
 
 
 @pytest.mark.parametrize("groups", [1, 2])
@@ -257,6 +324,26 @@ KERNEL = np.zeros((3, 4, 6), np.float32)
             lambda: fd.Model([Conv1D(name="c", kernel=KERNEL, dilation_rate=2)], (4, 4)),
             "layer 'c': expected an input of shape in which a window of 5 fits",
         ),
+        (
+            lambda: Conv1DTranspose(name="c", kernel=KERNEL, bias=np.zeros(5, np.float32)),
+            "layer 'c' bias: expected shape",
+        ),
+        (
+            lambda: Conv1DTranspose(name="c", kernel=normal(3, 2, 4), groups=3),
+            "layer 'c' groups: expected a divisor of the 4 channels",
+        ),
+        (
+            lambda: Conv1DTranspose(name="c", kernel=normal(3, 2, 4), padding="causal"),
+            "layer 'c' padding: expected 'valid' or 'same'",
+        ),
+        (
+            lambda: Conv1DTranspose(name="c", kernel=normal(3, 2, 4), output_padding=-1),
+            "layer 'c' output_padding: expected 1 integers",
+        ),
+        (
+            lambda: fd.Model([Conv1DTranspose(name="c", kernel=normal(3, 2, 4))], (9, 2)),
+            r"layer 'c': expected an input of shape \(..., 4\)",
+        ),
         (lambda: ZeroPadding1D(name="z", padding=-1), "layer 'z' padding: expected 2 integers"),
         (lambda: ZeroPadding2D(name="z", padding=(1, 2, 3)), "layer 'z' padding: expected a numb"),
         (lambda: Cropping2D(name="c", cropping=((1, 2, 3), 1)), "layer 'c' cropping: expected 2"),
@@ -289,6 +376,13 @@ def test_rows(version: Any) -> None:
     assert (layer.strides, layer.padding, layer.activation) == ((2,), "causal", "relu")
     # Keras 2.2 knows no groups.
     assert read("Conv1D", (9, 4), padding="valid", **config).groups == 1
+    layer = read("Conv1DTranspose", (9, 4), padding="same", output_padding=[1], **config)
+    assert {field: weight.shape for field, weight in layer.weights().items()} == {
+        "kernel": (3, 6, 4),
+        "bias": (6,),
+    }
+    assert (layer.strides, layer.padding, layer.output_padding) == ((2,), "same", (1,))
+    assert read("Conv1DTranspose", (9, 4), padding="valid", **config).output_padding is None
     padding = read("ZeroPadding2D", (7, 6, 4), padding=[[1, 2], [3, 4]]).padding
     assert padding == ((1, 2), (3, 4))
     assert planned("ZeroPadding1D", (9, 4), version, padding=[1, 2]).padding == ((1, 2),)

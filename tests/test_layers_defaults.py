@@ -59,6 +59,14 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     ),
     (layers.Conv1D(name="c", kernel=K3), CONV | {"strides": (1,), "dilation_rate": (1,)}),
     (layers.Conv2D(name="c", kernel=K4), CONV | {"strides": (1, 1), "dilation_rate": (1, 1)}),
+    (
+        layers.Conv1DTranspose(name="c", kernel=K3),
+        CONV | {"strides": (1,), "dilation_rate": (1,), "output_padding": None},
+    ),
+    (
+        layers.Conv2DTranspose(name="c", kernel=K4),
+        CONV | {"strides": (1, 1), "dilation_rate": (1, 1), "output_padding": None},
+    ),
     (layers.ZeroPadding1D(name="z"), {"padding": ((1, 1),)}),
     (layers.ZeroPadding2D(name="z"), {"padding": ((1, 1), (1, 1))}),
     (layers.UpSampling1D(name="u"), {"size": (2,)}),
@@ -170,6 +178,7 @@ def test_a_layer_equals_itself_alone(kind: type[layers.Layer]) -> None:
 DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
     (layers.Dense, {"units": 3}, {"kernel", "bias"}),
     (layers.Conv1D, {"filters": 2, "kernel_size": (3,)}, {"kernel", "bias"}),
+    (layers.Conv1DTranspose, {"filters": 2, "kernel_size": (3,)}, {"kernel", "bias"}),
     (layers.LSTM, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.GRU, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.SimpleRNN, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),

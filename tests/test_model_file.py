@@ -129,7 +129,15 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Concatenate": ([{"axis": 0, "masks": "none"}], [SEQUENCE, SEQUENCE]),
     "Constant": ([{"value": normal(2, 3)}], SEQUENCE),
     "Conv1D": ([{"kernel": normal(3, 4, 2), "padding": "causal", "dilation_rate": 2}], SEQUENCE),
+    "Conv1DTranspose": (
+        [
+            {"kernel": normal(3, 2, 4), "padding": "same", "strides": 2},
+            {"kernel": normal(3, 3, 4), "groups": 2, "output_padding": 1, "dilation_rate": 2},
+        ],
+        SEQUENCE,
+    ),
     "Conv2D": ([{"kernel": normal(3, 2, 2, 4), "groups": 2, "strides": (2, 1)}], IMAGE),
+    "Conv2DTranspose": ([{"kernel": normal(3, 2, 2, 4), "strides": (2, 1)}], IMAGE),
     "Cropping1D": ([{"cropping": (1, 2)}], SEQUENCE),
     "Cropping2D": ([{"cropping": ((1, 0), (0, 2))}], IMAGE),
     "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),

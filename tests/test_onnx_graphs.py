@@ -468,6 +468,21 @@ conv as long as it was
     (float[N,2,7,6] x) => (a, b, d) <float[3,2,4,2] c>
     { a = Conv<auto_pad="SAME_UPPER">(x, c) b = Conv<auto_pad="SAME_LOWER", strides=[2,3]>(x, c)
       d = Conv<auto_pad="VALID">(x, c) }
+transposed convolutions
+    (float[N,2,7] x) => (a, b, e) <float[2,3,4] c, float[3] d>
+    { a = ConvTranspose(x, c, d) b = ConvTranspose<strides=[3], pads=[1,2]>(x, c)
+      e = ConvTranspose<dilations=[2], strides=[2], output_padding=[1], pads=[0,0]>(x, c, d) }
+transposed convolutions of two axes
+    (float[N,2,3,4] x) => (a) <float[2,3,4,2] c>
+    { a = ConvTranspose<strides=[2,1], pads=[1,0,2,1], kernel_shape=[4,2]>(x, c) }
+transposed convolutions as many times as long
+    (float[N,2,7] x) => (a, b) <float[2,3,5] c>
+    { a = ConvTranspose<auto_pad="SAME_UPPER", strides=[2]>(x, c)
+      b = ConvTranspose<auto_pad="SAME_LOWER", strides=[2]>(x, c) }
+transposed convolutions of open steps
+    (float[N,2,T] x) => (a, b) <float[2,3,5] c>
+    { a = ConvTranspose<strides=[2], pads=[1,2], output_padding=[1]>(x, c)
+      b = ConvTranspose<auto_pad="SAME_UPPER", strides=[2]>(x, c) }
 pools
     (float[N,2,7] x) => (a, b, c, d)
     { a = MaxPool<kernel_shape=[3]>(x) b = MaxPool<kernel_shape=[3], strides=[2], pads=[1,1]>(x)
@@ -1328,6 +1343,18 @@ too many dilations
     (float[N,2,4] x) => (y) <float[3,2,2] c>
     { y = Conv<dilations=[1,1]>(x, c) }
     -> windows of another size than the weights
+transposed convolution to a length
+    (float[N,2,T] x) => (y) <float[2,3,5] c>
+    { y = ConvTranspose<output_shape=[9]>(x, c) }
+    -> a transposed convolution of 'T' places to 9
+transposed convolution of other windows
+    (float[N,2,4] x) => (y) <float[2,3,5] c>
+    { y = ConvTranspose<kernel_shape=[4]>(x, c) }
+    -> windows of another size than the weights
+transposed convolution of nothing
+    (float[N,2,4] x) => (y) <float[2,3,2] c>
+    { y = ConvTranspose<pads=[3,2]>(x, c) }
+    -> padding of 3 and 2 of 5 places
 no size
     (float[N,2,4] x) => (y)
     { y = MaxPool(x) }

@@ -290,6 +290,28 @@ for _size, _stride, _padding, _dilation, _groups, _bias in (
         ),
         fixed(4, 13, 9),
     )
+for _size, _stride, _padding, _more, _dilation, _groups, _bias in (
+    (3, 1, 0, 0, 1, 1, True),
+    (4, 2, 1, 0, 1, 1, False),
+    (3, 2, 1, 1, 1, 2, True),
+    (2, 3, 1, 2, 1, 4, True),
+    (3, 2, 2, 1, 2, 1, True),
+):
+    _id = f"{_size}-{_stride}-{_padding}-{_more}-{_dilation}-{_groups}"
+    add(
+        f"convtranspose1d-{_id}",
+        lambda a=_size, s=_stride, p=_padding, m=_more, d=_dilation, g=_groups, b=_bias: (
+            nn.ConvTranspose1d(4, 8, a, s, p, m, g, bias=b, dilation=d)
+        ),
+        lambda rows, steps: (torch.randn(rows, 4, steps + 2),),
+    )
+    add(
+        f"convtranspose2d-{_id}",
+        lambda a=_size, s=_stride, p=_padding, m=_more, d=_dilation, g=_groups, b=_bias: (
+            nn.ConvTranspose2d(4, 8, (a, 4), s, p, m, g, bias=b, dilation=d)
+        ),
+        fixed(4, 7, 5),
+    )
 for _size, _stride, _padding, _ceil in (
     (2, None, 0, False),
     (3, 1, 1, False),

@@ -876,6 +876,57 @@ def test_convolutions_are_sums_over_windows(name: str) -> None:
     np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
 
 
+TRANSPOSED: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "ConvTranspose1d": ((3, 5, 2), {}),
+    "ConvTranspose1d spread": (
+        (3, 5, 4),
+        {"stride": 3, "padding": 1, "output_padding": 2, "dilation": 2},
+    ),
+    "ConvTranspose1d groups": ((4, 2, 3), {"groups": 2, "bias": False, "stride": (2,)}),
+    "ConvTranspose1d longer": ((3, 5, 1), {"stride": 3, "output_padding": 2}),
+    "ConvTranspose2d": ((3, 5, 2, 3), {"padding": (1, 2), "stride": (2, 1), "dilation": (1, 2)}),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed_convolutions_lay_places_over_windows(name: str) -> None:
+    """Of channels that the weights alone tell, and of any lengths."""
+    shape, options = TRANSPOSED[name]
+    axes, groups = len(shape) - 2, options.get("groups", 1)
+
+    def each(option: str, default: int) -> Any:
+        found = options.get(option, default)
+        return found * (axes // len(found)) if isinstance(found, tuple) else (found,) * axes
+
+    kernel, bias = numbers(*shape), numbers(shape[1] * groups)
+    tensors = {"c.weight": kernel} | ({"c.bias": bias} if options.get("bias", True) else {})
+    model = read(tensors, [("c", name.split()[0], options)])
+    assert model.input_shape == (shape[0], *(None,) * axes)
+    x = numbers(2, shape[0], 5, 4)[(..., *(0,) * (2 - axes))]
+    stride, padding, dilation = each("stride", 1), each("padding", 0), each("dilation", 1)
+    covered = [
+        (n - 1) * s + d * (k - 1) + 1
+        for n, s, d, k in zip(x.shape[2:], stride, dilation, shape[2:], strict=True)
+    ]
+    whole = np.zeros((2, len(bias), *(n + 9 for n in covered)))
+    own, out = shape[0] // groups, shape[1]
+    for place in np.ndindex(*x.shape[2:]):
+        for tap in np.ndindex(*shape[2:]):
+            at = tuple(np.multiply(place, stride) + np.multiply(tap, dilation))
+            for g in range(groups):
+                some = slice(g * own, (g + 1) * own)
+                made = x[(slice(None), some, *place)] @ kernel[(some, slice(None), *tap)]
+                whole[(slice(None), slice(g * out, (g + 1) * out), *at)] += made
+    kept = [
+        slice(p, n - p + m)
+        for p, n, m in zip(padding, covered, each("output_padding", 0), strict=True)
+    ]
+    expected = whole[(slice(None), slice(None), *kept)]
+    if "c.bias" in tensors:
+        expected += bias.reshape(-1, *(1,) * axes)
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-4, atol=1e-5)
+
+
 def steps_of(kind: str, x: np.ndarray, w: dict[str, np.ndarray], end: str, act: Any) -> np.ndarray:
     """Return what a recurrent layer puts out, by the formulas in PyTorch's documentation."""
     hh, hr = w[f"weight_hh_{end}"], w.get(f"weight_hr_{end}")

@@ -577,6 +577,56 @@ class Networks(Tensors):
         )
         return self._channels_first(made)
 
+    def transposed_convolution(
+        self,
+        value: Value,
+        weight: Value,
+        bias: Value | None,
+        *,
+        strides: Sequence[int],
+        padding: Sequence[tuple[int, int]],
+        dilation: Sequence[int],
+        groups: int = 1,
+    ) -> Value:
+        """Lay (batch, channels, ...) over windows (channels, filters of a group, sizes ...).
+
+        Padding is what is taken off what they cover; what is negative is put there instead.
+        """
+        kernel = as_array(weight)
+        axes = kernel.ndim - 2
+        if axes not in (1, 2):
+            raise UnsupportedError(f"a transposed convolution over {axes} axes")
+        tensor = self._channels_last(value, axes, "a transposed convolution")
+        if min(before for before, _ in padding) < 0:
+            raise UnsupportedError("places put before those of a transposed convolution")
+        kind = layers.Conv1DTranspose if axes == 1 else layers.Conv2DTranspose
+        layer = kind(
+            name=self.scope,
+            kernel=np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
+            bias=None if bias is None else np.asarray(as_array(bias), np.float32),
+            strides=tuple(strides),
+            output_padding=tuple(max(0, -behind) for _, behind in padding),
+            dilation_rate=tuple(dilation),
+            groups=groups,
+        )
+        lengths: list[Length] = []
+        windows = zip(kernel.shape[2:], strides, dilation, padding, strict=True)
+        for n, (size, stride, step, (_, behind)) in zip(
+            tensor.row[tensor.merged : -1], windows, strict=True
+        ):
+            lengths.append((n - 1) * stride + (size - 1) * step + 1 + max(0, -behind))
+        leading = tensor.row[: tensor.merged]
+        made: Value = self.single(
+            self.each(layer, tensor.merged), tensor, (*leading, *lengths, layer.filters)
+        )
+        for axis, (before, behind) in enumerate(padding, 1):
+            length = made.shape[axis]
+            if isinstance(length, int) and length <= before + max(behind, 0):
+                raise UnsupportedError(f"padding of {before} and {behind} of {length} places")
+            made = self.slice(made, axis, before, -behind if behind > 0 else None)
+        assert isinstance(made, Tensor)
+        return self._channels_first(made)
+
     def pool(
         self,
         value: Value,

@@ -565,6 +565,31 @@ def _convolution(axes: int) -> Run:
     return run
 
 
+def _transposed_channels(weights: _Weights, options: Mapping[str, Any]) -> Sequence[int | None]:
+    kernel = weights.take("weight")
+    return (kernel.shape[0], *(None,) * (kernel.ndim - 2))
+
+
+def _transposed_convolution(axes: int) -> Run:
+    def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
+        kernel = w.take("weight", *(None,) * (axes + 2))
+        groups = _check.integer(o.get("groups", 1), "groups", 1, None)
+        padding, more = (
+            _each(o.get(name, 0), name, axes, 0) for name in ("padding", "output_padding")
+        )
+        return b.transposed_convolution(
+            x[0],
+            kernel,
+            w.bias(o, "bias", kernel.shape[1] * groups),
+            strides=_each(o.get("stride", 1), "stride", axes),
+            padding=[(n, n - m) for n, m in zip(padding, more, strict=True)],
+            dilation=_each(o.get("dilation", 1), "dilation", axes),
+            groups=groups,
+        )
+
+    return run
+
+
 def _pooling(kind: str, axes: int) -> Run:
     def run(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> Value:
         sizes = _each(o["kernel_size"], "kernel_size", axes)
@@ -591,6 +616,12 @@ for _axes in (1, 2):
         weights=True,
         shape=_channels,
     )(_convolution(_axes))
+    _row(
+        f"ConvTranspose{_axes}d",
+        options=("bias", "stride", "padding", "output_padding", "dilation", "groups"),
+        weights=True,
+        shape=_transposed_channels,
+    )(_transposed_convolution(_axes))
     _row(f"MaxPool{_axes}d", options=_WINDOW)(_pooling("max", _axes))
     _row(f"AvgPool{_axes}d", options=(*_WINDOW, "count_include_pad"))(_pooling("mean", _axes))
 

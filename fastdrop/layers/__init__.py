@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
     from fastdrop.layers.convolutional import (
         Conv1D,
+        Conv1DTranspose,
         Conv2D,
+        Conv2DTranspose,
         Cropping1D,
         Cropping2D,
         UpSampling1D,
@@ -87,7 +89,9 @@ __all__ = [
     "Concatenate",
     "Constant",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Declared",

@@ -6,6 +6,7 @@ A mask ends at each of them. Channels are last.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -208,6 +209,168 @@ class Conv2D(_Conv):
     """``activation(sum of kernel * window + bias)`` for each window of an image.
 
     The kernel is (height, width, channels of a group, filters).
+    """
+
+    dims: ClassVar[int] = 2
+
+
+# ---- from each place to a window ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class _ConvTranspose(Spatial):
+    """``activation(sum of kernel * place + bias)``, each place being laid over a window.
+
+    The kernel (sizes of the window, filters of a group, channels) is as Keras has it. Windows begin
+    `strides` places apart. "valid" padding keeps all that they cover, and with windows shorter than
+    strides what is between them; "same" padding makes axes `strides` times as long. With
+    `output_padding` axes are (places - 1) * strides + that and the window's extent, of which "same"
+    padding counts 1 if it is odd, and nothing otherwise.
+    """
+
+    kernel: Weight
+    bias: Weight | None = None
+    strides: Each = 1
+    padding: str = "valid"
+    output_padding: Each | None = None
+    dilation_rate: Each = 1
+    groups: int = 1
+    activation: _check.Activation = "linear"
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
+
+    def __post_init__(self) -> None:
+        self.check_weight("kernel", (None,) * (self.dims + 2))
+        channels = self.kernel.shape[-1]
+        groups = _check.integer(self.groups, f"{self.label} groups", 1, None)
+        if channels % groups:
+            what = f"a divisor of the {channels} channels"
+            _check.refuse(ValueError, f"{self.label} groups", what, groups)
+        self.check_weight("bias", (self.filters,))
+        for field, least in (("strides", 1), ("dilation_rate", 1), ("output_padding", 0)):
+            value = getattr(self, field)
+            if value is not None:
+                value = _check.each(value, f"{self.label} {field}", self.dims, least)
+                self.prepare(**{field: value})
+        _check.choice(self.padding, f"{self.label} padding", ("valid", "same"))
+        _check.activation(self.activation, f"{self.label} activation")
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        filters: int = 1,
+        kernel_size: Sequence[int] = (),
+        use_bias: bool = True,
+        **options: Any,
+    ) -> Self:
+        kernel = Declared((*kernel_size, filters, last_axis(name, inputs[0])))
+        bias = Declared((filters,)) if use_bias else None
+        return cls(name=name, kernel=kernel, bias=bias, **options)
+
+    @property
+    def filters(self) -> int:
+        return int(self.kernel.shape[-2]) * self.groups
+
+    def _ends(self) -> list[tuple[int, int, int]]:
+        """Return of each axis its stride, what is added to strides, and what is cut before."""
+        assert isinstance(self.strides, tuple)
+        assert isinstance(self.dilation_rate, tuple)
+        more = (None,) * self.dims if self.output_padding is None else self.output_padding
+        assert isinstance(more, tuple)
+        found = []
+        for axis, (stride, dilation) in enumerate(
+            zip(self.strides, self.dilation_rate, strict=True)
+        ):
+            extent = (self.kernel.shape[axis] - 1) * dilation + 1
+            longer, added = extent - stride, more[axis]
+            if self.padding == "valid":
+                found.append((stride, max(longer, 0) if added is None else longer + added, 0))
+                continue
+            kept = 0 if added is None else extent % 2 - stride + added
+            found.append((stride, kept, max(longer - kept, 0) // 2))
+        return found
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        channels = self.kernel.shape[-1]
+        self.check_fits(shape, f"(..., {channels})", shape[-1] == channels)
+        self.check_fits(shape, "with a place at least", 0 not in shape[:-1])
+        lengths = [
+            None if n is None else n * stride + added
+            for n, (stride, added, _) in zip(shape, self._ends(), strict=False)
+        ]
+        least = all(n is None or n > 0 for n in lengths)
+        self.check_fits(shape, "of which something is left", least)
+        return (*lengths, self.filters)
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        places = math.prod(n or 1 for n in inputs[0][:-1])
+        return places * (inputs[0][-1] or 1) + 2 * places * self.filters
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        samples, rows, *shape = flow.values.shape
+        lengths = [n or 0 for n in self.output_shape(tuple(shape))[:-1]]
+        values = flow.values.reshape(samples * rows, *shape)
+        out = np.zeros((len(values), *lengths, self.filters), np.float32)
+        share = self.kernel.shape[-1] // self.groups
+        # Places of the windows one by one: what they add to a number is added in their order.
+        for tap in product(*map(range, self.kernel.shape[: self.dims])):
+            where, found = self._laid(tap, shape, lengths)
+            if any(part.start >= part.stop for part in where):
+                continue
+            given = values[(slice(None), *where)]
+            kernel = self.kernel[tap]
+            parts = [
+                dense(given[..., c : c + share], kernel[:, c : c + share].T)
+                for c in range(0, shape[-1], share)
+            ]
+            made = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                out[(slice(None), *found)] += made
+        if self.bias is not None:
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                out += self.bias
+        out = activate(out, self.activation)
+        return Flow(out.reshape(samples, rows, *out.shape[1:]))
+
+    def _laid(
+        self, tap: Sequence[int], shape: Sequence[int], lengths: Sequence[int]
+    ) -> tuple[list[slice], list[slice]]:
+        """Return which places have their window's place `tap` among those kept, and where."""
+        assert isinstance(self.dilation_rate, tuple)
+        where, found = [], []
+        for axis, (stride, _, before) in enumerate(self._ends()):
+            shift = tap[axis] * self.dilation_rate[axis] - before
+            first = max(0, -(shift // stride))
+            last = min(shape[axis], (lengths[axis] - 1 - shift) // stride + 1)
+            where.append(slice(first, max(first, last)))
+            start = first * stride + shift
+            found.append(slice(start, start + (last - first) * stride, stride))
+        return where, found
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Conv1DTranspose(_ConvTranspose):
+    """``activation(sum of kernel * step + bias)``, each time step being laid over a window.
+
+    The kernel is (steps, filters of a group, channels), padding and lengths are as Keras has them:
+    "valid" or "same", with or without `output_padding`.
+    """
+
+    dims: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Conv2DTranspose(_ConvTranspose):
+    """``activation(sum of kernel * place + bias)``, each place of an image over a window.
+
+    The kernel is (height, width, filters of a group, channels).
     """
 
     dims: ClassVar[int] = 2

@@ -1414,6 +1414,21 @@ def _conv(b: Networks, a: Arguments) -> Any:
     )
 
 
+@row("conv_transpose1d", "conv_transpose2d.input")
+def _conv_transpose(b: Networks, a: Arguments) -> Any:
+    axes = as_array(a.weight).ndim - 2
+    padding, more = for_each(a.padding, axes), for_each(a.output_padding, axes)
+    return b.transposed_convolution(
+        a.input,
+        a.weight,
+        a.bias,
+        strides=for_each(a.stride, axes),
+        padding=[(n, n - m) for n, m in zip(padding, more, strict=True)],
+        dilation=for_each(a.dilation, axes),
+        groups=a.groups,
+    )
+
+
 @row("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
 def _pool(b: Networks, a: Arguments) -> Any:
     axes = len(for_each(a.kernel_size, 1))

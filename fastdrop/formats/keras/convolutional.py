@@ -22,7 +22,9 @@ from fastdrop.formats.keras._rows import (
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
     Conv1D,
+    Conv1DTranspose,
     Conv2D,
+    Conv2DTranspose,
     Cropping1D,
     Cropping2D,
     UpSampling1D,
@@ -46,6 +48,30 @@ def _conv(dims: int, *paddings: str) -> tuple[Option, ...]:
         Option("padding", choice("valid", "same", *paddings)),
         Option("dilation_rate", each(dims)),
         Option("groups", _positive_or_1),
+        Option("activation", activation()),
+        Option("use_bias", boolean(True)),
+        DATA_FORMAT,
+    )
+
+
+def _transposed(dims: int) -> tuple[Option, ...]:
+    def more(config: Section, key: str, version: Version) -> tuple[int, ...] | None:
+        value = config.values.get(key)
+        if value is None:
+            return None
+        found = value if isinstance(value, list) else [value] * dims
+        if len(found) != dims or not all(type(n) is int and 0 <= n < 2**31 for n in found):
+            raise config.wrong(key, f"{dims} integers >= 0, or one")
+        return tuple(found)
+
+    return (
+        Option("filters", positive),
+        Option("kernel_size", each(dims)),
+        Option("strides", each(dims)),
+        Option("padding", choice("valid", "same")),
+        Option("output_padding", more),
+        Option("dilation_rate", each(dims)),
+        Option("groups", must_be(1), ""),
         Option("activation", activation()),
         Option("use_bias", boolean(True)),
         DATA_FORMAT,
@@ -96,6 +122,18 @@ ROWS = (
         _conv(2),
         rule=_groups,
         input_of=lambda shape: (None, None, *shape[2:3]),
+    ),
+    Row(
+        "Conv1DTranspose",
+        Conv1DTranspose,
+        _transposed(1),
+        input_of=lambda shape: (None, *shape[2:3]),
+    ),
+    Row(
+        "Conv2DTranspose",
+        Conv2DTranspose,
+        _transposed(2),
+        input_of=lambda shape: (None, None, *shape[3:4]),
     ),
     Row("ZeroPadding1D", ZeroPadding1D, (Option("padding", _pairs(1)), DATA_FORMAT)),
     Row("ZeroPadding2D", ZeroPadding2D, (Option("padding", _pairs(2)), DATA_FORMAT)),

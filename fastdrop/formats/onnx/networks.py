@@ -157,6 +157,52 @@ def _conv(a: Arguments) -> Made:
     )
 
 
+@operator("ConvTranspose")
+def _conv_transpose(a: Arguments) -> Made:
+    value, weight, bias = a.input(0), a.array(1), a.constant(2)
+    sizes = list(weight.shape[2:])
+    axes = len(sizes)
+    dilations, strides = (a.numbers(name) or [1] * axes for name in ("dilations", "strides"))
+    more = a.numbers("output_padding") or [0] * axes
+    pads, shape = a.numbers("pads"), a.numbers("output_shape")
+    auto, group = a.attribute("auto_pad", "NOTSET"), a.attribute("group", 1)
+    if a.numbers("kernel_shape") not in (None, sizes):
+        raise UnsupportedError("windows of another size than the weights")
+    told = (strides, dilations, more, pads or [0] * axes, shape or [0] * axes)
+    if value.ndim != axes + 2 or {len(n) for n in (strides, dilations, more)} != {axes}:
+        raise UnsupportedError(f"windows over {axes} axes of a tensor of {value.ndim}")
+    if min([*strides, *dilations, *sizes]) < 1 or min(map(min, told)) < 0:
+        raise UnsupportedError("windows of no size, or padding below 0")
+    if shape is not None and len(shape) != axes:
+        raise UnsupportedError(f"attribute 'output_shape': {shape}")
+    if auto in ("NOTSET", "VALID") and shape is None:
+        pads = pads if pads is not None and auto == "NOTSET" else [0] * (2 * axes)
+        if len(pads) != 2 * axes:
+            raise UnsupportedError(f"attribute 'pads': {pads}")
+        padding = [*zip(pads[:axes], pads[axes:], strict=True)]
+    elif auto in ("NOTSET", "SAME_UPPER", "SAME_LOWER"):
+        padding = []
+        for axis, n in enumerate(value.shape[2:]):
+            extent = (sizes[axis] - 1) * dilations[axis] + 1
+            wanted = n * strides[axis] if shape is None else shape[axis]
+            total = (n - 1) * strides[axis] + extent + more[axis] - wanted
+            if not isinstance(total, int) or total < 0:
+                raise UnsupportedError(f"a transposed convolution of {n} places to {wanted}")
+            less, larger = total // 2, total - total // 2
+            padding.append((less, larger) if auto == "SAME_UPPER" else (larger, less))
+    else:
+        raise UnsupportedError(f"attribute 'auto_pad': {auto}")
+    return a.net.transposed_convolution(
+        value,
+        weight,
+        bias,
+        strides=strides,
+        padding=[(n, m - k) for (n, m), k in zip(padding, more, strict=True)],
+        dilation=dilations,
+        groups=group,
+    )
+
+
 @operator("MaxPool", "AveragePool")
 def _pool(a: Arguments) -> Made:
     value = a.input()
