@@ -94,12 +94,15 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.Rescaling(name="r", scale=2), {"offset": 0, "passes_mask": True}),
     *(
         (kind(name="p"), {"pool_size": (2,) * kind.dims, "strides": (2,) * kind.dims})
-        for kind in (
-            layers.AveragePooling1D,
-            layers.AveragePooling2D,
-            layers.MaxPooling1D,
-            layers.MaxPooling2D,
+        for kind in (layers.AveragePooling1D, layers.AveragePooling2D)
+    ),
+    *(
+        (
+            kind(name="p"),
+            dict.fromkeys(("pool_size", "strides"), (2,) * kind.dims)
+            | {"dilation_rate": (1,) * kind.dims},
         )
+        for kind in (layers.MaxPooling1D, layers.MaxPooling2D)
     ),
     *(
         (kind(name="g"), {"keepdims": False})

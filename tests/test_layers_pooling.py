@@ -68,6 +68,26 @@ def test_pooling_2d(padding: str, size: Any, strides: Any) -> None:
         assert_close(output(layer, X2), pooled(X2, layer, function), FLOAT32)
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(("size", "strides"), [(2, None), (3, 1), (3, 2), (1, 3)])
+def test_gaps_in_windows(padding: str, size: int, strides: int | None) -> None:
+    """A window with gaps is that of the places that are left."""
+    layer = MaxPooling1D(
+        name="p", pool_size=size, strides=strides, padding=padding, dilation_rate=3
+    )
+    check_laws(layer, X1)
+    n, step, extent = X1.shape[1], strides or size, 3 * size - 2
+    before, behind = lacking(n, extent, step, 1, padding)
+    wide = np.pad(X1, [(0, 0), (before, behind), (0, 0)], constant_values=-np.inf)
+    starts = range(0, n + before + behind - extent + 1, step)
+    expected = np.stack([wide[:, s : s + extent : 3].max(axis=1) for s in starts], axis=1)
+    np.testing.assert_array_equal(output(layer, X1), expected)
+    two = MaxPooling2D(name="p", pool_size=(size, 2), strides=(step, 1), dilation_rate=(3, 1))
+    if padding == "valid":
+        rows = np.maximum(X1[:, :, np.newaxis, :], 0).repeat(2, axis=2)
+        np.testing.assert_array_equal(output(two, rows)[:, :, 0], np.maximum(expected, 0))
+
+
 @pytest.mark.parametrize("places", [1, 2, 3, 4, 5, 7, 8, 63, 65])
 @pytest.mark.parametrize("keepdims", [False, True])
 def test_global_pooling(places: int, keepdims: bool) -> None:
@@ -141,6 +161,7 @@ def test_any_length() -> None:
     ("make", "match"),
     [
         (lambda: MaxPooling1D(name="m", pool_size=0), "layer 'm' pool_size: expected 1 integers"),
+        (lambda: MaxPooling1D(name="m", dilation_rate=0), "layer 'm' dilation_rate: expected 1"),
         (lambda: MaxPooling2D(name="m", strides=(1, 2, 3)), "layer 'm' strides: expected 2 integ"),
         (
             lambda: MaxPooling1D(name="m", padding="causal"),

@@ -178,8 +178,8 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "LayerNormalization": ([{"gamma": V4}, {"axis": [0, 1], "rms_scaling": True}], SEQUENCE),
     "Masking": ([{"mask_value": -0.5}], SEQUENCE),
     "MatMul": ([{"transpose_b": True}], [SEQUENCE, SEQUENCE]),
-    "MaxPooling1D": ([{"pool_size": 3}], SEQUENCE),
-    "MaxPooling2D": ([{"padding": "same"}], IMAGE),
+    "MaxPooling1D": ([{"pool_size": 3}, {"dilation_rate": 2, "strides": 1}], SEQUENCE),
+    "MaxPooling2D": ([{"padding": "same"}, {"dilation_rate": (2, 1)}], IMAGE),
     "Merge": ([{"function": "average", "masks": "all"}], [SEQUENCE, SEQUENCE]),
     "MultiHeadAttention": (
         [

@@ -488,6 +488,11 @@ pools
     { a = MaxPool<kernel_shape=[3]>(x) b = MaxPool<kernel_shape=[3], strides=[2], pads=[1,1]>(x)
       c = AveragePool<kernel_shape=[2], strides=[3], pads=[1,0]>(x)
       d = AveragePool<kernel_shape=[2], pads=[1,1], count_include_pad=1>(x) }
+pools with gaps
+    (float[N,2,9] x, float[N,2,9,8] z) => (a, b, c)
+    { a = MaxPool<kernel_shape=[3], dilations=[2]>(x)
+      b = MaxPool<kernel_shape=[2], dilations=[3], strides=[2], pads=[1,1]>(x)
+      c = MaxPool<kernel_shape=[3,2], dilations=[2,3], strides=[1,2]>(z) }
 pools that are cut off
     (float[N,2,8] x) => (a, b)
     { a = MaxPool<kernel_shape=[3], strides=[2], ceil_mode=1>(x)
@@ -1359,10 +1364,14 @@ no size
     (float[N,2,4] x) => (y)
     { y = MaxPool(x) }
     -> no sizes of windows
-pool dilated
-    (float[N,2,4] x) => (y)
-    { y = MaxPool<kernel_shape=[2], dilations=[2]>(x) }
-    -> attribute 'dilations'
+means with gaps
+    19 (float[N,2,4] x) => (y)
+    { y = AveragePool<kernel_shape=[2], dilations=[2]>(x) }
+    -> means of windows with gaps (dilation)
+pool with one gap of two
+    (float[N,2,4,4] x) => (y)
+    { y = MaxPool<kernel_shape=[2,2], dilations=[2]>(x) }
+    -> attribute 'dilations': [2]
 storage
     (float[N,2,4] x) => (y)
     { y = MaxPool<kernel_shape=[2], storage_order=1>(x) }

@@ -341,6 +341,13 @@ for _size, _stride, _padding, _ceil in (
             lambda a=_size, s=_stride, p=_padding: nn.AvgPool2d(a, s, p),
             fixed(4, 11, 8),
         )
+add(
+    "maxpool1d-gaps",
+    lambda: nn.MaxPool1d(3, 2, 1, dilation=2),
+    lambda n, t: (torch.randn(n, 4, t + 4),),
+)
+add("maxpool1d-gaps-ceil", lambda: nn.MaxPool1d(3, 2, dilation=2, ceil_mode=True), fixed(4, 10))
+add("maxpool2d-gaps", lambda: nn.MaxPool2d((3, 2), 2, 1, dilation=(2, 3)), fixed(4, 11, 8))
 for _size in (1, 2, 5):
     add(f"adaptive-mean-{_size}", lambda n=_size: nn.AdaptiveAvgPool1d(n), fixed(4, 10))
     add(f"adaptive-max-{_size}", lambda n=_size: nn.AdaptiveMaxPool1d(n), fixed(4, 10))

@@ -648,6 +648,12 @@ COMPUTED: dict[str, tuple[Any, dict[str, Any], int, Any]] = {
         1,
         lambda x: np.maximum(x[..., :4:3], x[..., 1:5:3]),
     ),
+    "MaxPool1d gaps": (
+        ("MaxPool1d", {"kernel_size": 2, "stride": 1, "dilation": 3}),
+        {},
+        1,
+        lambda x: np.maximum(x[..., :-3], x[..., 3:]),
+    ),
     "MaxPool1d padded": (
         ("MaxPool1d", {"kernel_size": 4, "stride": 2, "padding": 2}),
         {},

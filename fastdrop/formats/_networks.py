@@ -635,11 +635,19 @@ class Networks(Tensors):
         strides: Sequence[int],
         padding: Sequence[tuple[int, int]],
         *,
+        dilation: Sequence[int] | None = None,
         ceil: bool = False,
         count_padding: bool = True,
     ) -> Value:
-        """Take the "max" or the "mean" of windows of (batch, channels, ...)."""
+        """Take the "max" or the "mean" of windows of (batch, channels, ...).
+
+        Places of windows whose largest number is taken may be `dilation` apart.
+        """
         axes = len(sizes)
+        gaps = tuple(dilation or (1,) * axes)
+        if kind == "mean" and max(gaps) > 1:
+            raise UnsupportedError("means of windows with gaps (dilation)")
+        extents = [(n - 1) * gap + 1 for n, gap in zip(sizes, gaps, strict=True)]
         if axes not in (1, 2):
             raise UnsupportedError(f"pooling over {axes} axes")
         tensor = self._channels_last(value, axes, "pooling")
@@ -647,7 +655,7 @@ class Networks(Tensors):
         if ceil:
             lengths = tensor.row[tensor.merged : -1]
             pairs = [
-                _for_ceil(*item) for item in zip(lengths, sizes, strides, padding, strict=True)
+                _for_ceil(*item) for item in zip(lengths, extents, strides, padding, strict=True)
             ]
         share = None
         if kind == "mean" and (pairs != [*map(tuple, padding)] or not count_padding):
@@ -656,8 +664,8 @@ class Networks(Tensors):
         tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
         row = tensor.row[tensor.merged :]
         counts = [
-            _windows(n, size, stride, 1)
-            for n, size, stride in zip(row[:-1], sizes, strides, strict=True)
+            _windows(n, extent, stride, 1)
+            for n, extent, stride in zip(row[:-1], extents, strides, strict=True)
         ]
         pooling: Any = {
             ("max", 1): layers.MaxPooling1D,
@@ -665,7 +673,8 @@ class Networks(Tensors):
             ("mean", 1): layers.AveragePooling1D,
             ("mean", 2): layers.AveragePooling2D,
         }[kind, axes]
-        layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides))
+        options = {"dilation_rate": gaps} if kind == "max" else {}
+        layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides), **options)
         leading = tensor.row[: tensor.merged]
         made = self.single(self.each(layer, tensor.merged), tensor, (*leading, *counts, row[-1]))
         found = self._channels_first(made)

@@ -601,6 +601,7 @@ def _pooling(kind: str, axes: int) -> Run:
             sizes,
             strides,
             pairs,
+            dilation=_each(o.get("dilation", 1), "dilation", axes),
             ceil=o.get("ceil_mode", False),
             count_padding=o.get("count_include_pad", True),
         )
@@ -622,7 +623,7 @@ for _axes in (1, 2):
         weights=True,
         shape=_transposed_channels,
     )(_transposed_convolution(_axes))
-    _row(f"MaxPool{_axes}d", options=_WINDOW)(_pooling("max", _axes))
+    _row(f"MaxPool{_axes}d", options=(*_WINDOW, "dilation"))(_pooling("max", _axes))
     _row(f"AvgPool{_axes}d", options=(*_WINDOW, "count_include_pad"))(_pooling("mean", _axes))
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -57,6 +57,19 @@ class _Pooling(Spatial):
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _MaxPooling(_Pooling):
+    dilation_rate: Each = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rates = _check.each(self.dilation_rate, f"{self.label} dilation_rate", self.dims)
+        self.prepare(dilation_rate=rates)
+
+    @property
+    def windows(self) -> list[Window]:
+        assert isinstance(self.dilation_rate, tuple)
+        pairs = zip(super().windows, self.dilation_rate, strict=True)
+        return [replace(window, dilation=dilation) for window, dilation in pairs]
+
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         samples, rows, *shape = flow.values.shape
         values = self.pooled(flow.values.reshape(samples * rows, *shape), np.maximum, -np.inf)
@@ -82,14 +95,14 @@ def _positive_zeros(values: Array) -> Array:
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MaxPooling1D(_MaxPooling):
-    """The largest number of each window of time steps."""
+    """The largest number of each window of time steps, which are `dilation_rate` apart."""
 
     dims: ClassVar[int] = 1
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MaxPooling2D(_MaxPooling):
-    """The largest number of each window of an image."""
+    """The largest number of each window of an image, whose places are `dilation_rate` apart."""
 
     dims: ClassVar[int] = 2
 

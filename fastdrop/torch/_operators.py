@@ -1436,8 +1436,6 @@ def _pool(b: Networks, a: Arguments) -> Any:
     if isinstance(value, Tensor):
         axes = max(axes, value.ndim - 2) if len(for_each(a.kernel_size, 1)) == 1 else axes
     sizes = for_each(a.kernel_size, axes)
-    if any(n != 1 for n in for_each(a.values.get("dilation", 1), axes)):
-        raise UnsupportedError("windows with gaps (dilation)")
     if a.values.get("divisor_override") is not None:
         raise UnsupportedError("means with another divisor (divisor_override)")
     strides = for_each(a.stride, axes) if a.stride else sizes
@@ -1447,6 +1445,7 @@ def _pool(b: Networks, a: Arguments) -> Any:
         sizes,
         strides,
         [(n, n) for n in for_each(a.padding, axes)],
+        dilation=for_each(a.values.get("dilation", 1), axes),
         ceil=a.ceil_mode,
         count_padding=a.values.get("count_include_pad", True),
     )

@@ -209,17 +209,19 @@ def _pool(a: Arguments) -> Made:
     sizes = a.numbers("kernel_shape")
     if not sizes:
         raise UnsupportedError("no sizes of windows")
-    if set(a.numbers("dilations") or [1]) != {1}:
-        raise UnsupportedError("attribute 'dilations'")
+    dilations = a.numbers("dilations") or [1] * len(sizes)
+    if len(dilations) != len(sizes):
+        raise UnsupportedError(f"attribute 'dilations': {dilations}")
     if a.flag("storage_order"):
         raise UnsupportedError("attribute 'storage_order': 1")
-    strides, padding = _windows(a, value, sizes, [1] * len(sizes))
+    strides, padding = _windows(a, value, sizes, dilations)
     return a.net.pool(
         value,
         "max" if a.op == "MaxPool" else "mean",
         sizes,
         strides,
         padding,
+        dilation=dilations,
         ceil=a.flag("ceil_mode"),
         count_padding=a.flag("count_include_pad") or a.op == "MaxPool",
     )
