@@ -443,10 +443,30 @@ class Numpy:
         w0, w1, w2, w3 = _philox([np.array([c], np.uint64) for c in counter], k0, k1)
         return int(w0[0]), int(w1[0]), int(w2[0]), int(w3[0])
 
-    def plain_bernoulli(self, *arguments: object) -> None:
-        """Leave all calls to be checked in Python."""
+    def plain_bernoulli(
+        self,
+        p: object,
+        shape: object,
+        key: object,
+        stream: object,
+        offset: object,
+        dtype: object,
+        out: object,
+        threads: object,
+    ) -> None:
+        """Leave all calls to what checks them in Python."""
 
-    plain_dropout = plain_bernoulli
+    def plain_dropout(
+        self,
+        x: object,
+        rate: object,
+        key: object,
+        stream: object,
+        offset: object,
+        out: object,
+        threads: object,
+    ) -> None:
+        """Leave these, too."""
 
     def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None:
         out[:] = np.packbits(_events(stream, first, n), bitorder="little")

@@ -528,6 +528,31 @@ rms normalization
 )
 SHAPES = table(
     """
+a place of each row
+    (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4},
+    int64[1] k = {-1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) p = Mod(n, f) a = Unsqueeze(j, k)
+      b = Unsqueeze(p, k) d = Concat<axis=-1>(a, b) y = GatherND(x, d) }
+a place of each row behind others
+    (float[4,N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4},
+    int64[1] k = {1}>
+    { r = Shape(n) c = Squeeze(r) j = Range(z, c, o) p = Mod(n, f) a = Unsqueeze(j, k)
+      b = Unsqueeze(p, k) d = Concat<axis=1>(b, a) y = GatherND(x, d) }
+a place of each row of open steps
+    (float[N,T,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {2}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) s = Shape<start=1, end=2>(x)
+      p = Mod(n, f) m = Mul(j, s) q = Add(p, m) g = Flatten<axis=2>(x) y = Gather(g, q) }
+a place of each row laid out
+    (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4},
+    int64[2] k = {-1, 3}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) p = Mod(n, f) m = Mul(f, j)
+      q = Add(m, p) g = Reshape(x, k) y = Gather(g, q) }
+written over a place
+    (float[N,4,3] x) => (a, b) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}, int64[1] t = {2}>
+    { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
+      a = ScatterElements<axis=1>(x, e, u)
+      h = Gather<axis=2>(x, o) v = Unsqueeze(h, t) q = Shape(v) w = Expand(l, q)
+      b = ScatterElements<axis=2>(a, w, v) }
 constants
     (float[N,2] x) => (y)
     { a = Constant<value_float=1.5>() b = Constant<value_floats=[1.0, 2.0]>()
@@ -2121,7 +2146,40 @@ every second step
 numbers put to places
     (float[N,3] x) => (y) <int64[1,3] k = {0,1,2}, float[1,3] u>
     { y = ScatterElements<axis=1>(x, k, u) }
-    -> numbers put to places
+    -> numbers put to several places, or to some of what is there
+number put to some rows
+    (float[N,3] x) => (y) <int64[1,1] k = {0}, float[1,1] u>
+    { y = ScatterElements<axis=1>(x, k, u) }
+    -> numbers put to several places, or to some of what is there
+number put to a place of open steps
+    (float[N,T] x) => (y) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}>
+    { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
+      y = ScatterElements<axis=1>(x, e, u) }
+    -> numbers put to several places, or to some of what is there
+number put beyond
+    (float[N,3] x) => (y) <int64 o = {3}, int64 l = {-1}, int64[1] k = {1}>
+    { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
+      y = ScatterElements<axis=1>(x, e, u) }
+    -> places beyond an axis of length 3
+numbers added to a place
+    (float[N,3] x) => (y) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}>
+    { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
+      y = ScatterElements<axis=1, reduction="add">(x, e, u) }
+    -> attribute 'reduction': add
+places that are computed
+    (float[N,3] x, int64[N,3] k) => (y)
+    { y = ScatterElements<axis=1>(x, k, x) }
+    -> numbers put to places that are not known
+places of other rows
+    (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {5},
+    int64[2] k = {-1, 3}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) m = Mul(f, j)
+      q = Add(m, n) g = Reshape(x, k) y = Gather(g, q) }
+    -> rows of [4*batch, 3] that begin every 5
+places by numbers without the rows
+    (float[N,4,3] x) => (y) <int64[1,2] k = {0, 1}>
+    { y = GatherND(x, k) }
+    -> places taken out by numbers
 other numbers put to places
     (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {1, 0}, int64[2] e>
     { v, i = TopK<axis=0>(x, r) b = ScatterElements<axis=0>(e, i, j) y = Gather(x, b) }
@@ -2129,11 +2187,11 @@ other numbers put to places
 numbers added to places
     (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {0, 1}, int64[2] e>
     { v, i = TopK<axis=0>(x, r) b = ScatterElements<reduction="add">(e, i, j) y = Gather(x, b) }
-    -> numbers put to places
+    -> attribute 'reduction': add
 numbers put to places along more
     (float[2] x) => (y) <int64[1] r = {2}, int64[2] j = {0, 1}, int64[2] e>
     { v, i = TopK<axis=0>(x, r) b = ScatterElements<axis=1>(e, i, j) y = Gather(x, b) }
-    -> numbers put to places
+    -> axis 1 of a tensor of 1 axes
 ones among no zeros
     (float[N,3] x) => (y) <int64 n = {0}, float[2] e = {0, 1}>
     { y = OneHot(x, n, e) }

@@ -604,14 +604,45 @@ def _topk(a: Arguments) -> Made:
 
 @operator("ScatterElements")
 def _scatter_elements(a: Arguments) -> Made:
-    """Turn an order of rows around: their numbers, put to where they are from."""
-    _, order, numbers = a.given()
+    """Write one place along an axis, or turn an order of rows around.
+
+    The latter are numbers of rows, put to where they are from.
+    """
+    value, order, numbers = a.given()
+    if a.attribute("reduction", "none") != "none":
+        raise UnsupportedError(f"attribute 'reduction': {a.node.attributes['reduction']}")
+    axis = _axis(a.attribute("axis", 0), value.ndim)
+    if not isinstance(order, OfRows) and not isinstance(numbers, OfRows):
+        return _written(a, value, order, numbers, axis)
     counted = isinstance(numbers, np.ndarray) and np.array_equal(numbers, np.arange(len(numbers)))
-    if not isinstance(order, Order) or not (counted or isinstance(numbers, RowNumbers)):
-        raise UnsupportedError("numbers put to places")
-    if a.attribute("axis", 0) not in (0, -1) or a.attribute("reduction", "none") != "none":
+    if not isinstance(order, Order) or not (counted or isinstance(numbers, RowNumbers)) or axis:
         raise UnsupportedError("numbers put to places")
     return order
+
+
+def _written(a: Arguments, value: Value, places: Value, numbers: Value, axis: int) -> Value:
+    """Write numbers over one place along an axis, all that is there."""
+    length = value.shape[axis]
+    if isinstance(places, Spread) and places.at != axis:
+        array = places.value
+    elif isinstance(places, np.ndarray) and not is_lengths(places):
+        array = places
+    else:
+        raise UnsupportedError("numbers put to places that are not known")
+    place = {*array.reshape(-1).tolist()}
+    wanted: list[Length] = [1 if i == axis else n for i, n in enumerate(value.shape)]
+    shapes = [
+        [m if n == a.fixed_batch and m == BATCH else n for n, m in zip(v.shape, wanted)]  # noqa: B905
+        for v in (places, numbers)
+    ]
+    if shapes != [wanted, wanted] or len(place) != 1 or not isinstance(length, int):
+        raise UnsupportedError("numbers put to several places, or to some of what is there")
+    (number,) = place
+    if not -length <= number < length:
+        raise UnsupportedError(f"places beyond an axis of length {length}")
+    mask = (np.arange(length) == number % length).reshape(-1, *(1,) * (value.ndim - 1 - axis))
+    operands = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in (numbers, value)]
+    return a.net.elementwise("where", mask, *operands)
 
 
 @operator("OneHot")
