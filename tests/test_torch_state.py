@@ -230,6 +230,45 @@ def test_lengths_stand_along_any_axis(axis: int) -> None:
             read(changed, [("fc", "Linear")])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("weight_orig", "weight_u", "weight_v"),
+        tuple(f"parametrizations.weight.{end}" for end in ("original", "0._u", "0._v")),
+    ],
+    ids=["hooks", "parametrizations"],
+)
+@pytest.mark.parametrize("axis", [0, 1], ids=["outputs", "inputs"])
+@pytest.mark.parametrize("shape", [(4, 3, 2), (4, 3, 4), (4, 4, 3)], ids=str)
+def test_weights_are_divided_by_their_largest_singular_value(
+    names: tuple[str, ...], axis: int, shape: tuple[int, ...]
+) -> None:
+    """By what its vectors, of training a step before, say that it is."""
+    kernel, bias = numbers(*shape), numbers(shape[0])
+    matrix = np.moveaxis(kernel.astype(float), axis, 0).reshape(shape[axis], -1)
+    right = np.linalg.svd(matrix + 0.02 * numbers(*matrix.shape))[2][0]
+    left = matrix @ right / np.linalg.norm(matrix @ right)
+    vectors = [np.asarray(v, np.float32) for v in (left, right)]
+    tensors = {"c.bias": bias} | {
+        f"c.{name}": value for name, value in zip(names, [kernel, *vectors], strict=True)
+    }
+    plain = {"c.weight": (kernel / (left @ matrix @ right)).astype(np.float32), "c.bias": bias}
+    described = [("c", "Conv1d")]
+    x = numbers(2, shape[1], 7)
+    expected = read(plain, described).predict(x)
+    np.testing.assert_allclose(read(tensors, described).predict(x), expected, rtol=1e-4, atol=1e-5)
+    for name, value, message in (
+        (names[1], None, "there is no 'c.weight'"),
+        (names[2], None, "there is no 'c.weight'"),
+        (names[1], numbers(7), "vectors of 7 and"),
+        (names[2], numbers(5), "vectors of . and 5 numbers beside weights of shape"),
+    ):
+        changed = {k: v for k, v in tensors.items() if k != f"c.{name}"}
+        changed |= {} if value is None else {f"c.{name}": value}
+        with pytest.raises(ModelFormatError, match=message):
+            read(changed, described)
+
+
 def test_layers_may_take_what_others_made() -> None:
     kernel, other = numbers(4, 3), numbers(4, 3)
     tensors = {"a.weight": kernel, "b.weight": other}

@@ -119,6 +119,9 @@ class _Weights:
         elif (pair := self._length_and_direction(name)) is not None:
             found = _normalized(*(self.tensors[key] for key in pair))
             self.taken.update(pair)
+        elif (triple := self._with_vectors(name)) is not None:
+            found = _of_norm_one(*(self.tensors[key] for key in triple))
+            self.taken.update(triple)
         else:
             return None
         fits = found.ndim == len(shape) and all(
@@ -140,6 +143,18 @@ class _Weights:
                 return pair[0], pair[1]
         return None
 
+    def _with_vectors(self, name: str) -> tuple[str, str, str] | None:
+        """Return the names of the tensors that spectral normalization keeps in a weight's place."""
+        new, old = f"{self.prefix}parametrizations.{name}.", f"{self.prefix}{name}_"
+        for triple in (
+            (f"{new}original", f"{new}0._u", f"{new}0._v"),
+            (f"{old}orig", f"{old}u", f"{old}v"),
+        ):
+            found = [self.tensors[key] for key in triple if key in self.tensors]
+            if len(found) == 3 and found[0].ndim > 1 and found[1].ndim == found[2].ndim == 1:
+                return triple
+        return None
+
     def bias(self, options: Mapping[str, Any], name: str, *shape: int | None) -> Array | None:
         """Return a shift, which must be there unless ``bias`` is False."""
         return self.take(name, *shape) if _check.flag(options.get("bias", True), "bias") else None
@@ -157,6 +172,26 @@ def _normalized(length: Array, direction: Array) -> Array:
     axes = tuple(i for i, n in enumerate(length.shape) if n == 1)
     norm = np.sqrt(np.square(direction, dtype=np.float64).sum(axes, keepdims=True))
     return np.asarray(direction * (length / norm), np.float32)
+
+
+def _of_norm_one(weight: Array, left: Array, right: Array) -> Array:
+    """Return weights divided by their largest singular value, whose vectors are told.
+
+    One vector is along an axis of the weights. Of several that are as long, it is that for which
+    the vectors belong together.
+    """
+    fitting: list[tuple[float, float]] = []
+    for axis, n in enumerate(weight.shape):
+        matrix = np.moveaxis(weight.astype(np.float64), axis, 0).reshape(n, -1)
+        if matrix.shape == (left.size, right.size):
+            product = left.astype(np.float64) @ matrix
+            value = float(product @ right)
+            fitting.append((value / max(float(np.linalg.norm(product)), 1e-300), value))
+    if not fitting:
+        shapes = f"vectors of {left.size} and {right.size} numbers"
+        raise UnsupportedError(f"{shapes} beside weights of shape {weight.shape}")
+    with np.errstate(all="ignore"):
+        return np.asarray(weight / max(fitting)[1], np.float32)
 
 
 class _MissingError(Exception):
