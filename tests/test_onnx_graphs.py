@@ -489,10 +489,10 @@ pools
       c = AveragePool<kernel_shape=[2], strides=[3], pads=[1,0]>(x)
       d = AveragePool<kernel_shape=[2], pads=[1,1], count_include_pad=1>(x) }
 pools with gaps
-    (float[N,2,9] x, float[N,2,9,8] z) => (a, b, c)
+    (float[N,2,9] x, float[N,2,9,8] z) => (a, b, c, f)
     { a = MaxPool<kernel_shape=[3], dilations=[2]>(x)
       b = MaxPool<kernel_shape=[2], dilations=[3], strides=[2], pads=[1,1]>(x)
-      c = MaxPool<kernel_shape=[3,2], dilations=[2,3], strides=[1,2]>(z) }
+      c = MaxPool<kernel_shape=[3,2], dilations=[2,3], strides=[1,2]>(z) f = Flatten(a) }
 pools that are cut off
     (float[N,2,8] x) => (a, b)
     { a = MaxPool<kernel_shape=[3], strides=[2], ceil_mode=1>(x)
