@@ -290,6 +290,10 @@ def test_rates_of_any_real_type(backend: str, kind: type) -> None:
     )
 
 
+def described(value: Any) -> str:
+    return f"{value.dtype.str}{value.shape}" if isinstance(value, np.ndarray) else f"{value!r:.20}"
+
+
 # What small calls take at once, and what has to be looked at more closely, as the same arguments
 # of other types are.
 PLAIN_RATES = [0.0, -0.0, 2.0**-33, 3 * 2.0**-33, 5 * 2.0**-34, 1e-300, 0.3, 1 - 2.0**-33, 1.0]
@@ -371,7 +375,7 @@ def test_plain_outputs_may_share_memory(backend: str, order: str) -> None:
         {"out": np.broadcast_to(np.float32(0), 64)},
         {"out": [0.0] * 64},
     ],
-    ids=lambda change: "-".join(map(str, change)) + str(repr(*change.values()))[:16],
+    ids=lambda change: "-".join(f"{k}-{described(v)}" for k, v in change.items()),
 )
 def test_plain_calls_refuse_what_others_do(backend: str, change: dict[str, Any]) -> None:
     """With the same words; an integer for a seed has them looked at more closely."""
