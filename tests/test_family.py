@@ -804,6 +804,8 @@ class Backend:
 
     def __getattr__(self, name: str) -> Call:
         kernel = getattr(BACKENDS[self.tier], name)
+        if name.startswith("plain_"):  # takes arguments as they come
+            return lambda *arguments: None
 
         def call(*arguments: Any) -> None:
             self.before(name, *arguments)

@@ -137,6 +137,8 @@ NO_CASE = {
     "ZeroPadding2D": "tested against NumPy",
     "Cropping2D": "tested against NumPy",
     "UpSampling2D": "tested against NumPy",
+    "Conv1DTranspose": "tested against NumPy and PyTorch",
+    "Conv2DTranspose": "tested against NumPy and PyTorch",
 }
 # Options of which the stored cases have one value, and why.
 ONE_VALUE = {
@@ -191,6 +193,28 @@ BY_HAND: dict[str, dict[str, Any]] = {
         "interpolation": "nearest",
         "data_format": "channels_last",
     },
+    "Conv1DTranspose": {
+        "filters": 2,
+        "kernel_size": [3],
+        "strides": [2],
+        "padding": "same",
+        "output_padding": None,
+        "dilation_rate": [1],
+        "activation": "relu",
+        "use_bias": True,
+        "data_format": "channels_last",
+    },
+    "Conv2DTranspose": {
+        "filters": 2,
+        "kernel_size": [3, 2],
+        "strides": [2, 1],
+        "padding": "same",
+        "output_padding": None,
+        "dilation_rate": [1, 1],
+        "activation": "relu",
+        "use_bias": True,
+        "data_format": "channels_last",
+    },
 }
 
 
@@ -198,7 +222,7 @@ def model_with(class_name: str) -> Stored:
     """Return the smallest stored model with a layer of a class, or one made by hand."""
     if class_name not in NO_CASE:
         return seen().smallest[class_name]
-    shape = [None, 6, 4, 3] if class_name.endswith("2D") else [None, 6, 3]
+    shape = [None, 6, 4, 3] if "2D" in class_name else [None, 6, 3]
     layers = [
         {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": shape}},
         {"class_name": class_name, "config": {"name": "layer", **BY_HAND[class_name]}},
@@ -261,6 +285,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "negative_slope": NUMBER,
     "normalize": FLAG,
     "offset": (*NUMBER, list),
+    "output_padding": (int, list, *NOTHING),
     "output_shape": (list, *NOTHING),
     "rate": NUMBER,
     "recurrent_activation": NOTHING,

@@ -141,6 +141,12 @@ def one_bit(result: None, out: np.ndarray, *_: Any) -> None:
     out.view(np.uint8).reshape(-1)[-1] ^= 1
 
 
+def of_result(result: np.ndarray | None, *_: Any) -> np.ndarray | None:
+    if result is not None:
+        one_bit(None, result)
+    return result
+
+
 def of_words(result: tuple[int, ...], *_: Any) -> tuple[int, ...]:
     return (*result[:3], result[3] ^ 1)
 
@@ -157,7 +163,8 @@ FAULTS = {
     "philox": ("philox", of_words, {"philox", "keys", "mc_predict"}),
     "packed": ("bernoulli_packed", one_bit, {"masks"}),
     "bernoulli": ("bernoulli", one_bit, {"masks"}),
-    "dropout": ("dropout", one_bit, {"masks", "mc_predict"}),
+    "dropout": ("dropout", one_bit, {"mc_predict"}),
+    "small dropout": ("plain_dropout", of_result, {"masks"}),
     "normals": ("gaussian_noise", one_bit, {"normals"}),
     "rnn": ("rnn", of_state, {"predict", "mc_predict"}),
     "raises": ("gaussian_noise", raises, {"normals"}),

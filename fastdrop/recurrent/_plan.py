@@ -237,7 +237,8 @@ def flops_of(weights: PackedWeights) -> int:
 
 def is_small(weights: PackedWeights, rows: int, steps: int) -> bool:
     """Whether so many rows and steps are one piece, and too little for another thread."""
-    return rows <= _PIECE_ROWS and rows * steps * flops_of(weights) <= _THREAD_FLOPS
+    flops = flops_of(weights) * rows
+    return rows <= _PIECE_ROWS and flops <= _STEP_FLOPS and flops * steps < _THREAD_FLOPS
 
 
 def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[int, int]:
