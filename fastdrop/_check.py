@@ -543,12 +543,12 @@ def mask(value: object, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 EVENTS = ("bool", "uint8", *FLOATS)
 # Types whose dtypes need not be looked up, for that takes longer than a small mask.
-_EVENT_TYPES = {t: np.dtype(t) for t in (bool, np.bool_, np.uint8, np.float32, np.float64)}
+EVENT_TYPES = {t: np.dtype(t) for t in (bool, np.bool_, np.uint8, np.float32, np.float64)}
 
 
 def event_dtype(value: Any) -> np.dtype[Any]:
-    if type(value) is type and value in _EVENT_TYPES:
-        return _EVENT_TYPES[value]
+    if type(value) is type and value in EVENT_TYPES:
+        return EVENT_TYPES[value]
     expected = f"{', '.join(EVENTS)} or 'packed'"
     try:
         dtype: np.dtype[Any] = np.dtype(value)

@@ -56,14 +56,7 @@ cdef size_t PACKED_AT_ONCE = 4 << 20
 cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
 
-# Types of events, known without looking up their dtypes, which takes longer than a small mask.
-cdef dict EVENTS = {
-    bool: cnp.NPY_BOOL,
-    np.bool_: cnp.NPY_BOOL,
-    np.uint8: cnp.NPY_UINT8,
-    np.float32: cnp.NPY_FLOAT32,
-    np.float64: cnp.NPY_FLOAT64,
-}
+cdef dict EVENTS = {kind: dtype.num for kind, dtype in _check.EVENT_TYPES.items()}
 cdef long long PIECE = _threads.PIECE_ELEMENTS, MAX_THREADS = _check.MAX_THREADS
 cdef dict SCALES = {}  # of `_check.scale`, by threshold and type
 cdef enum: MOST_AXES = 8

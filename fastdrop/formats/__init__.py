@@ -149,7 +149,7 @@ def load(
 
         entries = torch.check(architecture)
     elif architecture is not None:
-        other = _name(architecture, "architecture")
+        other = _name(architecture, "architecture", ", or a list of layers")
     try:
         data = _content(path, name, limits)
         description = None
@@ -235,17 +235,15 @@ def _saved_model(data: memoryview, described: bool, limits: Limits, allow_nonfin
     return read_model(tensors, metadata, limits, allow_nonfinite)
 
 
-def _name(source: object, argument: str) -> str:
-    """Return the path of a file, or what a stream is called."""
+def _name(source: object, argument: str, more: str = "") -> str:
+    """Return the path of a file, or what a stream is called; `more` may be expected besides."""
     if callable(getattr(source, "read", None)):
         name = getattr(source, "name", None)
         return name if isinstance(name, str) else f"<{type(source).__name__}>"
     try:
         file = os.fsdecode(source)  # type: ignore[arg-type]
     except TypeError:
-        expected = "a str or path-like, or a binary file object"
-        if argument == "architecture":
-            expected += ", or a list of layers"
+        expected = f"a str or path-like, or a binary file object{more}"
         _check.refuse(TypeError, argument, expected, source)
     if "\0" in file:
         expected = "a str or path-like without null characters"

@@ -565,8 +565,7 @@ class Networks(Tensors):
         kind = layers.Conv1D if axes == 1 else layers.Conv2D
         layer = kind(
             name=self.scope,
-            kernel=np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
-            bias=None if bias is None else np.asarray(as_array(bias), np.float32),
+            **_with_channels_last(kernel, bias),
             strides=tuple(strides),
             dilation_rate=tuple(dilation),
             groups=groups,
@@ -602,8 +601,7 @@ class Networks(Tensors):
         kind = layers.Conv1DTranspose if axes == 1 else layers.Conv2DTranspose
         layer = kind(
             name=self.scope,
-            kernel=np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
-            bias=None if bias is None else np.asarray(as_array(bias), np.float32),
+            **_with_channels_last(kernel, bias),
             strides=tuple(strides),
             output_padding=tuple(max(0, -behind) for _, behind in padding),
             dilation_rate=tuple(dilation),
@@ -647,13 +645,13 @@ class Networks(Tensors):
         gaps = tuple(dilation or (1,) * axes)
         if kind == "mean" and max(gaps) > 1:
             raise UnsupportedError("means of windows with gaps (dilation)")
-        extents = [(n - 1) * gap + 1 for n, gap in zip(sizes, gaps, strict=True)]
         if axes not in (1, 2):
             raise UnsupportedError(f"pooling over {axes} axes")
         tensor = self._channels_last(value, axes, "pooling")
         pairs = [(a, b) for a, b in padding]
         if ceil:
             lengths = tensor.row[tensor.merged : -1]
+            extents = [(n - 1) * gap + 1 for n, gap in zip(sizes, gaps, strict=True)]
             pairs = [
                 _for_ceil(*item) for item in zip(lengths, extents, strides, padding, strict=True)
             ]
@@ -664,8 +662,8 @@ class Networks(Tensors):
         tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
         row = tensor.row[tensor.merged :]
         counts = [
-            _windows(n, extent, stride, 1)
-            for n, extent, stride in zip(row[:-1], extents, strides, strict=True)
+            _windows(n, size, stride, gap)
+            for n, size, stride, gap in zip(row[:-1], sizes, strides, gaps, strict=True)
         ]
         pooling: Any = {
             ("max", 1): layers.MaxPooling1D,
@@ -937,6 +935,14 @@ def for_each(value: int | Sequence[int], axes: int) -> list[int]:
     """Return a number for each axis: one for all, or one by one."""
     given = [value] if isinstance(value, int) else [int(n) for n in value]
     return given * axes if len(given) == 1 else given
+
+
+def _with_channels_last(kernel: Array, bias: Value | None) -> dict[str, Any]:
+    """Return weights of windows (a, b, sizes ...) as layers take them, (sizes ..., b, a)."""
+    return {
+        "kernel": np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
+        "bias": None if bias is None else np.asarray(as_array(bias), np.float32),
+    }
 
 
 def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:

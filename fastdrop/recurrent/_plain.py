@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from fastdrop import _backend, _check
 from fastdrop._backend import RnnCall
-from fastdrop.random import as_key, check_rng, stream_under
+from fastdrop.random import as_key, check_rng
 from fastdrop.recurrent._arguments import SITES, Options
-from fastdrop.recurrent._masks import recurrent_masks
+from fastdrop.recurrent._masks import Undrawn
 from fastdrop.recurrent._packed import PackedWeights
-from fastdrop.recurrent._plan import is_small, may_share
+from fastdrop.recurrent._plan import is_small, may_share, stream_at
 
 Array = NDArray[Any]
 
@@ -67,22 +67,17 @@ class Plain:
         if (first_row + rows) * gates * max(features, units) > _check.INDEX_END:
             return None
         input_mask = recurrent_mask = None
-        thresholds = [_check.threshold(rate) for rate in rates]
         if any(rates):
-            if max(thresholds) >> 32 or may_share(weights, rows * steps):
+            if max(map(_check.threshold, rates)) >> 32 or may_share(weights, rows * steps):
                 return None
             key = as_key(given["rng"])  # the last check of a call: it may draw
             input_mask, recurrent_mask = (
-                recurrent_masks(
-                    stream_under(key, given["site"] + k << 32 | given["sample"], threshold),
-                    first_row,
-                    (1, rows, gates, width),
-                    dtype,
-                )[0]
-                if threshold
-                else None
-                for k, (threshold, width) in enumerate(
-                    zip(thresholds, (features, units), strict=True)
+                None
+                if stream is None
+                else Undrawn(stream, gates, width, dtype).of_rows(first_row, rows)
+                for width, stream in (
+                    (features, stream_at(key, given["site"], given["sample"], rates[0])),
+                    (units, stream_at(key, given["site"] + 1, given["sample"], rates[1])),
                 )
             )
         else:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
-from fastdrop.random import stream_under
+from fastdrop.random import Key, stream_under
 from fastdrop.recurrent._arguments import SITES, Arguments, Sites
 from fastdrop.recurrent._masks import Place, Undrawn, drop_steps
 from fastdrop.recurrent._packed import PackedWeights
@@ -105,13 +105,14 @@ def _streams(arguments: Arguments) -> Sites[Stream | None]:
     key = arguments.key
     if key is None:
         return _NO_STREAMS
-    streams: list[Stream | None] = [None] * len(arguments.rates)
-    for k, rate in enumerate(arguments.rates):
-        threshold = _check.threshold(rate) if rate else 0
-        if threshold:
-            number = arguments.site + k << 32 | arguments.sample
-            streams[k] = stream_under(key, number, threshold)
-    return Sites(*streams)
+    site, sample = arguments.site, arguments.sample
+    return Sites(*(stream_at(key, site + k, sample, r) for k, r in enumerate(arguments.rates)))
+
+
+def stream_at(key: Key, site: int, sample: int, rate: float) -> Stream | None:
+    """What a rate draws from at a site; None where it drops nothing."""
+    threshold = _check.threshold(rate) if rate else 0
+    return stream_under(key, site << 32 | sample, threshold) if threshold else None
 
 
 def _at(stream: Stream | None, direction: int) -> Stream | None:
