@@ -578,26 +578,32 @@ FD_INLINE VEC SUFFIXED(times)(SUFFIXED(fraction) f, SUFFIXED(fraction) g) {
     return V(div)(V(mul)(f.above, g.above), V(mul)(f.below, g.below));
 }
 
-/* c = f * c + i * g, h = o * activation(c). */
+/* c = f * c + i * g of all units, then h = o * activation(c): in one loop a unit's chain of
+ * operations is so long that a CPU has few units under way. */
 FD_INLINE void SUFFIXED(lstm)(REAL *h, REAL *c, const REAL *z, size_t z_stride, const REAL *mask,
                               size_t mask_stride, size_t rows, size_t units,
                               fd_activation activation, fd_activation recurrent_activation,
                               const int frequent) {
-    for (size_t n = 0; n < rows; n++, h += units, c += units) {
+    for (size_t n = 0; n < rows; n++, h += units, c += units, z += z_stride) {
         FD_NO_UNROLL
         for (size_t j = 0; j < units; j += REALS) {
             VEC gate[4];
-            V(deinterleave2)(gate, z + n * z_stride + 2 * j);
-            V(deinterleave2)(gate + 2, z + n * z_stride + 2 * (units + j));
+            V(deinterleave2)(gate, z + 2 * j);
+            V(deinterleave2)(gate + 2, z + 2 * (units + j));
             const SUFFIXED(fraction) i = SUFFIXED(gate)(gate[0], recurrent_activation, frequent);
             const SUFFIXED(fraction) f = SUFFIXED(gate)(gate[1], recurrent_activation, frequent);
             const SUFFIXED(fraction) g = SUFFIXED(gate)(gate[2], activation, frequent);
-            const SUFFIXED(fraction) o = SUFFIXED(gate)(gate[3], recurrent_activation, frequent);
             VEC candidate = SUFFIXED(times)(i, g);
             if (mask)
                 candidate = V(masked)(candidate, V(load)(mask + n * mask_stride + j));
-            const VEC state = V(fma)(SUFFIXED(value)(f), V(load)(c + j), candidate);
-            V(store)(c + j, state);
+            V(store)(c + j, V(fma)(SUFFIXED(value)(f), V(load)(c + j), candidate));
+        }
+        FD_NO_UNROLL
+        for (size_t j = 0; j < units; j += REALS) {
+            VEC gate[2];
+            V(deinterleave2)(gate, z + 2 * (units + j));
+            const SUFFIXED(fraction) o = SUFFIXED(gate)(gate[1], recurrent_activation, frequent);
+            const VEC state = V(load)(c + j);
             V(store)(h + j, SUFFIXED(times)(o, SUFFIXED(gate)(state, activation, frequent)));
         }
     }
