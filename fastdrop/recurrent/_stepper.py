@@ -111,6 +111,8 @@ optional
             _Layer(direction, self._pieces, arguments.first_row, between)
             for (direction,), between in zip(plan.layers, plan.between, strict=True)
         ]
+        self._out_shape = (rows, self._layers[-1].units)
+        self._place = Place(arguments.first_row, arguments.first_step, arguments.shared)
         # What is new at each step is numbered, and so there is a last one.
         self._numbered = any(layer.numbered for layer in self._layers)
         # Kernels write to the state without Python's lock.
@@ -143,21 +145,16 @@ optional
             out, after 2**24. The step is not taken then.
         """
         x = self._input(x)
-        last = self._layers[-1]
-        shape = (self._shape[0], last.units)
-        y = np.empty(shape, self._dtype) if out is None else self._output(out, shape, x)
+        y = np.empty(self._out_shape, self._dtype) if out is None else self._output(out, x)
         with self._lock:
-            if self._numbered and self._steps >= STEPS:
-                raise ValueError(
-                    f"step: expected at most {STEPS} steps, for masks are numbered by them"
-                )
-            place = Place(self._arguments.first_row, self._steps, self._arguments.shared)
-            for layer in self._layers:
-                to = y if layer is last else np.empty((shape[0], layer.units), self._dtype)
+            place = self._next_place() if self._numbered else self._place
+            for layer in self._layers[:-1]:
+                to = np.empty((len(x), layer.units), self._dtype)
                 layer.step(x, to, place)
                 x = to
+            self._layers[-1].step(x, y, place)
             self._steps += 1
-        return delivered(y, out)
+        return y if out is None else delivered(y, out)
 
     def reset(self, initial_state: ArrayLike | Sequence[Any] | None = None) -> None:
         """Begin new sequences, with the same masks.
@@ -199,14 +196,22 @@ optional
         given = _check.shaped(_check.array(x, "x", _check.FLOATS, 2), "x", self._shape)
         return _check.contiguous(fitting(given, "x", self._dtype), self._dtype)
 
-    def _output(self, out: NDArray[Any], shape: tuple[int, int], x: Array) -> Array:
+    def _output(self, out: NDArray[Any], x: Array) -> Array:
         """Where to compute: `out` itself, but for what kernels cannot write to."""
-        checked_out = _check.output(out, shape, self._dtype)
+        checked_out = _check.output(out, self._out_shape, self._dtype)
         if checked_out.flags.carray and not np.may_share_memory(checked_out, x):
             return checked_out
         if np.shares_memory(checked_out, x):
             raise ValueError("out: expected memory that x has no part of, got some that it has")
-        return np.empty(shape, self._dtype)
+        return np.empty(self._out_shape, self._dtype)
+
+    def _next_place(self) -> Place:
+        """The place of what is new at the next step."""
+        if self._steps >= STEPS:
+            raise ValueError(
+                f"step: expected at most {STEPS} steps, for masks are numbered by them"
+            )
+        return Place(self._arguments.first_row, self._steps, self._arguments.shared)
 
 
 class _Layer:
