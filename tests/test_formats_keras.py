@@ -921,7 +921,8 @@ def test_whole_models_in_h5() -> None:
         fd.load(legacy_model(), architecture=stream(sample()))
 
 
-WINDOWS: Config = {"strides": 1, "padding": "valid", "dilation_rate": 1, "filters": 2}
+PLACES: Config = {"strides": 1, "padding": "valid", "dilation_rate": 1}
+WINDOWS: Config = PLACES | {"filters": 2}
 # First layers, the shapes of their weights, and what these say of the input.
 FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] = {
     "LSTM": ({"units": 2}, [(3, 8), (2, 8), (8,)], (None, 3)),
@@ -936,6 +937,26 @@ FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] =
     "Embedding": ({"input_dim": 7, "output_dim": 2}, [(7, 2)], (None,)),
     "Conv1D": (WINDOWS | {"kernel_size": [5]}, [(5, 3, 2), (2,)], (None, 3)),
     "Conv2D": (WINDOWS | {"kernel_size": [5, 4]}, [(5, 4, 3, 2), (2,)], (None, None, 3)),
+    "DepthwiseConv1D": (
+        PLACES | {"kernel_size": [5], "depth_multiplier": 2},
+        [(5, 3, 2), (6,)],
+        (None, 3),
+    ),
+    "DepthwiseConv2D": (
+        PLACES | {"kernel_size": [5, 4], "depth_multiplier": 2},
+        [(5, 4, 3, 2), (6,)],
+        (None, None, 3),
+    ),
+    "SeparableConv1D": (
+        WINDOWS | {"kernel_size": [5], "depth_multiplier": 4},
+        [(5, 3, 4), (1, 12, 2), (2,)],
+        (None, 3),
+    ),
+    "SeparableConv2D": (
+        WINDOWS | {"kernel_size": [5, 4], "depth_multiplier": 4},
+        [(5, 4, 3, 4), (1, 1, 12, 2), (2,)],
+        (None, None, 3),
+    ),
     "Conv1DTranspose": (WINDOWS | {"kernel_size": [5]}, [(5, 2, 3), (2,)], (None, 3)),
     "Conv2DTranspose": (
         WINDOWS | {"kernel_size": [5, 4]},

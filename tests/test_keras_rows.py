@@ -137,8 +137,6 @@ NO_CASE = {
     "ZeroPadding2D": "tested against NumPy",
     "Cropping2D": "tested against NumPy",
     "UpSampling2D": "tested against NumPy",
-    "Conv1DTranspose": "tested against NumPy and PyTorch",
-    "Conv2DTranspose": "tested against NumPy and PyTorch",
 }
 # Options of which the stored cases have one value, and why.
 ONE_VALUE = {
@@ -158,6 +156,19 @@ ONE_VALUE_OF = {
             "stateful",
             "zero_output_for_mask",
         )
+    },
+    **{
+        (name, "groups"): "all others are refused"
+        for kind in ("Depthwise", "Separable")
+        for name in (f"{kind}Conv1D", f"{kind}Conv2D")
+    },
+    **{
+        (name, option): reason
+        for option, reason in (
+            ("groups", "all others are refused"),
+            ("dilation_rate", "TensorFlow has no other on CPUs; tested against PyTorch"),
+        )
+        for name in ("Conv1DTranspose", "Conv2DTranspose")
     },
     ("Attention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("AdditiveAttention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
@@ -191,28 +202,6 @@ BY_HAND: dict[str, dict[str, Any]] = {
     "UpSampling2D": {
         "size": [2, 3],
         "interpolation": "nearest",
-        "data_format": "channels_last",
-    },
-    "Conv1DTranspose": {
-        "filters": 2,
-        "kernel_size": [3],
-        "strides": [2],
-        "padding": "same",
-        "output_padding": None,
-        "dilation_rate": [1],
-        "activation": "relu",
-        "use_bias": True,
-        "data_format": "channels_last",
-    },
-    "Conv2DTranspose": {
-        "filters": 2,
-        "kernel_size": [3, 2],
-        "strides": [2, 1],
-        "padding": "same",
-        "output_padding": None,
-        "dilation_rate": [1, 1],
-        "activation": "relu",
-        "use_bias": True,
         "data_format": "channels_last",
     },
 }

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fastdrop.layers import (
     Conv2D,
     Cropping1D,
     Cropping2D,
+    SeparableConv1D,
     UpSampling1D,
     UpSampling2D,
     ZeroPadding1D,
@@ -120,6 +122,43 @@ def test_conv2d(backend: str, config: dict[str, Any]) -> None:
     layer = conv(2, config, X2)
     check_laws(layer, X2)
     assert_close(output(layer, X2), convolved(X2, layer), FLOAT32)
+
+
+SEPARABLE: list[tuple[int, dict[str, Any]]] = [
+    (1, {}),
+    (1, {"depth_multiplier": 2, "padding": "causal"}),
+    (1, {"strides": [2], "padding": "same", "use_bias": False}),
+    (1, {"depth_multiplier": 3, "dilation_rate": [2], "kernel_size": [2]}),
+    (2, {"depth_multiplier": 2, "padding": "same"}),
+    (2, {"strides": [2, 1], "kernel_size": [2, 3]}),
+]
+
+
+@pytest.mark.parametrize(("dims", "config"), SEPARABLE, ids=str)
+def test_separable(backend: str, dims: int, config: dict[str, Any]) -> None:
+    """Its two kernels are one kernel of full rank, of which it keeps the factors."""
+    x = X1 if dims == 1 else X2
+    given = {
+        "filters": 5,
+        "kernel_size": [3] * dims,
+        "depth_multiplier": 1,
+        "strides": [1] * dims,
+        "dilation_rate": [1] * dims,
+        "padding": "valid",
+    }
+    layer = filled(planned(f"SeparableConv{dims}D", x.shape[1:], **(given | config)))
+    check_laws(layer, x)
+    *_, channels, multiplier = layer.depthwise_kernel.shape
+    pointwise = layer.pointwise_kernel.reshape(channels, multiplier, 5)
+    whole = SimpleNamespace(
+        kernel=np.einsum("...cm,cmf->...cf", layer.depthwise_kernel, pointwise),
+        groups=1,
+        bias=layer.bias,
+        padding=layer.padding,
+        strides=layer.strides,
+        dilation_rate=layer.dilation_rate,
+    )
+    assert_close(output(layer, x), convolved(x, whole), FLOAT32)
 
 
 def laid(x: np.ndarray, layer: Any) -> np.ndarray:
@@ -323,6 +362,21 @@ KERNEL = np.zeros((3, 4, 6), np.float32)
         (
             lambda: fd.Model([Conv1D(name="c", kernel=KERNEL, dilation_rate=2)], (4, 4)),
             "layer 'c': expected an input of shape in which a window of 5 fits",
+        ),
+        (
+            lambda: SeparableConv1D(
+                name="c", depthwise_kernel=normal(3, 4, 2), pointwise_kernel=normal(1, 4, 2)
+            ),
+            r"layer 'c' pointwise_kernel: expected shape \(1, 8, 'any'\)",
+        ),
+        (
+            lambda: SeparableConv1D(
+                name="c",
+                depthwise_kernel=normal(3, 4, 1),
+                pointwise_kernel=normal(1, 4, 2),
+                strides=0,
+            ),
+            "layer 'c' strides: expected 1",
         ),
         (
             lambda: Conv1DTranspose(name="c", kernel=KERNEL, bias=np.zeros(5, np.float32)),

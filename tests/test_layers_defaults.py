@@ -11,6 +11,7 @@ from fastdrop import layers
 from layer_laws import normal
 
 K2, K3, K4 = normal(4, 4), normal(3, 4, 4), normal(3, 3, 4, 4)
+P3 = normal(1, 16, 2)
 V4 = np.abs(normal(4)) + 0.5
 HEADS = {
     "query_kernel": normal(4, 2, 3),
@@ -19,6 +20,7 @@ HEADS = {
     "output_kernel": normal(2, 3, 4),
 }
 CONV = {"bias": None, "padding": "valid", "groups": 1, "activation": "linear"}
+CONV_OF_CHANNELS = {"bias": None, "padding": "valid", "activation": "linear"}
 ATTENDING = {
     "dropout": 0,
     "use_causal_mask": False,
@@ -66,6 +68,14 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (
         layers.Conv2DTranspose(name="c", kernel=K4),
         CONV | {"strides": (1, 1), "dilation_rate": (1, 1), "output_padding": None},
+    ),
+    (
+        layers.SeparableConv1D(name="c", depthwise_kernel=K3, pointwise_kernel=P3),
+        CONV_OF_CHANNELS | {"strides": (1,), "dilation_rate": (1,)},
+    ),
+    (
+        layers.SeparableConv2D(name="c", depthwise_kernel=K4, pointwise_kernel=P3[None]),
+        CONV_OF_CHANNELS | {"strides": (1, 1), "dilation_rate": (1, 1)},
     ),
     (layers.ZeroPadding1D(name="z"), {"padding": ((1, 1),)}),
     (layers.ZeroPadding2D(name="z"), {"padding": ((1, 1), (1, 1))}),
@@ -182,6 +192,11 @@ DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
     (layers.Dense, {"units": 3}, {"kernel", "bias"}),
     (layers.Conv1D, {"filters": 2, "kernel_size": (3,)}, {"kernel", "bias"}),
     (layers.Conv1DTranspose, {"filters": 2, "kernel_size": (3,)}, {"kernel", "bias"}),
+    (
+        layers.SeparableConv1D,
+        {"filters": 2, "kernel_size": (3,)},
+        {"depthwise_kernel", "pointwise_kernel", "bias"},
+    ),
     (layers.LSTM, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.GRU, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.SimpleRNN, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),

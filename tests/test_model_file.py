@@ -138,6 +138,35 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "Conv2D": ([{"kernel": normal(3, 2, 2, 4), "groups": 2, "strides": (2, 1)}], IMAGE),
     "Conv2DTranspose": ([{"kernel": normal(3, 2, 2, 4), "strides": (2, 1)}], IMAGE),
+    "SeparableConv1D": (
+        [
+            {
+                "depthwise_kernel": normal(3, 4, 2),
+                "pointwise_kernel": normal(1, 8, 3),
+                "bias": normal(3),
+                "padding": "causal",
+            },
+            {
+                "depthwise_kernel": normal(2, 4, 1),
+                "pointwise_kernel": normal(1, 4, 5),
+                "strides": 2,
+                "dilation_rate": 2,
+                "activation": "relu",
+            },
+        ],
+        SEQUENCE,
+    ),
+    "SeparableConv2D": (
+        [
+            {
+                "depthwise_kernel": normal(3, 2, 4, 2),
+                "pointwise_kernel": normal(1, 1, 8, 3),
+                "strides": (2, 1),
+                "padding": "same",
+            }
+        ],
+        IMAGE,
+    ),
     "Cropping1D": ([{"cropping": (1, 2)}], SEQUENCE),
     "Cropping2D": ([{"cropping": ((1, 0), (0, 2))}], IMAGE),
     "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),

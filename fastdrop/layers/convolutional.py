@@ -76,9 +76,12 @@ class _Conv(Spatial):
         kernel_size: Sequence[int] = (),
         use_bias: bool = True,
         groups: int = 1,
+        depth_multiplier: int | None = None,
         **options: Any,
     ) -> Self:
         channels = last_axis(name, inputs[0])
+        if depth_multiplier is not None:  # each channel by itself has so many filters
+            groups, filters = channels, channels * depth_multiplier
         if channels % groups:
             refuse_shape(name, inputs[0], f"(..., channels), a multiple of {groups} channels")
         kernel = Declared((*kernel_size, channels // groups, filters))
@@ -212,6 +215,115 @@ class Conv2D(_Conv):
     """
 
     dims: ClassVar[int] = 2
+
+
+# ---- windows of each channel by itself, and then a product at each place ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class _SeparableConv(Spatial):
+    """``activation(sum of pointwise kernel * channels + bias)``, channels being convolved before.
+
+    The depthwise kernel (sizes of the window, channels, filters of each) makes of each channel so
+    many others, side by side; the pointwise kernel is (1 for each size, these, filters), as Keras
+    has it.
+    """
+
+    depthwise_kernel: Weight
+    pointwise_kernel: Weight
+    bias: Weight | None = None
+    strides: Each = 1
+    padding: str = "valid"
+    dilation_rate: Each = 1
+    activation: _check.Activation = "linear"
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("depthwise_kernel", "pointwise_kernel", "bias")
+    depthwise_layer: ClassVar[type[_Conv]]
+
+    def __post_init__(self) -> None:
+        self.check_weight("depthwise_kernel", (None,) * (self.dims + 2))
+        depthwise = self._depthwise()
+        channels = depthwise.kernel.shape[-1]
+        self.check_weight("pointwise_kernel", (*(1,) * self.dims, channels, None))
+        self.check_weight("bias", (self.pointwise_kernel.shape[-1],))
+        self.prepare(strides=depthwise.strides, dilation_rate=depthwise.dilation_rate)
+        _check.activation(self.activation, f"{self.label} activation")
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        filters: int = 1,
+        kernel_size: Sequence[int] = (),
+        depth_multiplier: int = 1,
+        use_bias: bool = True,
+        **options: Any,
+    ) -> Self:
+        channels = last_axis(name, inputs[0])
+        ones = (1,) * len(kernel_size)
+        return cls(
+            name=name,
+            depthwise_kernel=Declared((*kernel_size, channels, depth_multiplier)),
+            pointwise_kernel=Declared((*ones, channels * depth_multiplier, filters)),
+            bias=Declared((filters,)) if use_bias else None,
+            **options,
+        )
+
+    def _depthwise(self) -> _Conv:
+        """Return the convolution of each channel by itself."""
+        *sizes, channels, multiplier = self.depthwise_kernel.shape
+        shape = (*sizes, 1, channels * multiplier)
+        kernel = self.depthwise_kernel
+        return self.depthwise_layer(
+            name=self.name,
+            kernel=Declared(shape) if isinstance(kernel, Declared) else kernel.reshape(shape),
+            strides=self.strides,
+            padding=self.padding,
+            dilation_rate=self.dilation_rate,
+            groups=channels,
+        )
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (*self._depthwise().output_shape(shape)[:-1], self.pointwise_kernel.shape[-1])
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        depthwise = self._depthwise()
+        between = math.prod(n or 1 for n in depthwise.output_shape(inputs[0]))
+        return depthwise.work_elements(inputs) + between
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        values = self._depthwise().forward(flow, draw).values
+        kernel = self.pointwise_kernel.reshape(self.pointwise_kernel.shape[-2:])
+        return Flow(activate(dense(values, kernel, self.bias), self.activation))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SeparableConv1D(_SeparableConv):
+    """``activation(sum of pointwise kernel * channels + bias)``, channels being convolved before.
+
+    The depthwise kernel is (steps, channels, filters of each), the pointwise one (1, these,
+    filters). A window that "causal" padding places at a step ends there.
+    """
+
+    dims: ClassVar[int] = 1
+    depthwise_layer: ClassVar[type[_Conv]] = Conv1D
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SeparableConv2D(_SeparableConv):
+    """``activation(sum of pointwise kernel * channels + bias)``, channels being convolved before.
+
+    The depthwise kernel is (height, width, channels, filters of each), the pointwise one (1, 1,
+    these, filters).
+    """
+
+    dims: ClassVar[int] = 2
+    depthwise_layer: ClassVar[type[_Conv]] = Conv2D
 
 
 # ---- from each place to a window ----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from fastdrop.formats._errors import ModelFormatError
@@ -11,6 +12,7 @@ from fastdrop.formats.keras._records import Record
 from fastdrop.formats.keras._rows import (
     Option,
     Row,
+    Stored,
     activation,
     boolean,
     channels_last,
@@ -27,6 +29,9 @@ from fastdrop.layers import (
     Conv2DTranspose,
     Cropping1D,
     Cropping2D,
+    Layer,
+    SeparableConv1D,
+    SeparableConv2D,
     UpSampling1D,
     UpSampling2D,
     ZeroPadding1D,
@@ -48,6 +53,28 @@ def _conv(dims: int, *paddings: str) -> tuple[Option, ...]:
         Option("padding", choice("valid", "same", *paddings)),
         Option("dilation_rate", each(dims)),
         Option("groups", _positive_or_1),
+        Option("activation", activation()),
+        Option("use_bias", boolean(True)),
+        DATA_FORMAT,
+    )
+
+
+# How the two kernels began and were trained.
+_OF_KERNELS = frozenset(
+    f"{kernel}_{what}"
+    for kernel in ("depthwise", "pointwise")
+    for what in ("constraint", "initializer", "regularizer")
+)
+
+
+def _of_channels(dims: int, *paddings: str) -> tuple[Option, ...]:
+    return (
+        Option("kernel_size", each(dims)),
+        Option("depth_multiplier", positive),
+        Option("strides", each(dims)),
+        Option("padding", choice("valid", "same", *paddings)),
+        Option("dilation_rate", each(dims)),
+        Option("groups", must_be(1), ""),
         Option("activation", activation()),
         Option("use_bias", boolean(True)),
         DATA_FORMAT,
@@ -108,6 +135,20 @@ def _pairs(dims: int) -> Callable[[Section, str, Version], Any]:
     return read
 
 
+class _Depthwise(Row):
+    """The kernel stands by channels, and becomes that of a convolution with a group for each."""
+
+    def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:
+        assert isinstance(layer, Conv1D | Conv2D)
+        shape, groups = layer.kernel.shape, layer.groups
+        kernel = replace(
+            stored[0],
+            shape=(*shape[:-2], groups, shape[-1] // groups),
+            convert=lambda array: array.reshape(shape),
+        )
+        return [kernel, *stored[1:]]
+
+
 ROWS = (
     Row(
         "Conv1D",
@@ -121,6 +162,34 @@ ROWS = (
         Conv2D,
         _conv(2),
         rule=_groups,
+        input_of=lambda shape: (None, None, *shape[2:3]),
+    ),
+    _Depthwise(
+        "DepthwiseConv1D",
+        Conv1D,
+        _of_channels(1),
+        without_effect=_OF_KERNELS,
+        input_of=lambda shape: (None, *shape[1:2]),
+    ),
+    _Depthwise(
+        "DepthwiseConv2D",
+        Conv2D,
+        _of_channels(2),
+        without_effect=_OF_KERNELS,
+        input_of=lambda shape: (None, None, *shape[2:3]),
+    ),
+    Row(
+        "SeparableConv1D",
+        SeparableConv1D,
+        (Option("filters", positive), *_of_channels(1, "causal")),
+        without_effect=_OF_KERNELS,
+        input_of=lambda shape: (None, *shape[1:2]),
+    ),
+    Row(
+        "SeparableConv2D",
+        SeparableConv2D,
+        (Option("filters", positive), *_of_channels(2)),
+        without_effect=_OF_KERNELS,
         input_of=lambda shape: (None, None, *shape[2:3]),
     ),
     Row(

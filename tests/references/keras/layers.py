@@ -829,6 +829,35 @@ for rank, x in ((1, C1), (2, C2)):
     add(f"conv{rank}d-depthwise", x, [conv(4, 2, groups=4)])
     for activation in ("relu", "tanh", "gelu", "softmax"):
         add(f"conv{rank}d-{activation}", x, [conv(3, 3, activation=activation)])
+    each = getattr(L, f"DepthwiseConv{rank}D")
+    separable = getattr(L, f"SeparableConv{rank}D")
+    transposed = getattr(L, f"Conv{rank}DTranspose")
+    for name, options in {
+        "": {},
+        "-same": {"padding": "same"},
+        "-strides": {"strides": 2},
+        "-strides-same": {"strides": 2, "padding": "same", "kernel_size": 2},
+        "-dilation": {"dilation_rate": 2},
+        "-no_bias": {"use_bias": False, "activation": "relu"},
+    }.items():
+        options = {"kernel_size": 3} | options
+        multiplied = options | {"depth_multiplier": 2}
+        add(f"depthwise_conv{rank}d{name}", x, [each(**options)])
+        add(f"depthwise_conv{rank}d-multiplied{name}", x, [each(**multiplied)])
+        add(f"separable_conv{rank}d{name}", x, [separable(5, **options)])
+        add(f"separable_conv{rank}d-multiplied{name}", x, [separable(3, **multiplied)])
+        if name != "-dilation":  # which TensorFlow lacks on CPUs
+            add(f"conv{rank}d_transpose{name}", x, [transposed(5, **options)])
+    add(
+        f"conv{rank}d_transpose-output_padding",
+        x,
+        [transposed(3, 3, strides=3, output_padding=1)],
+    )
+    add(
+        f"separable_conv{rank}d-wrapped",
+        floats(2, 3, *x.shape[1:]),
+        [L.TimeDistributed(separable(3, 2))],
+    )
     for mode in ("Max", "Average"):
         pool = getattr(L, f"{mode}Pooling{rank}D")
         for padding in ("valid", "same"):
