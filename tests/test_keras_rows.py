@@ -417,7 +417,7 @@ TF_ONE = {
     "stop_gradient": lambda x: x,
 }
 TF_REDUCED = {"reduce_prod": np.prod, "reduce_any": np.any, "reduce_all": np.all}
-TF_OTHERS = {"where", "squeeze", "transpose"}
+TF_OTHERS = {"where", "squeeze", "transpose", "reverse"}
 
 X = np.array([[[-2.5, -0.5, 0.5], [1.5, 2.5, 3.25]], [[-3.0, -1.0, 1.0], [2.0, 0.75, 7.0]]])
 Y = np.array([[[2.5, -0.5, 2.0], [1.5, -2.0, 0.5]], [[3.0, 2.0, 1.0], [-2.0, 0.25, 3.0]]])
@@ -541,6 +541,9 @@ def test_functions_of_tensorflow(function: str) -> None:
 def test_shapes_and_choices_of_tensorflow() -> None:
     close(tensorflow("squeeze", X[:, :, :1], axis=[2]), X[:, :, 0])
     close(tensorflow("transpose", X, perm=[0, 2, 1]), X.transpose(0, 2, 1))
+    close(tensorflow("reverse", X, axis=[1]), X[:, ::-1])
+    close(tensorflow("reverse", X, axis=[1, -1]), X[:, ::-1, ::-1])
+    close(tensorflow("reverse", X, axis=[]), X)
     # where takes its condition first: x0 is that, and x and y are keywords.
     entry = {
         "module": "keras.layers",
@@ -645,6 +648,8 @@ SLICE = {"class_name": "__slice__", "config": {"start": None, "stop": None, "ste
         ("ConvertToTensor", {"sparse": True}, "unsupported argument 'sparse': True"),
         ("Max", {"axis": 1, "keepdims": 1}, "keepdims: expected true or false, found 1"),
         ("Softmax", {"axis": [1, 2]}, r"axis: expected one axis, found \[1, 2\]"),
+        ("Flip", {}, "axis: expected axes of a row, found None"),
+        ("Flip", {"axis": [1, 2**40]}, "axis: expected axes of a row"),
         ("Reshape", {"newshape": [2, 6]}, "newshape: expected -1 for the batch, the first axis"),
         ("LeakyRelu", {"negative_slope": True}, "negative_slope: expected a number, found True"),
         ("Cast", {"dtype": "string"}, "dtype: 'string' is not supported"),

@@ -229,6 +229,22 @@ def _expand_dims(given: Arguments) -> Built:
     return ExpandDims, {"axis": given.axis("axis")}
 
 
+_MOST_AXES = 64  # of NumPy's arrays
+
+
+def _flip(given: Arguments) -> Built:
+    given.input("x")
+    value = given.values.get("axis")
+    axes = given.axes("axis")
+    if axes is None or not all(-_MOST_AXES < axis < _MOST_AXES for axis in axes):
+        raise given.refuse("axis", "axes of a row", value)
+    before = [slice(None)] * (max((*axes, -1)) + 2)  # the batch, and then a row
+    behind = [slice(None)] * -min((*axes, 0))
+    for axis in axes:
+        (before if axis >= 0 else behind)[axis + (axis >= 0)] = slice(None, None, -1)
+    return Slice, {"whole": (*before, ..., *behind)}
+
+
 def _joined(layer: type[Layer]) -> Function:
     def build(given: Arguments) -> Built:
         given.inputs("xs")
@@ -398,6 +414,7 @@ KERAS: dict[str, Function] = {
     "Swapaxes": Function(("x", "axis1", "axis2"), _swapaxes),
     "Squeeze": Function(("x", "axis"), _squeeze),
     "ExpandDims": Function(("x", "axis"), _expand_dims),
+    "Flip": Function(("x", "axis"), _flip),
     "Concatenate": _joined(Concatenate),
     "Stack": _joined(Stack),
     "Matmul": Function(("x1", "x2"), _matmul),
@@ -509,6 +526,7 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
         "Matmul",
         {"a": "x1", "b": "x2", "transpose_a": "transpose_a", "transpose_b": "transpose_b"},
     ),
+    "reverse": ("Flip", {"tensor": "x", "axis": "axis"}),
     "concat": ("Concatenate", {"values": "xs", "axis": "axis"}),
     "stack": ("Stack", {"values": "xs", "axis": "axis"}),
     **{
