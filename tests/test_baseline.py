@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src"
-# Which instructions a function may have does not depend on how far it is optimised.
-FLAGS = ["-std=c11", "-O1", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"]
 
 pytestmark = [
     pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86-64"),

@@ -59,12 +59,9 @@ def _conv(dims: int, *paddings: str) -> tuple[Option, ...]:
     )
 
 
-# How the two kernels began and were trained.
-_OF_KERNELS = frozenset(
-    f"{kernel}_{what}"
-    for kernel in ("depthwise", "pointwise")
-    for what in ("constraint", "initializer", "regularizer")
-)
+def _trained(kernel: str) -> frozenset[str]:
+    """Return the options of how a kernel began and was trained."""
+    return frozenset(f"{kernel}_{what}" for what in ("constraint", "initializer", "regularizer"))
 
 
 def _of_channels(dims: int, *paddings: str) -> tuple[Option, ...]:
@@ -168,28 +165,28 @@ ROWS = (
         "DepthwiseConv1D",
         Conv1D,
         _of_channels(1),
-        without_effect=_OF_KERNELS,
+        without_effect=_trained("depthwise"),
         input_of=lambda shape: (None, *shape[1:2]),
     ),
     _Depthwise(
         "DepthwiseConv2D",
         Conv2D,
         _of_channels(2),
-        without_effect=_OF_KERNELS,
+        without_effect=_trained("depthwise"),
         input_of=lambda shape: (None, None, *shape[2:3]),
     ),
     Row(
         "SeparableConv1D",
         SeparableConv1D,
         (Option("filters", positive), *_of_channels(1, "causal")),
-        without_effect=_OF_KERNELS,
+        without_effect=_trained("depthwise") | _trained("pointwise"),
         input_of=lambda shape: (None, *shape[1:2]),
     ),
     Row(
         "SeparableConv2D",
         SeparableConv2D,
         (Option("filters", positive), *_of_channels(2)),
-        without_effect=_OF_KERNELS,
+        without_effect=_trained("depthwise") | _trained("pointwise"),
         input_of=lambda shape: (None, None, *shape[2:3]),
     ),
     Row(
