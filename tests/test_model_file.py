@@ -501,6 +501,10 @@ def test_a_loaded_model_is_pickled(tmp_path: Path) -> None:
         pytest.param("", ValueError, id="nothing"),
         pytest.param(".", ValueError, id="directory"),
         pytest.param("no/m", ValueError, id="no directory"),
+        *(
+            pytest.param(f"m.{kind}", ValueError, id=f"name of another format, {kind}")
+            for kind in ("keras", "h5", "pt", "PTH", "onnx")
+        ),
     ],
 )
 def test_where_nothing_can_be_written(

@@ -935,11 +935,11 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     ),
     "external without a word": (
         lambda: changed(lambda m: m.graph.initializer[0].external_data.add(key="location")),
-        "tensor 'W': its numbers are in another file",
+        "tensor 'W': numbers in another file, and no other file is opened",
     ),
     "external by its place": (
         lambda: changed(lambda m: setattr(m.graph.initializer[0], "data_location", 1)),
-        "tensor 'W': its numbers are in another file",
+        "tensor 'W': numbers in another file, and no other file is opened",
     ),
     "type of a tensor": (
         lambda: changed(lambda m: setattr(m.graph.initializer[0], "data_type", TensorProto.STRING)),

@@ -1062,8 +1062,102 @@ def test_layers(text: str) -> None:
     check(text)
 
 
+WRITTEN = table(
+    """\
+rows and places written, counted together
+    (float[N,4,3] x, float[N,3] u) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[2] k = {-1, 1}, int64[1] m = {-1}, int64[1] t = {2}>
+    { r = Shape(x) n = Gather(r, z) j = Range(z, n, o) i = Reshape(j, k) a = Add(i, t) s = Shape(a)
+      e = Expand(i, s) f = Expand(t, s) p = Unsqueeze(e, m) q = Unsqueeze(f, m)
+      d = Concat<axis=-1>(p, q) g = Shape<start=2>(x) h = Concat<axis=0>(s, g) w = Reshape(u, h)
+      y = ScatterND(x, d, w) }
+places in another order written, beside open steps
+    (float[N,5,T] x, float[N,2,T] u) => (y) <int64[2,1] d = {4, -3}>
+    { a = Transpose<perm=[1, 0, 2]>(x) b = Transpose<perm=[1, 0, 2]>(u)
+      c = ScatterND<reduction="none">(a, d, b) y = Transpose<perm=[1, 0, 2]>(c) }
+rows of a fixed number and places written
+    (float[2,4,3] x) => (y)
+    <int64[2,2,2] d = {0, 3, 0, -3, 1, 3, 1, -3}, int64[1] z = {0}, int64[1] e = {2},
+     int64[1] o = {1}>
+    { u = Slice(x, z, e, o) v = Exp(u) y = ScatterND(x, d, v) }
+rows of a fixed number written into zeros
+    (float[2,3] x) => (y)
+    <float[2,4,3] c = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+     int64[2,2] d = {0, 2, 1, 2}>
+    { y = ScatterND(c, d, x) }
+constants written for a fixed number of rows
+    (float[2,3] x) => (y) <int64[2,1,2] d = {0, 2, 1, 2}, float[2,1] u = {7, 7}>
+    { y = ScatterND(x, d, u) }
+one row of a fixed number written into zeros, rows behind
+    (float[1,3] x) => (y)
+    <float[2,1,3] c = {0, 0, 0, 0, 0, 0}, int64[1,1] d = {1}, int64[1,1] e = {0},
+     int64[3] k = {1, 1, 3}>
+    { u = Reshape(x, k) a = ScatterND(c, d, u) v = Exp(u) y = ScatterND(a, e, v) }
+places in front of the rows written again and again
+    (float[T,N,3] x, float[N,3] u) => (y)
+    <int64[1] z = {0}, float c = {2}, int64[1,1] d = {1}, int64[1,1] e = {0}, int64[1,1] f = {-1},
+     int64 first = {0}, int64[1] s = {3}>
+    { p = Slice(x, z, s, z) a = Unsqueeze(u, z) q = ScatterND(p, d, a) b = Exp(a)
+      r = ScatterND(q, e, b) g = Gather(r, first) h = Add(g, u) i = Unsqueeze(h, z)
+      j = ScatterND(r, f, i) l = ScatterND(j, d, i) y = Mul(l, c) }
+places of several axes written
+    (float[N,2,3,4] x, float[N,2] u) => (y)
+    <int64[2,3] d = {1, 2, 0, 0, -2, 3}>
+    { a = Transpose<perm=[1, 2, 3, 0]>(x) b = Transpose(u) y = ScatterND(a, d, b) }
+all places of an axis written beside one of another
+    (float[N,3,5] x, float[N,3] u) => (y) <int64[3,2] d = {0, 4, 1, 4, 2, 4}>
+    { a = Transpose<perm=[1, 2, 0]>(x) b = Transpose(u) y = ScatterND(a, d, b) }
+places of a diagonal written
+    (float[N,3,3] x, float[N,3] u) => (y) <int64[3,2] d = {0, 0, 1, 1, 2, 2}>
+    { a = Transpose<perm=[1, 2, 0]>(x) b = Transpose(u) y = ScatterND(a, d, b) }
+written whole
+    (float[N,3] x, float[N,3] u) => (y) <int64[3,1] d = {2, 0, 1}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+constants written into constants
+    (float[N,3] x) => (y) <float[3,2] c, int64[1,2] d = {2, -1}, float[1] u = {9}>
+    { e = ScatterND(c, d, u) y = MatMul(x, e) }
+several places written along an axis
+    (float[N,4,3] x) => (a, b) <int64[1,2,1] k = {3, 1}, int64[1] z = {0}, int64[1] t = {2},
+    int64[1] o = {1}>
+    { g = Slice(x, z, t, o) h = Exp(g) s = Shape(h) e = Expand(k, s)
+      a = ScatterElements<axis=1>(x, e, h)
+      i = Slice(a, o, t, o) j = Slice(a, z, o, o) b = Sub(i, j) }
+places of a fixed number of rows written along an axis
+    (float[2,3] x, float[2,1] u) => (a, b)
+    <int64[2,1] k = {1, 1}, float[2,3] c = {0, 0, 0, 0, 0, 0}>
+    { a = ScatterElements<axis=1>(x, k, u) b = ScatterElements<axis=1>(c, k, u) }
+constants written along an axis of constants
+    (float[N,3] x) => (y) <float[2,3] c, int64[2,1] k = {2, 2}, float[2,1] u>
+    { a = ScatterElements<axis=1>(c, k, u) b = Transpose(a) y = MatMul(x, b) }
+a place of each row, rows side by side
+    (float[4,N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4}>
+    { s = Shape<start=1, end=2>(x) c = Squeeze(s) j = Range(z, c, o) p = Mod(n, f) m = Mul(p, s)
+      q = Add(j, m) g = Flatten<axis=2>(x) y = Gather(g, q) }
+a place of each row of a fixed number, rows side by side
+    (float[4,2,2] x, int64[2] n) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1}, int64 f = {4},
+     int64[2] j = {0, 1}>
+    { a = GRU(x, w, r, b) v = Squeeze(a, o) s = Shape<start=1, end=2>(v) p = Mod(n, f)
+      m = Mul(p, s) q = Add(m, j) g = Flatten<axis=2>(v) y = Gather(g, q) }
+a place of each row of a fixed number
+    (float[2,4,3] x, int64[2] n) => (a, b)
+    <int64 f = {4}, int64[2] j = {0, 4}, int64[2,1] i = {0, 1}, int64[1] k = {1}>
+    { p = Mod(n, f) q = Add(j, p) g = Flatten<axis=2>(x) a = Gather(g, q)
+      r = Unsqueeze(p, k) d = Concat<axis=1>(i, r) b = GatherND(x, d) }
+a place of the one row
+    (float[1,4,3] x, int64[1] n) => (y) <int64 f = {4}>
+    { p = Mod(n, f) g = Flatten<axis=2>(x) y = Gather(g, p) }
+"""
+)
+
+
 @pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES)
 def test_shapes(text: str) -> None:
+    check(text)
+
+
+@pytest.mark.parametrize("text", WRITTEN.values(), ids=WRITTEN)
+def test_places_written(text: str) -> None:
     check(text)
 
 
@@ -1993,11 +2087,11 @@ order of what is not read
 order put out
     (float[N] x) => (y)
     { r = Shape(x) v, y = TopK<axis=0>(x, r) }
-    -> output 'y' does not depend on the inputs
+    -> output 'y': numbers of rows, computed with
 numbers of rows put out
     (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) c = Squeeze(r) y = Range(z, c, o) }
-    -> output 'y' does not depend on the inputs
+    -> output 'y': numbers of rows, computed with
 places of rows that are longer
     (float[N,4,3] x, int64[N] n) => (y)
     <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
@@ -2146,16 +2240,16 @@ every second step
 numbers put to places
     (float[N,3] x) => (y) <int64[1,3] k = {0,1,2}, float[1,3] u>
     { y = ScatterElements<axis=1>(x, k, u) }
-    -> numbers put to several places, or to some of what is there
+    -> a constant of 1 rows
 number put to some rows
     (float[N,3] x) => (y) <int64[1,1] k = {0}, float[1,1] u>
     { y = ScatterElements<axis=1>(x, k, u) }
-    -> numbers put to several places, or to some of what is there
+    -> a constant of 1 rows
 number put to a place of open steps
     (float[N,T] x) => (y) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}>
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
       y = ScatterElements<axis=1>(x, e, u) }
-    -> numbers put to several places, or to some of what is there
+    -> numbers put to places of an axis of open length ('T')
 number put beyond
     (float[N,3] x) => (y) <int64 o = {3}, int64 l = {-1}, int64[1] k = {1}>
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
@@ -2170,6 +2264,63 @@ places that are computed
     (float[N,3] x, int64[N,3] k) => (y)
     { y = ScatterElements<axis=1>(x, k, x) }
     -> numbers put to places that are not known
+places of each row, counted otherwise
+    (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64[1] m = {-1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) i = Unsqueeze(j, m) k = Unsqueeze(n, m)
+      d = Concat<axis=1>(i, k) u = Gather<axis=1>(x, z) y = ScatterND(x, d, u) }
+    -> places of batch rows
+places written twice
+    (float[N,3] x, float[N,2] u) => (y) <int64[2,1] d = {1, -2}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+    -> several numbers put to one place
+places written beyond the last
+    (float[N,3] x, float[N,2] u) => (y) <int64[2,1] d = {1, 3}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+    -> places beyond an axis of length 3
+places written before the first
+    (float[N,3] x, float[N,2] u) => (y) <int64[2,1] d = {1, -4}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+    -> places beyond an axis of length 3
+places of constants beyond the last
+    (float[N,3] x) => (y) <float[3,2] c, int64[1,2] d = {2, 2}, float[1] u = {9}>
+    { e = ScatterND(c, d, u) y = MatMul(x, e) }
+    -> places beyond an axis of length 2
+numbers added to places of an index
+    (float[N,3] x, float[N,2] u) => (y) <int64[2,1] d = {1, 0}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND<reduction="mul">(a, d, b) }
+    -> attribute 'reduction': mul
+some rows written
+    (float[N,3] x) => (y) <int64[1,1] d = {1}, float[1,3] u>
+    { y = ScatterND(x, d, u) }
+    -> numbers put to rows of the batch
+some rows of a fixed number written
+    (float[3,3] x) => (y) <int64[2,1] d = {0, 1}, float[2,3] u = {1, 1, 1, 1, 1, 1}>
+    { y = ScatterND(x, d, u) }
+    -> numbers put to rows of the batch
+rows of a fixed number written in another order
+    (float[2,3] x, float[2] u) => (y) <int64[2,2] d = {1, 0, 0, 0}>
+    { y = ScatterND(x, d, u) }
+    -> numbers put to rows of the batch
+other places of each row of a fixed number
+    (float[2,3] x, float[2] u) => (y) <int64[2,2] d = {0, 1, 1, 0}>
+    { y = ScatterND(x, d, u) }
+    -> a constant that differs from row to row
+other numbers for each row of a fixed number
+    (float[2,3] x) => (y) <int64[2,2] d = {0, 1, 1, 1}, float[2] u = {1, 2}>
+    { y = ScatterND(x, d, u) }
+    -> a constant that differs from row to row
+places of open steps written
+    (float[N,T] x, float[N,1] u) => (y) <int64[1,1] d = {1}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+    -> numbers put to places of an axis of open length ('T')
+numbers of other shapes than their places
+    (float[N,3] x, float[N,2] u) => (y) <int64[1,1] d = {1}>
+    { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }
+    -> indices of shape [1] for numbers of [2, batch]
+more places than axes
+    (float[N,3] x, float[N] u) => (y) <int64[1,3] d = {1, 0, 0}>
+    { a = Transpose(x) y = ScatterND(a, d, u) }
+    -> 3 indices of 1 axes for [3, batch]
 places of other rows
     (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {5},
     int64[2] k = {-1, 3}>

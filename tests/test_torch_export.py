@@ -507,6 +507,46 @@ def _written(how: str) -> Callable[[Any], Any]:
             a = torch.zeros(x.size(0), 4, 6)
             for i in range(4):
                 a[:, i] = x[:, i] * i
+        elif how == "filled-and-read":
+            a = torch.zeros(x.size(0), 4, 6)
+            for i in range(1, 4):
+                a[:, i] = a[:, i - 1] * 2 + x[:, i]
+        elif how == "steps":
+            a[..., ::2] = 2 * x[..., 3:]
+        elif how == "numbers":
+            a[:, :, [4, -1]] = x[..., :2]
+        elif how == "one-number":
+            a[:, :, torch.tensor([3, 0])] = 2.5
+        elif how == "rows-and-numbers":
+            a[torch.arange(x.size(0)), :, torch.tensor([1])] = 0.5
+        elif how == "pairs":
+            a = torch.zeros(x.size(0), 3, 4, 6)
+            a[:, torch.tensor([[0], [2]]), [1, 3]] = x[:, :1, None].expand(-1, 2, 2, -1)
+        elif how == "mask-of-steps":
+            a[x[..., 0] > 0] = 1.5
+        elif how == "along":
+            a.scatter_(2, torch.tensor([[[5, 1]]]).expand(x.size(0), x.size(1), 2), x[..., 2:])
+        elif how == "number-along":
+            places = torch.full((x.size(0), x.size(1), 1), 4)
+            a = a.scatter(2, places, 3.0)
+        elif how == "copies":
+            a = a.index_copy(2, torch.tensor([4, 0]), x[..., 1:3]).index_fill(2, torch.tensor(3), 7)
+        elif how == "functional":
+            a = torch.select_scatter(a, x[..., 0], 2, -1)
+            a = torch.slice_scatter(a, x[..., :2], 2, 1, 5, 2)
+        elif how == "other-views":
+            part, copy, turned = a[:, :, :2], a.clone(), a.transpose(1, 2)
+            a[:, :, 1] = 9
+            a = torch.cat((part, copy, turned.transpose(1, 2)), -1)
+        elif how == "through-views":
+            a = torch.zeros(x.size(0), 2, 3)
+            a.view(x.size(0), 6)[:, 4] = x[:, 0, 0]
+            a.transpose(1, 2)[:, 2] = x[:, 0, 1:3]
+            a.unsqueeze(1)[:, :, 0, 1] = 5
+        elif how == "copied":
+            laid = a.transpose(1, 2).contiguous()
+            a[:, :, 0] = 4
+            a = torch.cat((laid.transpose(1, 2), a), -1)
         return a
 
     return run
@@ -657,7 +697,12 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "constant-softmax": lambda x: x * torch.softmax(torch.linspace(-1, 1, 6), 0),
 } | {
     f"written-{how}": _written(how)
-    for how in ("part", "slice", "last", "mask", "whole", "truth", "twice", "same", "filled")
+    for how in (
+        *("part", "slice", "last", "mask", "whole", "truth", "twice", "same", "filled"),
+        *("filled-and-read", "steps", "numbers", "one-number", "rows-and-numbers", "pairs"),
+        *("mask-of-steps", "along", "number-along", "copies", "functional", "other-views"),
+        *("through-views", "copied"),
+    )
 }
 for _name, _function in FUNCTIONS.items():
     add(f"function-{_name}", lambda f=_function: Function(f), sequence(6))
@@ -1085,15 +1130,35 @@ def test_inputs_of_different_rows_are_refused() -> None:
         from_torch(Rows(), (torch.randn(12), torch.randn(3)))
 
 
-def test_a_part_that_is_written_and_read_elsewhere_is_refused() -> None:
-    def run(x: Any) -> Any:
-        a = x * 1
-        part = a[:, 0]
-        a.add_(1)
-        return part
+def _put_by_numbers_of_rows(x: torch.Tensor) -> Any:
+    a = x * 1
+    a[torch.arange(x.size(0)), x.sum(2).argmax(1)] = 1
+    return a
 
-    with pytest.raises(ModelFormatError, match="written"):
-        from_torch(Function(run), torch.randn(4, 5, 3))
+
+def _added_to_places(x: torch.Tensor) -> Any:
+    return x.index_put((torch.arange(x.size(0)), torch.tensor(1)), torch.ones(3), accumulate=True)
+
+
+def _written_through_a_window(x: torch.Tensor) -> Any:
+    a = x * 1
+    a.unfold(1, 2, 1)[:, 0, 0, 0] = 1
+    return a
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (_put_by_numbers_of_rows, "places written by numbers that are computed"),
+        (_added_to_places, "numbers added to places"),
+        (_written_through_a_window, "a part of a tensor is written into"),
+    ],
+)
+def test_what_is_written_elsewhere_in_each_row_is_refused(
+    function: Callable[[Any], Any], message: str
+) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        from_torch(Function(function), torch.randn(4, 5, 3))
 
 
 OPEN_POSITIONS: dict[str, Callable[[Any, Any], Any]] = {

@@ -848,7 +848,8 @@ class Networks(Tensors):
         if isinstance(value, Tensor) and not value.merged and value.at < len(numbers):
             own = numbers[value.at]
             others = [i for i, n in enumerate(numbers) if n is not None and i != value.at]
-            if isinstance(own, RowNumbers) and len(others) == 1:
+            counted = isinstance(own, RowNumbers) and own.ndim == 1
+            if counted and len(others) == 1:
                 axis, number = others[0], numbers[others[0]]
                 if isinstance(number, Tensor) and number.ndim == 1:
                     for _ in range(value.ndim - 1):
@@ -863,12 +864,20 @@ class Networks(Tensors):
 
         What is before the first place is counted from the end of the same row.
         """
-        if not isinstance(value, Tensor) or value.at or value.before or not value.behind:
+        places_of: Sequence[Any] = (RowNumbers(), places.number)
+        if not isinstance(value, Tensor) or value.at:
             raise UnsupportedError("places taken out by numbers")
-        if product(value.row[: value.behind]) != places.step:
-            raise UnsupportedError(f"rows of {list(value.shape)} that begin every {places.step}")
-        apart = self.reshape(value, [BATCH, places.step, *value.shape[1:]])
-        return self.rows_at(apart, [RowNumbers(), places.number])
+        if places.step is None and value.before and not value.behind:
+            shape = [product(value.row[: value.before]), BATCH]
+            places_of = places_of[::-1]
+        elif places.step is None or value.before or not value.behind:
+            raise UnsupportedError("places taken out by numbers")
+        elif product(value.row[: value.behind]) != places.step:
+            wrong = f"rows of {list(value.shape)} that begin every {places.step}"
+            raise UnsupportedError(wrong)
+        else:
+            shape = [BATCH, places.step]
+        return self.rows_at(self.reshape(value, [*shape, *value.shape[1:]]), places_of)
 
     def _moved_batch(self, value: Value, at: int) -> Value:
         """Return the same with the batch on another axis, in front of which all are 1 long."""

@@ -113,7 +113,36 @@ class OfRows:
 
 @dataclass(frozen=True, slots=True)
 class RowNumbers(OfRows):
-    """0, 1, 2 and so on, one for each row."""
+    """0, 1, 2 and so on, one for each row, and the same along other axes."""
+
+    lengths: tuple[Length, ...] = (BATCH,)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        return self.lengths
+
+    @property
+    def at(self) -> int:
+        return self.lengths.index(BATCH)
+
+
+@dataclass(frozen=True, slots=True)
+class RowSums(OfRows):
+    """Numbers of rows with others added, of which only the shape matters."""
+
+    lengths: tuple[Length, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        return self.lengths
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,25 +154,35 @@ class RowStarts(OfRows):
 
 @dataclass(frozen=True, slots=True)
 class RowPlaces(OfRows):
-    """One place of each row if all are laid out one after another, by its number in the row."""
+    """One place of each row if all are laid out one after another, by its number in the row.
+
+    `step` is how many places a row has; None says that rows are beside one another at each place.
+    """
 
     number: Tensor
-    step: Length
+    step: Length | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowBlocks(OfRows):
+    """Where places begin if rows are beside one another at each, by a number for each row."""
+
+    number: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class RowIndices(OfRows):
-    """For each row a number for each of the first axes, one number beside the other."""
+    """For each row, and place of it, a number for each of the first axes, side by side."""
 
-    numbers: tuple[RowNumbers | Tensor, ...]
+    numbers: tuple[RowNumbers | Tensor | Spread | Array, ...]
 
     @property
     def ndim(self) -> int:
-        return 2
+        return self.numbers[0].ndim + 1
 
     @property
     def shape(self) -> tuple[Length, ...]:
-        return (BATCH, len(self.numbers))
+        return (*self.numbers[0].shape, len(self.numbers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +306,8 @@ class Tensors:
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
         self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
+        # Along which axis of rows a tensor was put together, and of which places of which tensors.
+        self.pieces: dict[str, tuple[int, list[tuple[Tensor, int]]]] = {}
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
 
@@ -423,11 +464,21 @@ class Tensors:
                 row=tuple(n for i, n in enumerate(value.row) if i != at),
                 at=value.at - (axis < value.at),
             )
+        pieces = self.pieces_of(value, at)
+        if pieces is not None:
+            return self.select(pieces[index][0], axis, pieces[index][1])
         row = tuple(n for i, n in enumerate(value.row) if i != at)
         key: tuple[Any, ...] = (*(slice(None),) * at, index)
         layer = layers.Slice(name=self.scope, key=key)
         (name,) = self.call(layer, [value.name], [value.row])
         return replace(value, name=name, row=row, at=value.at - (axis < value.at))
+
+    def pieces_of(self, tensor: Tensor, axis: int) -> list[tuple[Tensor, int]] | None:
+        """Return what each place along an axis of rows was made of; None if that is not known."""
+        along, pieces = self.pieces.get(tensor.name, (None, []))
+        if along != axis:
+            return None
+        return [(replace(tensor, name=t.name, row=t.row), n) for t, n in pieces]
 
     def slice(
         self, value: Value, axis: int, start: Any = None, stop: Any = None, step: int = 1
@@ -630,7 +681,7 @@ class Tensors:
         if len(values) == 1:
             return values[0]
         axis = counted(axis, values[0].ndim)
-        tensors = self._alike(values)
+        tensors = self.alike(values)
         if tensors is None:
             if any(isinstance(v, Spread) for v in values):
                 spread = [v for v in values if isinstance(v, Spread)]
@@ -653,7 +704,7 @@ class Tensors:
     def stack(self, values: Sequence[Value], axis: int) -> Value:
         """Put tensors side by side along a new axis, counted in the result."""
         axis = counted(axis, values[0].ndim + 1)
-        tensors = self._alike(values)
+        tensors = self.alike(values)
         if tensors is None:
             return self.concatenate([self.unsqueeze(v, axis) for v in values], axis)
         first = tensors[0]
@@ -664,7 +715,7 @@ class Tensors:
         self._stacked[name] = (at, list(tensors))
         return first.inserted(axis, row, name)
 
-    def _alike(self, values: Sequence[Value]) -> list[Tensor] | None:
+    def alike(self, values: Sequence[Value]) -> list[Tensor] | None:
         """Return values as tensors whose batch is on one axis; None if none is one."""
         first = next((v for v in values if isinstance(v, Tensor)), None)
         if first is None:
@@ -721,7 +772,7 @@ class Tensors:
         rows = [t.row for t in tensors]
         (name,) = self.call(layer, [t.name for t in tensors], rows)
         shapes = [tensors[p].row if isinstance(p, int) else p.shape for p in parts]
-        return self._known(Tensor(name, _broadcast(shapes), at, before, behind))
+        return self._known(Tensor(name, broadcast(shapes), at, before, behind))
 
     def _led(self, tensor: Tensor, missing: int) -> Tensor:
         """Put axes of length 1 in front."""
@@ -771,14 +822,14 @@ class Tensors:
 
     def take_along(self, value: Value, numbers: Value, axis: int) -> Value:
         """Take places along an axis by their numbers, of as many axes."""
-        tensors = self._alike([value, numbers])
+        tensors = self.alike([value, numbers])
         if tensors is None:
             return np.take_along_axis(as_array(value), as_array(numbers), axis)
         one, two = tensors
         at = one.axis(axis)
         layer = layers.TakeAlong(name=self.scope, axis=at)
         (name,) = self.call(layer, [one.name, two.name], [one.row, two.row])
-        others = _broadcast([(*t.row[:at], 1, *t.row[at + 1 :]) for t in tensors])
+        others = broadcast([(*t.row[:at], 1, *t.row[at + 1 :]) for t in tensors])
         row = (*others[:at], two.row[at], *others[at + 1 :])
         return self._known(replace(one, name=name, row=row))
 
@@ -886,7 +937,7 @@ class Tensors:
         one, two = operands
         if (one.at, one.before, one.behind) != (two.at, two.before, two.behind):
             raise UnsupportedError("tensors whose batch is on different axes")
-        leading = _broadcast([one.row[:-2], two.row[:-2]])
+        leading = broadcast([one.row[:-2], two.row[:-2]])
         one = self.broadcast(one, (*leading, *one.row[-2:]))
         two = self.broadcast(two, (*leading, *two.row[-2:]))
         layer = self.each(layers.MatMul(name=self.scope), len(leading))
@@ -978,7 +1029,7 @@ def _sliced(length: Length, part: slice) -> Length:
     return Open.named(f"[{start}:{stop}:{step} of {length}]")
 
 
-def _broadcast(shapes: Sequence[Sequence[Length]]) -> tuple[Length, ...]:
+def broadcast(shapes: Sequence[Sequence[Length]]) -> tuple[Length, ...]:
     """Return the shape to which shapes broadcast."""
     rank = max(len(shape) for shape in shapes)
     found: list[Length] = []

@@ -88,10 +88,18 @@ def fits(value: object, hint: Any) -> bool:
 # ---- to a file ----
 
 
+# How files of other formats are called.
+_OTHERS = (".keras", ".h5", ".hdf5", ".pt", ".pth", ".onnx")
+
+
 def save(model: "Model", path: str | PathLike[str]) -> None:
     if not isinstance(path, str | PathLike):
         _check.refuse(TypeError, "path", "a str or path-like", path)
-    target = _files.target(os.fsdecode(path), "path: ")
+    name = os.fsdecode(path)
+    if name.lower().endswith(_OTHERS):
+        expected = "a name as model.safetensors, for other formats are not written"
+        _check.refuse(ValueError, "path", expected, name)
+    target = _files.target(name, "path: ")
     tensors: dict[str, Array] = {}
     metadata = {
         FORMAT_KEY: f"{FORMAT}/{VERSION}",

@@ -292,8 +292,8 @@ class Model:
         Raises
         ------
         TypeError, ValueError
-            If a layer is of a class that is not in `fastdrop.layers`, or if nothing can be written
-            to that place.
+            If a layer is of a class that is not in `fastdrop.layers`, if the name is one of
+            another format, as ``model.keras``, or if nothing can be written to that place.
         OSError
             If the file cannot be written.
 

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from itertools import product as choices
 from typing import Any
@@ -23,6 +24,7 @@ from fastdrop import _check
 from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
+from fastdrop.formats._places import put
 from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
 from fastdrop.layers import Identity
 from fastdrop.model import Model
@@ -48,6 +50,16 @@ _VIEWS = frozenset(
         *("view_as", "_unsafe_view"),
     )
 )
+# What undoes a view: another shape, or the same operator once more.
+_REGROUPED = frozenset(
+    (
+        *("flatten", "reshape", "reshape_as", "squeeze", "unflatten", "unsqueeze", "view"),
+        *("view_as", "_unsafe_view"),
+    )
+)
+_SWAPPED = frozenset(("mT", "numpy_T", "swapaxes", "swapdims", "t", "transpose"))
+# Of these, what copies where numbers lie otherwise than asked for.
+_MAY_COPY = frozenset(("contiguous", "flatten", "reshape", "reshape_as", "to", "type_as"))
 _SYMBOLS: dict[Any, Any] = {
     operator.add: operator.add,
     operator.sub: operator.sub,
@@ -499,7 +511,7 @@ class _Conversion:
             return _SYMBOLS[target](*(self._value(arg) for arg in node.args))
         if not isinstance(target, torch._ops.OpOverload):
             return _UNKNOWN  # comparisons of lengths, which only asserts take, and roots of them
-        name = target.name().partition("::")[2].removesuffix(".default")
+        name = _name(target)
         if name.partition(".")[0] in _CHECKS:
             return _UNKNOWN
         self.builder.scope = _scope(node, name)
@@ -595,17 +607,37 @@ class _Conversion:
         base = path[-1]
         now = self.places[node]
         for other in self._views_of(base):
-            if other in path or other is node or all(self.places[u] < now for u in other.users):
-                continue
-            if any(_operator(part) in _VIEWS for part in _path(other, base)):
-                raise UnsupportedError("a part of a tensor is written into, and read elsewhere")
-            self.values[other] = value
+            users = (user for view in self._views_of(other) for user in view.users)
+            if other not in path and any(self.places[user] > now for user in users):
+                self.values[other] = self._seen_again(other)
+
+    def _seen_again(self, view: torch.fx.Node) -> Any:
+        """Return what a view shows once what it is of has changed."""
+        source: Any = view.args[0]
+        if _operator(view).endswith("_"):
+            return self.values[source]
+        if view.target is operator.getitem:
+            return self._value(source)[view.args[1]]
+        return self._made(view, self.values[source])
+
+    def _made(self, view: torch.fx.Node, source: Any) -> Any:
+        """Return what the operator of a view makes of something."""
+        assert isinstance(view.target, torch._ops.OpOverload)
+        row = find(_name(view.target))
+        assert row is not None
+        a = self._arguments(view, view.target)
+        first = next(iter(a.values))
+        return row(self.builder, replace(a, values={**a.values, first: source}))
 
     def _put_into(self, view: torch.fx.Node, source: torch.fx.Node, value: Any) -> Any:
         """Return what a tensor is once a view of it is written."""
         whole, name = self.values[source], _operator(view)
         if name in _SAME or name.endswith("_"):
             return value
+        if name in _REGROUPED:
+            return self.builder.reshape(value, whole.shape)
+        if name in _SWAPPED:
+            return self._made(view, value)
         if name not in ("select", "slice"):
             if all(self.places[user] <= self.places[view] for user in source.users):
                 return whole  # which nobody reads any more
@@ -615,16 +647,18 @@ class _Conversion:
         axis = a.dim % whole.ndim
         length = whole.shape[axis]
         if name == "select":
-            start, stop = a.index, a.index + 1
+            start, stop, step = a.index, a.index + 1, 1
             if isinstance(start, int) and start < 0:
                 start, stop = start + length, stop + length
             value = self.builder.unsqueeze(value, axis)
         else:
-            start, stop = _end(a.start, length, 0), _end(a.end, length, length)
-            if (start, stop) == (0, length) and a.step == 1:
+            start, stop, step = _end(a.start, length, 0), _end(a.end, length, length), a.step
+            if (start, stop, step) == (0, length, 1):
                 return value
-            if a.step != 1:
-                raise UnsupportedError("a part of a tensor is written into, in steps")
+        if all(isinstance(n, int) for n in (start, stop, length)):
+            return put(self.builder, whole, value, axis, range(start, stop, step))
+        if step != 1:
+            raise UnsupportedError("a part of an axis of open length is written into, in steps")
         parts = [value]
         if start != 0:
             parts.insert(0, self.builder.slice(whole, axis, 0, start))
@@ -646,23 +680,51 @@ def _operator(node: torch.fx.Node) -> str:
     return name.partition(".")[0]
 
 
+def _name(target: torch._ops.OpOverload) -> str:
+    """Return an operator's name without its namespace, and with its overload if it has one."""
+    name: str = target.name()
+    return name.partition("::")[2].removesuffix(".default")
+
+
 def _viewed(node: torch.fx.Node) -> torch.fx.Node | None:
-    """Return what a tensor may be a view of."""
+    """Return the tensor of which one is a view: writing into one changes the other."""
     name = _operator(node)
     if node.op != "call_function" or not node.args:
         return None
-    if name in _SAME or name in _VIEWS or (name.endswith("_") and not name.startswith("__")):
-        source = node.args[0]
-        return source if isinstance(source, torch.fx.Node) else None
-    return None
+    source = node.args[0]
+    if not isinstance(source, torch.fx.Node):
+        return None
+    if node.target is operator.getitem and _viewed(source) is None:
+        return None  # one of several results
+    written = name.endswith("_") and not name.startswith("__")
+    return source if written or (name in _VIEWS | _SAME and _shares_memory(node)) else None
 
 
-def _path(node: torch.fx.Node, base: torch.fx.Node) -> Iterator[torch.fx.Node]:
-    while node is not base:
-        yield node
-        source = _viewed(node)
-        assert source is not None
-        node = source
+def _shares_memory(node: torch.fx.Node) -> bool:
+    """Say whether an operator that may copy gives the same numbers, laid out as they are here."""
+    if _operator(node) not in _MAY_COPY:
+        return True
+    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), _without_data)
+    assert callable(node.target)
+    made = node.target(*args, **kwargs)
+    same: bool = made.untyped_storage()._cdata == args[0].untyped_storage()._cdata
+    return same
+
+
+def _without_data(node: torch.fx.Node) -> Any:
+    """Return a tensor like one of the module, of the example's lengths, without numbers."""
+    value = node.meta["val"]
+    if not isinstance(value, torch.Tensor):
+        return _example(value)
+    shape, strides = ([_example(n) for n in numbers] for numbers in (value.shape, value.stride()))
+    return torch.empty_strided(shape, strides, dtype=value.dtype, device="meta")
+
+
+def _example(number: Any) -> Any:
+    """Return a number that may be open as it is for the example."""
+    if isinstance(number, torch.SymInt):
+        return number.node.hint
+    return number
 
 
 def _end(bound: Any, length: Length, otherwise: Length) -> Any:

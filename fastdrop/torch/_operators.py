@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.formats._lengths import BATCH, Open, divided, product
+from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
 from fastdrop.formats._networks import Cell, Networks, around, for_each
+from fastdrop.formats._places import put, put_along, scatter
 from fastdrop.formats._tensors import (
+    OfRows,
     Order,
     RowNumbers,
     Spread,
@@ -26,6 +28,8 @@ from fastdrop.formats._tensors import (
     UnsupportedError,
     Value,
     as_array,
+    broadcast,
+    counted,
     steps_beside,
 )
 
@@ -895,13 +899,84 @@ def _copy(b: Networks, a: Arguments) -> Any:
 
 @row("index_put")
 def _index_put(b: Networks, a: Arguments) -> Any:
-    """Write where a mask is true."""
-    value = a.values["self"]
-    (mask,), number = a.indices, a.values["values"]
-    single = not isinstance(number, (Tensor, Spread)) and np.size(number) == 1
-    if isinstance(mask, np.ndarray) or mask.ndim != value.ndim or not single or a.accumulate:
-        raise UnsupportedError("places written by numbers")
-    return b.elementwise("where", mask, np.ravel(number)[0], value)
+    """Write where a mask is true, or to places by their numbers."""
+    value, numbers = a.values["self"], a.values["values"]
+    if a.accumulate:
+        raise UnsupportedError("numbers added to places")
+    if len(a.indices) == 1 and isinstance(a.indices[0], (Tensor, Spread)):
+        return _put_masked(b, value, a.indices[0], numbers)
+    taken = [i for i, index in enumerate(a.indices) if index is not None]
+    indices = _beside_one_another([a.indices[i] for i in taken])
+    rest = [i for i in range(value.ndim) if i not in taken]
+    # Where several indices stand side by side their axes are there, or else in front.
+    side_by_side = taken == [*range(taken[0], taken[-1] + 1)]
+    first = taken[0] if side_by_side else 0
+    rank, own = indices[0].ndim, indices[0].shape
+    lengths = [value.shape[i] for i in rest]
+    numbers = b.expand(numbers, [*lengths[:first], *own, *lengths[first:]])
+    places = [*range(first, first + rank)]
+    others = [i for i in range(numbers.ndim) if i not in places]
+    moved, order = b.permute(numbers, [*places, *others]), [*taken, *rest]
+    made = scatter(b, b.permute(value, order), indices, moved, b.rows)
+    return b.permute(made, [order.index(i) for i in range(value.ndim)])
+
+
+def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value) -> Value:
+    """Write one number where a mask of the first axes is true."""
+    if isinstance(numbers, (Tensor, Spread)) or np.size(numbers) != 1:
+        raise UnsupportedError("several numbers written where a mask is true")
+    for _ in range(value.ndim - mask.ndim):
+        mask = b.unsqueeze(mask, mask.ndim)
+    return b.elementwise("where", mask, np.ravel(numbers)[0], value)
+
+
+def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Spread | Array]:
+    """Return indices of one shape."""
+    for index in indices:
+        counts = isinstance(index, RowNumbers)
+        if not counts and (not isinstance(index, np.ndarray) or index.dtype.kind not in "iu"):
+            raise UnsupportedError("places written by numbers that are computed")
+    shape = broadcast([index.shape for index in indices])
+    if BATCH not in shape:
+        return [*np.broadcast_arrays(*indices)]
+    at = shape.index(BATCH)
+    found: list[RowNumbers | Spread | Array] = []
+    for index in indices:
+        if isinstance(index, RowNumbers):
+            found.append(RowNumbers(shape))
+            continue
+        wide = index.reshape((1,) * (len(shape) - index.ndim) + index.shape)
+        if wide.shape[at] != 1:
+            raise UnsupportedError("other places in each row")
+        lengths = [n for i, n in enumerate(shape) if i != at and isinstance(n, int)]
+        found.append(Spread(np.broadcast_to(np.squeeze(wide, at), lengths), at))
+    return found
+
+
+@row("select_scatter")
+def _select_scatter(b: Networks, a: Arguments) -> Any:
+    return put(b, a.first(), b.unsqueeze(a.src, a.dim), a.dim, [a.index])
+
+
+@row("slice_scatter")
+def _slice_scatter(b: Networks, a: Arguments) -> Any:
+    value, length = a.first(), a.first().shape[a.dim]
+    if not isinstance(length, int):
+        raise UnsupportedError("a part of an axis of open length, written")
+    places = range(*slice(a.start, a.end, a.step).indices(length))
+    return put(b, value, a.src, a.dim, places)
+
+
+@row("index_copy", "index_fill.int_Scalar", "index_fill.int_Tensor")
+def _index_copy(b: Networks, a: Arguments) -> Any:
+    """Write places along an axis, by their numbers."""
+    value, places = a.first(), [int(n) for n in np.ravel(as_array(a.index))]
+    numbers = a.values.get("source")
+    if numbers is None:
+        own = [*value.shape]
+        own[counted(a.dim, value.ndim)] = len(places)
+        numbers = b.expand(np.asarray(as_array(a.value), np.float32), own)
+    return put(b, value, numbers, a.dim, places)
 
 
 @row("one_hot")
@@ -1301,11 +1376,26 @@ def _argsort(b: Networks, a: Arguments) -> Any:
     return _sort(b, a)[1]
 
 
-@row("scatter.src")
+@row("scatter.src", "scatter.value")
 def _scatter(b: Networks, a: Arguments) -> Any:
-    if not isinstance(a.index, Order) or not isinstance(a.src, RowNumbers):
-        raise UnsupportedError("places written by numbers")
-    return a.index
+    """Write places along an axis, or turn an order of rows around."""
+    index, value, numbers = a.index, a.first(), a.values.get("src", a.values.get("value"))
+    if isinstance(index, Order) and isinstance(numbers, RowNumbers):
+        return index
+    if isinstance(index, (OfRows, Tensor)) or isinstance(numbers, OfRows):
+        raise UnsupportedError("places written by numbers that are computed")
+    if "src" not in a.values:
+        numbers = b.expand(np.asarray(as_array(numbers), np.float32), index.shape)
+    elif numbers.shape != index.shape:
+        numbers = _first_places(b, numbers, index.shape)
+    return put_along(b, value, index, numbers, a.dim, b.rows)
+
+
+def _first_places(b: Networks, value: Value, shape: Sequence[Length]) -> Value:
+    """Return as many first places along each axis as a shape has."""
+    for axis, n in enumerate(shape):
+        value = value if value.shape[axis] == n else b.slice(value, axis, 0, n)
+    return value
 
 
 def cells(

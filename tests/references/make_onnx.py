@@ -1,18 +1,20 @@
 """Small models of ONNX as exporters write them, and what ONNX Runtime makes of them.
 
-    cd tests && python -m references.make_onnx
+    cd tests && python -m references.make_onnx [torch_script_decoder ...]
 
-writes onnx/*.onnx and onnx/outputs.npz; it needs torch, onnxscript, tensorflow, keras, tf2onnx,
-onnx and onnxruntime. A case is (file, options, arrays, outputs): arrays are the inputs and outputs
+writes onnx/*.onnx and onnx/outputs.npz, or only the cases whose names begin so, and the others
+stay; it needs torch, onnxscript, tensorflow, keras, tf2onnx, onnx and onnxruntime, or those of them
+that such cases need. A case is (file, options, arrays, outputs): arrays are the inputs and outputs
 the outputs by their names, as the file has them; options say on which axis of each the batch is.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,26 @@ def torch_models() -> dict[str, tuple[Any, Arrays, dict[str, dict[int, str]], di
             y, (h, c) = self.lstm(x, (h, c))
             return y, h, c
 
+    class Decoder(nn.Module):
+        """Each output goes into the next step, and into its place among zeros."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(3, 5, batch_first=True)
+            self.cell = nn.GRUCell(2, 5)
+            self.out = nn.Linear(5, 2)
+
+        def forward(self, x: Any) -> Any:
+            y, h = self.gru(x)
+            made = torch.zeros(x.shape[0], 4, 3)
+            made[:, :, -1] = y[:, 1:5, 0]
+            now, h = x[:, -1, :2], h[0]
+            for t in range(4):
+                h = self.cell(now, h)
+                now = self.out(h)
+                made[:, t, :2] = now
+            return made
+
     torch.manual_seed(0)
     words = np.random.default_rng(0).integers(0, 20, (2, 7))
     states = {"x": normal(2, 6, 4), "h": normal(1, 2, 5), "c": normal(1, 2, 5, seed=1)}
@@ -110,6 +132,7 @@ def torch_models() -> dict[str, tuple[Any, Arrays, dict[str, dict[int, str]], di
             {"x": {0: "batch", 1: "time"}, "h": {1: "batch"}, "c": {1: "batch"}},
             {"x": 0, "h": 1, "c": 1, "y": 0, "h_n": 1, "c_n": 1},
         ),
+        "decoder": (Decoder(), {"x": normal(2, 6, 3)}, {"x": {0: "batch"}}, {"x": 0, "y": 0}),
     }
 
 
@@ -376,11 +399,17 @@ def attention() -> Written:
     return data, {"x": 0, "y": 0}, {"x": x}
 
 
-def cases() -> Iterator[tuple[str, Written]]:
-    yield from by_torch()
-    yield from by_tf2onnx()
+def by_hand() -> Iterator[tuple[str, Written]]:
     for name, make in HANDMADE.items():
         yield name, make()
+
+
+def cases(prefixes: Sequence[str]) -> Iterator[tuple[str, Written]]:
+    makers = {"torch_": by_torch, "tf2onnx_": by_tf2onnx}
+    for kind, maker in makers.items():
+        if not prefixes or any(prefix.startswith(kind) for prefix in prefixes):
+            yield from maker()
+    yield from by_hand()
 
 
 def without_texts(data: bytes) -> bytes:
@@ -394,11 +423,13 @@ def without_texts(data: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def results() -> Iterator[Result]:
+def results(prefixes: Sequence[str]) -> Iterator[Result]:
     """Write each file, run it, and return what comes out."""
     import onnxruntime
 
-    for name, (written, axes, inputs) in cases():
+    for name, (written, axes, inputs) in cases(prefixes):
+        if prefixes and not name.startswith(tuple(prefixes)):
+            continue
         data = without_texts(written)
         (FOLDER / f"{name}.onnx").write_bytes(data)
         session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -407,12 +438,14 @@ def results() -> Iterator[Result]:
         yield name, {"batch": axes}, inputs, dict(zip(names, values, strict=True))
 
 
-def main() -> None:
+def main(prefixes: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     FOLDER.mkdir(exist_ok=True)
-    save(FILE, results())
-    print(len(list(load(FILE))), "cases")
+    made = {result[0]: result for result in load(FILE)} if prefixes else {}
+    made |= {result[0]: result for result in results(prefixes)}
+    save(FILE, made.values())
+    print(len(made), "cases")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -37,8 +37,8 @@ _FREE_BYTES = 16 * 2**20
 _OF_STEPS = ("Cast", "Identity", "Reshape", "Shape", "Trilu", "Unsqueeze")
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
-    *("Add", "Cast", "Concat", "Gather", "GatherND", "Identity", "Mul", "ScatterElements"),
-    *("Shape", "TopK", "Unsqueeze"),
+    *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
+    *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
 )
 _FIRST = "the batch is its first axis"
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
@@ -371,6 +371,9 @@ class _Assembly:
         for name in self.graph.outputs:
             value = self.values.get(name)
             if value is None:
+                continue
+            if isinstance(value, OfRows):
+                self._refuse(f"output {show(name)}: numbers of rows, computed with")
                 continue
             if not isinstance(value, Tensor):
                 self._refuse(f"output {show(name)} does not depend on the inputs")

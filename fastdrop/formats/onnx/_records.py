@@ -41,6 +41,10 @@ _FIELDS = {
 _OPSETS = (9, 28)
 _STANDARD = ("", "ai.onnx")
 _EXTERNAL = 1
+_ELSEWHERE = (
+    "numbers in another file, and no other file is opened; all come into one by "
+    "torch.onnx.export(..., external_data=False), or by onnx.save(onnx.load(path), path)"
+)
 
 
 @dataclass
@@ -122,14 +126,21 @@ def read_graph(model: Any, limits: Limits) -> Graph:
         raise ModelFormatError(f"{count} tensors, max_tensors is {limits.max_tensors}")
     _check_amount(graph.initializer, limits)
     constants: dict[str, Array] = {}
+    elsewhere: list[str] = []
     for tensor in graph.initializer:
         name = text(tensor.name)
         if not name or name in constants:
             raise ModelFormatError(f"tensor {show(name)} is there twice")
+        if _is_elsewhere(tensor):
+            elsewhere.append(name)
+            continue
         try:
             constants[name] = array_of(tensor, f"tensor {show(name)}")
         except ModelFormatError as error:
             obstacles.append(str(error))
+    if elsewhere:
+        more = f" and {len(elsewhere) - 1} more" * (len(elsewhere) > 1)
+        obstacles.append(f"tensor {show(elsewhere[0])}{more}: {_ELSEWHERE}")
     inputs = []
     for value in graph.input:
         if text(value.name) not in constants:  # before IR 4 constants were listed too
@@ -175,13 +186,14 @@ def _check_amount(tensors: Sequence[Any], limits: Limits) -> None:
         )
 
 
+def _is_elsewhere(tensor: Any) -> bool:
+    return tensor.data_location == _EXTERNAL or len(tensor.external_data) > 0
+
+
 def array_of(tensor: Any, where: str) -> Array:
     """Return the numbers of a ``TensorProto``; those of 16 bits as float32."""
-    if tensor.data_location == _EXTERNAL or len(tensor.external_data):
-        raise ModelFormatError(
-            f"{where}: its numbers are in another file, and no other file is opened; save the "
-            "model with all of its data in one file"
-        )
+    if _is_elsewhere(tensor):
+        raise ModelFormatError(f"{where}: {_ELSEWHERE}")
     dtype = DTYPES.get(tensor.data_type)
     if dtype is None:
         raise ModelFormatError(f"{where}: elements of type {tensor.data_type}")

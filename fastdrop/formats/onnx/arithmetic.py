@@ -12,14 +12,17 @@ from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
 from fastdrop.formats._tensors import (
     OfRows,
+    RowBlocks,
     RowNumbers,
     RowPlaces,
     RowStarts,
+    RowSums,
     Spread,
     Steps,
     Tensor,
     UnsupportedError,
     Value,
+    broadcast,
     counted,
 )
 from fastdrop.formats.onnx._records import DTYPES
@@ -116,20 +119,51 @@ def one_row(value: Array, axis: int) -> Array:
 
 @operator(*_FUNCTIONS)
 def _numbers(a: Arguments) -> Made:
-    given = a.given()
+    given = [_counted_rows(a, v) for v in a.given()]
     if any(isinstance(v, OfRows) for v in given):
         return _place(a.op, *given)
+    if a.op == "Mul" and any(map(_is_one_a_row, given)):
+        number, times = given if _is_one_a_row(given[0]) else given[::-1]
+        if is_lengths(times) and _length(times) == BATCH:
+            return RowBlocks(number)
     return compute(a, *_FUNCTIONS[a.op], *given)
 
 
 def _place(op: str, one: Any, other: Any) -> Made:
     """Compute a place of each row among those of all, which are laid out one after another."""
     first, second = (one, other) if isinstance(one, OfRows) else (other, one)
-    if op == "Mul" and isinstance(first, RowNumbers) and isinstance(second, np.ndarray):
+    if op == "Mul" and _is_counted(first) and isinstance(second, np.ndarray):
         return RowStarts(_length(second))
+    if op == "Add" and isinstance(first, (RowNumbers, RowSums)) and not isinstance(second, OfRows):
+        return RowSums(broadcast([first.lengths, second.shape]))
     if op == "Add" and isinstance(first, RowStarts) and _is_one_a_row(second):
         return RowPlaces(second, first.step)
+    blocks, rows = (first, second) if isinstance(first, RowBlocks) else (second, first)
+    if op == "Add" and isinstance(blocks, RowBlocks) and _is_counted(rows):
+        return RowPlaces(blocks.number, None)
     raise UnsupportedError("numbers of rows, computed with")
+
+
+def _counted_rows(a: Arguments, value: Any) -> Any:
+    """Return what is added to a place of each row as what it stands for, if it counts rows.
+
+    A file for one number of rows has it as a constant.
+    """
+    many, given = a.fixed_batch, a.given()
+    if many is None or a.op != "Add" or np.shape(value) != (many,):
+        return value
+    blocks = any(isinstance(v, RowBlocks) for v in given)
+    step = 1 if blocks or many == 1 else value[1]
+    if value.dtype.kind not in _INTEGERS or step < 1 or (value != np.arange(many) * step).any():
+        return value
+    if blocks:
+        return RowNumbers()
+    return RowStarts(int(step)) if many != 1 and any(map(_is_one_a_row, given)) else value
+
+
+def _is_counted(value: object) -> bool:
+    """Say whether it is the number of each row."""
+    return isinstance(value, RowNumbers) and value.ndim == 1
 
 
 def _is_one_a_row(value: Any) -> bool:

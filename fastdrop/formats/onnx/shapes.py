@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.formats._lengths import BATCH, Length, Open, divided
+from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
+from fastdrop.formats._places import put_along, scatter
 from fastdrop.formats._tensors import (
     OfRows,
     Order,
@@ -20,6 +21,7 @@ from fastdrop.formats._tensors import (
     Tensor,
     UnsupportedError,
     Value,
+    broadcast,
 )
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -121,17 +123,25 @@ def _unsqueeze(a: Arguments) -> Made:
     axes = a.attribute_or_input("axes", 1, 13)
     if axes is None:
         raise UnsupportedError("no axes")
-    if isinstance(value, OfRows):
-        if not isinstance(value, RowNumbers) or axes not in ([1], [-1]):
-            raise UnsupportedError("numbers of rows, computed with")
-        return RowIndices((value,))
     rank = value.ndim + len(axes)
     if rank > 8:
         raise UnsupportedError(f"a tensor of {rank} axes")
+    if isinstance(value, OfRows):
+        return _rows_in(value, axes, rank)
     for axis in sorted(_axis(axis, rank) for axis in axes):
         value = put(a, value, axis)
     made: Made = value
     return made
+
+
+def _rows_in(value: OfRows, axes: Sequence[int], rank: int) -> RowNumbers:
+    """Put axes of length 1 to numbers of rows."""
+    if not isinstance(value, RowNumbers):
+        raise UnsupportedError("numbers of rows, computed with")
+    lengths = [*value.lengths]
+    for axis in sorted(_axis(axis, rank) for axis in axes):
+        lengths.insert(axis, 1)
+    return RowNumbers(tuple(lengths))
 
 
 def put(a: Arguments, value: Any, axis: int) -> Any:
@@ -163,7 +173,8 @@ def _squeeze(a: Arguments) -> Made:
 
 @operator("Reshape")
 def _reshape(a: Arguments) -> Made:
-    value, target = a.input(), a.lengths(1)
+    value: Any = a.input()
+    target = a.lengths(1)
     if target is None:
         raise UnsupportedError("no shape")
     zero = a.flag("allowzero")
@@ -176,6 +187,11 @@ def _reshape(a: Arguments) -> Made:
         shape.append(n)
     if isinstance(value, Steps):
         return Steps.of(a.net.reshape(value.value, [BATCH, *shape]))
+    if isinstance(value, OfRows):
+        lengths = tuple(BATCH if n == -1 else n for n in shape)
+        if not isinstance(value, RowNumbers) or [n for n in lengths if n != 1] != [BATCH]:
+            raise UnsupportedError("numbers of rows, computed with")
+        return RowNumbers(lengths)
     return reshaped(a, value, shape)
 
 
@@ -229,9 +245,15 @@ def _flatten(a: Arguments) -> Made:
 @operator("Expand")
 def _expand(a: Arguments) -> Made:
     shape = a.lengths(1)
+    value: Any = a.input()
     if shape is None:
         raise UnsupportedError("no shape")
-    return _expanded(a, a.input(), shape)
+    if isinstance(value, OfRows):
+        lengths = broadcast([value.shape, shape])
+        if not isinstance(value, RowNumbers) or lengths.count(BATCH) != 1:
+            raise UnsupportedError("numbers of rows, computed with")
+        return RowNumbers(lengths)
+    return _expanded(a, value, shape)
 
 
 def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
@@ -372,6 +394,7 @@ def _concat(a: Arguments) -> Made:
     axis = _axis(axis, values[0].ndim)
     if any(v.ndim != values[0].ndim for v in values):
         raise UnsupportedError("tensors of different numbers of axes, joined")
+    values = [_counted_rows(a, v, values, axis) for v in values]
     if any(isinstance(v, OfRows) for v in values):
         return _indices(a, values, axis)
     arrays = [v for v in values if isinstance(v, np.ndarray)]
@@ -388,29 +411,60 @@ def _concat(a: Arguments) -> Made:
         raise UnsupportedError(str(error)) from error
 
 
+def _counted_rows(a: Arguments, value: Any, values: Sequence[Any], axis: int) -> Any:
+    """Return numbers of rows beside places of each row as such.
+
+    A file for one number of rows has them as a constant.
+    """
+    if a.fixed_batch in (None, 1) or axis != 1 or not isinstance(value, np.ndarray):
+        return value
+    beside = any(isinstance(v, Tensor) and v.shape == (BATCH, 1) for v in values)
+    if not beside or value.shape != (a.fixed_batch, 1) or value.dtype.kind not in "iu":
+        return value
+    counted = np.array_equal(value[:, 0], np.arange(a.fixed_batch))
+    return RowNumbers((BATCH, 1)) if counted else value
+
+
 def _indices(a: Arguments, values: Sequence[Any], axis: int) -> RowIndices:
     """Put numbers of each row side by side."""
-    found: list[Any] = []
-    for value in values:
-        if isinstance(value, RowIndices):
-            found += value.numbers
-        elif isinstance(value, Tensor) and value.shape == (BATCH, 1):
-            found.append(a.net.squeeze(value, [1]))
-        else:
-            raise UnsupportedError("numbers of rows, computed with")
-    if axis != 1:
+    if axis != values[0].ndim - 1:
         raise UnsupportedError("numbers of rows, computed with")
-    return RowIndices(tuple(found))
+    return RowIndices(tuple(n for value in values for n in _side_by_side(a, value)))
+
+
+def _side_by_side(a: Arguments, value: Any) -> Sequence[Any]:
+    """Return what stands side by side along the last axis, each without it."""
+    if isinstance(value, RowIndices):
+        return value.numbers
+    if isinstance(value, RowNumbers) and value.lengths[-1] == 1:
+        return [RowNumbers(value.lengths[:-1])]
+    if isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind in "iu":
+        return [*np.moveaxis(value, -1, 0)]
+    if isinstance(value, (Tensor, Spread)) and value.at < value.ndim - 1:
+        last = value.shape[-1]
+        if isinstance(last, int):
+            return [a.net.select(value, -1, i) for i in range(last)]
+    raise UnsupportedError("numbers of rows, computed with")
 
 
 @operator("GatherND")
 def _gather_nd(a: Arguments) -> Made:
     value, indices = a.given()
-    if a.attribute("batch_dims", 0) or not isinstance(indices, RowIndices):
+    if a.attribute("batch_dims", 0) or not isinstance(indices, OfRows):
         raise UnsupportedError("places taken out by numbers")
     if not isinstance(value, Tensor):
         raise UnsupportedError("places of a constant taken out by numbers")
-    return a.net.rows_at(value, indices.numbers)
+    return a.net.rows_at(value, _side_by_side(a, indices))
+
+
+@operator("ScatterND")
+def _scatter_nd(a: Arguments) -> Made:
+    value, indices, numbers = a.given()
+    if a.attribute("reduction", "none") != "none":
+        raise UnsupportedError(f"attribute 'reduction': {a.node.attributes['reduction']}")
+    if any(isinstance(v, OfRows) or is_lengths(v) for v in (value, numbers)):
+        raise UnsupportedError("numbers of rows, computed with")
+    return scatter(a.net, value, _side_by_side(a, indices), numbers, a.fixed_batch)
 
 
 @operator("Gather")
@@ -421,6 +475,11 @@ def _gather(a: Arguments) -> Made:
         return places.of(value, axis)
     if isinstance(places, RowPlaces) and not axis and isinstance(value, Tensor):
         return a.net.rows_laid_out(value, places)
+    one = a.fixed_batch == 1 and isinstance(places, Tensor) and places.shape == (BATCH,)
+    if one and not axis and isinstance(value, Tensor) and value.behind:
+        # Of the one row of a file, which begins at place 0 of all.
+        assert isinstance(places, Tensor)
+        return a.net.rows_laid_out(value, RowPlaces(places, product(value.row[: value.behind])))
     if any(isinstance(v, OfRows) for v in (value, places)):
         raise UnsupportedError("numbers of rows, computed with")
     if is_lengths(places):
@@ -604,7 +663,7 @@ def _topk(a: Arguments) -> Made:
 
 @operator("ScatterElements")
 def _scatter_elements(a: Arguments) -> Made:
-    """Write one place along an axis, or turn an order of rows around.
+    """Write places along an axis, or turn an order of rows around.
 
     The latter are numbers of rows, put to where they are from.
     """
@@ -613,36 +672,14 @@ def _scatter_elements(a: Arguments) -> Made:
         raise UnsupportedError(f"attribute 'reduction': {a.node.attributes['reduction']}")
     axis = _axis(a.attribute("axis", 0), value.ndim)
     if not isinstance(order, OfRows) and not isinstance(numbers, OfRows):
-        return _written(a, value, order, numbers, axis)
+        if any(map(is_lengths, (value, order, numbers))):
+            raise UnsupportedError("lengths left open, put to places")
+        return put_along(a.net, value, order, numbers, axis, a.fixed_batch)
     counted = isinstance(numbers, np.ndarray) and np.array_equal(numbers, np.arange(len(numbers)))
-    if not isinstance(order, Order) or not (counted or isinstance(numbers, RowNumbers)) or axis:
+    counted = counted or (isinstance(numbers, RowNumbers) and numbers.ndim == 1)
+    if not isinstance(order, Order) or not counted or axis:
         raise UnsupportedError("numbers put to places")
     return order
-
-
-def _written(a: Arguments, value: Value, places: Value, numbers: Value, axis: int) -> Value:
-    """Write numbers over one place along an axis, all that is there."""
-    length = value.shape[axis]
-    if isinstance(places, Spread) and places.at != axis:
-        array = places.value
-    elif isinstance(places, np.ndarray) and not is_lengths(places):
-        array = places
-    else:
-        raise UnsupportedError("numbers put to places that are not known")
-    place = {*array.reshape(-1).tolist()}
-    wanted: list[Length] = [1 if i == axis else n for i, n in enumerate(value.shape)]
-    shapes = [
-        [m if n == a.fixed_batch and m == BATCH else n for n, m in zip(v.shape, wanted)]  # noqa: B905
-        for v in (places, numbers)
-    ]
-    if shapes != [wanted, wanted] or len(place) != 1 or not isinstance(length, int):
-        raise UnsupportedError("numbers put to several places, or to some of what is there")
-    (number,) = place
-    if not -length <= number < length:
-        raise UnsupportedError(f"places beyond an axis of length {length}")
-    mask = (np.arange(length) == number % length).reshape(-1, *(1,) * (value.ndim - 1 - axis))
-    operands = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in (numbers, value)]
-    return a.net.elementwise("where", mask, *operands)
 
 
 @operator("OneHot")

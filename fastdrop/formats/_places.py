@@ -1,0 +1,322 @@
+"""Numbers written to places of a tensor: the result is put together of pieces.
+
+What is known of places is known when a model is read, so nothing looks for them when it runs. A
+tensor that is written into again and again, as a loop over time steps does, is made of what was
+written last to each place, and what lies in between is never computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastdrop.formats._lengths import BATCH, Length, product
+from fastdrop.formats._tensors import (
+    Array,
+    RowNumbers,
+    Spread,
+    Tensor,
+    Tensors,
+    UnsupportedError,
+    Value,
+    as_array,
+    counted,
+)
+
+# Of how many pieces a tensor may be: each is copied by itself.
+MOST_PIECES = 1024
+
+
+def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:
+    """Write numbers to places along an axis, of which they have as many.
+
+    value, numbers : Tensor, Spread or array
+        One of them must be a tensor; the batch is on one axis of both, and not on this one.
+    places : sequence of int
+        Counted from the end if negative, each of them once.
+    """
+    axis = counted(axis, value.ndim)
+    length = value.shape[axis]
+    if not isinstance(length, int):
+        raise UnsupportedError(f"numbers put to places of an axis of open length ({length})")
+    if any(not -length <= n < length for n in places):
+        raise UnsupportedError(f"places beyond an axis of length {length}")
+    found = [n % length for n in places]
+    if len({*found}) != len(found):
+        raise UnsupportedError("several numbers put to one place")
+    if [*value.shape[:axis], len(found), *value.shape[axis + 1 :]] != [*numbers.shape]:
+        raise UnsupportedError(
+            f"numbers of shape {list(numbers.shape)} put to {len(found)} places of "
+            f"{list(value.shape)}"
+        )
+    if found == [*range(length)]:
+        return numbers
+    tensors = b.alike([value, numbers])
+    if tensors is None:
+        return _constant(value, numbers, axis, found)
+    old, new = tensors
+    at = old.axis(axis)
+    pieces = b.pieces_of(old, at) or [(old, n) for n in range(length)]
+    for i, n in enumerate(found):
+        pieces[n] = (new, i)
+    joined = b.concatenate([_run(b, run, axis) for run in _runs(pieces)], axis)
+    assert isinstance(joined, Tensor)
+    b.pieces[joined.name] = (at, pieces)
+    return joined
+
+
+def put_along(
+    b: Tensors, value: Value, places: Value, numbers: Value, axis: int, rows: int | None = None
+) -> Value:
+    """Write numbers to places along an axis, the same ones all over the others.
+
+    `places` has the axes of `numbers`, and must depend on no input. `rows` is how many a batch has
+    where a file has fixed it.
+    """
+    axis = counted(axis, value.ndim)
+    if isinstance(places, Tensor) or places.ndim != value.ndim:
+        raise UnsupportedError("numbers put to places that are not known")
+    framed = next((v for v in (value, numbers) if isinstance(v, (Tensor, Spread))), None)
+    at = None if framed is None else framed.at
+    if at == axis:
+        raise UnsupportedError("numbers put to rows of the batch")
+    if at is not None:
+        value, places, numbers = (of_rows(rows, v, at) for v in (value, places, numbers))
+    if places.shape != numbers.shape:
+        raise UnsupportedError(f"{list(places.shape)} places for {list(numbers.shape)} numbers")
+    array = places.value if isinstance(places, Spread) else as_array(places)
+    along = np.moveaxis(array, axis - (at is not None and at < axis), -1)
+    found = along.reshape(-1, along.shape[-1])
+    if not found.size or (found != found[0]).any():
+        raise UnsupportedError("numbers put to other places in each row")
+    return put(b, value, numbers, axis, [int(n) for n in found[0]])
+
+
+def _constant(value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:
+    """Write constants to places of a constant."""
+    if isinstance(value, Spread) and isinstance(numbers, Spread) and value.at == numbers.at:
+        inside = axis - (axis > value.at)
+        made = _constant(value.value, numbers.value, inside, places)
+        return Spread(as_array(made), value.at)
+    made = as_array(value).copy()
+    np.moveaxis(made, axis, 0)[list(places)] = np.moveaxis(as_array(numbers), axis, 0)
+    return made
+
+
+def _runs(pieces: Sequence[tuple[Tensor, int]]) -> list[Sequence[tuple[Tensor, int]]]:
+    """Return pieces apart where one does not follow on the one before."""
+    ends = [
+        i
+        for i, ((one, m), (two, n)) in enumerate(pairwise(pieces), 1)
+        if (one.name, m + 1) != (two.name, n)
+    ]
+    if len(ends) >= MOST_PIECES:
+        raise UnsupportedError(f"a tensor of {len(ends) + 1} pieces")
+    return [pieces[i:j] for i, j in pairwise([0, *ends, len(pieces)])]
+
+
+def _run(b: Tensors, run: Sequence[tuple[Tensor, int]], axis: int) -> Value:
+    (tensor, first), (_, last) = run[0], run[-1]
+    return b.slice(tensor, axis, first, last + 1)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the numbers that are written go on one axis: `of` has the axes of the indices."""
+
+    axis: int
+    of: Array
+
+
+def scatter(
+    b: Tensors,
+    value: Value,
+    indices: Sequence[RowNumbers | Spread | Array],
+    numbers: Value,
+    rows: int | None = None,
+) -> Value:
+    """Write numbers where indices of the first axes say, as `value[indices] = numbers` does.
+
+    `numbers` has the axes of an index, then those of the value that have none. Each row writes into
+    itself: of the axis of the batch, all rows are written to, each once. `rows` is how many a batch
+    has where a file has fixed it.
+    """
+    ndim, count = _rank(indices), len(indices)
+    if count > value.ndim or numbers.ndim != ndim + value.ndim - count:
+        raise UnsupportedError(f"{count} indices of {ndim} axes for {list(value.shape)}")
+    for index in indices:
+        given = zip(index.shape, numbers.shape, strict=False)
+        if any(m not in (n, rows) and n not in (m, rows) for n, m in given):
+            raise UnsupportedError(
+                f"indices of shape {list(index.shape)} for numbers of {list(numbers.shape)}"
+            )
+    arrays = [v for v in (value, numbers, *indices) if isinstance(v, np.ndarray)]
+    if len(arrays) == count + 2:
+        return _all_constant(arrays)
+    at, along = _batch(rows, value, indices, numbers, ndim)
+    value, numbers = of_rows(rows, value, at), of_rows(rows, numbers, along)
+    within = range(ndim) if along >= ndim else [i for i in range(ndim) if i != along]
+    places = [
+        _Place(axis, _of_one_row(rows, index, along if at < count else None))
+        for axis, index in enumerate(indices)
+        if axis != at
+    ]
+    # Axes of which all places are written to in order stay beside the batch; then come those of
+    # which some are, laid out as one, and those that have no index.
+    counted_out = _in_order(places, value.shape)
+    own, taken = [at, *counted_out], [along, *(within[i] for i in counted_out.values())]
+    some = [place for place in places if place.axis not in counted_out]
+    rest = [a for a in range(count, value.ndim) if a != at]
+    order = [*own, *(place.axis for place in some), *rest]
+    free = [i for i in within if i not in taken]
+    old = b.permute(value, order)
+    new = b.permute(numbers, [*taken, *free, *(ndim + a - count for a in rest)])
+    outer, inner = old.shape[: len(own)], old.shape[len(own) + len(some) :]
+    lengths = old.shape[len(own) : len(own) + len(some)]
+    flat = _flat(some, lengths, [within.index(i) for i in free])
+    old = _as(b, old, [*outer, product(lengths), *inner])
+    made = put(b, old, _as(b, new, [*outer, len(flat), *inner]), len(own), flat)
+    made = _as(b, made, [*outer, *lengths, *inner])
+    return b.permute(made, [order.index(a) for a in range(value.ndim)])
+
+
+def _all_constant(arrays: Sequence[Array]) -> Array:
+    value, numbers, *indices = arrays
+    for index, n in zip(indices, value.shape, strict=False):
+        if index.size and not -n <= index.min() <= index.max() < n:
+            raise UnsupportedError(f"places beyond an axis of length {n}")
+    made = value.copy()
+    made[tuple(indices)] = numbers
+    return made
+
+
+def _as(b: Tensors, value: Value, shape: Sequence[Length]) -> Value:
+    return value if tuple(value.shape) == tuple(shape) else b.reshape(value, shape)
+
+
+def _rank(indices: Sequence[RowNumbers | Spread | Array]) -> int:
+    ranks = {index.ndim for index in indices}
+    if len(ranks) != 1:
+        raise UnsupportedError("indices of different shapes")
+    return ranks.pop()
+
+
+def _batch(
+    rows: int | None,
+    value: Value,
+    indices: Sequence[RowNumbers | Spread | Array],
+    numbers: Value,
+    ndim: int,
+) -> tuple[int, int]:
+    """Return on which axis of the value the batch is, and on which of the numbers."""
+    count = len(indices)
+    if isinstance(value, (Tensor, Spread)):
+        at = value.at
+    elif isinstance(numbers, (Tensor, Spread)) and numbers.at >= ndim:
+        at = numbers.at - ndim + count
+    else:
+        found = [
+            i
+            for i, index in enumerate(indices)
+            if value.shape[i] == rows and _rows_along(rows, index, numbers) is not None
+        ]
+        # One row may be on any axis of length 1.
+        single = range(count, value.ndim) if rows == 1 else ()
+        found += [i for i in single if value.shape[i] == 1]
+        if not found or not isinstance(numbers, (Tensor, Spread)):
+            raise UnsupportedError("constants put to places of rows")
+        at = found[0]
+    if at >= count:
+        return at, ndim + at - count
+    along = _rows_along(rows, indices[at], numbers)
+    if along is None:
+        raise UnsupportedError("numbers put to rows of the batch")
+    return at, along
+
+
+def _rows_along(rows: int | None, index: RowNumbers | Spread | Array, numbers: Value) -> int | None:
+    """Return along which of its axes an index counts rows; None for none."""
+    at = numbers.at if isinstance(numbers, (Tensor, Spread)) else None
+    if isinstance(index, RowNumbers):
+        return index.at if at in (None, index.at) else None
+    if isinstance(index, Spread) or rows is None:
+        return None
+    for axis in range(index.ndim) if at is None else [at]:
+        if axis < index.ndim and index.shape[axis] == rows and _counts(index, axis):
+            return axis
+    return None
+
+
+def _counts(index: Array, axis: int) -> bool:
+    """Say whether it is 0, 1, 2 and so on along an axis, and the same along others."""
+    numbers = np.arange(index.shape[axis]).reshape(-1, *(1,) * (index.ndim - 1 - axis))
+    return bool((index == numbers).all())
+
+
+def of_rows(rows: int | None, value: Value, at: int) -> Value:
+    """Return a constant with the batch on an axis along which it is the same."""
+    if isinstance(value, (Tensor, Spread)):
+        passed = value.shape[min(at, value.at) : max(at, value.at) + 1]
+        if rows == 1 and all(n == 1 for n in passed if n != BATCH):
+            value = replace(value, at=at)
+        if value.at != at or (isinstance(value, Tensor) and value.merged):
+            raise UnsupportedError("numbers put to places, whose batch is on another axis")
+        return value
+    if value.shape[at] != rows:
+        raise UnsupportedError(f"a constant of {value.shape[at]} rows")
+    return Spread(_first(value, at), at)
+
+
+def _first(value: Array, axis: int) -> Array:
+    """Return what all places along an axis have."""
+    first: Array = np.take(value, 0, axis)
+    if not (value == np.expand_dims(first, axis)).all():
+        raise UnsupportedError("a constant that differs from row to row")
+    return first
+
+
+def _of_one_row(rows: int | None, index: RowNumbers | Spread | Array, along: int | None) -> Array:
+    """Return an index without the axis of rows."""
+    if isinstance(index, RowNumbers) or (isinstance(index, Spread) and index.at != along):
+        raise UnsupportedError("numbers of rows as places of other axes")
+    if isinstance(index, Spread):
+        return index.value
+    if along is None:
+        return index
+    if index.shape[along] != rows:
+        raise UnsupportedError(f"places of {index.shape[along]} rows")
+    return _first(index, along)
+
+
+def _varies(index: Array, axis: int) -> bool:
+    return index.shape[axis] > 1 and bool((index != np.take(index, [0], axis)).any())
+
+
+def _in_order(places: Sequence[_Place], shape: Sequence[Length]) -> dict[int, int]:
+    """Return axes of which all places are counted in order, with the axis of the indices."""
+    found: dict[int, int] = {}
+    for place in places:
+        others = [p.of for p in places if p is not place]
+        for i, n in enumerate(place.of.shape):
+            counts = n == shape[place.axis] and n > 1 and _counts(place.of, i)
+            if counts and not any(_varies(of, i) for of in others):
+                found[place.axis] = i
+    return found
+
+
+def _flat(places: Sequence[_Place], lengths: Sequence[Length], free: Sequence[int]) -> list[int]:
+    """Return where numbers go on indexed axes laid out as one; `free` are the index's axes."""
+    found: Any = 0
+    for place, n in zip(places, lengths, strict=True):
+        if not isinstance(n, int):
+            raise UnsupportedError(f"numbers put to places of an axis of open length ({n})")
+        rest = tuple(slice(None) if i in free else 0 for i in range(place.of.ndim))
+        own = place.of[rest].astype(np.int64)
+        if own.size and not -n <= own.min() <= own.max() < n:
+            raise UnsupportedError(f"places beyond an axis of length {n}")
+        found = found * n + own % n
+    return [int(i) for i in np.reshape(found, -1)]
