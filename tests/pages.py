@@ -42,6 +42,7 @@ GIVEN = {"docs/start/pytorch.md": {"net.pt": (CHECKPOINTS, "state.pt")}}
 # What a page takes for granted, as its reader would have it.
 BEFORE = {
     "README.md": """
+import os
 import numpy as np
 import fastdrop as fd
 from fastdrop import layers
@@ -56,7 +57,8 @@ kernel, recurrent_kernel, bias = numbers(3, 20), numbers(5, 20), numbers(20)
 weights = {"kernel": kernel, "recurrent_kernel": recurrent_kernel, "bias": bias}
 lstm = layers.LSTM(name="lstm", **weights, dropout=0.2)
 dense = layers.Dense(name="dense", kernel=numbers(5, 1))
-fd.Model([lstm, dense], (None, 3)).save("model.keras")  # what is read is seen by its content
+fd.Model([lstm, dense], (None, 3)).save("model")
+os.rename("model", "model.keras")  # what is read is seen by its content
 x, x_held_back, y, y_held_back = *numbers(2, 50, 4, 3), *numbers(2, 50, 1)
 p_held_back = fd.load("model.keras").mc_predict(x_held_back, rng=1)
 """,

@@ -1129,6 +1129,21 @@ places of a fixed number of rows written along an axis
 constants written along an axis of constants
     (float[N,3] x) => (y) <float[2,3] c, int64[2,1] k = {2, 2}, float[2,1] u>
     { a = ScatterElements<axis=1>(c, k, u) b = Transpose(a) y = MatMul(x, b) }
+a computed place of each row written
+    (float[N,4,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64 f = {4}, int64[1] m = {-1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) i = Unsqueeze(j, m) p = Mod(n, f)
+      q = Sub(p, o) k = Unsqueeze(q, m) d = Concat<axis=1>(i, k) u = Gather<axis=1>(x, z)
+      v = Exp(u) y = ScatterND(x, d, v) }
+a computed place of each row of a fixed number written into zeros
+    (int64[2] n) => (y)
+    <float[2,3] c = {0, 0, 0, 0, 0, 0}, int64 f = {3}, int64[1] m = {1}, int64[2,1] i = {0, 1},
+     float[2] u = {1, 1}>
+    { p = Mod(n, f) k = Unsqueeze(p, m) d = Concat<axis=1>(i, k) y = ScatterND(c, d, u) }
+computed places written along an axis
+    (float[N,3] x, int64[N,2] n) => (y) <int64 f = {3}, int64[1] z = {0}, int64[1] t = {2},
+    int64[1] o = {1}>
+    { k = Mod(n, f) s = Slice(x, z, t, o) u = Exp(s) y = ScatterElements<axis=1>(x, k, u) }
 a place of each row, rows side by side
     (float[4,N,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4}>
     { s = Shape<start=1, end=2>(x) c = Squeeze(s) j = Range(z, c, o) p = Mod(n, f) m = Mul(p, s)
@@ -2260,15 +2275,24 @@ numbers added to a place
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
       y = ScatterElements<axis=1, reduction="add">(x, e, u) }
     -> attribute 'reduction': add
-places that are computed
-    (float[N,3] x, int64[N,3] k) => (y)
+too many places that are computed
+    (float[N,70] x, int64[N,70] k) => (y)
     { y = ScatterElements<axis=1>(x, k, x) }
-    -> numbers put to places that are not known
-places of each row, counted otherwise
-    (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64[1] m = {-1}>
-    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) i = Unsqueeze(j, m) k = Unsqueeze(n, m)
-      d = Concat<axis=1>(i, k) u = Gather<axis=1>(x, z) y = ScatterND(x, d, u) }
-    -> places of batch rows
+    -> 70 computed places of 70
+computed places of fewer steps
+    (float[N,4,3] x, int64[N,2,1] k, float[N,2,1] u) => (y)
+    { y = ScatterElements<axis=2>(x, k, u) }
+    -> [batch, 2, 1] places of [batch, 4, 3]
+computed places of open steps
+    (float[N,T] x, int64[N,1] k, float[N,1] u) => (y)
+    { y = ScatterElements<axis=1>(x, k, u) }
+    -> 1 computed places of 'T'
+two computed numbers of a place
+    (float[N,4,3] x, int64[N] n, int64[N] o, float[N] u) => (y)
+    <int64 z = {0}, int64 e = {1}, int64[1] m = {1}>
+    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, e) a = Unsqueeze(j, m) b = Unsqueeze(n, m)
+      d = Unsqueeze(o, m) i = Concat<axis=1>(a, b, d) y = ScatterND(x, i, u) }
+    -> numbers put to places that are computed
 places written twice
     (float[N,3] x, float[N,2] u) => (y) <int64[2,1] d = {1, -2}>
     { a = Transpose(x) b = Transpose(u) y = ScatterND(a, d, b) }

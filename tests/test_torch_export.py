@@ -543,6 +543,13 @@ def _written(how: str) -> Callable[[Any], Any]:
             a.view(x.size(0), 6)[:, 4] = x[:, 0, 0]
             a.transpose(1, 2)[:, 2] = x[:, 0, 1:3]
             a.unsqueeze(1)[:, :, 0, 1] = 5
+        elif how == "computed-place":
+            a[torch.arange(x.size(0)), x[:, 0].argmax(1)] = 1.5
+        elif how == "one-hot":
+            a = torch.zeros_like(x).scatter_(2, x.argmax(2, keepdim=True), 1.0)
+        elif how == "largest":
+            numbers, places = x.topk(2, 2)
+            a = torch.zeros_like(x).scatter(2, places, numbers)
         elif how == "copied":
             laid = a.transpose(1, 2).contiguous()
             a[:, :, 0] = 4
@@ -701,7 +708,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
         *("part", "slice", "last", "mask", "whole", "truth", "twice", "same", "filled"),
         *("filled-and-read", "steps", "numbers", "one-number", "rows-and-numbers", "pairs"),
         *("mask-of-steps", "along", "number-along", "copies", "functional", "other-views"),
-        *("through-views", "copied"),
+        *("through-views", "copied", "computed-place", "one-hot", "largest"),
     )
 }
 for _name, _function in FUNCTIONS.items():
@@ -1130,9 +1137,9 @@ def test_inputs_of_different_rows_are_refused() -> None:
         from_torch(Rows(), (torch.randn(12), torch.randn(3)))
 
 
-def _put_by_numbers_of_rows(x: torch.Tensor) -> Any:
+def _put_by_two_computed_numbers(x: torch.Tensor) -> Any:
     a = x * 1
-    a[torch.arange(x.size(0)), x.sum(2).argmax(1)] = 1
+    a[torch.arange(x.size(0)), x.sum(2).argmax(1), x.sum(1).argmax(1)] = 1
     return a
 
 
@@ -1149,7 +1156,7 @@ def _written_through_a_window(x: torch.Tensor) -> Any:
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (_put_by_numbers_of_rows, "places written by numbers that are computed"),
+        (_put_by_two_computed_numbers, "numbers put to places that are computed"),
         (_added_to_places, "numbers added to places"),
         (_written_through_a_window, "a part of a tensor is written into"),
     ],

@@ -29,6 +29,8 @@ from fastdrop.formats._tensors import (
 
 # Of how many pieces a tensor may be: each is copied by itself.
 MOST_PIECES = 1024
+# How many places along an axis may be computed: the whole tensor is looked through for each.
+MOST_COMPUTED = 64
 
 
 def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:
@@ -72,15 +74,15 @@ def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[in
 def put_along(
     b: Tensors, value: Value, places: Value, numbers: Value, axis: int, rows: int | None = None
 ) -> Value:
-    """Write numbers to places along an axis, the same ones all over the others.
+    """Write numbers to places along an axis, known ones all over the others, or computed ones.
 
-    `places` has the axes of `numbers`, and must depend on no input. `rows` is how many a batch has
-    where a file has fixed it.
+    `places` has the axes of `numbers`. `rows` is how many a batch has where a file has fixed it.
     """
     axis = counted(axis, value.ndim)
-    if isinstance(places, Tensor) or places.ndim != value.ndim:
-        raise UnsupportedError("numbers put to places that are not known")
-    framed = next((v for v in (value, numbers) if isinstance(v, (Tensor, Spread))), None)
+    if places.ndim != value.ndim:
+        raise UnsupportedError(f"{list(places.shape)} places of {list(value.shape)}")
+    given = (places, value, numbers)
+    framed = next((v for v in given if isinstance(v, (Tensor, Spread))), None)
     at = None if framed is None else framed.at
     if at == axis:
         raise UnsupportedError("numbers put to rows of the batch")
@@ -88,12 +90,32 @@ def put_along(
         value, places, numbers = (of_rows(rows, v, at) for v in (value, places, numbers))
     if places.shape != numbers.shape:
         raise UnsupportedError(f"{list(places.shape)} places for {list(numbers.shape)} numbers")
+    if isinstance(places, Tensor):
+        return _put_computed(b, value, places, numbers, axis)
     array = places.value if isinstance(places, Spread) else as_array(places)
     along = np.moveaxis(array, axis - (at is not None and at < axis), -1)
     found = along.reshape(-1, along.shape[-1])
     if not found.size or (found != found[0]).any():
         raise UnsupportedError("numbers put to other places in each row")
     return put(b, value, numbers, axis, [int(n) for n in found[0]])
+
+
+def _put_computed(b: Tensors, value: Value, places: Tensor, numbers: Value, axis: int) -> Value:
+    """Write numbers to places that each row computes: all places are compared with them."""
+    length, count = value.shape[axis], places.shape[axis]
+    if [n for i, n in enumerate(places.shape) if i != axis] != [
+        n for i, n in enumerate(value.shape) if i != axis
+    ]:
+        raise UnsupportedError(f"{list(places.shape)} places of {list(value.shape)}")
+    if not isinstance(length, int) or not isinstance(count, int) or count > MOST_COMPUTED:
+        raise UnsupportedError(f"{count} computed places of {length}")
+    every = np.arange(length, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - 1 - axis))
+    for i in range(count):
+        place, number = (b.slice(v, axis, i, i + 1) for v in (places, numbers))
+        behind = b.elementwise("multiply", b.elementwise("less", place, 0.0), float(length))
+        here = b.elementwise("equal", every, b.elementwise("add", place, behind))
+        value = b.elementwise("where", here, number, value)
+    return value
 
 
 def _constant(value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:
@@ -135,7 +157,7 @@ class _Place:
 def scatter(
     b: Tensors,
     value: Value,
-    indices: Sequence[RowNumbers | Spread | Array],
+    indices: Sequence[RowNumbers | Tensor | Spread | Array],
     numbers: Value,
     rows: int | None = None,
 ) -> Value:
@@ -157,6 +179,8 @@ def scatter(
     arrays = [v for v in (value, numbers, *indices) if isinstance(v, np.ndarray)]
     if len(arrays) == count + 2:
         return _all_constant(arrays)
+    if any(isinstance(index, Tensor) for index in indices):
+        return _put_in_each_row(b, value, indices, numbers, rows)
     at, along = _batch(rows, value, indices, numbers, ndim)
     value, numbers = of_rows(rows, value, at), of_rows(rows, numbers, along)
     within = range(ndim) if along >= ndim else [i for i in range(ndim) if i != along]
@@ -184,6 +208,24 @@ def scatter(
     return b.permute(made, [order.index(a) for a in range(value.ndim)])
 
 
+def _put_in_each_row(
+    b: Tensors, value: Value, indices: Sequence[Any], numbers: Value, rows: int | None
+) -> Value:
+    """Write a number into each row, at a place that the row computes."""
+    computed = [i for i, index in enumerate(indices) if isinstance(index, Tensor)]
+    at = next((i for i, index in enumerate(indices) if isinstance(index, RowNumbers)), None)
+    if len(indices) != 2 or len(computed) != 1 or at is None or indices[at].ndim != 1:
+        raise UnsupportedError("numbers put to places that are computed")
+    (axis,), value = computed, of_rows(rows, value, at)
+    numbers = b.unsqueeze(of_rows(rows, numbers, 0), axis)
+    place: Value = indices[axis]
+    for _ in range(value.ndim - 1):
+        place = b.unsqueeze(place, place.ndim)
+    moved = b.permute(place, [1, 0, *range(2, place.ndim)] if at else [*range(place.ndim)])
+    shape = [1 if i == axis else n for i, n in enumerate(value.shape)]
+    return put_along(b, value, b.expand(moved, shape), numbers, axis, rows)
+
+
 def _all_constant(arrays: Sequence[Array]) -> Array:
     value, numbers, *indices = arrays
     for index, n in zip(indices, value.shape, strict=False):
@@ -198,8 +240,8 @@ def _as(b: Tensors, value: Value, shape: Sequence[Length]) -> Value:
     return value if tuple(value.shape) == tuple(shape) else b.reshape(value, shape)
 
 
-def _rank(indices: Sequence[RowNumbers | Spread | Array]) -> int:
-    ranks = {index.ndim for index in indices}
+def _rank(indices: Sequence[Any]) -> int:
+    ranks: set[int] = {index.ndim for index in indices}
     if len(ranks) != 1:
         raise UnsupportedError("indices of different shapes")
     return ranks.pop()
@@ -208,7 +250,7 @@ def _rank(indices: Sequence[RowNumbers | Spread | Array]) -> int:
 def _batch(
     rows: int | None,
     value: Value,
-    indices: Sequence[RowNumbers | Spread | Array],
+    indices: Sequence[Any],
     numbers: Value,
     ndim: int,
 ) -> tuple[int, int]:
@@ -238,7 +280,7 @@ def _batch(
     return at, along
 
 
-def _rows_along(rows: int | None, index: RowNumbers | Spread | Array, numbers: Value) -> int | None:
+def _rows_along(rows: int | None, index: Any, numbers: Value) -> int | None:
     """Return along which of its axes an index counts rows; None for none."""
     at = numbers.at if isinstance(numbers, (Tensor, Spread)) else None
     if isinstance(index, RowNumbers):
@@ -279,17 +321,18 @@ def _first(value: Array, axis: int) -> Array:
     return first
 
 
-def _of_one_row(rows: int | None, index: RowNumbers | Spread | Array, along: int | None) -> Array:
+def _of_one_row(rows: int | None, index: Any, along: int | None) -> Array:
     """Return an index without the axis of rows."""
     if isinstance(index, RowNumbers) or (isinstance(index, Spread) and index.at != along):
         raise UnsupportedError("numbers of rows as places of other axes")
     if isinstance(index, Spread):
         return index.value
+    array = as_array(index)
     if along is None:
-        return index
-    if index.shape[along] != rows:
-        raise UnsupportedError(f"places of {index.shape[along]} rows")
-    return _first(index, along)
+        return array
+    if array.shape[along] != rows:
+        raise UnsupportedError(f"places of {array.shape[along]} rows")
+    return _first(array, along)
 
 
 def _varies(index: Array, axis: int) -> bool:

@@ -930,20 +930,21 @@ def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value) -> Value
     return b.elementwise("where", mask, np.ravel(numbers)[0], value)
 
 
-def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Spread | Array]:
+def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Tensor | Spread | Array]:
     """Return indices of one shape."""
-    for index in indices:
-        counts = isinstance(index, RowNumbers)
-        if not counts and (not isinstance(index, np.ndarray) or index.dtype.kind not in "iu"):
-            raise UnsupportedError("places written by numbers that are computed")
     shape = broadcast([index.shape for index in indices])
+    for index in indices:
+        known = isinstance(index, np.ndarray) and index.dtype.kind in "iu"
+        computed = isinstance(index, Tensor) and index.shape == shape
+        if not (known or computed or isinstance(index, RowNumbers)):
+            raise UnsupportedError("places written by numbers that are computed")
     if BATCH not in shape:
         return [*np.broadcast_arrays(*indices)]
     at = shape.index(BATCH)
-    found: list[RowNumbers | Spread | Array] = []
+    found: list[RowNumbers | Tensor | Spread | Array] = []
     for index in indices:
-        if isinstance(index, RowNumbers):
-            found.append(RowNumbers(shape))
+        if not isinstance(index, np.ndarray):
+            found.append(index if isinstance(index, Tensor) else RowNumbers(shape))
             continue
         wide = index.reshape((1,) * (len(shape) - index.ndim) + index.shape)
         if wide.shape[at] != 1:
@@ -1382,7 +1383,7 @@ def _scatter(b: Networks, a: Arguments) -> Any:
     index, value, numbers = a.index, a.first(), a.values.get("src", a.values.get("value"))
     if isinstance(index, Order) and isinstance(numbers, RowNumbers):
         return index
-    if isinstance(index, (OfRows, Tensor)) or isinstance(numbers, OfRows):
+    if isinstance(index, OfRows) or isinstance(numbers, OfRows):
         raise UnsupportedError("places written by numbers that are computed")
     if "src" not in a.values:
         numbers = b.expand(np.asarray(as_array(numbers), np.float32), index.shape)
