@@ -125,10 +125,7 @@ class _Conv(Spatial):
         lengths = [n or 0 for n in self.output_shape(tuple(shape))[:-1]]
         values = flow.values.reshape(samples * rows, *shape)
         filters = self.kernel.shape[-1]
-        share = filters // self.groups
-        kernels = [
-            self.kernel[..., g : g + share].reshape(-1, share) for g in range(0, filters, share)
-        ]
+        multiply = self._each_channel if self._depthwise else self._windows_times_kernel
         out = np.empty((len(values), *lengths, filters), np.float32)
         row, line = self._lines(lengths)
         height = max(1, _PIECE // max(row, 1))
@@ -136,18 +133,44 @@ class _Conv(Spatial):
         for n in range(0, len(values), height):
             for start in range(0, lengths[0], max(step, 1)):
                 some = range(start, min(start + step, lengths[0]))
-                patches = self._patches(values[n : n + height], [some, *map(range, lengths[1:])])
-                parts = [
-                    dense(
-                        patches[..., g, :, :].reshape(*patches.shape[:-3], -1),
-                        kernel,
-                        None if self.bias is None else self.bias[g * share : (g + 1) * share],
-                    )
-                    for g, kernel in enumerate(kernels)
-                ]
-                part = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+                part = multiply(values[n : n + height], [some, *map(range, lengths[1:])])
                 out[n : n + height, some.start : some.stop] = activate(part, self.activation)
         return Flow(out.reshape(samples, rows, *lengths, filters))
+
+    @property
+    def _depthwise(self) -> bool:
+        """Whether each of several channels is a group."""
+        return self.groups > 1 and self.kernel.shape[-2] == 1
+
+    def _each_channel(self, values: Array, which: Sequence[range]) -> Array:
+        """Return sums over some windows: numbers by those of the kernel, a place at a time.
+
+        Windows side by side would take a product for each channel.
+        """
+        counts, places = [len(some) for some in which], [range(n) for n in self.kernel.shape[:-2]]
+        kernel = self.kernel.reshape(-1, self.groups, self.kernel.shape[-1] // self.groups)
+        sums = np.zeros((len(values), *counts, *kernel.shape[1:]), np.float32)
+        for place, (found, where) in enumerate(
+            taps(self.windows, values.shape[1:-1], which, places)
+        ):
+            numbers = values[(slice(None), *where)][..., np.newaxis]
+            sums[(slice(None), *found)] += numbers * kernel[place]
+        made = sums.reshape(len(values), *counts, -1)
+        return made if self.bias is None else np.add(made, self.bias, out=made)
+
+    def _windows_times_kernel(self, values: Array, which: Sequence[range]) -> Array:
+        """Return sums over some windows: these side by side, a product for each group."""
+        patches, filters = self._patches(values, which), self.kernel.shape[-1]
+        share = filters // self.groups
+        parts = [
+            dense(
+                patches[..., g // share, :, :].reshape(*patches.shape[:-3], -1),
+                self.kernel[..., g : g + share].reshape(-1, share),
+                None if self.bias is None else self.bias[g : g + share],
+            )
+            for g in range(0, filters, share)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
     def _patches(self, values: Array, which: Sequence[range]) -> Array:
         """Return what stands in some windows: (rows, windows ..., groups, places, channels)."""
