@@ -1179,6 +1179,70 @@ def test_places_written(text: str) -> None:
 # What the reference does not have, or has wrong, and the same in what it has.
 ALIKE = table(
     """
+one row, its steps laid out and put back
+    (float[N,4,3] x) => (y) <int64[2] k = {-1, 3}, int64[3] m = {-1, 4, 3}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, m) }
+    as
+    (float[1,4,3] x) => (y) <int64[2] k = {-1, 3}, int64[3] l = {1, 4, -1}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+one row, features side by side
+    (float[N,4,3] x) => (y) <int64[2] k = {-1, 3}, int64[2] m = {-1, 12}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, m) }
+    as
+    (float[1,4,3] x) => (y) <int64[2] k = {-1, 3}, int64[2] l = {1, -1}>
+    { a = Reshape(x, k) b = Relu(a) y = Reshape(b, l) }
+one row behind steps, heads put together
+    (float[N,4,3,2] x) => (y)
+    <int64[3] k = {0, -1, 6}, float[6,5] w>
+    { b = Reshape(x, k) y = MatMul(b, w) }
+    as
+    (float[1,4,3,2] x) => (y)
+    <int64[2] k = {4, 6}, float[6,5] w, int64[3] l = {4, 1, 5}>
+    { a = Transpose<perm=[1, 0, 2, 3]>(x) b = Reshape(a, k) c = Gemm(b, w) d = Reshape(c, l)
+      y = Transpose<perm=[1, 0, 2]>(d) }
+one row with its channels side by side in front of steps
+    (float[N,2,3,4] x) => (y) <int64[3] k = {0, 6, 4}>
+    { y = Reshape(x, k) }
+    as
+    (float[1,2,3,4] x) => (y) <int64[3] k = {1, 6, 4}>
+    { y = Reshape(x, k) }
+a number of the one row in a column
+    (float[N] x) => (y) <int64[1] k = {1}>
+    { a = Unsqueeze(x, k) y = Relu(a) }
+    as
+    (float[1] x) => (y) <int64[2] k = {-1, 1}>
+    { a = Reshape(x, k) y = Relu(a) }
+constants for a fixed number of rows joined with these
+    (float[N,3] x) => (y) <float[2] c = {1, 2}, int64[1] k = {2}>
+    { ROWS y = Concat<axis=1>(m, x) }
+    as
+    (float[2,3] x) => (y) <float[2,2] c = {1, 2, 1, 2}>
+    { y = Concat<axis=1>(c, x) }
+constants for a fixed number of rows normalized
+    (float[N,3] x) => (y) <float[3] c = {1, 2, 4}, int64[1] k = {3}, float[3] g>
+    { ROWS a = LayerNormalization(m, g) y = Add(a, x) }
+    as
+    (float[2,3] x) => (y) <float[2,3] c = {1, 2, 4, 1, 2, 4}, float[3] g>
+    { a = LayerNormalization(c, g) y = Add(a, x) }
+constants for a fixed number of rows times steps
+    (float[N,4,3] x) => (y) <int64[2] k = {-1, 3}, float[1,3] c, int64[3] m = {-1, 4, 3}>
+    { a = Reshape(x, k) b = Add(a, c) y = Reshape(b, m) }
+    as
+    (float[2,4,3] x) => (y)
+    <int64[2] k = {-1, 3}, float[1,3] c, int64[1] z = {0}, int64[3] m = {-1, 4, 3},
+     float[8,1] o = {1, 1, 1, 1, 1, 1, 1, 1}>
+    { a = Reshape(x, k) s = Shape<end=1>(a) t = Shape<start=1>(c) u = Concat<axis=0>(s, t)
+      e = Expand(o, u) d = Mul(e, c) b = Add(a, d) y = Reshape(b, m) }
+steps of constants for a fixed number of rows
+    (float[5,N,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1}, float z = {0}, float e = {1}>
+    { p = Mul(x, z) q = Add(p, e) c, h = GRU(x, w, r, b) d, g = GRU(q, w, r, b, "", h)
+      y = Squeeze(d, o) }
+    as
+    (float[5,2,2] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, float[1,18] b, int64[1] o = {1},
+     float[5,2,2] q = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}>
+    { c, h = GRU(x, w, r, b) d, g = GRU(q, w, r, b, "", h) y = Squeeze(d, o) }
 padded less
     (float[N,3,4] x) => (y) <int64[4] r = {-1, 1, 2, -1}, int64[2] l = {1, 2}, float v = {5}>
     { y = Pad(x, r, v, l) }

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import show
 from fastdrop.formats._lengths import Length, Open
+from fastdrop.formats._places import of_rows
 from fastdrop.formats._tensors import (
     OfRows,
     Order,
@@ -83,6 +84,17 @@ class Arguments:
         value = self.optional(number)
         if value is None:
             raise UnsupportedError(f"input {number} is missing")
+        return value
+
+    def of_rows(self, at: int) -> Value:
+        """Return the first input; a constant for a fixed number of rows as the same for all."""
+        value = self.input()
+        if (
+            isinstance(value, np.ndarray)
+            and value.ndim > at
+            and value.shape[at] == self.fixed_batch
+        ):
+            return of_rows(self.fixed_batch, value, at)
         return value
 
     def given(self) -> list[Value]:

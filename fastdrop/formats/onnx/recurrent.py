@@ -73,7 +73,7 @@ def _recurrent(a: Arguments) -> Made:
     batch_first = a.flag("layout")
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
-    value = a.input()
+    value = a.of_rows(0 if batch_first else 1)
     lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
     states = [_state(a, number, cells, batch_first) for number in names]

@@ -197,18 +197,28 @@ def _reshape(a: Arguments) -> Made:
 
 def reshaped(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
     """Lay out numbers anew; a file for one number of rows may name it in the shape."""
+    batch = a.fixed_batch
+    if batch is None or not isinstance(value, (Tensor, Spread)):
+        return _laid_out(a, value, shape)
+    places, single = _places_of_batch(value, shape, batch), []
+    if batch == 1 and not any(divided(n, BATCH) is not None for n in shape):
+        # A length of 1 is that of the one row, rather than one more.
+        lengths = _of_one_row(value, shape)
+        single = [i for i in _places_of_batch(value, lengths, 1) if lengths[i] == 1]
+    for i in single:
+        try:
+            return _laid_out(a, value, [*shape[:i], BATCH, *shape[i + 1 :]])
+        except UnsupportedError:
+            continue
     try:
         return _laid_out(a, value, shape)
     except UnsupportedError:
-        if a.fixed_batch is None or not isinstance(value, (Tensor, Spread)):
-            raise
-        for i in _places_of_batch(value.at, shape, a.fixed_batch):
-            factor = divided(shape[i], a.fixed_batch)
-            if factor is None or shape[i] == -1:
+        for i in places:
+            factor = divided(shape[i], batch)
+            if factor is None or shape[i] == -1 or i in single:
                 continue
-            other = [*shape[:i], BATCH * factor, *shape[i + 1 :]]
             try:
-                return _laid_out(a, value, other)
+                return _laid_out(a, value, [*shape[:i], BATCH * factor, *shape[i + 1 :]])
             except UnsupportedError:
                 continue
         raise
@@ -221,9 +231,20 @@ def _laid_out(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
         raise UnsupportedError(str(error)) from error
 
 
-def _places_of_batch(at: int, shape: Sequence[Length], batch: int) -> list[int]:
-    """Return where the batch may be in a shape, the likeliest place first."""
-    return sorted(range(len(shape)), key=lambda i: (shape[i] != batch, i != at, i))
+def _of_one_row(value: Tensor | Spread, shape: Sequence[Length]) -> list[Length]:
+    """Return a shape with the number in the place of -1, where there is one row."""
+    others = product(n for n in shape if n != -1)
+    rest = divided(product(value.shape), BATCH * others) if others else None
+    return [rest if n == -1 and rest is not None else n for n in shape]
+
+
+def _places_of_batch(value: Tensor | Spread, shape: Sequence[Length], batch: int) -> list[int]:
+    """Return where the batch may be in a shape, the likeliest place first.
+
+    That is not the last axis, which has features, unless it was.
+    """
+    last = len(shape) - 1 if value.at < value.ndim - 1 else None
+    return sorted(range(len(shape)), key=lambda i: (shape[i] != batch, i == last, i != value.at, i))
 
 
 @operator("Flatten")
@@ -269,7 +290,8 @@ def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
     if isinstance(value, np.ndarray):
         behind = target[rank - value.ndim :]
         for axis, (n, length) in enumerate(zip(value.shape, behind, strict=True)):
-            if n == a.fixed_batch and length == BATCH:
+            times = divided(length, BATCH)
+            if times is not None and a.fixed_batch is not None and n == times * a.fixed_batch:
                 value = one_row(value, axis)
     if not isinstance(value, Tensor):
         a.check_size(n for n in wanted if isinstance(n, int))
@@ -401,6 +423,9 @@ def _concat(a: Arguments) -> Made:
     if len(arrays) < len(values):
         if any(map(is_lengths, arrays)):
             raise UnsupportedError("a length left open, computed with")
+        at = next((v.at for v in values if isinstance(v, Tensor)), axis)
+        if at != axis:
+            values = [_of_rows(a, v, at) for v in values]
         return a.net.concatenate(values, axis)
     a.check_size([sum(v.size for v in arrays)])
     if any(map(is_lengths, arrays)):
@@ -409,6 +434,12 @@ def _concat(a: Arguments) -> Made:
         return np.concatenate(arrays, axis)
     except ValueError as error:
         raise UnsupportedError(str(error)) from error
+
+
+def _of_rows(a: Arguments, value: Value, at: int) -> Value:
+    """Return a constant for a fixed number of rows as one row of it."""
+    repeats = isinstance(value, np.ndarray) and value.shape[at] == a.fixed_batch
+    return one_row(value, at) if repeats and isinstance(value, np.ndarray) else value
 
 
 def _counted_rows(a: Arguments, value: Any, values: Sequence[Any], axis: int) -> Any:
