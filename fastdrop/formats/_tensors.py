@@ -112,8 +112,8 @@ class OfRows:
 
 
 @dataclass(frozen=True, slots=True)
-class RowNumbers(OfRows):
-    """0, 1, 2 and so on, one for each row, and the same along other axes."""
+class _Laid(OfRows):
+    """Numbers of rows that may be laid out along other axes, too."""
 
     lengths: tuple[Length, ...] = (BATCH,)
 
@@ -125,24 +125,19 @@ class RowNumbers(OfRows):
     def shape(self) -> tuple[Length, ...]:
         return self.lengths
 
+
+@dataclass(frozen=True, slots=True)
+class RowNumbers(_Laid):
+    """0, 1, 2 and so on, one for each row, and the same along other axes."""
+
     @property
     def at(self) -> int:
         return self.lengths.index(BATCH)
 
 
 @dataclass(frozen=True, slots=True)
-class RowSums(OfRows):
+class RowSums(_Laid):
     """Numbers of rows with others added, of which only the shape matters."""
-
-    lengths: tuple[Length, ...]
-
-    @property
-    def ndim(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def shape(self) -> tuple[Length, ...]:
-        return self.lengths
 
 
 @dataclass(frozen=True, slots=True)
