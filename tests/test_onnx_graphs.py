@@ -547,6 +547,25 @@ a place of each row laid out
     int64[2] k = {-1, 3}>
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o) p = Mod(n, f) m = Mul(f, j)
       q = Add(m, p) g = Reshape(x, k) y = Gather(g, q) }
+places in another order
+    (float[N,4,3] x) => (y) <int64[4,1] k = {3, 2, -3, 0}>
+    { a = Transpose<perm=[1, 0, 2]>(x) b = GatherND(a, k) y = Transpose<perm=[1, 0, 2]>(b) }
+places of two axes
+    (float[N,4,3] x) => (y) <int64[2,2,2] k = {3, 0, 1, -1, 0, 2, 3, 0}>
+    { a = Transpose<perm=[1, 2, 0]>(x) b = GatherND(a, k) y = Transpose<perm=[2, 0, 1]>(b) }
+one place of two axes
+    (float[N,4,3] x) => (y) <int64[2] k = {3, 1}>
+    { a = Transpose<perm=[1, 2, 0]>(x) y = GatherND(a, k) }
+places of constants by numbers
+    (float[N,3] x) => (y) <float[2,3] c, int64[3,2] k = {0, 1, 1, -1, 0, 0}>
+    { a = GatherND(c, k) y = Add(x, a) }
+places in a matrix
+    (float[N,5] x) => (y) <int64[2,3] k = {0, 4, 1, 3, -1, 0}>
+    { y = Gather<axis=1>(x, k) }
+a place of the one row by its number
+    (float[1,4,3] x, int64[1] n) => (y)
+    <int64 f = {4}, int64[1,1] i = {0}, int64[1] k = {1}>
+    { p = Mod(n, f) r = Unsqueeze(p, k) d = Concat<axis=1>(i, r) y = GatherND(x, d) }
 written over a place
     (float[N,4,3] x) => (a, b) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}, int64[1] t = {2}>
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
@@ -1795,14 +1814,18 @@ places in order from behind
     (float[N,4] x) => (y) <int64[2] k = {-6, -5}>
     { y = Gather<axis=1>(x, k) }
     -> places beyond an axis of length 4
-places of two axes
-    (float[N,4] x) => (y) <int64[2,1] k = {1, 2}>
-    { y = Gather<axis=1>(x, k) }
-    -> places of shape (2, 1)
 no place at all
     (float[N,4] x) => (y) <int64[0] k = {}>
     { y = Gather<axis=1>(x, k) }
-    -> places of shape (0,)
+    -> no places taken out
+numbers of places beyond an axis
+    (float[N,4] x) => (y) <int64[2,1] k = {1, 4}>
+    { a = Transpose(x) y = GatherND(a, k) }
+    -> places beyond an axis of length 4
+numbers of places of more axes
+    (float[N] x) => (y) <float[3] c, int64[2,2] k = {1, 0, 1, 0}>
+    { a = GatherND(c, k) y = Add(x, a) }
+    -> 2 indices of 1 axes
 fewer rows along
     (float[N,4,3] x) => (y) <int64[1] k = {1}>
     { p = ArgMax<axis=1>(x) q = ArgMax<axis=2>(p) y = GatherElements<axis=1>(x, q) }

@@ -481,11 +481,40 @@ def _side_by_side(a: Arguments, value: Any) -> Sequence[Any]:
 @operator("GatherND")
 def _gather_nd(a: Arguments) -> Made:
     value, indices = a.given()
-    if a.attribute("batch_dims", 0) or not isinstance(indices, OfRows):
+    if a.attribute("batch_dims", 0) or is_lengths(value) or is_lengths(indices):
         raise UnsupportedError("places taken out by numbers")
+    if isinstance(indices, np.ndarray) and indices.dtype.kind in "iu" and indices.ndim:
+        return _at_known_places(a, value, [*np.moveaxis(indices, -1, 0)])
     if not isinstance(value, Tensor):
         raise UnsupportedError("places of a constant taken out by numbers")
-    return a.net.rows_at(value, _side_by_side(a, indices))
+    numbers: list[Any] = [*_side_by_side(a, indices)]
+    if a.fixed_batch == 1 and isinstance(indices, Tensor) and value.at < len(numbers):
+        numbers[value.at] = RowNumbers()  # of the one row, which no other number can be of
+    return a.net.rows_at(value, numbers)
+
+
+def _at_known_places(a: Arguments, value: Value, indices: Sequence[Array]) -> Value:
+    """Take places by numbers for each of the first axes."""
+    count = len(indices)
+    if isinstance(value, (Tensor, Spread)) and value.at < count:
+        raise UnsupportedError("places taken out by numbers")
+    lengths = [fixed(n) for n in value.shape[:count]]
+    if len(lengths) != count:
+        raise UnsupportedError(f"{count} indices of {value.ndim} axes")
+    flat: Any = 0
+    for index, n in zip(indices, lengths, strict=True):
+        if index.size and not -n <= index.min() <= index.max() < n:
+            raise UnsupportedError(f"places beyond an axis of length {n}")
+        flat = flat * n + index % n
+    if not isinstance(value, (Tensor, Spread)):
+        a.check_size([indices[0].size, *value.shape[count:]])
+        return np.asarray(value[tuple(indices)])
+    laid = value if count == 1 else reshaped(a, value, [math.prod(lengths), *value.shape[count:]])
+    assert isinstance(laid, (Tensor, Spread))
+    taken = _taken(a, laid, 0, np.reshape(flat, -1))
+    if indices[0].ndim == 1:
+        return taken
+    return reshaped(a, taken, [*indices[0].shape, *value.shape[count:]])
 
 
 @operator("ScatterND")
@@ -535,8 +564,16 @@ def _gather(a: Arguments) -> Made:
         return simplified(np.take(value, places, axis))
     if not places.ndim:
         return a.net.select(value, axis, int(places))
-    if places.ndim > 1 or not places.size:
-        raise UnsupportedError(f"places of shape {places.shape}")
+    taken = _taken(a, value, axis, places.reshape(-1))
+    if places.ndim == 1:
+        return taken
+    return reshaped(a, taken, [*value.shape[:axis], *places.shape, *value.shape[axis + 1 :]])
+
+
+def _taken(a: Arguments, value: Tensor | Spread, axis: int, places: Array) -> Value:
+    """Take places along an axis, one behind the other."""
+    if not places.size:
+        raise UnsupportedError("no places taken out")
     numbers = [int(n) for n in places]
     step = numbers[1] - numbers[0] if len(numbers) > 1 else 1
     length = value.shape[axis]
