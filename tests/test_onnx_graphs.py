@@ -2946,6 +2946,10 @@ a name twice
     (float[N,N,3] x) => (y)
     { y = Relu(x) }
     -> x 0, y 0
+an open length behind a fixed one
+    (float[4,A,3] x) => (y) <int64 k = {2}>
+    { y = Gather(x, k) }
+    -> x 1, y 0
 a name of one input
     (float[A,N,3] x, float[A,3] z) => (y, w)
     { y = Relu(x) w = Relu(z) }

@@ -49,7 +49,7 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
     """Return the model of a graph.
 
     The batch is on the first axis of each input, or where recurrent layers or the names of lengths
-    say; what fits is taken. A length that is open by its input alone is what the nodes say.
+    say, or else on an axis that is open; what fits is taken. A length that is open by its input alone is what the nodes say.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     found.append({name: required.get(name, 0) for name in ranks})
     if any(node.op in _STATES for node in graph.nodes):
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
-        found += [named[name] for name in names]
+    found += [named[name] for name in names]
     for i, places in enumerate(found):
         fits = all(places[name] == axis for name, axis in required.items())
         if fits and places not in found[:i]:
