@@ -17,6 +17,7 @@ import numpy as np
 from fastdrop.formats._lengths import BATCH, Length, product
 from fastdrop.formats._tensors import (
     Array,
+    Piece,
     RowNumbers,
     Spread,
     Tensor,
@@ -29,8 +30,8 @@ from fastdrop.formats._tensors import (
 
 # Of how many pieces a tensor may be: each is copied by itself.
 MOST_PIECES = 1024
-# How many places along an axis may be computed: the whole tensor is looked through for each.
-MOST_COMPUTED = 64
+# How many places along an axis may be computed, and of how many: all are compared with each.
+MOST_COMPUTED, MOST_COMPARED = 64, 2**24
 
 
 def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:
@@ -55,20 +56,46 @@ def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[in
             f"numbers of shape {list(numbers.shape)} put to {len(found)} places of "
             f"{list(value.shape)}"
         )
-    if found == [*range(length)]:
+    runs = _runs(found)
+    if runs == [(0, 0, length)]:
         return numbers
     tensors = b.alike([value, numbers])
     if tensors is None:
         return _constant(value, numbers, axis, found)
     old, new = tensors
     at = old.axis(axis)
-    pieces = b.pieces_of(old, at) or [(old, n) for n in range(length)]
-    for i, n in enumerate(found):
-        pieces[n] = (new, i)
-    joined = b.concatenate([_run(b, run, axis) for run in _runs(pieces)], axis)
+    pieces = b.pieces_of(old, at) or [Piece(old, 0, length)]
+    for place, first, count in runs:
+        pieces = _replaced(pieces, place, Piece(new, first, first + count))
+    if len(pieces) > MOST_PIECES:
+        raise UnsupportedError(f"a tensor of {len(pieces)} pieces")
+    joined = b.concatenate([b.slice(p.of, axis, p.start, p.stop) for p in pieces], axis)
     assert isinstance(joined, Tensor)
     b.pieces[joined.name] = (at, pieces)
     return joined
+
+
+def _runs(places: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Return places that follow on one another: the first, which of all it is, and how many."""
+    ends = [i for i, (m, n) in enumerate(pairwise(places), 1) if m + 1 != n]
+    if len(ends) >= MOST_PIECES:
+        raise UnsupportedError(f"a tensor of more than {len(ends)} pieces")
+    return [(places[i], i, j - i) for i, j in pairwise([0, *ends, len(places)])]
+
+
+def _replaced(pieces: Sequence[Piece], place: int, new: Piece) -> list[Piece]:
+    """Return the pieces of an axis with one more in the place of what was there."""
+    end = place + new.stop - new.start
+    before, behind = [], []
+    start = 0
+    for piece in pieces:
+        stop = start + piece.stop - piece.start
+        if start < place:
+            before.append(replace(piece, stop=min(piece.stop, piece.start + place - start)))
+        if stop > end:
+            behind.append(replace(piece, start=max(piece.start, piece.stop - stop + end)))
+        start = stop
+    return [*before, new, *behind]
 
 
 def put_along(
@@ -107,7 +134,9 @@ def _put_computed(b: Tensors, value: Value, places: Tensor, numbers: Value, axis
         n for i, n in enumerate(value.shape) if i != axis
     ]:
         raise UnsupportedError(f"{list(places.shape)} places of {list(value.shape)}")
-    if not isinstance(length, int) or not isinstance(count, int) or count > MOST_COMPUTED:
+    if not isinstance(length, int) or not isinstance(count, int):
+        raise UnsupportedError(f"{count} computed places of {length}")
+    if count > MOST_COMPUTED or length > MOST_COMPARED:
         raise UnsupportedError(f"{count} computed places of {length}")
     every = np.arange(length, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - 1 - axis))
     for i in range(count):
@@ -127,23 +156,6 @@ def _constant(value: Value, numbers: Value, axis: int, places: Sequence[int]) ->
     made = as_array(value).copy()
     np.moveaxis(made, axis, 0)[list(places)] = np.moveaxis(as_array(numbers), axis, 0)
     return made
-
-
-def _runs(pieces: Sequence[tuple[Tensor, int]]) -> list[Sequence[tuple[Tensor, int]]]:
-    """Return pieces apart where one does not follow on the one before."""
-    ends = [
-        i
-        for i, ((one, m), (two, n)) in enumerate(pairwise(pieces), 1)
-        if (one.name, m + 1) != (two.name, n)
-    ]
-    if len(ends) >= MOST_PIECES:
-        raise UnsupportedError(f"a tensor of {len(ends) + 1} pieces")
-    return [pieces[i:j] for i, j in pairwise([0, *ends, len(pieces)])]
-
-
-def _run(b: Tensors, run: Sequence[tuple[Tensor, int]], axis: int) -> Value:
-    (tensor, first), (_, last) = run[0], run[-1]
-    return b.slice(tensor, axis, first, last + 1)
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,15 @@ Value = Tensor | Spread | Array
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Some places along an axis of a tensor."""
+
+    of: Tensor
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
 class Steps:
     """What is the same for each row, along an axis of an open length, but has no axis for rows.
 
@@ -301,8 +310,8 @@ class Tensors:
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
         self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
-        # Along which axis of rows a tensor was put together, and of which places of which tensors.
-        self.pieces: dict[str, tuple[int, list[tuple[Tensor, int]]]] = {}
+        # Along which axis of rows a tensor was put together, and of which pieces.
+        self.pieces: dict[str, tuple[int, list[Piece]]] = {}
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
 
@@ -460,20 +469,21 @@ class Tensors:
                 at=value.at - (axis < value.at),
             )
         pieces = self.pieces_of(value, at)
-        if pieces is not None:
-            return self.select(pieces[index][0], axis, pieces[index][1])
+        if pieces is not None and isinstance(length, int):
+            piece, place = _piece_at(pieces, index % length)
+            return self.select(piece.of, axis, place)
         row = tuple(n for i, n in enumerate(value.row) if i != at)
         key: tuple[Any, ...] = (*(slice(None),) * at, index)
         layer = layers.Slice(name=self.scope, key=key)
         (name,) = self.call(layer, [value.name], [value.row])
         return replace(value, name=name, row=row, at=value.at - (axis < value.at))
 
-    def pieces_of(self, tensor: Tensor, axis: int) -> list[tuple[Tensor, int]] | None:
-        """Return what each place along an axis of rows was made of; None if that is not known."""
+    def pieces_of(self, tensor: Tensor, axis: int) -> list[Piece] | None:
+        """Return of what a tensor was put together along an axis of rows, if it was."""
         along, pieces = self.pieces.get(tensor.name, (None, []))
         if along != axis:
             return None
-        return [(replace(tensor, name=t.name, row=t.row), n) for t, n in pieces]
+        return [replace(p, of=replace(tensor, name=p.of.name, row=p.of.row)) for p in pieces]
 
     def slice(
         self, value: Value, axis: int, start: Any = None, stop: Any = None, step: int = 1
@@ -988,6 +998,16 @@ def counted(axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise UnsupportedError(f"axis {axis} of a tensor of {rank} axes")
     return axis % rank
+
+
+def _piece_at(pieces: Sequence[Piece], place: int) -> tuple[Piece, int]:
+    """Return the piece that has a place of the whole, and which of its tensor that is."""
+    start = 0
+    for piece in pieces:
+        if place < start + piece.stop - piece.start:
+            return piece, piece.start + place - start
+        start += piece.stop - piece.start
+    raise IndexError(place)
 
 
 def _of_batch(length: Length) -> bool:

@@ -49,7 +49,8 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
     """Return the model of a graph.
 
     The batch is on the first axis of each input, or where recurrent layers or the names of lengths
-    say, or else on an axis that is open; what fits is taken. A length that is open by its input alone is what the nodes say.
+    say, or else on an axis that is open; what fits is taken. A length that is open by its input
+    alone is what the nodes say.
 
     Raises
     ------
