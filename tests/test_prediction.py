@@ -278,13 +278,6 @@ def test_a_prediction_is_one_thing() -> None:
         p.n_samples = 3  # type: ignore[misc]
 
 
-def test_a_prediction_is_no_array() -> None:
-    found = Prediction.from_samples(np.zeros((3, 2, 1)))
-    for make in (np.asarray, np.sort):
-        with pytest.raises(TypeError, match="take its mean, std or samples"):
-            make(found)
-
-
 def test_infinite_outputs() -> None:
     """A prediction of a model, against its own samples."""
     p = predicted([[INF, -INF, NAN, 1.0]], 30, keep_samples=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -145,9 +145,6 @@ class Prediction:
         part = Part(np.arange(rows), ((None, 0, len(array)),), statistics)
         first = _check.integer(row_offset, "row_offset", 0, 1 << 62)
         return cls(kind, array.shape[2:], rows, [part], row_offset=first)
-
-    def __array__(self, dtype: object = None, copy: object = None) -> NoReturn:
-        raise TypeError("a Prediction is several arrays: take its mean, std or samples")
 
     # ---- statistics ----
 
