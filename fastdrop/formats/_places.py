@@ -322,13 +322,15 @@ def of_rows(rows: int | None, value: Value, at: int) -> Value:
         return value
     if value.shape[at] != rows:
         raise UnsupportedError(f"a constant of {value.shape[at]} rows")
-    return Spread(_first(value, at), at)
+    return Spread(np.squeeze(one_row(value, at), at), at)
 
 
-def _first(value: Array, axis: int) -> Array:
-    """Return what all places along an axis have."""
-    first: Array = np.take(value, 0, axis)
-    if not (value == np.expand_dims(first, axis)).all():
+def one_row(value: Array, axis: int) -> Array:
+    """Return the one row of a constant that is the same for all rows."""
+    if value.shape[axis] == 1:
+        return value
+    first: Array = value.take([0], axis)
+    if not (value == first).all():
         raise UnsupportedError("a constant that differs from row to row")
     return first
 
@@ -344,7 +346,7 @@ def _of_one_row(rows: int | None, index: Any, along: int | None) -> Array:
         return array
     if array.shape[along] != rows:
         raise UnsupportedError(f"places of {array.shape[along]} rows")
-    return _first(array, along)
+    return np.squeeze(one_row(array, along), along)
 
 
 def _varies(index: Array, axis: int) -> bool:

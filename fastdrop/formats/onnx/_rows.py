@@ -86,9 +86,8 @@ class Arguments:
             raise UnsupportedError(f"input {number} is missing")
         return value
 
-    def of_rows(self, at: int) -> Value:
-        """Return the first input; a constant for a fixed number of rows as the same for all."""
-        value = self.input()
+    def of_rows(self, value: Value, at: int) -> Value:
+        """Return a constant for a fixed number of rows as the same for all, else what it is."""
         if (
             isinstance(value, np.ndarray)
             and value.ndim > at

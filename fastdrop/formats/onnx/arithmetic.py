@@ -10,6 +10,7 @@ import numpy as np
 
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
+from fastdrop.formats._places import one_row
 from fastdrop.formats._tensors import (
     OfRows,
     RowBlocks,
@@ -105,16 +106,6 @@ def _for_all_rows(a: Arguments, operands: Sequence[Any]) -> list[Any]:
             operand = one_row(operand, len(shape) - behind)
         found.append(a.net.float32(operand) if isinstance(operand, np.ndarray) else operand)
     return found
-
-
-def one_row(value: Array, axis: int) -> Array:
-    """Return the one row of a constant that is the same for all rows."""
-    if value.shape[axis] == 1:
-        return value
-    first = value.take([0], axis)
-    if not (value == first).all():
-        raise UnsupportedError("a constant that differs from row to row")
-    return first
 
 
 @operator(*_FUNCTIONS)

@@ -246,7 +246,7 @@ def _batch_norm(a: Arguments) -> Made:
         a.note("in training mode; here it takes the mean and variance that are in the file")
     gamma, beta, mean, variance = (a.constant(i) for i in range(1, 5))
     epsilon = float(a.attribute("epsilon", 1e-5))
-    found = a.net.batch_norm(a.of_rows(0), gamma, beta, mean, variance, epsilon)
+    found = a.net.batch_norm(a.of_rows(a.input(), 0), gamma, beta, mean, variance, epsilon)
     return [found, *(w for w in (mean, variance) if w is not None)]
 
 
@@ -254,7 +254,7 @@ def _batch_norm(a: Arguments) -> Made:
 def _layer_norm(a: Arguments) -> Made:
     if a.attribute("stash_type", 1) != 1:
         raise UnsupportedError("attribute 'stash_type' other than 1")
-    value, gamma, beta = a.of_rows(0), a.constant(1), a.constant(2)
+    value, gamma, beta = a.of_rows(a.input(), 0), a.constant(1), a.constant(2)
     axes = len(_normalized(a, value))
     shape = value.shape[value.ndim - axes :]
     weights: list[Array | None] = []
@@ -272,7 +272,7 @@ def _layer_norm(a: Arguments) -> Made:
 def _rms_norm(a: Arguments) -> Made:
     if a.attribute("stash_type", 1) != 1:
         raise UnsupportedError("attribute 'stash_type' other than 1")
-    value = a.of_rows(0)
+    value = a.of_rows(a.input(), 0)
     squares = compute(a, "square", np.square, value)
     mean = a.net.reduce("mean", squares, _normalized(a, value), keepdims=True)
     epsilon = np.float32(a.attribute("epsilon", 1e-5))

@@ -11,9 +11,9 @@ import numpy as np
 from fastdrop import layers
 from fastdrop.formats._errors import show
 from fastdrop.formats._networks import Cell, gates
+from fastdrop.formats._places import one_row
 from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
 from fastdrop.formats.onnx._rows import Arguments, Array, Made, is_lengths, operator
-from fastdrop.formats.onnx.arithmetic import one_row
 
 # Where the gates that Keras has in order stand in a file: LSTM i, o, f, c; GRU z, r, h.
 _ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (0, 1, 2), "RNN": (0,)}
@@ -73,7 +73,7 @@ def _recurrent(a: Arguments) -> Made:
     batch_first = a.flag("layout")
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
-    value = a.of_rows(0 if batch_first else 1)
+    value = a.of_rows(a.input(), 0 if batch_first else 1)
     lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
     states = [_state(a, number, cells, batch_first) for number in names]

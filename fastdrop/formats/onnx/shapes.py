@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
-from fastdrop.formats._places import put_along, scatter
+from fastdrop.formats._places import one_row, put_along, scatter
 from fastdrop.formats._tensors import (
     OfRows,
     Order,
@@ -34,7 +34,6 @@ from fastdrop.formats.onnx._rows import (
     simplified,
     whole_numbers,
 )
-from fastdrop.formats.onnx.arithmetic import one_row
 
 _ENDLESS = 2**31 - 1
 
@@ -425,7 +424,7 @@ def _concat(a: Arguments) -> Made:
             raise UnsupportedError("a length left open, computed with")
         at = next((v.at for v in values if isinstance(v, Tensor)), axis)
         if at != axis:
-            values = [_of_rows(a, v, at) for v in values]
+            values = [a.of_rows(v, at) for v in values]
         return a.net.concatenate(values, axis)
     a.check_size([sum(v.size for v in arrays)])
     if any(map(is_lengths, arrays)):
@@ -434,12 +433,6 @@ def _concat(a: Arguments) -> Made:
         return np.concatenate(arrays, axis)
     except ValueError as error:
         raise UnsupportedError(str(error)) from error
-
-
-def _of_rows(a: Arguments, value: Value, at: int) -> Value:
-    """Return a constant for a fixed number of rows as one row of it."""
-    repeats = isinstance(value, np.ndarray) and value.shape[at] == a.fixed_batch
-    return one_row(value, at) if repeats and isinstance(value, np.ndarray) else value
 
 
 def _counted_rows(a: Arguments, value: Any, values: Sequence[Any], axis: int) -> Any:
