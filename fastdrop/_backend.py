@@ -167,6 +167,15 @@ class Backend(Protocol):
     ) -> Array | None:
         """Do the same of `fastdrop.dropout` of each element."""
 
+    def dropout_at(
+        self, out: int, x: int, n: int, dtype: str, scale: float, seed: list[int], threshold: int
+    ) -> bool:
+        """Do `dropout` of n numbers at addresses, or nothing: return whether it was done.
+
+        For small tensors, of which NumPy's arrays would take longer than the drawing. They may not
+        be aligned. The seed: k0 and k1 in one number, and the stream, both of 64 bits and signed.
+        """
+
     def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None: ...
 
     def bernoulli(self, out: Array, stream: Stream, first: int) -> None: ...

@@ -468,6 +468,11 @@ class Numpy:
     ) -> None:
         """Leave these, too."""
 
+    def dropout_at(
+        self, out: int, x: int, n: int, dtype: str, scale: float, seed: list[int], threshold: int
+    ) -> bool:
+        return False  # it takes arrays alone
+
     def bernoulli_packed(self, out: Array, stream: Stream, first: int, n: int) -> None:
         out[:] = np.packbits(_events(stream, first, n), bitorder="little")
 

@@ -58,6 +58,7 @@ cdef dict CELLS = {"lstm": FD_LSTM, "gru": FD_GRU, "simple_rnn": FD_SIMPLE_RNN}
 
 cdef dict EVENTS = {kind: dtype.num for kind, dtype in _check.EVENT_TYPES.items()}
 cdef long long PIECE = _threads.PIECE_ELEMENTS, MAX_THREADS = _check.MAX_THREADS
+cdef dict WIDTHS = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 cdef dict SCALES = {}  # of `_check.scale`, by threshold and type
 cdef enum: MOST_AXES = 8
 
@@ -236,18 +237,31 @@ cdef class Native:
             return None
         if out is None:
             out = cnp.PyArray_SimpleNew(cnp.PyArray_NDIM(given), cnp.PyArray_DIMS(given), kind)
-        self.drop(out, given, scale_of(draw.stream.threshold, given), draw.stream, draw.first)
+        self.drop_array(out, given, scale_of(draw.stream.threshold, given), draw.stream, draw.first)
         return out
 
-    def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, stream, uint64_t first):
-        self.drop(out, x, scale, stream_of(stream), first)
+    def dropout_at(self, size_t out, size_t x, size_t n, str dtype, double scale, list seed,
+                   uint64_t threshold):
+        cdef int width = WIDTHS[dtype]
+        cdef fd_stream stream
+        if not (n and out and x) or (out | x) % width:
+            return False
+        cdef uint64_t key = <uint64_t><int64_t>seed[0]
+        stream.k0, stream.k1 = key & 0xFFFFFFFF, key >> 32
+        stream.stream, stream.threshold = <uint64_t><int64_t>seed[1], threshold
+        self.drop(<void *>out, <const void *>x, n, width, dtype == "float16", scale, stream, 0)
+        return True
 
-    cdef drop(self, cnp.ndarray out, cnp.ndarray x, double scale, fd_stream s, uint64_t first):
-        cdef size_t n = cnp.PyArray_SIZE(x)
-        cdef size_t width = cnp.PyArray_ITEMSIZE(x)
-        cdef void *to = cnp.PyArray_DATA(out)
-        cdef const void *of = cnp.PyArray_DATA(x)
-        cdef bint half = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16
+    def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, stream, uint64_t first):
+        self.drop_array(out, x, scale, stream_of(stream), first)
+
+    cdef drop_array(self, cnp.ndarray out, cnp.ndarray x, double scale, fd_stream s,
+                    uint64_t first):
+        self.drop(cnp.PyArray_DATA(out), cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x),
+                  cnp.PyArray_ITEMSIZE(x), cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16, scale, s, first)
+
+    cdef drop(self, void *to, const void *of, size_t n, int width, bint half, double scale,
+              fd_stream s, uint64_t first):
         with nogil:
             if width == 4:
                 fd_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale, &s,

@@ -1,6 +1,7 @@
 """Masks and dropout: the contract bit for bit, and the laws."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 import contract
 import fastdrop as fd
+from fastdrop import _backend
+from fastdrop._backend import Stream
 
 GOLDEN = [
     ((0, 0), 0, 0, 0.5, "99d8172a 1e963a72 43a853b3 64ff2427"),
@@ -393,6 +396,30 @@ def test_plain_calls_refuse_what_others_do(backend: str, change: dict[str, Any])
     assert messages[:2] == messages[2:]
     name = "rate" if "rate" in change else next(iter(change))
     assert all(message.startswith(f"{name}: expected ") for _, message in messages)
+
+
+# ---- memory at an address ----
+
+
+@pytest.mark.parametrize("seed", [[1 + (2 << 32), 3], [-1, -2], [2**63 - 1, -(2**63)]])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_memory_at_an_address(backend: str, dtype: str, seed: list[int]) -> None:
+    width = {"float32": 4, "float64": 8}.get(dtype, 2)
+    kind = "uint16" if dtype == "bfloat16" else dtype
+    x = np.arange(1, 1001, dtype=kind)
+    words = seed[0] & 0xFFFFFFFF, seed[0] >> 32 & 0xFFFFFFFF, seed[1] & 0xFFFFFFFFFFFFFFFF
+    expected = np.empty_like(x)
+    _backend.active.dropout(expected, x, 1.25, Stream(*words, 1 << 30), 0)
+    y = np.full(1002, 7, kind)
+    to, of = y.ctypes.data, x.ctypes.data
+    draw = partial(_backend.active.dropout_at, dtype=dtype, scale=1.25, seed=seed)
+    done = draw(to + width, of, 1000, threshold=1 << 30)
+    assert done == (backend != "numpy")
+    if done:
+        assert y[1:-1].tobytes() == expected.tobytes()
+    assert y[0] == y[-1] == 7
+    for out, given, n in ((to + 1, of, 9), (to, of + 1, 9), (to, of, 0), (0, of, 9), (to, 0, 9)):
+        assert not draw(out, given, n, threshold=1 << 30)
 
 
 def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -170,6 +170,17 @@ def test_strides_do_not_matter(backend: str, name: str, dtype: str) -> None:
         assert torch.equal(other, x), layout
 
 
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_tensor_that_is_the_negative_of_its_memory(backend: str, inplace: bool) -> None:
+    whole = torch.complex(numbers(8), numbers(8, seed=1)).conj()
+    x = whole.imag
+    assert x.is_neg()
+    expected = torch.from_numpy(fd.dropout(-numbers(8, seed=1).numpy(), 0.5, rng=KEY))
+    y = ft.dropout(x, 0.5, inplace=inplace, rng=KEY)
+    assert torch.equal(y, expected)
+    assert torch.equal(whole.imag, expected if inplace else -numbers(8, seed=1))
+
+
 def test_an_expanded_tensor_is_dropped_element_by_element(backend: str) -> None:
     x = torch.ones(1, 300).expand(200, 300)
     expected = torch.from_numpy(fd.dropout(np.ones((200, 300), np.float32), 0.5, rng=KEY))

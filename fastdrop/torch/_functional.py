@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from fastdrop import _backend, _check, _threads
 from fastdrop._backend import Stream
 from fastdrop.family import alpha_numbers
-from fastdrop.masks import draw_packed, flat, layout, plain, run
+from fastdrop.masks import draw_packed, layout, run
 from fastdrop.random import replayable
 
 Seeds = Callable[[], Tensor]
@@ -32,6 +32,7 @@ _NUMPYS = {dtype: "uint16" if name == "bfloat16" else name for dtype, name in _D
 # From 4 MB on NumPy asks Linux for huge pages. PyTorch's allocator does not, and to get new memory
 # in small ones takes several times as long as dropout.
 _HUGE = 1 << 20
+_MOST, _WORD = (1 << 63) - 1, (1 << 64) - 1
 _HALVES = (torch.float16, torch.bfloat16)
 # Numbers of half width become float32 so many at a time, which the second cache holds.
 _HALF_PIECE = 1 << 16
@@ -317,7 +318,9 @@ def seeds_of(rng: object, stream: int) -> Seeds:
 
 def fresh() -> Tensor:
     """Draw a key and a stream from PyTorch's default generator."""
-    return torch.randint(0, (1 << 63) - 1, (2,), dtype=torch.int64, device="cpu")
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return torch.randint(0, _MOST, (2,), dtype=torch.int64, device="cpu")
+    return torch.empty(2, dtype=torch.int64, device="cpu").random_(0, _MOST)  # the same, sooner
 
 
 def seed_of(rng: object, stream: int) -> Tensor:
@@ -407,6 +410,7 @@ def _dropped(
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or x.is_inference()
+        or x.is_neg()
     ):
         return x.copy_(_select(x, seeds(), p, kind, noise))
     torch.autograd.graph.increment_version(x)
@@ -425,7 +429,7 @@ def _select(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | Non
     if torch._C._are_functorch_transforms_active():
         return _Transformed.apply(x, seed, p, kind, noise)
     if (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
-        return _Plain.apply(x, seed, p, kind, noise)
+        return _Plain.apply(x, (seed, p, kind, noise))
     return _computed(x, seed, p, kind, noise)
 
 
@@ -473,18 +477,17 @@ class _Plain(torch.autograd.Function):
     """For plain tensors, with as little around it as can be: a small call takes microseconds."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, call: tuple[Tensor, float, str, list[int] | None]) -> Tensor:
+        seed, p, kind, noise = call
         ctx.call = seed, p, _GRADIENT[kind], noise
         return _computed(x, seed, p, kind, noise)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        return _select(grad, *ctx.call), None, None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _select(grad, *ctx.call), None
 
     @staticmethod
-    def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: Any, tangent: Tensor, _: None) -> Tensor:
         return _select(tangent, *ctx.call)
 
 
@@ -539,8 +542,16 @@ copy_seed.register_fake(torch.empty_like)
 
 
 def _computed(x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None) -> Tensor:
-    if x.numel() < _HUGE or not x.is_contiguous():
+    size = x.numel()
+    if x.is_neg():
+        x = x.resolve_neg()
+    if size < _HUGE or not x.is_contiguous():
         y = torch.empty_like(x)
+        if noise is None and kind == "dropout" and x.is_contiguous():  # as by `_write`, sooner
+            threshold, scale, _ = _numbers(p, kind, x.dtype)
+            to, of, dtype, words = y.data_ptr(), x.data_ptr(), _DTYPES[x.dtype], seed.tolist()
+            if _backend.active.dropout_at(to, of, size, dtype, scale, words, threshold):
+                return y
     else:
         y = torch.from_numpy(np.empty(x.shape, _NUMPYS[x.dtype])).view(x.dtype)
     _write(y, x, seed, p, kind, noise)
@@ -552,20 +563,20 @@ def _write(
 ) -> None:
     """Write the result for x to y: x itself, or a tensor apart from it, with strides like it."""
     result, given = _array(y), _array(x)
-    if not plain(given):  # numbered in C order, whatever lies where
-        if not plain(result):
+    if not given.flags.carray:  # numbered in C order, whatever lies where
+        if not result.flags.carray:
             ordered = x.clone(memory_format=torch.contiguous_format)
             _write(ordered, ordered, seed, p, kind, noise)
             y.copy_(ordered)
             return
         y.copy_(x)
         x, given = y, result
-    result, given = flat(result), flat(given)
+    if given.ndim != 1:
+        result, given = result.reshape(-1), given.reshape(-1)
     threshold, scale, affine = _numbers(p, kind, x.dtype)
     key, stream = seed.tolist()
-    words = key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, stream & 0xFFFFFFFFFFFFFFFF
-    source = Stream(*words, threshold)
-    backend, size = _backend.active, result.size
+    source = Stream(key & 0xFFFFFFFF, key >> 32 & 0xFFFFFFFF, stream & _WORD, threshold)
+    backend, size = _backend.active, given.size
     if noise is None and affine is None and 0 < size <= _threads.PIECE_ELEMENTS:
         backend.dropout(result, given, scale, source, 0)  # as below, in less time
         return

@@ -25,7 +25,8 @@ class _Drawing(torch.nn.Module):
         self.register_buffer("seed", seed, persistent=False)
 
     def _seeds(self) -> functional.Seeds:
-        return functional.fresh if self.seed is None else self._next
+        # By way of `seed` it takes a microsecond.
+        return functional.fresh if self._buffers["seed"] is None else self._next
 
     def _next(self) -> Tensor:
         assert self.seed is not None
