@@ -1,5 +1,8 @@
 # Every target does its own set-up, in .venv, and nothing twice.
 
+# Tests start hundreds of processes: what one of them has compiled, the others read.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
