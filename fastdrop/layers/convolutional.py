@@ -31,6 +31,9 @@ from fastdrop.layers._windows import Each, Spatial, Window, taps, windowed
 
 # Windows are copied side by side, so many numbers at a time, to be multiplied by the kernel.
 _PIECE = 1 << 17
+# Windows of so many places on the last axis, and fewer channels, are copied a line of places at a
+# time, instead of a place at a time: more numbers lie side by side, and are copied together.
+_LONG, _FEW = 5, 16
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -118,7 +121,12 @@ class _Conv(Spatial):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         lengths = [n or 1 for n in self.output_shape(inputs[0])[:-1]]
         row, line = self._lines(lengths)
-        return min(row, max(line, _PIECE))
+        work = min(row, max(line, _PIECE))
+        if not self._in_lines:
+            return work
+        window, n = self.windows[-1], lengths[-1]
+        padded = (n - 1) * window.stride + window.size  # of n windows on the last axis
+        return work + work * padded // (n * window.size)
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         samples, rows, *shape = flow.values.shape
@@ -172,8 +180,48 @@ class _Conv(Spatial):
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
+    @property
+    def _in_lines(self) -> bool:
+        """Whether windows are copied a line of places at a time."""
+        windows = self.windows
+        overlap = all(w.dilation == 1 and w.stride <= w.size for w in windows)
+        long = windows[-1].size >= _LONG and self.kernel.shape[-2] < _FEW
+        return overlap and long and self.groups == 1
+
     def _patches(self, values: Array, which: Sequence[range]) -> Array:
         """Return what stands in some windows: (rows, windows ..., groups, places, channels)."""
+        return (
+            self._line_by_line(values, which)
+            if self._in_lines
+            else self._place_by_place(values, which)
+        )
+
+    def _line_by_line(self, values: Array, which: Sequence[range]) -> Array:
+        """Do it by a view of the numbers, padded, in which each window has axes of its own."""
+        inside, padded, at = [], [], []
+        for window, length, some in zip(self.windows, values.shape[1:-1], which, strict=True):
+            first = some.start * window.stride - window.before(length)
+            size = (len(some) - 1) * window.stride + window.size
+            there = range(length)[max(first, 0) : max(first + size, 0)]
+            inside.append(slice(there.start, there.stop))
+            padded.append(size)
+            at.append(slice(max(-first, 0), max(-first, 0) + len(there)))
+        lines = values[(slice(None), *inside)]
+        if lines.shape[1:-1] != tuple(padded):
+            lines = np.zeros((len(values), *padded, values.shape[-1]), np.float32)
+            lines[(slice(None), *at)] = values[(slice(None), *inside)]
+        sizes, strides = [w.size for w in self.windows], lines.strides
+        steps = [step * w.stride for step, w in zip(strides[1:-1], self.windows, strict=True)]
+        view = np.lib.stride_tricks.as_strided(
+            lines,
+            (len(values), *map(len, which), *sizes, values.shape[-1]),
+            (strides[0], *steps, *strides[1:]),
+            writeable=False,
+        )
+        places = math.prod(sizes)
+        return view.reshape(len(values), *map(len, which), 1, places, values.shape[-1])
+
+    def _place_by_place(self, values: Array, which: Sequence[range]) -> Array:
         windows, channels = self.windows, self.kernel.shape[-2]
         places = math.prod(window.size for window in windows)
         counts = [len(some) for some in which]

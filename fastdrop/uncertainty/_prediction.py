@@ -744,7 +744,8 @@ class Prediction:
         if self.kind == "regression":
             raise ValueError(
                 f"{name}: expected a prediction of kind 'binary' or 'multiclass', got "
-                "'regression'; mc_predict(..., kind=...) says what the outputs are"
+                "'regression'; mc_predict(..., kind=...) says what the outputs are, and "
+                "transform=... makes probabilities of logits"
             )
 
     def __getstate__(self) -> dict[str, Any]:
