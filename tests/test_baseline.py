@@ -35,13 +35,13 @@ def widest(source: Path, folder: Path) -> dict[str, str]:
     return functions
 
 
-def test_only_the_tiers_files_hold_wide_instructions(tmp_path: Path) -> None:
-    for source in sorted(SOURCES.glob("*.c")):
-        functions = widest(source, tmp_path)
-        allowed = {"avx2": {"y"}, "avx512": {"y", "z"}}.get(source.stem, set()) | {"", "x"}
-        if source.stem in ("avx2", "avx512"):
-            allowed |= {"v", "vx"}
-            assert {"y", "z"} & set(functions.values()), "the tier uses nothing of its own"
-            assert functions["usable"] == "", "asked on every CPU"
-        wrong = {name: width for name, width in functions.items() if width not in allowed}
-        assert not wrong, source.name
+@pytest.mark.parametrize("source", sorted(SOURCES.glob("*.c")), ids=lambda source: source.name)
+def test_only_the_tiers_files_hold_wide_instructions(source: Path, tmp_path: Path) -> None:
+    functions = widest(source, tmp_path)
+    allowed = {"avx2": {"y"}, "avx512": {"y", "z"}}.get(source.stem, set()) | {"", "x"}
+    if source.stem in ("avx2", "avx512"):
+        allowed |= {"v", "vx"}
+        assert {"y", "z"} & set(functions.values()), "the tier uses nothing of its own"
+        assert functions["usable"] == "", "asked on every CPU"
+    wrong = {name: width for name, width in functions.items() if width not in allowed}
+    assert not wrong
