@@ -280,6 +280,9 @@ class Backend(Protocol):
         To be used in place of `packed`, with None for the same masks.
         """
 
+    def rows_together(self, packed: Any) -> int:
+        """How many rows of a call are run side by side, before the next ones start."""
+
     def project(
         self,
         out: Array,

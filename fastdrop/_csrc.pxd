@@ -213,6 +213,7 @@ cdef extern from "fastdrop.h" nogil:
         const int64_t *index
         const int64_t *factor_rows
 
+    size_t fd_rows_together(const fd_kernels *tier, const fd_weights *weights)
     size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks,
                               const fd_table_rows *x)
     void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,

@@ -8,6 +8,7 @@ bits, for NumPy itself does not know it.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -634,6 +635,9 @@ class Numpy:
             input_mask=None if input_mask is None else input_mask[np.newaxis],
             recurrent_mask=None if recurrent_mask is None else recurrent_mask[np.newaxis],
         )
+
+    def rows_together(self, packed: Any) -> int:
+        return sys.maxsize  # all
 
     def project(
         self,

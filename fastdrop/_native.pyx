@@ -478,6 +478,9 @@ cdef class Native:
     def share(self, Packed packed, cnp.ndarray input_mask, cnp.ndarray recurrent_mask):
         return packed.sharing(input_mask, recurrent_mask)
 
+    def rows_together(self, Packed packed):
+        return fd_rows_together(self.table, &packed.weights)
+
     def project(self, cnp.ndarray out, Packed packed, cnp.ndarray table, cnp.ndarray index,
                 cnp.ndarray factors, cnp.ndarray factor_rows, cnp.ndarray input_mask,
                 cnp.ndarray mask_rows):

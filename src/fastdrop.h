@@ -296,6 +296,9 @@ size_t fd_part_gates(fd_cell cell, size_t part);
 size_t fd_width_f32(fd_cell cell, size_t units);
 size_t fd_width_f64(fd_cell cell, size_t units);
 
+/* How many rows of a call run side by side through their steps, before the next ones start. */
+size_t fd_rows_together(const fd_kernels *tier, const fd_weights *weights);
+
 /* start [fd_width()] = the biases as fd_weights has them, and recurrent [units, rounded up] for
  * an FD_GRU; null for the others. bias [gates][H]; FD_GRU: [2][3][H], for the input and for the
  * recurrence; those of z and r are added. */

@@ -101,11 +101,7 @@ static plan SUFFIXED(plan_of_rnn)(const fd_kernels *tier, const fd_rnn_call *cal
     memset(&p, 0, sizeof p);
     p.units = rounded_up(weights->units, PANEL);
     p.width = SUFFIXED(fd_width)(weights->cell, weights->units);
-    /* Weights that stay in the L2 cache are read for a few rows at a time, whose operands
-     * and sums then stay in the L1 cache. */
-    const size_t weight_bytes = weights->bfloat16 ? 2 : sizeof(REAL);
-    const int small = p.width * weights->units <= STAYS_IN_CACHE / weight_bytes;
-    const size_t rows = p.rows = smaller(call->rows, small ? tier->rows : FD_ROWS);
+    const size_t rows = p.rows = smaller(call->rows, fd_rows_together(tier, weights));
     const size_t steps = call->last - call->first;
     const SUFFIXED(side) h = SUFFIXED(recurrent_side)(
         weights, &call->recurrent_mask, call->recurrent_mask.stride ? rows : 1, rows);

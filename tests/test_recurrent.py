@@ -1917,6 +1917,10 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
         def rnn(self, call: _backend.RnnCall) -> None:
             heights.append(len(call.h))
 
+        def rows_together(self, packed: Any) -> int:
+            return together
+
+    together = 1 << 40
     monkeypatch.setattr(_backend, "active", Spy())
     weights = weights_of(1, "lstm", 3, 5)
     flops = 2 * 4 * 16 * (3 + 5) + 10_000  # of a row's step, units being padded
@@ -1937,6 +1941,16 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
     assert taken(60, 4) == [20, 20, 20]
     assert taken(61, 3) == [21, 21, 19]
     assert taken(10, 2, steps=3) == [5, 5]
+    # Of several threads, each has pieces of as many rows as run side by side and are enough.
+    together = 4
+    assert taken(60, 4) == [20, 20, 20]
+    monkeypatch.setattr(_plan, "_PIECE_FLOPS", 6 * flops)
+    assert taken(60, 4) == [8] * 7 + [4]
+    assert taken(60, 4, steps=2) == [4] * 15
+    assert taken(60, 1) == [60]
+    assert taken(30, 9) == [8, 8, 8, 6]
+    monkeypatch.setattr(_plan, "_PIECE_FLOPS", 30 * flops)
+    assert taken(60, 4) == [20, 20, 20]
     monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops)
     assert taken(15, 1) == [7, 7, 1]
     monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ _DROP_NUMBERS = 1 << 20
 _STEP_FLOPS = 1e9
 # Arithmetic for which another thread is worth starting: that takes as long.
 _THREAD_FLOPS = 40e6
+# Arithmetic for which a piece of the rows is: it takes a thread some 25 times as long as taking it.
+_PIECE_FLOPS = 40e6
 # Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
 # features and units on, and where at least a quarter is dropped.
 _SHARE_ROW_STEPS, _SHARE_WIDTH, _SHARE_KEPT = 64, 96, 0.75
@@ -249,6 +252,10 @@ def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[
     flops = [direction.flops for direction in every]
     threads = min(arguments.threads, 1 + int(rows * steps * sum(flops) / _THREAD_FLOPS))
     height = min(_PIECE_ROWS, -(-rows // threads), int(_STEP_FLOPS / max(flops)))
+    if threads > 1:  # more pieces than threads, for the next of which none has to wait long
+        enough = math.ceil(_PIECE_FLOPS / (steps * sum(flops)))
+        together = max(_backend.active.rows_together(d.packed) for d in every)
+        height = min(height, -(-enough // together) * together)
     if arguments.embedding is not None and every[0].input_steps is None:
         # Projections are kept for all steps.
         width = max(direction.weights.kernel.shape[1] for direction in every)
