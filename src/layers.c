@@ -148,8 +148,8 @@ size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t eleme
 
 static int single(const fd_weights *weights) { return weights->element == sizeof(float); }
 
-/* Weights that stay in the L2 cache are read for a few rows at a time, whose operands and sums then
- * stay in the L1 cache. */
+/* Weights that stay in the L2 cache are read for a few rows at a time, whose operands and sums
+ * then stay in the L1 cache. */
 size_t fd_rows_together(const fd_kernels *tier, const fd_weights *weights) {
     const size_t bytes = weights->bfloat16 ? 2 : weights->element, units = weights->units;
     const size_t width = weights->element == sizeof(double) ? fd_width_f64(weights->cell, units)
