@@ -950,6 +950,19 @@ def test_numbers_beyond_float32_are_refused() -> None:
         dense.predict([[1e300, 0, 0]])
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64", "uint32", "uint64"])
+def test_whole_numbers_that_float32_does_not_hold(dtype: str) -> None:
+    """What indexes a table is not rounded; floating-point numbers are."""
+    model = fd.Model([fd.layers.Identity(name="same")], (2,))
+    held = np.array([[2**24, 2**24 + 2]], dtype)
+    np.testing.assert_array_equal(model.predict(held), held)
+    lost = held + 1
+    expected = f"x: expected whole numbers that float32 holds .* got {dtype} array"
+    with pytest.raises(ValueError, match=expected):
+        model.predict(lost)
+    np.testing.assert_array_equal(model.predict(lost.astype(float)), lost.astype(np.float32))
+
+
 def test_models_that_do_not_fit() -> None:
     wide = Dense(name="wide", kernel=np.ones((9, 2), np.float32))
     with pytest.raises(ValueError, match="layer 'wide': expected an input"):

@@ -532,3 +532,14 @@ def test_operations_have_no_weights() -> None:
         assert layer.weights() == {}
         assert not layer.can_draw
         assert not any(isinstance(w, Declared) for w in layer.weights().values())
+
+
+@pytest.mark.parametrize("function", ["mod", "floor_divide"])
+def test_whole_numbers_are_divided_as_far_as_float32_holds_them(function: str) -> None:
+    layer = Elementwise(name="f", function=function, operands=(0, np.array([7.0])))
+    x = np.array([[2.0**24 - 1, -(2.0**24) + 1, np.inf]], np.float32)
+    exact = {"mod": np.mod, "floor_divide": np.floor_divide}[function](x[0, :2].astype(int), 7)
+    np.testing.assert_array_equal(output(layer, x)[0, :2], exact)
+    for large in (2.0**24, -(2.0**24)):
+        with pytest.raises(ValueError, match=f"layer 'f': expected numbers below .* {function}"):
+            output(layer, np.array([[1.0, large, np.inf]], np.float32))

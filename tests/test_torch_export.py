@@ -437,6 +437,11 @@ for _affine in (True, False):
 add("groupnorm-flat", lambda: _norm(nn.GroupNorm, 3, 6), fixed(6))
 add("bilinear", lambda: With(nn.Bilinear(3, 3, 4), lambda m, x: m(x, 2 * x)), sequence())
 add(
+    "weight-norm-of-all",
+    lambda: nn.utils.parametrizations.weight_norm(nn.Linear(3, 4), dim=None),
+    sequence(),
+)
+add(
     "weight-norm",
     lambda: nn.utils.parametrizations.weight_norm(nn.Conv1d(3, 4, 3)),
     lambda n, t: (torch.randn(n, 3, t),),
@@ -566,6 +571,8 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "sub": lambda x: torch.sub(x, x * x, alpha=2),
     "mul": lambda x: x * x.mean(-1, keepdim=True),
     "div": lambda x: x / (x.abs() + 1),
+    "larger": lambda x: torch.max(x, x.mean(-1, keepdim=True)),
+    "smaller": lambda x: torch.min(x, x.roll(1, -1)),
     "rdiv": lambda x: 1 / (x.abs() + 1),
     "floor-div": lambda x: torch.div(x, 0.3, rounding_mode="floor"),
     "trunc-div": lambda x: torch.div(x, 0.3, rounding_mode="trunc"),
@@ -1172,6 +1179,22 @@ OPEN_POSITIONS: dict[str, Callable[[Any, Any], Any]] = {
     "table": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1))),
     "row": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).unsqueeze(0).expand_as(x)),
     "expanded": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).expand(x.size(0), x.size(1))),
+    "repeated": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1))[None].repeat(x.size(0), 1)),
+    "repeated-rows": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).repeat(x.size(0), 1)),
+    "expanded-as": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).expand_as(x)),
+    "from-one": lambda m, x: m.e(x) + m.p(torch.arange(1, x.size(1) + 1)),
+    "from-the-last": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1) - 1, -1, -1)),
+    "down-to-one": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1), 0, -1)),
+    "behind-the-first": lambda m, x: m.e(x)[:, 1:] + m.p(torch.arange(x.size(1))[1:]),
+    "numbers": lambda m, x: m.e(x) * torch.arange(x.size(1)).float()[:, None],
+    "quotients": lambda m, x: m.e(x) * (torch.arange(x.size(1)) / 10)[:, None],
+    "how-far": lambda m, x: (
+        m.e(x) @ m.e(x).mT
+        - (torch.arange(x.size(1))[None] - torch.arange(x.size(1))[:, None]).abs()
+    ),
+    "zeros-of-a-triangle": lambda m, x: (m.e(x) @ m.e(x).mT).masked_fill(
+        torch.tril(torch.ones(x.size(1), x.size(1))) == 0, -1e9
+    ),
     "slice": lambda m, x: m.e(x) + m.q[:, : x.size(1)],
     "slice-of-two": lambda m, x: m.e(x) + m.q[0, : x.size(1)],
     "mask": lambda m, x: (
@@ -1195,6 +1218,98 @@ def test_positions_leave_time_open(name: str) -> None:
             return OPEN_POSITIONS[name](self, x)
 
     assert check(Case(Positions, tokens())).input_shape == (None,)
+
+
+class Table(nn.Module):
+    """Numbers that are looked up without an `nn.Embedding`."""
+
+    def __init__(self, function: Callable[..., Any], *shape: int) -> None:
+        super().__init__()
+        self.function, self.table = function, nn.Parameter(torch.randn(*shape))
+
+    def forward(self, *inputs: Any) -> Any:
+        return self.function(self.table, *inputs)
+
+
+TABLES: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
+    "tokens": (lambda t, x: t[x], (11, 4)),
+    "matrices": (lambda t, x: t[x].flatten(2), (11, 2, 3)),
+    "numbers": (lambda t, x: t[x], (11,)),
+    "a-step": (lambda t, x: t[x[:, -1]], (11, 4)),
+    "selected": (lambda t, x: torch.index_select(t, 0, x[:, 0]), (11, 4)),
+    "columns": (lambda t, x: torch.index_select(t, 1, x[:, 0]).T, (4, 11)),
+    "computed": (lambda t, x: t[(x + 3) % 11], (11, 4)),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_parameter_is_a_table_to_look_up(name: str) -> None:
+    function, shape = TABLES[name]
+    check(Case(lambda: Table(function, *shape), tokens()))
+
+
+ADDED: dict[str, Callable[[Any, Any], Any]] = {
+    "to-zeros": lambda x, i: torch.zeros(x.size(0), 11).scatter_add(1, i, x[..., 0]),
+    "in-place": lambda x, i: x.mean(1).repeat(1, 4)[:, :11].scatter_add_(-1, i, x[..., 1]),
+    "another-axis": lambda x, i: torch.ones(x.size(0), 11, 3).scatter_add(
+        1, i[..., None].expand(-1, -1, 3), x
+    ),
+    "some": lambda x, i: torch.zeros(x.size(0), 11).scatter_add(1, i[:, :2], x[..., 0]),
+}
+
+
+@pytest.mark.parametrize("name", ADDED)
+def test_numbers_are_added_to_places(name: str) -> None:
+    """As networks that copy words of their input add up what points to each."""
+
+    def inputs(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+        return torch.randn(rows, steps, 3), torch.randint(0, 11, (rows, steps))
+
+    check(Case(lambda: Function(ADDED[name]), inputs))
+
+
+def test_numbers_are_added_to_places_that_are_refused() -> None:
+    def to_a_part(x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(x.size(0), 4, 5).scatter_add(2, x[:, :2].long().abs() % 5, x[:, :2])
+
+    with pytest.raises(ModelFormatError, match="added to a part of the places on another axis"):
+        from_torch(Function(to_a_part), torch.randn(3, 3, 2))
+
+
+def test_what_leaves_no_other_lengths_is_noted() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4, batch_first=True)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.lstm(x)[0] + x[:, x.size(1) // 2].mean(-1)[:, None, None]
+
+    model = from_torch(Scaled(), torch.zeros(2, 5, 3))
+    assert model.input_shape == (5, 3)
+    (note,) = model.notes
+    assert note.startswith("lengths are those of the examples; what allows no others: ")
+    assert "of an open axis" in note
+    assert not from_torch(nn.Linear(3, 4), torch.zeros(2, 5, 3)).notes
+
+
+def test_whole_numbers_that_float32_does_not_hold_are_refused() -> None:
+    hours = Table(lambda t, x: t[(x // 3600) % 24], 24, 4)
+    model = from_torch(hours, torch.arange(9)[None] * 3600)
+    np.testing.assert_array_equal(
+        model.predict(np.array([[7200]])), hours(torch.tensor([[7200]])).detach()
+    )
+    with pytest.raises(ValueError, match="x: expected whole numbers that float32 holds"):
+        model.predict(np.array([[1_600_000_001]]))
+    hashed = Table(lambda t, x: t[(x * 1000003) % 97], 97, 4)
+    model = from_torch(hashed, torch.arange(9)[None])
+    with pytest.raises(ValueError, match=r"below 2\*\*24, up to which float32 holds all whole"):
+        model.predict(np.array([[30_000]]))
+
+
+def test_the_number_of_rows_is_no_number() -> None:
+    with pytest.raises(ModelFormatError, match="computed with a length left open, batch"):
+        from_torch(Function(lambda x: x / x.size(0)), torch.randn(4, 5, 3))
 
 
 def test_half_and_double_weights_are_taken_with_a_note() -> None:

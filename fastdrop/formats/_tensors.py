@@ -271,7 +271,7 @@ def steps_beside(b: Tensors, given: Sequence[Any]) -> tuple[Callable[[Steps], Te
     """Return how `Steps` become tensors beside others, and whether there are no others."""
     framed = [v for v in given if isinstance(v, (Tensor, Spread))]
     if not framed:
-        most = max(v.ndim for v in given if v is not None)
+        most = max(getattr(v, "ndim", 0) for v in given)
         return lambda v: v.led(b, most), True
     rank = max(v.ndim for v in framed)
     at = rank - framed[0].ndim + framed[0].at
@@ -742,6 +742,9 @@ class Tensors:
 
     def elementwise(self, function: str, *operands: Value | float) -> Value:
         """Compute a function of `FUNCTIONS`, of what broadcasts."""
+        for operand in operands:
+            if isinstance(operand, Open):
+                raise UnsupportedError(f"numbers computed with a length left open, {operand}")
         values: list[Value] = [
             o if isinstance(o, (Tensor, Spread)) else np.asarray(o) for o in operands
         ]

@@ -82,6 +82,11 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 }
 
 
+# What means nothing of whole numbers that have been rounded.
+_OF_WHOLE = frozenset(("floor_divide", "mod"))
+_MOST_WHOLE = 2.0**24
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Elementwise(Layer):
     """Compute a function of single numbers, of tensors and constants.
@@ -152,6 +157,14 @@ class Elementwise(Layer):
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         _, compute = FUNCTIONS[self.function]
         values = [inputs[o].values if isinstance(o, int) else o for o in self.operands]
+        if self.function in _OF_WHOLE:
+            number = np.abs(values[0])
+            if ((number >= _MOST_WHOLE) & (number < np.inf)).any():
+                largest = number[number < np.inf].max()
+                raise ValueError(
+                    f"{self.label}: expected numbers below 2**24, up to which float32 holds all "
+                    f"whole ones, for {self.function}, got {largest:.9g}"
+                )
         with np.errstate(all="ignore"):
             return [Flow(np.asarray(compute(*values), np.float32))]
 

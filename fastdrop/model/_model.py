@@ -918,7 +918,11 @@ class Model:
                 layer.check_indices(array, label)
         if readers and all(layer.takes_indices for layer in readers):
             return array.astype(np.int64)
-        return _check.float32(array, label)
+        rounded = _check.float32(array, label)
+        if array.dtype.kind in "iu" and array.itemsize > 2 and (rounded != array).any():
+            whole = "whole numbers that float32 holds (up to 2**24), or floating-point numbers"
+            _check.refuse(ValueError, label, whole, array)
+        return rounded
 
     def _sizes(self, inputs: Sequence[Array]) -> tuple[list[Shape], int]:
         return self.graph.sizes([array.shape[1:] for array in inputs])

@@ -258,6 +258,7 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
         if any(axes) and not elsewhere:
             break
         waiting = [_EVERY, _NONE]
+        opened: _Failed | None = None
         while waiting:
             free = waiting.pop(0)
             try:
@@ -269,6 +270,11 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
                 continue
             try:
                 conversion = _Conversion(module, program, axes, names)
+                if free == _NONE and opened is not None:
+                    why = opened.obstacles[0]
+                    conversion.notes.append(
+                        f"lengths are those of the examples; what allows no others: {why}"
+                    )
                 model = conversion.model()
                 walks = conversion.builder.walks
                 if free.start is not None and walks and all(isinstance(n, int) for n in walks):
@@ -277,6 +283,7 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
                 return model
             except _Failed as failed:
                 failures.append(failed)
+                opened = opened or failed
                 elsewhere |= failed.misplaced
                 if free == _EVERY and not failed.misplaced:
                     waiting[:0] = _single_axes(program, axes)

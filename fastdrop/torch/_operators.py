@@ -125,6 +125,8 @@ _BINARY = {
     "mul": "multiply",
     "maximum": "maximum",
     "minimum": "minimum",
+    "max.other": "maximum",
+    "min.other": "minimum",
     "floor_divide": "floor_divide",
     "remainder": "mod",
     "pow": "power",
@@ -486,7 +488,10 @@ _BY_NUMBER = frozenset(
     )
 )
 _OF_STEPS = frozenset(
-    ("unsqueeze", "expand", "repeat", "embedding", "view", "reshape", "triu", "tril", "sym_size")
+    (
+        *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
+        *("triu", "tril", "sym_size", "slice"),
+    )
 )
 
 
@@ -684,6 +689,9 @@ def _select(b: Networks, a: Arguments) -> Any:
 @row("slice.Tensor", "slice_copy.Tensor")
 def _slice(b: Networks, a: Arguments) -> Any:
     value = a.first()
+    if isinstance(value, Steps):
+        axis = a.dim % value.ndim + 1
+        return Steps.of(b.slice(value.value, axis, a.start, a.end, a.step))
     if isinstance(value, np.ndarray) and _open(a.end) and 1 not in value.shape:
         if a.start or a.step != 1:
             raise UnsupportedError(f"places from {a.start} to {a.end}")
@@ -761,7 +769,7 @@ def _expand(b: Networks, a: Arguments) -> Any:
 
 @row("expand_as")
 def _expand_as(b: Networks, a: Arguments) -> Any:
-    return b.expand(a.first(), a.other.shape)
+    return _expand(b, Arguments({"self": a.first(), "size": [*a.other.shape]}))
 
 
 @row("repeat")
@@ -773,6 +781,10 @@ def _repeat(b: Networks, a: Arguments) -> Any:
         value = value.put(0)
         return _repeat(b, Arguments({"self": value, "repeats": [1, *a.repeats[1:]]}))
     if isinstance(value, Steps):
+        pairs = [*zip(value.shape, a.repeats, strict=True)]
+        if all(1 in pair for pair in pairs):  # one place becomes many
+            size = [-1 if times == 1 else times for _, times in pairs]
+            return _expand(b, Arguments({"self": value, "size": size}))
         value = value.single(b)
     while value.ndim < len(a.repeats):
         value = b.unsqueeze(value, 0)
@@ -954,6 +966,28 @@ def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Tensor | Sp
     return found
 
 
+@row("scatter_add")
+def _scatter_add(b: Networks, a: Arguments) -> Any:
+    """Add numbers to places by theirs: a product with what tells where each goes."""
+    value, index, numbers = a.values["self"], a.index, a.src
+    axis = counted(a.dim, value.ndim)
+    length = value.shape[axis]
+    others = [[n for i, n in enumerate(v.shape) if i != axis] for v in (value, index, numbers)]
+    if not others[0] == others[1] == others[2]:
+        raise UnsupportedError("numbers added to a part of the places on another axis")
+    if isinstance(index.shape[axis], int):  # of more numbers the first ones
+        numbers = b.slice(numbers, axis, 0, index.shape[axis])
+    if not isinstance(length, int):
+        raise UnsupportedError("numbers added to places of an axis of open length")
+    last = [i for i in range(value.ndim) if i != axis] + [axis]
+    value, index, numbers = (b.permute(v, last) for v in (value, index, numbers))
+    own = np.arange(length, dtype=np.float32)
+    where = b.elementwise("equal", b.unsqueeze(index, index.ndim), own)
+    added = b.matmul(b.unsqueeze(numbers, numbers.ndim - 1), where)
+    made = b.elementwise("add", value, b.squeeze(added, [added.ndim - 2]))
+    return b.permute(made, [last.index(i) for i in range(value.ndim)])
+
+
 @row("select_scatter")
 def _select_scatter(b: Networks, a: Arguments) -> Any:
     return put(b, a.first(), b.unsqueeze(a.src, a.dim), a.dim, [a.index])
@@ -1014,6 +1048,8 @@ def _index(b: Networks, a: Arguments) -> Any:
     constant = [i for i, n in enumerate(given) if isinstance(n, np.ndarray)]
     if not isinstance(value, (Tensor, Spread)) and len(constant) == len(given):
         return value[tuple(given)]
+    if len(given) == 1 and isinstance(value, np.ndarray) and isinstance(given[0], (Tensor, Spread)):
+        return _looked_up(b, value, given[0])
     if len(constant) == 1 and all(n is None for i, n in enumerate(given) if i not in constant):
         return _index_select(
             b, Arguments({"self": value, "dim": constant[0], "index": given[constant[0]]})
@@ -1021,12 +1057,22 @@ def _index(b: Networks, a: Arguments) -> Any:
     return b.rows_at(value, given)
 
 
+def _looked_up(b: Networks, table: Array, numbers: Value) -> Value:
+    """Take out places on the first axis of a constant, by numbers that are computed."""
+    found = b.embedding(table.reshape(len(table), -1), numbers)
+    return b.reshape(found, [*numbers.shape, *table.shape[1:]])
+
+
 @row("index_select")
 def _index_select(b: Networks, a: Arguments) -> Any:
-    if isinstance(a.index, Order):
-        return a.index.of(a.values["self"], a.dim % a.values["self"].ndim)
-    numbers = as_array(a.index)
     value = a.values["self"]
+    if isinstance(a.index, Order):
+        return a.index.of(value, a.dim % value.ndim)
+    if isinstance(value, np.ndarray) and isinstance(a.index, (Tensor, Spread)):
+        order = [*range(1, value.ndim)]
+        order.insert(a.dim % value.ndim, 0)
+        return b.permute(_looked_up(b, np.moveaxis(value, a.dim, 0), a.index), order)
+    numbers = as_array(a.index)
     if not isinstance(value, (Tensor, Spread)):
         return np.take(value, numbers, a.dim)
     if numbers.ndim == 0:
@@ -1291,7 +1337,7 @@ def _einsum(b: Networks, a: Arguments) -> Any:
 def _weight_norm(b: Networks, a: Arguments) -> Any:
     """Weights by their direction and length."""
     direction, length = as_array(a.v), as_array(a.g)
-    axes = tuple(i for i in range(direction.ndim) if i != a.dim % direction.ndim)
+    axes = tuple(i for i in range(direction.ndim) if i != a.dim)  # -1: of all numbers
     norm = np.sqrt(np.square(direction, dtype=np.float64).sum(axes, keepdims=True))
     return (direction * (length / norm)).astype(np.float32)
 
@@ -1656,8 +1702,12 @@ def _arange(b: Networks, a: Arguments) -> Any:
         return RowNumbers()
     if start == 0 and a.end == BATCH * step:
         return Offsets(step)
-    if (start, step) == (0, 1):
-        return Steps(b.positions(a.end))
+    if step == 1 and isinstance(start, int):
+        found: Value = b.positions(a.end - start)
+        return Steps.of(found if start == 0 else b.elementwise("add", found, float(start)))
+    if step == -1 and isinstance(a.end, int):
+        found = b.slice(b.positions(start - a.end), 1, None, None, -1)
+        return Steps.of(found if a.end == -1 else b.elementwise("add", found, a.end + 1.0))
     raise UnsupportedError(f"numbers from {start} to {a.end} by {step}")
 
 
