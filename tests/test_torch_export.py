@@ -1307,6 +1307,34 @@ def test_whole_numbers_that_float32_does_not_hold_are_refused() -> None:
         model.predict(np.array([[30_000]]))
 
 
+def test_a_module_is_left_as_it_was() -> None:
+    class Remembering(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru, self.hidden = nn.GRU(3, 4, batch_first=True), None
+            self.register_buffer("last", torch.zeros(1))
+            self.keeps_last = True
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y, self.hidden = self.gru(x, self.hidden)
+            if self.keeps_last:
+                self.last = y[:, -1]
+            return y
+
+    module = Remembering().train()
+    with pytest.raises(ModelFormatError):
+        from_torch(module, torch.randn(2, 5, 3))
+    assert module.last.shape == (1,)
+    module.keeps_last = False
+    model = from_torch(module, torch.randn(2, 5, 3))
+    assert module.hidden is None
+    assert module.training
+    x = torch.randn(3, 5, 3)
+    expected = module(x).detach().numpy()
+    np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(model.predict(x.numpy()), model.predict(x.numpy()))
+
+
 def test_the_number_of_rows_is_no_number() -> None:
     with pytest.raises(ModelFormatError, match="computed with a length left open, batch"):
         from_torch(Function(lambda x: x / x.size(0)), torch.randn(4, 5, 3))

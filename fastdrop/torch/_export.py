@@ -176,11 +176,12 @@ def _check_module(module: nn.Module) -> None:
 
 @contextmanager
 def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
-    """Put a module into training mode for a while, or out of it.
+    """Put a module into training mode for a while, or out of it, and leave it as it was.
 
     What computes weights stays in evaluation mode: spectral normalization estimates in the other.
+    What the module remembers of a call is forgotten.
     """
-    modes = {part: part.training for part in module.modules()}
+    before = [(part, part.__dict__.copy(), part._buffers.copy()) for part in module.modules()]
     module.train(on)
     estimates = []
     for part in [*module.modules()] if on else []:
@@ -193,8 +194,11 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        for part, mode in modes.items():
-            part.training = mode
+        for part, attributes, buffers in before:
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
+            part._buffers.clear()
+            part._buffers.update(buffers)
         for hook, number in estimates:
             hook.n_power_iterations = number
 
