@@ -1268,6 +1268,25 @@ def test_numbers_are_added_to_places(name: str) -> None:
     check(Case(lambda: Function(ADDED[name]), inputs))
 
 
+@pytest.mark.parametrize("value", [-9.0, -np.inf])
+@pytest.mark.parametrize("first", [True, False])
+def test_places_behind_the_end_of_a_sequence_are_filled(first: bool, value: float) -> None:
+    """As before the largest of its steps are taken."""
+
+    class Filled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(3, 4, batch_first=first)
+
+        def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> Any:
+            packed = nn.utils.rnn.pack_padded_sequence(x, lengths, first, enforce_sorted=False)
+            y, _ = nn.utils.rnn.pad_packed_sequence(self.gru(packed)[0], first, value)
+            return y.amax(1 if first else 0), y.clamp(-10)
+
+    made = _with_lengths(first, False)
+    check(Case(Filled, made, in_axes=[1 - first, 0], out_axes=[0, 1 - first]))
+
+
 def test_numbers_are_added_to_places_that_are_refused() -> None:
     def to_a_part(x: torch.Tensor) -> torch.Tensor:
         return torch.zeros(x.size(0), 4, 5).scatter_add(2, x[:, :2].long().abs() % 5, x[:, :2])

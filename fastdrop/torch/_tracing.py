@@ -247,7 +247,8 @@ class _Padded:
     def _pad_packed_sequence(
         x: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value: float, length: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if value != 0:
-            raise ValueError(f"pad_packed_sequence: padding_value={value} is not supported")
         x = torch.ops.fastdrop.padded(_laid_out(x, sizes[0]), sizes[0])
+        if value != 0:
+            behind = torch.arange(x.size(1)) >= sizes[0].unsqueeze(1)
+            x = x.masked_fill(behind.view(*behind.shape, *[1] * (x.ndim - 2)), value)
         return (x if batch_first else x.transpose(0, 1)), sizes[0]
