@@ -524,6 +524,45 @@ layer normalization of steps
 rms normalization
     23 (float[N,3,4] x) => (a, b) <float[4] c, float[3,4] d>
     { a = RMSNormalization(x, c) b = RMSNormalization<axis=1, epsilon=0.1>(x, d) }
+instance normalization
+    (float[N,3,4] x, float[N,2,4,3] z) => (a, b)
+    <float[3] c, float[3] d, float[2] e, float[2] f = {0, 0}>
+    { a = InstanceNormalization(x, c, d) b = InstanceNormalization<epsilon=0.1>(z, e, f) }
+instance normalization of old
+    9 (float[N,3,4] x) => (y) <float[3] c = {1, 1, 1}, float[3] d>
+    { y = InstanceNormalization(x, c, d) }
+instance normalization of steps
+    (float[N,3,T] x, float[N,3,T,S] z) => (a, b) <float[3] c, float[3] d>
+    { a = InstanceNormalization(x, c, d) b = InstanceNormalization(z, c, d) }
+instance normalization with the batch behind
+    (float[T,N,3] x) => (y) <float[3] c, float[3] d>
+    { t = Transpose<perm=[1,2,0]>(x) a = InstanceNormalization(t, c, d)
+      y = Transpose<perm=[2,0,1]>(a) }
+instance normalization of each step
+    (float[N,T,3,4] x) => (y) <float[3] c, float[3] d, int64[3] k = {-1, 3, 4}>
+    { s = Shape(x) r = Reshape(x, k) a = InstanceNormalization(r, c, d) y = Reshape(a, s) }
+instance normalization of constants
+    (float[N,3,4] x) => (y) <float[3,4] c, float[3] d, float[3] e, int64[2] k = {3, 4}>
+    { ROWS a = InstanceNormalization(m, d, e) y = Add(x, a) }
+instance normalization of a fixed number of rows
+    (float[2,6,4] x) => (y) <int64[3] k = {2, 3, 8}, float[3] c, float[3] d, int64[3] l = {2, 6, 4}>
+    { r = Reshape(x, k) a = InstanceNormalization(r, c, d) y = Reshape(a, l) }
+groups as exporters normalize them
+    (float[N,6,T] x) => (y)
+    <int64[3] k = {0, 2, -1}, float[2] o = {1, 1}, float[2] z = {0, 0}, float[6,1] c, float[6,1] d>
+    { r = Reshape(x, k) i = InstanceNormalization(r, o, z) s = Shape(x) b = Reshape(i, s)
+      m = Mul(b, c) y = Add(m, d) }
+group normalization
+    (float[N,6,4] x, float[N,6,T] z, float[N,6] w) => (a, b, g) <float[6] c, float[6] d>
+    { a = GroupNormalization<num_groups=2>(x, c, d)
+      b = GroupNormalization<num_groups=3, epsilon=0.1>(z, c, d)
+      g = GroupNormalization<num_groups=2, stash_type=1>(w, c, d) }
+group normalization of one and of each
+    (float[N,4,3,2] x) => (a, b) <float[4] c, float[4] d>
+    { a = GroupNormalization<num_groups=1>(x, c, d) b = GroupNormalization<num_groups=4>(x, c, d) }
+group normalization by weights of groups
+    18 (float[N,6,4] x) => (y) <float[2] c, float[2] d>
+    { y = GroupNormalization<num_groups=2>(x, c, d) }
 """
 )
 SHAPES = table(
@@ -1693,6 +1732,50 @@ axis of flat from behind
     (float[N,2] x) => (y)
     { y = Flatten<axis=-3>(x) }
     -> axis -3 of a tensor of 2 axes
+instance normalization over the batch
+    (float[N,2,3] x) => (y) <float[3] c, float[3] d>
+    { t = Transpose<perm=[1,2,0]>(x) y = InstanceNormalization(t, c, d) }
+    -> normalization of groups with the batch not in front
+instance normalization of rows
+    (float[2,N,3] x) => (y) <float[3] c, float[3] d>
+    { y = InstanceNormalization(x, c, d) }
+    -> normalization of batch channels
+instance normalization of nothing
+    (float[N,3] x) => (y) <float[3] c, float[3] d>
+    { y = InstanceNormalization(x, c, d) }
+    -> a tensor of 2 axes
+instance normalization of open channels
+    (float[N,T,3] x) => (y) <float[3] c, float[3] d>
+    { y = InstanceNormalization(x, c, d) }
+    -> normalization of 'T' channels
+instance normalization by other weights
+    (float[N,4,3] x) => (y) <float[3] c, float[4] d>
+    { y = InstanceNormalization(x, c, d) }
+    -> other weights than one for each of 4 channels
+instance normalization by what is computed
+    (float[N,3,2] x, float[N,3] w) => (y) <float[3] c>
+    { y = InstanceNormalization(x, w, c) }
+    -> input 1 is computed of the model's inputs
+groups of unequal size
+    (float[N,6,3] x) => (y) <float[6] c, float[6] d>
+    { y = GroupNormalization<num_groups=4>(x, c, d) }
+    -> 4 groups of 6 channels
+no number of groups
+    (float[N,6,3] x) => (y) <float[6] c, float[6] d>
+    { y = GroupNormalization(x, c, d) }
+    -> None groups of a tensor of 3 axes
+groups in other numbers
+    (float[N,6,3] x) => (y) <float[6] c, float[6] d>
+    { y = GroupNormalization<num_groups=2, stash_type=11>(x, c, d) }
+    -> attribute 'stash_type' other than 1
+weights of channels in the place of groups
+    18 (float[N,6,3] x) => (y) <float[6] c, float[6] d>
+    { y = GroupNormalization<num_groups=2>(x, c, d) }
+    -> other weights than one for each of 2 groups
+weights of groups in the place of channels
+    (float[N,6,3] x) => (y) <float[2] c, float[2] d>
+    { y = GroupNormalization<num_groups=2>(x, c, d) }
+    -> other weights than one for each of 6 channels
 no shape to expand to
     (float[N,2] x) => (y)
     { y = Expand(x) }

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -811,22 +811,33 @@ class Networks(Tensors):
         epsilon: float,
     ) -> Value:
         """Normalize each row's groups of channels, which are axis 1, with all behind them."""
-        if not isinstance(value, Tensor) or value.at or value.merged:
+        value = self._with_rows(value)
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("normalization of a constant")
+        if value.at or value.ndim < 2:
             raise UnsupportedError("normalization of groups with the batch not in front")
-        channels, *rest = value.row
+        rows, channels, *rest = value.shape
         if not isinstance(channels, int):
             raise UnsupportedError(f"normalization of {channels} channels")
-        each = [groups, channels // groups, *rest]
-        split = self.reshape(value, [BATCH, *each])
-        along = list(range(2, len(each) + 1))
+        if groups < 1 or channels % groups:
+            raise UnsupportedError(f"{groups} groups of {channels} channels")
+        weights = [None if w is None else as_array(w).reshape(-1) for w in (gamma, beta)]
+        if any(w is not None and len(w) != channels for w in weights):
+            raise UnsupportedError(f"other weights than one for each of {channels} channels")
+        split = value
+        if groups < channels or not rest:
+            each = [rows, groups, channels // groups, *rest]
+            split = cast(Tensor, self.reshape(value, each))
+        along = list(range(2, split.ndim))
         mean = self.reduce("mean", split, along, keepdims=True)
-        split = self.elementwise("subtract", split, mean)
-        squares = self.reduce("mean", self.elementwise("square", split), along, keepdims=True)
+        centred = self.elementwise("subtract", split, mean)
+        squares = self.reduce("mean", self.elementwise("square", centred), along, keepdims=True)
         factor = self.elementwise("rsqrt", self.elementwise("add", squares, epsilon))
-        found = self.reshape(self.elementwise("multiply", split, factor), [BATCH, *value.row])
-        for function, weight in (("multiply", gamma), ("add", beta)):
-            if weight is not None:
-                array = as_array(weight).reshape(-1, *(1,) * len(rest))
+        found = self.elementwise("multiply", centred, factor)
+        found = found if split is value else self.reshape(found, value.shape)
+        for function, weight, nothing in (("multiply", weights[0], 1), ("add", weights[1], 0)):
+            if weight is not None and (weight != nothing).any():
+                array = weight.reshape(-1, *(1,) * len(rest))
                 found = self.elementwise(function, found, array)
         return found
 

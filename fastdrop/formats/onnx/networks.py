@@ -268,6 +268,33 @@ def _layer_norm(a: Arguments) -> Made:
     return a.net.layer_norm(value, axes, weights[0], weights[1], epsilon)
 
 
+@operator("InstanceNormalization")
+def _instance_norm(a: Arguments) -> Made:
+    value = a.of_rows(a.input(), 0)
+    if value.ndim < 3:
+        raise UnsupportedError(f"a tensor of {value.ndim} axes")
+    epsilon, channels = float(a.attribute("epsilon", 1e-5)), value.shape[1]
+    if not isinstance(channels, int):
+        raise UnsupportedError(f"normalization of {channels} channels")
+    return a.net.group_norm(value, channels, a.array(1), a.array(2), epsilon)
+
+
+@operator("GroupNormalization")
+def _group_norm(a: Arguments) -> Made:
+    if a.attribute("stash_type", 1) != 1:
+        raise UnsupportedError("attribute 'stash_type' other than 1")
+    value, groups = a.of_rows(a.input(), 0), a.attribute("num_groups")
+    if value.ndim < 2 or not isinstance(groups, int) or groups < 1:
+        raise UnsupportedError(f"{groups} groups of a tensor of {value.ndim} axes")
+    epsilon, channels = float(a.attribute("epsilon", 1e-5)), value.shape[1]
+    gamma, beta = a.array(1), a.array(2)
+    if a.opset < 21 and isinstance(channels, int):  # when weights were of groups
+        if gamma.shape != (groups,) or beta.shape != (groups,):
+            raise UnsupportedError(f"other weights than one for each of {groups} groups")
+        gamma, beta = (np.repeat(w, channels // groups) for w in (gamma, beta))
+    return a.net.group_norm(value, groups, gamma, beta, epsilon)
+
+
 @operator("RMSNormalization")
 def _rms_norm(a: Arguments) -> Made:
     if a.attribute("stash_type", 1) != 1:
