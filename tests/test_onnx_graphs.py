@@ -217,6 +217,15 @@ lines
 lines of constants
     (float[N,3] x) => (y) <float[3] c>
     { a = HardSigmoid<alpha=0.3>(c) y = Add(x, a) }
+infinite numbers
+    (float[N,3] x) => (a, b, c, d) <float z = {0}>
+    { s = Sign(x) i = Div(s, z)
+      a = IsInf(i) b = IsInf<detect_negative=0>(i) c = IsInf<detect_positive=0>(i)
+      d = IsInf<detect_negative=0, detect_positive=0>(i) }
+infinite numbers and others
+    10 (float[N,3] x) => (y) <float[3] c = {0, 1, -1}, float z = {0}>
+    { d = Div(c, z) i = IsInf(d) n = IsInf<detect_positive=0>(d) a = Where(i, x, c)
+      e = Div(x, c) f = IsInf(e) b = Where(f, c, e) g = Cast<to=1>(n) h = Add(a, b) y = Add(h, g) }
 alphas
     (float[N,3] x) => (a, b, c, d, e, f)
     { a = LeakyRelu(x) b = LeakyRelu<alpha=0.3>(x) c = Elu<alpha=0.5>(x) d = Celu<alpha=0.5>(x)

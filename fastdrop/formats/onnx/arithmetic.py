@@ -342,6 +342,18 @@ def _is_nan(a: Arguments) -> Made:
     return compute(a, "not_equal", np.not_equal, a.input(), a.input())
 
 
+@operator("IsInf")
+def _is_inf(a: Arguments) -> Made:
+    a.dtype = _BOOL
+    below, above = (a.flag(f"detect_{s}", default=True) for s in ("negative", "positive"))
+    value = a.input()
+    if below and above:
+        value = compute(a, "absolute", np.abs, value)
+    elif not (below or above):
+        return compute(a, "less", np.less, compute(a, "absolute", np.abs, value), np.float32(0))
+    return compute(a, "equal", np.equal, value, np.float32(np.inf if above else -np.inf))
+
+
 @operator("Erf")
 def _erf(a: Arguments) -> Made:
     """Compute the error function by gelu(x) = x (1 + erf(x / sqrt(2))) / 2, near 0 as a line."""
@@ -413,7 +425,8 @@ def _softmax(a: Arguments) -> Made:
 BY_NUMBER = frozenset(
     (
         *(*_FUNCTIONS, *_TRUTHS, *_ACTIVATIONS),
-        *("Pow", "Div", "Mod", "Max", "Min", "Sum", "Mean", "Where", "Clip", "IsNaN", "Erf"),
+        *("Pow", "Div", "Mod", "Max", "Min", "Sum", "Mean", "Where", "Clip", "IsInf", "IsNaN"),
+        "Erf",
     )
 )
 
