@@ -801,6 +801,31 @@ padded of old
 constants padded
     (float[N,6] x) => (y) <float[3] c, int64[2] p = {1, 2}, float v = {5}>
     { a = Pad(c, p) b = Pad(c, p, v) y = Sum(x, a, b) }
+padded by what is there
+    (float[N,3,4] x) => (a, b, d) <int64[6] p = {0, 2, 3, 0, 1, 1}>
+    { a = Pad<mode="reflect">(x, p) b = Pad<mode="edge">(x, p) d = Pad<mode="wrap">(x, p) }
+padded by what is there, at one end
+    (float[N,3,4] x) => (a, b, d) <int64[2] p = {0, 2}, int64[2] q = {2, 0}, int64[1] k = {-1}>
+    { a = Pad<mode="reflect">(x, p, , k) b = Pad<mode="edge">(x, q, , k)
+      d = Pad<mode="wrap">(x, q, , k) }
+open steps padded by what is there
+    (float[N,3,T] x) => (a, b, d) <int64[6] p = {0, 0, 3, 0, 0, 2}>
+    { a = Pad<mode="reflect">(x, p) b = Pad<mode="edge">(x, p) d = Pad<mode="wrap">(x, p) }
+open steps padded by one, the batch behind
+    (float[T,N,S] x) => (a, b, d) <int64[6] p = {1, 0, 1, 1, 0, 1}>
+    { a = Pad<mode="reflect">(x, p) b = Pad<mode="edge">(x, p) d = Pad<mode="wrap">(x, p) }
+open steps padded and convolved
+    (float[N,2,T] x) => (y) <float[2,2,5] c, int64[6] p = {0, 0, 2, 0, 0, 2}>
+    { a = Pad<mode="reflect">(x, p) b = Conv(a, c) y = Add(x, b) }
+padded by what is there, of old
+    10 (float[N,3,4] x) => (a, b)
+    { a = Pad<mode="reflect", pads=[0,1,0,0,2,1]>(x)
+      b = Pad<mode="edge", pads=[0,1,0,0,2,1], value=5.0>(x) }
+constants padded by what is there
+    (float[N,6] x) => (y)
+    <float[3] c, int64[2] p = {1, 2}, int64[1] k = {3}, int64[4] q = {0, 2, 0, 1}>
+    { a = Pad<mode="reflect">(c, p) b = Pad<mode="edge">(c, p) d = Pad<mode="wrap">(c, p)
+      ROWS e = Pad<mode="reflect">(m, q) f = Pad<mode="edge">(m, q) y = Sum(x, a, b, d, e, f) }
 triangles
     (float[N,3,3] x) => (y) <float[3,3] c, int64 k = {1}>
     { a = Trilu(c) b = Trilu<upper=0>(c, k) d = Sub(a, b) y = Add(x, d) }
@@ -1437,6 +1462,20 @@ def test_models_alike(text: str) -> None:
     check_alike(*text.split("    as\n"))
 
 
+@pytest.mark.parametrize("mode", ["reflect", "wrap"])
+@pytest.mark.parametrize("widths", ["3, 0, 0, 0", "0, 0, 3, 0"])
+def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> None:
+    model = loaded(
+        parsed(
+            f"(float[N,T,2] x) => (y) <int64[6] k = {{0, {widths}, 0}}> "
+            f'{{ y = Pad<mode="{mode}">(x, k) }}'
+        )
+    )
+    assert model.predict(normal(2, 4, 2)).shape == (2, 7, 2)
+    with pytest.raises((IndexError, ValueError)):
+        model.predict(normal(2, 2, 2))
+
+
 # ---- what is refused ----
 
 REFUSALS = table(
@@ -1928,8 +1967,32 @@ fewer rows of a constant
     -> places of fewer rows
 mode
     (float[N,4] x) => (y) <int64[4] k = {0,1,0,1}>
-    { y = Pad<mode="edge">(x, k) }
-    -> attribute 'mode': edge
+    { y = Pad<mode="symmetric">(x, k) }
+    -> attribute 'mode': symmetric
+mirrored rows
+    (float[N,4] x) => (y) <int64[4] k = {1,0,0,0}>
+    { y = Pad<mode="reflect">(x, k) }
+    -> rows put to the batch
+mirrored rows that share numbers
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}, int64[4] l = {0,0,1,0}>
+    { ROWS a = Pad<mode="edge">(m, l) y = Add(x, a) }
+    -> rows put to the batch
+the last number of all rows, again and again
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}, int64[4] l = {0,0,0,1000000000}>
+    { ROWS a = Pad<mode="edge">(m, l) y = ReduceSum(a) }
+    -> a constant of 8000000024 bytes, which the file does not hold
+mirrored less than none
+    (float[N,4] x) => (y) <int64[4] k = {0,-1,0,1}>
+    { y = Pad<mode="reflect">(x, k) }
+    -> padding of a negative width
+mirrored beyond the other end
+    (float[N,4] x) => (y) <int64[4] k = {0,4,0,1}>
+    { y = Pad<mode="reflect">(x, k) }
+    -> 4 places padded by 4 (reflect)
+from the other end and further
+    (float[N,4] x) => (y) <int64[4] k = {0,0,0,5}>
+    { y = Pad<mode="wrap">(x, k) }
+    -> 4 places padded by 5 (wrap)
 no widths
     (float[N,4] x) => (y)
     { y = Pad(x) }

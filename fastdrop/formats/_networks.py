@@ -735,6 +735,62 @@ class Networks(Tensors):
         pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
         return self._put_around(value, pairs, number)
 
+    def pad_again(self, value: Value, widths: Sequence[tuple[int, int]], mode: str) -> Value:
+        """Put what is there before and behind on the last axes, as `numpy.pad` does.
+
+        mode : {"reflect", "edge", "wrap"}
+        """
+        every = [(0, 0)] * (value.ndim - len(widths)) + [*widths]
+        if min(map(min, every)) < 0:
+            raise UnsupportedError("padding of a negative width")
+        for axis, pair in enumerate(every):
+            length = value.shape[axis]
+            least = {"reflect": max(pair) + 1, "edge": 1, "wrap": max(pair)}[mode]
+            if any(pair) and isinstance(length, int) and length < least:
+                raise UnsupportedError(f"{length} places padded by {max(pair)} ({mode})")
+        if isinstance(value, (Tensor, Spread)) and any(every[value.at]):
+            raise UnsupportedError("rows put to the batch")
+        if isinstance(value, Spread):
+            inside = [pair for axis, pair in enumerate(every) if axis != value.at]
+            return Spread(np.pad(value.value, inside, mode=mode), value.at)  # type: ignore[call-overload]
+        if not isinstance(value, Tensor):
+            return np.asarray(np.pad(value, every, mode=mode))  # type: ignore[call-overload]
+        for axis, (before, behind) in enumerate(every):
+            parts: list[Value] = [value]
+            if before:
+                parts.insert(0, self._edge(value, axis, before, mode, behind=False))
+            if behind:
+                parts.append(self._edge(value, axis, behind, mode, behind=True))
+            value = self.concatenate(parts, axis)
+            assert isinstance(value, Tensor)
+        return value
+
+    def _edge(self, value: Tensor, axis: int, width: int, mode: str, *, behind: bool) -> Value:
+        """Return what is put to one end of an axis, made of what is there."""
+        if mode == "edge":
+            times = [width if i == axis else -1 for i in range(value.ndim)]
+            return self.expand(self._place(value, axis, -1 if behind else 0), times)
+        if mode == "reflect":
+            start, stop = (-width - 1, -1) if behind else (1, width + 1)
+        else:
+            start, stop = (0, width) if behind else (-width, 0)
+        # The farthest place by itself, which must be there however short an open axis is.
+        far = self._place(value, axis, start if start < 0 else stop - 1)
+        parts = [far]
+        if width > 1 and start < 0:
+            parts.append(self.slice(value, axis, start + 1, stop or None))
+        elif width > 1:
+            parts.insert(0, self.slice(value, axis, start, stop - 1))
+        part = self.concatenate(parts, axis)
+        assert isinstance(part, Tensor)
+        at = part.axis(axis)
+        part = replace(part, row=(*part.row[:at], width, *part.row[at + 1 :]))
+        return part if mode == "wrap" else self.slice(part, axis, None, None, -1)
+
+    def _place(self, value: Tensor, axis: int, index: int) -> Value:
+        """Return one place along an axis, which stays."""
+        return self.unsqueeze(self.select(value, axis, index), axis)
+
     def _padded(self, tensor: Tensor, widths: Sequence[tuple[int, int]], number: float) -> Tensor:
         """Put a number around the axes between batch and channels."""
         pairs = [(0, 0)] * tensor.merged + [(a, b) for a, b in widths] + [(0, 0)]

@@ -1097,29 +1097,8 @@ def _constant_pad(b: Networks, a: Arguments) -> Any:
 def _pad(b: Networks, a: Arguments) -> Any:
     if a.mode == "constant":
         return b.pad(a.first(), _around(a.pad), float(a.value or 0))
-    value = a.first()
-    for axis, pair in enumerate(_around(a.pad), value.ndim - len(a.pad) // 2):
-        parts = [_edge(b, value, axis, n, a.mode, i == 1) for i, n in enumerate(pair)]
-        parts.insert(1, value)
-        value = b.concatenate([part for part in parts if part is not None], axis)
-    return value
-
-
-def _edge(b: Networks, value: Value, axis: int, width: int, mode: str, behind: bool) -> Any:
-    """Return what is put to one end of an axis, made of what is there; None for nothing."""
-    if width < 0:
-        raise UnsupportedError("padding of a negative width")
-    if not width:
-        return None
-    if mode == "circular":
-        places = (0, width) if behind else (-width, None)
-        return b.slice(value, axis, *places)
-    if mode == "replicate":
-        places = (-1, None) if behind else (0, 1)
-        times = [width if i == axis else -1 for i in range(value.ndim)]
-        return b.expand(b.slice(value, axis, *places), times)
-    places = (-width - 1, -1) if behind else (1, width + 1)
-    return b.slice(b.slice(value, axis, *places), axis, None, None, -1)
+    mode = {"replicate": "edge", "circular": "wrap"}.get(a.mode, a.mode)
+    return b.pad_again(a.first(), _around(a.pad), mode)
 
 
 def _around(pad: Sequence[int]) -> list[tuple[int, int]]:

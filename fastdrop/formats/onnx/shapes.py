@@ -610,8 +610,9 @@ def _gather_elements(a: Arguments) -> Made:
 @operator("Pad")
 def _pad(a: Arguments) -> Made:
     value = a.input()
-    if a.attribute("mode", "constant") != "constant":
-        raise UnsupportedError(f"attribute 'mode': {a.node.attributes['mode']}")
+    mode = a.attribute("mode", "constant")
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise UnsupportedError(f"attribute 'mode': {mode}")
     if a.opset < 11:
         pads, number = a.numbers("pads"), float(a.attribute("value", 0.0))
     else:
@@ -630,7 +631,14 @@ def _pad(a: Arguments) -> Made:
         if is_lengths(value) or min(map(min, widths)) < 0:
             raise UnsupportedError(f"widths of {pads}")
         a.check_size(n + p + q for n, (p, q) in zip(value.shape, widths, strict=True))
+        if mode != "constant":
+            return a.net.pad_again(value, widths, mode)
         return np.pad(value, widths, constant_values=number)
+    if mode != "constant":
+        if isinstance(value, Spread):
+            pairs = zip(value.shape, widths, strict=True)
+            a.check_size(n + sum(pair) for n, pair in pairs if isinstance(n, int))
+        return a.net.pad_again(value, widths, mode)
     # What is taken off is a part.
     for axis, (before, behind) in enumerate(widths):
         if min(before, behind) < 0:
