@@ -29,6 +29,8 @@ LENGTHS = [{"N": 3, "T": 5, "S": 4}, {"N": 2, "T": 7, "S": 6}]
 LENGTHS = [given | {"P": 3, "Q": 2, "Q1": 2, "Q2": 2} for given in LENGTHS]
 # A constant c repeated for each row of x, with axes k behind the rows.
 ROWS = "n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) "
+# The numbers p of the steps of x, with constants z of 0 and o of 1.
+STEPS = "s = Shape<start=1, end=2>(x) n = Squeeze(s) p = Range(z, n, o) "
 
 
 def table(text: str) -> dict[str, str]:
@@ -40,7 +42,7 @@ def table(text: str) -> dict[str, str]:
 def parsed(text: str) -> ModelProto:
     """Return a model; what stands in front of the inputs is the operator set, if it is another."""
     opset, _, graph = text.partition("(")
-    made = parse_graph(f"g ({graph.replace('ROWS', ROWS)}")
+    made = parse_graph(f"g ({graph.replace('ROWS', ROWS).replace('STEPS', STEPS)}")
     for value in made.value_info:
         kind = value.type.tensor_type
         shape = [dim.dim_value for dim in kind.shape.dim]
@@ -699,6 +701,98 @@ constants repeated for rows
 repeated as often as another
     (float[N,T,3] x, float[N,1,3] z) => (y)
     { s = Shape(x) a = Expand(z, s) y = Concat<axis=1>(a, x) }
+repeated behind one another
+    (float[N,T,3] x) => (a, b, d, e) <int64[3] k = {1, 2, 1}, int64[3] l = {1, 3, 2},
+    int64[3] m = {1, 20, 1}, int64[3] n = {1, 1, 17}>
+    { a = Tile(x, k) b = Tile(x, l) d = Tile(x, m) e = Tile(x, n) }
+repeated behind one another, the batch behind
+    (float[T,N,2,3] x) => (y) <int64[4] k = {2, 1, 3, 2}>
+    { a = Tile(x, k) y = Relu(a) }
+repeated behind one another, of two open lengths
+    (float[N,T,S] x) => (y) <int64[3] k = {1, 2, 3}>
+    { y = Tile(x, k) }
+constants of all rows repeated behind one another
+    (float[N,6] x) => (y) <float[3] c, int64[1] k = {3}, int64[2] l = {1, 2}>
+    { ROWS a = Tile(m, l) y = Add(x, a) }
+constants repeated for rows and behind one another
+    (float[N,6] x) => (y) <float[1,3] c, int64[1] k = {2}>
+    { n = Shape<end=1>(x) r = Concat<axis=0>(n, k) a = Tile(c, r) y = Add(x, a) }
+positions for each row
+    (float[N,T,3] x) => (a, b) <int64 z = {0}, int64 o = {1}, int64[1] u = {2}, float[50,3] c>
+    { STEPS q = Shape<end=2>(x) e = Expand(p, q) f = Cast<to=1>(e) v = Unsqueeze(f, u)
+      a = Add(x, v) g = Gather(c, e) b = Add(x, g) }
+positions for each row by another
+    (float[N,T,3] x, float[N,T] w) => (y) <int64 z = {0}, int64 o = {1}>
+    { STEPS q = Shape(w) e = Expand(p, q) f = Cast<to=1>(e) y = Mul(w, f) }
+positions before lengths
+    (float[N,T,3] x, int64[N] w) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1]
+    l = {2}>
+    { STEPS q = Shape<end=2>(x) e = Expand(p, q) v = Unsqueeze(w, k) b = Less(e, v)
+      f = Cast<to=1>(b) m = Unsqueeze(f, l) y = Mul(x, m) }
+positions for each row behind
+    (float[T,N,3] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {2}>
+    { s = Shape<end=1>(x) n = Squeeze(s) p = Range(z, n, o) v = Unsqueeze(p, k) q = Shape<end=2>(x)
+      e = Expand(v, q) f = Cast<to=1>(e) m = Unsqueeze(f, l) y = Mul(x, m) }
+positions for each of some
+    (float[N,T,4] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {4}>
+    { STEPS v = Unsqueeze(p, k) q = Concat<axis=0>(s, l) e = Expand(v, q) f = Cast<to=1>(e)
+      y = Add(x, f) }
+positions for each row of a fixed number
+    (float[2,T,3] x) => (y) <int64 z = {0}, int64 o = {1}, int64[2] k = {2, 1}, float[50,3] c>
+    { STEPS e = Expand(p, k) g = Gather(c, e) y = Add(x, g) }
+positions for each row and as many heads
+    (float[2,2,T,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[3] u = {0, 1, 2}, int64[2] k =
+    {2, 2}>
+    { t = Shape<start=2>(x) s = Shape<start=2, end=3>(x) n = Squeeze(s) p = Range(z, n, o)
+      w = Unsqueeze(p, u) q = Concat<axis=0>(k, t) e = Expand(w, q)
+      f = Cast<to=1>(e) y = Mul(x, f) }
+positions for each place of another open length
+    (float[N,T,S] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}>
+    { STEPS q = Shape<start=1>(x) v = Unsqueeze(p, k) e = Expand(v, q) f = Cast<to=1>(e)
+      y = Add(x, f) }
+positions looked up for all rows
+    (float[N,T,3] x) => (a, b) <int64 z = {0}, int64 o = {1}, float[50,3] c, float[50] d,
+    int64[1] k = {1}>
+    { STEPS g = Gather(c, p) a = Add(x, g) h = Gather(d, p) u = Unsqueeze(h, k) b = Add(x, u) }
+positions repeated for rows
+    (float[N,T,3] x) => (a, b) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}, int64[1] l = {1},
+    int64[1] u = {2}, float[50,3] c>
+    { STEPS t = Unsqueeze(p, k) n2 = Shape<end=1>(x) r = Concat<axis=0>(n2, l) e = Tile(t, r)
+      f = Cast<to=1>(e) v = Unsqueeze(f, u) a = Add(x, v) g = Gather(c, e) b = Add(x, g) }
+positions repeated behind one another
+    (float[N,T] x) => (a, b) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}, int64[1] l = {2}>
+    { STEPS d = Concat<axis=1>(x, x) w = Tile(p, l) f = Cast<to=1>(w) a = Mul(d, f)
+      t = Unsqueeze(p, k) n2 = Shape<end=1>(x) r = Concat<axis=0>(n2, l) e = Tile(t, r)
+      g = Cast<to=1>(e) b = Mul(d, g) }
+less positions
+    (float[N,T,3] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {9999},
+    int64[1] i = {0}, float[50,3] c>
+    { STEPS q = Slice(p, k, l) g = Gather(c, q) w = Slice(x, k, l, k) y = Add(w, g) }
+first places of constants
+    (float[N,T,3] x) => (a, b) <float[50,3] c, int64[1] z = {0}, float[50] d, int64[1] k = {1},
+    int64[1] o = {1}>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, z, n, z, o) a = Add(x, p)
+      q = Slice(d, z, n) r = Unsqueeze(q, k) b = Add(x, r) }
+first places of constants of more axes
+    (float[N,T,3,2] x) => (a, b)
+    <float[9,3,2] c, int64[1] z = {0}, float[3,9,2] d, int64[1] k = {1}>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, z, n) a = Add(x, p) t = Transpose<perm=[0,2,1,3]>(x)
+      q = Slice(d, z, n, k) b = Add(t, q) }
+first places of constants, the batch behind
+    (float[T,N,3] x) => (a, b) <float[9,3] c, int64[1] z = {0}, int64[1] k = {1}, float[9,1] d>
+    { n = Shape<end=1>(x) p = Slice(c, z, n) q = Unsqueeze(p, k) a = Add(x, q)
+      r = Slice(d, z, n) u = Unsqueeze(r, k) b = Add(x, u) }
+first places of constants along two axes
+    (float[N,T,T] x) => (y) <float[9,9] c, int64[2] z = {0, 0}>
+    { n = Shape<start=1>(x) p = Slice(c, z, n) y = Add(x, p) }
+first places of constants that have an axis for rows
+    (float[N,T,3] x) => (a, b) <float[1,9,3] c, int64[1] z = {0}, int64[1] k = {1}, float[9,1] d>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, z, n, k) q = Softmax(p) a = Add(x, q)
+      r = Slice(d, z, n) b = Add(x, r) }
+first places of constants for each row
+    (float[N,T,3] x) => (y) <float[9,3] c, int64[1] z = {0}>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, z, n) s = Shape(x) e = Expand(p, s) f = Softmax(e)
+      y = Add(x, f) }
 part
     (float[N,7,4] x) => (a, b, c) <int64[2] s = {1, -3}, int64[2] e = {9, -1}, int64[2] k = {1,
     2}, int64[1] o = {0}, int64[1] p = {5}, int64[1] q = {-2}, int64[1] t = {2}>
@@ -1844,10 +1938,63 @@ repeats below 0
     (float[N,2] x) => (y) <float[2] c, int64[1] k = {-1}>
     { a = Tile(c, k) y = Add(x, a) }
     -> repeats of [-1]
-repeats of more
-    (float[N,2] x) => (y) <int64[2] k = {1, 2}>
+repeats of rows
+    (float[N,2] x) => (y) <int64[2] k = {2, 1}>
     { y = Tile(x, k) }
-    -> repeats of axes longer than 1
+    -> rows of a batch repeated 2 times
+repeats of rows that share numbers
+    (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}, int64[2] l = {2, 1}>
+    { ROWS a = Tile(m, l) y = Add(x, a) }
+    -> rows of a batch repeated 2 times
+repeats of nothing
+    (float[N,2] x) => (y) <int64[2] k = {1, 0}>
+    { y = Tile(x, k) }
+    -> 2 places repeated 0 times
+repeats by an open length
+    (float[N,T,2] x) => (y) <int64[2] k = {1, 1}>
+    { n = Shape<start=1, end=2>(x) r = Concat<axis=0>(k, n) y = Tile(x, r) }
+    -> 2 places repeated 'T' times
+many repeats of two open lengths
+    (float[N,T,S] x) => (y) <int64[3] k = {1, 20, 1}>
+    { y = Tile(x, k) }
+    -> several open lengths
+repeats of positions by rows
+    (float[N,T,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { STEPS n2 = Shape<end=1>(x) w = Tile(p, n2) f = Cast<to=1>(w) y = Add(x, f) }
+    -> 'T' places repeated batch times
+positions for less than none
+    (float[N,T,3] x) => (y) <int64 z = {0}, int64 o = {1}, int64[2] k = {-1, 1}>
+    { STEPS w = Expand(p, k) y = Add(x, w) }
+    -> a shape of [-1, 1]
+positions in the place of rows
+    (float[N,T,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { STEPS n2 = Shape<end=1>(x) w = Expand(p, n2) y = Add(x, w) }
+    -> rows of shape ['T'] as [batch]
+positions for rows of rows
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { STEPS n2 = Shape<end=1>(x) q = Concat<axis=0>(n2, n2, s) w = Expand(p, q) y = Add(x, w) }
+    -> ['T'] as [batch, batch, 'T']
+positions for rows on another axis
+    (float[T,N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { s = Shape<end=1>(x) n = Squeeze(s) p = Range(z, n, o) q = Shape<start=1>(x) w = Expand(p, q)
+      y = Gather<axis=1>(x, w) }
+    -> places that are computed of the model's inputs
+the last position
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64 l = {-1}>
+    { STEPS g = Gather(p, l) f = Cast<to=1>(g) y = Mul(x, f) }
+    -> ['T'] without rows of a batch
+positions alone
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { STEPS y = Identity(p) }
+    -> output 'y' does not depend on the inputs
+places of more axes looked up by positions
+    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, float[2,2,2] c>
+    { STEPS g = Gather(c, p) y = Add(x, g) }
+    -> places that are computed of the model's inputs
+places of a constant from one on
+    (float[N,T,3] x) => (y) <float[9,3] c, int64[1] o = {1}>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, o, n) y = Add(x, p) }
+    -> places from 1 to 'T' of 9
 no places
     (float[N,2] x) => (y) <int64[1] k = {1}>
     { y = Slice(x, k) }

@@ -26,6 +26,8 @@ Array = NDArray[Any]
 
 # Numbers are put in order one by one.
 MOST_LARGEST = 64
+# Tensors are put behind themselves as often; more is laid out anew.
+MOST_BEHIND = 16
 
 
 class UnsupportedError(Exception):
@@ -247,6 +249,27 @@ class Steps:
         found = b.squeeze(value, [at + 1])
         assert isinstance(found, Tensor)
         return replace(found, at=at)
+
+    def expanded(self, b: Tensors, shape: Sequence[Length], rows: int | None) -> Tensor | Steps:
+        """Repeat axes of length 1, of which there may be more in front; one may be for the rows.
+
+        That is as long as a batch, or the first that is as long as a fixed number of rows.
+        """
+        rank = max(self.ndim, len(shape))
+        own = [1] * (rank - self.ndim) + [*self.shape]
+        target = [1] * (rank - len(shape)) + [*shape]
+        wanted = [o if n in (1, -1) else n for o, n in zip(own, target, strict=True)]
+        longer = [i for i in range(rank) if own[i] == 1 and wanted[i] != 1]
+        places = [i for i in longer if wanted[i] == BATCH]
+        places = places or [i for i in longer if wanted[i] == rows][:1]
+        if not places:
+            return Steps.of(b.expand(self.led(b, rank), [BATCH, *wanted]))
+        if len(places) > 1:
+            raise UnsupportedError(f"{list(self.shape)} as {wanted}")
+        wanted[places[0]] = BATCH
+        found = b.expand(self.beside(b, rank, places[0]), wanted)
+        assert isinstance(found, Tensor)
+        return found
 
     def single(self, b: Tensors) -> Tensor:
         """Return a tensor with the batch on the first axis on which this is 1 long."""
@@ -677,6 +700,23 @@ class Tensors:
         repeated = [times if i == axis + 1 else -1 for i in range(wide.ndim)]
         laid = [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]]
         return self.reshape(self.expand(wide, repeated), laid)
+
+    def repeat(self, value: Value, axis: int, times: int) -> Value:
+        """Repeat what is along an axis, as a whole."""
+        axis = counted(axis, value.ndim)
+        if not isinstance(value, (Tensor, Spread)):
+            return np.concatenate([value] * times, axis)
+        if axis == value.at:
+            raise UnsupportedError(f"rows of a batch repeated {times} times")
+        if isinstance(value, Spread):
+            inside = axis - (axis > value.at)
+            return Spread(np.concatenate([value.value] * times, inside), value.at)
+        if times <= MOST_BEHIND:
+            return self.concatenate([value] * times, axis)
+        shape = value.shape
+        wide = self.unsqueeze(value, axis)
+        repeated = self.expand(wide, [times if i == axis else -1 for i in range(wide.ndim)])
+        return self.reshape(repeated, [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]])
 
     # ---- several tensors ----
 

@@ -760,10 +760,8 @@ def _flip(b: Networks, a: Arguments) -> Any:
 @row("expand")
 def _expand(b: Networks, a: Arguments) -> Any:
     value = a.first()
-    if isinstance(value, Steps) and len(a.size) == value.ndim + 1 and a.size[0] in (BATCH, b.rows):
-        value = value.put(0)
     if isinstance(value, Steps):
-        return b.expand(value.single(b), a.size)
+        return value.expanded(b, a.size, b.rows)
     return b.expand(value, a.size)
 
 
@@ -796,9 +794,8 @@ def _repeat(b: Networks, a: Arguments) -> Any:
             shape.append(times)
         elif not isinstance(value, (Tensor, Spread)) and isinstance(times, int):
             return np.tile(value, a.repeats)
-        elif isinstance(times, int) and isinstance(value, Tensor):
-            axis = len(shape)
-            value = b.concatenate([value] * times, axis)
+        elif isinstance(times, int) and times > 0 and isinstance(value, Tensor):
+            value = b.repeat(value, len(shape), times)
             shape.append(-1)
         else:
             raise UnsupportedError(f"{length} places repeated {times} times")

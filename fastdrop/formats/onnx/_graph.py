@@ -34,7 +34,10 @@ from fastdrop.model._summary import LayerSummary
 # What folded constants may take beside the file.
 _FREE_BYTES = 16 * 2**20
 # What takes `Steps` as they are.
-_OF_STEPS = ("Cast", "Identity", "Reshape", "Shape", "Trilu", "Unsqueeze")
+_OF_STEPS = (
+    *("Cast", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Tile", "Trilu"),
+    "Unsqueeze",
+)
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
@@ -376,6 +379,8 @@ class _Assembly:
             if isinstance(value, OfRows):
                 self._refuse(f"output {show(name)}: numbers of rows, computed with")
                 continue
+            if isinstance(value, Steps) and 1 in value.shape:
+                value = value.single(self.net)
             if not isinstance(value, Tensor):
                 self._refuse(f"output {show(name)} does not depend on the inputs")
                 continue

@@ -273,7 +273,15 @@ def _expand(a: Arguments) -> Made:
         if not isinstance(value, RowNumbers) or lengths.count(BATCH) != 1:
             raise UnsupportedError("numbers of rows, computed with")
         return RowNumbers(lengths)
+    if isinstance(value, Steps):
+        return _steps_expanded(a, value, shape)
     return _expanded(a, value, shape)
+
+
+def _steps_expanded(a: Arguments, value: Steps, shape: Sequence[Length]) -> Made:
+    if any(isinstance(n, int) and n < 1 for n in shape):
+        raise UnsupportedError(f"a shape of {[*shape]}")
+    return value.expanded(a.net, shape, a.fixed_batch)
 
 
 def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
@@ -299,20 +307,35 @@ def _expanded(a: Arguments, value: Value, shape: Sequence[Length]) -> Value:
 
 @operator("Tile")
 def _tile(a: Arguments) -> Made:
-    value, repeats = a.input(), a.lengths(1)
+    value: Any = a.input()
+    repeats = a.lengths(1)
     if repeats is None or len(repeats) != value.ndim:
         raise UnsupportedError("as many repeats as axes are expected")
-    if not isinstance(value, (Tensor, Spread)) and all(isinstance(n, int) for n in repeats):
+    if isinstance(value, np.ndarray) and all(isinstance(n, int) for n in repeats):
         counts = [fixed(n) for n in repeats]
         if any(n < 0 for n in counts):
             raise UnsupportedError(f"repeats of {counts}")
         a.check_size(n * m for n, m in zip(value.shape, counts, strict=True))
         return np.tile(value, counts)
-    pairs = zip(value.shape, repeats, strict=True)
-    if any(m not in (1,) and n != 1 for n, m in pairs):
-        raise UnsupportedError("repeats of axes longer than 1")
-    shape = [m if n == 1 else n for n, m in zip(value.shape, repeats, strict=True)]
+    shape = [m if n == 1 else -1 for n, m in zip(value.shape, repeats, strict=True)]
+    for axis, times in enumerate(repeats):
+        if times != 1 and shape[axis] == -1:
+            value = _repeated(a, value, axis, times)
+    shape = [n if m == -1 else m for n, m in zip(value.shape, shape, strict=True)]
+    if isinstance(value, Steps):
+        return _steps_expanded(a, value, shape)
     return _expanded(a, value, shape)
+
+
+def _repeated(a: Arguments, value: Any, axis: int, times: Length) -> Any:
+    """Repeat what is along an axis longer than 1."""
+    if not isinstance(times, int) or times < 1:
+        raise UnsupportedError(f"{value.shape[axis]} places repeated {times} times")
+    if isinstance(value, Steps):
+        return Steps.of(a.net.repeat(value.value, axis + 1, times))
+    if not isinstance(value, Tensor):
+        a.check_size([times, *(n for n in value.shape if isinstance(n, int))])
+    return a.net.repeat(value, axis, times)
 
 
 # ---- parts ----
@@ -340,11 +363,16 @@ def _slice(a: Arguments) -> Made:
     return value
 
 
-def _part(a: Arguments, value: Value, axis: int, start: Any, end: Any, step: int) -> Value:
+def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) -> Any:
     """Take places along an axis as the operator counts them, beyond the ends too."""
     if not step:
         raise UnsupportedError("steps of 0")
+    if isinstance(value, Steps):
+        return Steps.of(_part(a, value.value, axis + 1, start, end, step))
     length = value.shape[axis]
+    first = not start and step == 1 and isinstance(end, Open)
+    if first and isinstance(value, np.ndarray) and not is_lengths(value):
+        return Steps(a.net.first_places(value[np.newaxis], axis + 1, end))
     if isinstance(length, int) and not isinstance(start, Open) and not isinstance(end, Open):
         places = range(*slice(start, end, step).indices(length))
         start, end = places.start, places.stop
@@ -522,7 +550,13 @@ def _scatter_nd(a: Arguments) -> Made:
 
 @operator("Gather")
 def _gather(a: Arguments) -> Made:
+    value: Any
+    places: Any
     value, places = a.given()
+    value = value.single(a.net) if isinstance(value, Steps) else value
+    steps = isinstance(places, Steps) and 1 not in places.shape
+    if isinstance(places, Steps):
+        places = places.value if steps else places.single(a.net)
     axis = _axis(a.attribute("axis", 0), value.ndim)
     if isinstance(places, Order) and isinstance(value, (Tensor, Spread)):
         return places.of(value, axis)
@@ -545,7 +579,8 @@ def _gather(a: Arguments) -> Made:
             a.check_size([*places.value.shape, table.shape[1]])
         table = a.net.float32(table)
         found = a.net.embedding(table, places)
-        return found if value.ndim == 2 else a.net.squeeze(found, [-1])
+        found = found if value.ndim == 2 else a.net.squeeze(found, [-1])
+        return Steps.of(found) if steps else found
     if places.dtype.kind not in "iu":
         raise UnsupportedError("places that are no whole numbers")
     if isinstance(value, np.ndarray):
@@ -575,7 +610,8 @@ def _taken(a: Arguments, value: Tensor | Spread, axis: int, places: Array) -> Va
         if numbers == [*range(numbers[0], numbers[0] + step * len(numbers), step)]:
             if not 0 <= min(numbers) <= max(numbers) < length:
                 raise UnsupportedError(f"places beyond an axis of length {length}")
-            return _part(a, value, axis, numbers[0], _end(numbers, step), step)
+            found: Value = _part(a, value, axis, numbers[0], _end(numbers, step), step)
+            return found
     if len(numbers) > 64:
         raise UnsupportedError(f"{len(numbers)} places in no order")
     parts = [a.net.unsqueeze(a.net.select(value, axis, n), axis) for n in numbers]
