@@ -1326,6 +1326,19 @@ a computed place of each row of a fixed number written into zeros
     <float[2,3] c = {0, 0, 0, 0, 0, 0}, int64 f = {3}, int64[1] m = {1}, int64[2,1] i = {0, 1},
      float[2] u = {1, 1}>
     { p = Mod(n, f) k = Unsqueeze(p, m) d = Concat<axis=1>(i, k) y = ScatterND(c, d, u) }
+a number added to a place
+    (float[N,3] x) => (y) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}>
+    { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
+      y = ScatterElements<axis=1, reduction="add">(x, e, u) }
+numbers added to places, several to one
+    (float[N,3] x, int64[N,T] n, float[N,T] u) => (y) <int64 f = {3}>
+    { k = Mod(n, f) y = ScatterElements<axis=1, reduction="add">(x, k, u) }
+numbers added to places from the end
+    (float[N,3] x, int64[N,T] n, float[N,T] u) => (y) <int64 f = {3}>
+    { m = Mod(n, f) k = Sub(m, f) y = ScatterElements<axis=-1, reduction="add">(x, k, u) }
+numbers added to steps
+    (float[N,4,3] x, int64[N,T,3] n, float[N,T,3] u) => (y) <int64 f = {4}>
+    { k = Mod(n, f) y = ScatterElements<axis=1, reduction="add">(x, k, u) }
 computed places written along an axis
     (float[N,3] x, int64[N,2] n) => (y) <int64 f = {3}, int64[1] z = {0}, int64[1] t = {2},
     int64[1] o = {1}>
@@ -2659,11 +2672,23 @@ number put beyond
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
       y = ScatterElements<axis=1>(x, e, u) }
     -> places beyond an axis of length 3
-numbers added to a place
+numbers multiplied with a place
     (float[N,3] x) => (y) <int64 o = {1}, int64 l = {-1}, int64[1] k = {1}>
     { g = Gather<axis=1>(x, l) u = Unsqueeze(g, k) r = Shape(u) e = Expand(o, r)
-      y = ScatterElements<axis=1, reduction="add">(x, e, u) }
-    -> attribute 'reduction': add
+      y = ScatterElements<axis=1, reduction="mul">(x, e, u) }
+    -> attribute 'reduction': mul
+numbers added to places of an open length
+    (float[N,T] x, int64[N,1] k, float[N,1] u) => (y)
+    { y = ScatterElements<axis=1, reduction="add">(x, k, u) }
+    -> numbers added to places of an axis of open length ('T')
+numbers added to a part of the steps
+    (float[N,4,3] x, int64[N,2,3] k, float[N,2,3] u) => (y)
+    { y = ScatterElements<axis=2, reduction="add">(x, k, u) }
+    -> numbers added to a part of the places on another axis
+numbers added to rows
+    (float[N,3] x, int64[N,3] k) => (y)
+    { y = ScatterElements<axis=0, reduction="add">(x, k, x) }
+    -> numbers added to rows of the batch
 too many places that are computed
     (float[N,70] x, int64[N,70] k) => (y)
     { y = ScatterElements<axis=1>(x, k, x) }

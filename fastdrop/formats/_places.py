@@ -127,6 +127,36 @@ def put_along(
     return put(b, value, numbers, axis, [int(n) for n in found[0]])
 
 
+def add_along(
+    b: Tensors, value: Value, places: Value, numbers: Value, axis: int, rows: int | None = None
+) -> Value:
+    """Add numbers to places along an axis, several to one or none: a product with where each goes.
+
+    Arguments are those of `put_along`, but that places may be other ones everywhere.
+    """
+    axis = counted(axis, value.ndim)
+    given = (places, value, numbers)
+    framed = next((v for v in given if isinstance(v, (Tensor, Spread))), None)
+    if framed is not None and framed.at == axis:
+        raise UnsupportedError("numbers added to rows of the batch")
+    if framed is not None:
+        value, places, numbers = (of_rows(rows, v, framed.at) for v in (value, places, numbers))
+    others = [[n for i, n in enumerate(v.shape) if i != axis] for v in (value, places, numbers)]
+    if not others[0] == others[1] == others[2]:
+        raise UnsupportedError("numbers added to a part of the places on another axis")
+    length = value.shape[axis]
+    if not isinstance(length, int):
+        raise UnsupportedError(f"numbers added to places of an axis of open length ({length})")
+    last = [i for i in range(value.ndim) if i != axis] + [axis]
+    value, places, numbers = (b.permute(v, last) for v in (value, places, numbers))
+    behind = b.elementwise("multiply", b.elementwise("less", places, 0.0), float(length))
+    places = b.unsqueeze(b.elementwise("add", places, behind), places.ndim)
+    here = b.elementwise("equal", places, np.arange(length, dtype=np.float32))
+    added = b.matmul(b.unsqueeze(numbers, numbers.ndim - 1), here)
+    made = b.elementwise("add", value, b.squeeze(added, [added.ndim - 2]))
+    return b.permute(made, [last.index(i) for i in range(value.ndim)])
+
+
 def _put_computed(b: Tensors, value: Value, places: Tensor, numbers: Value, axis: int) -> Value:
     """Write numbers to places that each row computes: all places are compared with them."""
     length, count = value.shape[axis], places.shape[axis]

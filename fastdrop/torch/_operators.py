@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
 from fastdrop.formats._networks import Cell, Networks, around, for_each
-from fastdrop.formats._places import put, put_along, scatter
+from fastdrop.formats._places import add_along, put, put_along, scatter
 from fastdrop.formats._tensors import (
     OfRows,
     Order,
@@ -965,24 +965,10 @@ def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Tensor | Sp
 
 @row("scatter_add")
 def _scatter_add(b: Networks, a: Arguments) -> Any:
-    """Add numbers to places by theirs: a product with what tells where each goes."""
-    value, index, numbers = a.values["self"], a.index, a.src
-    axis = counted(a.dim, value.ndim)
-    length = value.shape[axis]
-    others = [[n for i, n in enumerate(v.shape) if i != axis] for v in (value, index, numbers)]
-    if not others[0] == others[1] == others[2]:
-        raise UnsupportedError("numbers added to a part of the places on another axis")
-    if isinstance(index.shape[axis], int):  # of more numbers the first ones
-        numbers = b.slice(numbers, axis, 0, index.shape[axis])
-    if not isinstance(length, int):
-        raise UnsupportedError("numbers added to places of an axis of open length")
-    last = [i for i in range(value.ndim) if i != axis] + [axis]
-    value, index, numbers = (b.permute(v, last) for v in (value, index, numbers))
-    own = np.arange(length, dtype=np.float32)
-    where = b.elementwise("equal", b.unsqueeze(index, index.ndim), own)
-    added = b.matmul(b.unsqueeze(numbers, numbers.ndim - 1), where)
-    made = b.elementwise("add", value, b.squeeze(added, [added.ndim - 2]))
-    return b.permute(made, [last.index(i) for i in range(value.ndim)])
+    axis, numbers = counted(a.dim, a.values["self"].ndim), a.src
+    if isinstance(a.index.shape[axis], int):  # of more numbers the first ones
+        numbers = b.slice(numbers, axis, 0, a.index.shape[axis])
+    return add_along(b, a.values["self"], a.index, numbers, axis, b.rows)
 
 
 @row("select_scatter")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
-from fastdrop.formats._places import one_row, put_along, scatter
+from fastdrop.formats._places import add_along, one_row, put_along, scatter
 from fastdrop.formats._tensors import (
     OfRows,
     Order,
@@ -773,12 +773,14 @@ def _scatter_elements(a: Arguments) -> Made:
     The latter are numbers of rows, put to where they are from.
     """
     value, order, numbers = a.given()
-    if a.attribute("reduction", "none") != "none":
+    axis, reduction = _axis(a.attribute("axis", 0), value.ndim), a.attribute("reduction", "none")
+    if reduction not in ("none", "add") or (reduction == "add" and isinstance(order, OfRows)):
         raise UnsupportedError(f"attribute 'reduction': {a.node.attributes['reduction']}")
-    axis = _axis(a.attribute("axis", 0), value.ndim)
     if not isinstance(order, OfRows) and not isinstance(numbers, OfRows):
         if any(map(is_lengths, (value, order, numbers))):
             raise UnsupportedError("lengths left open, put to places")
+        if reduction == "add":
+            return add_along(a.net, value, order, numbers, axis, a.fixed_batch)
         return put_along(a.net, value, order, numbers, axis, a.fixed_batch)
     counted = isinstance(numbers, np.ndarray) and np.array_equal(numbers, np.arange(len(numbers)))
     counted = counted or (isinstance(numbers, RowNumbers) and numbers.ndim == 1)
