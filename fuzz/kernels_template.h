@@ -492,6 +492,9 @@ static void SUFFIXED(rnn)(void) {
     EACH_TIER {
         if (!with_x)
             call.projected = SUFFIXED(projected)(tier, &w, &l, 0, l.rows.rows);
+        fd_rnn_call few = call, many = call; /* those that run side by side, and some that wait */
+        few.rows = fd_rows_together(tier, &w), many.rows = few.rows + rows;
+        LAW(few.rows && fd_rnn_scratch(tier, &few) == fd_rnn_scratch(tier, &many));
         const SUFFIXED(outcome) whole = SUFFIXED(run)(tier, &call, 0, rows, 0, 0);
         const SUFFIXED(outcome) parts = SUFFIXED(run)(tier, &call, 0, rows, cut, held);
         const SUFFIXED(outcome) own = SUFFIXED(run)(tier, &call, first_row, some_rows, cut, 0);
