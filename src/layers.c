@@ -152,8 +152,8 @@ static int single(const fd_weights *weights) { return weights->element == sizeof
  * then stay in the L1 cache. */
 size_t fd_rows_together(const fd_kernels *tier, const fd_weights *weights) {
     const size_t bytes = weights->bfloat16 ? 2 : weights->element, units = weights->units;
-    const size_t width = weights->element == sizeof(double) ? fd_width_f64(weights->cell, units)
-                                                            : fd_width_f32(weights->cell, units);
+    const size_t width =
+        single(weights) ? fd_width_f32(weights->cell, units) : fd_width_f64(weights->cell, units);
     return width * units <= STAYS_IN_CACHE / bytes ? tier->rows : FD_ROWS;
 }
 

@@ -190,11 +190,8 @@ class _Conv(Spatial):
 
     def _patches(self, values: Array, which: Sequence[range]) -> Array:
         """Return what stands in some windows: (rows, windows ..., groups, places, channels)."""
-        return (
-            self._line_by_line(values, which)
-            if self._in_lines
-            else self._place_by_place(values, which)
-        )
+        copied = self._line_by_line if self._in_lines else self._place_by_place
+        return copied(values, which)
 
     def _line_by_line(self, values: Array, which: Sequence[range]) -> Array:
         """Do it by a view of the numbers, padded, in which each window has axes of its own."""
@@ -206,10 +203,10 @@ class _Conv(Spatial):
             inside.append(slice(there.start, there.stop))
             padded.append(size)
             at.append(slice(max(-first, 0), max(-first, 0) + len(there)))
-        lines = values[(slice(None), *inside)]
-        if lines.shape[1:-1] != tuple(padded):
+        lines = found = values[(slice(None), *inside)]
+        if found.shape[1:-1] != tuple(padded):
             lines = np.zeros((len(values), *padded, values.shape[-1]), np.float32)
-            lines[(slice(None), *at)] = values[(slice(None), *inside)]
+            lines[(slice(None), *at)] = found
         sizes, strides = [w.size for w in self.windows], lines.strides
         steps = [step * w.stride for step, w in zip(strides[1:-1], self.windows, strict=True)]
         view = np.lib.stride_tricks.as_strided(
