@@ -88,6 +88,7 @@ def lstm(name: str = "l", **options: Any) -> Layer:
 
 # Of each class some layers, and what they are given: an array, or several.
 EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
+    "Accumulate": ([{"function": "prod", "axis": 0}], SEQUENCE),
     "Activation": (
         [
             {"activation": "softmax", "axis": 0},
@@ -99,6 +100,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "AdditiveAttention": ([{"dropout": 0.4, "scale": V4}], [SEQUENCE, SEQUENCE]),
     "AlphaDropout": ([{"rate": 0.3, "noise_shape": (None, 1, 4)}], SEQUENCE),
+    "ArgSort": ([{"axis": -1}, {"axis": 0, "descending": True}], SEQUENCE),
     "Attention": (
         [
             {"scale": np.float32(0.5).reshape(())},
@@ -201,6 +203,14 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [
             {**LSTM, "bias": normal(8), "dropout": 0.2, "scheme": "tf_keras"},
             {**LSTM, "activation": ("leaky_relu", 0.1), "recurrent_activation": "hard_sigmoid"},
+        ],
+        SEQUENCE,
+    ),
+    "Interpolate": (
+        [
+            {"axis": 0, "scale": 1.5},
+            {"axis": -1, "size": 3, "method": "cubic", "coordinates": "align_corners"},
+            {"axis": 0, "size": 7, "method": "nearest", "rounding": "ceil"},
         ],
         SEQUENCE,
     ),

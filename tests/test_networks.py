@@ -617,9 +617,11 @@ def letters(equation: str, *others: np.ndarray, **options: Any) -> Case:
     )
 
 
-def summed_up(axis: int, **options: Any) -> Case:
+def accumulated(function: str, ufunc: np.ufunc, axis: int) -> Case:
     return Case(
-        lambda net, x: net.sums_up_to(x, axis), lambda x: np.cumsum(x, axis), (axis % 3,), **options
+        lambda net, x: net.accumulate(function, x, axis),
+        lambda x: ufunc.accumulate(x, axis),
+        (axis % 3,),
     )
 
 
@@ -664,6 +666,14 @@ def log_sum_exp(*axes: int, keepdims: bool = False, factor: float = 1.0, **optio
 
 
 UNKNOWN = (*ALL, "none")
+
+
+def _between(x: np.ndarray, axis: int, places: np.ndarray) -> np.ndarray:
+    """Interpolate along an axis by NumPy."""
+    known = np.arange(x.shape[axis])
+    return np.apply_along_axis(lambda line: np.interp(places, known, line), axis, x)
+
+
 FOLDED: dict[str, Case] = {
     "letters of a matrix": letters(
         "bij,jk->bik", normal(4, 3), needs=(2,), refused=("1, 2 open", *ALL)
@@ -691,17 +701,21 @@ FOLDED: dict[str, Case] = {
         needs=(2,),
         refused=ALL,
     ),
-    "sums up to 0": summed_up(0, refused=ALL),
-    "sums up to 1": summed_up(1, refused=ALL),
-    "sums up to -1": summed_up(-1, refused=ALL),
-    **ordered(1, 3, refused=("0, 1 open", *UNKNOWN)),
-    **ordered(-1, 4, refused=("1, 2 open", *UNKNOWN)),
+    "sums up to 0": accumulated("sum", np.add, 0),
+    "sums up to 1": accumulated("sum", np.add, 1),
+    "sums up to -1": accumulated("sum", np.add, -1),
+    "products up to 1": accumulated("prod", np.multiply, 1),
+    "the largest up to 0": accumulated("max", np.maximum, 0),
+    "the smallest up to -1": accumulated("min", np.minimum, -1),
+    "logarithms of sums up to 1": accumulated("logsumexp", np.logaddexp, 1),
+    **ordered(1, 3, refused=UNKNOWN),
+    **ordered(-1, 4, refused=UNKNOWN),
     **ordered(0, 1, refused=UNKNOWN),
     "places of the largest of few": Case(
         lambda net, x: net.largest(less_known(net, x, 0.5, -np.inf), 1, 10)[1],
         lambda x: np.argsort(-np.where(x < 0.5, -np.inf, x), 1, kind="stable"),
         needs=(1,),
-        refused=("0, 1 open", *UNKNOWN),
+        refused=UNKNOWN,
     ),
     "logarithms of sums of powers": log_sum_exp(1),
     "logarithms of sums of great powers": log_sum_exp(1, -1, keepdims=True, factor=100.0),
@@ -711,6 +725,53 @@ FOLDED: dict[str, Case] = {
         needs=(2,),
     ),
     "noise": Case(lambda net, x: net.noise(x), np.zeros_like, refused=UNKNOWN),
+    "uniform noise": Case(
+        lambda net, x: net.uniform(x), lambda x: np.full_like(x, 0.5), refused=UNKNOWN
+    ),
+    "error function": Case(lambda net, x: net.erf(x), np.vectorize(math.erf)),
+    "error function of what is small": Case(
+        lambda net, x: net.elementwise("multiply", net.erf(net.elementwise("divide", x, 1e5)), 1e5),
+        lambda x: x * (2 / math.sqrt(math.pi)),
+    ),
+    "middle numbers": Case(
+        lambda net, x: net.reduce("median", x, [1]),
+        lambda x: np.sort(x, 1)[:, (x.shape[1] - 1) // 2],
+        needs=(1,),
+        refused=UNKNOWN,
+    ),
+    "sorted": Case(
+        lambda net, x: net.sort(x, -2)[0], lambda x: np.sort(x, 1), needs=(1,), refused=UNKNOWN
+    ),
+    "places of what is sorted": Case(
+        lambda net, x: net.sort(x, 1, descending=True)[1],
+        lambda x: np.argsort(-x, 1, kind="stable"),
+        needs=(1,),
+        refused=UNKNOWN,
+    ),
+    "places of equal numbers": Case(
+        lambda net, x: net.sort(net.elementwise("floor", x), 2, descending=True)[1],
+        lambda x: np.argsort(-np.floor(x), 2, kind="stable"),
+        needs=(2,),
+        refused=UNKNOWN,
+    ),
+    "known places": Case(
+        lambda net, x: net.take(x, np.array([0, 2, -1, 2]), 1),
+        lambda x: x[:, [0, 2, -1, 2]],
+        needs=(1,),
+        refused=UNKNOWN,
+    ),
+    "lines between places": Case(
+        lambda net, x: net.interpolate(x, 1, scale=2.0),
+        lambda x: _between(x, 1, np.clip((np.arange(2 * x.shape[1]) - 0.5) / 2, 0, None)),
+        needs=(1,),
+        refused=UNKNOWN,
+    ),
+    "lines from end to end": Case(
+        lambda net, x: net.interpolate(x, -1, scale=None, size=7, coordinates="align_corners"),
+        lambda x: _between(x, 2, np.linspace(0, x.shape[2] - 1, 7)),
+        needs=(2,),
+        refused=UNKNOWN,
+    ),
     "as many places as rows": Case(
         lambda net, x: net.reshape(x, [BATCH, 6, 2, -1]),
         lambda x: x.reshape(6, 6, 2, 2),
@@ -1615,10 +1676,20 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         lambda net, x: Order().of(x, 1),
         "places put into an order of rows",
     ),
+    "places of rows": (lambda net, x: net.take(x, np.arange(2), 0), "some rows of the batch"),
+    "places of a constant": (lambda net, x: net.take(X, np.arange(2), 0), "places of a constant"),
+    "interpolated rows": (lambda net, x: net.interpolate(x, 0, scale=2.0), "rows of a batch are"),
+    "an open length, and a half": (
+        lambda net, x: net.interpolate(net.value(X, "0, 1 open"), 1, scale=1.5),
+        "places interpolated at 1.5 times as many",
+    ),
+    "the middle of a constant": (
+        lambda net, x: net.reduce("median", X, [1]),
+        "the median of a constant",
+    ),
     "none of the largest": (lambda net, x: net.largest(x, 1, 0), "the 0 largest numbers"),
     "fewer than none": (lambda net, x: net.largest(x, 1, -1), "the -1 largest numbers"),
     "more than there are": (lambda net, x: net.largest(x, 2, 5), "the 5 largest of 4 numbers"),
-    "as many as an open length": (lambda net, x: net.largest(x, 1, OPEN), "the T largest numbers"),
     "one place of rows that are alike": (
         lambda net, x: net.select(Spread(normal(4), 0), 1, 4),
         "index 4 of an axis of length 4",
@@ -1628,8 +1699,8 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         "index -5 of an axis of length 4",
     ),
     "sums over rows that are alike": (
-        lambda net, x: net.sums_up_to(Spread(normal(4), 0), 1),
-        "sums over rows of a batch",
+        lambda net, x: net.accumulate("sum", Spread(normal(4), 0), 0),
+        "rows of a batch are computed with one another",
     ),
     "channels of a constant dropped": (
         lambda net, x: net.feature_dropout(X, 0.5),

@@ -1048,8 +1048,14 @@ the largest in front of the batch
     (float[5,N,4] x) => (a, b) <int64[1] k = {2}>
     { a, b = TopK<axis=0>(x, k) }
 the largest of open steps
-    (float[N,T,4] x) => (a, b) <int64[1] k = {1}>
-    { a, b = TopK<axis=1>(x, k) }
+    (float[N,T,4] x) => (a, b, c, d) <int64[1] k = {1}, int64[1] l = {3}>
+    { a, b = TopK<axis=1>(x, k) c, d = TopK<axis=1, largest=0>(x, l) }
+many of the largest
+    (float[N,99] x) => (a, b) <int64[1] k = {80}>
+    { a, b = TopK(x, k) }
+all of open steps in order
+    (float[N,T,4] x) => (a, b)
+    { k = Shape<start=1, end=2>(x) a, b = TopK<axis=1>(x, k) }
 the largest, whole
     (int64[N,5] x) => (a, b) <int64[1] k = {1}, int64 t = {2}>
     { c, d = TopK(x, k) a = Div(c, t) b = Div(d, t) }
@@ -2372,7 +2378,7 @@ sums of lengths up to
 sums over rows
     (float[N,4] x) => (y) <int64 k = {0}>
     { y = CumSum(x, k) }
-    -> sums over rows of a batch
+    -> rows of a batch are computed with one another
 axis of sums
     (float[N,4] x) => (y) <int64 k = {2}>
     { y = CumSum(x, k) }
@@ -2432,19 +2438,15 @@ some rows
 rows sorted by each of their numbers
     (float[N,3] x) => (y)
     { r = Shape<end=1>(x) y, i = TopK<axis=0>(x, r) }
-    -> the batch largest numbers
+    -> rows of a batch are sorted by several numbers
 rows alone
     (float[N,1] x) => (y)
     { r = Shape<end=1>(x) y, i = TopK<axis=0>(x, r) }
-    -> the batch largest numbers
+    -> rows of a batch are sorted by several numbers
 some of an order
     (float[N] x) => (y) <int64[1] k = {1}>
     { r = Shape(x) v, i = TopK<axis=0>(x, r) w, y = TopK(i, k) }
     -> some rows of the batch are taken out
-too many of the largest
-    (float[N,99] x) => (y) <int64[1] k = {65}>
-    { y, i = TopK(x, k) }
-    -> the 65 largest numbers
 more of the largest than there are
     (float[N,3] x) => (y) <int64[1] k = {4}>
     { y, i = TopK(x, k) }
@@ -2453,22 +2455,10 @@ none of the largest
     (float[N,3] x) => (y) <int64[1] k = {0}>
     { y, i = TopK(x, k) }
     -> the 0 largest numbers
-largest of an open number in front
-    (float[T,N] x) => (y) <int64[1] k = {2}>
-    { y, i = TopK<axis=0>(x, k) }
-    -> the 2 largest of 'T' numbers
 no number of the largest, of old
     9 (float[N,3] x) => (y)
     { y, i = TopK(x) }
     -> the 0 largest numbers
-largest of an open number
-    (float[N,T] x) => (y) <int64[1] k = {2}>
-    { y, i = TopK(x, k) }
-    -> the 2 largest of 'T' numbers
-all of an open number
-    (float[N,T] x) => (y)
-    { k = Shape<start=1>(x) y, i = TopK(x, k) }
-    -> largest numbers
 several numbers of the largest
     (float[N,3] x) => (y) <int64[2] k = {1, 2}>
     { y, i = TopK(x, k) }
@@ -2480,7 +2470,7 @@ no number of the largest
 largest of a constant
     (float[N,3] x) => (y) <float[3] c, int64[1] k = {1}>
     { v, i = TopK(c, k) y = Add(x, v) }
-    -> the 1 largest numbers
+    -> a constant is sorted
 axis of the largest
     (float[N,3] x) => (y) <int64[1] k = {1}>
     { y, i = TopK<axis=2>(x, k) }

@@ -564,6 +564,15 @@ def _written(how: str) -> Callable[[Any], Any]:
     return run
 
 
+def _sparsemax(x: Any) -> Any:
+    """Project onto the simplex (Martins and Astudillo, 2016)."""
+    ordered = x.sort(-1, descending=True)[0]
+    counts = torch.arange(1, x.size(-1) + 1)
+    sums = ordered.cumsum(-1) - 1
+    size = (counts * ordered > sums).sum(-1, keepdim=True)
+    return torch.clamp(x - sums.gather(-1, size - 1) / size, min=0)
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "add": lambda x: x + 1.5,
     "radd": lambda x: 2 - x,
@@ -708,6 +717,62 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "diagonal": lambda x: (x.transpose(1, 2) @ x).diagonal(dim1=1, dim2=2),
     "triangle": lambda x: torch.tril(x.transpose(1, 2) @ x) + torch.triu(x.mT @ x, 1),
     "hstack": lambda x: torch.hstack((x, x)),
+    "erf": lambda x: (torch.erf(x), torch.erfc(x), torch.erf(x / 1000)),
+    "gelu-by-hand": lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5)),
+    "angles": lambda x: torch.asin(x / 9) + torch.acos(x / 9) + torch.atan(x) + torch.atan2(x, -x),
+    "areas": lambda x: torch.asinh(x) + torch.acosh(1 + x.abs()) + torch.atanh(x / 9),
+    "cumulated": lambda x: (x.cumprod(1), x.cummax(-1)[0], x.cummin(1)[0], x.logcumsumexp(1)),
+    "survival": lambda x: torch.cumprod(1 - x.sigmoid(), 1),
+    "median": lambda x: (x.median(1).values, x.median(-1, keepdim=True)[0]),
+    "sort-steps": lambda x: (*x.sort(1, descending=True), x.topk(3, 1).values),
+    "quantile": lambda x: (x[:, :4].quantile(0.3, 1), x.quantile(torch.tensor([0.1, 0.5]), -1)[1]),
+    "sparsemax": lambda x: _sparsemax(x),
+    "buckets": lambda x: torch.bucketize(x, torch.linspace(-1, 1, 5)).float(),
+    "buckets-right": lambda x: torch.searchsorted(
+        torch.linspace(-1, 1, 5), x.round(decimals=1), right=True
+    ),
+    "cdist": lambda x: (torch.cdist(x, x), torch.cdist(x, x[:, :2], p=1.0)),
+    "index-pairs": lambda x: x[:, [0, 2, -1], [1, 0, 5]],
+    "index-matrix": lambda x: x[:, :, torch.tensor([[0, 5], [3, 3]])],
+    "index-grid": lambda x: x[:, torch.tensor([[0], [2]]), torch.tensor([4, 1, 1])],
+    "index-add": lambda x: torch.zeros_like(x[:, :4]).index_add(
+        1, torch.tensor([3, 0, 3]), x[:, :3]
+    ),
+    "leaky-by-chance": lambda x: F.rrelu(x, 0.1, 0.4, training=False),
+    "kth": lambda x: (*x[:, :5].kthvalue(2, 1), x.kthvalue(6, -1, keepdim=True)[0]),
+    "signs": lambda x: (torch.copysign(x, x.roll(1, -1)), torch.signbit(x).float()),
+    "among": lambda x: torch.isin(x.argmax(-1), torch.tensor([1, 4])).float(),
+    "pool-and-places": lambda x: F.max_pool1d(x, 2, return_indices=True)[0],
+    "entropy": lambda x: torch.distributions.Categorical(logits=x).entropy(),
+    "outer-of-row": lambda x: (
+        torch.outer(torch.linspace(0, 1, 3), torch.ones(6)) @ x[:, 0, :, None]
+    ),
+    "logaddexp": lambda x: torch.logaddexp(x, 1 - x),
+    "xlogy": lambda x: torch.xlogy(x.abs(), x.abs() + 1),
+    "losses": lambda x: (
+        F.mse_loss(x, x * x, reduction="none"),
+        F.smooth_l1_loss(x, 2 * x, reduction="none"),
+        F.huber_loss(x, 2 * x, reduction="none", delta=0.7),
+        F.binary_cross_entropy_with_logits(x, x.sigmoid().roll(1, -1), reduction="none"),
+        F.cross_entropy(x.transpose(1, 2), x.argmin(-1), reduction="none"),
+    ),
+    "mesh": lambda x: (
+        torch.meshgrid(torch.arange(4.0), torch.arange(6.0), indexing="ij")[1] * x[:, :4]
+    ),
+    "trapezoid": lambda x: torch.trapezoid(x, dim=1),
+    "cross": lambda x: torch.linalg.cross(x[..., :3], x[..., 3:]),
+    "heaviside": lambda x: torch.heaviside(x, torch.tensor(0.5)),
+    "sinc": torch.sinc,
+    "rot90": lambda x: torch.rot90(x, 1, (1, 2)),
+    "diag-embed": lambda x: torch.diag_embed(x[:, 0]),
+    "pixel-shuffle": lambda x: F.pixel_shuffle(x[:, :4, None], 2),
+    "windows-2d": lambda x: F.unfold(x[:, None, :5], (3, 2), padding=1, stride=2),
+    "nanmean": lambda x: torch.where(x > 1, torch.nan, x).nanmean(-1),
+    "response-norm": lambda x: F.local_response_norm(x, 3),
+    "lp-pool": lambda x: F.lp_pool1d(x.abs(), 2, 2),
+    "take-along": lambda x: torch.take_along_dim(x, x.argsort(-1)[..., :2], 2),
+    "tensor-split": lambda x: torch.tensor_split(x, 4, -1)[1],
+    "channel-shuffle": lambda x: F.channel_shuffle(x.transpose(1, 2), 3),
     "constant-softmax": lambda x: x * torch.softmax(torch.linspace(-1, 1, 6), 0),
 } | {
     f"written-{how}": _written(how)
@@ -718,6 +783,24 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
         *("through-views", "copied", "computed-place", "one-hot", "largest"),
     )
 }
+for _mode, _options in {
+    "linear": {"scale_factor": 2},
+    "linear-third": {"scale_factor": 3},
+    "linear-size": {"size": 13},
+    "linear-ends": {"size": 13, "align_corners": True},
+    "linear-part": {"scale_factor": 0.6},
+    "linear-computed": {"scale_factor": 1.4, "recompute_scale_factor": True},
+    "nearest-size": {"size": 13},
+    "nearest-half": {"scale_factor": 0.5},
+    "nearest-exact": {"size": 11},
+    "bilinear": {"scale_factor": (2, 1.5)},
+    "bilinear-ends": {"size": (3, 9), "align_corners": True},
+    "bicubic": {"size": (10, 3)},
+}.items():
+    _method = "nearest-exact" if _mode == "nearest-exact" else _mode.partition("-")[0]
+    FUNCTIONS[f"interpolate-{_mode}"] = lambda x, m=_method, o=_options: F.interpolate(
+        x[:, None] if m.startswith("bi") else x.transpose(1, 2), mode=m, **o
+    )
 for _name, _function in FUNCTIONS.items():
     add(f"function-{_name}", lambda f=_function: Function(f), sequence(6))
 
@@ -963,6 +1046,81 @@ def test_normal_noise_is_drawn_while_sampling_alone(
     assert np.abs(np.corrcoef(noise.reshape(len(samples), -1).T) - np.eye(12)).max() < 0.1
 
 
+def _stochastic_depth(x: Any) -> Any:
+    keep = 0.7
+    mask = keep + torch.rand((x.shape[0],) + (1,) * (x.ndim - 1), dtype=x.dtype)
+    mask.floor_()
+    return x.div(keep) * mask
+
+
+def _kept_below(x: Any) -> Any:
+    return x * (torch.rand(x.size(0), 1) < 0.7) / 0.7
+
+
+def _kept_above(x: Any) -> Any:
+    return x * (torch.rand_like(x[:, :1]) >= 0.3).float() / (1 - 0.3)
+
+
+def _kept_in_place(x: Any) -> Any:
+    return x * (torch.empty(x.size(0), 1).uniform_() > 0.3) / 0.7
+
+
+@pytest.mark.parametrize("drop", [_stochastic_depth, _kept_below, _kept_above, _kept_in_place])
+def test_masks_of_random_numbers_are_dropout(drop: Callable[..., Any]) -> None:
+    """Of a row as a whole: as blocks are left out of (Huang et al., 2016)."""
+
+    class Depth(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return drop(x) if self.training else x
+
+    x = torch.linspace(1, 2, 12).view(3, 4)
+    model = from_torch(Depth(), x)
+    np.testing.assert_allclose(model.predict(x.numpy()), x.numpy(), rtol=1e-6)
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    kept = samples > 0
+    np.testing.assert_allclose(samples, kept * x.numpy() / np.float32(0.7), rtol=1e-6)
+    assert (kept.any(-1) == kept.all(-1)).all()
+    assert np.abs(kept[..., 0].mean(0) - 0.7).max() < 5 * np.sqrt(0.3 * 0.7 / len(samples))
+
+
+@pytest.mark.parametrize("low", [0.0, -2.0])
+def test_uniform_numbers_are_drawn_while_sampling_alone(low: float) -> None:
+    def drawn(x: Any) -> Any:
+        return x + (torch.rand_like(x) if low == 0 else torch.empty_like(x).uniform_(low, 1))
+
+    x = torch.linspace(-1, 1, 12).view(3, 4)
+    model = from_torch(Function(drawn), x)
+    np.testing.assert_allclose(model.predict(x.numpy()), x.numpy() + (low + 1) / 2, atol=1e-6)
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    numbers = np.sort(((samples - x.numpy() - low) / (1 - low)).reshape(len(samples), -1), 0)
+    assert numbers.min() > -1e-6
+    assert numbers.max() < 1 + 1e-6
+    expected = (np.arange(len(samples)) + 0.5)[:, np.newaxis] / len(samples)
+    # Kolmogorov's bound for each of 12, at 1e-5.
+    assert np.abs(numbers - expected).max() < 2.6 / np.sqrt(len(samples))
+
+
+def test_what_is_drawn_by_gumbel_is_a_choice() -> None:
+    """Each with the probability that softmax says (Jang et al., 2017)."""
+    x = torch.tensor([[0.0, 1.0, -1.0, 0.5]] * 2)
+    model = from_torch(Function(lambda x: F.gumbel_softmax(x, tau=0.01)), x)
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    chosen = samples.argmax(-1)
+    shares = np.stack([(chosen == i).mean(0) for i in range(4)], -1)
+    wanted = torch.softmax(x, -1).numpy()
+    assert np.abs(shares - wanted).max() < 5 * np.sqrt(0.25 / len(samples))
+
+
+def test_rrelu_is_random_while_sampling_alone() -> None:
+    x = torch.linspace(-2, -1, 12).view(3, 4)
+    model = from_torch(nn.RReLU(0.1, 0.5), x)
+    np.testing.assert_allclose(model.predict(x.numpy()), x.numpy() * np.float32(0.3), rtol=1e-6)
+    slopes = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples / x.numpy()
+    assert slopes.min() > 0.1 - 1e-6
+    assert slopes.max() < 0.5 + 1e-6
+    np.testing.assert_allclose(slopes.std(0), 0.4 / np.sqrt(12), rtol=0.05)
+
+
 def test_dropout_between_layers_is_new_at_each_step() -> None:
     """With a recurrent module that is an identity of sums, so that a step's mask can be read."""
     torch.manual_seed(0)
@@ -1124,6 +1282,40 @@ def test_what_computes_with_several_rows_is_refused(name: str) -> None:
 def test_rows_taken_out_by_numbers_are_refused() -> None:
     with pytest.raises(ModelFormatError, match="places taken out by numbers"):
         from_torch(Function(lambda x: x[x[:, 0, 0].long()]), torch.rand(4, 5, 3))
+
+
+def test_what_is_switched_within_a_module() -> None:
+    """A part of a module without gradients is computed; what is written there or stands in it."""
+
+    def part(x: Any) -> Any:
+        with torch.enable_grad():
+            y = x * 2
+            with torch.no_grad():
+                z = y.softmax(-1)
+            return z + x
+
+    check(Case(lambda: Function(part), sequence(4)))
+
+    def written(x: Any) -> Any:
+        y = x * 1
+        with torch.enable_grad():
+            y.add_(1)
+        return y
+
+    with pytest.raises(ModelFormatError, match="written into where gradients"):
+        from_torch(Function(written), torch.randn(2, 4))
+
+    def chosen(x: Any) -> Any:
+        return torch.cond(torch.tensor([True])[0], lambda x: x.sin(), lambda x: x.cos(), (x,))
+
+    with pytest.raises(ModelFormatError, match="operator cond is not supported"):
+        from_torch(Function(chosen), torch.randn(2, 4))
+
+
+@pytest.mark.parametrize("name", ["digamma", "lgamma", "erfinv"])
+def test_an_operator_that_is_made_of_nothing_else_is_refused(name: str) -> None:
+    with pytest.raises(ModelFormatError, match=f"operator aten.{name} is not supported"):
+        from_torch(Function(getattr(torch, name)), torch.rand(2, 4))
 
 
 def test_what_computes_something_else_in_eval_mode_is_refused() -> None:

@@ -27,6 +27,7 @@ from fastdrop.formats._tensors import (
     UnsupportedError,
     Value,
     as_array,
+    counted,
 )
 from fastdrop.layers._layer import Layer
 from fastdrop.layers.rnn import Recurrent
@@ -184,6 +185,14 @@ class Networks(Tensors):
     def _with_rows(self, value: Value) -> Value:
         """Return what all rows share as a tensor, and anything else as it is."""
         return self.some_tensor(value) if isinstance(value, Spread) else value
+
+    def uniform(self, value: Value) -> Value:
+        """Draw a number between 0 and 1 for each of a tensor: 1 / 2 where nothing is random.
+
+        It is how many normal numbers lie below one that is drawn.
+        """
+        normal = self.elementwise("multiply", self.noise(value), math.sqrt(0.5))
+        return self.elementwise("add", self.elementwise("multiply", self.erf(normal), 0.5), 0.5)
 
     # ---- products ----
 
@@ -734,6 +743,27 @@ class Networks(Tensors):
                 value = found
         pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
         return self._put_around(value, pairs, number)
+
+    def interpolate(self, value: Value, axis: int, *, scale: float | None, **options: Any) -> Value:
+        """Take numbers between places along an axis: `scale` times as many, or so many (size)."""
+        axis, length = counted(axis, value.ndim), value.shape[axis]
+        if not isinstance(value, Tensor) or axis == value.at:
+            raise UnsupportedError("a constant or rows of a batch are interpolated")
+        size = options.get("size")
+        if scale is None:
+            found: Any = size
+        elif isinstance(length, int):
+            found = math.floor(length * scale)
+        else:
+            found = length * int(scale) if scale == int(scale) else None
+        if not isinstance(found, int) and (scale is None or found is None):
+            raise UnsupportedError(f"{length} places interpolated at {scale or size} times as many")
+        at = value.axis(axis)
+        layer = layers.Interpolate(name=self.scope, axis=at, scale=scale, **options)
+        (name,) = self.call(layer, [value.name], [value.row])
+        return self._known(
+            replace(value, name=name, row=(*value.row[:at], found, *value.row[at + 1 :]))
+        )
 
     def pad_again(self, value: Value, widths: Sequence[tuple[int, int]], mode: str) -> Value:
         """Put what is there before and behind on the last axes, as `numpy.pad` does.

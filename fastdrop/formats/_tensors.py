@@ -8,6 +8,7 @@ no input stays an array of NumPy's and is computed at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +19,12 @@ from numpy.typing import NDArray
 from fastdrop import activate, layers
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product
 from fastdrop.layers._layer import Layer
-from fastdrop.layers.operations import FUNCTIONS
+from fastdrop.layers.operations import ACCUMULATIONS, FUNCTIONS
 from fastdrop.model import Call
 
 Array = NDArray[Any]
 
 
-# Numbers are put in order one by one.
-MOST_LARGEST = 64
 # Tensors are put behind themselves as often; more is laid out anew.
 MOST_BEHIND = 16
 
@@ -839,6 +838,32 @@ class Tensors:
         layer = layers.Activation(name=self.scope, activation=activation, axis=along)
         return self.single(layer, value)
 
+    def take(self, value: Value, numbers: Array, axis: int) -> Value:
+        """Take places along an axis by numbers that are known, one after another."""
+        axis = counted(axis, value.ndim)
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("places of a constant")
+        if axis == value.at:
+            raise UnsupportedError("some rows of the batch are taken out")
+        if value.merged:
+            return self.stack([self.select(value, axis, int(n)) for n in numbers], axis)
+        shape = [1] * (value.ndim - 1)
+        shape[axis - (axis > value.at)] = len(numbers)
+        return self.take_along(value, Spread(numbers.reshape(shape), value.at), axis)
+
+    def erf(self, value: Value) -> Value:
+        """Compute the error function by gelu(x) = x (1 + erf(x / sqrt 2)) / 2, near 0 as a line."""
+        if not isinstance(value, (Tensor, Spread)):
+            numbers = [math.erf(x) for x in value.reshape(-1)]
+            return np.asarray(numbers, value.dtype).reshape(value.shape)
+        near = self.elementwise("less", self.elementwise("absolute", value), 1e-3)
+        away = self.elementwise("where", near, 1.0, value)
+        wide = self.elementwise("multiply", away, math.sqrt(2))
+        twice = self.elementwise("multiply", self.activation(wide, "gelu"), 2.0)
+        found = self.elementwise("subtract", self.elementwise("divide", twice, wide), 1.0)
+        slope = self.elementwise("multiply", value, 2 / math.sqrt(math.pi))
+        return self.elementwise("where", near, slope, found)
+
     def reduce(
         self, function: str, value: Value, axes: Sequence[int] | None, keepdims: bool = False
     ) -> Value:
@@ -893,26 +918,18 @@ class Tensors:
         infinite = self.elementwise("equal", self.elementwise("absolute", value), np.inf)
         return self.elementwise("where", infinite, 0.0, value)
 
-    def sums_up_to(self, value: Value, axis: int) -> Value:
-        """Sum up to each place along an axis: a product by a triangle of ones."""
+    def accumulate(self, function: str, value: Value, axis: int) -> Value:
+        """Take together numbers up to each place along an axis, by one of `ACCUMULATIONS`."""
         axis = counted(axis, value.ndim)
         if not isinstance(value, (Tensor, Spread)):
-            return np.asarray(np.cumsum(value, axis))
-        if isinstance(value, Spread) or axis == value.at:
-            raise UnsupportedError("sums over rows of a batch")
-        length = value.shape[axis]
-        order = [value.at, *(i for i in range(value.ndim) if i not in (value.at, axis)), axis]
-        back = [order.index(i) for i in range(value.ndim)]
-        moved = self.permute(value, order)
-        if isinstance(length, int):
-            return self.permute(self.matmul(moved, np.tri(length, dtype=np.float32).T), back)
-        places = self.positions(length)
-        one, two = self.unsqueeze(places, 2), self.unsqueeze(places, 1)
-        summands = self.elementwise("less_equal", one, two)
-        for _ in range(value.ndim - 2):
-            summands = self.unsqueeze(summands, 1)
-        summed = self.matmul(self.unsqueeze(moved, 1), summands)
-        return self.permute(self.squeeze(summed, [1]), back)
+            return _numpy_accumulated(function, value, axis)
+        if axis == value.at:
+            raise UnsupportedError("rows of a batch are computed with one another")
+        if isinstance(value, Spread):
+            inside = axis - (axis > value.at)
+            return Spread(_numpy_accumulated(function, value.value, inside), value.at)
+        along = value.axis(axis)
+        return self.single(layers.Accumulate(name=self.scope, function=function, axis=along), value)
 
     def sorted_rows(self, value: Value) -> tuple[Value, Order]:
         """Sort rows by one number of each: they stay where they are, for none knows of another."""
@@ -920,31 +937,40 @@ class Tensors:
         self.notes += [note] if note not in self.notes else []
         return value, Order()
 
+    def sort(self, value: Value, axis: int, *, descending: bool = False) -> tuple[Value, Value]:
+        """Sort along an axis, and say where the numbers were."""
+        axis = counted(axis, value.ndim)
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("a constant is sorted")
+        if axis == value.at:
+            raise UnsupportedError("rows of a batch are sorted by several numbers")
+        layer = layers.ArgSort(name=self.scope, axis=value.axis(axis), descending=descending)
+        places = self.single(layer, value)
+        return self.take_along(value, places, axis), places
+
     def largest(
         self, value: Value, axis: int, count: object, *, smallest: bool = False
     ) -> tuple[Value, Value]:
-        """Take out the largest along an axis, so many times, and say where they were."""
-        few = isinstance(count, int) and 0 < count <= MOST_LARGEST
-        if not isinstance(value, Tensor) or not isinstance(count, int) or not few:
+        """Take out the largest along an axis, so many, and say where they were."""
+        length = value.shape[axis]
+        if count == length:
+            return self.sort(value, axis, descending=not smallest)
+        if not isinstance(count, int) or count < 1:
             raise UnsupportedError(f"the {count} largest numbers")
-        axis, at = value.counted(axis), value.axis(axis)
-        length = value.row[at]
-        if count > (length if isinstance(length, int) else 1):
+        if isinstance(length, int) and count > length:
             raise UnsupportedError(f"the {count} largest of {length} numbers")
-        places = np.arange(length if isinstance(length, int) else 0)
-        places = places.reshape(-1, *(1,) * (value.ndim - 1 - axis))
-        rest: Value = self.elementwise("negative", value) if smallest else value
-        if count > 1:  # less than all is what has been taken
-            rest = self.elementwise("maximum", rest, float(np.finfo(np.float32).min))
-        numbers, found = [], []
-        for i in range(count):
-            place = self.reduce("argmax", rest, [axis], True)
-            numbers.append(place)
-            found.append(self.take_along(value, place, axis))
-            if i + 1 < count:
-                taken = self.elementwise("equal", places, place)
-                rest = self.elementwise("where", taken, -np.inf, rest)
-        return self.concatenate(found, axis), self.concatenate(numbers, axis)
+        if count == 1 and isinstance(value, Tensor):
+            sign: Value = self.elementwise("negative", value) if smallest else value
+            place = self.reduce("argmax", sign, [axis], True)
+            return self.take_along(value, place, axis), place
+        _, places = self.sort(value, axis, descending=not smallest)
+        # Where the length is open there may be fewer, which is to be seen.
+        first = (
+            self.slice(places, axis, 0, count)
+            if isinstance(length, int)
+            else self.take(places, np.arange(count), axis)
+        )
+        return self.take_along(value, first, axis), first
 
     def matmul(self, left: Value, right: Value) -> Value:
         """Multiply matrices, stacks of them, and vectors, as `numpy.matmul` does."""
@@ -1116,7 +1142,16 @@ def _without_batch(array: Array, behind: int, merged: int) -> Array:
 def _numpy_reduced(function: str, array: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
     if function == "argmax":
         return np.asarray(np.argmax(array, axis=axes[0], keepdims=keepdims))
+    if function == "median":  # NumPy's is another one
+        raise UnsupportedError("the median of a constant")
     return np.asarray(getattr(np, function)(array, axis=axes, keepdims=keepdims))
+
+
+def _numpy_accumulated(function: str, array: Array, axis: int) -> Array:
+    ufunc, _ = ACCUMULATIONS[function]
+    whole = array.dtype.kind in "biu"
+    found = ufunc.accumulate(array, axis=axis, dtype=np.int64 if whole else np.float64)
+    return np.asarray(found if whole else found.astype(array.dtype))
 
 
 def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], int, int, int]:

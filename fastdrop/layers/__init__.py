@@ -35,9 +35,12 @@ if TYPE_CHECKING:
         UnitNormalization,
     )
     from fastdrop.layers.operations import (
+        Accumulate,
+        ArgSort,
         Constant,
         Elementwise,
         ExpandDims,
+        Interpolate,
         MatMul,
         Pad,
         Positions,
@@ -80,9 +83,11 @@ if TYPE_CHECKING:
 __all__ = [
     "GRU",
     "LSTM",
+    "Accumulate",
     "Activation",
     "AdditiveAttention",
     "AlphaDropout",
+    "ArgSort",
     "Attention",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -113,6 +118,7 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "Identity",
+    "Interpolate",
     "Layer",
     "LayerNormalization",
     "Masking",

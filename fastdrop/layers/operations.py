@@ -61,6 +61,16 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "reciprocal": (1, lambda x: _ONE / x),
     "sin": (1, np.sin),
     "cos": (1, np.cos),
+    "tan": (1, np.tan),
+    "arcsin": (1, np.arcsin),
+    "arccos": (1, np.arccos),
+    "arctan": (1, np.arctan),
+    "arctan2": (2, np.arctan2),
+    "sinh": (1, np.sinh),
+    "cosh": (1, np.cosh),
+    "arcsinh": (1, np.arcsinh),
+    "arccosh": (1, np.arccosh),
+    "arctanh": (1, np.arctanh),
     "floor": (1, np.floor),
     "ceil": (1, np.ceil),
     "round": (1, np.rint),
@@ -182,12 +192,20 @@ def broadcast(label: str, shapes: Sequence[Shape]) -> Shape:
 
 # ---- reductions ----
 
+
+def _median(x: Array, axis: int) -> Array:
+    """Return the middle number, the lower one of two: NaN where there is one."""
+    middle = np.take(np.sort(x, axis=axis), (x.shape[axis] - 1) // 2, axis=axis)
+    return np.where(np.isnan(x).any(axis=axis), np.float32(np.nan), middle)
+
+
 REDUCTIONS: dict[str, Callable[..., Any]] = {
     "mean": np.mean,
     "sum": np.sum,
     "max": np.max,
     "min": np.min,
     "prod": np.prod,
+    "median": _median,
     "any": lambda x, axis: np.any(x != 0, axis=axis).astype(np.float32),
     "all": lambda x, axis: np.all(x != 0, axis=axis).astype(np.float32),
     "argmax": lambda x, axis: np.argmax(x, axis=axis).astype(np.float32),
@@ -535,6 +553,167 @@ class TakeAlong(Layer):
         if ((found < -count) | (found >= count) | (found != numbers)).any():
             raise ValueError(f"{self.label}: expected numbers of {count} places")
         return [Flow(np.take_along_axis(values, found, axis=at))]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ArgSort(Single):
+    """Say where the numbers along an axis are, from the smallest to the largest or back.
+
+    Equal numbers stay in their order, and NaN counts as the largest. See `numpy.argsort`.
+    """
+
+    axis: int
+    descending: bool = False
+
+    def __post_init__(self) -> None:
+        _check.flag(self.descending, f"{self.label} descending")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axis_of(self.label, self.axis, len(shape))
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        if not self.descending:
+            return Flow(np.argsort(flow.values, axis=at, kind="stable").astype(np.float32))
+        # Back from the end equal numbers are in their order if they were when seen from there.
+        places = np.argsort(np.flip(flow.values, at), axis=at, kind="stable")
+        return Flow(np.flip(flow.values.shape[at] - 1 - places, at).astype(np.float32))
+
+
+# How numbers up to a place are taken together. Sums and products are of binary64, in which what is
+# rounded at a place is nothing to those behind.
+ACCUMULATIONS: dict[str, tuple[np.ufunc, type]] = {
+    "sum": (np.add, np.float64),
+    "prod": (np.multiply, np.float64),
+    "max": (np.maximum, np.float32),
+    "min": (np.minimum, np.float32),
+    "logsumexp": (np.logaddexp, np.float64),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Accumulate(Single):
+    """Take together all numbers up to each place along an axis. See `numpy.ufunc.accumulate`."""
+
+    function: str
+    axis: int
+
+    def __post_init__(self) -> None:
+        _check.choice(self.function, f"{self.label} function", tuple(ACCUMULATIONS))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axis_of(self.label, self.axis, len(shape))
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        ufunc, dtype = ACCUMULATIONS[self.function]
+        with np.errstate(all="ignore"):
+            return Flow(ufunc.accumulate(flow.values, axis=at, dtype=dtype).astype(np.float32))
+
+
+METHODS = ("nearest", "linear", "cubic")
+COORDINATES = ("half_pixel", "asymmetric", "align_corners")
+# Of two places that are equally near, and of which is the nearest.
+ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round_prefer_floor": lambda x: np.ceil(x - np.float32(0.5)),
+    "round_prefer_ceil": lambda x: np.floor(x + np.float32(0.5)),
+}
+_CUBIC = -0.75  # as PyTorch and ONNX have it
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Interpolate(Single):
+    """Take numbers at other places along an axis, and between them: as many times as many, or some.
+
+    Either `scale` or `size` is given. `coordinates` say where the places are: those of ends on ends
+    ("align_corners"), first on first ("asymmetric"), or as the middles of cells ("half_pixel"). The
+    method is what is nearest by a `rounding`, or a line or cubic curve (a = -3/4) through those
+    around, of which the ends stay the same beyond. See `torch.nn.functional.interpolate`; places
+    are computed in float32, as there.
+    """
+
+    axis: int
+    scale: float | None = None
+    size: int | None = None
+    method: str = "linear"
+    coordinates: str = "half_pixel"
+    rounding: str = "floor"
+
+    def __post_init__(self) -> None:
+        _check.choice(self.method, f"{self.label} method", METHODS)
+        _check.choice(self.coordinates, f"{self.label} coordinates", COORDINATES)
+        _check.choice(self.rounding, f"{self.label} rounding", tuple(ROUNDINGS))
+        given = [v for v in (self.scale, self.size) if v is not None]
+        if len(given) != 1 or not 0 < given[0] < np.inf:
+            got = f"scale={self.scale}, size={self.size}"
+            raise ValueError(f"{self.label}: expected one of scale and size, positive, got {got}")
+
+    def _count(self, length: int) -> int:
+        return self.size or math.floor(length * (self.scale or 0))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape))
+        length = shape[at]
+        count = self.size if length is None else self._count(length)
+        return (*shape[:at], count, *shape[at + 1 :])
+
+    def _places(self, length: int) -> Array:
+        """Return where each number is taken among the places that there are."""
+        count = self._count(length)
+        places = np.arange(count, dtype=np.float32)
+        if not count:
+            return places
+        if self.coordinates == "align_corners":
+            return places * (np.float32(length - 1) / np.float32(max(count - 1, 1)))
+        step = np.float32(1 / self.scale if self.scale else length / count)
+        half = np.float32(0.5 if self.coordinates == "half_pixel" else 0)
+        return np.asarray((places + half) * step - half)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        values = flow.values
+        at = 2 + axis_of(self.label, self.axis, values.ndim - 2)
+        length = values.shape[at]
+        places = self._places(length)
+        if not length and len(places):
+            raise ValueError(f"{self.label}: expected numbers along axis {self.axis}, got none")
+
+        def taken(numbers: Array) -> Array:
+            return np.take(values, np.clip(numbers, 0, length - 1).astype(np.intp), axis=at)
+
+        if self.method == "nearest":
+            return Flow(taken(ROUNDINGS[self.rounding](places)))
+        if self.method == "linear":
+            places = np.clip(places, 0, max(length - 1, 0))
+        first = np.floor(places)
+        shares = _cubic_shares if self.method == "cubic" else _linear_shares
+        shape = (-1, *(1,) * (values.ndim - 1 - at))
+        with np.errstate(all="ignore"):
+            parts = [
+                taken(first + shift) * share.astype(np.float32).reshape(shape)
+                for shift, share in shares(places - first)
+            ]
+            return Flow(sum(parts[1:], start=parts[0]))
+
+
+def _linear_shares(t: Array) -> list[tuple[int, Array]]:
+    """Return what the places around have part in a number at t between them."""
+    return [(0, 1 - t), (1, t)]
+
+
+def _cubic_shares(t: Array) -> list[tuple[int, Array]]:
+    """Return the same by a cubic convolution (Keys, 1981)."""
+
+    def near(x: Array) -> Array:
+        return ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
+
+    def far(x: Array) -> Array:
+        return ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
+
+    return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]
 
 
 # ---- masks ----

@@ -28,6 +28,7 @@ from fastdrop.formats._places import put
 from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
 from fastdrop.layers import Identity
 from fastdrop.model import Model
+from fastdrop.torch._decomposition import decomposed, has_row, name_of
 from fastdrop.torch._operators import Arguments, find
 from fastdrop.torch._tracing import shapes_alone
 
@@ -413,10 +414,7 @@ class _Conversion:
     def model(self) -> Model:
         self._constants()
         nodes = [*self.program.graph.nodes]
-        self.places = {node: place for place, node in enumerate(nodes)}
-        for node in nodes:
-            if node.op == "call_function":
-                self.values[node] = self._call(node)
+        self._run(nodes)
         outputs = self._outputs(nodes[-1])
         if self.obstacles:
             rank = (1.5 if self.misplaced else 1.0) - 1 / (1 + len(self.obstacles))
@@ -509,6 +507,49 @@ class _Conversion:
 
     # ---- calls ----
 
+    def _run(self, nodes: Sequence[torch.fx.Node]) -> None:
+        """Compute what a graph calls, one after another."""
+        self.places.update({node: place for place, node in enumerate(nodes)})
+        for node in nodes:
+            if node.op == "call_function":
+                self.values[node] = self._call(node)
+
+    def _decomposed(self, node: torch.fx.Node) -> Any:
+        """Return what an operator without a row makes, as PyTorch says what it is made of."""
+        graph = decomposed(node)
+        if graph is None:
+            raise UnsupportedError(f"operator {_qualified(node.target)} is not supported")
+        leaves = torch.utils._pytree.tree_leaves((node.args, node.kwargs))
+        given = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
+        return self._within(graph, [self._value(value) for value in given])
+
+    def _within(self, graph: torch.fx.Graph, given: Sequence[Any]) -> Any:
+        """Return what a graph makes of what it is given."""
+        nodes = [*graph.nodes]
+        inputs = [node for node in nodes if node.op == "placeholder"]
+        self.values.update(zip(inputs, given, strict=True))
+        self._run(nodes)
+        made = self._value(nodes[-1].args[0])
+        return tuple(made) if isinstance(made, list) else made
+
+    def _wrapped(self, node: torch.fx.Node) -> Any:
+        """Return what a part of the module makes that runs with gradients switched on or off."""
+        target = node.target
+        assert isinstance(target, torch._ops.HigherOrderOperator)
+        name = target.name()
+        if name != "wrap_with_set_grad_enabled":
+            return self._refused(node, UnsupportedError(f"operator {name} is not supported"))
+        _, part, *rest = node.args
+        assert isinstance(part, torch.fx.Node)
+        graph = getattr(node.graph.owning_module, str(part.target)).graph
+        given = [self._value(value) for value in rest]
+        made = self._within(graph, given)
+        inputs = [inner for inner in graph.nodes if inner.op == "placeholder"]
+        if any(self.values[inner] is not value for inner, value in zip(inputs, given, strict=True)):
+            text = "a tensor is written into where gradients are switched on or off"
+            return self._refused(node, UnsupportedError(text))
+        return made
+
     def _call(self, node: torch.fx.Node) -> Any:
         """Return what an operator makes; `_MISSING` where something stands in the way."""
         target = node.target
@@ -518,19 +559,24 @@ class _Conversion:
         if target is operator.getitem:
             source, index = node.args
             return self._value(source)[index]
+        if isinstance(target, torch._ops.HigherOrderOperator):
+            return self._wrapped(node)
         if target in _SYMBOLS and not any(value is _UNKNOWN for value in given):
             return _SYMBOLS[target](*(self._value(arg) for arg in node.args))
         if not isinstance(target, torch._ops.OpOverload):
             return _UNKNOWN  # comparisons of lengths, which only asserts take, and roots of them
-        name = _name(target)
+        name = name_of(target)
         if name.partition(".")[0] in _CHECKS:
             return _UNKNOWN
         self.builder.scope = _scope(node, name)
-        row = find(name) if target.namespace in ("aten", "fastdrop") else None
+        row = find(name) if has_row(target) else None
         try:
             if row is None:
-                raise UnsupportedError(f"operator {target.namespace}.{name} is not supported")
-            made = row(self.builder, self._arguments(node, target))
+                made = self._decomposed(node)
+                if made is _MISSING:
+                    return made
+            else:
+                made = row(self.builder, self._arguments(node, target))
             self._compare(node, made)
             self._write(node, target, made)
         except BatchAxisError as error:
@@ -539,7 +585,7 @@ class _Conversion:
         except (UnsupportedError, ValueError, TypeError, IndexError, KeyError) as error:
             return self._refused(node, error)
         except Exception:  # what a row did not expect is an obstacle, too
-            text = f"operator {target.namespace}.{name} is not supported for what it is given"
+            text = f"operator {_qualified(target)} is not supported for what it is given"
             return self._refused(node, UnsupportedError(text))
         if isinstance(made, tuple):
             return tuple(_UNKNOWN if part is None else part for part in made)
@@ -634,7 +680,7 @@ class _Conversion:
     def _made(self, view: torch.fx.Node, source: Any) -> Any:
         """Return what the operator of a view makes of something."""
         assert isinstance(view.target, torch._ops.OpOverload)
-        row = find(_name(view.target))
+        row = find(name_of(view.target))
         assert row is not None
         a = self._arguments(view, view.target)
         first = next(iter(a.values))
@@ -691,10 +737,9 @@ def _operator(node: torch.fx.Node) -> str:
     return name.partition(".")[0]
 
 
-def _name(target: torch._ops.OpOverload) -> str:
-    """Return an operator's name without its namespace, and with its overload if it has one."""
-    name: str = target.name()
-    return name.partition("::")[2].removesuffix(".default")
+def _qualified(target: Any) -> str:
+    """Return an operator's name behind its namespace."""
+    return f"{target.namespace}.{name_of(target)}"
 
 
 def _viewed(node: torch.fx.Node) -> torch.fx.Node | None:

@@ -6,6 +6,7 @@ and returns its value, or a tuple of them.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,52 @@ class Offsets:
     step: Any
 
 
+@dataclass(frozen=True)
+class Uniform:
+    """Numbers from 0 to 1, a new one for each of a value, and something that is added to them.
+
+    Where they are compared with a number, or rounded down, what comes out is 1 with a probability,
+    as masks of dropout are.
+    """
+
+    value: Any
+    plus: float = 0.0
+
+    def tensor(self, b: Networks) -> Value:
+        found = b.uniform(self.value)
+        return b.elementwise("add", found, self.plus) if self.plus else found
+
+    def below(self, b: Networks, bound: float) -> Value:
+        """Return whether they are below a number."""
+        return _chance(b, self.value, min(max(bound - self.plus, 0.0), 1.0))
+
+
+def _plain(value: object) -> float | None:
+    """Return a number that is no tensor, if it is one."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _of_uniform(base: str, b: Networks, a: Arguments) -> Any:
+    """Return what an operator makes of random numbers and of one that is known, or None."""
+    first, *rest = a.values.values()
+    if base == "floor" and isinstance(first, Uniform) and 0 <= first.plus <= 1:
+        return _chance(b, first.value, first.plus)
+    if not rest or base not in ("add", "lt", "le", "gt", "ge"):
+        return None
+    uniform, bound = first, _plain(rest[0])
+    if isinstance(rest[0], Uniform):
+        uniform, bound = rest[0], _plain(first)
+        base = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}.get(base, base)
+    if bound is None or not isinstance(uniform, Uniform):
+        return None
+    if base == "add":
+        return replace(uniform, plus=uniform.plus + bound) if a.alpha == 1 else None
+    below = uniform.below(b, bound)
+    return below if base in ("lt", "le") else b.elementwise("subtract", 1.0, below)
+
+
 Row = Callable[[Networks, Arguments], Any]
 ROWS: dict[str, Row] = {}
 
@@ -99,22 +146,25 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = list(a.values.values())
     given += [v for some in given if isinstance(some, list) for v in some]
+    if any(isinstance(v, Uniform) for v in given):
+        found = _of_uniform(base, b, a)
+        return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
     if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
         return row(b, a)
     if base not in _BY_NUMBER:
-        return row(b, _changed(a, lambda v: v.single(b)))
+        return row(b, _changed(a, Steps, lambda v: v.single(b)))
     change, alone = steps_beside(b, given)
-    made = row(b, _changed(a, change))
+    made = row(b, _changed(a, Steps, change))
     return Steps.of(made) if alone else made
 
 
-def _changed(a: Arguments, change: Callable[[Steps], Tensor]) -> Arguments:
-    """Return arguments with something else in the place of each that is `Steps`."""
+def _changed(a: Arguments, kind: type, change: Callable[[Any], Value]) -> Arguments:
+    """Return arguments with something else in the place of each that is of a kind."""
 
     def changed(value: Any) -> Any:
         if isinstance(value, list):
             return [changed(v) for v in value]
-        return change(value) if isinstance(value, Steps) else value
+        return change(value) if isinstance(value, kind) else value
 
     return replace(a, values={name: changed(v) for name, v in a.values.items()})
 
@@ -130,6 +180,7 @@ _BINARY = {
     "floor_divide": "floor_divide",
     "remainder": "mod",
     "pow": "power",
+    "atan2": "arctan2",
     "eq": "equal",
     "ne": "not_equal",
     "gt": "greater",
@@ -154,6 +205,15 @@ _UNARY = {
     "reciprocal": "reciprocal",
     "sin": "sin",
     "cos": "cos",
+    "tan": "tan",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "sinh": "sinh",
+    "cosh": "cosh",
+    "asinh": "arcsinh",
+    "acosh": "arccosh",
+    "atanh": "arctanh",
     "floor": "floor",
     "ceil": "ceil",
     "round": "round",
@@ -260,24 +320,35 @@ def _frac(b: Networks, a: Arguments) -> Any:
     return b.elementwise("subtract", a.first(), b.elementwise("trunc", a.first()))
 
 
-@row("tan")
-def _tan(b: Networks, a: Arguments) -> Any:
-    return b.elementwise("divide", b.elementwise("sin", a.first()), b.elementwise("cos", a.first()))
+@row("erf", "special_erf")
+def _erf(b: Networks, a: Arguments) -> Any:
+    return b.erf(a.first())
 
 
-@row("sinh")
-def _sinh(b: Networks, a: Arguments) -> Any:
-    """Half of e^x - 1 + (e^x - 1) / e^x, which is exact near 0, too."""
-    part = b.elementwise("expm1", a.first())
-    rest = b.elementwise("divide", part, b.elementwise("add", part, 1.0))
-    return b.elementwise("multiply", b.elementwise("add", part, rest), 0.5)
+@row("erfc", "special_erfc")
+def _erfc(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("subtract", 1.0, b.erf(a.first()))
 
 
-@row("cosh")
-def _cosh(b: Networks, a: Arguments) -> Any:
-    ahead = b.elementwise("exp", a.first())
-    both = b.elementwise("add", ahead, b.elementwise("reciprocal", ahead))
-    return b.elementwise("multiply", both, 0.5)
+@row("signbit")
+def _signbit(b: Networks, a: Arguments) -> Any:
+    return b.elementwise("less", a.first(), 0.0)
+
+
+@row("copysign")
+def _copysign(b: Networks, a: Arguments) -> Any:
+    size = b.elementwise("absolute", a.values["self"])
+    below = b.elementwise("less", a.other, 0.0)
+    return b.elementwise("where", below, b.elementwise("negative", size), size)
+
+
+@row("isin.Tensor_Tensor", "isin.Tensor_Scalar")
+def _isin(b: Networks, a: Arguments) -> Any:
+    """Say which numbers are among some that are known."""
+    some = np.ravel(as_array(a.values.get("test_elements", a.values.get("test_element"))))
+    found = b.elementwise("equal", b.unsqueeze(a.elements, a.elements.ndim), some)
+    found = b.reduce("any", found, [-1])
+    return b.elementwise("logical_not", found) if a.invert else found
 
 
 @row("isnan")
@@ -445,6 +516,17 @@ def _hardshrink(b: Networks, a: Arguments) -> Any:
     return b.elementwise("where", near, 0.0, a.first())
 
 
+@row("rrelu")
+def _rrelu(b: Networks, a: Arguments) -> Any:
+    """Multiply what is negative by a random number, or by the middle of those that it may be."""
+    slope: Any = (a.lower + a.upper) / 2
+    if a.training:
+        random = b.elementwise("multiply", b.uniform(a.first()), a.upper - a.lower)
+        slope = b.elementwise("add", random, a.lower)
+    below = b.elementwise("multiply", b.elementwise("minimum", a.first(), 0.0), slope)
+    return b.elementwise("add", b.elementwise("maximum", a.first(), 0.0), below)
+
+
 @row("threshold")
 def _threshold(b: Networks, a: Arguments) -> Any:
     above = b.elementwise("greater", a.first(), a.threshold)
@@ -551,13 +633,17 @@ def _feature_alpha_dropout(b: Networks, a: Arguments) -> Any:
 @row("bernoulli.p", "bernoulli_.float")
 def _bernoulli(b: Networks, a: Arguments) -> Any:
     """Draw 1 with a probability: dropout of ones, which is off where dropout is, times it."""
-    value = a.first()
+    return _chance(b, a.first(), float(a.p))
+
+
+def _chance(b: Networks, value: Any, p: float) -> Value:
+    """Draw 1 with a probability for each number of a value, and 0 otherwise."""
     if not isinstance(value, (Tensor, Spread)):
         raise UnsupportedError("random numbers that rows of a batch share")
     ones = b.elementwise("ones", value)
     if not isinstance(ones, Tensor):
         ones = b.some_tensor(ones)
-    return b.elementwise("multiply", b.dropout(ones, 1 - float(a.p)), float(a.p))
+    return b.elementwise("multiply", b.dropout(ones, 1 - p), p)
 
 
 @row("bernoulli", "bernoulli_.Tensor")
@@ -568,6 +654,26 @@ def _bernoulli_of(b: Networks, a: Arguments) -> Any:
     if isinstance(constant, Tensor) or np.ptp(constant):
         raise UnsupportedError("random numbers of several probabilities")
     return _bernoulli(b, Arguments({"self": shape, "p": float(np.ravel(constant)[0])}))
+
+
+@row("rand_like")
+def _rand_like(b: Networks, a: Arguments) -> Any:
+    return Uniform(a.first())
+
+
+@row("rand")
+def _rand(b: Networks, a: Arguments) -> Any:
+    return Uniform(b.expand(np.asarray(0.0), list(a.size)))
+
+
+@row("uniform_")
+def _uniform(b: Networks, a: Arguments) -> Any:
+    low, high = a.values["from"], a.to
+    found = Uniform(a.first())
+    if (low, high) == (0, 1):
+        return found
+    scaled = b.elementwise("multiply", found.tensor(b), high - low)
+    return b.elementwise("add", scaled, low)
 
 
 @row("randn_like", "normal_")
@@ -911,7 +1017,7 @@ def _index_put(b: Networks, a: Arguments) -> Any:
     """Write where a mask is true, or to places by their numbers."""
     value, numbers = a.values["self"], a.values["values"]
     if a.accumulate:
-        raise UnsupportedError("numbers added to places")
+        return _added(b, value, a.indices, numbers)
     if len(a.indices) == 1 and isinstance(a.indices[0], (Tensor, Spread)):
         return _put_masked(b, value, a.indices[0], numbers)
     taken = [i for i, index in enumerate(a.indices) if index is not None]
@@ -928,6 +1034,19 @@ def _index_put(b: Networks, a: Arguments) -> Any:
     moved, order = b.permute(numbers, [*places, *others]), [*taken, *rest]
     made = scatter(b, b.permute(value, order), indices, moved, b.rows)
     return b.permute(made, [order.index(i) for i in range(value.ndim)])
+
+
+def _added(b: Networks, value: Value, indices: Sequence[Any], numbers: Value) -> Value:
+    """Add numbers to places along an axis, by their numbers."""
+    taken = [i for i, index in enumerate(indices) if index is not None]
+    index = indices[taken[0]]
+    if len(taken) > 1 or index.ndim != 1:
+        raise UnsupportedError("numbers added to places on several axes")
+    axis = taken[0]
+    own = [*value.shape[:axis], index.shape[0], *value.shape[axis + 1 :]]
+    index = np.asarray(as_array(index), np.float32)
+    places = index.reshape(-1, *(1,) * (value.ndim - 1 - axis))
+    return add_along(b, value, b.expand(places, own), b.expand(numbers, own), axis, b.rows)
 
 
 def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value) -> Value:
@@ -1037,7 +1156,26 @@ def _index(b: Networks, a: Arguments) -> Any:
         return _index_select(
             b, Arguments({"self": value, "dim": constant[0], "index": given[constant[0]]})
         )
+    some = [i for i, n in enumerate(given) if n is not None]
+    if some == constant and some == [*range(some[0], some[-1] + 1)]:
+        return _side_by_side(b, value, [given[i] for i in some], some[0])
     return b.rows_at(value, given)
+
+
+def _side_by_side(b: Networks, value: Value, numbers: Sequence[Array], first: int) -> Value:
+    """Take out places on several axes, one behind the other, as places on one of all of them."""
+    own = value.shape
+    end = first + len(numbers)
+    lengths = [n for n in own[first:end] if isinstance(n, int)]
+    if len(lengths) < len(numbers) or any(
+        (n < -m).any() or (n >= m).any() for n, m in zip(numbers, lengths, strict=True)
+    ):
+        raise UnsupportedError("places taken out of axes of open length")
+    joined = b.reshape(value, [*own[:first], math.prod(lengths), *own[end:]])
+    counted_up = np.broadcast_arrays(*(n % m for n, m in zip(numbers, lengths, strict=True)))
+    places: Array = np.ravel_multi_index(counted_up, lengths)
+    found: Value = _index_select(b, Arguments({"self": joined, "dim": first, "index": places}))
+    return found
 
 
 def _looked_up(b: Networks, table: Array, numbers: Value) -> Value:
@@ -1061,14 +1199,16 @@ def _index_select(b: Networks, a: Arguments) -> Any:
     if numbers.ndim == 0:
         return b.select(value, a.dim, int(numbers))
     if numbers.ndim != 1:
-        raise UnsupportedError("places taken out by a matrix of numbers")
+        axis = counted(a.dim, value.ndim)
+        found = _index_select(b, Arguments({"self": value, "dim": axis, "index": numbers.ravel()}))
+        return b.reshape(found, [*value.shape[:axis], *numbers.shape, *value.shape[axis + 1 :]])
     steps = np.diff(numbers)
     if len(numbers) > 1 and steps[0] and not np.ptp(steps) and numbers.min() >= 0:
         step = int(steps[0])
         stop = int(numbers[-1]) + (1 if step > 0 else -1)
         if stop >= 0 or step > 0:
             return b.slice(value, a.dim, int(numbers[0]), stop, step)
-    return b.stack([b.select(value, a.dim, int(n)) for n in numbers], a.dim)
+    return b.take(value, numbers, a.dim)
 
 
 @row("constant_pad_nd")
@@ -1196,9 +1336,46 @@ def _std_mean(b: Networks, a: Arguments) -> Any:
     return _deviations(b, a, root=True), _reduction("mean")(b, a)
 
 
-@row("cumsum")
-def _cumsum(b: Networks, a: Arguments) -> Any:
-    return b.sums_up_to(a.first(), a.dim)
+def _accumulation(function: str) -> Row:
+    return lambda b, a: b.accumulate(function, a.first(), a.dim)
+
+
+row("cumsum")(_accumulation("sum"))
+row("cumprod")(_accumulation("prod"))
+row("logcumsumexp")(_accumulation("logsumexp"))
+
+
+@row("cummax")
+def _cummax(b: Networks, a: Arguments) -> Any:
+    return b.accumulate("max", a.first(), a.dim), None
+
+
+@row("cummin")
+def _cummin(b: Networks, a: Arguments) -> Any:
+    return b.accumulate("min", a.first(), a.dim), None
+
+
+@row("median", "median.dim")
+def _median(b: Networks, a: Arguments) -> Any:
+    if "dim" not in a.values:
+        return b.reduce("median", a.first(), None)
+    return b.reduce("median", a.first(), [a.dim], a.keepdim), None
+
+
+@row("bucketize.Tensor", "searchsorted.Tensor")
+def _bucketize(b: Networks, a: Arguments) -> Any:
+    """Count the bounds that lie below each number, or those that do not lie above."""
+    if a.values.get("sorter") is not None:
+        raise UnsupportedError("bounds that are out of order")
+    values = a.values["self"]
+    bounds = as_array(a.values.get("boundaries", a.values.get("sorted_sequence")))
+    if bounds.ndim != 1:
+        raise UnsupportedError("bounds of more than one axis")
+    right = a.right or a.values.get("side") == "right"
+    compared = b.elementwise(
+        "less_equal" if right else "less", bounds, b.unsqueeze(values, values.ndim)
+    )
+    return b.reduce("sum", compared, [-1])
 
 
 @row("norm.ScalarOpt_dim", "linalg_vector_norm")
@@ -1233,6 +1410,14 @@ def _cosine_similarity(b: Networks, a: Arguments) -> Any:
 def _pairwise_distance(b: Networks, a: Arguments) -> Any:
     between = b.elementwise("add", b.elementwise("subtract", a.x1, a.x2), a.eps)
     return _norm(b, Arguments({"self": between, "p": a.p, "dim": [-1], "keepdim": a.keepdim}))
+
+
+@row("cdist")
+def _cdist(b: Networks, a: Arguments) -> Any:
+    """Measure from each row of matrices to each of others."""
+    one, two = b.unsqueeze(a.x1, a.x1.ndim - 1), b.unsqueeze(a.x2, a.x2.ndim - 2)
+    between = b.elementwise("subtract", one, two)
+    return _norm(b, Arguments({"self": between, "p": a.p, "dim": [-1], "keepdim": False}))
 
 
 # ---- products ----
@@ -1372,12 +1557,18 @@ def _sort(b: Networks, a: Arguments) -> Any:
         return value, value
     if isinstance(value, Tensor) and value.shape == (BATCH,):
         return b.sorted_rows(value)
-    return b.largest(value, a.dim, value.shape[a.dim], smallest=not a.descending)
+    return b.sort(value, a.dim, descending=bool(a.descending))
 
 
 @row("topk")
 def _topk(b: Networks, a: Arguments) -> Any:
     return b.largest(a.first(), a.dim, a.k, smallest=not a.largest)
+
+
+@row("kthvalue")
+def _kth_value(b: Networks, a: Arguments) -> Any:
+    found = (b.slice(v, a.dim, a.k - 1, a.k) for v in b.sort(a.first(), a.dim))
+    return tuple(v if a.keepdim else b.squeeze(v, [a.dim]) for v in found)
 
 
 @row("argsort", "argsort.stable")
@@ -1550,6 +1741,11 @@ def _pool(b: Networks, a: Arguments) -> Any:
     )
 
 
+@row("max_pool1d_with_indices", "max_pool2d_with_indices")
+def _pool_and_places(b: Networks, a: Arguments) -> Any:
+    return _pool(b, a), None
+
+
 @row("adaptive_avg_pool1d", "adaptive_avg_pool2d")
 def _adaptive_mean(b: Networks, a: Arguments) -> Any:
     return b.adaptive_pool(a.first(), "mean", a.output_size)
@@ -1591,20 +1787,38 @@ def _instance_norm(b: Networks, a: Arguments) -> Any:
     return b.group_norm(a.input, channels, a.weight, a.bias, a.eps)
 
 
-@row("upsample_nearest1d.vec", "upsample_nearest2d.vec")
-def _upsample_nearest(b: Networks, a: Arguments) -> Any:
-    value = a.input
-    factors = a.scale_factors
-    if factors is None:
-        lengths = value.shape[2:]
-        if not all(isinstance(n, int) for n in (*lengths, *a.output_size)):
-            raise UnsupportedError(f"{list(a.output_size)} places of {list(lengths)}")
-        factors = [n / own for n, own in zip(a.output_size, lengths, strict=True)]
-    if any(factor != int(factor) for factor in factors):
-        raise UnsupportedError("places repeated by no whole number (interpolate)")
-    for axis, factor in enumerate(factors, 2):
-        value = value if factor == 1 else b.repeat_places(value, axis, int(factor))
-    return value
+def _interpolation(method: str, coordinates: str, rounding: str = "floor") -> Row:
+    def compute(b: Networks, a: Arguments) -> Any:
+        value, scales = a.input, a.scale_factors
+        where = "align_corners" if a.values.get("align_corners") else coordinates
+        for axis in range(2, value.ndim):
+            size = None if scales else a.output_size[axis - 2]
+            scale = float(scales[axis - 2]) if scales else None
+            if scale == 1 or (scale is None and size == value.shape[axis]):
+                continue
+            if scale is not None and method == "nearest" and scale == int(scale):
+                value = b.repeat_places(value, axis, int(scale))
+                continue
+            value = b.interpolate(
+                value,
+                axis,
+                scale=scale,
+                size=size,
+                method=method,
+                coordinates=where,
+                rounding=rounding,
+            )
+        return value
+
+    return compute
+
+
+row("upsample_nearest1d.vec", "upsample_nearest2d.vec")(_interpolation("nearest", "asymmetric"))
+row("_upsample_nearest_exact1d.vec", "_upsample_nearest_exact2d.vec")(
+    _interpolation("nearest", "half_pixel", "round_prefer_ceil")
+)
+row("upsample_linear1d.vec", "upsample_bilinear2d.vec")(_interpolation("linear", "half_pixel"))
+row("upsample_bicubic2d.vec")(_interpolation("cubic", "half_pixel"))
 
 
 # ---- what is made of nothing ----
@@ -1711,6 +1925,11 @@ def _eye(b: Networks, a: Arguments) -> Any:
 @row("scalar_tensor")
 def _scalar(b: Networks, a: Arguments) -> Any:
     return np.asarray(a.s)
+
+
+@row("size")
+def _sizes(b: Networks, a: Arguments) -> Any:
+    return [BATCH] if isinstance(a.first(), Order) else list(a.first().shape)
 
 
 @row("sym_size.int")

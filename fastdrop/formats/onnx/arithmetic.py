@@ -55,6 +55,15 @@ _FUNCTIONS: dict[str, tuple[str, Callable[..., Any]]] = {
     "Reciprocal": ("reciprocal", np.reciprocal),
     "Sin": ("sin", np.sin),
     "Cos": ("cos", np.cos),
+    "Tan": ("tan", np.tan),
+    "Asin": ("arcsin", np.arcsin),
+    "Acos": ("arccos", np.arccos),
+    "Atan": ("arctan", np.arctan),
+    "Sinh": ("sinh", np.sinh),
+    "Cosh": ("cosh", np.cosh),
+    "Asinh": ("arcsinh", np.arcsinh),
+    "Acosh": ("arccosh", np.arccosh),
+    "Atanh": ("arctanh", np.arctanh),
     "Floor": ("floor", np.floor),
     "Ceil": ("ceil", np.ceil),
     "Round": ("round", np.rint),
@@ -356,20 +365,7 @@ def _is_inf(a: Arguments) -> Made:
 
 @operator("Erf")
 def _erf(a: Arguments) -> Made:
-    """Compute the error function by gelu(x) = x (1 + erf(x / sqrt(2))) / 2, near 0 as a line."""
-    value = a.input()
-    if not isinstance(value, (Tensor, Spread)):
-        return np.asarray([math.erf(x) for x in value.reshape(-1)], value.dtype).reshape(
-            value.shape
-        )
-    net = a.net
-    near = net.elementwise("less", net.elementwise("absolute", value), 1e-3)
-    away = net.elementwise("where", near, 1.0, value)
-    wide = net.elementwise("multiply", away, math.sqrt(2))
-    twice = net.elementwise("multiply", net.activation(wide, "gelu"), 2.0)
-    found = net.elementwise("subtract", net.elementwise("divide", twice, wide), 1.0)
-    slope = net.elementwise("multiply", value, 2 / math.sqrt(math.pi))
-    return net.elementwise("where", near, slope, found)
+    return a.net.erf(a.input())
 
 
 @operator("Gelu")
@@ -506,7 +502,7 @@ def _cumulated(a: Arguments) -> Made:
     value, axis = a.input(), int(number_of(a.array(1)))
     if a.flag("exclusive") or a.flag("reverse") or is_lengths(value):
         raise UnsupportedError("sums that leave out a number, or from the end")
-    return a.net.sums_up_to(value, axis)
+    return a.net.accumulate("sum", value, axis)
 
 
 @operator("Einsum")

@@ -1,0 +1,75 @@
+"""What operators that have no row are made of, as PyTorch itself says it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch._decomp import decomposition_table
+from torch._guards import detect_fake_mode
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from fastdrop.torch._operators import find
+
+_KEPT = ("nn_module_stack", "stack_trace")
+
+
+def name_of(target: torch._ops.OpOverload) -> str:
+    """Return an operator's name without its namespace, and with its overload if it has one."""
+    name: str = target.name()
+    return name.partition("::")[2].removesuffix(".default")
+
+
+def has_row(target: Any) -> bool:
+    """Whether something that is called is an operator with a row."""
+    return target.namespace in ("aten", "fastdrop") and find(name_of(target)) is not None
+
+
+def decomposed(node: torch.fx.Node) -> torch.fx.Graph | None:
+    """Return an operator as a graph of those that have rows, or None where that cannot be.
+
+    It takes the tensors and lengths that the node is called with, in their order.
+    """
+    flat, spec = torch.utils._pytree.tree_flatten((node.args, node.kwargs))
+    places = [i for i, given in enumerate(flat) if isinstance(given, torch.fx.Node)]
+    values = [flat[i].meta.get("val") for i in places]
+    target = node.target
+    assert callable(target)
+
+    def called(*given: Any) -> Any:
+        arguments = list(flat)
+        for place, value in zip(places, given, strict=True):
+            arguments[place] = value
+        args, kwargs = torch.utils._pytree.tree_unflatten(arguments, spec)
+        return target(*args, **kwargs)
+
+    mode = detect_fake_mode(values)
+    if mode is None or mode.shape_env is None:
+        return None
+    told = len(mode.shape_env.guards)
+    try:
+        with mode, torch.no_grad():
+            graph = make_fx(called, decomposition_table=_table(), tracing_mode="real")(
+                *values
+            ).graph
+    except Exception:  # whatever a decomposition raises for what it is given
+        return None
+    if len(mode.shape_env.guards) > told:  # it holds for some lengths alone
+        return None
+    for inner in graph.nodes:
+        inner.meta.update({key: node.meta[key] for key in _KEPT if key in node.meta})
+        operator = isinstance(inner.target, torch._ops.OpOverload)
+        if inner.op == "get_attr" or (operator and not has_row(inner.target)):
+            return None
+    return graph
+
+
+@cache
+def _table() -> dict[Any, Any]:
+    """Return the decompositions of operators that have no row."""
+    return {
+        op: function
+        for op, function in decomposition_table.items()
+        if isinstance(op, torch._ops.OpOverload) and not has_row(op)
+    }
