@@ -8,11 +8,14 @@ import pytest
 
 import fastdrop as fd
 from fastdrop.layers import (
+    Accumulate,
+    ArgSort,
     Declared,
     Dropout,
     Elementwise,
     ExpandDims,
     Flow,
+    Interpolate,
     MatMul,
     Reduce,
     Slice,
@@ -21,7 +24,14 @@ from fastdrop.layers import (
     Transpose,
     WithMask,
 )
-from fastdrop.layers.operations import FUNCTIONS, REDUCTIONS
+from fastdrop.layers.operations import (
+    ACCUMULATIONS,
+    COORDINATES,
+    FUNCTIONS,
+    METHODS,
+    REDUCTIONS,
+    ROUNDINGS,
+)
 from layer_laws import check_laws, normal, output
 from test_layers_merging import check_rows, run
 
@@ -40,6 +50,11 @@ ONE = {
     "expm1": math.expm1,
     "sin": math.sin,
     "cos": math.cos,
+    "tan": math.tan,
+    "sinh": math.sinh,
+    "cosh": math.cosh,
+    "arctan": math.atan,
+    "arcsinh": math.asinh,
     "square": lambda x: x * x,
     "reciprocal": lambda x: 1 / x,
     "floor": math.floor,
@@ -57,6 +72,12 @@ OF_POSITIVE = {
     "sqrt": math.sqrt,
     "rsqrt": lambda x: 1 / math.sqrt(x),
 }
+OF_PARTS = {  # of numbers from -1 to 1
+    "arcsin": math.asin,
+    "arccos": math.acos,
+    "arctanh": math.atanh,
+    "arccosh": lambda x: math.acosh(x + 2),
+}
 TWO = {
     "add": lambda x, y: x + y,
     "subtract": lambda x, y: x - y,
@@ -64,6 +85,7 @@ TWO = {
     "divide": lambda x, y: x / y,
     "floor_divide": lambda x, y: math.floor(x / y),
     "mod": lambda x, y: x - y * math.floor(x / y),
+    "arctan2": math.atan2,
     "maximum": max,
     "minimum": min,
     "equal": lambda x, y: x == y,
@@ -88,8 +110,8 @@ def compare(got: np.ndarray, function: Any, *xs: np.ndarray) -> None:
 
 
 def test_every_function_has_its_formula() -> None:
-    assert set(FUNCTIONS) == {*ONE, *OF_POSITIVE, *TWO, *THREE, "power"}
-    for functions, count in ((ONE, 1), (OF_POSITIVE, 1), (TWO, 2), (THREE, 3)):
+    assert set(FUNCTIONS) == {*ONE, *OF_POSITIVE, *OF_PARTS, *TWO, *THREE, "power"}
+    for functions, count in ((ONE, 1), (OF_POSITIVE, 1), (OF_PARTS, 1), (TWO, 2), (THREE, 3)):
         assert {FUNCTIONS[name][0] for name in functions} == {count}
 
 
@@ -101,6 +123,15 @@ def test_functions_of_one(function: str) -> None:
     layer = Elementwise(name="f", function=function)
     check_laws(layer, x)
     compare(output(layer, x), (ONE | OF_POSITIVE)[function], x)
+
+
+@pytest.mark.parametrize("function", OF_PARTS)
+def test_functions_of_parts(function: str) -> None:
+    x = X / np.float32(np.abs(X).max() + 0.1)
+    given = x + 2 if function == "arccosh" else x
+    layer = Elementwise(name="f", function=function)
+    check_laws(layer, given)
+    compare(output(layer, given), OF_PARTS[function], x)
 
 
 @pytest.mark.parametrize("function", [*TWO, "power"])
@@ -298,6 +329,19 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             "layer 't': expected an axis of a row of 2 axes, got 2",
         ),
         (
+            lambda: Interpolate(name="i", axis=0, scale=2.0, size=3),
+            r"layer 'i': expected one of scale and size, positive, got scale=2.0, size=3",
+        ),
+        (lambda: Interpolate(name="i", axis=0), "expected one of scale and size"),
+        (lambda: Interpolate(name="i", axis=0, size=-1), "expected one of scale and size"),
+        (lambda: Interpolate(name="i", axis=0, scale=np.inf), "expected one of scale and size"),
+        (lambda: Interpolate(name="i", axis=0, size=2, method="area"), "layer 'i' method"),
+        (lambda: Interpolate(name="i", axis=1, size=2).output_shape((4,)), "axis of a row of 1"),
+        (lambda: ArgSort(name="o", axis=2).output_shape((4, 3)), "axis of a row of 2 axes, got 2"),
+        (lambda: ArgSort(name="o", axis=0, descending=1), "layer 'o' descending"),
+        (lambda: Accumulate(name="a", axis=0, function="mean"), "layer 'a' function"),
+        (lambda: Accumulate(name="a", axis=-3, function="sum").output_shape((4, 3)), "got -3"),
+        (
             lambda: MatMul(name="p").output_shapes([(4, 3)]),
             "layer 'p': expected two inputs of matrices",
         ),
@@ -334,10 +378,136 @@ def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
     check_laws(layer, x)
     at = (1, 2) if axes is None else tuple(1 + a % 2 for a in axes)
     values = x.astype(float) != 0 if function in ("any", "all") else x.astype(float)
-    expected = getattr(np, function)(
-        values, axis=at[0] if function == "argmax" else at, keepdims=keepdims
-    )
+    if function == "median":  # the lower one of two in the middle
+        expected = np.quantile(values, 0.5, axis=at, method="lower", keepdims=keepdims)
+    else:
+        expected = getattr(np, function)(
+            values, axis=at[0] if function == "argmax" else at, keepdims=keepdims
+        )
     np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_median_of_what_is_no_number_is_none() -> None:
+    x = np.array([[1.0, np.nan, 2.0], [3.0, 2.0, np.inf]], np.float32)
+    found = output(Reduce(name="r", function="median", axes=(0,)), x)
+    np.testing.assert_array_equal(found, [np.nan, 3])
+
+
+# ---- orders ----
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@pytest.mark.parametrize("descending", [False, True])
+def test_places_in_order(descending: bool, axis: int) -> None:
+    x = whole(X)  # of which many are equal
+    layer = ArgSort(name="o", axis=axis, descending=descending)
+    check_laws(layer, x)
+    at = 1 + axis % 2
+    wanted = np.argsort(-x if descending else x, axis=at, kind="stable")
+    np.testing.assert_array_equal(output(layer, x), wanted)
+
+
+def test_what_is_no_number_is_the_largest() -> None:
+    x = np.array([[np.nan, -np.inf, 2, np.inf]], np.float32)
+    np.testing.assert_array_equal(output(ArgSort(name="o", axis=0), x), [[1, 2, 3, 0]])
+    back = ArgSort(name="o", axis=0, descending=True)
+    np.testing.assert_array_equal(output(back, x), [[0, 3, 2, 1]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("function", ACCUMULATIONS)
+def test_numbers_up_to_a_place(function: str, axis: int) -> None:
+    layer = Accumulate(name="a", function=function, axis=axis)
+    check_laws(layer, X)
+    numpy = {"sum": sum, "prod": math.prod, "max": max, "min": min}.get(
+        function, lambda v: math.log(sum(map(math.exp, v)))
+    )
+    moved = np.moveaxis(X, 1 + axis % 2, -1)
+    expected = [
+        [numpy([float(v) for v in line[: i + 1]]) for i in range(len(line))]
+        for line in moved.reshape(-1, moved.shape[-1])
+    ]
+    found = np.moveaxis(output(layer, X), 1 + axis % 2, -1).reshape(-1, moved.shape[-1])
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_long_sums_are_of_binary64() -> None:
+    x = np.full((1, 2**20), np.float32(0.1))
+    found = output(Accumulate(name="a", function="sum", axis=0), x)[0, -1]
+    np.testing.assert_allclose(found, 2**20 * float(np.float32(0.1)), rtol=1e-7)
+
+
+# ---- other places ----
+
+
+def curve(line: list[float], place: float) -> float:
+    """Return a cubic convolution (Keys, 1981, a = -3/4) of numbers; the ends stay."""
+
+    def share(distance: float) -> float:
+        d, a = abs(distance), -0.75
+        if d <= 1:
+            return (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a if d < 2 else 0.0
+
+    near = range(math.floor(place) - 1, math.floor(place) + 3)
+    return sum(line[min(max(i, 0), len(line) - 1)] * share(place - i) for i in near)
+
+
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("lengths", [{"scale": 2.0}, {"scale": 0.75}, {"size": 9}, {"size": 1}])
+def test_interpolation(method: str, lengths: Any, coordinates: str) -> None:
+    layer = Interpolate(
+        name="i", axis=0, method=method, coordinates=coordinates, rounding="floor", **lengths
+    )
+    check_laws(layer, X)
+    found = output(layer, X)
+    own = X.shape[1]
+    count = lengths.get("size", math.floor(own * lengths.get("scale", 0)))
+    assert found.shape == (7, count, 3)
+    step = own / count if "size" in lengths else 1 / lengths["scale"]
+    for i in range(count):
+        if coordinates == "align_corners":
+            place = i * (own - 1) / max(count - 1, 1)
+        else:
+            half = 0.5 if coordinates == "half_pixel" else 0.0
+            place = (i + half) * step - half
+        for row, channel in np.ndindex(7, 3):
+            line = X[row, :, channel].tolist()
+            if method == "nearest":
+                wanted = line[min(max(math.floor(place), 0), own - 1)]
+            elif method == "linear":
+                wanted = float(np.interp(place, range(own), line))
+            else:
+                wanted = curve(line, place)
+            assert abs(found[row, i, channel] - wanted) < 1e-5, (i, row, channel)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "expected"),
+    [
+        ("floor", [0, 0, 1, 1, 2, 2, 3, 3]),
+        ("ceil", [0, 1, 1, 2, 2, 3, 3, 3]),
+        ("round_prefer_floor", [0, 0, 1, 1, 2, 2, 3, 3]),
+        ("round_prefer_ceil", [0, 1, 1, 2, 2, 3, 3, 3]),
+    ],
+)
+def test_the_nearest_of_two(rounding: str, expected: list[int]) -> None:
+    assert rounding in ROUNDINGS
+    x = np.arange(4, dtype=np.float32)[np.newaxis]
+    layer = Interpolate(
+        name="i", axis=0, scale=2.0, method="nearest", coordinates="asymmetric", rounding=rounding
+    )
+    np.testing.assert_array_equal(output(layer, x)[0], expected)
+
+
+def test_lengths_of_what_is_interpolated() -> None:
+    layer = Interpolate(name="i", axis=0, scale=1.5)
+    assert layer.output_shapes([(None, 3)]) == [(None, 3)]
+    assert layer.output_shapes([(5, 3)]) == [(7, 3)]
+    assert output(layer, normal(2, 9, 3)).shape == (2, 13, 3)
+    with pytest.raises(ValueError, match="expected numbers along axis 0, got none"):
+        output(Interpolate(name="i", axis=0, size=3), np.zeros((2, 0, 3), np.float32))
 
 
 def test_reductions_of_long_rows_do_not_depend_on_others() -> None:
