@@ -1066,6 +1066,40 @@ places repeated
       u = Resize<axes=[0, 1]>(x, , r) n = Shape(x) a = Gather(n, z) t = Gather(n, h) d = Add(t, t)
       e = Concat<axis=0>(a, d)
       v = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , , e) }
+places between others
+    (float[N,2,4] x) => (y, u, v, w) <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.5, 1.75},
+    int64[1] k = {2}, int64[2] n = {3, 7}>
+    { y = Resize<mode="linear">(x, , s) u = Resize<mode="cubic">(x, , h) b = Shape<end=1>(x)
+      e = Concat<axis=0>(b, n) v = Resize<mode="linear">(x, , , e)
+      w = Resize<mode="linear", axes=[2]>(x, , , k) }
+places between others, by their corners
+    (float[N,2,4] x) => (y, u, v) <float[3] s = {1.0, 1.0, 2.5}, float[3] h = {1.0, 1.0, 0.75}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , s)
+      u = Resize<mode="cubic", coordinate_transformation_mode="align_corners">(x, , s)
+      v = Resize<coordinate_transformation_mode="align_corners">(x, , h) }
+places between others, from the first
+    (float[N,2,4] x) => (y, u) <float[3] s = {1.0, 1.0, 1.5}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="asymmetric">(x, , s)
+      u = Resize<mode="cubic", coordinate_transformation_mode="asymmetric">(x, , s) }
+one place between others, of pytorch
+    (float[N,2,4] x) => (y, u) <int64[1] k = {1}, int64[1] l = {3}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel",
+                 axes=[2]>(x, , , k)
+      u = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel",
+                 axes=[2]>(x, , , l) }
+places between open steps
+    (float[N,T,3] x) => (y) <float[3] s = {1.0, 2.0, 1.0}>
+    { y = Resize<mode="linear">(x, , s) }
+the nearest places
+    (float[N,2,5] x) => (a, b, c, d, e) <float[3] s = {1.0, 1.0, 1.7}>
+    { a = Resize<nearest_mode="ceil">(x, , s) b = Resize<nearest_mode="floor">(x, , s)
+      c = Resize<nearest_mode="round_prefer_ceil">(x, , s)
+      d = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="floor">(x, , s)
+      e = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="ceil">(x, , s) }
+angles
+    (float[N,4] x) => (a, b, c, d, e, f, g, h, i)
+    { n = Tanh(x) m = Cosh(x) a = Tan(n) b = Asin(n) c = Acos(n) d = Atan(x) e = Sinh(x) f = Cosh(x)
+      g = Asinh(x) h = Acosh(m) i = Atanh(n) }
 places of pictures repeated
     (float[N,2,3,4] x) => (y)
     <float[4] s = {1.0, 1.0, 3.0, 2.0}>
@@ -2590,31 +2624,34 @@ places of batches in front
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
       y = GatherND<batch_dims=1>(x, n) }
     -> places taken out by numbers
-places between others
-    (float[N,2,4] x) => (y)
-    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
+places between others, within bounds
+    (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 2.0}>
+    { y = Resize<coordinate_transformation_mode="tf_crop_and_resize">(x, , s) }
+    -> places by 'tf_crop_and_resize'
+places between others, smoothed
+    (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 0.5}>
+    { y = Resize<mode="linear", antialias=1>(x, , s) }
+    -> attribute 'antialias': 1
+another curve between places
+    (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 2.0}>
+    { y = Resize<mode="cubic", cubic_coeff_a=-0.5>(x, , s) }
+    -> attribute 'cubic_coeff_a': -0.5
+an open number of places, and a half
+    (float[N,T] x) => (y) <float[2] s = {1.0, 1.5}>
     { y = Resize<mode="linear">(x, , s) }
-    -> attribute 'mode': linear
-places by their corners
-    (float[N,2,4] x) => (y)
-    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
-    { y = Resize<coordinate_transformation_mode="align_corners">(x, , s) }
-    -> places by 'align_corners'
-the places above
-    (float[N,2,4] x) => (y)
-    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
-    { y = Resize<nearest_mode="ceil">(x, , s) }
-    -> places by 'half_pixel' and 'ceil'
-places repeated by a half
-    (float[N,2,4] x) => (y)
-    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
-    { y = Resize(x, , h) }
-    -> places repeated by no whole number
-as many places as are no multiple
-    (float[N,2,4] x) => (y)
-    <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
-    { y = Resize(x, , , n) }
-    -> places repeated by no whole number
+    -> places interpolated at 1.5 times as many
+lengths of one axis of three
+    (float[N,2,4] x) => (y) <float[1] s = {2.0}>
+    { y = Resize(x, , s) }
+    -> lengths of 3 axes are expected
+places between others by corners that are between them
+    (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 1.6}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , s) }
+    -> 4 places at 1.6
+places between rows
+    (float[N,2,4] x) => (y) <float[3] s = {2.0, 1.0, 1.0}>
+    { y = Resize<mode="linear">(x, , s) }
+    -> a constant or rows of a batch are interpolated
 places repeated by nothing
     (float[N,2,4] x) => (y)
     <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
@@ -3393,6 +3430,24 @@ def test_lengths_without_names_are_each_ones_own() -> None:
     model = loaded(parsed(text + "{ s = Shape<start=1, end=2>(z) y = Slice(x, i, s, o) }"))
     x, z = normal(2, 5, 3), normal(2, 4, 3)
     np.testing.assert_array_equal(model.predict({"x": x, "z": z}), x[:, :4])
+
+
+def test_numbers_are_drawn_while_sampling_alone() -> None:
+    model = loaded(
+        parsed("""(float[N,4] x) => (y, z)
+        { y = RandomNormalLike<mean=1.0, scale=2.0>(x) z = RandomUniformLike<low=-1.0>(x) }""")
+    )
+    x = normal(3, 4)
+    for got, mean in zip(model.predict(x), (1.0, 0.0), strict=True):
+        np.testing.assert_allclose(got, np.full((3, 4), mean), atol=1e-6)
+    drawn = model.mc_predict(x, 2000, rng=3, keep_samples=True)
+    gauss, even = (p.samples for p in drawn.values())
+    np.testing.assert_allclose(gauss.mean(0), 1, atol=5 * 2 / np.sqrt(2000))
+    np.testing.assert_allclose(gauss.std(0), 2, rtol=0.1)
+    np.testing.assert_allclose(even.mean(0), 0, atol=5 * 0.58 / np.sqrt(2000))
+    np.testing.assert_allclose(even.std(0), 1 / np.sqrt(3), rtol=0.1)
+    assert even.min() > -1 - 1e-6
+    assert even.max() < 1 + 1e-6
 
 
 def test_layers_are_counted() -> None:

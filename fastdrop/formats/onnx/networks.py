@@ -36,6 +36,23 @@ def _dropout(a: Arguments) -> Made:
     return a.net.dropout(value, rate)
 
 
+@operator("RandomNormalLike", "RandomUniformLike")
+def _random(a: Arguments) -> Made:
+    """Draw numbers while sampling, and take their mean otherwise."""
+    a.attribute("seed")
+    a.attribute("dtype", 1)
+    value = a.input()
+    if a.op.startswith("RandomNormal"):
+        factor, added = a.attribute("scale", 1.0), a.attribute("mean", 0.0)
+        drawn = a.net.noise(value)
+    else:
+        added = a.attribute("low", 0.0)
+        factor = a.attribute("high", 1.0) - added
+        drawn = a.net.uniform(value)
+    scaled = a.net.elementwise("multiply", drawn, float(factor))
+    return a.net.elementwise("add", scaled, float(added))
+
+
 # ---- products ----
 
 

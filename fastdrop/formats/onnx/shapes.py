@@ -685,54 +685,80 @@ def _pad(a: Arguments) -> Made:
 
 @operator("Resize", "Upsample")
 def _resize(a: Arguments) -> Made:
-    """Repeat places a whole number of times, where the nearest one is taken."""
+    """Take numbers at other places along axes, and between them."""
     value = a.input()
-    for name, default in (("extrapolation_value", 0.0), ("cubic_coeff_a", -0.75)):
-        a.attribute(name, default)  # of what is refused
-    a.flag("exclude_outside")
-    modes = ("mode", "nearest"), ("keep_aspect_ratio_policy", "stretch")
-    for name, wanted in modes:
+    a.attribute("extrapolation_value", 0.0)  # of what is refused
+    method = str(a.attribute("mode", "nearest"))
+    if method not in ("nearest", "linear", "cubic"):
+        raise UnsupportedError(f"attribute 'mode': {method}")
+    others = {"keep_aspect_ratio_policy": "stretch", "antialias": 0, "exclude_outside": 0}
+    if method == "cubic":
+        others["cubic_coeff_a"] = -0.75
+    for name, wanted in others.items():
         if a.attribute(name, wanted) != wanted:
             raise UnsupportedError(f"attribute {name!r}: {a.node.attributes[name]}")
-    if a.flag("antialias"):
-        raise UnsupportedError("attribute 'antialias': 1")
+    a.attribute("cubic_coeff_a", -0.75)
+    coordinates, rounding = "asymmetric", "floor"
+    if a.op == "Resize" and a.opset >= 11:
+        coordinates = str(a.attribute("coordinate_transformation_mode", "half_pixel"))
+        rounding = str(a.attribute("nearest_mode", "round_prefer_floor"))
+    if coordinates not in ("asymmetric", "half_pixel", "pytorch_half_pixel", "align_corners"):
+        raise UnsupportedError(f"places by {coordinates!r}")
+    if rounding not in ("floor", "ceil", "round_prefer_floor", "round_prefer_ceil"):
+        raise UnsupportedError(f"attribute 'nearest_mode': {rounding}")
     axes = a.numbers("axes")
     axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
-    if a.op == "Resize" and a.opset >= 11:
-        how = a.attribute("coordinate_transformation_mode", "half_pixel")
-        nearest = a.attribute("nearest_mode", "round_prefer_floor")
-        # By both, a place of the result is of the one that it was made of, for whole factors.
-        if (how, nearest) != ("asymmetric", "floor") and (
-            how not in ("half_pixel", "pytorch_half_pixel") or not nearest.startswith("round")
-        ):
-            raise UnsupportedError(f"places by {how!r} and {nearest!r}")
-    factors = _factors(a, value, axes)
+    lengths = _resized(a, value, axes)
     if not isinstance(value, Tensor):
         raise UnsupportedError(f"{a.op} of a constant")
-    for axis, factor in zip(axes, factors, strict=True):
-        if factor > 1:
-            value = a.net.repeat_places(value, axis, factor)
+    # By either, a place of the result is of the one that it was made of, for whole factors.
+    middles = coordinates.endswith("half_pixel") and rounding.startswith("round")
+    alike = method == "nearest" and (middles or (coordinates, rounding) == ("asymmetric", "floor"))
+    for axis, (scale, size) in zip(axes, lengths, strict=True):
+        if scale is not None and scale == int(scale) and alike:
+            value = a.net.repeat_places(value, axis, int(scale)) if scale > 1 else value
+        elif scale != 1:
+            own = value.shape[axis]
+            broken = scale is not None and isinstance(own, int) and own * scale != int(own * scale)
+            if broken and coordinates == "align_corners":  # its corners are between places
+                raise UnsupportedError(f"{own} places at {scale} times as many by their corners")
+            at = coordinates.removeprefix("pytorch_")
+            value = a.net.interpolate(
+                value,
+                axis,
+                scale=scale,
+                size=size,
+                method=method,
+                coordinates="asymmetric" if size == 1 and at != coordinates else at,
+                rounding=rounding,
+            )
     return value
 
 
-def _factors(a: Arguments, value: Value, axes: Sequence[int]) -> list[int]:
-    """Return how often each place is repeated, by scales or by the lengths of what comes out."""
+def _resized(
+    a: Arguments, value: Value, axes: Sequence[int]
+) -> list[tuple[float | None, int | None]]:
+    """Return how many times as many places each axis gets, or how many."""
     number = 2 if a.op == "Resize" and a.opset >= 11 else 1
     scales, sizes = a.constant(number), a.lengths(3) if number == 2 else None
-    found: list[Any]
+    found: list[tuple[float | None, int | None]] = []
     if sizes:
-        found = [
-            1
-            if n == a.fixed_batch and value.shape[axis] == BATCH
-            else divided(n, value.shape[axis])
-            for axis, n in zip(axes, sizes, strict=True)
-        ]
+        for axis, size in zip(axes, sizes, strict=False):
+            own = value.shape[axis]
+            same = own == BATCH and size == a.fixed_batch
+            times = 1 if same else divided(size, own)
+            if isinstance(times, int):
+                found.append((float(times), None))
+            elif isinstance(size, int):
+                found.append((None, size))
+            else:
+                raise UnsupportedError(f"{size} places of {own} ({a.op})")
     elif scales is not None and scales.dtype.kind == "f":
-        found = [int(n) if n == np.rint(n) else None for n in scales.reshape(-1).tolist()]
+        found = [(n, None) for n in scales.reshape(-1).tolist()]
     else:
         raise UnsupportedError("no scales")
-    if len(found) != len(axes) or not all(isinstance(n, int) and n >= 1 for n in found):
-        raise UnsupportedError(f"places repeated by no whole number ({a.op})")
+    if len(found) != len(axes) or any(scale is not None and not scale > 0 for scale, _ in found):
+        raise UnsupportedError(f"lengths of {len(axes)} axes are expected ({a.op})")
     return found
 
 
