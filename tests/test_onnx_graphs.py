@@ -3438,7 +3438,7 @@ def test_numbers_are_drawn_while_sampling_alone() -> None:
         { y = RandomNormalLike<mean=1.0, scale=2.0>(x) z = RandomUniformLike<low=-1.0>(x) }""")
     )
     x = normal(3, 4)
-    for got, mean in zip(model.predict(x), (1.0, 0.0), strict=True):
+    for got, mean in zip(model.predict(x).values(), (1.0, 0.0), strict=True):
         np.testing.assert_allclose(got, np.full((3, 4), mean), atol=1e-6)
     drawn = model.mc_predict(x, 2000, rng=3, keep_samples=True)
     gauss, even = (p.samples for p in drawn.values())
