@@ -744,6 +744,10 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "among": lambda x: torch.isin(x.argmax(-1), torch.tensor([1, 4])).float(),
     "pool-and-places": lambda x: F.max_pool1d(x, 2, return_indices=True)[0],
     "entropy": lambda x: torch.distributions.Categorical(logits=x).entropy(),
+    "of-constants": lambda x: (
+        x[:, :5] @ torch.linalg.inv(torch.eye(6) + 0.1 * torch.ones(6, 6))
+        + torch.hann_window(5)[:, None]
+    ),
     "outer-of-row": lambda x: (
         torch.outer(torch.linspace(0, 1, 3), torch.ones(6)) @ x[:, 0, :, None]
     ),
@@ -1367,6 +1371,14 @@ def test_what_is_written_elsewhere_in_each_row_is_refused(
         from_torch(Function(function), torch.randn(4, 5, 3))
 
 
+def _waves(length: Any, *, stacked: bool = False) -> Any:
+    """Return positions as sines and cosines (Vaswani et al., 2017)."""
+    steps = torch.arange(length).unsqueeze(1) * torch.exp(torch.arange(0, 4, 2) * -1.5)
+    if stacked:
+        return torch.stack((torch.sin(steps), torch.cos(steps)), -1).transpose(1, 2).flatten(1)
+    return torch.cat((torch.sin(steps), torch.cos(steps)), -1)
+
+
 OPEN_POSITIONS: dict[str, Callable[[Any, Any], Any]] = {
     "table": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1))),
     "row": lambda m, x: m.e(x) + m.p(torch.arange(x.size(1)).unsqueeze(0).expand_as(x)),
@@ -1386,6 +1398,22 @@ OPEN_POSITIONS: dict[str, Callable[[Any, Any], Any]] = {
     ),
     "zeros-of-a-triangle": lambda m, x: (m.e(x) @ m.e(x).mT).masked_fill(
         torch.tril(torch.ones(x.size(1), x.size(1))) == 0, -1e9
+    ),
+    "waves": lambda m, x: m.e(x) + _waves(x.size(1)),
+    "waves-side-by-side": lambda m, x: m.e(x) + _waves(x.size(1), stacked=True),
+    "decay": lambda m, x: (m.e(x) * (0.9 ** torch.arange(x.size(1))).flip(0)[:, None]).sum(1),
+    "relative": lambda m, x: (
+        m.e(x) @ m.e(x).mT
+        + m.p((torch.arange(x.size(1))[None] - torch.arange(x.size(1))[:, None]).clamp(-3, 3) + 3)[
+            ..., 0
+        ]
+    ),
+    "kinds": lambda m, x: torch.cat(
+        [m.e(x), F.one_hot(torch.arange(x.size(1)) % 3, 3)[None].expand(x.size(0), -1, -1)], -1
+    ),
+    "itself": lambda m, x: (m.e(x) @ m.e(x).mT).masked_fill(torch.eye(x.size(1)).bool(), -1e9),
+    "itself-and-before": lambda m, x: (m.e(x) @ m.e(x).mT).masked_fill(
+        ~torch.ones(x.size(1), x.size(1)).tril().bool(), -1e9
     ),
     "slice": lambda m, x: m.e(x) + m.q[:, : x.size(1)],
     "slice-of-two": lambda m, x: m.e(x) + m.q[0, : x.size(1)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -63,6 +64,28 @@ def decomposed(node: torch.fx.Node) -> torch.fx.Graph | None:
         if inner.op == "get_attr" or (operator and not has_row(inner.target)):
             return None
     return graph
+
+
+def computed(node: torch.fx.Node, values: Sequence[Any]) -> Any:
+    """Return what an operator makes of constants, or None where it writes or is random."""
+    target = node.target
+    assert isinstance(target, torch._ops.OpOverload)
+    if target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags:
+        return None
+    given = dict(zip(node.all_input_nodes, values, strict=True))
+
+    def constant(inner: torch.fx.Node) -> Any:
+        value, told = given[inner], inner.meta["val"]
+        return torch.tensor(value, dtype=told.dtype) if isinstance(told, torch.Tensor) else value
+
+    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), constant)
+    with torch.no_grad():
+        made = target(*args, **kwargs)
+    parts = made if isinstance(made, (tuple, list)) else [made]
+    if not all(isinstance(part, torch.Tensor) and not part.is_complex() for part in parts):
+        return None
+    found = tuple(part.numpy() for part in parts)
+    return found if isinstance(made, (tuple, list)) else found[0]
 
 
 @cache

@@ -28,7 +28,7 @@ from fastdrop.formats._places import put
 from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
 from fastdrop.layers import Identity
 from fastdrop.model import Model
-from fastdrop.torch._decomposition import decomposed, has_row, name_of
+from fastdrop.torch._decomposition import computed, decomposed, has_row, name_of
 from fastdrop.torch._operators import Arguments, find
 from fastdrop.torch._tracing import shapes_alone
 
@@ -514,8 +514,16 @@ class _Conversion:
             if node.op == "call_function":
                 self.values[node] = self._call(node)
 
-    def _decomposed(self, node: torch.fx.Node) -> Any:
-        """Return what an operator without a row makes, as PyTorch says what it is made of."""
+    def _without_row(self, node: torch.fx.Node) -> Any:
+        """Return what an operator without a row makes, as PyTorch says what it is made of.
+
+        What is made of constants alone PyTorch computes.
+        """
+        given = [self._value(value) for value in node.all_input_nodes]
+        if all(isinstance(value, (np.ndarray, int, float)) for value in given):
+            found = computed(node, given)
+            if found is not None:
+                return found
         graph = decomposed(node)
         if graph is None:
             raise UnsupportedError(f"operator {_qualified(node.target)} is not supported")
@@ -572,7 +580,7 @@ class _Conversion:
         row = find(name) if has_row(target) else None
         try:
             if row is None:
-                made = self._decomposed(node)
+                made = self._without_row(node)
                 if made is _MISSING:
                     return made
             else:

@@ -151,11 +151,26 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
         return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
     if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
         return row(b, a)
+    if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
+        return _in_front(row, b, a)
     if base not in _BY_NUMBER:
         return row(b, _changed(a, Steps, lambda v: v.single(b)))
     change, alone = steps_beside(b, given)
     made = row(b, _changed(a, Steps, change))
     return Steps.of(made) if alone else made
+
+
+def _in_front(row: Row, b: Networks, a: Arguments) -> Any:
+    """Compute an operator along axes of `Steps` and constants, with the batch in front."""
+    a = _changed(a, Steps, lambda v: v.value)
+    a = _changed(a, np.ndarray, lambda v: v[np.newaxis])
+    axes = {
+        name: [n + (n >= 0) for n in value] if isinstance(value, list) else value + (value >= 0)
+        for name, value in a.values.items()
+        if name in _AXES
+    }
+    made = row(b, replace(a, values={**a.values, **axes}))
+    return tuple(map(Steps.of, made)) if isinstance(made, tuple) else Steps.of(made)
 
 
 def _changed(a: Arguments, kind: type, change: Callable[[Any], Value]) -> Arguments:
@@ -569,6 +584,24 @@ _BY_NUMBER = frozenset(
         *("clone", "detach", "fmod", "full_like", "alias"),
     )
 )
+# What is computed along axes that are named so.
+_ALONG = frozenset(
+    (
+        *(
+            "cat",
+            "concat",
+            "stack",
+            "flip",
+            "one_hot",
+            "softmax",
+            "_softmax",
+            "select",
+            "transpose",
+        ),
+        *("cumsum", "cumprod", "flatten"),
+    )
+)
+_AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
 _OF_STEPS = frozenset(
     (
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
@@ -1917,6 +1950,9 @@ def _triangle(b: Networks, function: Callable[..., Array], a: Arguments) -> Any:
 @row("eye", "eye.m")
 def _eye(b: Networks, a: Arguments) -> Any:
     lengths = a.n, a.values.get("m", a.n)
+    if _open(a.n) and lengths[0] == lengths[1]:
+        places = b.positions(a.n)
+        return Steps.of(b.elementwise("equal", b.unsqueeze(places, 2), b.unsqueeze(places, 1)))
     if not all(isinstance(n, int) for n in lengths):
         raise UnsupportedError("a diagonal of an open length")
     return np.eye(*lengths, dtype=np.float32)
