@@ -159,7 +159,20 @@ class Networks(Tensors):
             raise UnsupportedError("dropout of a constant")
         channel = value.axis(1)
         batch = range(value.at, value.at + value.merged)
-        noise = (None, *(None if i == channel or i in batch else 1 for i in range(len(value.row))))
+        shared = [i for i in range(len(value.row)) if i != channel and i not in batch]
+        return self._shared(value, rate, shared, alpha=alpha)
+
+    def shared_dropout(
+        self, value: Value, rate: float, axes: Sequence[int], *, alpha: bool = False
+    ) -> Value:
+        """Drop what is along some axes whole."""
+        value = self._with_rows(value)
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("dropout of a constant")
+        return self._shared(value, rate, [value.axis(axis) for axis in axes], alpha=alpha)
+
+    def _shared(self, value: Tensor, rate: float, shared: Sequence[int], *, alpha: bool) -> Tensor:
+        noise = (None, *(1 if i in shared else None for i in range(len(value.row))))
         kind = layers.AlphaDropout if alpha else layers.Dropout
         return self.single(kind(name=self.scope, rate=rate, noise_shape=noise), value)
 

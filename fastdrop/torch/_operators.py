@@ -91,6 +91,11 @@ class Uniform:
         return _chance(b, self.value, min(max(bound - self.plus, 0.0), 1.0))
 
 
+@dataclass(frozen=True)
+class Seed:
+    """Whole numbers that are random."""
+
+
 def _plain(value: object) -> float | None:
     """Return a number that is no tensor, if it is one."""
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -640,7 +645,26 @@ def _to(b: Networks, a: Arguments) -> Any:
 
 @row("dropout")
 def _dropout(b: Networks, a: Arguments) -> Any:
+    if "seed" in a.values:  # fastdrop.torch's own
+        return _drop_by_seed(b, a)
     return b.dropout(a.first(), float(a.p)) if a.train else a.first()
+
+
+def _drop_by_seed(b: Networks, a: Arguments) -> Any:
+    """Drop as `fastdrop.torch` does, by a mask of another shape; what is drawn here has keys of
+    its own.
+    """
+    alpha = a.kind == "alpha"
+    if a.noise is None:
+        return (b.alpha_dropout if alpha else b.dropout)(a.x, float(a.p))
+    shared = [i for i, n in enumerate(a.noise) if n == 1 and a.x.shape[i] != 1]
+    return b.shared_dropout(a.x, float(a.p), shared, alpha=alpha)
+
+
+@row("randint.low", "copy_seed")
+def _seed(b: Networks, a: Arguments) -> Any:
+    """Draw what `fastdrop.torch` makes a seed of, and nothing else can take."""
+    return Seed()
 
 
 @row("native_dropout")
