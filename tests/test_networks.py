@@ -1575,6 +1575,40 @@ def test_as_many_steps_as_another_tensor_has() -> None:
     assert_close(net.array(value, 6), normal(6, 12, 4)[:, :10] - X, FLOAT32)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 9])
+def test_numbers_computed_of_lengths(steps: int) -> None:
+    """Numbers, and as many positions, of lengths that no tensor has."""
+    for make in (
+        lambda t: t,
+        lambda t: t + 3,
+        lambda t: t - 1,
+        lambda t: t // 2,
+        lambda t: t // 3,
+        lambda t: t - t // 2,
+        lambda t: 2 * t * t - (t + 1) // 2 + 5,
+    ):
+        net = Written()
+        length = make(net.value(X[:, :steps], "0, 1 open").shape[1])
+        assert_close(net.array(net.count(length), 6), np.full(6, make(steps), np.float32), FLOAT32)
+        if make(9) < 20:
+            positions = np.tile(np.arange(make(steps), dtype=np.float32), (6, 1))
+            assert_close(net.array(net.positions(length), 6), positions, FLOAT32)
+
+
+def test_numbers_computed_of_lengths_that_no_row_has() -> None:
+    net = Written()
+    net.value(X, "0, 1 open")
+    for length, message in (
+        (BATCH, "how many rows there are"),
+        (BATCH * OPEN, "how many rows there are"),
+        (Open.named("S"), "computed of S, along which"),
+        (Open.named("S") // 2, "computed of S, along which"),
+        (7 // Open.named("S"), r"computed of \[\(7\) // \(S\)\], along which"),
+    ):
+        with pytest.raises(UnsupportedError, match=message):
+            net.count(length)
+
+
 def test_lengths_end_with_their_layer() -> None:
     """A layer behind it that is given none runs over all steps."""
     cells = [[Cell.of_torch("gru", *weights_of("gru", n, n))] for n in (4, 3)]

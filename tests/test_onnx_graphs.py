@@ -122,6 +122,60 @@ whole quotients
 quotients of constants
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
     { a = Div(c, d) y = Add(x, a) }
+by how many steps there are
+    (float[N,T,3] x) => (a, b, d, e) <int64[1] k = {1}, float half = {0.5}>
+    { s = Shape<start=1, end=2>(x) t = Squeeze(s) f = Cast<to=1>(t) g = Cast<to=1>(s)
+      r = Sqrt(f) a = Div(x, r) u = ReduceSum<keepdims=0>(x, k) b = Div(u, g)
+      i = Reciprocal(f) d = Mul(i, x) h = Pow(f, half) e = Sub(u, h) }
+by how many numbers there are
+    (float[N,T,3] x) => (a, b) <float o = {1}>
+    { s = Shape<start=1>(x) p = ReduceProd<keepdims=0>(s) f = Cast<to=1>(p) l = Sub(f, o)
+      a = Div(x, l) g = Sqrt(f) b = Div(x, g) }
+by several lengths
+    (float[N,T,2] x, float[N,S,2] z) => (a, b) <float o = {1}>
+    { r = Shape<start=1, end=2>(x) s = Shape<start=1, end=2>(z) j = Concat<axis=0>(r, s)
+      f = Cast<to=1>(j) g = Add(f, o) a = Mul(x, g) p = Mul(r, s) m = Cast<to=1>(p)
+      b = Div(z, m) }
+by a shape
+    (float[N,3,T] x) => (y) <int64[3] k = {0, -1, 1}>
+    { s = Shape<start=1>(x) f = Cast<to=1>(s) e = Reciprocal(f) w = Reshape(x, k) y = Mul(w, e) }
+by lengths that no tensor has
+    (float[N,T] x) => (a, b, d) <int64 o = {1}, int64 w = {2}, int64 z = {0}>
+    { s = Shape<start=1>(x) t = Squeeze(s) h = Div(t, w) f = Cast<to=1>(h) a = Mul(x, f)
+      m = Add(t, o) n = Mul(m, m) g = Cast<to=1>(n) b = Div(x, g) q = Div(n, w)
+      i = Cast<to=1>(q) d = Mul(x, i) }
+whole numbers by how many steps there are
+    (int64[N,T] x) => (a, b, d, e) <int64 w = {2}>
+    { s = Shape<start=1>(x) t = Squeeze(s) a = Div(x, t) b = Sub(t, x) d = Min(x, t)
+      l = Less(x, t) e = Where(l, x, t) }
+bounds that are lengths
+    (float[N,T] x) => (a, b, d) <int64 z = {0}, int64 o = {1}, float half = {0.5}>
+    { STEPS l = Sub(n, o) q = Clip(p, o, l) f = Cast<to=1>(n)
+      g = Mul(x, f) h = Mul(f, half) a = Clip(g, , h) b = Clip(g, half, f) i = Cast<to=1>(q)
+      d = Add(x, i) }
+from the last step on
+    (float[N,T] x) => (a, b) <int64 z = {0}, int64 o = {1}, float half = {0.5}>
+    { STEPS l = Sub(n, o) q = Sub(l, p) f = Cast<to=1>(q) e = Pow(half, f) a = Mul(x, e)
+      g = Cast<to=1>(n) i = Cast<to=1>(p) j = Div(i, g) b = Add(x, j) }
+steps as numbers, made whole
+    (float[N,T] x) => (a, b) <int64 z = {0}, int64 o = {1}, float half = {0.5}, float[9] c>
+    { STEPS f = Cast<to=1>(p) h = Mul(f, half) w = Cast<to=7>(h) e = Gather(c, w) a = Add(x, e)
+      g = Cast<to=9>(p) i = Cast<to=1>(g) b = Mul(x, i) }
+one length of a shape, as a number
+    (float[N,T,3] x) => (a, b) <int64 o = {1}, int64 w = {2}>
+    { s = Shape(x) g = Gather(s, o) f = Cast<to=1>(g) a = Div(x, f)
+      r = Shape<start=1>(x) h = Cast<to=1>(r) i = Gather(h, o) b = Div(a, i) }
+lengths as numbers and back
+    (float[N,T,3] x) => (a, b) <int64[1] m = {-1}, int64[1] k = {3}, int64[1] q = {1},
+    float z = {0}, float o = {1}>
+    { s = Shape<start=1, end=2>(x) f = Cast<to=1>(s) b0 = Cast<to=7>(f) j = Concat<axis=0>(m, b0, k)
+      a = Reshape(x, j) t = Squeeze(s) g = Cast<to=1>(t) r = Range(z, g, o) u = Unsqueeze(r, q)
+      b = Mul(x, u) }
+steps from 1
+    (float[N,T] x) => (a, b, d) <int64[1] k = {1}, int64 o = {1}, int64 m = {-1}>
+    { r = Shape<start=1>(x) c = Squeeze(r) j = Range(o, c, o) f = Cast<to=1>(j)
+      e = Add(c, o) g = Range(o, e, o) h = Cast<to=1>(g) b = Mul(x, h) t = Slice(x, k, r, k)
+      a = Mul(t, f) l = Sub(c, o) i = Range(l, m, m) n = Cast<to=1>(i) d = Add(x, n) }
 quotients of lengths
     (float[N,T,3] x) => (y) <int64[3] d = {1, 1, 3}, int64[1] m = {-1}>
     { s = Shape(x) a = Div(s, d) y = Expand(x, a) }
@@ -143,6 +197,15 @@ remainders
 remainders of C
     (float[N,4] x) => (y) <float[4] c = {-7, 7, -8, 3}, float[4] d = {2, -2, 3, 5}>
     { a = Mod<fmod=1>(c, d) y = Add(x, a) }
+remainders of C, of what is computed
+    (float[N,4] x) => (a, b, d) <float[4] c = {-0.7, 0.3, 0.1, -0.2}, float s = {0.1}>
+    { a = Mod<fmod=1>(x, c) b = Mod<fmod=1>(c, x) d = Mod<fmod=1>(x, s) }
+whole remainders of C, of what is computed
+    (int64[N,4] x) => (a, b) <int64[4] c>
+    { a = Mod<fmod=1>(x, c) b = Mod<fmod=1>(c, x) }
+remainders of C, of a constant of all rows
+    (float[N,2] x) => (y) <float[2] c, int64[1] k = {2}>
+    { ROWS a = Mod<fmod=1>(c, m) y = Add(x, a) }
 remainders not of C
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 3}, int64[4] d = {2, -2, 3, 5}>
     { a = Mod(c, d) y = Add(x, a) }
@@ -773,6 +836,43 @@ first places of constants
     int64[1] o = {1}>
     { n = Shape<start=1, end=2>(x) p = Slice(c, z, n, z, o) a = Add(x, p)
       q = Slice(d, z, n) r = Unsqueeze(q, k) b = Add(x, r) }
+places of constants from one on
+    (float[N,T,3] x) => (a, b, d, e) <float[9,3] c, int64[1] o = {1}, int64[1] w = {2},
+    int64[1] k = {1}, int64[1] z = {0}>
+    { n = Shape<start=1, end=2>(x) p = Slice(c, o, n) q = Slice(x, o, n, k) a = Add(q, p)
+      l = Add(n, o) r = Slice(c, o, l) b = Add(x, r) m = Add(n, w) s = Slice(c, w, m)
+      d = Add(x, s) u = Slice(c, k, m) v = Unsqueeze(u, z) f = ReduceSum<keepdims=0>(v, k)
+      g = ReduceSum<keepdims=0>(x, k) e = Add(f, g) }
+places of constants with an axis for rows, from one on
+    (float[N,T,3] x) => (y) <float[1,9,3] c, int64[1] o = {1}>
+    { n = Shape<start=1, end=2>(x) l = Add(n, o) p = Slice(c, o, l, o) y = Add(x, p) }
+last places of constants
+    (float[N,T,3] x) => (a, b, d) <float[9,3] c, int64[1] k = {9},
+    int64[1] i = {9223372036854775807}>
+    { n = Shape<start=1, end=2>(x) s = Sub(k, n) p = Slice(c, s, i) a = Add(x, p) q = Slice(c, s, k)
+      b = Add(x, q) m = Neg(n) r = Slice(c, m, i) d = Add(x, r) }
+places around the middle of constants
+    (float[N,T,3] x) => (y) <float[15,3] c, int64[1] k = {8}, int64[1] o = {1}, int64[1] t = {-1}>
+    { n = Shape<start=1, end=2>(x) s = Sub(k, n) u = Add(s, n) p = Slice(c, s, u) y = Add(x, p) }
+a place in the middle
+    (float[N,T,3] x) => (a, b, d, e) <int64 w = {2}, int64 o = {1}, float[9,3] c, int64[1] z = {0}>
+    { s = Shape<start=1, end=2>(x) n = Squeeze(s) h = Div(n, w) a = Gather<axis=1>(x, h)
+      l = Sub(n, o) b = Gather<axis=1>(x, l) g = Gather(c, h) d = Add(a, g)
+      i = Unsqueeze(h, z) j = Gather<axis=1>(x, i) e = Mul(j, x) }
+a place in the middle, in front of the batch
+    (float[T,N,3] x) => (y) <int64 v = {3}>
+    { s = Shape<end=1>(x) n = Squeeze(s) h = Div(n, v) y = Gather(x, h) }
+halves of open steps
+    (float[N,T,3] x) => (a, b, d, e) <int64[1] w = {2}, int64[1] z = {0}, int64[1] k = {1},
+    int64[1] i = {9223372036854775807}>
+    { n = Shape<start=1, end=2>(x) h = Div(n, w) f = Slice(x, z, h, k)
+      a = ReduceMax<keepdims=0>(f, k) l = Slice(x, h, i, k) b = ReduceMax<keepdims=0>(l, k)
+      m = Neg(h) j = Slice(x, m, i, k) d = ReduceMax<keepdims=0>(j, k)
+      g = Slice(x, h, n, k) e = ReduceMax<keepdims=0>(g, k) }
+up to beyond the end of open steps
+    (float[N,T] x) => (a, b) <int64[1] z = {0}, int64[1] o = {1}, int64[1] l = {-1}>
+    { s = Shape<start=1>(x) e = Add(s, o) a = Slice(x, z, e, o) p = Slice(x, s, e, o)
+      q = Concat<axis=1>(p, x) b = Relu(q) }
 first places of constants of more axes
     (float[N,T,3,2] x) => (a, b)
     <float[9,3,2] c, int64[1] z = {0}, float[3,9,2] d, int64[1] k = {1}>
@@ -1646,7 +1746,7 @@ lengths between
 lengths as numbers
     (float[N,T] x) => (y)
     { s = Shape(x) a = Cast<to=1>(s) y = Add(x, a) }
-    -> a length left open, computed with
+    -> numbers computed of how many rows there are
 maximum of lengths
     (float[N,T] x) => (y) <int64[1] k = {0}>
     { s = Shape(x) t = ReduceMax(s, k) y = Expand(x, t) }
@@ -1658,7 +1758,7 @@ product of lengths
 lengths as places
     (float[N,T] x) => (y)
     { s = Shape(x) y = Gather<axis=1>(x, s) }
-    -> a length left open, as a place
+    -> lengths left open, as places
 lengths along
     (float[N,T] x) => (y) <int64[1] k = {0}>
     { s = Shape(x) t = Unsqueeze(s, k) y = GatherElements<axis=1>(x, t) }
@@ -1687,14 +1787,6 @@ whole division by 0
     (int64[N,2] x) => (y) <int64[2] c = {1, 0}>
     { a = Div(c, c) y = Add(x, a) }
     -> a division by zero
-remainder of C
-    (float[N,2] x) => (y) <float[2] c>
-    { y = Mod<fmod=1>(x, c) }
-    -> attribute 'fmod': 1
-remainder of a constant of all rows
-    (float[N,2] x) => (y) <float[2] c, int64[1] k = {2}>
-    { ROWS a = Mod<fmod=1>(c, m) y = Add(x, a) }
-    -> attribute 'fmod': 1
 type
     (float[N,2] x) => (y)
     { a = Cast<to=8>(x) y = Relu(a) }
@@ -1886,7 +1978,7 @@ steps of 0
 several numbers
     (float[N,2] x) => (y) <int64[2] a, int64 b = {2}>
     { c = Range(b, b, a) y = Add(x, c) }
-    -> expected one number
+    -> numbers up to one that is computed
 order
     (float[N,2] x) => (y)
     { y = Transpose<perm=[1,1]>(x) }
@@ -2044,10 +2136,6 @@ places of more axes looked up by positions
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, float[2,2,2] c>
     { STEPS g = Gather(c, p) y = Add(x, g) }
     -> places that are computed of the model's inputs
-places of a constant from one on
-    (float[N,T,3] x) => (y) <float[9,3] c, int64[1] o = {1}>
-    { n = Shape<start=1, end=2>(x) p = Slice(c, o, n) y = Add(x, p) }
-    -> places from 1 to 'T' of 9
 no places
     (float[N,2] x) => (y) <int64[1] k = {1}>
     { y = Slice(x, k) }
@@ -2080,7 +2168,7 @@ backwards to somewhere
 from a length
     (float[N,T] x, float[N,S] z) => (y) <int64[1] k = {1}, int64[1] i = {9223372036854775807}>
     { s = Shape<start=1>(z) y = Slice(x, s, i, k) }
-    -> places from
+    -> numbers up to
 number of parts
     (float[N,2] x) => (a, b)
     { a, b = Split<axis=1, num_outputs=3>(x) }
@@ -2317,10 +2405,6 @@ steps of a tensor of two axes
     (float[N,2] x) => (y) <float[1,3,2] w, float[1,3,3] r>
     { y = RNN<layout=1>(x, w, r) }
     -> a recurrent layer over a tensor without a batch
-length as a bound
-    (float[N,T] x) => (y)
-    { s = Shape<start=1>(x) y = Clip(x, s) }
-    -> expected one number
 constant laid out by lengths
     (float[N,T] x) => (y) <float[5] c>
     { s = Shape<start=1>(x) a = Reshape(c, s) y = Add(x, a) }
@@ -2377,10 +2461,6 @@ shape of a constant beside a fixed number of rows
     (float[2,2] x) => (y) <float[3] c, int64[1] k = {2}>
     { a = Reshape(c, k) y = Add(x, a) }
     -> cannot reshape
-beyond a length
-    (float[N,T] x) => (y) <int64[1] z = {0}, int64[1] o = {1}>
-    { s = Shape<start=1>(x) e = Add(s, o) y = Slice(x, z, e, o) }
-    -> numbers up to
 power of lengths
     (float[N,T] x) => (y) <int64 t = {2}>
     { s = Shape(x) e = Pow(s, t) y = Expand(x, e) }
@@ -2668,19 +2748,15 @@ numbers of rows as places
 numbers of rows from 1
     (float[N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(o, c, o) y = Gather(x, j) }
-    -> numbers up to a length left open
+    -> numbers up to
 every second row
     (float[N,3] x) => (y) <int64 z = {0}, int64 t = {2}>
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, t) y = Gather(x, j) }
-    -> numbers up to a length left open
-steps from 1
-    (float[N,T] x) => (y) <int64 o = {1}>
-    { r = Shape<start=1>(x) c = Squeeze(r) j = Range(o, c, o) y = Add(x, j) }
-    -> numbers up to a length left open
+    -> in steps of 2
 every second step
     (float[N,T] x) => (y) <int64 z = {0}, int64 t = {2}>
     { r = Shape<start=1>(x) c = Squeeze(r) j = Range(z, c, t) y = Add(x, j) }
-    -> numbers up to a length left open
+    -> in steps of 2
 numbers put to places
     (float[N,3] x) => (y) <int64[1,3] k = {0,1,2}, float[1,3] u>
     { y = ScatterElements<axis=1>(x, k, u) }

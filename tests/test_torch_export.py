@@ -708,6 +708,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "interpolate": lambda x: F.interpolate(x[:, :, :4], scale_factor=2),
     "xor": lambda x: ((x > 0) ^ (x > 1)).float(),
     "numbers-alone": lambda x: (torch.fmod(x, 0.3), torch.frac(x), torch.tan(x / 3)),
+    "remainders-of-tenths": lambda x: torch.fmod(torch.round(10 * x) / 10, 0.1),
     "hyperbolic": lambda x: torch.sinh(x) + torch.cosh(x),
     "logarithms": lambda x: torch.log2(x.abs() + 1) + torch.log10(x.abs() + 1) + torch.exp2(x),
     "finite": lambda x: torch.nan_to_num(torch.where(x > 1, torch.inf, x)),

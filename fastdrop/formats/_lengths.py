@@ -94,6 +94,12 @@ def _floor(length: Length, by: int) -> Length:
     return whole + Open.named(_Quotient(rest, by))
 
 
+def quotient(names: tuple[str, ...]) -> tuple[Length, int] | None:
+    """Return what is divided by what, if the names of a term are a quotient rounded down."""
+    name = names[0] if len(names) == 1 else None
+    return (name.divided, name.by) if isinstance(name, _Quotient) else None
+
+
 def _terms(length: Length) -> _Terms:
     return length.terms if isinstance(length, Open) else (((), length),)
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop import activate, layers
-from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product
+from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product, quotient
 from fastdrop.layers._layer import Layer
 from fastdrop.layers.operations import ACCUMULATIONS, FUNCTIONS
 from fastdrop.model import Call
@@ -289,6 +289,13 @@ class Steps:
         return Steps.of(b.elementwise("where", kept.led(b, self.ndim), self.value, 0.0))
 
 
+@dataclass(frozen=True)
+class Counts(Steps):
+    """Lengths, some of which are left open, as numbers to compute with: `value` has them."""
+
+    lengths: Array
+
+
 def steps_beside(b: Tensors, given: Sequence[Any]) -> tuple[Callable[[Steps], Tensor], bool]:
     """Return how `Steps` become tensors beside others, and whether there are no others."""
     framed = [v for v in given if isinstance(v, (Tensor, Spread))]
@@ -336,6 +343,7 @@ class Tensors:
         self.pieces: dict[str, tuple[int, list[Piece]]] = {}
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
+        self._counted: dict[Length, Tensor] = {}
 
     # ---- calls ----
 
@@ -513,24 +521,28 @@ class Tensors:
         """Take places along an axis, as a slice does."""
         axis = counted(axis, value.ndim)
         length = value.shape[axis]
-        if start == length and length != 0:  # nothing, which no end of an axis may stand for
-            start, stop = 0, 0
+        beyond = start - length if isinstance(start, Open) else None
+        if (isinstance(beyond, int) and beyond >= 0) or (start == length and length != 0):
+            start, stop = 0, 0  # nothing, which no end of an axis may stand for
         start, stop = _bound(start, length), _bound(stop, length)
         if start in (None, 0) and stop is None and step == 1:
             return value
-        if isinstance(stop, Open) and isinstance(value, np.ndarray) and not start and step == 1:
-            return self.first_places(value, axis, stop)
-        if isinstance(stop, Open) and isinstance(value, Tensor) and not start and step == 1:
+        if isinstance(start, Open) or isinstance(stop, Open):
+            first = _from_front(start or 0, length)
+            count = _from_front(length if stop is None else stop, length) - first
+            if step != 1 or isinstance(value, Spread) or not isinstance(count, Open):
+                raise UnsupportedError(f"places from {start} to {stop} of {length}")
+            if not isinstance(value, Tensor):
+                return self.first_places(value, axis, count, first)
             at, rank = value.axis(axis), len(value.row)
-            numbers = self.positions(stop)
-            row = tuple(stop if i == at else 1 for i in range(rank))
+            numbers = self.numbers_from(first, count)
+            row = tuple(count if i == at else 1 for i in range(rank))
             shape = tuple(-1 if i == at else 1 for i in range(rank))
             laid = self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
             along = layers.TakeAlong(name=self.scope, axis=at)
             (name,) = self.call(along, [value.name, laid.name], [value.row, row])
-            return replace(value, name=name, row=(*value.row[:at], stop, *value.row[at + 1 :]))
-        if isinstance(start, Open) or isinstance(stop, Open):
-            raise UnsupportedError(f"places from {start} to {stop} of {length}")
+            row = (*value.row[:at], count, *value.row[at + 1 :])
+            return self._known(replace(value, name=name, row=row))
         part = slice(start, stop, step)
         if isinstance(value, Spread):
             if axis == value.at:
@@ -545,14 +557,29 @@ class Tensors:
         row = (*value.row[:at], made, *value.row[at + 1 :])
         return self.single(layers.Slice(name=self.scope, key=key), value, row)
 
-    def first_places(self, value: Array, axis: int, length: Length) -> Tensor:
-        """Return so many first places of a constant, with an axis of length 1 for the batch."""
+    def place(self, value: Tensor, axis: int, number: Open) -> Value:
+        """Take one place along an axis, which is gone then, by a number computed of lengths."""
+        axis, at = value.counted(axis), value.axis(axis)
+        behind = number - value.row[at]
+        if isinstance(behind, int):
+            return self.select(value, axis, behind)
+        count: Value = self.count(number)
+        for _ in value.row:
+            count = self.unsqueeze(count, 1)
+        assert isinstance(count, Tensor)
+        along = layers.TakeAlong(name=self.scope, axis=at)
+        (name,) = self.call(along, [value.name, count.name], [value.row, count.row])
+        row = (*value.row[:at], 1, *value.row[at + 1 :])
+        return self.squeeze(replace(value, name=name, row=row), [axis])
+
+    def first_places(self, value: Array, axis: int, length: Length, start: Length = 0) -> Tensor:
+        """Return so many places of a constant, with an axis of length 1 for the batch."""
         at = next((i for i, n in enumerate(value.shape) if n == 1 and i != axis), None)
         if at is None:
             raise UnsupportedError(f"places up to {length} of {list(value.shape)}")
         rest = [i for i in range(value.ndim) if i not in (at, axis)]
         table = np.transpose(value, [axis, at, *rest]).reshape(value.shape[axis], -1)
-        numbers = self.positions(length)
+        numbers = self.numbers_from(start, length)
         layer = layers.Embedding(name=self.scope, table=np.ascontiguousarray(table, np.float32))
         found = self.single(layer, numbers, (length, table.shape[1]))
         if len(rest) != 1:
@@ -679,10 +706,88 @@ class Tensors:
     def positions(self, length: Length) -> Tensor:
         """Return 0, 1, 2 and so on up to an open length, as rows."""
         if length not in self._open:
-            raise UnsupportedError(f"numbers up to {length}")
+            return self._positions_by_others(length)
         name, row, axis = self._open[length]
         (made,) = self.call(layers.Positions(name=self.scope, axis=axis), [name], [row])
         return Tensor(made, (length,))
+
+    def _positions_by_others(self, length: Length) -> Tensor:
+        """Return positions up to a length that no tensor has, by those up to another."""
+        near = {n: own for own in self._open if isinstance(n := length - own, int)}
+        more = min(near, key=abs, default=0)
+        parts = [q for names, _ in getattr(length, "terms", ()) if (q := quotient(names))]
+        made: Value | None = None
+        if -MOST_BEHIND <= more < 0:
+            made = self.slice(self.positions(near[more]), 1, None, more)
+        elif 0 < more <= MOST_BEHIND:
+            last = self.unsqueeze(self.count(near[more]), 1)
+            last = self.elementwise("add", last, np.arange(more, dtype=np.float32))
+            made = self.concatenate([self.positions(near[more]), last], 1)
+        for whole, by in parts:
+            if made is None and length == whole // by:  # as many as have all of `by` places
+                made = self.slice(self.positions(whole), 1, by - 1, None, by)
+                made = self.elementwise("subtract", made, by - 1.0)
+                made = self.elementwise("divide", made, float(by))
+            elif made is None and by == 2 and length == whole - whole // 2:
+                made = self.slice(self.positions(whole), 1, None, None, 2)
+                made = self.elementwise("divide", made, 2.0)
+        if not isinstance(made, Tensor):
+            raise UnsupportedError(f"numbers up to {length}")
+        return replace(made, row=(length,))
+
+    def numbers_from(self, start: Length, count: Length) -> Tensor:
+        """Return so many numbers that follow on one another, as rows."""
+        numbers: Value = self.positions(count)
+        if isinstance(start, Open):
+            numbers = self.elementwise("add", numbers, self.unsqueeze(self.count(start), 1))
+        elif start:
+            numbers = self.elementwise("add", numbers, float(start))
+        assert isinstance(numbers, Tensor)
+        return replace(numbers, row=(count,))
+
+    def count(self, length: Length) -> Tensor:
+        """Return a length that is left open as a number of each row: ones summed along an axis.
+
+        One that no tensor has is computed of those that it is made of.
+        """
+        if length in self._counted:
+            return self._counted[length]
+        if not isinstance(length, Open) or length == BATCH:
+            raise UnsupportedError("numbers computed of how many rows there are")
+        found: Value = np.zeros((), np.float32)
+        (names, times), *more = length.terms
+        if length in self._open:
+            found = self.reduce("sum", self.elementwise("ones", self.positions(length)), [1])
+        elif more or len(names) > 1 or times != 1:
+            for names, times in length.terms:
+                term: Value = np.full((), times, np.float32)
+                for name in names:
+                    term = self.elementwise("multiply", self.count(Open.named(name)), term)
+                found = self.elementwise("add", term, found)
+        else:
+            whole, by = quotient(names) or (0, 0)
+            if not isinstance(whole, Open):
+                raise UnsupportedError(
+                    f"a number computed of {length}, along which no row has places"
+                )
+            found = self.elementwise("divide", self.count(whole), float(by))
+            found = self.elementwise("floor", found)
+        assert isinstance(found, Tensor)
+        self._counted[length] = found
+        return found
+
+    def counts(self, lengths: Array) -> Counts:
+        """Return lengths, some of which are left open, as numbers to compute with."""
+        numbers: list[Value] = [
+            self.count(n) if isinstance(n, Open) else np.full(1, n, np.float32)
+            for n in lengths.reshape(-1).tolist()
+        ]
+        found = numbers[0]
+        if lengths.ndim:
+            found = self.concatenate([self.unsqueeze(n, 1) for n in numbers], 1)
+            found = self.reshape(found, [BATCH, *lengths.shape])
+        assert isinstance(found, Tensor)
+        return Counts(found, lengths)
 
     def _ones(self, length: Length, axis: int, rank: int) -> Tensor:
         """Return ones along an axis of an open length, of rows of so many axes."""
@@ -1089,10 +1194,18 @@ def _bound(bound: Any, length: Length) -> Any:
         return None
     if isinstance(bound, Open):
         difference = bound - length
-        return difference if isinstance(difference, int) and difference < 0 else bound
+        if isinstance(difference, int):
+            return difference if difference < 0 else None
+        return bound
     if isinstance(length, int):
         return None if bound >= length else bound
     return None if bound >= 2**31 - 1 else bound
+
+
+def _from_front(bound: Length, length: Length) -> Length:
+    """Return a place counted from the front; one that is computed is not below 0 else."""
+    behind = bound < 0 if isinstance(bound, int) else all(n < 0 for _, n in bound.terms)
+    return bound + length if behind else bound
 
 
 def _sliced(length: Length, part: slice) -> Length:

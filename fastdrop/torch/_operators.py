@@ -310,8 +310,8 @@ def _divide(b: Networks, a: Arguments) -> Any:
 @row("fmod")
 def _fmod(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
-    times = b.elementwise("trunc", b.elementwise("divide", value, a.other))
-    return b.elementwise("subtract", value, b.elementwise("multiply", times, a.other))
+    sizes = [b.elementwise("absolute", v) for v in (value, a.other)]
+    return b.elementwise("multiply", b.elementwise("sign", value), b.elementwise("mod", *sizes))
 
 
 @row("round.decimals")

@@ -35,7 +35,8 @@ from fastdrop.model._summary import LayerSummary
 _FREE_BYTES = 16 * 2**20
 # What takes `Steps` as they are.
 _OF_STEPS = (
-    *("Cast", "Expand", "Gather", "Identity", "Reshape", "Shape", "Slice", "Tile", "Trilu"),
+    *("Cast", "Expand", "Gather", "Identity", "Range", "Reshape", "Shape", "Slice", "Tile"),
+    "Trilu",
     "Unsqueeze",
 )
 # What takes an order of rows, or their numbers.
@@ -287,6 +288,8 @@ class _Assembly:
 
     def _with_steps(self, a: Arguments) -> bool:
         """Put tensors in the place of `Steps`; return whether what comes out is such."""
+        if a.op in BY_NUMBER:
+            _count_lengths(a)
         if a.op in _OF_STEPS or not any(isinstance(v, Steps) for v in a.values):
             return False
         change, alone = steps_beside(self.net, a.values)
@@ -420,6 +423,17 @@ class _Assembly:
             error = ModelFormatError.of(self.obstacles)
             error.summary = self.summary
             raise error
+
+
+def _count_lengths(a: Arguments) -> None:
+    """Put numbers in the place of lengths that stand beside tensors, but for those of the batch."""
+    if any(isinstance(v, OfRows) for v in a.values):
+        return
+    if not any(isinstance(v, (Tensor, Spread, Steps)) for v in a.values):
+        return
+    for i, value in enumerate(a.values):
+        if isinstance(value, np.ndarray) and is_lengths(value) and BATCH not in value.flat:
+            a.values[i] = a.net.counts(value)  # type: ignore[call-overload]
 
 
 def _renamed(

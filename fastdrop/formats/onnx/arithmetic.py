@@ -12,6 +12,7 @@ from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
 from fastdrop.formats._places import one_row
 from fastdrop.formats._tensors import (
+    Counts,
     OfRows,
     RowBlocks,
     RowNumbers,
@@ -220,9 +221,12 @@ def _mod(a: Arguments) -> Made:
     left, right = a.given()
     if not a.flag("fmod"):
         return compute(a, "mod", np.mod, left, right)
-    if any(isinstance(v, (Tensor, Spread)) for v in (left, right)):
-        raise UnsupportedError("attribute 'fmod': 1")
-    return compute(a, "", np.fmod, left, right)
+    if not any(isinstance(v, (Tensor, Spread)) for v in (left, right)):
+        return compute(a, "", np.fmod, left, right)
+    # With the sign of what is divided.
+    sizes = [compute(a, "absolute", np.abs, v) for v in (left, right)]
+    found = compute(a, "mod", np.mod, *sizes)
+    return compute(a, "multiply", np.multiply, compute(a, "sign", np.sign, left), found)
 
 
 @operator("Max", "Min", "Sum", "Mean")
@@ -256,14 +260,23 @@ def _clip(a: Arguments) -> Made:
     if a.opset < 11:
         low, high = a.attribute("min"), a.attribute("max")
     else:
-        bounds = [a.constant(1), a.constant(2)]
-        low, high = (None if b is None else number_of(b) for b in bounds)
+        bounds = [a.optional(1), a.optional(2)]
+        if any(isinstance(b, (Tensor, Spread)) for b in bounds):
+            return _clip_computed(a, value, *bounds)
+        low, high = (None if b is None else number_of(np.asarray(b)) for b in bounds)
     low, high = -math.inf if low is None else low, math.inf if high is None else high
     if isinstance(value, (Tensor, Spread)):
         return a.net.elementwise("clip", value, low, high)
     if is_lengths(value):
         raise UnsupportedError("a length left open, computed with")
     return np.minimum(np.maximum(value, low), high).astype(value.dtype)
+
+
+def _clip_computed(a: Arguments, value: Value, low: Value | None, high: Value | None) -> Value:
+    """Clip to bounds of which some are computed."""
+    if low is not None:
+        value = compute(a, "maximum", np.maximum, value, low)
+    return value if high is None else compute(a, "minimum", np.minimum, value, high)
 
 
 @operator("Identity")
@@ -284,21 +297,32 @@ def _cast(a: Arguments) -> Made:
     value, before = a.input(), a.dtypes[0]
     if isinstance(value, OfRows) and (a.dtype.kind == "b" or a.dtype.itemsize < 4):
         raise UnsupportedError("numbers of rows, computed with")
-    if isinstance(value, (OfRows, Steps)):
+    if isinstance(value, OfRows):
         return value
+    if isinstance(value, Counts) and (a.dtype.kind == "f" or a.dtype.itemsize >= 4):
+        return value if a.dtype.kind == "f" else value.lengths
+    if isinstance(value, Steps):
+        return Steps.of(_numbers_cast(a, value.value, before))
     if isinstance(value, (Tensor, Spread)):
-        if a.dtype.kind == "b" and before.kind != "b":
-            return a.net.elementwise("not_equal", value, 0.0)
-        if a.dtype.kind in _INTEGERS and before.kind == "f":
-            return a.net.elementwise("trunc", value)
-        if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not np.can_cast(before, a.dtype):
-            raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
-        return value
+        return _numbers_cast(a, value, before)
     if is_lengths(value):
+        if a.dtype.kind == "f":
+            return a.net.counts(value)
         if a.dtype.kind not in _INTEGERS:
             raise UnsupportedError("a length left open, computed with")
         return value
     return value.astype(a.dtype)
+
+
+def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -> Value:
+    """Return numbers of one type as those of another, all of which are kept as float32."""
+    if a.dtype.kind == "b" and before.kind != "b":
+        return a.net.elementwise("not_equal", value, 0.0)
+    if a.dtype.kind in _INTEGERS and before.kind == "f":
+        return a.net.elementwise("trunc", value)
+    if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not np.can_cast(before, a.dtype):
+        raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
+    return value
 
 
 # ---- activations ----

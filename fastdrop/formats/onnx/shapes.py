@@ -11,6 +11,7 @@ import numpy as np
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
 from fastdrop.formats._places import add_along, one_row, put_along, scatter
 from fastdrop.formats._tensors import (
+    Counts,
     OfRows,
     Order,
     RowIndices,
@@ -79,21 +80,34 @@ def _constant_of_shape(a: Arguments) -> Made:
 
 @operator("Range")
 def _range(a: Arguments) -> Made:
-    start, limit, delta = (a.array(i) for i in range(3))
-    if limit.size == 1 and limit.reshape(()).item() == BATCH and start == 0 and delta == 1:
-        return RowNumbers()
-    if limit.size == 1 and start == 0 and delta == 1:
-        length = limit.reshape(()).item()
-        if isinstance(length, Open):
-            return Steps(a.net.positions(length))
+    given: list[Any] = [a.input(i) for i in range(3)]
+    start, limit, delta = (v.lengths if isinstance(v, Counts) else v for v in given)
+    if not all(isinstance(v, np.ndarray) and v.size == 1 for v in (start, limit, delta)):
+        raise UnsupportedError("numbers up to one that is computed of the model's inputs")
     if any(map(is_lengths, (start, limit, delta))):
-        raise UnsupportedError("numbers up to a length left open")
+        return _range_of_lengths(a, *(v.reshape(()).item() for v in (start, limit, delta)))
     numbers = [number_of(v) for v in (start, limit, delta)]
     if not numbers[2] or not np.isfinite(numbers).all():
         raise UnsupportedError(f"numbers in steps of {numbers[2]}")
     a.check_size([max(0, int((numbers[1] - numbers[0]) / numbers[2]) + 1)])
     count = max(0, math.ceil((numbers[1] - numbers[0]) / numbers[2]))
     return np.asarray(start.item() + np.arange(count) * delta.item(), start.dtype)
+
+
+def _range_of_lengths(a: Arguments, start: Any, limit: Any, delta: Any) -> Made:
+    """Count from a length or number to another, by one."""
+    if limit == BATCH and start == 0 and delta == 1:
+        return RowNumbers()
+    whole = all(isinstance(n, Open) or n == int(n) for n in (start, limit))
+    if not whole or delta not in (1, -1):
+        raise UnsupportedError(f"numbers from {start} to {limit} in steps of {delta}")
+    start, limit = (n if isinstance(n, Open) else int(n) for n in (start, limit))
+    count = (limit - start) * int(delta)
+    if not isinstance(count, Open):
+        raise UnsupportedError(f"{count} numbers from {start}")
+    if delta == 1:
+        return Steps(a.net.numbers_from(start, count))
+    return Steps.of(a.net.slice(a.net.numbers_from(limit + 1, count), 1, None, None, -1))
 
 
 @operator("Shape")
@@ -370,9 +384,10 @@ def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) 
     if isinstance(value, Steps):
         return Steps.of(_part(a, value.value, axis + 1, start, end, step))
     length = value.shape[axis]
-    first = not start and step == 1 and isinstance(end, Open)
-    if first and isinstance(value, np.ndarray) and not is_lengths(value):
-        return Steps(a.net.first_places(value[np.newaxis], axis + 1, end))
+    computed = step == 1 and (isinstance(start, Open) or isinstance(end, Open))
+    if computed and isinstance(value, np.ndarray) and not is_lengths(value):
+        end = length if isinstance(end, int) and end >= _ENDLESS else end
+        return Steps.of(a.net.slice(value[np.newaxis], axis + 1, start, end))
     if isinstance(length, int) and not isinstance(start, Open) and not isinstance(end, Open):
         places = range(*slice(start, end, step).indices(length))
         start, end = places.start, places.stop
@@ -553,6 +568,9 @@ def _gather(a: Arguments) -> Made:
     value: Any
     places: Any
     value, places = a.given()
+    if isinstance(value, Counts) and isinstance(places, np.ndarray):
+        lengths = _of_constant(a, value.lengths, places, 0)
+        return a.net.counts(lengths) if is_lengths(lengths) else lengths.astype(np.float32)
     value = value.single(a.net) if isinstance(value, Steps) else value
     steps = isinstance(places, Steps) and 1 not in places.shape
     if isinstance(places, Steps):
@@ -569,8 +587,15 @@ def _gather(a: Arguments) -> Made:
         return a.net.rows_laid_out(value, RowPlaces(places, product(value.row[: value.behind])))
     if any(isinstance(v, OfRows) for v in (value, places)):
         raise UnsupportedError("numbers of rows, computed with")
+    if is_lengths(places) and isinstance(value, Tensor) and places.size == 1:
+        found = a.net.place(value, axis, places.reshape(()).item())
+        for _ in places.shape:
+            found = a.net.unsqueeze(found, axis)
+        return found
+    if is_lengths(places) and isinstance(value, np.ndarray):
+        places, steps = a.net.counts(places).value, True
     if is_lengths(places):
-        raise UnsupportedError("a length left open, as a place")
+        raise UnsupportedError("lengths left open, as places")
     if isinstance(places, (Tensor, Spread)):
         if axis or not isinstance(value, np.ndarray) or value.ndim > 2 or is_lengths(value):
             raise UnsupportedError("places that are computed of the model's inputs")
@@ -584,18 +609,24 @@ def _gather(a: Arguments) -> Made:
     if places.dtype.kind not in "iu":
         raise UnsupportedError("places that are no whole numbers")
     if isinstance(value, np.ndarray):
-        a.check_size([places.size, *(n for i, n in enumerate(value.shape) if i != axis)])
-        if places.size and not -value.shape[axis] <= places.min() <= places.max() < len(
-            value.swapaxes(0, axis)
-        ):
-            raise UnsupportedError(f"places beyond an axis of length {value.shape[axis]}")
-        return simplified(np.take(value, places, axis))
+        return _of_constant(a, value, places, axis)
     if not places.ndim:
         return a.net.select(value, axis, int(places))
     taken = _taken(a, value, axis, places.reshape(-1))
     if places.ndim == 1:
         return taken
     return reshaped(a, taken, [*value.shape[:axis], *places.shape, *value.shape[axis + 1 :]])
+
+
+def _of_constant(a: Arguments, value: Array, places: Array, axis: int) -> Array:
+    """Take places along an axis of a constant."""
+    if places.dtype.kind not in "iu" or not value.ndim:
+        raise UnsupportedError("places that are no whole numbers")
+    a.check_size([places.size, *(n for i, n in enumerate(value.shape) if i != axis)])
+    length = value.shape[axis]
+    if places.size and not -length <= places.min() <= places.max() < length:
+        raise UnsupportedError(f"places beyond an axis of length {length}")
+    return simplified(np.take(value, places, axis))
 
 
 def _taken(a: Arguments, value: Tensor | Spread, axis: int, places: Array) -> Value:
