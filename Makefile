@@ -85,14 +85,14 @@ sys.exit(score < 0.98 and "expected 98% or more; see pyright --verifytypes fastd
 endef
 export TYPES_KNOWN
 
-# What calls C, on native tiers. Mask kernels have had guard pages on both sides, and fuzzing has had
+# What calls C, on native tiers. Kernels have had guard pages on both sides, and fuzzing has had
 # kernels of all kinds with memory of exact size, and portable ones under UBSan. Left out: what measures
 # the process or a distribution, what is only long, and layers that call what others call.
-SANITIZED := activations bad_input bfloat16 bit_identity dispatch family float_mode guard_pages layers_rnn \
+SANITIZED := activations bad_input bfloat16 bit_identity dispatch family float_mode layers_rnn \
   masks model pack philox recurrent stepper threads
-UNSANITIZED := numpy- or numpy] or mask_kernels or ctrl_c or ten_million or distribution or library_that_errs or kept_for_a_window \
+UNSANITIZED := numpy- or numpy] or ctrl_c or ten_million or distribution or library_that_errs or kept_for_a_window \
   or no_call_of_a_kernel or long_sequences or it_costs_no_more or (portable and \
-  (layer_kernels or test_recurrent or test_bfloat16 or test_layers_rnn or test_stepper))
+  (test_recurrent or test_bfloat16 or test_layers_rnn or test_stepper))
 
 sanitize: $(STAMP)-built ## Run the tests with AddressSanitizer and UBSan in the C code
 	CC=gcc CFLAGS="$(SANITIZE)" LDFLAGS="$(SANITIZE)" $(BIN)/python setup.py --quiet \
