@@ -1441,6 +1441,34 @@ def test_positions_leave_time_open(name: str) -> None:
     assert check(Case(Positions, tokens())).input_shape == (None,)
 
 
+OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
+    "mean-by-hand": lambda x: x.sum(1) / x.size(1),
+    "times-a-part": lambda x: x * (1 / x.size(1)),
+    "root": lambda x: x / x.size(1) ** 0.5,
+    "root-of-a-tensor": lambda x: x / torch.sqrt(torch.tensor(x.size(1) * 1.0)),
+    "number": lambda x: x * torch.tensor(x.size(1)).float() - x.size(1) // 2,
+    "part-of-the-way": lambda x: x * (torch.arange(x.size(1)) / x.size(1))[:, None],
+    "line": lambda x: x * torch.linspace(0, 1, x.size(1))[None, :, None],
+    "line-weights": lambda x: (x * torch.linspace(-1, 2, x.size(1)).softmax(0)[:, None]).sum(1),
+    "middle": lambda x: x[:, x.size(1) // 2],
+    "a-third-before-the-end": lambda x: x[:, x.size(1) - x.size(1) // 3],
+    "halves": lambda x: x[:, : x.size(1) // 2].mean(1) - x[:, x.size(1) // 2 :].mean(1),
+    "windows-in-steps": lambda x: x.unfold(1, 3, 2).mean(-1),
+    "patches": lambda x: F.pad(x.mT, (0, 2), mode="replicate").unfold(-1, 4, 2).flatten(2),
+    "mean-so-far": lambda x: x.cumsum(1) / torch.arange(1, x.size(1) + 1)[:, None],
+    "twice-as-many": lambda x: F.interpolate(x.mT, scale_factor=2, mode="linear"),
+    "three-largest": lambda x: x.topk(3, 1).values.mean(1),
+    "in-order": lambda x: x.sort(1)[0],
+    "rows-and-steps": lambda x: (2 * x.reshape(x.shape[0] * x.shape[1], -1)).view(x.shape),
+}
+
+
+@pytest.mark.parametrize("name", OPEN_LENGTHS)
+def test_numbers_computed_of_lengths_leave_them_open(name: str) -> None:
+    module = lambda: With(nn.Linear(6, 6), lambda m, x: OPEN_LENGTHS[name](m(x)))  # noqa: E731
+    assert check(Case(module, sequence(6))).input_shape == (None, 6)
+
+
 class Table(nn.Module):
     """Numbers that are looked up without an `nn.Embedding`."""
 
@@ -1523,13 +1551,13 @@ def test_what_leaves_no_other_lengths_is_noted() -> None:
             self.lstm = nn.LSTM(3, 4, batch_first=True)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.lstm(x)[0] + x[:, x.size(1) // 2].mean(-1)[:, None, None]
+            return self.lstm(x)[0] + x.chunk(2, 1)[0].mean((1, 2))[:, None, None]
 
     model = from_torch(Scaled(), torch.zeros(2, 5, 3))
     assert model.input_shape == (5, 3)
     (note,) = model.notes
     assert note.startswith("lengths are those of the examples; what allows no others: ")
-    assert "of an open axis" in note
+    assert "chunks of" in note
     assert not from_torch(nn.Linear(3, 4), torch.zeros(2, 5, 3)).notes
 
 
@@ -1576,7 +1604,7 @@ def test_a_module_is_left_as_it_was() -> None:
 
 
 def test_the_number_of_rows_is_no_number() -> None:
-    with pytest.raises(ModelFormatError, match="computed with a length left open, batch"):
+    with pytest.raises(ModelFormatError, match="numbers computed of how many rows there are"):
         from_torch(Function(lambda x: x / x.size(0)), torch.randn(4, 5, 3))
 
 

@@ -1223,6 +1223,8 @@ def _sliced(length: Length, part: slice) -> Length:
         return len(range(start, stop, step))  # of an axis that is long enough
     if step == -1 and part.start is None and stop is None:
         return length
+    if step > 1 and start >= 0 and (stop is None or stop < 0):
+        return (length + (stop or 0) - start + step - 1) // step
     return Open.named(f"[{start}:{stop}:{step} of {length}]")
 
 

@@ -25,7 +25,7 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
-from fastdrop.formats._tensors import BatchAxisError, Spread, Tensor, UnsupportedError
+from fastdrop.formats._tensors import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
 from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._decomposition import computed, decomposed, has_row, name_of
@@ -67,6 +67,17 @@ _SYMBOLS: dict[Any, Any] = {
     operator.mul: operator.mul,
     operator.floordiv: operator.floordiv,
     operator.neg: operator.neg,
+}
+# What is computed of lengths in floating point, by the function of layers that computes it.
+_NUMBERS: dict[Any, str] = {
+    torch.sym_float: "identity",
+    torch._sym_sqrt: "sqrt",
+    operator.truediv: "divide",
+    operator.pow: "power",
+    operator.add: "add",
+    operator.sub: "subtract",
+    operator.mul: "multiply",
+    operator.neg: "negative",
 }
 _EVERY, _NONE = slice(None), slice(0)  # axes of an open length
 _MISSING = object()
@@ -569,8 +580,10 @@ class _Conversion:
             return self._value(source)[index]
         if isinstance(target, torch._ops.HigherOrderOperator):
             return self._wrapped(node)
-        if target in _SYMBOLS and not any(value is _UNKNOWN for value in given):
+        if target in _SYMBOLS and all(isinstance(value, (int, Open)) for value in given):
             return _SYMBOLS[target](*(self._value(arg) for arg in node.args))
+        if target in _NUMBERS and all(isinstance(v, (int, float, Open, Steps)) for v in given):
+            return self._number(_NUMBERS[target], [self._value(arg) for arg in node.args])
         if not isinstance(target, torch._ops.OpOverload):
             return _UNKNOWN  # comparisons of lengths, which only asserts take, and roots of them
         name = name_of(target)
@@ -598,6 +611,17 @@ class _Conversion:
         if isinstance(made, tuple):
             return tuple(_UNKNOWN if part is None else part for part in made)
         return made
+
+    def _number(self, function: str, operands: Sequence[Any]) -> Any:
+        """Return a number computed of lengths, which each row computes by itself."""
+        try:
+            values = [
+                v.value if isinstance(v, Steps) else self.builder.count(v) if _open(v) else v
+                for v in operands
+            ]
+            return Steps.of(self.builder.elementwise(function, *values))
+        except UnsupportedError:  # of the number of rows, or never to be used
+            return _UNKNOWN
 
     def _compare(self, node: torch.fx.Node, made: Any) -> None:
         """Refuse what has another shape than PyTorch says, as where an open length may be 1."""
@@ -768,7 +792,10 @@ def _shares_memory(node: torch.fx.Node) -> bool:
     """Say whether an operator that may copy gives the same numbers, laid out as they are here."""
     if _operator(node) not in _MAY_COPY:
         return True
-    args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), _without_data)
+    given = torch.fx.node.map_arg((node.args, node.kwargs), _without_data)
+    args, kwargs = torch.utils._pytree.tree_map(
+        lambda value: torch.device("meta") if isinstance(value, torch.device) else value, given
+    )
     assert callable(node.target)
     made = node.target(*args, **kwargs)
     same: bool = made.untyped_storage()._cdata == args[0].untyped_storage()._cdata
@@ -816,6 +843,10 @@ def _length(length: Any) -> Length:
 def _dtype(node: torch.fx.Node) -> torch.dtype | None:
     value = node.meta.get("val")
     return value.dtype if isinstance(value, torch.Tensor) else None
+
+
+def _open(value: object) -> bool:
+    return isinstance(value, Open)
 
 
 def _is_whole(dtype: torch.dtype | None) -> bool:

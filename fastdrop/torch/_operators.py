@@ -151,6 +151,9 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = list(a.values.values())
     given += [v for some in given if isinstance(some, list) for v in some]
+    if base in _BY_NUMBER and any(isinstance(v, (Tensor, Spread, Steps)) for v in given):
+        a = _changed(a, Open, lambda v: b.counts(np.asarray(v, object)))
+        given = [b.counts(np.asarray(v, object)) if _open(v) else v for v in given]
     if any(isinstance(v, Uniform) for v in given):
         found = _of_uniform(base, b, a)
         return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
@@ -178,7 +181,7 @@ def _in_front(row: Row, b: Networks, a: Arguments) -> Any:
     return tuple(map(Steps.of, made)) if isinstance(made, tuple) else Steps.of(made)
 
 
-def _changed(a: Arguments, kind: type, change: Callable[[Any], Value]) -> Arguments:
+def _changed(a: Arguments, kind: type, change: Callable[[Any], Any]) -> Arguments:
     """Return arguments with something else in the place of each that is of a kind."""
 
     def changed(value: Any) -> Any:
@@ -610,7 +613,7 @@ _AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
 _OF_STEPS = frozenset(
     (
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
-        *("triu", "tril", "sym_size", "slice"),
+        *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
     )
 )
 
@@ -843,9 +846,11 @@ def _squeeze(b: Networks, a: Arguments) -> Any:
 def _select(b: Networks, a: Arguments) -> Any:
     if not isinstance(a.index, int):
         behind = a.index - a.first().shape[a.dim]
-        if not isinstance(behind, int):
-            raise UnsupportedError(f"place {a.index} of an open axis")
-        return b.select(a.first(), a.dim, behind)
+        if isinstance(behind, int):
+            return b.select(a.first(), a.dim, behind)
+        if not isinstance(a.first(), Tensor):
+            raise UnsupportedError(f"place {a.index} of what is no row")
+        return b.place(a.first(), a.dim, a.index)
     return b.select(a.first(), a.dim, a.index)
 
 
@@ -884,7 +889,7 @@ def _chunk(b: Networks, a: Arguments) -> Any:
     value = a.first()
     length = value.shape[a.dim]
     if not isinstance(length, int):
-        raise UnsupportedError(f"chunks of {length} places")
+        raise UnsupportedError(f"chunks of {length} places")  # there may be fewer of them
     return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
 
 
@@ -1010,8 +1015,6 @@ def _unfold(b: Networks, a: Arguments) -> Any:
     """Windows along an axis: for each place in a window, what is at it, side by side."""
     value, axis = a.first(), a.dimension % a.first().ndim
     length = value.shape[axis]
-    if not isinstance(length, int) and a.step != 1:
-        raise UnsupportedError(f"windows of {length} places")
     parts = []
     for i in range(a.size):
         if isinstance(length, int):
@@ -1984,6 +1987,10 @@ def _eye(b: Networks, a: Arguments) -> Any:
 
 @row("scalar_tensor")
 def _scalar(b: Networks, a: Arguments) -> Any:
+    if _open(a.s):
+        return b.counts(np.asarray(a.s, object))
+    if isinstance(a.s, Steps):
+        return a.s
     return np.asarray(a.s)
 
 

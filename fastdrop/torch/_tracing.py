@@ -100,6 +100,19 @@ def _listed(before: Callable[..., Any]) -> Callable[..., Any]:
     return tolist
 
 
+def _line(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `torch.linspace`, which leaves the number of steps open."""
+
+    def linspace(start: Any, end: Any, steps: Any, **options: Any) -> Any:
+        if not isinstance(steps, torch.SymInt) or options.get("out") is not None:
+            return before(start, end, steps, **options)
+        dtype = options.pop("dtype", None) or torch.get_default_dtype()
+        places = torch.arange(steps, dtype=dtype, **options)
+        return places * ((end - start) / (steps - 1)) + start
+
+    return linspace
+
+
 def _pool(
     x: torch.Tensor,
     kernel_size: Any,
@@ -127,6 +140,7 @@ def shapes_alone() -> Iterator[None]:
             stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
         stack.enter_context(_replaced(packing, "_VF", _Padded()))
         stack.enter_context(_replaced(torch, "max_pool1d", _pool))
+        stack.enter_context(_replaced(torch, "linspace", _line(torch.linspace)))
         means = _over_all(F.avg_pool1d, lambda x: x.mean(-1, keepdim=True))
         stack.enter_context(_replaced(F, "avg_pool1d", means))
         # Lengths are handed over as a list: as a tensor they stay what comes in.
