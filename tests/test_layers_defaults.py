@@ -33,6 +33,7 @@ RECURRENT = {
     "activation": "tanh",
     "dropout": 0,
     "recurrent_dropout": 0,
+    "weight_dropout": 0,
     "go_backwards": False,
     "return_sequences": False,
     "return_state": False,

@@ -79,6 +79,13 @@ def run(layer: Any, x: np.ndarray, mask: Any = None, states: Any = ()) -> list[F
 @pytest.mark.parametrize(
     ("options", "arrays", "outputs"), [case[1:] for case in STORED], ids=[c[0] for c in STORED]
 )
+def test_loops_drop_no_weights() -> None:
+    with pytest.raises(ValueError, match="layer 'l' weight_dropout: expected 0 of a cell"):
+        RecurrentLoop(
+            name="l", kernel=normal(3, 8), recurrent_kernel=normal(2, 8), weight_dropout=0.1
+        )
+
+
 def test_known_answers(backend: str, options: Any, arrays: Any, outputs: Any) -> None:
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     arrays = dict(arrays)

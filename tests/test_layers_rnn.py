@@ -292,6 +292,61 @@ def test_steps_dropped_of_a_random_input(backend: str, scope: str) -> None:
     assert np.array_equal(looked_up, kept)
 
 
+@pytest.mark.parametrize("direction", [0, 1])
+@pytest.mark.parametrize("kind", CELLS)
+def test_dropped_weights_are_those_of_drop_connect(backend: str, kind: str, direction: int) -> None:
+    """One mask for all rows and steps of a sample, beside masks that are each row's own."""
+    rates = {"dropout": 0.2, "recurrent_dropout": 0.3}
+    layer = cell(kind, weight_dropout=0.4, return_sequences=True, **rates)
+    draw = Draw(key=fd.Key(5), samples=range(3, 6), first_row=2, rows=4)
+    (got, _) = layer.outputs(Flow(X[np.newaxis]), [], draw, direction)
+    for j, sample in enumerate(draw.samples):
+        stream = (8 * direction + 5) << 32 | sample
+        kept = fd.drop_connect(layer.recurrent_kernel, 0.4, rng=draw.key, stream=stream)
+        assert (kept == 0).any()
+        plain = replace(layer, recurrent_kernel=kept, weight_dropout=0.0)
+        one = replace(draw, samples=range(sample, sample + 1))
+        (expected, _) = plain.outputs(Flow(X[np.newaxis]), [], one, direction)
+        assert np.array_equal(got[j], expected[0])
+
+
+@pytest.mark.parametrize("scope", ["per_row", "shared"])
+def test_dropped_weights_are_those_of_a_sample(backend: str, scope: str) -> None:
+    layers = [
+        Bidirectional(
+            name="b",
+            forward=cell("lstm", weight_dropout=0.4),
+            backward=cell("lstm", seed=5, weight_dropout=0.2, go_backwards=True),
+        )
+    ]
+    model = fd.Model(layers, (5, 3))
+    assert model.stochastic
+    options: dict[str, Any] = {"rng": 3, "scope": scope, "keep_samples": True}
+    whole = model.mc_predict(X, samples=4, **options).samples
+    part = model.mc_predict(X[1:3], samples=2, row_offset=1, first_sample=2, **options).samples
+    assert np.array_equal(part, whole[2:, 1:3])
+    assert whole.std(axis=0).min() > 0
+    alike = model.mc_predict(np.repeat(X[:1], 4, axis=0), samples=4, **options).samples
+    assert np.array_equal(alike, np.repeat(alike[:, :1], 4, axis=1))
+
+
+def test_rates_of_weights_are_set_by_their_name() -> None:
+    model = fd.Model([cell("gru", name="g")], (5, 3))
+    assert model.layers[0].rates() == {"dropout": 0.0, "recurrent_dropout": 0.0}
+    some = model.with_rates({"g": {"weight_dropout": 0.3}})
+    assert some.layers[0].rates()["weight_dropout"] == 0.3
+    assert some.layers[0].stochastic == "weight dropout 0.3 (per_gate)"
+    both = some.with_rates(0.1).layers[0].rates()
+    assert both == {"dropout": 0.1, "recurrent_dropout": 0.1, "weight_dropout": 0.3}
+    pair = Bidirectional(name="b", forward=cell("gru"), backward=cell("gru", go_backwards=True))
+    changed = fd.Model([pair], (5, 3)).with_rates({"b": {"weight_dropout": 0.2}}).layers[0]
+    assert [part.weight_dropout for part in changed.parts] == [0.2, 0.2]
+    with pytest.raises(ValueError, match="'dropout', 'recurrent_dropout' or 'weight_dropout'"):
+        model.with_rates({"g": {"zoneout": 0.1}})
+    with pytest.raises(ValueError, match="layer 'g' weight_dropout: expected"):
+        model.with_rates({"g": {"weight_dropout": 1.0}})
+
+
 def test_work_of_a_layer() -> None:
     """Masks, and where each step has its own the input again and what drops from it."""
     plain = cell("lstm", dropout=0.5)

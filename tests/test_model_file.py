@@ -252,7 +252,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),
     "Reshape": ([{"target_shape": (-1, 2)}], SEQUENCE),
     "SimpleRNN": (
-        [{"kernel": K4, "recurrent_kernel": K4, "return_sequences": True, "dropout": 0.1}],
+        [
+            {"kernel": K4, "recurrent_kernel": K4, "return_sequences": True, "dropout": 0.1},
+            {"kernel": K4, "recurrent_kernel": K4, "weight_dropout": 0.3},
+        ],
         SEQUENCE,
     ),
     "Slice": ([{"key": (slice(1, None, 2), None, -1)}, {"key": (slice(None),)}], SEQUENCE),

@@ -104,6 +104,7 @@ CHAINS: dict[str, list[Any]] = {
         layers.Activation(name="a", activation="relu"),
         lstm("l", 5, 3, **both),
     ],
+    "dropped weights": [lstm("l", 4, 5, weight_dropout=0.4, return_sequences=True), gru("g", 5, 3)],
     "random before a convolution": [
         layers.SpatialDropout1D(name="drop", rate=0.3),
         layers.Conv1D(name="c", kernel=normal(2, 4, 5), padding="causal", activation="tanh"),

@@ -191,6 +191,8 @@ class Layer:
     part_fields: ClassVar[tuple[str, ...]] = ()
     # Fields with the rates that a user may set.
     rate_fields: ClassVar[tuple[str, ...]] = ()
+    # Rates that are set by their names alone, and not by one number for all.
+    own_rate_fields: ClassVar[tuple[str, ...]] = ()
     # Whether it takes a table that nobody has looked up yet.
     takes_table: ClassVar[bool] = False
 
@@ -358,10 +360,22 @@ class Layer:
                 yield field, value
 
     def rates(self) -> dict[str, float]:
-        """Its rates by name, or those of the first of its parts that has any."""
-        if self.rate_fields:
-            return {field: getattr(self, field) for field in self.rate_fields}
+        """Its rates by name, or those of the first of its parts that has any.
+
+        Of those that a number for all leaves alone, the ones that are not zero.
+        """
+        found = {field: getattr(self, field) for field in self.rate_fields}
+        found |= {field: rate for field in self.own_rate_fields if (rate := getattr(self, field))}
+        if found:
+            return found
         return next((rates for part in self.parts if (rates := part.rates())), {})
+
+    def _settable(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of its rates: those that a number for all sets, and the others."""
+        if self.rate_fields:
+            return self.rate_fields, self.own_rate_fields
+        found = (part._settable() for part in self.parts)
+        return next((names for names in found if names[0]), ((), ()))
 
     def with_rates(self, rates: object) -> Self:
         """Return the same layer, and all its parts, with other rates.
@@ -376,13 +390,14 @@ class Layer:
         TypeError, ValueError
             If it has no such rate, or a rate is out of range.
         """
-        known = tuple(self.rates())
+        known, more = self._settable()
         if not known:
             raise ValueError(f"{self.label}: it has no rate to set")
         if isinstance(rates, Mapping):
+            every = (*known, *more)
             for name in rates:
-                if name not in known:
-                    _check.refuse(ValueError, f"{self.label} rates", _check.words(known), name)
+                if name not in every:
+                    _check.refuse(ValueError, f"{self.label} rates", _check.words(every), name)
         else:
             rates = dict.fromkeys(known, rates)
         return self._changed(rates)

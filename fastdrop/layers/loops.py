@@ -104,6 +104,9 @@ class RecurrentLoop(Gated):
     def _check_options(self) -> None:
         super()._check_options()
         label = self.label
+        if self.weight_dropout:
+            expected = "0 of a cell that the kernels do not have"
+            _check.refuse(ValueError, f"{label} weight_dropout", expected, self.weight_dropout)
         _check.flag(self.input_forget, f"{label} input_forget")
         _check.flag(self.reset_after, f"{label} reset_after")
         if self.input_forget and self.cell != "lstm":

@@ -55,6 +55,8 @@ class Recurrent(Layer):
     activation: _check.Activation = "tanh"
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    # Of recurrent weights: all rows of a sample share what is dropped.
+    weight_dropout: float = 0.0
     go_backwards: bool = False
     return_sequences: bool = False
     return_state: bool = False
@@ -69,6 +71,7 @@ class Recurrent(Layer):
 
     weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "recurrent_kernel", "bias")
     rate_fields: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout")
+    own_rate_fields: ClassVar[tuple[str, ...]] = ("weight_dropout",)
     takes_table: ClassVar[bool] = True
     can_draw = True
     is_recurrent = True
@@ -94,7 +97,7 @@ class Recurrent(Layer):
     def _check_options(self) -> None:
         label = self.label
         self._check_activations(label)
-        for option in ("dropout", "recurrent_dropout"):
+        for option in ("dropout", "recurrent_dropout", "weight_dropout"):
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
         for option in (
             "go_backwards",
@@ -116,7 +119,8 @@ class Recurrent(Layer):
 
     def _changed(self, rates: Mapping[str, Any]) -> Self:
         changed = copy(self)  # what is packed stays so
-        changed.prepare(**{f: rates[f] for f in self.rate_fields if f in rates})
+        names = (*self.rate_fields, *self.own_rate_fields)
+        changed.prepare(**{f: rates[f] for f in names if f in rates})
         changed._check_options()
         return changed
 
@@ -177,7 +181,11 @@ class Recurrent(Layer):
 
     @property
     def stochastic(self) -> str:
-        rates = (("input dropout", self.dropout), ("recurrent dropout", self.recurrent_dropout))
+        rates = (
+            ("input dropout", self.dropout),
+            ("recurrent dropout", self.recurrent_dropout),
+            ("weight dropout", self.weight_dropout),
+        )
         return ", ".join(f"{what} {rate:g}" for what, rate in rates if _check.threshold(rate))
 
     @property
@@ -248,9 +256,11 @@ class Recurrent(Layer):
                 flow = self._drop_steps(flow, draw, SITES * direction, first_step)
             input_mask, recurrent_mask = self._masks(draw, direction)
         masks = (input_mask, recurrent_mask, flow.factors)
+        weights = draw if draw is not None and _check.threshold(self.weight_dropout) else None
         time_mask = flow.mask if self.uses_mask else None
         arrays = [flow.values, time_mask, *masks, *states]
         samples = max(len(array) for array in arrays if array is not None)
+        samples = samples if weights is None else len(weights.samples)
         rows = flow.rows
 
         def batch(array: Array | None, part: slice) -> Array | None:
@@ -265,6 +275,14 @@ class Recurrent(Layer):
             x = batch(flow.values, part)
             state = tuple(batch(array, part) for array in states)
             assert x is not None
+            dropped: dict[str, Any] = {}
+            if weights is not None:
+                dropped = {
+                    "weight_dropout": self.weight_dropout,
+                    "rng": weights.key,
+                    "site": SITES * direction,
+                    "sample": weights.samples[part.start],
+                }
             found = self._take_steps(
                 x,
                 input_mask=batch(input_mask, part),
@@ -273,13 +291,14 @@ class Recurrent(Layer):
                 embedding_mask=batch(flow.factors, part),
                 mask=batch(time_mask, part),
                 initial_state=state or None,
+                **dropped,
             )
             count = part.stop - part.start
             return [y.reshape(count, rows, *y.shape[1:]) for y in found]
 
         # Rows that share a sample's mask make a call of their own, which need not compute with
-        # what the mask drops.
-        if all(mask is None or mask.shape[1] == rows for mask in masks):
+        # what the mask drops; so do those that share its weights.
+        if weights is None and all(mask is None or mask.shape[1] == rows for mask in masks):
             y, *final = call(slice(0, samples))
         else:
             calls = [call(slice(j, j + 1)) for j in range(samples)]
@@ -382,7 +401,8 @@ class _RecurrentSteps:
         flow, layer = inputs[0], self._layer
         before = [memory[name] for name in layer.state_names]
         masked = flow.mask is not None and layer.uses_mask
-        if masked or layer._drops_steps or layer.packed is None:
+        weights = draw is not None and _check.threshold(layer.weight_dropout)
+        if masked or layer._drops_steps or weights or layer.packed is None:
             y, after = layer.outputs(flow, before, draw, first_step=number)
         else:
             flow = flow.looked_up()

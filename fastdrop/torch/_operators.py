@@ -92,6 +92,14 @@ class Uniform:
 
 
 @dataclass(frozen=True)
+class DroppedWeights:
+    """Weights of which some are dropped, anew in each sample."""
+
+    weights: Array
+    rate: float
+
+
+@dataclass(frozen=True)
 class Seed:
     """Whole numbers that are random."""
 
@@ -151,6 +159,8 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = list(a.values.values())
     given += [v for some in given if isinstance(some, list) for v in some]
+    if any(isinstance(v, DroppedWeights) for v in given) and base not in _OF_WEIGHTS:
+        raise UnsupportedError("weights are dropped, but for recurrent ones")
     if base in _BY_NUMBER and any(isinstance(v, (Tensor, Spread, Steps)) for v in given):
         a = _changed(a, Open, lambda v: b.counts(np.asarray(v, object)))
         given = [b.counts(np.asarray(v, object)) if _open(v) else v for v in given]
@@ -592,6 +602,9 @@ _BY_NUMBER = frozenset(
         *("clone", "detach", "fmod", "full_like", "alias"),
     )
 )
+_OF_WEIGHTS = frozenset(
+    ("lstm", "gru", "rnn_tanh", "rnn_relu", "detach", "alias", "clone", "contiguous")
+)
 # What is computed along axes that are named so.
 _ALONG = frozenset(
     (
@@ -648,6 +661,9 @@ def _to(b: Networks, a: Arguments) -> Any:
 
 @row("dropout")
 def _dropout(b: Networks, a: Arguments) -> Any:
+    value = a.first()
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":
+        return DroppedWeights(value, float(a.p)) if a.values.get("train", True) else value
     if "seed" in a.values:  # fastdrop.torch's own
         return _drop_by_seed(b, a)
     return b.dropout(a.first(), float(a.p)) if a.train else a.first()
@@ -1686,22 +1702,42 @@ def cells(
     return [made[i : i + directions] for i in range(0, len(made), directions)]
 
 
+def _some_dropped(params: Sequence[Any], size: int) -> tuple[list[Any], list[float]]:
+    """Return weights as they are, and the rates of recurrent ones, the second of each `size`."""
+    rates = [0.0] * (len(params) // size)
+    for place, given in enumerate(params):
+        if isinstance(given, DroppedWeights):
+            if place % size != 1:
+                raise UnsupportedError("weights are dropped, but for recurrent ones")
+            rates[place // size] = given.rate
+    return [p.weights if isinstance(p, DroppedWeights) else p for p in params], rates
+
+
 def _recurrent(kind: str, activation: str = "tanh") -> Row:
     def run(b: Networks, a: Arguments) -> Any:
         states = a.hx if kind == "lstm" else [a.hx]
         projected = kind == "lstm" and len(a.params) == (3 + 2 * a.has_biases) * a.num_layers * (
             1 + a.bidirectional
         )
+        weights, rates = _some_dropped(a.params, 2 + 2 * a.has_biases + projected)
         stack = cells(
             b,
             kind,
-            a.params,
+            weights,
             layers=a.num_layers,
             bidirectional=a.bidirectional,
             biases=a.has_biases,
             projected=projected,
             activation=activation,
         )
+        if any(rates):
+            if projected:
+                raise UnsupportedError("weights are dropped of an LSTM whose output is projected")
+            drop = iter(rates)
+            stack = [
+                [replace(c, options=(*c.options, ("weight_dropout", next(drop)))) for c in layer]
+                for layer in stack
+            ]
         packed = isinstance(a.input, Packed)
         output, final = b.recurrent(
             a.input.value if packed else a.input,
