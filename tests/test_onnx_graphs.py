@@ -2408,7 +2408,12 @@ state of two axes
 state of other units
     (float[T,N,2] x, float[1,N,4] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
     { y = RNN(x, w, r, b, , h) }
-    -> initial states of 4 units
+    -> initial states of 4 units, expected 3
+state of a projected layer
+    (float[T,N,2] x, float[1,N,3] h, float[1,N,5] e) => (y) <float[1,12,2] w, float[1,12,3] r,
+    float[1,24] b>
+    { y = LSTM(x, w, r, b, , h, e) }
+    -> expected 3; PyTorch's exporter loses weights of an LSTM with proj_size, from_torch does not
 states of two directions
     (float[T,N,2] x, float[2,N,3] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
     { y = RNN(x, w, r, b, , h) }

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.live
 BOUND, ROUNDED, SIXTEEN_BITS = 2e-5, 5e-4, 2e-2
 # Their tests have nothing but constants, which a model does not put out, or types beside float32.
 UNTESTED = {"Cast", "Constant", "ConstantOfShape", "Range", "Shape"}
-# Their tests want what is refused: the batch repeated, and some rows taken
-# out or written.
+# Their tests want what is refused: the batch repeated, and some rows taken out or written.
 REFUSED = {"GatherND", "ScatterND", "Tile"}
 
 
