@@ -920,6 +920,20 @@ constants as often as there are steps
 several steps as one
     (float[N,R,4] x) => (a, b) <int64[3] k = {0, -1, 8}, int64[4] l = {0, -1, 2, 2}>
     { a = Reshape(x, k) b = Reshape(x, l) }
+lines between places
+    (float[N,3,5] x) => (a, b, d, e, g) <float[3] s = {1, 1, 2}, float[3] r = {1, 1, 1.7},
+    float[3] h = {1, 1, 0.6}, float[3] t = {1, 1, 1.6}, int64[2] m = {4, 1}>
+    { a = Resize<mode="linear">(x, , s)
+      b = Resize<mode="linear", coordinate_transformation_mode="asymmetric">(x, , r)
+      d = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , t)
+      e = Resize<mode="linear">(x, , h) n = Shape<end=1>(x) j = Concat<axis=0>(n, m)
+      g = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel">(x, , , j) }
+lines between places, in front of the batch
+    (float[5,N,3] x) => (y) <float[3] s = {1.5, 1, 1}>
+    { y = Resize<mode="linear">(x, , s) }
+lines between the places of one row
+    (float[1,3,5] x) => (y) <int64[3] n = {1, 3, 8}>
+    { y = Resize<mode="linear">(x, , , n) }
 first places of constants of more axes
     (float[N,T,3,2] x) => (a, b)
     <float[9,3,2] c, int64[1] z = {0}, float[3,9,2] d, int64[1] k = {1}>
@@ -1743,6 +1757,26 @@ def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> N
 
 REFUSALS = table(
     """
+lines between open steps
+    (float[N,3,T] x) => (y) <float[3] s = {1, 1, 2}>
+    { y = Resize<mode="linear">(x, , s) }
+    -> lines between 'T' places
+lines between rows
+    (float[N,3] x) => (y) <float[2] s = {2, 1}>
+    { y = Resize<mode="linear">(x, , s) }
+    -> lines between batch places
+lines by other places
+    (float[N,3] x) => (y) <float[2] s = {1, 2}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="tf_crop_and_resize">(x, , s) }
+    -> places by 'tf_crop_and_resize'
+lines of less
+    (float[N,3] x) => (y) <float[2] s = {1, 0.5}>
+    { y = Resize<mode="linear", antialias=1>(x, , s) }
+    -> attribute 'antialias'
+lines of more axes
+    (float[N,3] x) => (y) <float[1] s = {2}>
+    { y = Resize<mode="linear">(x, , s) }
+    -> 1 lengths for 2 axes
 shapes
     (float[N,3] x) => (y) <float[2] c, float[3] d>
     { a = Add(c, d) y = Add(x, a) }
@@ -2740,8 +2774,8 @@ places of batches in front
 places between others
     (float[N,2,4] x) => (y)
     <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>
-    { y = Resize<mode="linear">(x, , s) }
-    -> attribute 'mode': linear
+    { y = Resize<mode="cubic">(x, , s) }
+    -> attribute 'mode': cubic
 places by their corners
     (float[N,2,4] x) => (y)
     <float[3] s = {1.0, 1.0, 2.0}, float[3] h = {1.0, 1.0, 1.5}, int64[3] n = {1, 2, 6}>

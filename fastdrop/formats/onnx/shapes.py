@@ -742,8 +742,10 @@ def _pad(a: Arguments) -> Made:
 
 @operator("Resize", "Upsample")
 def _resize(a: Arguments) -> Made:
-    """Repeat places a whole number of times, where the nearest one is taken."""
+    """Repeat places a whole number of times, or lay lines between those of a known number."""
     value = a.input()
+    if a.op == "Resize" and a.opset >= 11 and a.node.attributes.get("mode") == "linear":
+        return _lines(a, value)
     for name, default in (("extrapolation_value", 0.0), ("cubic_coeff_a", -0.75)):
         a.attribute(name, default)  # of what is refused
     a.flag("exclude_outside")
@@ -770,6 +772,60 @@ def _resize(a: Arguments) -> Made:
         if factor > 1:
             value = a.net.repeat_places(value, axis, factor)
     return value
+
+
+def _lines(a: Arguments, value: Value) -> Value:
+    """Lay lines between places along axes of known lengths: a product for each axis."""
+    a.attribute("mode")
+    for name in ("extrapolation_value", "cubic_coeff_a", "nearest_mode"):
+        a.attribute(name)  # of other modes
+    how = a.attribute("coordinate_transformation_mode", "half_pixel")
+    if a.flag("antialias") or a.flag("exclude_outside"):
+        raise UnsupportedError("attribute 'antialias' or 'exclude_outside': 1")
+    if a.attribute("keep_aspect_ratio_policy", "stretch") != "stretch":
+        raise UnsupportedError("attribute 'keep_aspect_ratio_policy' other than 'stretch'")
+    axes = a.numbers("axes")
+    axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
+    scales, sizes = a.constant(2), a.lengths(3)
+    if not isinstance(value, Tensor) or (scales is None or not scales.size) == (not sizes):
+        raise UnsupportedError(f"{a.op} of such inputs")
+    told: Sequence[Any] = sizes or np.reshape(scales, -1).tolist()  # type: ignore[arg-type]
+    if len(told) != len(axes):
+        raise UnsupportedError(f"{len(told)} lengths for {len(axes)} axes")
+    found: Value = value
+    for axis, n in zip(axes, told, strict=True):
+        length = value.shape[axis]
+        if (n == length if sizes else n == 1) or (sizes and length == BATCH and n == a.fixed_batch):
+            continue
+        if not isinstance(length, int) or isinstance(n, Open) or not n > 0:
+            raise UnsupportedError(f"lines between {length} places")
+        count = int(n) if sizes else math.floor(length * n)
+        weights = _weights_of_lines(a, how, length, count, count / length if sizes else n)
+        last = [*(i for i in range(value.ndim) if i != axis), axis]
+        made = a.net.matmul(a.net.permute(found, last), weights)
+        found = a.net.permute(made, [last.index(i) for i in range(value.ndim)])
+    return found
+
+
+def _weights_of_lines(a: Arguments, how: str, length: int, count: int, scale: float) -> Array:
+    """Return how much of each place there is in each new one: a matrix (places, new ones)."""
+    a.check_size([length, count])
+    new = np.arange(count, dtype=np.float64)
+    if how == "half_pixel" or (how == "pytorch_half_pixel" and count > 1):
+        at = (new + 0.5) / scale - 0.5
+    elif how == "asymmetric":
+        at = new / scale
+    elif how == "align_corners":
+        at = new * (length - 1) / max(count - 1, 1)
+    elif how == "pytorch_half_pixel":
+        at = new * 0
+    else:
+        raise UnsupportedError(f"places by {how!r}")
+    before = np.floor(at)
+    found = np.zeros((length, count))
+    for places, share in ((before, 1 - at + before), (before + 1, at - before)):
+        np.add.at(found, (np.clip(places, 0, length - 1).astype(int), np.arange(count)), share)
+    return found.astype(np.float32)
 
 
 def _factors(a: Arguments, value: Value, axes: Sequence[int]) -> list[int]:
