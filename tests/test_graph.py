@@ -886,7 +886,11 @@ def test_layers_of_one_name_all_get_its_rates() -> None:
     [
         ({"x": 0.1}, ValueError, r"one of the layers with rates \(first, l, t, b\), got 'x'"),
         ({"inner": 0.1}, ValueError, r"\(first, l, t, b\), got 'inner'"),
-        ({"l": {"rate": 0.1}}, ValueError, "'l' rates: .*'recurrent_dropout' or 'weight_dropout', got"),
+        (
+            {"l": {"rate": 0.1}},
+            ValueError,
+            "'l' rates: .*'recurrent_dropout' or 'weight_dropout', got",
+        ),
         ({"first": {"dropout": 0.1}}, ValueError, "layer 'first' rates: expected 'rate', got"),
         ({"l": 1.0}, ValueError, "layer 'l' dropout: expected"),
         ({"first": "much"}, TypeError, "layer 'first' rate: expected a number"),

@@ -24,7 +24,7 @@ from fastdrop.formats import ModelFormatError
 from layer_laws import normal
 
 OPSET = 21
-LENGTHS = [{"N": 3, "T": 5, "S": 4}, {"N": 2, "T": 7, "S": 6}]
+LENGTHS = [{"N": 3, "T": 5, "S": 4, "R": 8}, {"N": 2, "T": 7, "S": 6, "R": 2}]
 # Those that a shape has baked in.
 LENGTHS = [given | {"P": 3, "Q": 2, "Q1": 2, "Q2": 2} for given in LENGTHS]
 # A constant c repeated for each row of x, with axes k behind the rows.
@@ -873,6 +873,67 @@ up to beyond the end of open steps
     (float[N,T] x) => (a, b) <int64[1] z = {0}, int64[1] o = {1}, int64[1] l = {-1}>
     { s = Shape<start=1>(x) e = Add(s, o) a = Slice(x, z, e, o) p = Slice(x, s, e, o)
       q = Concat<axis=1>(p, x) b = Relu(q) }
+numbers of steps without rows
+    (float[N,T] x) => (a, b, d, e) <int64 z = {0}, int64 o = {1}, int64[1] k = {0},
+    int64[1] l = {1}>
+    { STEPS f = Cast<to=1>(p) u = ReduceSum(f, k) a = Div(x, u) m = ReduceMax<keepdims=0>(f)
+      q = Sub(f, m) r = ReduceLogSumExp(q, k) v = Sub(x, r) b = Relu(v) w = Softmax<axis=0>(q)
+      d = Mul(x, w) g = Unsqueeze(q, l) h = Transpose(g) i = MatMul(g, h)
+      j = ReduceMean<keepdims=0>(i, l) e = Add(x, j) }
+steps side by side
+    (float[N,T,4] x) => (a, b, d) <int64 z = {0}, int64 o = {1}, int64[1] l = {1}, int64[1] k = {0},
+    float[2] c = {0.5, 0.1}, float[1,2] g>
+    { STEPS f = Cast<to=1>(p) u = Unsqueeze(f, l) v = Mul(u, c) i = Sin(v) j = Cos(v)
+      h = Concat<axis=-1>(i, j) a = Add(x, h) q = Unsqueeze(i, k) r = Unsqueeze(j, k)
+      t = Concat<axis=0>(q, r) w = ReduceSum<keepdims=0>(t, k) e = Concat<axis=1>(w, i)
+      b = Mul(x, e) m = Concat<axis=0>(g, i) y = ReduceMax(m, k) y2 = Concat<axis=1>(y, y)
+      d = Add(x, y2) }
+steps without rows by letters
+    (float[N,T,4] x) => (a, b, d, e) <int64 z = {0}, int64 o = {1}, float[4] c>
+    { STEPS f = Cast<to=1>(p) g = Einsum<equation="i,j->ij">(f, c) a = Add(x, g)
+      b = Einsum<equation="btd,t->bd">(x, f) h = Einsum<equation="t,s->ts">(f, f)
+      d = Einsum<equation="ts,bsd->btd">(h, x) i = Einsum<equation="j,i->ji">(c, c)
+      e = MatMul(x, i) }
+steps without rows in products
+    (float[N,T,4] x) => (a, b, d) <int64 z = {0}, int64 o = {1}, int64[1] l = {1}, int64[1] k = {0},
+    float[1,4] c>
+    { STEPS f = Cast<to=1>(p) u = Unsqueeze(f, l) v = Unsqueeze(f, k) i = Sub(u, v)
+      a = MatMul(i, x) g = MatMul(u, c) b = Add(x, g) w = Squeeze(u, l) q = Unsqueeze(w, l)
+      d = Mul(x, q) }
+triangles of rows
+    (float[N,T,T] x, float[N,3,4] z) => (a, b, d, e) <int64 o = {1}, int64 m = {-1}>
+    { a = Trilu(x) b = Trilu<upper=0>(x, m) d = Trilu<upper=0>(z) e = Trilu(z, o) }
+triangles of all rows
+    (float[N,4] x) => (y) <float[4,4] c, int64[2] k = {4, 4}, int64[1] o = {1}>
+    { ROWS t = Trilu<upper=0>(m) u = Unsqueeze(x, o) v = MatMul(u, t) y = Squeeze(v, o) }
+triangles of minus infinity
+    (float[N,T,4] x) => (a, b, d) <float[1] i = {-inf}, float e = {-inf}, int64 o = {1}>
+    { s = Shape<start=1, end=2>(x) j = Concat<axis=0>(s, s)
+      c = ConstantOfShape<value = float[1] {2}>(j) f = Expand(e, j) m = Trilu(f, o)
+      t = Transpose<perm=[0,2,1]>(x) p = MatMul(x, t) q = Add(p, m) w = Softmax(q)
+      a = MatMul(w, x) r = Trilu<upper=0>(c) b = MatMul(r, x) g = Expand(i, j)
+      h = Trilu(g, o) k = Add(p, h) l = Softmax(k) d = MatMul(l, x) }
+constants as often as there are steps
+    (float[N,T,4] x) => (a, b) <float[1,4] c, int64[1] k = {4}>
+    { s = Shape<start=1, end=2>(x) j = Concat<axis=0>(s, k) e = Expand(c, j) a = Add(x, e)
+      l = Concat<axis=0>(k, s) f = Expand(c, j) t = Transpose(f) b = MatMul(x, t) }
+several steps as one
+    (float[N,R,4] x) => (a, b) <int64[3] k = {0, -1, 8}, int64[4] l = {0, -1, 2, 2}>
+    { a = Reshape(x, k) b = Reshape(x, l) }
+lines between places
+    (float[N,3,5] x) => (a, b, d, e, g) <float[3] s = {1, 1, 2}, float[3] r = {1, 1, 1.7},
+    float[3] h = {1, 1, 0.6}, float[3] t = {1, 1, 1.6}, int64[2] m = {4, 1}>
+    { a = Resize<mode="linear">(x, , s)
+      b = Resize<mode="linear", coordinate_transformation_mode="asymmetric">(x, , r)
+      d = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , t)
+      e = Resize<mode="linear">(x, , h) n = Shape<end=1>(x) j = Concat<axis=0>(n, m)
+      g = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel">(x, , , j) }
+lines between places, in front of the batch
+    (float[5,N,3] x) => (y) <float[3] s = {1.5, 1, 1}>
+    { y = Resize<mode="linear">(x, , s) }
+lines between the places of one row
+    (float[1,3,5] x) => (y) <int64[3] n = {1, 3, 8}>
+    { y = Resize<mode="linear">(x, , , n) }
 first places of constants of more axes
     (float[N,T,3,2] x) => (a, b)
     <float[9,3,2] c, int64[1] z = {0}, float[3,9,2] d, int64[1] k = {1}>
@@ -1704,6 +1765,15 @@ def check_alike(*texts: str) -> list[fd.Model]:
     return models
 
 
+def test_steps_that_do_not_make_whole_ones_are_refused() -> None:
+    model = loaded(
+        parsed("(float[N,T,4] x) => (y) <int64[3] k = {0, -1, 8}> { y = Reshape(x, k) }")
+    )
+    assert model.predict(normal(3, 6, 4)).shape == (3, 3, 8)
+    with pytest.raises(ValueError, match="'Reshape_0'"):
+        model.predict(normal(3, 7, 4))
+
+
 @pytest.mark.parametrize("text", ALIKE.values(), ids=ALIKE)
 def test_models_alike(text: str) -> None:
     check_alike(*text.split("    as\n"))
@@ -1727,6 +1797,14 @@ def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> N
 
 REFUSALS = table(
     """
+lines by other places
+    (float[N,3] x) => (y) <float[2] s = {1, 2}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="tf_crop_and_resize">(x, , s) }
+    -> places by 'tf_crop_and_resize'
+lines of less
+    (float[N,3] x) => (y) <float[2] s = {1, 0.5}>
+    { y = Resize<mode="linear", antialias=1>(x, , s) }
+    -> attribute 'antialias'
 shapes
     (float[N,3] x) => (y) <float[2] c, float[3] d>
     { a = Add(c, d) y = Add(x, a) }
@@ -2300,7 +2378,7 @@ rows put to the batch
 triangle
     (float[N,4] x) => (y)
     { y = Trilu(x) }
-    -> input 0 is computed of the model's inputs
+    -> rows of a batch are computed with one another
 nothing
     (float[N,4] x) => (y)
     { y = Where(x, , x) }
@@ -2392,7 +2470,12 @@ state of two axes
 state of other units
     (float[T,N,2] x, float[1,N,4] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
     { y = RNN(x, w, r, b, , h) }
-    -> initial states of 4 units
+    -> initial states of 4 units, expected 3
+state of a projected layer
+    (float[T,N,2] x, float[1,N,3] h, float[1,N,5] e) => (y) <float[1,12,2] w, float[1,12,3] r,
+    float[1,24] b>
+    { y = LSTM(x, w, r, b, , h, e) }
+    -> expected 3; PyTorch's exporter loses weights of an LSTM with proj_size, from_torch does not
 states of two directions
     (float[T,N,2] x, float[2,N,3] h) => (y) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
     { y = RNN(x, w, r, b, , h) }
@@ -2497,10 +2580,6 @@ axis of sums
     (float[N,4] x) => (y) <int64 k = {2}>
     { y = CumSum(x, k) }
     -> axis 2 of a tensor of 2 axes
-constants by letters
-    (float[N,4] x) => (y) <float[4,4] c>
-    { a = Einsum<equation="ij,jk->ik">(c, c) y = MatMul(x, a) }
-    -> Einsum of constants
 lengths by letters
     (float[N,T] x) => (y)
     { s = Shape(x) y = Einsum<equation="bt,t->b">(x, s) }
@@ -2920,10 +2999,6 @@ steps along rows
     (float[T,N] x) => (y) <int64 z = {0}, int64 o = {1}>
     { r = Shape<end=1>(x) t = Squeeze(r) p = Range(z, t, o) y = Add(x, p) }
     -> ['T'] along rows of a batch
-steps without rows
-    (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
-    { r = Shape<start=1>(x) t = Squeeze(r) p = Range(z, t, o) s = ReduceSum(p, k) y = Add(x, s) }
-    -> ['T'] without rows of a batch
 steps of more axes
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[2] k = {0, 1}>
     { r = Shape<start=1>(x) t = Squeeze(r) p = Range(z, t, o) q = Unsqueeze(p, k) y = Add(x, q) }
@@ -2932,10 +3007,6 @@ steps put out
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {0}>
     { r = Shape<start=1>(x) t = Squeeze(r) y = Range(z, t, o) }
     -> output 'y' does not depend on the inputs
-a triangle of an open length, of an input
-    (float[N,T,T] x) => (y)
-    { y = Trilu(x) }
-    -> input 0 is computed of the model's inputs
 triangle of a known number of columns
     (float[N,T,4] x) => (y) <int64[1] k = {1}, int64[1] e = {2}, int64[1] n = {4}>
     { s = Shape(x) t = Slice(s, k, e) q = Concat<axis=0>(t, n) c = ConstantOfShape(q)
@@ -3004,8 +3075,8 @@ laid out as it begins
     { y = Reshape(x, k) }
     -> a tensor of shape [3, batch, 4] as [3]
 lengths that a shape leaves as they are
-    (float[P,N,4] x) => (y) <int64[3] k = {0, -1, 3}>
-    { y = Reshape(x, k) }
+    (float[P,N,4] x) => (y) <int64[3] k = {0, -1, 3}, int64[1] z = {0}>
+    { a = Reshape(x, k) y = ReduceMax<keepdims=0>(a, z) }
     -> a tensor of shape ['P', batch, 4] as ['P', -1, 3]
 lengths behind what a shape has baked in
     (float[P,N,S] x) => (y) <int64[3] k = {3, -1, 2}>

@@ -604,6 +604,10 @@ class Tensors:
                 shape = [BATCH if n == self.rows else n for n in shape]
             others = product(n for n in shape if n != -1)
             rest = divided(product(value.shape), others)
+            if rest is None and isinstance(value, Tensor) and isinstance(others // BATCH, int):
+                found = self._in_parts(value, shape)
+                if found is not None:
+                    return found
             if rest is None:
                 raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
             shape[shape.index(-1)] = rest
@@ -632,6 +636,15 @@ class Tensors:
         )
         (name,) = self.call(layer, [value.name], [value.row])
         return self._known(replace(made, name=name))
+
+    def _in_parts(self, value: Tensor, shape: Sequence[Length]) -> Tensor | None:
+        """Lay out rows with as many places along one axis, -1, as they have numbers for."""
+        count = product(value.row) // product(n for n in shape[1:] if n != -1)
+        if value.at or value.merged or shape[0] != BATCH or not isinstance(count, Open):
+            return None
+        row = [count if n == -1 else n for n in shape[1:]]
+        target = tuple(n if isinstance(n, int) else -1 for n in shape[1:])
+        return self.single(layers.Reshape(name=self.scope, target_shape=target), value, row)
 
     def _with_batch(self, value: Tensor | Spread, shape: list[Length]) -> list[Length]:
         """Return a shape with the batch in the place of its fixed number of rows."""

@@ -26,7 +26,7 @@ from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Graph, Input, Node
 from fastdrop.formats.onnx._registry import OPERATORS
 from fastdrop.formats.onnx._rows import Arguments, is_lengths, simplified
-from fastdrop.formats.onnx.arithmetic import BY_NUMBER
+from fastdrop.formats.onnx.arithmetic import BY_NUMBER, REDUCTIONS
 from fastdrop.layers import Layer
 from fastdrop.model import Call, Model, Summary
 from fastdrop.model._summary import LayerSummary
@@ -34,11 +34,14 @@ from fastdrop.model._summary import LayerSummary
 # What folded constants may take beside the file.
 _FREE_BYTES = 16 * 2**20
 # What takes `Steps` as they are.
-_OF_STEPS = (
-    *("Cast", "Expand", "Gather", "Identity", "Range", "Reshape", "Shape", "Slice", "Tile"),
-    "Trilu",
-    "Unsqueeze",
+_OF_STEPS = frozenset(
+    (
+        *("Cast", "Einsum", "Expand", "Gather", "Identity", "Range", "Reshape", "Shape", "Slice"),
+        *("Softmax", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze", *REDUCTIONS),
+    )
 )
+# What takes them as tensors beside others.
+_BESIDE = BY_NUMBER | {"Concat", "MatMul"}
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
@@ -293,7 +296,9 @@ class _Assembly:
         if a.op in _OF_STEPS or not any(isinstance(v, Steps) for v in a.values):
             return False
         change, alone = steps_beside(self.net, a.values)
-        if a.op not in BY_NUMBER:
+        if alone and a.op == "Concat":
+            return False
+        if a.op not in _BESIDE:
             change, alone = (lambda v: v.single(self.net)), False
         a.values = [change(v) if isinstance(v, Steps) else v for v in a.values]
         return alone

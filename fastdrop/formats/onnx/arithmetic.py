@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -430,9 +431,14 @@ def _prelu(a: Arguments) -> Made:
 
 @operator("Softmax", "LogSoftmax")
 def _softmax(a: Arguments) -> Made:
-    value = a.input()
+    value: Any = a.input()
     activation = {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[a.op]
     axis = a.attribute("axis", -1 if a.opset >= 13 else 1)
+    if isinstance(value, Steps):
+        axis = counted(axis, value.ndim)
+        if a.opset < 13 and axis != value.ndim - 1:
+            raise UnsupportedError("several axes taken together")
+        return Steps.of(activated(a, value.value, activation, axis + 1))
     if a.opset >= 13 or axis in (-1, value.ndim - 1):
         return activated(a, value, activation, axis)
     # Before, all axes from this one on were taken together.
@@ -452,7 +458,7 @@ BY_NUMBER = frozenset(
 
 # ---- reductions ----
 
-_REDUCTIONS = {
+REDUCTIONS = {
     "ReduceSum": "sum",
     "ReduceMean": "mean",
     "ReduceMax": "max",
@@ -468,9 +474,9 @@ _REDUCTIONS = {
 _AXES_INPUT = {"ReduceSum": 13}
 
 
-@operator(*_REDUCTIONS)
+@operator(*REDUCTIONS)
 def _reduce(a: Arguments) -> Made:
-    value = a.input()
+    value: Any = a.input()
     axes = a.attribute_or_input("axes", 1, _AXES_INPUT.get(a.op, 18))
     keepdims = a.flag("keepdims", default=True)
     none = a.flag("noop_with_empty_axes")
@@ -478,8 +484,16 @@ def _reduce(a: Arguments) -> Made:
         if none:
             if a.op not in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"):
                 raise UnsupportedError("attribute 'noop_with_empty_axes': 1")
-            return value
+            return a.input()
         axes = None
+    if isinstance(value, Steps):
+        inside = range(value.ndim) if axes is None else axes
+        along = [counted(axis, value.ndim) + 1 for axis in inside]
+        return Steps.of(_reduction(a, value.value, along, keepdims))
+    return _reduction(a, value, axes, keepdims)
+
+
+def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims: bool) -> Value:
     if a.op == "ReduceLogSumExp":
         if is_lengths(value):
             raise UnsupportedError("a length left open, computed with")
@@ -488,7 +502,7 @@ def _reduce(a: Arguments) -> Made:
         value = compute(a, "absolute", np.abs, value)
     elif a.op in ("ReduceL2", "ReduceSumSquare"):
         value = compute(a, "square", np.square, value)
-    found = _reduced(a, _REDUCTIONS[a.op], value, axes, keepdims)
+    found = _reduced(a, REDUCTIONS[a.op], value, axes, keepdims)
     if a.op == "ReduceL2":
         return compute(a, "sqrt", np.sqrt, found)
     return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
@@ -531,10 +545,42 @@ def _cumulated(a: Arguments) -> Made:
 
 @operator("Einsum")
 def _einsum(a: Arguments) -> Made:
-    equation, values = a.attribute("equation", ""), a.given()
-    if not any(isinstance(v, (Tensor, Spread)) for v in values):
-        raise UnsupportedError("Einsum of constants")
+    equation, values = a.attribute("equation", "").replace(" ", ""), a.given()
     if any(map(is_lengths, values)):
         raise UnsupportedError("a length left open, computed with")
+    if all(isinstance(v, np.ndarray) for v in values):
+        return _einsum_of_constants(a, equation, values)
+    if any(isinstance(v, Steps) for v in values):
+        return _einsum_of_steps(a, equation, values)
     given = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in values]
     return a.net.einsum(equation, given)
+
+
+def _einsum_of_constants(a: Arguments, equation: str, values: Sequence[Any]) -> Array:
+    names = equation.partition("->")[0].split(",")
+    if [len(name) for name in names] != [v.ndim for v in values]:
+        raise UnsupportedError(f"einsum {equation!r}")
+    lengths = {c: n for name, v in zip(names, values, strict=True) for c, n in zip(name, v.shape)}  # noqa: B905
+    a.check_size(lengths.values())
+    return np.asarray(np.einsum(equation, *values), a.dtype)
+
+
+def _einsum_of_steps(a: Arguments, equation: str, values: Sequence[Any]) -> Made:
+    """Give what is the same for each row the letter that the batch has beside it, or another."""
+    terms, arrow, out = equation.partition("->")
+    names = terms.split(",")
+    if [len(name) for name in names] != [v.ndim for v in values] or not arrow:
+        raise UnsupportedError(f"einsum {equation!r}")
+    framed = [n[v.at] for n, v in zip(names, values, strict=True) if hasattr(v, "at")]
+    letter = framed[0] if framed else next(c for c in ascii_letters if c not in equation)
+    given: list[Any] = []
+    for i, value in enumerate(values):
+        if isinstance(value, Steps):
+            if letter in names[i]:
+                raise UnsupportedError(f"{list(value.shape)} along rows of a batch")
+            names[i] = letter + names[i]
+            value = value.value
+        given.append(a.net.float32(value) if isinstance(value, np.ndarray) else value)
+    if framed:
+        return a.net.einsum(f"{','.join(names)}->{out}", given)
+    return Steps.of(a.net.einsum(f"{','.join(names)}->{letter}{out}", given))

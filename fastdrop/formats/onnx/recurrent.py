@@ -243,5 +243,10 @@ def _state(a: Arguments, number: int, cells: Sequence[Cell], batch_first: bool) 
             raise UnsupportedError("initial states of lengths")
         state = one_row(state.astype(np.float32), 1)
     if state.shape[-1] != cells[0].outputs:
-        raise UnsupportedError(f"initial states of {state.shape[-1]} units")
+        wrong = f"initial states of {state.shape[-1]} units, expected {cells[0].outputs}"
+        if number == 6:  # the cell's, which are more than what is put out
+            wrong += (
+                "; PyTorch's exporter loses weights of an LSTM with proj_size, from_torch does not"
+            )
+        raise UnsupportedError(wrong)
     return state

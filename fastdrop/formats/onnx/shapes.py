@@ -73,9 +73,20 @@ def _constant_of_shape(a: Arguments) -> Made:
     shape = whole_numbers(a.array(0))
     rows = any(divided(n, BATCH) is not None for n in shape)
     if any(isinstance(n, Open) for n in shape) and not rows:
-        single = a.net.some_tensor(Spread(value.reshape((1,) * len(shape)), 0))
-        return Steps(a.net.broadcast(single, shape))
+        return _steps_of(a, value.reshape((1,) * len(shape)), shape)
     return _expanded(a, value.reshape(()), shape)
+
+
+def _steps_of(a: Arguments, value: Array, shape: Sequence[Length]) -> Steps:
+    """Repeat a constant along axes of open length."""
+    if np.isfinite(value).all():
+        single = a.net.some_tensor(Spread(value, 0))
+    else:  # which no weight may be, but what is added
+        zeros = a.net.some_tensor(Spread(np.zeros_like(value), 0))
+        added = a.net.elementwise("add", zeros, value[np.newaxis])
+        assert isinstance(added, Tensor)
+        single = added
+    return Steps(a.net.broadcast(single, shape))
 
 
 @operator("Range")
@@ -122,11 +133,13 @@ def _shape(a: Arguments) -> Made:
 
 @operator("Transpose")
 def _transpose(a: Arguments) -> Made:
-    value = a.input()
+    value: Any = a.input()
     axes = a.numbers("perm")
     axes = [*reversed(range(value.ndim))] if axes is None else axes
     if sorted(axes) != [*range(value.ndim)]:
         raise UnsupportedError(f"attribute 'perm': {axes}")
+    if isinstance(value, Steps):
+        return Steps.of(a.net.permute(value.value, [0, *(axis + 1 for axis in axes)]))
     return a.net.permute(value, axes)
 
 
@@ -172,6 +185,7 @@ def _axis(axis: int, rank: int) -> int:
 
 @operator("Squeeze")
 def _squeeze(a: Arguments) -> Made:
+    value: Any
     value, axes = a.input(), a.attribute_or_input("axes", 1, 13)
     if axes is None:
         if any(isinstance(n, Open) and n != BATCH for n in value.shape):
@@ -181,6 +195,9 @@ def _squeeze(a: Arguments) -> Made:
         length = value.shape[_axis(axis, value.ndim)]
         if length != 1:
             raise UnsupportedError(f"axis {axis}, of length {length}, taken out")
+    if isinstance(value, Steps):
+        gone = [_axis(axis, value.ndim) + 1 for axis in axes]
+        return Steps.of(a.net.squeeze(value.value, gone))
     return a.net.squeeze(value, axes)
 
 
@@ -289,6 +306,12 @@ def _expand(a: Arguments) -> Made:
         return RowNumbers(lengths)
     if isinstance(value, Steps):
         return _steps_expanded(a, value, shape)
+    if isinstance(value, np.ndarray):
+        lengths = broadcast([value.shape, shape])
+        open_ones = [n for n in lengths if isinstance(n, Open)]
+        if open_ones and not any(divided(n, BATCH) is not None for n in open_ones):
+            led = value.reshape((1,) * (len(lengths) - value.ndim) + value.shape)
+            return _steps_of(a, led, lengths)
     return _expanded(a, value, shape)
 
 
@@ -451,7 +474,7 @@ def _split(a: Arguments) -> Made:
 
 @operator("Concat")
 def _concat(a: Arguments) -> Made:
-    values = a.given()
+    values: list[Any] = a.given()
     axis = a.attribute("axis")
     if not isinstance(axis, int) or not values:
         raise UnsupportedError("no axis")
@@ -461,6 +484,9 @@ def _concat(a: Arguments) -> Made:
     values = [_counted_rows(a, v, values, axis) for v in values]
     if any(isinstance(v, OfRows) for v in values):
         return _indices(a, values, axis)
+    if any(isinstance(v, Steps) for v in values):
+        led = [v.value if isinstance(v, Steps) else v[np.newaxis] for v in values]
+        return Steps.of(a.net.concatenate(led, axis + 1))
     arrays = [v for v in values if isinstance(v, np.ndarray)]
     if len(arrays) < len(values):
         if any(map(is_lengths, arrays)):
@@ -785,7 +811,8 @@ def _resized(
             else:
                 raise UnsupportedError(f"{size} places of {own} ({a.op})")
     elif scales is not None and scales.dtype.kind == "f":
-        found = [(n, None) for n in scales.reshape(-1).tolist()]
+        # Decimals as they were meant: 0.7 of 10 places are 7.
+        found = [(float(str(n)), None) for n in scales.reshape(-1)]
     else:
         raise UnsupportedError("no scales")
     if len(found) != len(axes) or any(scale is not None and not scale > 0 for scale, _ in found):
@@ -797,11 +824,29 @@ def _resized(
 def _trilu(a: Arguments) -> Made:
     k, upper = a.integers(1), a.flag("upper", default=True)
     number = k[0] if k else 0
-    steps = a.input()
-    if isinstance(steps, Steps):
-        return steps.triangle(a.net, number, upper=upper)
-    value = a.array(0)
-    return np.triu(value, number) if upper else np.tril(value, number)
+    value: Any = a.input()
+    if isinstance(value, Steps):
+        return value.triangle(a.net, number, upper=upper)
+    if isinstance(value, (Tensor, Spread)):
+        return _triangle_of_rows(a, value, number, upper=upper)
+    array = a.array(0)
+    return np.triu(array, number) if upper else np.tril(array, number)
+
+
+def _triangle_of_rows(a: Arguments, value: Tensor | Spread, number: int, *, upper: bool) -> Value:
+    """Return the upper or lower triangle of the last two axes, of which none is the batch."""
+    if value.at >= value.ndim - 2:
+        raise UnsupportedError("rows of a batch are computed with one another")
+    one, two = (
+        np.arange(n)[np.newaxis] if isinstance(n, int) else a.net.positions(n)
+        for n in value.shape[-2:]
+    )
+    first = a.net.elementwise("add", a.net.unsqueeze(one, 2), float(number))
+    compared = "less_equal" if upper else "greater_equal"
+    kept: Any = a.net.elementwise(compared, first, a.net.unsqueeze(two, 1))
+    known = isinstance(kept, np.ndarray)
+    kept = kept[0] if known else Steps.of(kept).beside(a.net, value.ndim, value.at)
+    return a.net.elementwise("where", kept, value, 0.0)
 
 
 # ---- orders ----
