@@ -10,6 +10,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
 
 import fastdrop as fd  # noqa: E402
+from fastdrop import torch as ours  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
@@ -1124,6 +1126,92 @@ def test_rrelu_is_random_while_sampling_alone() -> None:
     assert slopes.min() > 0.1 - 1e-6
     assert slopes.max() < 0.5 + 1e-6
     np.testing.assert_allclose(slopes.std(0), 0.4 / np.sqrt(12), rtol=0.05)
+
+
+class OurDropout(nn.Module):
+    """What `fastdrop.torch` drops while a module is trained, or what PyTorch drops in its place."""
+
+    def __init__(self, how: str, rng: Any = None) -> None:
+        super().__init__()
+        self.lstm: nn.Module = nn.LSTM(3, 4, batch_first=how != "locked-time-first")
+        self.drop: nn.Module = {
+            "elements": ours.Dropout,
+            "channels": ours.Dropout1d,
+            "alpha": ours.AlphaDropout,
+            "locked": partial(ours.LockedDropout, batch_first=True),
+            "locked-time-first": ours.LockedDropout,
+            "weights": ours.Dropout,
+        }[how](0.3, rng=rng)
+        if how == "weights":
+            own = None if rng is None else rng + 1  # one key gives both the same masks
+            self.lstm = ours.WeightDrop(self.lstm, "weight_hh_l0", 0.4, rng=own)
+
+    def forward(self, x: Any) -> Any:
+        return self.drop(self.lstm(x)[0])
+
+
+@pytest.mark.parametrize("rng", [None, 5])
+@pytest.mark.parametrize(
+    "how", ["elements", "channels", "alpha", "locked", "locked-time-first", "weights"]
+)
+def test_dropout_of_ours_is_taken_over(how: str, rng: Any) -> None:
+    """A module that was trained with `fastdrop.torch`: the moments of its own passes."""
+    torch.manual_seed(1)
+    module = OurDropout(how, rng)
+    axis = 1 if how == "locked-time-first" else 0
+    given = torch.randn((6, 2, 3) if axis else (2, 6, 3))
+    model = from_torch(module, given)
+    x = rows_first(given, axis)
+    with torch.no_grad():
+        expected = rows_first(module.eval()(given), axis)
+        np.testing.assert_allclose(model.predict(x), expected, atol=1e-6)
+        module.train()
+        passes = np.stack([rows_first(module(given), axis) for _ in range(1500)])
+    samples = model.mc_predict(x, 1500, rng=0, keep_samples=True).samples
+    spread = passes.std(0)
+    assert (spread > 0).all()
+    assert np.abs((samples.mean(0) - passes.mean(0)) / (spread * np.sqrt(2 / 1500))).max() < 5
+    assert abs(np.log(samples.std(0) / spread)).max() < 0.25
+    # What is shared over time, or by all rows of a sample, is so.
+    pairs = [np.corrcoef(s.reshape(1500, -1).T) for s in (samples, passes)]
+    assert np.abs(pairs[0] - pairs[1]).max() < 0.2
+
+
+class Dropped(nn.Module):
+    """Recurrent weights dropped by hand, as in AWD-LSTM (Merity et al., 2017)."""
+
+    def __init__(
+        self, kind: str, rate: float, weight: str = "weight_hh_l0", **options: Any
+    ) -> None:
+        super().__init__()
+        self.rnn = KINDS[kind](3, 4, batch_first=True, **options)
+        self.rate, self.weight = rate, weight
+        self.raw = nn.Parameter(getattr(self.rnn, weight).detach().clone())
+        del self.rnn._parameters[weight]
+
+    def forward(self, x: Any) -> Any:
+        setattr(self.rnn, self.weight, F.dropout(self.raw, self.rate, self.training))
+        return self.rnn(x)[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_recurrent_weights_that_a_module_drops(kind: str) -> None:
+    torch.manual_seed(2)
+    model = check(Case(lambda: Dropped(kind, 0.5, bidirectional=kind == "gru"), sequence()))
+    x = np.repeat(np.random.default_rng(0).normal(size=(1, 6, 3)), 3, axis=0).astype(np.float32)
+    samples = model.mc_predict(x, 20, rng=0, keep_samples=True).samples
+    assert np.array_equal(samples, np.repeat(samples[:, :1], 3, axis=1))  # rows of a sample alike
+    # Before the first step there is nothing to multiply.
+    assert np.ptp(samples[:, 0, 0, :4], axis=0).max() == 0
+    assert np.ptp(samples[:, 0, 1:, :4], axis=0).max() > 0
+
+
+def test_other_weights_that_a_module_drops_are_refused() -> None:
+    with pytest.raises(ModelFormatError, match="weights are dropped, but for recurrent ones"):
+        from_torch(Dropped("lstm", 0.5, "weight_ih_l0"), torch.randn(2, 5, 3))
+    linear = With(nn.Linear(3, 4), lambda m, x: F.linear(x, F.dropout(m.weight, 0.2)))
+    with pytest.raises(ModelFormatError, match="weights are dropped, but for recurrent ones"):
+        from_torch(linear, torch.randn(2, 3))
 
 
 def test_dropout_between_layers_is_new_at_each_step() -> None:
