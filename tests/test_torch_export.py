@@ -1090,6 +1090,47 @@ def test_masks_of_random_numbers_are_dropout(drop: Callable[..., Any]) -> None:
     assert np.abs(kept[..., 0].mean(0) - 0.7).max() < 5 * np.sqrt(0.3 * 0.7 / len(samples))
 
 
+def _unknown_words(x: Any) -> Any:
+    return x.masked_fill(torch.rand(x.shape) < 0.3, 0)
+
+
+def _unknown_words_by_where(x: Any) -> Any:
+    keep = torch.bernoulli(torch.full_like(x, 0.7, dtype=torch.float32)).bool()
+    return torch.where(~keep, 0, x)
+
+
+def _unknown_words_written(x: Any) -> Any:
+    y = x.clone()
+    y[torch.rand(x.shape) >= 0.7] = 0
+    return y
+
+
+@pytest.mark.parametrize("drop", [_unknown_words, _unknown_words_by_where, _unknown_words_written])
+def test_words_that_are_left_out_by_a_mask(drop: Callable[..., Any]) -> None:
+    """A mask that is a condition is what it mostly is where nothing is random."""
+
+    class Words(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(9, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.table(drop(x) if self.training else x)
+
+    torch.manual_seed(0)
+    module = Words()
+    x = torch.arange(1, 9).view(2, 4)
+    model = from_torch(module, x)
+    table = module.table.weight.detach().numpy()
+    np.testing.assert_array_equal(model.predict(x.numpy()), table[x.numpy()])
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    left_out = (samples == table[0]).all(-1)
+    np.testing.assert_array_equal(
+        samples[~left_out], np.broadcast_to(table[x], samples.shape)[~left_out]
+    )
+    assert np.abs(left_out.mean(0) - 0.3).max() < 5 * np.sqrt(0.3 * 0.7 / len(samples))
+
+
 @pytest.mark.parametrize("low", [0.0, -2.0])
 def test_uniform_numbers_are_drawn_while_sampling_alone(low: float) -> None:
     def drawn(x: Any) -> Any:

@@ -130,6 +130,10 @@ class Networks(Tensors):
         self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         # What recurrent layers put out of sequences of several lengths.
         self._zeros_behind: set[str] = set()
+        # What is 1 with a probability, and 0 otherwise.
+        self.chances: set[str] = set()
+        # What is the same number everywhere.
+        self.filled: dict[str, float] = {}
         # How long the sequences are that recurrent layers go over.
         self.walks: set[Length] = set()
         # The last step of what a recurrent layer puts out, where that is its state.

@@ -127,7 +127,9 @@ def _of_uniform(base: str, b: Networks, a: Arguments) -> Any:
     if base == "add":
         return replace(uniform, plus=uniform.plus + bound) if a.alpha == 1 else None
     below = uniform.below(b, bound)
-    return below if base in ("lt", "le") else b.elementwise("subtract", 1.0, below)
+    if base in ("lt", "le"):
+        return below
+    return _of_chance(b, below, b.elementwise("subtract", 1.0, below))
 
 
 Row = Callable[[Networks, Arguments], Any]
@@ -252,7 +254,6 @@ _UNARY = {
     "round": "round",
     "sgn": "sign",
     "trunc": "trunc",
-    "logical_not": "logical_not",
     "zeros_like": "zeros",
     "ones_like": "ones",
 }
@@ -448,12 +449,12 @@ def _clamp(b: Networks, a: Arguments) -> Any:
 
 @row("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
 def _where(b: Networks, a: Arguments) -> Any:
-    return b.elementwise("where", a.condition, a.values["self"], a.other)
+    return b.elementwise("where", _truth(b, a.condition), a.values["self"], a.other)
 
 
 @row("masked_fill")
 def _masked_fill(b: Networks, a: Arguments) -> Any:
-    return b.elementwise("where", a.mask, a.value, a.values["self"])
+    return b.elementwise("where", _truth(b, a.mask), a.value, a.values["self"])
 
 
 def _bitwise(function: str) -> Row:
@@ -465,7 +466,11 @@ def _bitwise(function: str) -> Row:
     return compute
 
 
-row("bitwise_not")(_bitwise("logical_not"))
+@row("bitwise_not")
+def _bitwise_not(b: Networks, a: Arguments) -> Any:
+    return _logical_not(b, a) if "self" in a.bools else _bitwise("logical_not")(b, a)
+
+
 row("bitwise_and", "__and__")(_bitwise("logical_and"))
 row("bitwise_or", "__or__")(_bitwise("logical_or"))
 row("bitwise_xor", "__xor__")(_bitwise("not_equal"))
@@ -719,7 +724,35 @@ def _chance(b: Networks, value: Any, p: float) -> Value:
     ones = b.elementwise("ones", value)
     if not isinstance(ones, Tensor):
         ones = b.some_tensor(ones)
-    return b.elementwise("multiply", b.dropout(ones, 1 - p), p)
+    found = b.elementwise("multiply", b.dropout(ones, 1 - p), p)
+    assert isinstance(found, Tensor)
+    b.chances.add(found.name)
+    return found
+
+
+def _is_chance(b: Networks, value: object) -> bool:
+    return isinstance(value, Tensor) and value.name in b.chances
+
+
+def _truth(b: Networks, condition: Any) -> Any:
+    """Return a condition; of what is true with a probability, whether it mostly is."""
+    if _is_chance(b, condition):
+        return b.elementwise("greater", condition, 0.5)
+    return condition
+
+
+def _of_chance(b: Networks, value: Any, found: Any) -> Any:
+    """Return what is made of a value, which is true with a probability if that was."""
+    if _is_chance(b, value):
+        b.chances.add(found.name)
+    return found
+
+
+@row("logical_not")
+def _logical_not(b: Networks, a: Arguments) -> Any:
+    if _is_chance(b, a.first()):
+        return _of_chance(b, a.first(), b.elementwise("subtract", 1.0, a.first()))
+    return b.elementwise("logical_not", a.first())
 
 
 @row("bernoulli", "bernoulli_.Tensor")
@@ -727,6 +760,8 @@ def _bernoulli_of(b: Networks, a: Arguments) -> Any:
     value = a.values.get("p", a.first())
     shape = a.first()
     constant = value.value if isinstance(value, Spread) else value
+    if isinstance(constant, Tensor) and constant.name in b.filled:
+        constant = b.filled[constant.name]
     if isinstance(constant, Tensor) or np.ptp(constant):
         raise UnsupportedError("random numbers of several probabilities")
     return _bernoulli(b, Arguments({"self": shape, "p": float(np.ravel(constant)[0])}))
@@ -849,7 +884,7 @@ def _unsqueeze(b: Networks, a: Arguments) -> Any:
     if isinstance(a.first(), Steps):
         axis = a.dim % (a.first().ndim + 1)
         return a.first().unsqueezed(b, axis)
-    return b.unsqueeze(a.first(), a.dim)
+    return _of_chance(b, a.first(), b.unsqueeze(a.first(), a.dim))
 
 
 @row("squeeze")
@@ -1129,6 +1164,7 @@ def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value) -> Value
     """Write one number where a mask of the first axes is true."""
     if isinstance(numbers, (Tensor, Spread)) or np.size(numbers) != 1:
         raise UnsupportedError("several numbers written where a mask is true")
+    mask = _truth(b, mask)
     for _ in range(value.ndim - mask.ndim):
         mask = b.unsqueeze(mask, mask.ndim)
     return b.elementwise("where", mask, np.ravel(numbers)[0], value)
@@ -1948,8 +1984,7 @@ for _name, _number in {
 
 @row("full_like")
 def _full_like(b: Networks, a: Arguments) -> Any:
-    ones = b.elementwise("ones", a.first())
-    return b.elementwise("multiply", ones, a.fill_value)
+    return _fill(b, Arguments({"self": a.first(), "value": a.fill_value}))
 
 
 @row("empty_like")
@@ -1961,8 +1996,11 @@ def _empty_like(b: Networks, a: Arguments) -> Any:
 
 @row("fill", "zero")
 def _fill(b: Networks, a: Arguments) -> Any:
-    ones = b.elementwise("ones", a.first())
-    return b.elementwise("multiply", ones, a.values.get("value", 0.0))
+    value = a.values.get("value", 0.0)
+    found = b.elementwise("multiply", b.elementwise("ones", a.first()), value)
+    if isinstance(found, Tensor) and isinstance(value, (int, float)):
+        b.filled[found.name] = float(value)
+    return found
 
 
 @row("arange", "arange.start", "arange.start_step")
