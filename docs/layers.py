@@ -134,7 +134,7 @@ def torch_names() -> list[str]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look their module up
     spec.loader.exec_module(module)
-    return sorted({name.partition(".")[0] for name in module.ROWS} - {"packed", "padded"})
+    return sorted({name.partition(".")[0] for name in module.ROWS} - module.OWN)
 
 
 def with_blocks(page: str, text: str) -> str:

@@ -26,7 +26,7 @@ from fastdrop import torch as ours  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
-from fastdrop.torch._operators import ROWS  # noqa: E402
+from fastdrop.torch._operators import OWN, ROWS  # noqa: E402
 from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -1902,7 +1902,7 @@ def test_the_page_lists_every_operator() -> None:
     if not page.is_file():
         pytest.skip("docs/ is in a checkout alone")
     text = page.read_text("utf-8")
-    for name in {name.partition(".")[0] for name in ROWS} - {"packed", "padded"}:
+    for name in {name.partition(".")[0] for name in ROWS} - OWN:
         assert f"`{name}`" in text
     for name in description.LAYERS:  # classes of torch.nn, or named on the page
         assert hasattr(nn, name) or f"`{name}`" in text or f'"{name}"' in text

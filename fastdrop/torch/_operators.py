@@ -132,6 +132,8 @@ def _of_uniform(base: str, b: Networks, a: Arguments) -> Any:
     return _of_chance(b, below, b.elementwise("subtract", 1.0, below))
 
 
+# Of fastdrop's own, or taken for its seeds alone.
+OWN = frozenset(("copy_seed", "packed", "padded", "randint"))
 Row = Callable[[Networks, Arguments], Any]
 ROWS: dict[str, Row] = {}
 
