@@ -1524,6 +1524,7 @@ def test_numbers_computed_of_lengths(steps: int) -> None:
         lambda t: t // 2,
         lambda t: t // 3,
         lambda t: t - t // 2,
+        lambda t: 2 * t,
         lambda t: 2 * t * t - (t + 1) // 2 + 5,
     ):
         net = Written()
@@ -1541,6 +1542,7 @@ def test_numbers_computed_of_lengths_that_no_row_has() -> None:
         (BATCH, "how many rows there are"),
         (BATCH * OPEN, "how many rows there are"),
         (Open.named("S"), "computed of S, along which"),
+        (Open.named("S" * 3000), "in too many steps"),
         (Open.named("S") // 2, "computed of S, along which"),
         (7 // Open.named("S"), r"computed of \[\(7\) // \(S\)\], along which"),
     ):

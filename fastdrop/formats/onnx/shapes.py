@@ -622,6 +622,11 @@ def _gather(a: Arguments) -> Made:
         places, steps = a.net.counts(places).value, True
     if is_lengths(places):
         raise UnsupportedError("lengths left open, as places")
+    if steps and isinstance(value, Tensor):
+        flat = a.net.reshape(places, [BATCH, product(places.row)])
+        assert isinstance(flat, Tensor)
+        found = a.net.take(value, axis, flat)
+        return a.net.reshape(found, [*value.shape[:axis], *places.row, *value.shape[axis + 1 :]])
     if isinstance(places, (Tensor, Spread)):
         if axis or not isinstance(value, np.ndarray) or value.ndim > 2 or is_lengths(value):
             raise UnsupportedError("places that are computed of the model's inputs")
@@ -800,6 +805,8 @@ def _lines(a: Arguments, value: Value) -> Value:
         if not isinstance(length, int) or isinstance(n, Open) or not n > 0:
             raise UnsupportedError(f"lines between {length} places")
         count = int(n) if sizes else math.floor(length * n)
+        if how == "align_corners" and not sizes and abs(length * n - count) > 1e-4 * count:
+            raise UnsupportedError(f"{length} places by {n:.3g}, on whose corners runtimes differ")
         weights = _weights_of_lines(a, how, length, count, count / length if sizes else n)
         last = [*(i for i in range(value.ndim) if i != axis), axis]
         made = a.net.matmul(a.net.permute(found, last), weights)
@@ -866,6 +873,7 @@ def _triangle_of_rows(a: Arguments, value: Tensor | Spread, number: int, *, uppe
     """Return the upper or lower triangle of the last two axes, of which none is the batch."""
     if value.at >= value.ndim - 2:
         raise UnsupportedError("rows of a batch are computed with one another")
+    a.check_size(n for n in value.shape[-2:] if isinstance(n, int))
     one, two = (
         np.arange(n)[np.newaxis] if isinstance(n, int) else a.net.positions(n)
         for n in value.shape[-2:]
