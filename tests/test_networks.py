@@ -755,7 +755,7 @@ FOLDED: dict[str, Case] = {
         refused=UNKNOWN,
     ),
     "known places": Case(
-        lambda net, x: net.take(x, np.array([0, 2, -1, 2]), 1),
+        lambda net, x: net.take_known(x, np.array([0, 2, -1, 2]), 1),
         lambda x: x[:, [0, 2, -1, 2]],
         needs=(1,),
         refused=UNKNOWN,
@@ -1585,6 +1585,7 @@ def test_numbers_computed_of_lengths(steps: int) -> None:
         lambda t: t // 2,
         lambda t: t // 3,
         lambda t: t - t // 2,
+        lambda t: 2 * t,
         lambda t: 2 * t * t - (t + 1) // 2 + 5,
     ):
         net = Written()
@@ -1602,6 +1603,7 @@ def test_numbers_computed_of_lengths_that_no_row_has() -> None:
         (BATCH, "how many rows there are"),
         (BATCH * OPEN, "how many rows there are"),
         (Open.named("S"), "computed of S, along which"),
+        (Open.named("S" * 3000), "in too many steps"),
         (Open.named("S") // 2, "computed of S, along which"),
         (7 // Open.named("S"), r"computed of \[\(7\) // \(S\)\], along which"),
     ):
@@ -1710,8 +1712,11 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         lambda net, x: Order().of(x, 1),
         "places put into an order of rows",
     ),
-    "places of rows": (lambda net, x: net.take(x, np.arange(2), 0), "some rows of the batch"),
-    "places of a constant": (lambda net, x: net.take(X, np.arange(2), 0), "places of a constant"),
+    "places of rows": (lambda net, x: net.take_known(x, np.arange(2), 0), "some rows of the batch"),
+    "places of a constant": (
+        lambda net, x: net.take_known(X, np.arange(2), 0),
+        "places of a constant",
+    ),
     "interpolated rows": (lambda net, x: net.interpolate(x, 0, scale=2.0), "rows of a batch are"),
     "an open length, and a half": (
         lambda net, x: net.interpolate(net.value(X, "0, 1 open"), 1, scale=1.5),

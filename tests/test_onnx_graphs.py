@@ -854,6 +854,16 @@ last places of constants
 places around the middle of constants
     (float[N,T,3] x) => (y) <float[15,3] c, int64[1] k = {8}, int64[1] o = {1}, int64[1] t = {-1}>
     { n = Shape<start=1, end=2>(x) s = Sub(k, n) u = Add(s, n) p = Slice(c, s, u) y = Add(x, p) }
+places that are computed of lengths
+    (float[N,T,3] x) => (a, b, d) <int64 z = {0}, int64 o = {1}, int64[2,1] k = {0, 1},
+    int64 w = {2}, int64[1] q = {1}>
+    { STEPS l = Sub(n, o) q0 = Sub(l, p) a = Gather<axis=1>(x, q0) r = Range(z, l, o)
+      u = Unsqueeze(r, q) j = Squeeze(k, q) v = Add(u, j) b = Gather<axis=1>(x, v) m = Mul(n, w)
+      e = Range(z, m, o) f = Div(e, w) d = Gather<axis=1>(x, f) }
+places that are computed of lengths, in front of the batch
+    (float[T,N,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { s = Shape<end=1>(x) n = Squeeze(s) p = Range(z, n, o) l = Sub(n, o) q = Sub(l, p)
+      y = Gather(x, q) }
 a place in the middle
     (float[N,T,3] x) => (a, b, d, e) <int64 w = {2}, int64 o = {1}, float[9,3] c, int64[1] z = {0}>
     { s = Shape<start=1, end=2>(x) n = Squeeze(s) h = Div(n, w) a = Gather<axis=1>(x, h)
@@ -1797,6 +1807,10 @@ def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> N
 
 REFUSALS = table(
     """
+a triangle of very many
+    (float[N,70000,70000] x) => (y)
+    { y = Trilu(x) }
+    -> a constant of 39200000000 bytes
 lines by other places
     (float[N,3] x) => (y) <float[2] s = {1, 2}>
     { y = Resize<mode="linear", coordinate_transformation_mode="tf_crop_and_resize">(x, , s) }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,10 @@ Array = NDArray[Any]
 
 # Tensors are put behind themselves as often; more is laid out anew.
 MOST_BEHIND = 16
+# Positions are counted to so many times a length that is known.
+MOST_TIMES = 64
+# How many lengths are looked through for one that is near another, and how long its text may be.
+MOST_LENGTHS, MOST_TEXT = 256, 2000
 
 
 class UnsupportedError(Exception):
@@ -534,15 +539,7 @@ class Tensors:
                 raise UnsupportedError(f"places from {start} to {stop} of {length}")
             if not isinstance(value, Tensor):
                 return self.first_places(value, axis, count, first)
-            at, rank = value.axis(axis), len(value.row)
-            numbers = self.numbers_from(first, count)
-            row = tuple(count if i == at else 1 for i in range(rank))
-            shape = tuple(-1 if i == at else 1 for i in range(rank))
-            laid = self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
-            along = layers.TakeAlong(name=self.scope, axis=at)
-            (name,) = self.call(along, [value.name, laid.name], [value.row, row])
-            row = (*value.row[:at], count, *value.row[at + 1 :])
-            return self._known(replace(value, name=name, row=row))
+            return self.take(value, axis, self.numbers_from(first, count))
         part = slice(start, stop, step)
         if isinstance(value, Spread):
             if axis == value.at:
@@ -556,6 +553,18 @@ class Tensors:
         key = (*(slice(None),) * at, part)
         row = (*value.row[:at], made, *value.row[at + 1 :])
         return self.single(layers.Slice(name=self.scope, key=key), value, row)
+
+    def take(self, value: Tensor, axis: int, numbers: Tensor) -> Tensor:
+        """Take places along an axis by their numbers, which are the same for each row."""
+        at, rank = value.axis(axis), len(value.row)
+        (count,) = numbers.row
+        row = tuple(count if i == at else 1 for i in range(rank))
+        shape = tuple(-1 if i == at else 1 for i in range(rank))
+        laid = self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
+        along = layers.TakeAlong(name=self.scope, axis=at)
+        (name,) = self.call(along, [value.name, laid.name], [value.row, row])
+        row = (*value.row[:at], count, *value.row[at + 1 :])
+        return self._known(replace(value, name=name, row=row))
 
     def place(self, value: Tensor, axis: int, number: Open) -> Value:
         """Take one place along an axis, which is gone then, by a number computed of lengths."""
@@ -726,8 +735,11 @@ class Tensors:
 
     def _positions_by_others(self, length: Length) -> Tensor:
         """Return positions up to a length that no tensor has, by those up to another."""
-        near = {n: own for own in self._open if isinstance(n := length - own, int)}
+        _check_short(length)
+        others = [*islice(self._open, MOST_LENGTHS)]
+        near = {n: own for own in others if isinstance(n := length - own, int)}
         more = min(near, key=abs, default=0)
+        times = {m: own for own in others if isinstance(m := divided(length, own), int)}
         parts = [q for names, _ in getattr(length, "terms", ()) if (q := quotient(names))]
         made: Value | None = None
         if -MOST_BEHIND <= more < 0:
@@ -736,6 +748,12 @@ class Tensors:
             last = self.unsqueeze(self.count(near[more]), 1)
             last = self.elementwise("add", last, np.arange(more, dtype=np.float32))
             made = self.concatenate([self.positions(near[more]), last], 1)
+        elif times and min(times) <= MOST_TIMES:
+            several = min(times)
+            first = self.elementwise("multiply", self.positions(times[several]), float(several))
+            each = np.arange(several, dtype=np.float32)
+            wide = self.elementwise("add", self.unsqueeze(first, 2), each)
+            made = self.reshape(wide, [BATCH, length])
         for whole, by in parts:
             if made is None and length == whole // by:  # as many as have all of `by` places
                 made = self.slice(self.positions(whole), 1, by - 1, None, by)
@@ -767,6 +785,7 @@ class Tensors:
             return self._counted[length]
         if not isinstance(length, Open) or length == BATCH:
             raise UnsupportedError("numbers computed of how many rows there are")
+        _check_short(length)
         found: Value = np.zeros((), np.float32)
         (names, times), *more = length.terms
         if length in self._open:
@@ -956,7 +975,7 @@ class Tensors:
         layer = layers.Activation(name=self.scope, activation=activation, axis=along)
         return self.single(layer, value)
 
-    def take(self, value: Value, numbers: Array, axis: int) -> Value:
+    def take_known(self, value: Value, numbers: Array, axis: int) -> Value:
         """Take places along an axis by numbers that are known, one after another."""
         axis = counted(axis, value.ndim)
         if not isinstance(value, Tensor):
@@ -1086,7 +1105,7 @@ class Tensors:
         first = (
             self.slice(places, axis, 0, count)
             if isinstance(length, int)
-            else self.take(places, np.arange(count), axis)
+            else self.take_known(places, np.arange(count), axis)
         )
         return self.take_along(value, first, axis), first
 
@@ -1213,6 +1232,12 @@ def _bound(bound: Any, length: Length) -> Any:
     if isinstance(length, int):
         return None if bound >= length else bound
     return None if bound >= 2**31 - 1 else bound
+
+
+def _check_short(length: Length) -> None:
+    """Refuse a length that is computed in more steps than are followed."""
+    if len(str(length)) > MOST_TEXT:
+        raise UnsupportedError("a number computed of lengths in too many steps")
 
 
 def _from_front(bound: Length, length: Length) -> Length:

@@ -1322,7 +1322,7 @@ def _index_select(b: Networks, a: Arguments) -> Any:
         stop = int(numbers[-1]) + (1 if step > 0 else -1)
         if stop >= 0 or step > 0:
             return b.slice(value, a.dim, int(numbers[0]), stop, step)
-    return b.take(value, numbers, a.dim)
+    return b.take_known(value, numbers, a.dim)
 
 
 @row("constant_pad_nd")

@@ -622,6 +622,11 @@ def _gather(a: Arguments) -> Made:
         places, steps = a.net.counts(places).value, True
     if is_lengths(places):
         raise UnsupportedError("lengths left open, as places")
+    if steps and isinstance(value, Tensor):
+        flat = a.net.reshape(places, [BATCH, product(places.row)])
+        assert isinstance(flat, Tensor)
+        found = a.net.take(value, axis, flat)
+        return a.net.reshape(found, [*value.shape[:axis], *places.row, *value.shape[axis + 1 :]])
     if isinstance(places, (Tensor, Spread)):
         if axis or not isinstance(value, np.ndarray) or value.ndim > 2 or is_lengths(value):
             raise UnsupportedError("places that are computed of the model's inputs")
@@ -837,6 +842,7 @@ def _triangle_of_rows(a: Arguments, value: Tensor | Spread, number: int, *, uppe
     """Return the upper or lower triangle of the last two axes, of which none is the batch."""
     if value.at >= value.ndim - 2:
         raise UnsupportedError("rows of a batch are computed with one another")
+    a.check_size(n for n in value.shape[-2:] if isinstance(n, int))
     one, two = (
         np.arange(n)[np.newaxis] if isinstance(n, int) else a.net.positions(n)
         for n in value.shape[-2:]
