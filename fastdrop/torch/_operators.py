@@ -175,6 +175,8 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
         return row(b, a)
     if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
         return _in_front(row, b, a)
+    if base == "matmul" and all(v.at == 0 and v.ndim == 3 for v in given if isinstance(v, Tensor)):
+        return row(b, _changed(a, Steps, lambda v: v.value if v.ndim == 2 else v.single(b)))
     if base not in _BY_NUMBER:
         return row(b, _changed(a, Steps, lambda v: v.single(b)))
     change, alone = steps_beside(b, given)

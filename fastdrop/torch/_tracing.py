@@ -108,7 +108,8 @@ def _line(before: Callable[..., Any]) -> Callable[..., Any]:
             return before(start, end, steps, **options)
         dtype = options.pop("dtype", None) or torch.get_default_dtype()
         places = torch.arange(steps, dtype=dtype, **options)
-        return places * ((end - start) / (steps - 1)) + start
+        between = torch.scalar_tensor(steps - 1, dtype=dtype).clamp(min=1)
+        return places * ((end - start) / between) + start
 
     return linspace
 
