@@ -79,13 +79,6 @@ def run(layer: Any, x: np.ndarray, mask: Any = None, states: Any = ()) -> list[F
 @pytest.mark.parametrize(
     ("options", "arrays", "outputs"), [case[1:] for case in STORED], ids=[c[0] for c in STORED]
 )
-def test_loops_drop_no_weights() -> None:
-    with pytest.raises(ValueError, match="layer 'l' weight_dropout: expected 0 of a cell"):
-        RecurrentLoop(
-            name="l", kernel=normal(3, 8), recurrent_kernel=normal(2, 8), weight_dropout=0.1
-        )
-
-
 def test_known_answers(backend: str, options: Any, arrays: Any, outputs: Any) -> None:
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     arrays = dict(arrays)
@@ -340,3 +333,10 @@ def test_declared_weights() -> None:
 def test_refusals(make: Any, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_loops_drop_no_weights() -> None:
+    with pytest.raises(ValueError, match="layer 'l' weight_dropout: expected 0 of a cell"):
+        RecurrentLoop(
+            name="l", kernel=normal(3, 8), recurrent_kernel=normal(2, 8), weight_dropout=0.1
+        )

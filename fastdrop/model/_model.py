@@ -185,7 +185,8 @@ class Model:
             A number sets both rates of all recurrent layers. A mapping gives layers by name either
             a number, for all their rates, or a mapping of rates by name:
             ``{"lstm": {"dropout": 0.1, "recurrent_dropout": 0.2}, "dropout_1": 0.3}``. Rates are
-            probabilities of dropping.
+            probabilities of dropping. `weight_dropout`, of the recurrent weights of such a layer,
+            is set by its name alone.
 
         Returns
         -------
