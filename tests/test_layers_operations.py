@@ -501,6 +501,13 @@ def test_the_nearest_of_two(rounding: str, expected: list[int]) -> None:
     np.testing.assert_array_equal(output(layer, x)[0], expected)
 
 
+def test_beyond_the_ends_lines_stay_as_they_are() -> None:
+    x = normal(50, 4, 3)
+    found = output(Interpolate(name="i", axis=0, scale=3.0), x)
+    for i in (0, -1):
+        np.testing.assert_array_equal(found[:, i], x[:, i])
+
+
 def test_lengths_of_what_is_interpolated() -> None:
     layer = Interpolate(name="i", axis=0, scale=1.5)
     assert layer.output_shapes([(None, 3)]) == [(None, 3)]
