@@ -572,14 +572,9 @@ class Tensors:
         behind = number - value.row[at]
         if isinstance(behind, int):
             return self.select(value, axis, behind)
-        count: Value = self.count(number)
-        for _ in value.row:
-            count = self.unsqueeze(count, 1)
+        count = self.unsqueeze(self.count(number), 1)
         assert isinstance(count, Tensor)
-        along = layers.TakeAlong(name=self.scope, axis=at)
-        (name,) = self.call(along, [value.name, count.name], [value.row, count.row])
-        row = (*value.row[:at], 1, *value.row[at + 1 :])
-        return self.squeeze(replace(value, name=name, row=row), [axis])
+        return self.squeeze(self.take(value, axis, count), [axis])
 
     def first_places(self, value: Array, axis: int, length: Length, start: Length = 0) -> Tensor:
         """Return so many places of a constant, with an axis of length 1 for the batch."""

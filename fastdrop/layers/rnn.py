@@ -231,6 +231,10 @@ class Recurrent(Layer):
     def _drops_steps(self) -> bool:
         return self.drawn_scheme == "per_step" and _check.threshold(self.dropout) > 0
 
+    @property
+    def _drops_weights(self) -> bool:
+        return _check.threshold(self.weight_dropout) > 0
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, *states = inputs
         y, final = self.outputs(flow, [state.values for state in states], draw)
@@ -256,7 +260,7 @@ class Recurrent(Layer):
                 flow = self._drop_steps(flow, draw, SITES * direction, first_step)
             input_mask, recurrent_mask = self._masks(draw, direction)
         masks = (input_mask, recurrent_mask, flow.factors)
-        weights = draw if draw is not None and _check.threshold(self.weight_dropout) else None
+        weights = draw if draw is not None and self._drops_weights else None
         time_mask = flow.mask if self.uses_mask else None
         arrays = [flow.values, time_mask, *masks, *states]
         samples = max(len(array) for array in arrays if array is not None)
@@ -401,7 +405,7 @@ class _RecurrentSteps:
         flow, layer = inputs[0], self._layer
         before = [memory[name] for name in layer.state_names]
         masked = flow.mask is not None and layer.uses_mask
-        weights = draw is not None and _check.threshold(layer.weight_dropout)
+        weights = draw is not None and layer._drops_weights
         if masked or layer._drops_steps or weights or layer.packed is None:
             y, after = layer.outputs(flow, before, draw, first_step=number)
         else:

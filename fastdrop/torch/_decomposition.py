@@ -11,7 +11,7 @@ from torch._decomp import decomposition_table
 from torch._guards import detect_fake_mode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fastdrop.torch._operators import find
+from fastdrop.torch._operators import Row, find
 
 _KEPT = ("nn_module_stack", "stack_trace")
 
@@ -22,27 +22,23 @@ def name_of(target: torch._ops.OpOverload) -> str:
     return name.partition("::")[2].removesuffix(".default")
 
 
-def has_row(target: Any) -> bool:
-    """Whether something that is called is an operator with a row."""
-    return target.namespace in ("aten", "fastdrop") and find(name_of(target)) is not None
+def row_of(target: torch._ops.OpOverload) -> Row | None:
+    """Return the row of an operator, if it has one."""
+    return find(name_of(target)) if target.namespace in ("aten", "fastdrop") else None
 
 
 def decomposed(node: torch.fx.Node) -> torch.fx.Graph | None:
     """Return an operator as a graph of those that have rows, or None where that cannot be.
 
-    It takes the tensors and lengths that the node is called with, in their order.
+    It takes what the node takes, in the order of its `all_input_nodes`.
     """
-    flat, spec = torch.utils._pytree.tree_flatten((node.args, node.kwargs))
-    places = [i for i, given in enumerate(flat) if isinstance(given, torch.fx.Node)]
-    values = [flat[i].meta.get("val") for i in places]
+    values = [given.meta.get("val") for given in node.all_input_nodes]
     target = node.target
     assert callable(target)
 
     def called(*given: Any) -> Any:
-        arguments = list(flat)
-        for place, value in zip(places, given, strict=True):
-            arguments[place] = value
-        args, kwargs = torch.utils._pytree.tree_unflatten(arguments, spec)
+        value_of = dict(zip(node.all_input_nodes, given, strict=True))
+        args, kwargs = torch.fx.node.map_arg((node.args, node.kwargs), value_of.__getitem__)
         return target(*args, **kwargs)
 
     mode = detect_fake_mode(values)
@@ -61,7 +57,7 @@ def decomposed(node: torch.fx.Node) -> torch.fx.Graph | None:
     for inner in graph.nodes:
         inner.meta.update({key: node.meta[key] for key in _KEPT if key in node.meta})
         operator = isinstance(inner.target, torch._ops.OpOverload)
-        if inner.op == "get_attr" or (operator and not has_row(inner.target)):
+        if inner.op == "get_attr" or (operator and row_of(inner.target) is None):
             return None
     return graph
 
@@ -94,5 +90,5 @@ def _table() -> dict[Any, Any]:
     return {
         op: function
         for op, function in decomposition_table.items()
-        if isinstance(op, torch._ops.OpOverload) and not has_row(op)
+        if isinstance(op, torch._ops.OpOverload) and row_of(op) is None
     }

@@ -28,8 +28,8 @@ from fastdrop.formats._places import put
 from fastdrop.formats._tensors import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
 from fastdrop.layers import Identity
 from fastdrop.model import Model
-from fastdrop.torch._decomposition import computed, decomposed, has_row, name_of
-from fastdrop.torch._operators import Arguments, find
+from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
+from fastdrop.torch._operators import Arguments
 from fastdrop.torch._tracing import shapes_alone
 
 # Operators that only check, or tell compilers what they may suppose.
@@ -538,9 +538,7 @@ class _Conversion:
         graph = decomposed(node)
         if graph is None:
             raise UnsupportedError(f"operator {_qualified(node.target)} is not supported")
-        leaves = torch.utils._pytree.tree_leaves((node.args, node.kwargs))
-        given = [leaf for leaf in leaves if isinstance(leaf, torch.fx.Node)]
-        return self._within(graph, [self._value(value) for value in given])
+        return self._within(graph, given)
 
     def _within(self, graph: torch.fx.Graph, given: Sequence[Any]) -> Any:
         """Return what a graph makes of what it is given."""
@@ -585,12 +583,12 @@ class _Conversion:
         if target in _NUMBERS and all(isinstance(v, (int, float, Open, Steps)) for v in given):
             return self._number(_NUMBERS[target], [self._value(arg) for arg in node.args])
         if not isinstance(target, torch._ops.OpOverload):
-            return _UNKNOWN  # comparisons of lengths, which only asserts take, and roots of them
+            return _UNKNOWN  # comparisons of lengths, which only asserts take
         name = name_of(target)
         if name.partition(".")[0] in _CHECKS:
             return _UNKNOWN
         self.builder.scope = _scope(node, name)
-        row = find(name) if has_row(target) else None
+        row = row_of(target)
         try:
             if row is None:
                 made = self._without_row(node)
@@ -712,7 +710,7 @@ class _Conversion:
     def _made(self, view: torch.fx.Node, source: Any) -> Any:
         """Return what the operator of a view makes of something."""
         assert isinstance(view.target, torch._ops.OpOverload)
-        row = find(name_of(view.target))
+        row = row_of(view.target)
         assert row is not None
         a = self._arguments(view, view.target)
         first = next(iter(a.values))

@@ -159,15 +159,20 @@ def find(name: str) -> Row | None:
     return None
 
 
+def _all_given(a: Arguments) -> list[Any]:
+    """Return arguments, and what is in those that are lists."""
+    given = list(a.values.values())
+    return given + [v for some in given if isinstance(some, list) for v in some]
+
+
 def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
-    given = list(a.values.values())
-    given += [v for some in given if isinstance(some, list) for v in some]
+    given = _all_given(a)
     if any(isinstance(v, DroppedWeights) for v in given) and base not in _OF_WEIGHTS:
         raise UnsupportedError("weights are dropped, but for recurrent ones")
     if base in _BY_NUMBER and any(isinstance(v, (Tensor, Spread, Steps)) for v in given):
         a = _changed(a, Open, lambda v: b.counts(np.asarray(v, object)))
-        given = [b.counts(np.asarray(v, object)) if _open(v) else v for v in given]
+        given = _all_given(a)
     if any(isinstance(v, Uniform) for v in given):
         found = _of_uniform(base, b, a)
         return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
@@ -617,18 +622,8 @@ _OF_WEIGHTS = frozenset(
 # What is computed along axes that are named so.
 _ALONG = frozenset(
     (
-        *(
-            "cat",
-            "concat",
-            "stack",
-            "flip",
-            "one_hot",
-            "softmax",
-            "_softmax",
-            "select",
-            "transpose",
-        ),
-        *("cumsum", "cumprod", "flatten"),
+        *("cat", "concat", "stack", "flip", "one_hot", "softmax", "_softmax", "select"),
+        *("transpose", "cumsum", "cumprod", "flatten"),
     )
 )
 _AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
@@ -679,9 +674,7 @@ def _dropout(b: Networks, a: Arguments) -> Any:
 
 
 def _drop_by_seed(b: Networks, a: Arguments) -> Any:
-    """Drop as `fastdrop.torch` does, by a mask of another shape; what is drawn here has keys of
-    its own.
-    """
+    """Drop as `fastdrop.torch` does, which may share a mask; the seed is not that of the module."""
     alpha = a.kind == "alpha"
     if a.noise is None:
         return (b.alpha_dropout if alpha else b.dropout)(a.x, float(a.p))
@@ -900,9 +893,6 @@ def _squeeze(b: Networks, a: Arguments) -> Any:
 @row("select.int", "select_copy.int")
 def _select(b: Networks, a: Arguments) -> Any:
     if not isinstance(a.index, int):
-        behind = a.index - a.first().shape[a.dim]
-        if isinstance(behind, int):
-            return b.select(a.first(), a.dim, behind)
         if not isinstance(a.first(), Tensor):
             raise UnsupportedError(f"place {a.index} of what is no row")
         return b.place(a.first(), a.dim, a.index)
