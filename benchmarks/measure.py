@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A call shorter than this is repeated until it has been timed for that long.
 SHORTEST = 2e-3
+# A call at least this long is warm by itself.
+WARM = 20e-3
 
 
 class Figure(TypedDict):
@@ -122,7 +124,8 @@ def take_turns(
     """Return the seconds of the fastest call of each way, all in turn, round after round.
 
     What has used up its budget of seconds sits out after two rounds. With a rest before each,
-    threads of the one before have gone to sleep.
+    threads of the one before have gone to sleep; a short call is made once before it is timed then,
+    for a rest leaves cold caches and a slow clock.
     """
     from fastdrop import _backend
 
@@ -145,7 +148,10 @@ def take_turns(
                 continue
             _backend.active = ways[i].backend or chosen
             timer, number = timed
-            time.sleep(rest)
+            if rest:
+                time.sleep(rest)
+                if best[i] < WARM:
+                    timer.timeit(1)
             seconds = timer.timeit(number)
             spent[i] += seconds
             best[i] = min(best[i], seconds / number)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from benchmarks.recurrent_peers import Row, Task
     from fastdrop._backend import Backend
 
-# Long enough for the threads of the engine before to stop spinning.
-REST = 0.005
+# Long enough for the threads of the engine before to stop spinning: ONNX Runtime's go on for 60 ms.
+REST = 0.07
 # Seconds for a row of a slow tier.
 SLOW_BUDGET = 0.05
 # Sums that fma_peak.c has in flight.

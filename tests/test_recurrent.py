@@ -1935,22 +1935,23 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
     assert taken(65, 1) == [64, 1]
     assert taken(200, 1) == [64, 64, 64, 8]
     assert taken(64, 2) == [64]  # too little for two
-    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 30 * flops)
+    monkeypatch.setattr(_plan, "_THREAD_FLOPS", 15 * flops)  # as much for each of them
     assert taken(29, 4) == [29]
     assert taken(30, 4) == [15, 15]
-    assert taken(60, 4) == [20, 20, 20]
+    assert taken(59, 4) == [20, 20, 19]
+    assert taken(60, 4) == [15, 15, 15, 15]
     assert taken(61, 3) == [21, 21, 19]
     assert taken(10, 2, steps=3) == [5, 5]
     # Of several threads, each has pieces of as many rows as run side by side and are enough.
     together = 4
-    assert taken(60, 4) == [20, 20, 20]
+    assert taken(60, 4) == [15, 15, 15, 15]
     monkeypatch.setattr(_plan, "_PIECE_FLOPS", 6 * flops)
     assert taken(60, 4) == [8] * 7 + [4]
     assert taken(60, 4, steps=2) == [4] * 15
     assert taken(60, 1) == [60]
     assert taken(30, 9) == [8, 8, 8, 6]
     monkeypatch.setattr(_plan, "_PIECE_FLOPS", 30 * flops)
-    assert taken(60, 4) == [20, 20, 20]
+    assert taken(60, 4) == [15, 15, 15, 15]
     monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops)
     assert taken(15, 1) == [7, 7, 1]
     monkeypatch.setattr(_plan, "_STEP_FLOPS", 7 * flops - 1)

@@ -27,7 +27,7 @@ _DROP_NUMBERS = 1 << 20
 # Arithmetic that a call of the backend may do in one step, for the sake of reading large weights
 # for many rows at a time: 100 ms where nothing but plain C is to be had.
 _STEP_FLOPS = 1e9
-# Arithmetic for which another thread is worth starting: that takes as long.
+# Arithmetic that each of several threads has at least: starting one and waking a CPU takes as long.
 _THREAD_FLOPS = 40e6
 # Arithmetic for which a piece of the rows is: it takes a thread some 25 times as long as taking it.
 _PIECE_FLOPS = 40e6
@@ -242,7 +242,7 @@ def flops_of(weights: PackedWeights) -> int:
 def is_small(weights: PackedWeights, rows: int, steps: int) -> bool:
     """Whether so many rows and steps are one piece, and too little for another thread."""
     flops = flops_of(weights) * rows
-    return rows <= _PIECE_ROWS and flops <= _STEP_FLOPS and flops * steps < _THREAD_FLOPS
+    return rows <= _PIECE_ROWS and flops <= _STEP_FLOPS and flops * steps < 2 * _THREAD_FLOPS
 
 
 def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[int, int]:
@@ -250,7 +250,7 @@ def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[
     rows, steps = arguments.x.shape[:2]
     every = [direction for layer in layers for direction in layer]
     flops = [direction.flops for direction in every]
-    threads = min(arguments.threads, 1 + int(rows * steps * sum(flops) / _THREAD_FLOPS))
+    threads = max(1, min(arguments.threads, int(rows * steps * sum(flops) / _THREAD_FLOPS)))
     height = min(_PIECE_ROWS, -(-rows // threads), int(_STEP_FLOPS / max(flops)))
     if threads > 1:  # more pieces than threads, for the next of which none has to wait long
         enough = math.ceil(_PIECE_FLOPS / (steps * sum(flops)))
