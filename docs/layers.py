@@ -5,13 +5,13 @@ They come from the rows by which files are read, so they say what these do.
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 from fastdrop import _check
+from fastdrop.formats import aten
 from fastdrop.formats.keras import _registry, _rows, operations, rnn
 from fastdrop.formats.onnx import _registry as onnx
 
@@ -126,15 +126,8 @@ def onnx_page() -> str:
 
 
 def torch_names() -> list[str]:
-    """Return the names of PyTorch's operators; the rows need PyTorch as little as this script."""
-    path = ROOT / "fastdrop" / "torch" / "_operators.py"
-    spec = importlib.util.spec_from_file_location("operators_of_torch", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look their module up
-    spec.loader.exec_module(module)
-    return sorted({name.partition(".")[0] for name in module.ROWS} - module.OWN)
+    """Return the names of PyTorch's operators."""
+    return sorted({name.partition(".")[0] for name in aten.ROWS} - aten.OWN)
 
 
 def with_blocks(page: str, text: str) -> str:

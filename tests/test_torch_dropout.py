@@ -978,3 +978,23 @@ def test_public_names_have_examples() -> None:
         text = getattr(ft, name).__doc__ or ""
         assert "Parameters" in text, name
         assert "Examples" in text, name
+
+
+def test_training_does_not_wait_for_the_compiler() -> None:
+    """Neither PyTorch's compiler nor what exports is imported with dropout, unless PyTorch does."""
+    code = (
+        "import sys, torch\n"
+        "slow = {'torch._dynamo', 'torch.fx.experimental.symbolic_shapes', 'fastdrop.model'}\n"
+        "slow -= set(sys.modules)\n"
+        "import fastdrop.torch\n"
+        "print(sorted(slow.intersection(sys.modules)))\n"
+        "print('from_torch' in dir(fastdrop.torch), fastdrop.torch.from_torch.__module__)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert found.stdout.splitlines() == ["[]", "True fastdrop.torch._export"]

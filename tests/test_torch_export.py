@@ -25,8 +25,8 @@ import fastdrop as fd  # noqa: E402
 from fastdrop import torch as ours  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
+from fastdrop.formats.aten import OWN, ROWS  # noqa: E402
 from fastdrop.torch import from_torch  # noqa: E402
-from fastdrop.torch._operators import OWN, ROWS  # noqa: E402
 from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live

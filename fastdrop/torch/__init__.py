@@ -1,13 +1,17 @@
 """Dropout for training with PyTorch on CPUs: functions, modules, exchanging those of a model."""
 
+from typing import TYPE_CHECKING
+
 from fastdrop import _check
+
+if TYPE_CHECKING:
+    from fastdrop.torch._export import from_torch
 
 try:
     import torch  # noqa: F401
 except ImportError as _error:
     raise _check.missing("fastdrop.torch", "PyTorch 2.6 or newer", "torch") from _error
 
-from fastdrop.torch._export import from_torch
 from fastdrop.torch._functional import (
     alpha_dropout,
     dropout,
@@ -40,6 +44,16 @@ __all__ = [
     "locked_dropout",
     "replace_dropout",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name != "from_torch":
+        raise AttributeError(f"module 'fastdrop.torch' has no attribute {name!r}")
+    # Imported when first asked for: who trains does not wait for what exports.
+    from fastdrop.torch._export import from_torch
+
+    globals()[name] = from_torch
+    return from_torch
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from torch._decomp import decomposition_table
 from torch._guards import detect_fake_mode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from fastdrop.torch._operators import Row, find
+from fastdrop.formats.aten import Row, find
 
 _KEPT = ("nn_module_stack", "stack_trace")
 

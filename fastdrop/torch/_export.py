@@ -26,10 +26,10 @@ from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
 from fastdrop.formats._tensors import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
+from fastdrop.formats.aten import Arguments
 from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
-from fastdrop.torch._operators import Arguments
 from fastdrop.torch._tracing import shapes_alone
 
 # Operators that only check, or tell compilers what they may suppose.

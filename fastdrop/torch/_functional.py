@@ -328,10 +328,13 @@ def seed_of(rng: object, stream: int) -> Tensor:
     return torch.tensor(_words(rng, stream), dtype=torch.int64, device="cpu")
 
 
-@torch.compiler.assume_constant_result
 def _words(rng: object, stream: int) -> list[int]:
     key = replayable(rng)
     return [(key.k0 | key.k1 << 32) - (key.k1 >> 31 << 64), _signed(key.stream(stream))]
+
+
+# What `torch.compiler.assume_constant_result` does, which imports all of the compiler for it.
+_words._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _signed(word: int) -> int:

@@ -1,0 +1,115 @@
+"""Finding the row of an operator, and calling it with what may be beside tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fastdrop.formats._lengths import Open
+from fastdrop.formats._networks import Networks
+from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, steps_beside
+
+from fastdrop.formats.aten._rows import ROWS, Arguments, Row
+from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
+from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_uniform
+
+# Of fastdrop's own, or taken for its seeds alone.
+OWN = frozenset(("copy_seed", "packed", "padded", "randint"))
+
+
+def find(name: str) -> Row | None:
+    """Return the row of an operator like ``add_.Tensor``."""
+    base, _, overload = name.partition(".")
+    for spelled in (name, base, f"{base.rstrip('_')}.{overload}", base.rstrip("_")):
+        if spelled in ROWS:
+            return partial(_with_steps, ROWS[spelled], base.rstrip("_"))
+    return None
+
+
+def _all_given(a: Arguments) -> list[Any]:
+    """Return arguments, and what is in those that are lists."""
+    given = list(a.values.values())
+    return given + [v for some in given if isinstance(some, list) for v in some]
+
+
+def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
+    """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
+    given = _all_given(a)
+    if any(isinstance(v, DroppedWeights) for v in given) and base not in _OF_WEIGHTS:
+        raise UnsupportedError("weights are dropped, but for recurrent ones")
+    if base in _BY_NUMBER and any(isinstance(v, (Tensor, Spread, Steps)) for v in given):
+        a = _changed(a, Open, lambda v: b.counts(np.asarray(v, object)))
+        given = _all_given(a)
+    if any(isinstance(v, Uniform) for v in given):
+        found = of_uniform(base, b, a)
+        return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
+    if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
+        return row(b, a)
+    if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
+        return _in_front(row, b, a)
+    if base == "matmul" and all(v.at == 0 and v.ndim == 3 for v in given if isinstance(v, Tensor)):
+        return row(b, _changed(a, Steps, lambda v: v.value if v.ndim == 2 else v.single(b)))
+    if base not in _BY_NUMBER:
+        return row(b, _changed(a, Steps, lambda v: v.single(b)))
+    change, alone = steps_beside(b, given)
+    made = row(b, _changed(a, Steps, change))
+    return Steps.of(made) if alone else made
+
+
+def _in_front(row: Row, b: Networks, a: Arguments) -> Any:
+    """Compute an operator along axes of `Steps` and constants, with the batch in front."""
+    a = _changed(a, Steps, lambda v: v.value)
+    a = _changed(a, np.ndarray, lambda v: v[np.newaxis])
+    axes = {
+        name: [n + (n >= 0) for n in value] if isinstance(value, list) else value + (value >= 0)
+        for name, value in a.values.items()
+        if name in _AXES
+    }
+    made = row(b, replace(a, values={**a.values, **axes}))
+    return tuple(map(Steps.of, made)) if isinstance(made, tuple) else Steps.of(made)
+
+
+def _changed(a: Arguments, kind: type, change: Callable[[Any], Any]) -> Arguments:
+    """Return arguments with something else in the place of each that is of a kind."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [changed(v) for v in value]
+        return change(value) if isinstance(value, kind) else value
+
+    return replace(a, values={name: changed(v) for name, v in a.values.items()})
+
+
+# What is computed number by number, and what else takes `Steps`.
+_BY_NUMBER = frozenset(
+    (
+        *(*BINARY, *UNARY, *ACTIVATIONS),
+        *("add", "sub", "rsub", "div", "where", "masked_fill", "to", "_to_copy", "type_as"),
+        *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__", "clamp", "contiguous"),
+        *("clone", "detach", "fmod", "full_like", "alias"),
+    )
+)
+
+_OF_WEIGHTS = frozenset(
+    ("lstm", "gru", "rnn_tanh", "rnn_relu", "detach", "alias", "clone", "contiguous")
+)
+
+# What is computed along axes that are named so.
+_ALONG = frozenset(
+    (
+        *("cat", "concat", "stack", "flip", "one_hot", "softmax", "_softmax", "select"),
+        *("transpose", "cumsum", "cumprod", "flatten"),
+    )
+)
+
+_AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
+
+_OF_STEPS = frozenset(
+    (
+        *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
+        *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
+    )
+)
