@@ -84,6 +84,7 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.UpSampling2D(name="u"), {"size": (2, 2)}),
     (layers.Dense(name="d", kernel=K2), {"bias": None, "activation": "linear"}),
     (layers.Embedding(name="e", table=K2), {"mask_zero": False}),
+    (layers.EmbeddingDropout(name="e", table=K2, rate=0.1), {"mask_zero": False}),
     (layers.Identity(name="i"), {"passes_mask": True}),
     (layers.Masking(name="m"), {"mask_value": 0}),
     (layers.Concatenate(name="c"), {"axis": -1, "masks": "any"}),

@@ -11,6 +11,7 @@ from fastdrop.layers import (
     AlphaDropout,
     Draw,
     Dropout,
+    EmbeddingDropout,
     Flow,
     GaussianDropout,
     GaussianNoise,
@@ -188,3 +189,68 @@ def test_rows(version: Any) -> None:
 def test_rows_refuse(name: str, config: dict[str, Any], match: str) -> None:
     with pytest.raises(ModelFormatError, match=match):
         planned(name, (5, 3, 2), **config)
+
+
+# ---- whole words ----
+
+WORDS = np.random.default_rng(3).integers(0, 6, (7, 5))
+
+
+def words_dropped(**options: Any) -> EmbeddingDropout:
+    return EmbeddingDropout(name="e", table=normal(6, 4), **{"rate": 0.4, **options})
+
+
+def test_a_sample_of_words_is_the_public_function(backend: str) -> None:
+    layer = words_dropped()
+    model = fd.Model([layer], (None,))
+    key, table = fd.Key.from_words(3, 4), layer.table
+    options: dict[str, Any] = {"rng": key, "row_offset": 5, "keep_samples": True}
+    per_row = model.mc_predict(WORDS, 3, first_sample=7, **options).samples
+    shared = model.mc_predict(WORDS, 3, first_sample=7, scope="shared", **options).samples
+    for scope, got in (("per_row", per_row), ("shared", shared)):
+        for m in range(3):
+            expected = fd.embedding_dropout(
+                WORDS, table, 0.4, rng=key.fold_in(0), stream=7 + m, row_offset=5, scope=scope
+            )
+            np.testing.assert_array_equal(got[m], expected)
+    assert (per_row != shared).any()
+
+
+def test_words_of_rows_that_share_masks_in_periods(backend: str) -> None:
+    """Rows n and n + 3 drop the same words, and each sample looks its own indices up."""
+    layer = words_dropped()
+    draw = Draw(key=fd.Key(1), samples=range(2, 4), first_row=30, rows=7, period=3)
+    words = np.stack([WORDS, WORDS[::-1]])
+    got = layer.forward(Flow(words), draw).values
+    for j in range(2):
+        for n in range(7):
+            row = words[j, n : n + 1]
+            options = {"rng": draw.key, "stream": 2 + j, "row_offset": n % 3}
+            expected = fd.embedding_dropout(row, layer.table, 0.4, **options)
+            np.testing.assert_array_equal(got[j, n : n + 1], expected)
+
+
+def test_words_are_looked_up_whole_at_inference() -> None:
+    layer = words_dropped(mask_zero=True)
+    flow = layer.forward(Flow(WORDS[np.newaxis]), None)
+    np.testing.assert_array_equal(flow.looked_up().values[0], layer.table[WORDS])
+    draw = Draw(key=fd.Key(1), samples=range(2), first_row=0, rows=7)
+    for found in (flow, layer.forward(Flow(WORDS[np.newaxis].astype(np.float32)), draw)):
+        assert found.mask is not None
+        np.testing.assert_array_equal(found.mask[0], WORDS != 0)
+    assert layer.stochastic == "word dropout 0.4"
+    assert layer.with_rates(0.0).stochastic == ""
+    assert layer.rates() == {"rate": 0.4}
+    model = fd.Model([layer], (None,))
+    with pytest.raises(ValueError, match=r"expected indices in \[0, 6\) for layer 'e', got 6"):
+        model.mc_predict(WORDS + 1, 2)
+    with pytest.raises(ValueError, match="layer 'e' rate: expected a number"):
+        words_dropped(rate=1.5)
+
+
+def test_words_are_dropped_alike_at_every_step_of_a_stream() -> None:
+    model = fd.Model([words_dropped()], (None,))
+    whole = model.mc_predict(WORDS, 4, rng=3, keep_samples=True).samples
+    stream = model.stream(len(WORDS), samples=4, rng=3, keep_samples=True)
+    steps = [stream.step(WORDS[:, t]).samples for t in range(5)]
+    np.testing.assert_array_equal(np.stack(steps, axis=2), whole)

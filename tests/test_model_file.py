@@ -183,6 +183,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         SEQUENCE,
     ),
     "Embedding": ([{"table": normal(9, 4), "mask_zero": True}], np.arange(15).reshape(3, 5) % 9),
+    "EmbeddingDropout": (
+        [{"table": normal(9, 4), "mask_zero": True, "rate": 0.25}],
+        np.arange(15).reshape(3, 5) % 9,
+    ),
     "ExpandDims": ([{"axis": -2}], SEQUENCE),
     "Flatten": ([{}], SEQUENCE),
     "GRU": (

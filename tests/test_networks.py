@@ -2006,3 +2006,42 @@ def test_quotients_have_one_form() -> None:
     assert t // 2 != (t + 1) // 2
     assert divided(t // 2 * (t + 3), t + 3) == t // 2
     assert divided(t * t + t, t + 3) is None
+
+
+# ---- what is random ----
+
+
+def test_chances_are_such_however_they_are_laid_out() -> None:
+    net = Written()
+    chance = net.dropout(net.value(normal(2, 3, 4), "0"), 0.4)
+    assert isinstance(chance, Tensor)
+    net.chances.add(chance.name)
+    laid_out = [
+        net.unsqueeze(chance, 1),
+        net.squeeze(net.unsqueeze(chance, 1), [1]),
+        net.permute(chance, [0, 2, 1]),
+        net.slice(chance, 2, 1, 3),
+        net.reshape(chance, [BATCH, 12]),
+    ]
+    computed = [
+        net.elementwise("add", chance, 1.0),
+        net.unsqueeze(net.activation(chance, "relu"), 1),
+    ]
+    names = [[v.name for v in values if isinstance(v, Tensor)] for values in (laid_out, computed)]
+    assert net.chances.issuperset(names[0])
+    assert not net.chances.intersection(names[1])
+
+
+@pytest.mark.parametrize("layout", ["0", "all 0"])
+def test_words_of_a_table_are_dropped(layout: str) -> None:
+    net = Written()
+    table, words = normal(5, 3), np.array([[0, 1, 4], [0, 1, 4]], np.float32)
+    first = net.value(normal(2, 1), "0")
+    assert isinstance(first, Tensor)
+    found = net.embedding(table, net.value(words, layout), 0.4)
+    assert isinstance(found, Tensor)
+    assert found.shape == (BATCH, 3, 3)
+    layer = next(entry.layer for entry in net.entries if entry.name == found.name)
+    assert isinstance(layer, fd.layers.EmbeddingDropout)
+    assert layer.rate == 0.4
+    np.testing.assert_array_equal(layer.table, table)

@@ -1208,7 +1208,11 @@ def test_dropout_of_ours_is_taken_over(how: str, rng: Any) -> None:
         np.testing.assert_allclose(model.predict(x), expected, atol=1e-6)
         module.train()
         passes = np.stack([rows_first(module(given), axis) for _ in range(1500)])
-    samples = model.mc_predict(x, 1500, rng=0, keep_samples=True).samples
+    same_moments(model.mc_predict(x, 1500, rng=0, keep_samples=True).samples, passes)
+
+
+def same_moments(samples: np.ndarray, passes: np.ndarray) -> None:
+    """Compare 1,500 samples with as many passes of a module, whose numbers are all random."""
     spread = passes.std(0)
     assert (spread > 0).all()
     assert np.abs((samples.mean(0) - passes.mean(0)) / (spread * np.sqrt(2 / 1500))).max() < 5
@@ -1216,6 +1220,175 @@ def test_dropout_of_ours_is_taken_over(how: str, rng: Any) -> None:
     # What is shared over time, or by all rows of a sample, is so.
     pairs = [np.corrcoef(s.reshape(1500, -1).T) for s in (samples, passes)]
     assert np.abs(pairs[0] - pairs[1]).max() < 0.2
+
+
+def _kept(like: Any, sizes: Any, p: float) -> Any:
+    return like.new_empty(sizes).bernoulli_(1 - p).div_(1 - p)
+
+
+def _words_as_fastai(module: Any, tokens: Any) -> Any:
+    weight = module.weight
+    return F.embedding(tokens, weight * _kept(weight.data, (len(weight), 1), 0.4))
+
+
+def _words_as_awd_lstm(module: Any, tokens: Any) -> Any:
+    weight = module.weight
+    mask = weight.data.new().resize_((weight.size(0), 1)).bernoulli_(0.6).expand_as(weight) / 0.6
+    return F.embedding(tokens, mask * weight, -1)
+
+
+def _words_by_dropout(module: Any, tokens: Any) -> Any:
+    return F.embedding(tokens, module.weight * F.dropout(torch.ones(len(module.weight), 1), 0.4))
+
+
+def _words_by_rand(module: Any, tokens: Any) -> Any:
+    kept = (torch.rand(len(module.weight), 1) > 0.4).float() / 0.6
+    return F.embedding(tokens, module.weight * kept)
+
+
+def _words_by_bernoulli(module: Any, tokens: Any) -> Any:
+    kept = torch.bernoulli(torch.full((len(module.weight), 1), 0.6))
+    return F.embedding(tokens, kept.detach() * module.weight / 0.6)
+
+
+TOKENS = torch.tensor([[1, 2, 1], [3, 1, 4]])
+
+
+@pytest.mark.parametrize(
+    "drop",
+    [
+        _words_as_fastai,
+        _words_as_awd_lstm,
+        _words_by_dropout,
+        _words_by_rand,
+        _words_by_bernoulli,
+    ],
+)
+def test_words_that_a_module_drops(drop: Callable[..., Any]) -> None:
+    """Whole words of a table, each wherever it occurs (Gal and Ghahramani, 2016)."""
+    torch.manual_seed(4)
+    module = With(nn.Embedding(6, 2), lambda m, x: drop(m, x) if m.training else m(x))
+    model = from_torch(module, TOKENS)
+    (layer,) = model.layers
+    assert isinstance(layer, fd.layers.EmbeddingDropout)
+    assert layer.rate == pytest.approx(0.4)
+    assert model.notes == (OF_ROWS,)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(TOKENS.numpy()), module.eval()(TOKENS), rtol=1e-6)
+        passes = np.stack([module.train()(TOKENS) for _ in range(1500)])
+    options: dict[str, Any] = {"samples": 1500, "rng": 0, "keep_samples": True}
+    same_moments(model.mc_predict(TOKENS.numpy(), scope="shared", **options).samples, passes)
+    same_moments(model.mc_predict(TOKENS[:1].numpy(), **options).samples, passes[:, :1])
+
+
+OF_ROWS = "what the module draws once for all rows is drawn for each, or once by scope='shared'"
+
+
+class Positions(nn.Module):
+    """Positions that are learnt, which are added to what comes in."""
+
+    def __init__(self, looked_up: bool) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 3)
+        self.looked_up = looked_up
+
+    def forward(self, x: Any) -> Any:
+        places = torch.arange(x.size(1)) if self.looked_up else slice(4)
+        table = self.table(places) if self.looked_up else self.table.weight[None, places]
+        return x + F.dropout(table, 0.3, self.training)
+
+
+def _switched(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that a module in `With` is called by while it is trained."""
+    return lambda m, x: function(m, x) if m.training else m(x)
+
+
+FOR_ALL_ROWS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
+    "weights of a dense layer": (
+        lambda: With(
+            nn.Linear(3, 2),
+            _switched(lambda m, x: F.linear(x, F.dropout(m.weight, 0.3), m.bias)),
+        ),
+        True,
+    ),
+    "units of a dense layer": (
+        lambda: With(
+            nn.Linear(3, 2, bias=False),
+            _switched(lambda m, x: F.linear(x, _kept(x, (2, 1), 0.3) * m.weight)),
+        ),
+        True,
+    ),
+    "positions": (lambda: Positions(False), False),
+    "positions looked up": (lambda: Positions(True), True),
+    "a mask": (
+        lambda: With(
+            nn.Identity(), _switched(lambda m, x: x * torch.bernoulli(torch.full((3,), 0.6)) / 0.6)
+        ),
+        True,
+    ),
+    "a mask of steps": (
+        lambda: With(
+            nn.Identity(), _switched(lambda m, x: x * (torch.rand(x.size(1), 3) > 0.4) / 0.6)
+        ),
+        True,
+    ),
+    "a condition": (
+        lambda: With(
+            nn.Identity(), _switched(lambda m, x: torch.where(torch.rand(3) < 0.4, 0.0, x))
+        ),
+        True,
+    ),
+    "normal numbers": (
+        lambda: With(nn.Identity(), _switched(lambda m, x: x + 0.3 * torch.randn(1, 1, 3))),
+        True,
+    ),
+    "normal numbers in place": (
+        lambda: With(nn.Identity(), _switched(lambda m, x: x + torch.empty(3).normal_(0, 0.3))),
+        True,
+    ),
+    "uniform numbers": (
+        lambda: With(nn.Identity(), _switched(lambda m, x: x + torch.rand(3) - 0.5)),
+        True,
+    ),
+    "uniform numbers in place": (
+        lambda: With(nn.Identity(), _switched(lambda m, x: x + torch.zeros(3).uniform_(-1, 1))),
+        True,
+    ),
+    "alpha dropout of positions": (
+        lambda: With(
+            nn.Embedding(4, 3),
+            lambda m, x: x + F.alpha_dropout(m.weight, 0.3, m.training),
+        ),
+        False,
+    ),
+    "ours": (
+        lambda: With(nn.Embedding(4, 3), lambda m, x: x + ours.dropout(m.weight, 0.3, m.training)),
+        False,
+    ),
+    "ours, locked": (
+        lambda: With(
+            nn.Embedding(4, 3),
+            lambda m, x: x + ours.locked_dropout(m.weight[None], 0.3, m.training, batch_first=True),
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "is_open"), FOR_ALL_ROWS.values(), ids=FOR_ALL_ROWS)
+def test_what_a_module_draws_for_all_rows(make: Callable[[], nn.Module], is_open: bool) -> None:
+    """What has no axis for rows is each row's own, or one for all where these share masks."""
+    torch.manual_seed(5)
+    module, x = make(), torch.randn(2, 4, 3)
+    model = from_torch(module, x)
+    assert OF_ROWS in model.notes
+    assert (model.input_shape[0] is None) == is_open
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(x.numpy()), module.eval()(x), atol=1e-6)
+        passes = np.stack([module.train()(x) for _ in range(1500)])
+    options: dict[str, Any] = {"samples": 1500, "rng": 0, "keep_samples": True}
+    same_moments(model.mc_predict(x.numpy(), scope="shared", **options).samples, passes)
+    same_moments(model.mc_predict(x[:1].numpy(), **options).samples, passes[:, :1])
 
 
 class Dropped(nn.Module):
@@ -1248,11 +1421,15 @@ def test_recurrent_weights_that_a_module_drops(kind: str) -> None:
 
 
 def test_other_weights_that_a_module_drops_are_refused() -> None:
-    with pytest.raises(ModelFormatError, match="weights are dropped, but for recurrent ones"):
+    with pytest.raises(ModelFormatError, match="weights are dropped, but recurrent ones, one by"):
         from_torch(Dropped("lstm", 0.5, "weight_ih_l0"), torch.randn(2, 5, 3))
+    table = With(nn.Embedding(5, 4), lambda m, x: F.embedding(x, F.dropout(m.weight, 0.2)))
+    with pytest.raises(ModelFormatError, match="a table of which not words are dropped"):
+        from_torch(table, torch.tensor([[1, 2]]))
     linear = With(nn.Linear(3, 4), lambda m, x: F.linear(x, F.dropout(m.weight, 0.2)))
-    with pytest.raises(ModelFormatError, match="weights are dropped, but for recurrent ones"):
-        from_torch(linear, torch.randn(2, 3))
+    steps_first = With(linear, lambda m, x: m(x.transpose(0, 1)))
+    with pytest.raises(ModelFormatError, match="dropped where the batch is not in front"):
+        from_torch(steps_first, torch.randn(2, 5, 3))
 
 
 def test_dropout_between_layers_is_new_at_each_step() -> None:

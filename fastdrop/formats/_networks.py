@@ -49,6 +49,10 @@ def gates(weight: Array, order: Sequence[int]) -> Array:
     return np.concatenate([np.split(weight, len(order))[i] for i in order])
 
 
+# What leaves numbers as they are.
+_LAYOUTS = (layers.ExpandDims, layers.Reshape, layers.Slice, layers.Squeeze, layers.Transpose)
+
+
 @dataclass(frozen=True)
 class Cell:
     """A recurrent layer's weights in one direction, in the order of Keras's gates.
@@ -150,6 +154,14 @@ class Networks(Tensors):
 
     # ---- what is random ----
 
+    def call(
+        self, layer: Layer, inputs: Sequence[str], rows: Sequence[Sequence[Length]]
+    ) -> list[str]:
+        names = super().call(layer, inputs, rows)
+        if isinstance(layer, _LAYOUTS) and inputs[0] in self.chances:
+            self.chances.update(names)
+        return names
+
     def dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers."""
         value = self._with_rows(value)
@@ -182,6 +194,7 @@ class Networks(Tensors):
 
     def alpha_dropout(self, value: Value, rate: float) -> Value:
         """Drop numbers such that mean and variance stay."""
+        value = self._with_rows(value)
         if not isinstance(value, Tensor):
             raise UnsupportedError("dropout of a constant")
         return self.single(layers.AlphaDropout(name=self.scope, rate=rate), value)
@@ -279,9 +292,13 @@ class Networks(Tensors):
         scaled = self.elementwise("multiply", value, slope)
         return self.elementwise("where", self.elementwise("greater", value, 0.0), value, scaled)
 
-    def embedding(self, table: Value, tokens: Value) -> Value:
-        """Look up rows of a table (entries, features)."""
+    def embedding(self, table: Value, tokens: Value, rate: float = 0.0) -> Value:
+        """Look up rows of a table (entries, features), of which whole ones may be dropped."""
         rows = np.ascontiguousarray(as_array(table), np.float32)
+        if rate:
+            tokens, row = self.tensor(tokens, self.inputs[0]), rows.shape[1]
+            dropping = layers.EmbeddingDropout(name=self.scope, table=rows, rate=rate)
+            return self.single(dropping, tokens, (*tokens.row, row))
         if isinstance(tokens, Spread):
             return Spread(rows[tokens.value.astype(np.int64)], tokens.at)
         if not isinstance(tokens, Tensor):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ZeroPadding1D,
         ZeroPadding2D,
     )
-    from fastdrop.layers.core import Dense, Embedding, Identity, Masking
+    from fastdrop.layers.core import Dense, Embedding, EmbeddingDropout, Identity, Masking
     from fastdrop.layers.loops import RecurrentLoop
     from fastdrop.layers.merging import Concatenate, Dot, Merge
     from fastdrop.layers.normalization import (
@@ -108,6 +108,7 @@ __all__ = [
     "Dropout",
     "Elementwise",
     "Embedding",
+    "EmbeddingDropout",
     "ExpandDims",
     "Flatten",
     "Flow",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from fastdrop import _check
+from fastdrop.family import embedding_dropout
 from fastdrop.feedforward import dense
 from fastdrop.layers._layer import (
     Declared,
@@ -83,6 +84,51 @@ class Embedding(Single):
         mask = indices != 0 if self.mask_zero else None
         found = Flow(indices, mask, table=self.table)
         return found if indices.ndim == 3 else found.looked_up()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class EmbeddingDropout(Embedding):
+    """An embedding of which whole words are dropped, each wherever it occurs in a row."""
+
+    rate: float
+
+    rate_fields: ClassVar[tuple[str, ...]] = ("rate",)
+    can_draw = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.probability(self.rate, f"{self.label} rate")
+
+    @property
+    def stochastic(self) -> str:
+        return f"word dropout {self.rate:g}" if _check.threshold(self.rate) else ""
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return len(self.table)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        found = super().forward(flow, None)
+        if draw is None:
+            return found
+        words = flow.values.astype(np.int64, copy=False)
+        rows = words.shape[1]
+        values = np.empty((len(draw.samples), *words.shape[1:], self.table.shape[1]), np.float32)
+        scope: _check.Scope = "shared" if draw.period == 1 else "per_row"
+        height = draw.period if draw.period > 1 else max(rows, 1)
+        for j, sample in enumerate(draw.samples):
+            given = words[j if len(words) > 1 else 0]
+            for row in range(0, rows, height):
+                values[j, row : row + height] = embedding_dropout(
+                    given[row : row + height],
+                    self.table,
+                    self.rate,
+                    rng=draw.key,
+                    stream=draw.stream(sample),
+                    row_offset=0 if draw.period else draw.first_row,
+                    scope=scope,
+                    threads=1,
+                )
+        return Flow(values, found.mask)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -131,6 +131,10 @@ def _pool(
     return torch.ops.fastdrop.max_pool1d(x, *numbers, False)
 
 
+# `Tensor.data`, which an export does not see otherwise.
+_DATA = property(torch.Tensor.detach, torch.Tensor.data.__set__)
+
+
 @contextmanager
 def shapes_alone() -> Iterator[None]:
     """Let recurrent modules say their shapes, for a while."""
@@ -147,6 +151,8 @@ def shapes_alone() -> Iterator[None]:
         # Lengths are handed over as a list: as a tensor they stay what comes in.
         for kind in (FakeTensor, FunctionalTensor):
             stack.enter_context(_replaced(kind, "tolist", _listed(kind.tolist)))
+        # What is read from it stays part of what is computed.
+        stack.enter_context(_replaced(torch.Tensor, "data", _DATA))
         # Distributions look at numbers for whether they may have such.
         stack.enter_context(_replaced(Distribution, "_validate_args", False))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.

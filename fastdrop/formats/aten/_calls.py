@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+
 from fastdrop.formats._lengths import Open
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, steps_beside
-
+from fastdrop.formats._tensors import Spread, Steps, Tensor, steps_beside
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
-from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_uniform
+from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_dropped, of_uniform
 
 # Of fastdrop's own, or taken for its seeds alone.
 OWN = frozenset(("copy_seed", "packed", "padded", "randint"))
@@ -38,14 +38,21 @@ def _all_given(a: Arguments) -> list[Any]:
 def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = _all_given(a)
-    if any(isinstance(v, DroppedWeights) for v in given) and base not in _OF_WEIGHTS:
-        raise UnsupportedError("weights are dropped, but for recurrent ones")
+    if any(isinstance(v, DroppedWeights) for v in given):
+        found = row(b, a) if base in _OF_WEIGHTS else of_dropped(base, a)
+        if found is not None:
+            return found
+        a = _changed(a, DroppedWeights, lambda v: v.steps(b))
+        given = _all_given(a)
     if base in _BY_NUMBER and any(isinstance(v, (Tensor, Spread, Steps)) for v in given):
         a = _changed(a, Open, lambda v: b.counts(np.asarray(v, object)))
         given = _all_given(a)
     if any(isinstance(v, Uniform) for v in given):
         found = of_uniform(base, b, a)
-        return row(b, _changed(a, Uniform, lambda v: v.tensor(b))) if found is None else found
+        if found is not None:
+            return found
+        a = _changed(a, Uniform, lambda v: v.drawn(b))
+        given = _all_given(a)
     if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
         return row(b, a)
     if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
@@ -93,9 +100,8 @@ _BY_NUMBER = frozenset(
     )
 )
 
-_OF_WEIGHTS = frozenset(
-    ("lstm", "gru", "rnn_tanh", "rnn_relu", "detach", "alias", "clone", "contiguous")
-)
+# What takes weights some of which are dropped.
+_OF_WEIGHTS = frozenset(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "linear"))
 
 # What is computed along axes that are named so.
 _ALONG = frozenset(
@@ -111,5 +117,7 @@ _OF_STEPS = frozenset(
     (
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
         *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
+        *("dropout", "native_dropout", "alpha_dropout", "bernoulli", "uniform", "rand_like"),
+        *("randn_like", "normal"),
     )
 )

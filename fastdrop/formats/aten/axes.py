@@ -11,7 +11,6 @@ from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, Value, as_array
 from fastdrop.formats.aten._rows import Arguments, is_open, row
-from fastdrop.formats.aten.random import of_chance
 
 
 @row(
@@ -106,7 +105,7 @@ def _unsqueeze(b: Networks, a: Arguments) -> Any:
     if isinstance(a.first(), Steps):
         axis = a.dim % (a.first().ndim + 1)
         return a.first().unsqueezed(b, axis)
-    return of_chance(b, a.first(), b.unsqueeze(a.first(), a.dim))
+    return b.unsqueeze(a.first(), a.dim)
 
 
 @row("squeeze")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.formats._lengths import BATCH, divided, product
+from fastdrop.formats._lengths import BATCH, Length, divided, product
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._tensors import (
     Order,
@@ -32,17 +32,29 @@ class Offsets:
     step: Any
 
 
+def filled(b: Networks, size: Sequence[Length], number: float) -> Any:
+    """Return one number everywhere, of lengths some of which may be open, or that of the batch."""
+    size = [BATCH if n == b.rows else n for n in size]
+    rows = any(divided(n, BATCH) is not None for n in size)
+    if any(map(is_open, size)) and not rows:
+        single = b.some_tensor(Spread(np.full((1,) * len(size), number), 0))
+        return Steps(b.broadcast(single, size))
+    return b.expand(np.asarray(number), size) if size else np.asarray(number)
+
+
 def _filled(value: float | None) -> Row:
     def make(b: Networks, a: Arguments) -> Any:
-        number = a.fill_value if value is None else value
-        size = [BATCH if n == b.rows else n for n in a.values.get("size", ())]
-        rows = any(divided(n, BATCH) is not None for n in size)
-        if any(map(is_open, size)) and not rows:
-            single = b.some_tensor(Spread(np.full((1,) * len(size), number), 0))
-            return Steps(b.broadcast(single, size))
-        return b.expand(np.asarray(number), list(size)) if size else np.asarray(number)
+        return filled(b, a.values.get("size", ()), a.fill_value if value is None else value)
 
     return make
+
+
+@row("resize")
+def _resize(b: Networks, a: Arguments) -> Any:
+    """Make room in what is empty."""
+    if 0 not in a.first().shape:
+        raise UnsupportedError("numbers that are laid out anew, more or fewer of them")
+    return filled(b, a.size, 0.0)
 
 
 for _name, _number in {

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks, around, for_each
-from fastdrop.formats._tensors import RowNumbers, Steps, Tensor, UnsupportedError, as_array
+from fastdrop.formats._tensors import RowNumbers, Steps, Tensor, UnsupportedError, Value, as_array
 from fastdrop.formats.aten._rows import Arguments, Row, row
 from fastdrop.formats.aten.creation import Offsets
+from fastdrop.formats.aten.random import DroppedWeights, of_rows, tell_of_rows
 
 
 @row("linear")
 def _linear(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.weight, DroppedWeights):
+        return _by_dropped(b, a.input, a.weight, a.bias)
     return b.linear(a.input, a.weight, a.bias)
+
+
+def _by_dropped(b: Networks, value: Any, weight: DroppedWeights, bias: Any) -> Value:
+    """Multiply by weights (units, inputs) that each row drops by a mask of its own."""
+    if not isinstance(value, Tensor) or value.at:
+        raise UnsupportedError("weights are dropped where the batch is not in front")
+    rows = b.reshape(value, [BATCH, -1, value.shape[-1]])
+    found = b.matmul(rows, b.permute(weight.steps(b).value, [0, 2, 1]))
+    found = b.reshape(found, [*value.shape[:-1], weight.shape[0]])
+    return found if bias is None else b.elementwise("add", found, as_array(bias))
 
 
 @row("matmul", "mm", "bmm", "mv", "dot", "vdot")
@@ -81,11 +95,20 @@ def _weight_norm(b: Networks, a: Arguments) -> Any:
 
 @row("embedding")
 def _embedding(b: Networks, a: Arguments) -> Any:
+    if isinstance(a.weight, DroppedWeights):
+        return _some_words(b, a.weight, a.indices)
     if isinstance(a.indices, Steps):
-        found = b.embedding(a.weight, a.indices.value)
-        assert isinstance(found, Tensor)
-        return Steps(found)
+        return Steps.of(b.embedding(a.weight, a.indices.value))
     return b.embedding(a.weight, a.indices)
+
+
+def _some_words(b: Networks, table: DroppedWeights, tokens: Any) -> Any:
+    """Look up words of which some are dropped, wherever they occur."""
+    words, features = table.shape
+    if table.noise != (words, 1) and features > 1:
+        raise UnsupportedError("a table of which not words are dropped, but numbers")
+    tell_of_rows(b)
+    return of_rows(b, tokens, partial(b.embedding, table.numbers, rate=table.rate))
 
 
 @row("embedding_bag", "embedding_bag.padding_idx")

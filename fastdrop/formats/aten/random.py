@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
-from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
 from numpy.typing import NDArray
 
+from fastdrop.formats._networks import Networks
+from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, Value
 from fastdrop.formats.aten._rows import Arguments, row
+from fastdrop.formats.aten.creation import filled
 
 Array = NDArray[Any]
 
@@ -26,26 +29,72 @@ class Uniform:
     value: Any
     plus: float = 0.0
 
-    def tensor(self, b: Networks) -> Value:
-        found = b.uniform(self.value)
-        return b.elementwise("add", found, self.plus) if self.plus else found
+    def drawn(self, b: Networks) -> Any:
+        found = of_rows(b, self.value, b.uniform)
+        if not self.plus:
+            return found
+        if isinstance(found, Steps):
+            return Steps.of(b.elementwise("add", found.value, self.plus))
+        return b.elementwise("add", found, self.plus)
 
-    def below(self, b: Networks, bound: float) -> Value:
-        """Return whether they are below a number."""
-        return chance(b, self.value, min(max(bound - self.plus, 0.0), 1.0))
+    def below(self, b: Networks, bound: float, *, above: bool = False) -> Any:
+        """Return whether they are below a number, or above it."""
+        p = min(max(bound - self.plus, 0.0), 1.0)
+        return chance(b, self.value, 1 - p if above else p)
 
 
 @dataclass(frozen=True)
 class DroppedWeights:
-    """Weights of which some are dropped, anew in each sample."""
+    """Numbers that depend on no input, of which some are dropped, anew in each sample.
 
-    weights: Array
+    The mask's shape, `noise`, is broadcast to them. What is kept is times 1 / (1 - rate).
+    """
+
+    numbers: Array
     rate: float
+    noise: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return self.numbers.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.numbers.shape
+
+    def with_numbers(self, numbers: Array) -> DroppedWeights:
+        """Return others, of as many axes or of more in front, dropped by the same mask."""
+        wide = (1,) * (numbers.ndim - len(self.noise)) + self.noise
+        return DroppedWeights(numbers, self.rate, wide)
+
+    def steps(self, b: Networks) -> Steps:
+        """Return them for each row, which has a mask of its own."""
+        longer = [n == 1 != m for n, m in zip(self.noise, self.shape, strict=True)]
+        shared = [axis + 1 for axis, found in enumerate(longer) if found]
+        drop = partial(b.shared_dropout, rate=self.rate, axes=shared)
+        found: Steps = of_rows(b, self.numbers, drop)
+        if (self.numbers == 1 - self.rate).all():
+            b.chances.add(found.value.name)
+        return found
 
 
 @dataclass(frozen=True)
 class Seed:
     """Whole numbers that are random."""
+
+
+def tell_of_rows(b: Networks) -> None:
+    note = "what the module draws once for all rows is drawn for each, or once by scope='shared'"
+    b.notes += [note] if note not in b.notes else []
+
+
+def of_rows(b: Networks, value: Any, draw: Callable[[Any], Value]) -> Any:
+    """Draw for each row of its own what has no axis for rows, and is one for all in PyTorch."""
+    if not isinstance(value, (Steps, np.ndarray)):
+        return draw(value)
+    tell_of_rows(b)
+    numbers = value.value if isinstance(value, Steps) else Spread(value, 0)
+    return Steps.of(draw(numbers))
 
 
 def _plain(value: object) -> float | None:
@@ -70,29 +119,56 @@ def of_uniform(base: str, b: Networks, a: Arguments) -> Any:
         return None
     if base == "add":
         return replace(uniform, plus=uniform.plus + bound) if a.alpha == 1 else None
-    below = uniform.below(b, bound)
-    if base in ("lt", "le"):
-        return below
-    return of_chance(b, below, b.elementwise("subtract", 1.0, below))
+    return uniform.below(b, bound, above=base in ("gt", "ge"))
+
+
+def of_dropped(base: str, a: Arguments) -> DroppedWeights | None:
+    """Return what an operator makes of numbers that are dropped, if it changes no mask."""
+    first, *rest = a.values.values()
+    if base in ("clone", "contiguous", "detach", "alias"):
+        return first  # type: ignore[no-any-return]
+    if base in ("to", "_to_copy"):
+        return first if a.floats and not a.truth else None
+    if base in ("expand", "expand_as", "broadcast_to") and isinstance(first, DroppedWeights):
+        wanted = rest[0].shape if base == "expand_as" else tuple(rest[0])
+        if not all(isinstance(n, int) for n in wanted):
+            return None
+        own = (1,) * (len(wanted) - first.ndim) + first.shape
+        lengths = [n if m == -1 else m for n, m in zip(own, wanted, strict=True)]
+        return first.with_numbers(np.broadcast_to(first.numbers, lengths))
+    if base not in ("mul", "div") or a.values.get("rounding_mode") is not None:
+        return None
+    if base == "mul" and isinstance(rest[0], DroppedWeights):
+        first, *rest = rest[0], first
+    if not isinstance(first, DroppedWeights) or not isinstance(rest[0], (int, float, np.ndarray)):
+        return None
+    compute = np.multiply if base == "mul" else np.divide
+    return first.with_numbers(np.asarray(compute(first.numbers, rest[0]), np.float32))
 
 
 @row("dropout")
 def _dropout(b: Networks, a: Arguments) -> Any:
-    value = a.first()
-    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind == "f":
-        return DroppedWeights(value, float(a.p)) if a.values.get("train", True) else value
+    value, rate = a.first(), float(a.p)
     if "seed" in a.values:  # fastdrop.torch's own
         return _drop_by_seed(b, a)
-    return b.dropout(a.first(), float(a.p)) if a.train else a.first()
+    if not a.train:
+        return value
+    if isinstance(value, np.ndarray):
+        return DroppedWeights(np.asarray(value, np.float32), rate, value.shape)
+    return of_rows(b, value, partial(b.dropout, rate=rate))
 
 
 def _drop_by_seed(b: Networks, a: Arguments) -> Any:
     """Drop as `fastdrop.torch` does, which may share a mask; the seed is not that of the module."""
-    alpha = a.kind == "alpha"
-    if a.noise is None:
-        return (b.alpha_dropout if alpha else b.dropout)(a.x, float(a.p))
-    shared = [i for i, n in enumerate(a.noise) if n == 1 and a.x.shape[i] != 1]
-    return b.shared_dropout(a.x, float(a.p), shared, alpha=alpha)
+    value, rate, alpha = a.x, float(a.p), a.kind == "alpha"
+    noise = value.shape if a.noise is None else a.noise
+    if isinstance(value, np.ndarray) and not alpha:
+        return DroppedWeights(np.asarray(value, np.float32), rate, tuple(noise))
+    lead = 1 if isinstance(value, (Steps, np.ndarray)) else 0
+    shared = [i + lead for i, n in enumerate(noise) if n == 1 and value.shape[i] != 1]
+    if shared:
+        return of_rows(b, value, partial(b.shared_dropout, rate=rate, axes=shared, alpha=alpha))
+    return of_rows(b, value, partial(b.alpha_dropout if alpha else b.dropout, rate=rate))
 
 
 @row("randint.low", "copy_seed")
@@ -103,12 +179,14 @@ def _seed(b: Networks, a: Arguments) -> Any:
 
 @row("native_dropout")
 def _native_dropout(b: Networks, a: Arguments) -> Any:
-    return (b.dropout(a.first(), float(a.p)) if a.train else a.first(), None)
+    return _dropout(b, a), None
 
 
 @row("alpha_dropout")
 def _alpha_dropout(b: Networks, a: Arguments) -> Any:
-    return b.alpha_dropout(a.first(), float(a.p)) if a.train else a.first()
+    if not a.train:
+        return a.first()
+    return of_rows(b, a.first(), partial(b.alpha_dropout, rate=float(a.p)))
 
 
 @row("feature_dropout")
@@ -127,17 +205,19 @@ def _bernoulli(b: Networks, a: Arguments) -> Any:
     return chance(b, a.first(), float(a.p))
 
 
-def chance(b: Networks, value: Any, p: float) -> Value:
+def chance(b: Networks, value: Any, p: float) -> Any:
     """Draw 1 with a probability for each number of a value, and 0 otherwise."""
-    if not isinstance(value, (Tensor, Spread)):
-        raise UnsupportedError("random numbers that rows of a batch share")
-    ones = b.elementwise("ones", value)
-    if not isinstance(ones, Tensor):
-        ones = b.some_tensor(ones)
-    found = b.elementwise("multiply", b.dropout(ones, 1 - p), p)
-    assert isinstance(found, Tensor)
-    b.chances.add(found.name)
-    return found
+    if isinstance(value, np.ndarray):
+        return DroppedWeights(np.full(value.shape, p, np.float32), 1 - p, value.shape)
+
+    def draw(value: Value) -> Value:
+        ones = b.elementwise("ones", value)
+        found = b.elementwise("multiply", b.dropout(ones, 1 - p), p)
+        assert isinstance(found, Tensor)
+        b.chances.add(found.name)
+        return found
+
+    return of_rows(b, value, draw)
 
 
 def is_chance(b: Networks, value: object) -> bool:
@@ -177,30 +257,36 @@ def _rand_like(b: Networks, a: Arguments) -> Any:
 
 @row("rand")
 def _rand(b: Networks, a: Arguments) -> Any:
-    return Uniform(b.expand(np.asarray(0.0), list(a.size)))
+    return Uniform(filled(b, a.size, 0.0))
 
 
 @row("uniform_")
 def _uniform(b: Networks, a: Arguments) -> Any:
     low, high = a.values["from"], a.to
-    found = Uniform(a.first())
     if (low, high) == (0, 1):
-        return found
-    scaled = b.elementwise("multiply", found.tensor(b), high - low)
-    return b.elementwise("add", scaled, low)
+        return Uniform(a.first())
+
+    def draw(value: Value) -> Value:
+        return b.elementwise("add", b.elementwise("multiply", b.uniform(value), high - low), low)
+
+    return of_rows(b, a.first(), draw)
 
 
 @row("randn_like", "normal_")
 def _randn_like(b: Networks, a: Arguments) -> Any:
-    found = b.noise(a.first())
-    if a.values.get("std", 1.0) != 1:
-        found = b.elementwise("multiply", found, a.std)
-    return b.elementwise("add", found, a.mean) if a.values.get("mean", 0.0) else found
+    std, mean = a.values.get("std", 1.0), a.values.get("mean", 0.0)
+
+    def draw(value: Value) -> Value:
+        found = b.noise(value)
+        found = found if std == 1 else b.elementwise("multiply", found, std)
+        return b.elementwise("add", found, mean) if mean else found
+
+    return of_rows(b, a.first(), draw)
 
 
 @row("randn", "normal.float_float")
 def _randn(b: Networks, a: Arguments) -> Any:
-    zeros = b.expand(np.asarray(0.0), list(a.size))
+    zeros = filled(b, a.size, 0.0)
     return _randn_like(b, Arguments({"self": zeros} | dict(a.values)))
 
 

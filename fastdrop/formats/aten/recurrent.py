@@ -66,10 +66,10 @@ def _some_dropped(params: Sequence[Any], size: int) -> tuple[list[Any], list[flo
     rates = [0.0] * (len(params) // size)
     for place, given in enumerate(params):
         if isinstance(given, DroppedWeights):
-            if place % size != 1:
-                raise UnsupportedError("weights are dropped, but for recurrent ones")
+            if place % size != 1 or given.noise != given.shape:
+                raise UnsupportedError("weights are dropped, but recurrent ones, one by one")
             rates[place // size] = given.rate
-    return [p.weights if isinstance(p, DroppedWeights) else p for p in params], rates
+    return [p.numbers if isinstance(p, DroppedWeights) else p for p in params], rates
 
 
 def _recurrent(kind: str, activation: str = "tanh") -> Row:
