@@ -4,6 +4,7 @@ import gzip
 import os
 import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from glob import glob
 from pathlib import Path
@@ -41,6 +42,15 @@ class BuildExt(build_ext):
         msvc = self.compiler.compiler_type == "msvc"
         for extension in self.extensions:
             extension.extra_compile_args = MSVC_FLAGS if msvc else UNIX_FLAGS
+        one_by_one = self.compiler.compile
+
+        def side_by_side(sources: list[str], **options: Any) -> list[str]:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                made = pool.map(lambda source: one_by_one([source], **options), sources)
+                return [path for paths in made for path in paths]
+
+        if not msvc:
+            self.compiler.compile = side_by_side
         try:
             super().build_extensions()
         except Exception as error:

@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 import fastdrop as fd
 from fastdrop import layers
 from fastdrop.formats._lengths import BATCH, Length, Open, _Quotient, divided, known
-from fastdrop.formats._networks import Cell, Networks, around
-from fastdrop.formats._tensors import Order, RowNumbers, Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._networks import Cell, Networks
+from fastdrop.formats._values import Order, RowNumbers, Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._windows import around
 from layer_laws import normal
 from tolerances import FLOAT32, assert_close
 

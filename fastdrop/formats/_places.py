@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, product
-from fastdrop.formats._tensors import (
-    Array,
+from fastdrop.formats._tensors import Array, Tensors
+from fastdrop.formats._values import (
     Piece,
     RowNumbers,
     Spread,
     Tensor,
-    Tensors,
     UnsupportedError,
     Value,
     as_array,

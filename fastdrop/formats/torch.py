@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._lengths import Length, Open, known
-from fastdrop.formats._networks import Cell, Networks, around
-from fastdrop.formats._tensors import Tensor, UnsupportedError, Value, counted
+from fastdrop.formats._networks import Cell, Networks
+from fastdrop.formats._values import Tensor, UnsupportedError, Value, counted
+from fastdrop.formats._windows import around
 from fastdrop.model import Model
 
 Array = NDArray[Any]

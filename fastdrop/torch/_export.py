@@ -25,7 +25,7 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
-from fastdrop.formats._tensors import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
+from fastdrop.formats._values import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
 from fastdrop.formats.aten import Arguments
 from fastdrop.layers import Identity
 from fastdrop.model import Model

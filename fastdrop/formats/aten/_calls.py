@@ -11,7 +11,7 @@ import numpy as np
 
 from fastdrop.formats._lengths import Open
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Steps, Tensor, steps_beside
+from fastdrop.formats._values import Spread, Steps, Tensor, steps_beside
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
 from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_dropped, of_uniform

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, as_array
+from fastdrop.formats._values import Spread, Tensor, UnsupportedError, as_array
 from fastdrop.formats.aten._rows import Arguments, Row, is_open, row
 from fastdrop.formats.aten.random import is_chance, of_chance, truth
 

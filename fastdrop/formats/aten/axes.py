@@ -9,7 +9,7 @@ import numpy as np
 
 from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._values import Spread, Steps, Tensor, UnsupportedError, Value, as_array
 from fastdrop.formats.aten._rows import Arguments, is_open, row
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import BATCH, Length, divided, product
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import (
+from fastdrop.formats._values import (
     Order,
     RowNumbers,
     Spread,

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._lengths import BATCH, product
-from fastdrop.formats._networks import Networks, around, for_each
-from fastdrop.formats._tensors import RowNumbers, Steps, Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._networks import Networks
+from fastdrop.formats._values import RowNumbers, Steps, Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._windows import around, for_each
 from fastdrop.formats.aten._rows import Arguments, Row, row
 from fastdrop.formats.aten.creation import Offsets
 from fastdrop.formats.aten.random import DroppedWeights, of_rows, tell_of_rows

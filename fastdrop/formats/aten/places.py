@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastdrop.formats._lengths import BATCH, Length
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import add_along, put, put_along, scatter
-from fastdrop.formats._tensors import (
+from fastdrop.formats._values import (
     OfRows,
     Order,
     RowNumbers,

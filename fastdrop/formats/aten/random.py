@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Spread, Steps, Tensor, UnsupportedError, Value
+from fastdrop.formats._values import Spread, Steps, Tensor, UnsupportedError, Value
 from fastdrop.formats.aten._rows import Arguments, row
 from fastdrop.formats.aten.creation import filled
 

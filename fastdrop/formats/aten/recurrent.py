@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._networks import Cell, Networks
-from fastdrop.formats._tensors import Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._values import Tensor, UnsupportedError, Value, as_array
 from fastdrop.formats.aten._rows import Arguments, Row, row
 from fastdrop.formats.aten.random import DroppedWeights
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastdrop.formats._lengths import product
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import UnsupportedError, as_array
+from fastdrop.formats._values import UnsupportedError, as_array
 from fastdrop.formats.aten._rows import Arguments, Row, row
 
 

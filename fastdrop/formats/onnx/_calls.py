@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import Length
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._tensors import Tensor, Value
+from fastdrop.formats._values import Tensor, Value
 
 Array = NDArray[Any]
 

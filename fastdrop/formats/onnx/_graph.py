@@ -13,7 +13,7 @@ from fastdrop import layers
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._limits import Limits
-from fastdrop.formats._tensors import (
+from fastdrop.formats._values import (
     OfRows,
     Spread,
     Steps,

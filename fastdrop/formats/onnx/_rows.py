@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from fastdrop.formats._errors import show
 from fastdrop.formats._lengths import Length, Open
 from fastdrop.formats._places import of_rows
-from fastdrop.formats._tensors import (
-    OfRows,
-    Order,
-    Steps,
-    UnsupportedError,
-    Value,
-)
+from fastdrop.formats._values import OfRows, Order, Steps, UnsupportedError, Value
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import Node
 

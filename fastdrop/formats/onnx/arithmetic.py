@@ -12,7 +12,7 @@ import numpy as np
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
 from fastdrop.formats._places import one_row
-from fastdrop.formats._tensors import (
+from fastdrop.formats._values import (
     Counts,
     OfRows,
     RowBlocks,

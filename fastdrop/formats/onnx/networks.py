@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
 from fastdrop.formats.onnx._rows import (
     Arguments,
     Array,

@@ -12,7 +12,7 @@ from fastdrop import layers
 from fastdrop.formats._errors import show
 from fastdrop.formats._networks import Cell, gates
 from fastdrop.formats._places import one_row
-from fastdrop.formats._tensors import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
 from fastdrop.formats.onnx._rows import Arguments, Array, Made, is_lengths, operator
 
 # Where the gates that Keras has in order stand in a file: LSTM i, o, f, c; GRU z, r, h.

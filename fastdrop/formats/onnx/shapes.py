@@ -10,7 +10,7 @@ import numpy as np
 
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, product
 from fastdrop.formats._places import add_along, one_row, put_along, scatter
-from fastdrop.formats._tensors import (
+from fastdrop.formats._values import (
     Counts,
     OfRows,
     Order,
