@@ -334,6 +334,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
         ),
         (lambda: Interpolate(name="i", axis=0), "expected one of scale and size"),
         (lambda: Interpolate(name="i", axis=0, size=-1), "expected one of scale and size"),
+        (lambda: Interpolate(name="i", axis=0, size=2.5), "layer 'i' size: expected an integer"),
         (lambda: Interpolate(name="i", axis=0, scale=np.inf), "expected one of scale and size"),
         (lambda: Interpolate(name="i", axis=0, size=2, method="area"), "layer 'i' method"),
         (lambda: Interpolate(name="i", axis=1, size=2).output_shape((4,)), "axis of a row of 1"),

@@ -556,21 +556,27 @@ class TakeAlong(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class ArgSort(Single):
+class _Along(Single):
+    """What is made along an axis, as long as it was."""
+
+    axis: int
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axis_of(self.label, self.axis, len(shape))
+        return shape
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ArgSort(_Along):
     """Say where the numbers along an axis are, from the smallest to the largest or back.
 
     Equal numbers stay in their order, and NaN counts as the largest. See `numpy.argsort`.
     """
 
-    axis: int
     descending: bool = False
 
     def __post_init__(self) -> None:
         _check.flag(self.descending, f"{self.label} descending")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        axis_of(self.label, self.axis, len(shape))
-        return shape
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
@@ -593,18 +599,13 @@ ACCUMULATIONS: dict[str, tuple[np.ufunc, type]] = {
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Accumulate(Single):
+class Accumulate(_Along):
     """Take together all numbers up to each place along an axis. See `numpy.ufunc.accumulate`."""
 
     function: str
-    axis: int
 
     def __post_init__(self) -> None:
         _check.choice(self.function, f"{self.label} function", tuple(ACCUMULATIONS))
-
-    def output_shape(self, shape: Shape) -> Shape:
-        axis_of(self.label, self.axis, len(shape))
-        return shape
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
@@ -651,6 +652,8 @@ class Interpolate(Single):
         if len(given) != 1 or not 0 < given[0] < np.inf:
             got = f"scale={self.scale}, size={self.size}"
             raise ValueError(f"{self.label}: expected one of scale and size, positive, got {got}")
+        if self.size is not None:
+            _check.integer(self.size, f"{self.label} size", 1, None)
 
     def _count(self, length: int) -> int:
         return self.size or math.floor(length * (self.scale or 0))
