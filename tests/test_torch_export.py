@@ -2100,3 +2100,87 @@ def test_doctests() -> None:
     result = doctest.testmod(_export)
     assert result.attempted
     assert not result.failed
+
+
+# ---- other ways ----
+
+
+def _asserted(x: Any) -> Any:
+    assert x.size(1) <= 512, "too many steps"
+    return x * 2
+
+
+def _raised(x: Any) -> Any:
+    if (
+        x.size(1) > 512  # beyond the table
+        or x.size(1) < 1
+    ):
+        raise ValueError("too many steps, or none")
+    return x * 2
+
+
+def _single(x: Any) -> Any:
+    if x.size(0) == 1 or x.size(1) == 1:
+        return x + x
+    return x * 2
+
+
+def _shorter(x: Any) -> Any:
+    return x * 2 if x.size(1) > 5 else x * 3
+
+
+def _filled_up(x: Any) -> Any:
+    missing = (-x.size(1)) % 3
+    if missing:
+        x = F.pad(x, (0, 0, 0, missing))
+    return x * 2
+
+
+def _raises_elsewhere(x: Any) -> Any:
+    if x.size(1) > 512:
+        x = x * 3
+    elif x.size(1) < 1:
+        raise ValueError("no steps")
+    return x * 2
+
+
+def _other_batch(x: Any) -> Any:
+    return x * 2 if x.size(0) > 3 else x * 3
+
+
+def _as_long(x: Any, y: Any) -> Any:
+    return x.sum(1) if x.size(1) == y.size(1) else y.sum(1)
+
+
+@pytest.mark.parametrize("function", [_asserted, _raised, _single])
+def test_conditions_that_hold_or_raise_leave_lengths_open(function: Callable[..., Any]) -> None:
+    model = from_torch(Function(function), torch.randn(2, 6, 3))
+    assert model.input_shape == (None, None)
+    for rows, steps in ((3, 8), (1, 1), (1, 4)):
+        x = np.random.default_rng(0).normal(size=(rows, steps, 3)).astype(np.float32)
+        np.testing.assert_array_equal(model.predict(x), x * 2)
+
+
+@pytest.mark.parametrize("function", [_shorter, _filled_up, _raises_elsewhere])
+def test_a_module_that_goes_another_way_for_other_lengths_has_one(
+    function: Callable[..., Any],
+) -> None:
+    x = torch.randn(2, 6, 3)
+    model = from_torch(Function(function), x)
+    assert model.input_shape == (6, 3)
+    (note,) = model.notes
+    assert "what allows no others: the module goes another way" in note
+    assert "test_torch_export.py" in note
+    np.testing.assert_allclose(model.predict(x.numpy()), function(x), rtol=1e-6)
+
+
+def test_a_module_that_goes_another_way_for_other_rows_is_refused() -> None:
+    with pytest.raises(ModelFormatError, match=r"another way for other .*x.size\(0\) > 3"):
+        from_torch(Function(_other_batch), torch.randn(2, 6, 3))
+
+
+def test_a_module_that_compares_lengths_has_those_of_the_example() -> None:
+    x, y = torch.randn(2, 6, 3), torch.randn(2, 4, 3)
+    model = from_torch(Function(_as_long), (x, y))
+    assert [*model.input_shape.values()] == [(6, 3), (4, 3)]
+    np.testing.assert_allclose(model.predict([x.numpy(), y.numpy()]), y.sum(1), rtol=1e-6)

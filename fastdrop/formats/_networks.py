@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from string import ascii_letters
 from typing import Any, cast
 
 import numpy as np
@@ -19,9 +20,11 @@ from fastdrop import layers
 from fastdrop.formats._lengths import BATCH, Length, product
 from fastdrop.formats._values import (
     BatchAxisError,
+    Counts,
     RowNumbers,
     RowPlaces,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -233,15 +236,32 @@ class Networks(Windows):
             return self.squeeze(found, [-1])
         return self.dense(value, kernel.T, None if bias is None else as_array(bias))
 
-    def einsum(self, equation: str, values: Sequence[Value]) -> Value:
-        """Multiply and sum by Einstein's convention, two at a time."""
+    def einsum(self, equation: str, values: Sequence[Value | Steps]) -> Value | Steps:
+        """Multiply and sum by Einstein's convention, two at a time.
+
+        `Steps` get the letter that the batch has beside them, or another where there is none.
+        """
         equation = equation.replace(" ", "")
-        terms, _, out = equation.partition("->")
+        terms, arrow, out = equation.partition("->")
         names = terms.split(",")
         told = [len(t) for t in names] == [v.ndim for v in values] and {*out} <= {*"".join(names)}
-        if not told or any(len(set(t)) < len(t) for t in (*names, out)) or "->" not in equation:
+        if not told or any(len(set(t)) < len(t) for t in (*names, out)) or not arrow:
             raise UnsupportedError(f"einsum {equation!r}")
-        rest = [*zip(names, values, strict=True)]
+        rows = [
+            name[v.at]
+            for name, v in zip(names, values, strict=True)
+            if isinstance(v, (Tensor, Spread))
+        ]
+        letter = rows[0] if rows else next(c for c in ascii_letters if c not in equation)
+        rest: list[tuple[str, Value]] = []
+        for name, value in zip(names, values, strict=True):
+            if isinstance(value, Steps):
+                if letter in name:
+                    raise UnsupportedError(f"{list(value.shape)} along rows of a batch")
+                name, value = letter + name, value.value
+            rest.append((name, value))
+        alone = not rows and any(isinstance(v, Steps) for v in values)
+        out = letter + out if alone else out
         while len(rest) > 1:
             (left, one), (right, two), *rest = rest
             later = {*out, *"".join(n for n, _ in rest)}
@@ -251,7 +271,8 @@ class Networks(Windows):
         if gone:
             found = self.reduce("sum", found, gone)
             name = "".join(c for c in name if c in out)
-        return self.permute(found, [name.index(c) for c in out])
+        found = self.permute(found, [name.index(c) for c in out])
+        return Steps.of(found) if alone else found
 
     def _product(
         self, left: str, one: Value, right: str, two: Value, later: set[str]
@@ -670,7 +691,8 @@ class Networks(Windows):
     def rows_at(self, value: Value, numbers: Sequence[Any]) -> Value:
         """Take places by numbers for each of the first axes, as `value[numbers]` does.
 
-        One of the numbers may be `RowNumbers`, for the batch, and one a tensor of a number a row.
+        One of the numbers may be `RowNumbers`, for the batch, and one a tensor of a number a row,
+        or a number for all.
         """
         if isinstance(value, Tensor) and not value.merged and value.at < len(numbers):
             own = numbers[value.at]
@@ -678,6 +700,11 @@ class Networks(Windows):
             counted = isinstance(own, RowNumbers) and own.ndim == 1
             if counted and len(others) == 1:
                 axis, number = others[0], numbers[others[0]]
+                known = number.value if isinstance(number, Spread) else number
+                if isinstance(known, np.ndarray) and known.size == 1:
+                    return self.select(value, axis, int(known.item()))
+                if isinstance(number, Counts) and not number.shape:
+                    return self.place(value, axis, number.lengths.item())
                 if isinstance(number, Tensor) and number.ndim == 1:
                     for _ in range(value.ndim - 1):
                         number = self.unsqueeze(number, number.ndim)

@@ -29,6 +29,7 @@ from fastdrop.formats._values import BatchAxisError, Spread, Steps, Tensor, Unsu
 from fastdrop.formats.aten import Arguments
 from fastdrop.layers import Identity
 from fastdrop.model import Model
+from fastdrop.torch._conditions import other_ways
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
 from fastdrop.torch._tracing import shapes_alone
 
@@ -424,6 +425,7 @@ class _Conversion:
 
     def model(self) -> Model:
         self._constants()
+        self.obstacles += other_ways(self.program)
         nodes = [*self.program.graph.nodes]
         self._run(nodes)
         outputs = self._outputs(nodes[-1])

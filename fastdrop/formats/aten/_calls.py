@@ -118,6 +118,6 @@ _OF_STEPS = frozenset(
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
         *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
         *("dropout", "native_dropout", "alpha_dropout", "bernoulli", "uniform", "rand_like"),
-        *("randn_like", "normal"),
+        *("randn_like", "normal", "einsum"),
     )
 )

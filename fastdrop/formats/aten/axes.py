@@ -147,9 +147,8 @@ def _narrow(b: Networks, a: Arguments) -> Any:
 def _split(b: Networks, a: Arguments) -> Any:
     value = a.first()
     sizes = list(a.values.values())[1]
-    length = value.shape[a.dim]
-    if isinstance(sizes, int):
-        sizes = _pieces(length, sizes)
+    if not isinstance(sizes, list):
+        sizes = _pieces(value.shape[a.dim], sizes)
     return _parts(b, value, a.dim, sizes)
 
 
@@ -157,14 +156,17 @@ def _split(b: Networks, a: Arguments) -> Any:
 def _chunk(b: Networks, a: Arguments) -> Any:
     value = a.first()
     length = value.shape[a.dim]
+    if is_open(length) and a.chunks == 2:
+        first = (length + 1) // 2
+        return _parts(b, value, a.dim, [first, length - first])
     if not isinstance(length, int):
         raise UnsupportedError(f"chunks of {length} places")  # there may be fewer of them
     return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
 
 
-def _pieces(length: Any, size: int) -> list[int]:
-    if not isinstance(length, int):
-        raise UnsupportedError(f"pieces of {length} places")
+def _pieces(length: Any, size: Any) -> list[int]:
+    if not isinstance(length, int) or not isinstance(size, int):
+        raise UnsupportedError(f"pieces of {size} of {length} places")
     return [min(size, length - start) for start in range(0, length, size)]
 
 

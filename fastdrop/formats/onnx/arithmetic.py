@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from string import ascii_letters
 from typing import Any
 
 import numpy as np
@@ -550,8 +549,6 @@ def _einsum(a: Arguments) -> Made:
         raise UnsupportedError("a length left open, computed with")
     if all(isinstance(v, np.ndarray) for v in values):
         return _einsum_of_constants(a, equation, values)
-    if any(isinstance(v, Steps) for v in values):
-        return _einsum_of_steps(a, equation, values)
     given = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in values]
     return a.net.einsum(equation, given)
 
@@ -563,24 +560,3 @@ def _einsum_of_constants(a: Arguments, equation: str, values: Sequence[Any]) -> 
     lengths = {c: n for name, v in zip(names, values, strict=True) for c, n in zip(name, v.shape)}  # noqa: B905
     a.check_size(lengths.values())
     return np.asarray(np.einsum(equation, *values), a.dtype)
-
-
-def _einsum_of_steps(a: Arguments, equation: str, values: Sequence[Any]) -> Made:
-    """Give what is the same for each row the letter that the batch has beside it, or another."""
-    terms, arrow, out = equation.partition("->")
-    names = terms.split(",")
-    if [len(name) for name in names] != [v.ndim for v in values] or not arrow:
-        raise UnsupportedError(f"einsum {equation!r}")
-    framed = [n[v.at] for n, v in zip(names, values, strict=True) if hasattr(v, "at")]
-    letter = framed[0] if framed else next(c for c in ascii_letters if c not in equation)
-    given: list[Any] = []
-    for i, value in enumerate(values):
-        if isinstance(value, Steps):
-            if letter in names[i]:
-                raise UnsupportedError(f"{list(value.shape)} along rows of a batch")
-            names[i] = letter + names[i]
-            value = value.value
-        given.append(a.net.float32(value) if isinstance(value, np.ndarray) else value)
-    if framed:
-        return a.net.einsum(f"{','.join(names)}->{out}", given)
-    return Steps.of(a.net.einsum(f"{','.join(names)}->{letter}{out}", given))

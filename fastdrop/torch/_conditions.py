@@ -1,0 +1,70 @@
+"""What a module asks of lengths while it is exported, for the way it goes by the answer."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import linecache
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from traceback import FrameSummary
+from typing import Any
+
+import torch
+from torch._guards import detect_fake_mode
+
+import fastdrop
+
+# Lengths for which a condition is looked at, and of several lengths together.
+_LENGTHS = (*range(2, 66), 100, 127, 128, 512, 1000, 1001)
+_TOGETHER = (2, 3, 5, 8, 13, 100)
+_MOST_SYMBOLS = 3
+_LIBRARIES = tuple(str(Path(inspect.getfile(library)).parent) for library in (torch, fastdrop))
+
+
+def other_ways(program: torch.export.ExportedProgram) -> Iterator[str]:
+    """Yield the conditions of a module's own code that do not hold for all lengths that are open.
+
+    An export goes one way, that of the example. What raises on the other way is no other way.
+    """
+    values = [node.meta["val"] for node in program.graph.nodes if "val" in node.meta]
+    mode = detect_fake_mode(values)
+    if mode is None or mode.shape_env is None:
+        return
+    for guard in mode.shape_env.guards:
+        frame = guard.sloc.framework_loc
+        if not isinstance(frame, FrameSummary) or frame.filename.startswith(_LIBRARIES):
+            continue
+        if not _always(guard.expr) and not _is_check(frame):
+            where = f"{Path(frame.filename).name}:{frame.lineno}"
+            yield f"the module goes another way for other lengths or rows ({where}: {frame.line})"
+
+
+def _always(condition: Any) -> bool:
+    """Whether a condition holds for all lengths, but perhaps for 1."""
+    symbols = sorted(condition.free_symbols, key=str)
+    if len(symbols) > _MOST_SYMBOLS:
+        return False
+    lengths = _LENGTHS if len(symbols) == 1 else _TOGETHER
+    return all(
+        bool(condition.subs(dict(zip(symbols, some, strict=True))))
+        for some in product(lengths, repeat=len(symbols))
+    )
+
+
+def _is_check(frame: FrameSummary) -> bool:
+    """Whether a line asserts something, or raises where it is not so."""
+    source = "".join(linecache.getlines(frame.filename))
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return False
+    line = frame.lineno or 0
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Assert, ast.If)):
+            continue
+        last = node.end_lineno if isinstance(node, ast.Assert) else node.test.end_lineno
+        if node.lineno <= line <= (last or 0):
+            return isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
+    return False
