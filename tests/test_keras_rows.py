@@ -293,6 +293,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "use_bias": FLAG,
     "use_gate": FLAG,
     "use_scale": FLAG,
+    "groups": (int,),  # -1: one of each channel
     "variance": (*NUMBER, list),
     "zero_output_for_mask": FLAG,
 }

@@ -99,6 +99,11 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
         {"axis": (-1,), "gamma": None, "beta": None, "epsilon": 1e-3, "rms_scaling": False},
     ),
     (layers.UnitNormalization(name="u"), {"axis": (-1,)}),
+    (layers.RMSNormalization(name="r"), {"axis": (-1,), "scale": None, "epsilon": 1e-6}),
+    (
+        layers.GroupNormalization(name="g"),
+        {"axis": (-1,), "groups": 32, "gamma": None, "beta": None, "epsilon": 1e-3},
+    ),
     (
         layers.Normalization(name="n", mean=V4, variance=V4),
         {"axis": (-1,), "invert": False, "passes_mask": True},
@@ -115,6 +120,15 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
             | {"dilation_rate": (1,) * kind.dims},
         )
         for kind in (layers.MaxPooling1D, layers.MaxPooling2D)
+    ),
+    *(
+        (kind(name="p", output_size=3), {"output_size": (3,) * kind.dims})
+        for kind in (
+            layers.AdaptiveAveragePooling1D,
+            layers.AdaptiveAveragePooling2D,
+            layers.AdaptiveMaxPooling1D,
+            layers.AdaptiveMaxPooling2D,
+        )
     ),
     *(
         (kind(name="g"), {"keepdims": False})
@@ -204,6 +218,8 @@ DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
     (layers.SimpleRNN, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.RecurrentLoop, {"units": 2}, {"kernel", "recurrent_kernel", "bias"}),
     (layers.LayerNormalization, {}, {"gamma", "beta"}),
+    (layers.GroupNormalization, {"groups": 1}, {"gamma", "beta"}),
+    (layers.RMSNormalization, {}, {"scale"}),
     (layers.BatchNormalization, {}, {"gamma", "beta", "moving_mean", "moving_variance"}),
     (layers.Attention, {}, set()),
     (layers.AdditiveAttention, {}, {"scale"}),

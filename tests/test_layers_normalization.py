@@ -12,9 +12,11 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
     BatchNormalization,
+    GroupNormalization,
     LayerNormalization,
     Normalization,
     Rescaling,
+    RMSNormalization,
     UnitNormalization,
 )
 from layer_laws import KERAS_3, TF_KERAS, check_laws, filled, normal, output, planned
@@ -136,6 +138,43 @@ def test_layer_normalization(x: np.ndarray, axis: Any, config: dict[str, Any]) -
 
 
 @pytest.mark.parametrize(("x", "axis"), AXES)
+@pytest.mark.parametrize("config", [{}, {"epsilon": 0.5}], ids=str)
+def test_rms_normalization(x: np.ndarray, axis: Any, config: dict[str, Any]) -> None:
+    layer = filled(planned("RMSNormalization", x.shape[1:], axis=axis, **config))
+    axes = tuple(axis) if isinstance(axis, list) else (axis,)
+
+    def normalized(part: Any, scale: Any) -> Any:
+        return part / (sum(part**2) / len(part) + layer.epsilon) ** 0.5 * scale
+
+    check_laws(layer, x)
+    assert_close(output(layer, x), by_rows(x, axes, normalized, [layer.scale]), FLOAT32)
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((6,), 1), ((5, 6), -1), ((6, 5), 1), ((4, 6, 5), 2)])
+@pytest.mark.parametrize(
+    "config",
+    [{"groups": 2}, {"groups": 3, "center": False}, {"groups": 1, "scale": False}, {"groups": -1}],
+    ids=str,
+)
+def test_group_normalization(shape: tuple[int, ...], axis: int, config: dict[str, Any]) -> None:
+    x = normal(7, *shape)
+    layer = filled(planned("GroupNormalization", shape, axis=axis, epsilon=0.1, **config))
+    assert (layer.gamma is None) != config.get("scale", True)
+    assert (layer.beta is None) != config.get("center", True)
+    groups = 6 if config["groups"] == -1 else config["groups"]
+    expected = np.empty(x.shape)
+    last, found = np.moveaxis(x, axis, -1).astype(float), np.moveaxis(expected, axis, -1)
+    for n, first in product(range(7), range(0, 6, 6 // groups)):
+        part = last[n, ..., first : first + 6 // groups]
+        y = (part - part.mean()) / np.sqrt(part.var() + 0.1)
+        found[n, ..., first : first + 6 // groups] = y
+    found *= 1 if layer.gamma is None else layer.gamma
+    found += 0 if layer.beta is None else layer.beta
+    check_laws(layer, x)
+    assert_close(output(layer, x), expected.astype(np.float32), FLOAT32)
+
+
+@pytest.mark.parametrize(("x", "axis"), AXES)
 def test_unit_normalization(x: np.ndarray, axis: Any) -> None:
     layer = planned("UnitNormalization", x.shape[1:], axis=axis)
     check_laws(layer, x)
@@ -161,6 +200,8 @@ def test_sums_do_not_depend_on_the_batch(width: int) -> None:
     for axis in (1, [0, 1]):
         check_laws(LayerNormalization(name="n", axis=axis), x)
         check_laws(UnitNormalization(name="n", axis=axis), x)
+        check_laws(RMSNormalization(name="n", axis=axis), x)
+    check_laws(GroupNormalization(name="n", axis=0, groups=2), x)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +317,17 @@ V3 = np.ones(3, np.float32)
             ),
             r"layer 'b': expected an input of shape with lengths \(3,\) along axis",
         ),
+        (lambda: GroupNormalization(name="n", groups=0), "layer 'n' groups: expected at least one"),
+        (lambda: GroupNormalization(name="n", groups=-2), "layer 'n' groups: expected an integer"),
+        (lambda: GroupNormalization(name="n", axis=(0, 1)), "layer 'n' axis: expected one axis"),
+        (
+            lambda: fd.Model([GroupNormalization(name="n", groups=3)], (5, 4)),
+            "layer 'n': expected an input of shape with channels for 3 groups",
+        ),
+        (
+            lambda: fd.Model([RMSNormalization(name="n", scale=V3)], (5, 4)),
+            "layer 'n': expected an input of shape with lengths",
+        ),
         (lambda: LayerNormalization(name="n", axis=-65), "layer 'n' axis: expected an integer >="),
         (lambda: LayerNormalization(name="n", axis=()), "layer 'n' axis: expected at least one"),
         (
@@ -344,6 +396,9 @@ def test_refusals(make: Any, match: str) -> None:
         ("BatchNormalization", {"epsilon": -1}, "epsilon: expected a number >= 0, found -1"),
         ("BatchNormalization", {"epsilon": None}, "epsilon: expected a number >= 0, found None"),
         ("BatchNormalization", {"scale": 1}, "scale: expected true or false, found 1"),
+        ("GroupNormalization", {"groups": 0}, "groups: expected an integer >= 1, or -1"),
+        ("GroupNormalization", {"groups": 2.0}, "groups: expected an integer >= 1, or -1"),
+        ("GroupNormalization", {"axis": [1, 2]}, "axis: expected one axis other than 0"),
         ("LayerNormalization", {"axis": []}, "axis: expected an axis other than 0, or a list"),
         ("LayerNormalization", {"axis": [1, -2]}, "with fixed lengths along different axes"),
         ("LayerNormalization", {"rms_scaling": "yes"}, "rms_scaling: expected true or false"),

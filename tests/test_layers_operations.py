@@ -332,12 +332,23 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             lambda: Interpolate(name="i", axis=0, scale=2.0, size=3),
             r"layer 'i': expected one of scale and size, positive, got scale=2.0, size=3",
         ),
-        (lambda: Interpolate(name="i", axis=0), "expected one of scale and size"),
+        (
+            lambda: Interpolate(name="i", axis=0).output_shapes([(4,)]),
+            r"layer 'i': expected a second input, with an axis as long as wanted, got \[\(4,\)\]",
+        ),
+        (
+            lambda: Interpolate(name="i", axis=0).output_shapes([(4,), ()]),
+            "layer 'i': expected a second input, with an axis",
+        ),
+        (
+            lambda: Interpolate(name="i", axis=0, size=2).output_shapes([(4,), (3,)]),
+            "layer 'i': expected one input, got",
+        ),
         (lambda: Interpolate(name="i", axis=0, size=-1), "expected one of scale and size"),
         (lambda: Interpolate(name="i", axis=0, size=2.5), "layer 'i' size: expected an integer"),
         (lambda: Interpolate(name="i", axis=0, scale=np.inf), "expected one of scale and size"),
         (lambda: Interpolate(name="i", axis=0, size=2, method="area"), "layer 'i' method"),
-        (lambda: Interpolate(name="i", axis=1, size=2).output_shape((4,)), "axis of a row of 1"),
+        (lambda: Interpolate(name="i", axis=1, size=2).output_shapes([(4,)]), "axis of a row of 1"),
         (lambda: ArgSort(name="o", axis=2).output_shape((4, 3)), "axis of a row of 2 axes, got 2"),
         (lambda: ArgSort(name="o", axis=0, descending=1), "layer 'o' descending"),
         (lambda: Accumulate(name="a", axis=0, function="mean"), "layer 'a' function"),
@@ -516,6 +527,19 @@ def test_lengths_of_what_is_interpolated() -> None:
     assert output(layer, normal(2, 9, 3)).shape == (2, 13, 3)
     with pytest.raises(ValueError, match="expected numbers along axis 0, got none"):
         output(Interpolate(name="i", axis=0, size=3), np.zeros((2, 0, 3), np.float32))
+
+
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("method", METHODS)
+def test_as_many_places_as_another_input_has(method: str, coordinates: str) -> None:
+    options: dict[str, Any] = {"method": method, "coordinates": coordinates}
+    layer = Interpolate(name="i", axis=0, **options)
+    assert layer.output_shapes([(None, 3), (None, 2)]) == [(None, 3)]
+    assert layer.output_shapes([(4, 3), (7, 2)]) == [(7, 3)]
+    values, like = Flow(X[np.newaxis]), Flow(normal(2, 7, 9, 2))
+    (found,) = layer.run([values, like], None)
+    (expected,) = Interpolate(name="i", axis=0, size=9, **options).run([values], None)
+    np.testing.assert_array_equal(found.values, expected.values)
 
 
 def test_reductions_of_long_rows_do_not_depend_on_others() -> None:

@@ -9,6 +9,10 @@ import pytest
 import fastdrop as fd
 from fastdrop.formats import ModelFormatError
 from fastdrop.layers import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
     AveragePooling1D,
     AveragePooling2D,
     Flow,
@@ -66,6 +70,58 @@ def test_pooling_2d(padding: str, size: Any, strides: Any) -> None:
         layer = kind(name="p", **options)
         check_laws(layer, X2)
         assert_close(output(layer, X2), pooled(X2, layer, function), FLOAT32)
+
+
+def in_windows(x: np.ndarray, sizes: tuple[int, ...], function: Any) -> np.ndarray:
+    """Join so many windows of each axis: cells of which a part is in i / n to (i + 1) / n of it."""
+    found = np.empty((len(x), *sizes, x.shape[-1]))
+    for number in product(*map(range, sizes)):
+        places = [
+            [p for p in range(length) if (p + 1) * n > i * length and p * n < (i + 1) * length]
+            for i, n, length in zip(number, sizes, x.shape[1:-1], strict=True)
+        ]
+        window = x.astype(float)
+        for axis, some in enumerate(places, 1):
+            window = window.take(some, axis)
+        flat = window.reshape(len(x), -1, x.shape[-1])
+        found[(slice(None), *number)] = function(flat, axis=1)
+    return found.astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 9, 12])
+def test_so_many_windows(size: int) -> None:
+    """Of unequal lengths, and with places that two of them share."""
+    for kind, function in ((AdaptiveMaxPooling1D, np.max), (AdaptiveAveragePooling1D, np.mean)):
+        layer = kind(name="p", output_size=size)
+        check_laws(layer, X1)
+        assert_close(output(layer, X1), in_windows(X1, (size,), function), FLOAT32)
+
+
+@pytest.mark.parametrize("size", [2, (3, 4), (7, 6), (1, 5), (10, 1)])
+def test_so_many_windows_of_an_image(size: Any) -> None:
+    sizes = (size, size) if isinstance(size, int) else size
+    for kind, function in ((AdaptiveMaxPooling2D, np.max), (AdaptiveAveragePooling2D, np.mean)):
+        layer = kind(name="p", output_size=size)
+        check_laws(layer, X2)
+        assert_close(output(layer, X2), in_windows(X2, sizes, function), FLOAT32)
+
+
+def test_so_many_windows_of_any_length() -> None:
+    layer = AdaptiveAveragePooling1D(name="p", output_size=3)
+    model = fd.Model([layer], (None, 4))
+    assert model.output_shape == (3, 4)
+    for steps in (1, 2, 3, 8):
+        assert_close(
+            model.predict(X1[:, :steps]), in_windows(X1[:, :steps], (3,), np.mean), FLOAT32
+        )
+    with pytest.raises(ValueError, match="layer 'p': expected an input of shape with a place"):
+        model.predict(X1[:, :0])
+    with pytest.raises(ValueError, match="layer 'p': expected a place at least, got none"):
+        layer.forward(Flow(X1[np.newaxis, :, :0]), None)
+    with pytest.raises(ValueError, match="layer 'p' output_size: expected"):
+        AdaptiveMaxPooling2D(name="p", output_size=0)
+    with pytest.raises(ValueError, match="layer 'p': expected an input of shape"):
+        fd.Model([layer], (0, 4))
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])

@@ -98,6 +98,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "AdaptiveAveragePooling1D": ([{"output_size": 3}], SEQUENCE),
+    "AdaptiveAveragePooling2D": ([{"output_size": (2, 3)}], IMAGE),
+    "AdaptiveMaxPooling1D": ([{"output_size": 2}], SEQUENCE),
+    "AdaptiveMaxPooling2D": ([{"output_size": 2}], IMAGE),
     "AdditiveAttention": ([{"dropout": 0.4, "scale": V4}], [SEQUENCE, SEQUENCE]),
     "AlphaDropout": ([{"rate": 0.3, "noise_shape": (None, 1, 4)}], SEQUENCE),
     "ArgSort": ([{"axis": -1}, {"axis": 0, "descending": True}], SEQUENCE),
@@ -210,6 +214,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "GroupNormalization": ([{"groups": 2, "gamma": V4, "beta": V4}, {"groups": -1}], SEQUENCE),
     "Interpolate": (
         [
             {"axis": 0, "scale": 1.5},
@@ -251,6 +256,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "RMSNormalization": ([{"scale": V4}, {"axis": [0, 1], "epsilon": 0.1}], SEQUENCE),
     "Reduce": ([{"function": "max"}, {"function": "sum", "axes": (-1,)}], SEQUENCE),
     "RepeatVector": ([{"count": 3}], normal(3, 4)),
     "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),

@@ -23,7 +23,15 @@ import fastdrop as fd
 from fastdrop import layers
 from fastdrop.formats._lengths import BATCH, Length, Open, _Quotient, divided, known
 from fastdrop.formats._networks import Cell, Networks
-from fastdrop.formats._values import Order, RowNumbers, Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._values import (
+    Order,
+    RowNumbers,
+    Spread,
+    Steps,
+    Tensor,
+    UnsupportedError,
+    Value,
+)
 from fastdrop.formats._windows import around
 from layer_laws import normal
 from tolerances import FLOAT32, assert_close
@@ -995,8 +1003,6 @@ def rms_norm(x: np.ndarray, *axes: int) -> np.ndarray:
 
 # What is counted of a length that has to be known.
 OF_KNOWN = ("0, 2 open", "1, 2 open", *ALL, "none")
-# Windows of unequal size of a length that is not known.
-UNEQUAL = ("0, 2 open", "0, 3 open", "all 0", "none")
 LAYERS: dict[str, Case] = {
     "convolution": convolved(),
     "convolution with all options": convolved(2, 2, (1, 3), 3),
@@ -1064,17 +1070,17 @@ LAYERS: dict[str, Case] = {
         **PICTURES | {"refused": ("0, 3 open", "all 0", "none")},
     ),
     "one part": parted(1, **CHANNELS | {"needs": (2,)}),
-    "three parts": parted(3, **CHANNELS | {"needs": (2,), "refused": OF_KNOWN}),
+    "three parts": parted(3, **CHANNELS | {"needs": (2,)}),
     "all parts": parted(None, **CHANNELS),
     "five maxima": parted(
         5,
         kind="max",
-        **CHANNELS | {"needs": (2,), "refused": OF_KNOWN},
+        **CHANNELS | {"needs": (2,)},
     ),
-    "parts of equal size": parted(5, needs=(1, 2), refused=(*ALL, "none"), array=normal(6, 4, 10)),
-    "parts of pictures": parted(3, 5, **PICTURES | {"refused": UNEQUAL}),
-    "maxima of pictures": parted(7, 2, kind="max", **PICTURES | {"refused": UNEQUAL}),
-    "one row of pictures": parted(1, 3, **PICTURES | {"refused": UNEQUAL}),
+    "parts of equal size": parted(5, needs=(2,), refused=(*ALL, "none"), array=normal(6, 4, 10)),
+    "parts of pictures": parted(3, 5, **PICTURES),
+    "maxima of pictures": parted(7, 2, kind="max", **PICTURES),
+    "one row of pictures": parted(1, 3, **PICTURES | {"needs": (2, 3)}),
     "batch_norm": Case(
         lambda net, x: net.batch_norm(
             x, normal(10), None, normal(10, seed=1), normal(10, seed=2) ** 2, 0.1
@@ -1239,6 +1245,18 @@ LOOKED_UP: dict[str, Case] = {
         lambda x: x[x[..., 0].argmax(0), np.arange(10)],
         needs=(0, 2),
         refused=("1+", "+1", *ALL, "none"),
+    ),
+    "the last step of each row": Case(
+        lambda net, x: net.rows_at(x, [RowNumbers(), np.array(-1)]),
+        lambda x: x[:, -1],
+        needs=(1, 2),
+        refused=("0+", "+0", *ALL, "none"),
+    ),
+    "all of each row": Case(
+        lambda net, x: net.rows_at(x, [RowNumbers()]),
+        lambda x: x,
+        needs=(1, 2),
+        refused=("0+", "+0", *ALL, "none"),
     ),
 }
 
@@ -1719,9 +1737,9 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         "places of a constant",
     ),
     "interpolated rows": (lambda net, x: net.interpolate(x, 0, scale=2.0), "rows of a batch are"),
-    "an open length, and a half": (
-        lambda net, x: net.interpolate(net.value(X, "0, 1 open"), 1, scale=1.5),
-        "places interpolated at 1.5 times as many",
+    "roots of an open length": (
+        lambda net, x: net.interpolate(net.value(X, "0, 1 open"), 1, scale=2**0.5),
+        "places interpolated at 1.4142135623730951 times as many",
     ),
     "the middle of a constant": (
         lambda net, x: net.reduce("median", X, [1]),
@@ -2046,3 +2064,23 @@ def test_words_of_a_table_are_dropped(layout: str) -> None:
     assert isinstance(layer, fd.layers.EmbeddingDropout)
     assert layer.rate == 0.4
     np.testing.assert_array_equal(layer.table, table)
+
+
+@pytest.mark.parametrize("steps", [2, 5])
+def test_einsum_of_what_all_rows_share(steps: int) -> None:
+    """Positions have the letter of the batch beside them, or one of their own."""
+    net = Written()
+    x, table = normal(3, steps, 4), normal(4)
+    given = net.value(x, "0, 1 open")
+    assert isinstance(given, Tensor)
+    positions = Steps(net.positions(given.shape[1]))
+    alone = net.einsum("i,j->ij", [positions, table])
+    beside = net.einsum("t,btf->bf", [positions, given])
+    assert isinstance(alone, Steps)
+    assert isinstance(beside, Tensor)
+    assert alone.shape == (given.shape[1], 4)
+    numbers = np.arange(steps, dtype=np.float32)
+    assert_close(net.array(alone.value, 3)[0], np.outer(numbers, table), FLOAT32)
+    assert_close(net.array(beside, 3), np.einsum("t,btf->bf", numbers, x), FLOAT32)
+    with pytest.raises(UnsupportedError, match="along rows of a batch"):
+        net.einsum("b,btf->tf", [positions, given])

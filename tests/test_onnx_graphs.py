@@ -1261,6 +1261,12 @@ one place between others, of pytorch
 places between open steps
     (float[N,T,3] x) => (y) <float[3] s = {1.0, 2.0, 1.0}>
     { y = Resize<mode="linear">(x, , s) }
+as many places as there were, and parts of as many
+    (float[N,2,T] x) => (y, z, u, v) <float[3] s = {1, 1, 0.5}, float[3] r = {1, 1, 1.5}>
+    { h = AveragePool<kernel_shape=[2], strides=[2]>(x) n = Shape(x)
+      y = Resize<mode="linear", coordinate_transformation_mode="pytorch_half_pixel">(h, , , n)
+      z = Resize<coordinate_transformation_mode="asymmetric", nearest_mode="floor">(h, , , n)
+      u = Resize<mode="linear">(x, , s) v = Resize<mode="linear">(x, , r) }
 the nearest places
     (float[N,2,5] x) => (a, b, c, d, e) <float[3] s = {1.0, 1.0, 1.7}>
     { a = Resize<nearest_mode="ceil">(x, , s) b = Resize<nearest_mode="floor">(x, , s)
@@ -2809,10 +2815,14 @@ another curve between places
     (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 2.0}>
     { y = Resize<mode="cubic", cubic_coeff_a=-0.5>(x, , s) }
     -> attribute 'cubic_coeff_a': -0.5
-an open number of places, and a half
-    (float[N,T] x) => (y) <float[2] s = {1.0, 1.5}>
+an open number of places, and a half, by their corners
+    (float[N,T,2] x) => (y) <float[3] s = {1.0, 1.5, 1.0}>
+    { y = Resize<mode="linear", coordinate_transformation_mode="align_corners">(x, , s) }
+    -> places at 1.5 times as many by their corners
+an open number of places, and a root
+    (float[N,T,2] x) => (y) <float[3] s = {1.0, 1.4142, 1.0}>
     { y = Resize<mode="linear">(x, , s) }
-    -> places interpolated at 1.5 times as many
+    -> places interpolated at 1.4142 times as many
 lengths of one axis of three
     (float[N,2,4] x) => (y) <float[1] s = {2.0}>
     { y = Resize(x, , s) }

@@ -1760,6 +1760,33 @@ OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
     "a-third-before-the-end": lambda x: x[:, x.size(1) - x.size(1) // 3],
     "halves": lambda x: x[:, : x.size(1) // 2].mean(1) - x[:, x.size(1) // 2 :].mean(1),
     "windows-in-steps": lambda x: x.unfold(1, 3, 2).mean(-1),
+    "two-chunks": lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
+    "two-chunks-apart": lambda x: x.chunk(2, 1)[0].mean(1) - x.chunk(2, 1)[1].mean(1),
+    "cut-at-places": lambda x: torch.cat(torch.tensor_split(x, (1, 2), 1)[::-1], 1),
+    "last-of-each-row": lambda x: x[torch.arange(x.size(0)), -1],
+    "last-by-full": lambda x: x[torch.arange(len(x)), torch.full((len(x),), x.size(1) - 1)],
+    "last-by-gather": lambda x: x.gather(1, torch.full((x.size(0), 1, 6), x.size(1) - 1))[:, 0],
+    "each-row": lambda x: x[torch.arange(x.size(0))].mean(1),
+    "rotary": lambda x: (
+        x * torch.einsum("i,j->ij", torch.arange(x.size(1)).float(), torch.logspace(0, -2, 6)).cos()
+    ),
+    "weighted-by-einsum": lambda x: torch.einsum("t,btf->bf", torch.arange(x.size(1)) / 10, x),
+    "einsum-of-places": lambda x: torch.einsum(
+        "ij,bjf->bif", (torch.arange(x.size(1))[:, None] - torch.arange(x.size(1))).abs() / 10, x
+    ),
+    "as-long-as-before": lambda x: F.interpolate(
+        F.avg_pool1d(x.mT, 2), size=x.size(1), mode="linear"
+    ),
+    "as-long-as-before-by-ends": lambda x: F.interpolate(
+        x[:, ::2].mT, size=x.size(1), mode="linear", align_corners=True
+    ),
+    "nearest-as-before": lambda x: x + F.interpolate(x[:, ::2].mT, size=x.size(1)).mT,
+    "half-as-long": lambda x: F.interpolate(x.mT, scale_factor=0.5, mode="linear"),
+    "half-longer": lambda x: F.interpolate(x.mT, scale_factor=1.5, mode="linear"),
+    "three-means": lambda x: F.adaptive_avg_pool1d(x.mT, 3),
+    "four-maxima": lambda x: F.adaptive_max_pool1d(x.mT, 4),
+    "windows-of-one-axis": lambda x: F.adaptive_avg_pool2d(x[:, None], (None, 4)),
+    "windows-of-the-other": lambda x: F.adaptive_max_pool2d(x[:, None], (4, None)),
     "patches": lambda x: F.pad(x.mT, (0, 2), mode="replicate").unfold(-1, 4, 2).flatten(2),
     "sum-so-far": lambda x: torch.ones(x.size(1), x.size(1)).tril() @ x,
     "mean-so-far": lambda x: x.cumsum(1) / torch.arange(1, x.size(1) + 1)[:, None],
@@ -1864,7 +1891,7 @@ def test_what_leaves_no_other_lengths_is_noted() -> None:
             self.lstm = nn.LSTM(3, 4, batch_first=True)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.lstm(x)[0] + x.chunk(2, 1)[0].mean((1, 2))[:, None, None]
+            return self.lstm(x)[0] + x.chunk(3, 1)[0].mean((1, 2))[:, None, None]
 
     model = from_torch(Scaled(), torch.zeros(2, 5, 3))
     assert model.input_shape == (5, 3)

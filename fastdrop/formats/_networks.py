@@ -698,6 +698,8 @@ class Networks(Windows):
             own = numbers[value.at]
             others = [i for i, n in enumerate(numbers) if n is not None and i != value.at]
             counted = isinstance(own, RowNumbers) and own.ndim == 1
+            if counted and not others:
+                return value
             if counted and len(others) == 1:
                 axis, number = others[0], numbers[others[0]]
                 known = number.value if isinstance(number, Spread) else number

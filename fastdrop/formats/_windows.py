@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ from fastdrop.formats._values import (
 )
 
 Array = NDArray[Any]
+
+# Parts of a length that are counted in binary64 as they are in whole numbers.
+_MOST_PARTS = 32
 
 
 class Windows(Tensors):
@@ -194,28 +198,30 @@ class Windows(Tensors):
         for axis, (size, length) in enumerate(zip(sizes, lengths, strict=True), -len(sizes)):
             if size is None or size == length:
                 part = 1
-            elif isinstance(length, int) and length % size == 0:
+            elif isinstance(length, int) and length % size == 0 and not value.at:
                 part = length // size
             else:
-                return self._unequal(value, kind, axis, size, sizes)
+                made = self._unequal(value, kind, value.counted(axis), size)
+                rest = [None if i - len(sizes) == axis else n for i, n in enumerate(sizes)]
+                return (
+                    made if all(n is None for n in rest) else self.adaptive_pool(made, kind, rest)
+                )
             widths.append(part)
         return self.pool(value, kind, widths, widths, [(0, 0)] * len(widths))
 
-    def _unequal(
-        self, value: Tensor, kind: str, axis: int, size: int, sizes: Sequence[int | None]
-    ) -> Value:
-        """Make windows of unequal size along one axis, and then those along the others."""
-        length = value.shape[axis]
-        if not isinstance(length, int):
-            raise UnsupportedError(f"{size} windows of unequal size of {length} places")
-        parts = []
-        for i in range(size):
-            start, stop = i * length // size, -(-(i + 1) * length // size)
-            part = self.slice(value, axis, start, stop)
-            parts.append(self.reduce("mean" if kind == "mean" else "max", part, [axis], True))
-        rest = [None if i - len(sizes) == axis else n for i, n in enumerate(sizes)]
-        made = self.concatenate(parts, axis)
-        return made if all(n is None for n in rest) else self.adaptive_pool(made, kind, rest)
+    def _unequal(self, value: Tensor, kind: str, axis: int, size: int) -> Value:
+        """Make so many windows along one axis, which are nearly as long as each other."""
+        if axis == value.at:
+            raise UnsupportedError(f"{size} windows along rows of a batch")
+        *others, channels = [i for i in range(value.ndim) if i not in (value.at, axis)]
+        order = [value.at, *others, axis, channels]
+        moved = self.permute(value, order)
+        assert isinstance(moved, Tensor)
+        pooling = layers.AdaptiveAveragePooling1D if kind == "mean" else layers.AdaptiveMaxPooling1D
+        *ahead, _, last = moved.row
+        layer = self.each(pooling(name=self.scope, output_size=size), len(ahead))
+        found = self.single(layer, moved, (*ahead, size, last))
+        return self.permute(found, [order.index(i) for i in range(value.ndim)])
 
     def pad(self, value: Value, widths: Sequence[tuple[int, int]], number: float) -> Value:
         """Put a number before and behind on the last axes."""
@@ -244,21 +250,27 @@ class Windows(Tensors):
         axis, length = counted(axis, value.ndim), value.shape[axis]
         if not isinstance(value, Tensor) or axis == value.at:
             raise UnsupportedError("a constant or rows of a batch are interpolated")
-        size = options.get("size")
-        if scale is None:
-            found: Any = size
-        elif isinstance(length, int):
-            found = math.floor(length * scale)
-        else:
-            found = length * int(scale) if scale == int(scale) else None
-        if not isinstance(found, int) and (scale is None or found is None):
-            raise UnsupportedError(f"{length} places interpolated at {scale or size} times as many")
-        at = value.axis(axis)
-        layer = layers.Interpolate(name=self.scope, axis=at, scale=scale, **options)
-        (name,) = self.call(layer, [value.name], [value.row])
-        return self._known(
-            replace(value, name=name, row=(*value.row[:at], found, *value.row[at + 1 :]))
-        )
+        size, at = options.pop("size", None), value.axis(axis)
+        row, like = value.row, []
+        found: Any = size
+        if scale is not None:
+            found = self._scaled(length, scale)
+        elif not isinstance(size, int):
+            tensor = self.positions(size)
+            size, like = None, [tensor]
+        layer = layers.Interpolate(name=self.scope, axis=at, scale=scale, size=size, **options)
+        inputs = [value, *like]
+        (name,) = self.call(layer, [t.name for t in inputs], [t.row for t in inputs])
+        return self._known(replace(value, name=name, row=(*row[:at], found, *row[at + 1 :])))
+
+    def _scaled(self, length: Length, scale: float) -> Length:
+        """Return so many times a length, rounded down."""
+        if isinstance(length, int):
+            return math.floor(length * scale)
+        factor = Fraction(scale).limit_denominator(_MOST_PARTS)
+        if float(factor) != scale:
+            raise UnsupportedError(f"{length} places interpolated at {scale} times as many")
+        return length * factor.numerator // factor.denominator
 
     def pad_again(self, value: Value, widths: Sequence[tuple[int, int]], mode: str) -> Value:
         """Put what is there before and behind on the last axes, as `numpy.pad` does.

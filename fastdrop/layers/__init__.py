@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from fastdrop.layers.merging import Concatenate, Dot, Merge
     from fastdrop.layers.normalization import (
         BatchNormalization,
+        GroupNormalization,
         LayerNormalization,
         Normalization,
         Rescaling,
+        RMSNormalization,
         UnitNormalization,
     )
     from fastdrop.layers.operations import (
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
         WithMask,
     )
     from fastdrop.layers.pooling import (
+        AdaptiveAveragePooling1D,
+        AdaptiveAveragePooling2D,
+        AdaptiveMaxPooling1D,
+        AdaptiveMaxPooling2D,
         AveragePooling1D,
         AveragePooling2D,
         GlobalAveragePooling1D,
@@ -85,6 +91,10 @@ __all__ = [
     "LSTM",
     "Accumulate",
     "Activation",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
     "AdditiveAttention",
     "AlphaDropout",
     "ArgSort",
@@ -118,6 +128,7 @@ __all__ = [
     "GlobalAveragePooling2D",
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GroupNormalization",
     "Identity",
     "Interpolate",
     "Layer",
@@ -133,6 +144,7 @@ __all__ = [
     "Pad",
     "Permute",
     "Positions",
+    "RMSNormalization",
     "RecurrentLoop",
     "Reduce",
     "RepeatVector",

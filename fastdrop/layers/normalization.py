@@ -264,6 +264,130 @@ class LayerNormalization(_Normalizing):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class RMSNormalization(_Normalizing):
+    """``scale x / sqrt(mean(x^2) + epsilon)``, of each row by itself.
+
+    The mean is that along `axis`; scale holds a number for each place there, in the order of the
+    axes. A mask ends here, as it does in Keras. Zhang and Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019.
+    """
+
+    scale: Weight | None = None
+    epsilon: float = 1e-6
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("scale",)
+    passes_mask = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.prepare(epsilon=_check.stddev(self.epsilon, f"{self.label} epsilon"))
+        self.check_weight("scale", (None,) * len(self.axes))
+
+    @classmethod
+    def declare(
+        cls, inputs: Sequence[Shape], *, name: str, axis: Axes = -1, **options: Any
+    ) -> Self:
+        axes, vector = _declared(name, axis, inputs)
+        return cls(name=name, axis=axes, scale=vector, **options)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_lengths(shape, self.scale)
+        return shape
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return _vector_work(inputs[0], self.row_axes(inputs[0]))
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        def normalized(x: Array) -> Array:
+            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + self.epsilon)
+            if self.scale is not None:
+                x *= self.scale.reshape(-1)
+            return x
+
+        axes = self.row_axes(flow.values.shape[2:])
+        return Flow(_by_vectors(flow.values, axes, normalized))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class GroupNormalization(_Normalizing):
+    """``gamma (x - mean) / sqrt(variance + epsilon) + beta``, of groups of a row's channels.
+
+    Channels are along `axis`, which is one, and as many groups of them follow each other; -1 stands
+    for one of each channel. Mean and variance are those of all numbers of a group, wherever they
+    are in the row. Wu and He, "Group Normalization", ECCV 2018.
+    """
+
+    groups: int = 32
+    gamma: Weight | None = None
+    beta: Weight | None = None
+    epsilon: float = 1e-3
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("gamma", "beta")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.prepare(epsilon=_check.stddev(self.epsilon, f"{self.label} epsilon"))
+        name = f"{self.label} groups"
+        if _check.integer(self.groups, name, -1, None) == 0:
+            _check.refuse(ValueError, name, "at least one group, or -1", self.groups)
+        if len(self.axes) > 1:
+            _check.refuse(ValueError, f"{self.label} axis", "one axis", self.axis)
+        self.check_weight("gamma", (None,))
+        self.check_weight("beta", (None,))
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        axis: Axes = -1,
+        scale: bool = True,
+        center: bool = True,
+        **options: Any,
+    ) -> Self:
+        axes, vector = _declared(name, axis, inputs)
+        gamma, beta = (vector if wanted else None for wanted in (scale, center))
+        return cls(name=name, axis=axes, gamma=gamma, beta=beta, **options)
+
+    def _groups(self, channels: int) -> int:
+        return channels if self.groups == -1 else self.groups
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_lengths(shape, self.gamma)
+        self.check_lengths(shape, self.beta)
+        channels = shape[self.row_axes(shape)[0]] or 0
+        fits = channels > 0 and channels % self._groups(channels) == 0
+        self.check_fits(shape, f"with channels for {self.groups} groups along {self.axes}", fits)
+        return shape
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return False  # it looks at all steps
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return 3 * math.prod(n or 1 for n in inputs[0])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        def normalized(x: Array) -> Array:
+            x -= x.mean(axis=-1, keepdims=True)
+            x /= np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + self.epsilon)
+            return x
+
+        (axis,) = self.row_axes(flow.values.shape[2:])
+        moved = np.moveaxis(flow.values, axis + 2, 2)
+        samples, rows, channels = moved.shape[:3]
+        groups = self._groups(channels)
+        of_groups = moved.reshape(samples, rows, groups, math.prod(moved.shape[2:]) // groups)
+        found = _by_vectors(of_groups, (1,), normalized).reshape(moved.shape)
+        shape = (channels, *(1,) * (moved.ndim - 3))
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            if self.gamma is not None:
+                found *= self.gamma.reshape(shape)
+            if self.beta is not None:
+                found += self.beta.reshape(shape)
+        return flow.with_values(np.ascontiguousarray(np.moveaxis(found, 2, axis + 2)))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class UnitNormalization(_Normalizing):
     """Divide by the Euclidean norm along `axis`, but by `least_norm` where it is smaller."""
 

@@ -627,14 +627,14 @@ _CUBIC = -0.75  # as PyTorch and ONNX have it
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Interpolate(Single):
+class Interpolate(Layer):
     """Take numbers at other places along an axis, and between them: as many times as many, or some.
 
-    Either `scale` or `size` is given. `coordinates` say where the places are: those of ends on ends
-    ("align_corners"), first on first ("asymmetric"), or as the middles of cells ("half_pixel"). The
-    method is what is nearest by a `rounding`, or a line or cubic curve (a = -3/4) through those
-    around, of which the ends stay the same beyond. See `torch.nn.functional.interpolate`; places
-    are computed in float32, as there.
+    Either `scale` or `size` is given, or a second input, along whose first axis are as many places.
+    `coordinates` say where the places are: those of ends on ends ("align_corners"), first on first
+    ("asymmetric"), or as the middles of cells ("half_pixel"). The method is what is nearest by a
+    `rounding`, or a line or cubic curve (a = -3/4) through those around, of which the ends stay the
+    same beyond. See `torch.nn.functional.interpolate`; places are computed in float32, as there.
     """
 
     axis: int
@@ -649,24 +649,28 @@ class Interpolate(Single):
         _check.choice(self.coordinates, f"{self.label} coordinates", COORDINATES)
         _check.choice(self.rounding, f"{self.label} rounding", tuple(ROUNDINGS))
         given = [v for v in (self.scale, self.size) if v is not None]
-        if len(given) != 1 or not 0 < given[0] < np.inf:
+        if len(given) > 1 or not all(0 < v < np.inf for v in given):
             got = f"scale={self.scale}, size={self.size}"
             raise ValueError(f"{self.label}: expected one of scale and size, positive, got {got}")
         if self.size is not None:
             _check.integer(self.size, f"{self.label} size", 1, None)
 
-    def _count(self, length: int) -> int:
-        return self.size or math.floor(length * (self.scale or 0))
-
-    def output_shape(self, shape: Shape) -> Shape:
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        expected = 2 if self.scale is None and self.size is None else 1
+        if len(inputs) != expected or not all(inputs[1:]):
+            what = (
+                "one input" if expected == 1 else "a second input, with an axis as long as wanted"
+            )
+            raise ValueError(f"{self.label}: expected {what}, got {list(inputs)}")
+        shape = inputs[0]
         at = axis_of(self.label, self.axis, len(shape))
-        length = shape[at]
-        count = self.size if length is None else self._count(length)
-        return (*shape[:at], count, *shape[at + 1 :])
+        length, count = shape[at], inputs[1][0] if len(inputs) > 1 else self.size
+        if self.scale is not None and length is not None:
+            count = math.floor(length * self.scale)
+        return [(*shape[:at], count, *shape[at + 1 :])]
 
-    def _places(self, length: int) -> Array:
+    def _places(self, length: int, count: int) -> Array:
         """Return where each number is taken among the places that there are."""
-        count = self._count(length)
         places = np.arange(count, dtype=np.float32)
         if not count:
             return places
@@ -676,11 +680,14 @@ class Interpolate(Single):
         half = np.float32(0.5 if self.coordinates == "half_pixel" else 0)
         return np.asarray((places + half) * step - half)
 
-    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        values = flow.values
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        values = inputs[0].values
         at = 2 + axis_of(self.label, self.axis, values.ndim - 2)
         length = values.shape[at]
-        places = self._places(length)
+        count = inputs[1].values.shape[2] if len(inputs) > 1 else self.size
+        if count is None:
+            count = math.floor(length * (self.scale or 0))
+        places = self._places(length, count)
         if not length and len(places):
             raise ValueError(f"{self.label}: expected numbers along axis {self.axis}, got none")
 
@@ -688,7 +695,7 @@ class Interpolate(Single):
             return np.take(values, np.clip(numbers, 0, length - 1).astype(np.intp), axis=at)
 
         if self.method == "nearest":
-            return Flow(taken(ROUNDINGS[self.rounding](places)))
+            return [Flow(taken(ROUNDINGS[self.rounding](places)))]
         if self.method == "linear":
             places = np.clip(places, 0, max(length - 1, 0))
         first = np.floor(places)
@@ -699,7 +706,7 @@ class Interpolate(Single):
                 taken(first + shift) * share.astype(np.float32).reshape(shape)
                 for shift, share in shares(places - first)
             ]
-            return Flow(sum(parts[1:], start=parts[0]))
+            return [Flow(sum(parts[1:], start=parts[0]))]
 
 
 def _linear_shares(t: Array) -> list[tuple[int, Array]]:

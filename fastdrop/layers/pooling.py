@@ -1,9 +1,10 @@
 """Pooling: the largest number or the mean of each window, or of whole rows. Channels are last."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from itertools import product
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -141,23 +142,24 @@ class _GlobalPooling(Spatial):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         return math.prod(n or 1 for n in inputs[0])
 
-    def joined(self, values: Array, function: np.ufunc) -> Array:
-        """Join the places of (samples, rows, places, channels) half by half.
-
-        The order depends on their number alone, and rounding grows with its logarithm.
-        """
-        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-            while (places := values.shape[2]) > 1:
-                half = places // 2
-                joined = function(values[:, :, :half], values[:, :, half : 2 * half])
-                if places % 2:
-                    function(joined[:, :, 0], values[:, :, -1], out=joined[:, :, 0])
-                values = joined
-        return values[:, :, 0]
-
     def finished(self, values: Array) -> Flow:
         samples, rows, channels = values.shape
         return Flow(values.reshape(samples, rows, *(1,) * (self.dims * self.keepdims), channels))
+
+
+def _joined(values: Array, function: np.ufunc) -> Array:
+    """Join the places of (samples, rows, places, channels) half by half.
+
+    The order depends on their number alone, and rounding grows with its logarithm.
+    """
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        while (places := values.shape[2]) > 1:
+            half = places // 2
+            joined = function(values[:, :, :half], values[:, :, half : 2 * half])
+            if places % 2:
+                function(joined[:, :, 0], values[:, :, -1], out=joined[:, :, 0])
+            values = joined
+    return values[:, :, 0]
 
 
 def _in_line(values: Array) -> Array:
@@ -170,14 +172,14 @@ def _in_line(values: Array) -> Array:
 class _GlobalMaxPooling(_GlobalPooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         places = _in_line(flow.values)
-        return self.finished(self.joined(places, np.maximum) + np.float32(0))
+        return self.finished(_joined(places, np.maximum) + np.float32(0))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _GlobalAveragePooling(_GlobalPooling):
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         places = _in_line(flow.values)
-        total = self.joined(places, np.add)
+        total = _joined(places, np.add)
         return self.finished(total / np.float32(places.shape[2]))
 
 
@@ -205,7 +207,7 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
         if flow.mask is None:
             return super().forward(flow, draw)
         mask = flow.mask[..., np.newaxis]
-        total = self.joined(np.where(mask, flow.values, np.float32(0)), np.add)
+        total = _joined(np.where(mask, flow.values, np.float32(0)), np.add)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.finished(total / mask.sum(axis=2, dtype=np.int64).astype(np.float32))
 
@@ -213,5 +215,95 @@ class GlobalAveragePooling1D(_GlobalAveragePooling):
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalAveragePooling2D(_GlobalAveragePooling):
     """The mean of an image."""
+
+    dims: ClassVar[int] = 2
+
+
+# ---- so many windows ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class _AdaptivePooling(Spatial):
+    """A number for each of so many windows along each axis, and channel. A mask ends here.
+
+    Window i of n begins at the place i * length / n, rounded down, and ends before
+    (i + 1) * length / n, rounded up: they are as long as each other, or nearly, and may share a
+    place.
+    """
+
+    output_size: Each
+
+    def __post_init__(self) -> None:
+        sizes = _check.each(self.output_size, f"{self.label} output_size", self.dims)
+        self.prepare(output_size=sizes)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_rank(shape)
+        self.check_fits(shape, "with a place at least", 0 not in shape[:-1])
+        assert isinstance(self.output_size, tuple)
+        return (*self.output_size, shape[-1])
+
+    def windows(self, values: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+        """Yield the number of each window, and (samples, rows, places, channels) of it."""
+        assert isinstance(self.output_size, tuple)
+        lengths = values.shape[2:-1]
+        if 0 in lengths:
+            raise ValueError(f"{self.label}: expected a place at least, got none")
+        for number in product(*map(range, self.output_size)):
+            where: list[Any] = [...]
+            for i, n, length in zip(number, self.output_size, lengths, strict=True):
+                where.append(slice(i * length // n, -(-(i + 1) * length // n)))
+            yield number, _in_line(values[(*where, slice(None))])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        samples, rows, *_, channels = flow.values.shape
+        assert isinstance(self.output_size, tuple)
+        out = np.empty((samples, rows, *self.output_size, channels), np.float32)
+        for number, places in self.windows(flow.values):
+            where: tuple[Any, ...] = (..., *number, slice(None))
+            out[where] = self.number(places)
+        return Flow(out)
+
+    def number(self, places: Array) -> Array:
+        """Return what stands for (samples, rows, places, channels)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class _AdaptiveMaxPooling(_AdaptivePooling):
+    def number(self, places: Array) -> Array:
+        return _joined(places, np.maximum) + np.float32(0)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class _AdaptiveAveragePooling(_AdaptivePooling):
+    def number(self, places: Array) -> Array:
+        return np.asarray(_joined(places, np.add) / np.float32(places.shape[2]))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveMaxPooling1D(_AdaptiveMaxPooling):
+    """The largest number of each of so many windows of time steps."""
+
+    dims: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveMaxPooling2D(_AdaptiveMaxPooling):
+    """The largest number of each of so many windows of an image."""
+
+    dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
+    """The mean of each of so many windows of time steps."""
+
+    dims: ClassVar[int] = 1
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
+    """The mean of each of so many windows of an image."""
 
     dims: ClassVar[int] = 2

@@ -36,9 +36,17 @@ def other_ways(program: torch.export.ExportedProgram) -> Iterator[str]:
         frame = guard.sloc.framework_loc
         if not isinstance(frame, FrameSummary) or frame.filename.startswith(_LIBRARIES):
             continue
-        if not _always(guard.expr) and not _is_check(frame):
+        if not (_is_known(guard.expr) or _always(guard.expr) or _is_check(frame)):
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             yield f"the module goes another way for other lengths or rows ({where}: {frame.line})"
+
+
+def _is_known(condition: Any) -> bool:
+    """Whether a condition is that a length is one number, which leaves it open no more."""
+    if not condition.is_Relational or condition.rel_op != "==":
+        return False
+    left, right = condition.args
+    return bool(left.is_Symbol and right.is_number) or bool(right.is_Symbol and left.is_number)
 
 
 def _always(condition: Any) -> bool:

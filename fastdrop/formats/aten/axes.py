@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -157,11 +158,29 @@ def _chunk(b: Networks, a: Arguments) -> Any:
     value = a.first()
     length = value.shape[a.dim]
     if is_open(length) and a.chunks == 2:
-        first = (length + 1) // 2
-        return _parts(b, value, a.dim, [first, length - first])
+        ends = (
+            (length + 1) // 2,
+            length - length // 2,
+        )  # the same, as lengths of the two are counted
+        return b.slice(value, a.dim, 0, ends[0]), b.slice(value, a.dim, ends[1], None)
     if not isinstance(length, int):
         raise UnsupportedError(f"chunks of {length} places")  # there may be fewer of them
     return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
+
+
+@row("tensor_split.sections")
+def _tensor_split(b: Networks, a: Arguments) -> Any:
+    value, length = a.values["self"], a.values["self"].shape[a.dim]
+    if not isinstance(length, int):
+        raise UnsupportedError(f"{a.sections} pieces of {length} places")
+    least, more = divmod(length, a.sections)
+    return _parts(b, value, a.dim, [least + (i < more) for i in range(a.sections)])
+
+
+@row("tensor_split.indices")
+def _split_at(b: Networks, a: Arguments) -> Any:
+    ends = [0, *a.indices, None]
+    return tuple(b.slice(a.values["self"], a.dim, *pair) for pair in pairwise(ends))
 
 
 def _pieces(length: Any, size: Any) -> list[int]:

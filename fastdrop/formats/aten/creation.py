@@ -96,10 +96,10 @@ def _fill(b: Networks, a: Arguments) -> Any:
 @row("arange", "arange.start", "arange.start_step")
 def _arange(b: Networks, a: Arguments) -> Any:
     start, step = a.values.get("start", 0), a.values.get("step", 1)
+    if (start, step) == (0, 1) and a.end in (BATCH, b.rows):
+        return RowNumbers()
     if all(isinstance(n, (int, float)) for n in (start, a.end, step)):
         return np.arange(start, a.end, step)
-    if (start, step) == (0, 1) and a.end == BATCH:
-        return RowNumbers()
     if start == 0 and a.end == BATCH * step:
         return Offsets(step)
     if step == 1 and isinstance(start, int):

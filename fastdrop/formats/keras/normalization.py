@@ -14,10 +14,12 @@ from fastdrop.formats.keras._version import Version
 from fastdrop.formats.keras.core import passes_mask_since_3
 from fastdrop.layers import (
     BatchNormalization,
+    GroupNormalization,
     Layer,
     LayerNormalization,
     Normalization,
     Rescaling,
+    RMSNormalization,
     Shape,
     UnitNormalization,
 )
@@ -40,6 +42,13 @@ def _one_axis(config: Section, key: str, version: Version) -> tuple[int, ...]:
     if len(axes) > 1:
         raise config.wrong(key, "one axis other than 0")
     return axes
+
+
+def _number_of_groups(config: Section, key: str, version: Version) -> int:
+    value = config.values.get(key, 32)
+    if type(value) is not int or (value < 1 and value != -1):
+        raise config.wrong(key, "an integer >= 1, or -1")
+    return value
 
 
 def _axis_or_none(config: Section, key: str, version: Version) -> tuple[int, ...] | None:
@@ -130,6 +139,17 @@ ROWS = (
         "LayerNormalization",
         LayerNormalization,
         (Option("axis", _axis), *SCALED, Option("rms_scaling", boolean(False))),
+        without_effect=VECTORS,
+    ),
+    Row(
+        "RMSNormalization",
+        RMSNormalization,
+        (Option("axis", _axis), Option("epsilon", number(1e-6, least=0))),
+    ),
+    Row(
+        "GroupNormalization",
+        GroupNormalization,
+        (Option("axis", _one_axis), Option("groups", _number_of_groups), *SCALED),
         without_effect=VECTORS,
     ),
     Row("UnitNormalization", UnitNormalization, (Option("axis", _axis),), rule=_unit),

@@ -6,6 +6,10 @@ from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._rows import Option, Row, boolean, channels_last, choice, each
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
     AveragePooling1D,
     AveragePooling2D,
     GlobalAveragePooling1D,
@@ -33,6 +37,11 @@ def _pooling(dims: int) -> tuple[Option, ...]:
 
 GLOBAL = (Option("keepdims", boolean(False)), Option("data_format", channels_last, ""))
 
+
+def _adaptive(dims: int) -> tuple[Option, ...]:
+    return (Option("output_size", each(dims)), Option("data_format", channels_last, ""))
+
+
 ROWS = (
     Row("MaxPooling1D", MaxPooling1D, _pooling(1)),
     Row("MaxPooling2D", MaxPooling2D, _pooling(2)),
@@ -42,4 +51,8 @@ ROWS = (
     Row("GlobalMaxPooling2D", GlobalMaxPooling2D, GLOBAL),
     Row("GlobalAveragePooling1D", GlobalAveragePooling1D, GLOBAL),
     Row("GlobalAveragePooling2D", GlobalAveragePooling2D, GLOBAL),
+    Row("AdaptiveMaxPooling1D", AdaptiveMaxPooling1D, _adaptive(1)),
+    Row("AdaptiveMaxPooling2D", AdaptiveMaxPooling2D, _adaptive(2)),
+    Row("AdaptiveAveragePooling1D", AdaptiveAveragePooling1D, _adaptive(1)),
+    Row("AdaptiveAveragePooling2D", AdaptiveAveragePooling2D, _adaptive(2)),
 )

@@ -782,6 +782,7 @@ def _resize(a: Arguments) -> Made:
         elif scale != 1:
             own = value.shape[axis]
             broken = scale is not None and isinstance(own, int) and own * scale != int(own * scale)
+            broken |= scale is not None and not isinstance(own, int) and scale != int(scale)
             if broken and coordinates == "align_corners":  # its corners are between places
                 raise UnsupportedError(f"{own} places at {scale} times as many by their corners")
             at = coordinates.removeprefix("pytorch_")
@@ -799,22 +800,17 @@ def _resize(a: Arguments) -> Made:
 
 def _resized(
     a: Arguments, value: Value, axes: Sequence[int]
-) -> list[tuple[float | None, int | None]]:
+) -> list[tuple[float | None, Length | None]]:
     """Return how many times as many places each axis gets, or how many."""
     number = 2 if a.op == "Resize" and a.opset >= 11 else 1
     scales, sizes = a.constant(number), a.lengths(3) if number == 2 else None
-    found: list[tuple[float | None, int | None]] = []
+    found: list[tuple[float | None, Length | None]] = []
     if sizes:
         for axis, size in zip(axes, sizes, strict=False):
             own = value.shape[axis]
             same = own == BATCH and size == a.fixed_batch
             times = 1 if same else divided(size, own)
-            if isinstance(times, int):
-                found.append((float(times), None))
-            elif isinstance(size, int):
-                found.append((None, size))
-            else:
-                raise UnsupportedError(f"{size} places of {own} ({a.op})")
+            found.append((float(times), None) if isinstance(times, int) else (None, size))
     elif scales is not None and scales.dtype.kind == "f":
         # Decimals as they were meant: 0.7 of 10 places are 7.
         found = [(float(str(n)), None) for n in scales.reshape(-1)]

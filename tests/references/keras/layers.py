@@ -763,6 +763,19 @@ add("layer_normalization-2d", X2, [L.LayerNormalization(), L.Dense(2)])
 add("layer_normalization-4d", X4, [L.LayerNormalization()])
 add("layer_normalization-4d-axes", X4, [L.LayerNormalization(axis=[2, 3])])
 add("layer_normalization-masked", XM, [MASK, L.LayerNormalization(), L.LSTM(3)])
+X6 = floats(5, 4, 6)
+for groups in (1, 2, 6, -1):
+    add(f"group_normalization-{groups}", X6, [L.GroupNormalization(groups)], both=groups == 2)
+add("group_normalization-axis-1", X6, [L.GroupNormalization(2, axis=1)])
+add("group_normalization-alone", X6, [L.GroupNormalization(3, center=False, scale=False)])
+add("group_normalization-epsilon", X6, [L.GroupNormalization(3, epsilon=0.5)])
+add("group_normalization-4d", X4, [L.GroupNormalization(1)])
+add("group_normalization-masked", XM, [MASK, L.GroupNormalization(1), L.LSTM(3)])
+if hasattr(L, "RMSNormalization"):  # since 3.9
+    add("rms_normalization", X3, [L.RMSNormalization()])
+    add("rms_normalization-epsilon", X3, [L.RMSNormalization(epsilon=0.5)])
+    add("rms_normalization-4d-axes", X4, [L.RMSNormalization(axis=[2, 3])])
+    add("rms_normalization-masked", XM, [MASK, L.RMSNormalization(), L.LSTM(3)])
 add("unit_normalization", X3, [L.UnitNormalization()])
 add("unit_normalization-axis-1", X3, [L.UnitNormalization(axis=1)])
 add("unit_normalization-axes", X3, [L.UnitNormalization(axis=[1, 2])])
@@ -879,6 +892,10 @@ for rank, x in ((1, C1), (2, C2)):
                 x,
                 [pool((3, 2), strides=(2, 1), padding="same")],
             )
+        adaptive = getattr(L, f"Adaptive{mode}Pooling{rank}D", None)
+        if adaptive is not None:  # since 3.13
+            for size in (2, 4, (3,) if rank == 1 else (5, 2)):
+                add(f"adaptive_{mode.lower()}_pooling{rank}d-{size}", x, [adaptive(size)])
         pool = getattr(L, f"Global{mode}Pooling{rank}D")
         add(f"global_{mode.lower()}_pooling{rank}d", x, [pool(), L.Dense(2)])
         add(f"global_{mode.lower()}_pooling{rank}d-keepdims", x, [pool(keepdims=True)])
