@@ -268,7 +268,8 @@ class RMSNormalization(_Normalizing):
     """``scale x / sqrt(mean(x^2) + epsilon)``, of each row by itself.
 
     The mean is that along `axis`; scale holds a number for each place there, in the order of the
-    axes. A mask ends here, as it does in Keras. Zhang and Sennrich, "Root Mean Square Layer Normalization", NeurIPS 2019.
+    axes. A mask ends here, as in Keras. Zhang and Sennrich, "Root Mean Square Layer Normalization",
+    NeurIPS 2019.
     """
 
     scale: Weight | None = None
