@@ -2129,6 +2129,54 @@ def test_doctests() -> None:
     assert not result.failed
 
 
+def _two_halves(x: Any) -> Any:
+    """Mix a row with itself turned around, by one mask and what it leaves."""
+    kept = torch.rand(x.size(0), 1, 1) < 0.3
+    random = torch.rand(x.size(0), x.size(1), 3)
+    parts = torch.where(random >= 0.4, x, 0.0) + torch.where(random < 0.4, 2 * x, 0.0)
+    return kept * x + parts + (~kept) * x.flip(-1)
+
+
+def _noise_twice(x: Any) -> Any:
+    noise = torch.rand_like(x)
+    return noise + x * noise
+
+
+def test_random_numbers_that_are_used_twice_are_the_same() -> None:
+    torch.manual_seed(6)
+    x = torch.randn(2, 4, 3)
+    for function in (_two_halves, _noise_twice):
+        model = from_torch(With(nn.Identity(), lambda _, x, f=function: f(x)), x)
+        passes = np.stack([function(x) for _ in range(1500)])
+        same_moments(model.mc_predict(x.numpy(), 1500, rng=0, keep_samples=True).samples, passes)
+
+
+def _compared_twice(x: Any) -> Any:
+    numbers = torch.rand_like(x)
+    return x * (numbers < 0.3) + (numbers < 0.6)
+
+
+def _compared_and_added(x: Any) -> Any:
+    numbers = torch.rand_like(x)
+    return x * (numbers < 0.3) + numbers
+
+
+def _words_twice(module: Any, tokens: Any) -> Any:
+    weight = module.weight * F.dropout(torch.ones(len(module.weight), 1), 0.4, module.training)
+    return F.linear(F.embedding(tokens, weight), weight)
+
+
+@pytest.mark.parametrize("function", [_compared_twice, _compared_and_added])
+def test_random_numbers_that_are_used_in_two_ways_are_refused(function: Callable[..., Any]) -> None:
+    with pytest.raises(ModelFormatError, match="drawn once and used in two ways"):
+        from_torch(Function(function), torch.randn(2, 4, 3))
+
+
+def test_a_table_that_drops_words_for_two_is_refused() -> None:
+    with pytest.raises(ModelFormatError, match="drawn once and used in two ways"):
+        from_torch(With(nn.Embedding(6, 3), _words_twice), TOKENS)
+
+
 # ---- other ways ----
 
 

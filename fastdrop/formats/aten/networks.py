@@ -109,7 +109,8 @@ def _some_words(b: Networks, table: DroppedWeights, tokens: Any) -> Any:
     if table.noise != (words, 1) and features > 1:
         raise UnsupportedError("a table of which not words are dropped, but numbers")
     tell_of_rows(b)
-    return of_rows(b, tokens, partial(b.embedding, table.numbers, rate=table.rate))
+    numbers, rate = table.of_layer()
+    return of_rows(b, tokens, partial(b.embedding, numbers, rate=rate))
 
 
 @row("embedding_bag", "embedding_bag.padding_idx")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,20 @@ from fastdrop.formats.aten.creation import filled
 Array = NDArray[Any]
 
 
+class Uses(dict[object, Any]):
+    """What has been made of random numbers that are drawn once, in the one way that they are used.
+
+    Another way would draw others.
+    """
+
+    def once(self, key: object, make: Callable[[], Any]) -> Any:
+        if self and key not in self:
+            raise UnsupportedError("random numbers that are drawn once and used in two ways")
+        if key not in self:
+            self[key] = make()
+        return self[key]
+
+
 @dataclass(frozen=True)
 class Uniform:
     """Numbers from 0 to 1, a new one for each of a value, and something that is added to them.
@@ -28,19 +42,19 @@ class Uniform:
 
     value: Any
     plus: float = 0.0
+    uses: Uses = field(default_factory=Uses)
 
     def drawn(self, b: Networks) -> Any:
-        found = of_rows(b, self.value, b.uniform)
-        if not self.plus:
-            return found
-        if isinstance(found, Steps):
-            return Steps.of(b.elementwise("add", found.value, self.plus))
-        return b.elementwise("add", found, self.plus)
+        found = self.uses.once("drawn", lambda: of_rows(b, self.value, b.uniform))
+        return _computed(b, "add", found, self.plus) if self.plus else found
 
     def below(self, b: Networks, bound: float, *, above: bool = False) -> Any:
         """Return whether they are below a number, or above it."""
         p = min(max(bound - self.plus, 0.0), 1.0)
-        return chance(b, self.value, 1 - p if above else p)
+        other = self.uses.get((p, not above))
+        if isinstance(other, (Tensor, Steps)):
+            return _computed(b, "subtract", 1.0, other)
+        return self.uses.once((p, above), lambda: chance(b, self.value, 1 - p if above else p))
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,7 @@ class DroppedWeights:
     numbers: Array
     rate: float
     noise: tuple[int, ...]
+    uses: Uses = field(default_factory=Uses)
 
     @property
     def ndim(self) -> int:
@@ -65,14 +80,21 @@ class DroppedWeights:
     def with_numbers(self, numbers: Array) -> DroppedWeights:
         """Return others, of as many axes or of more in front, dropped by the same mask."""
         wide = (1,) * (numbers.ndim - len(self.noise)) + self.noise
-        return DroppedWeights(numbers, self.rate, wide)
+        return DroppedWeights(numbers, self.rate, wide, self.uses)
+
+    def of_layer(self) -> tuple[Array, float]:
+        """Return them and the rate, for a layer that drops them, which is the only one."""
+        self.uses.once(object(), lambda: None)
+        return self.numbers, self.rate
 
     def steps(self, b: Networks) -> Steps:
         """Return them for each row, which has a mask of its own."""
         longer = [n == 1 != m for n, m in zip(self.noise, self.shape, strict=True)]
         shared = [axis + 1 for axis, found in enumerate(longer) if found]
         drop = partial(b.shared_dropout, rate=self.rate, axes=shared)
-        found: Steps = of_rows(b, self.numbers, drop)
+        # The same numbers, and no others by the same mask.
+        key = "steps", self.numbers.tobytes(), self.noise
+        found: Steps = self.uses.once(key, lambda: of_rows(b, self.numbers, drop))
         if (self.numbers == 1 - self.rate).all():
             b.chances.add(found.value.name)
         return found
@@ -97,6 +119,14 @@ def of_rows(b: Networks, value: Any, draw: Callable[[Any], Value]) -> Any:
     return Steps.of(draw(numbers))
 
 
+def _computed(b: Networks, function: str, *values: Any) -> Any:
+    """Compute number by number of a value and a number."""
+    made: Any = b.elementwise(function, *(v.value if isinstance(v, Steps) else v for v in values))
+    if function == "subtract" and any(is_chance(b, v) for v in values):
+        b.chances.add(made.name)
+    return Steps.of(made) if any(isinstance(v, Steps) for v in values) else made
+
+
 def _plain(value: object) -> float | None:
     """Return a number that is no tensor, if it is one."""
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -108,7 +138,7 @@ def of_uniform(base: str, b: Networks, a: Arguments) -> Any:
     """Return what an operator makes of random numbers and of one that is known, or None."""
     first, *rest = a.values.values()
     if base == "floor" and isinstance(first, Uniform) and 0 <= first.plus <= 1:
-        return chance(b, first.value, first.plus)
+        return first.below(b, 1.0, above=True)
     if not rest or base not in ("add", "lt", "le", "gt", "ge"):
         return None
     uniform, bound = first, _plain(rest[0])
@@ -221,6 +251,7 @@ def chance(b: Networks, value: Any, p: float) -> Any:
 
 
 def is_chance(b: Networks, value: object) -> bool:
+    value = value.value if isinstance(value, Steps) else value
     return isinstance(value, Tensor) and value.name in b.chances
 
 

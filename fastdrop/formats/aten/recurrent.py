@@ -63,13 +63,13 @@ def cells(
 
 def _some_dropped(params: Sequence[Any], size: int) -> tuple[list[Any], list[float]]:
     """Return weights as they are, and the rates of recurrent ones, the second of each `size`."""
-    rates = [0.0] * (len(params) // size)
+    weights, rates = [*params], [0.0] * (len(params) // size)
     for place, given in enumerate(params):
         if isinstance(given, DroppedWeights):
             if place % size != 1 or given.noise != given.shape:
                 raise UnsupportedError("weights are dropped, but recurrent ones, one by one")
-            rates[place // size] = given.rate
-    return [p.numbers if isinstance(p, DroppedWeights) else p for p in params], rates
+            weights[place], rates[place // size] = given.of_layer()
+    return weights, rates
 
 
 def _recurrent(kind: str, activation: str = "tanh") -> Row:
