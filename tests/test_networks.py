@@ -1721,7 +1721,8 @@ REFUSALS: dict[str, tuple[Function, str]] = {
     "letters for more": (lambda net, x: net.einsum("bi->b", [x]), "einsum 'bi->b'"),
     "letters of nothing": (lambda net, x: net.einsum("bij->bik", [x]), "einsum 'bij->bik'"),
     "letters of one": (lambda net, x: net.einsum("bij,ij->b", [x]), "einsum 'bij,ij->b'"),
-    "letters without an arrow": (lambda net, x: net.einsum("bij", [x]), "einsum 'bij'"),
+    "letters without an arrow": (lambda net, x: net.einsum("bii", [x]), "einsum 'bii->b'"),
+    "dots for more": (lambda net, x: net.einsum("bijk...->b", [x]), "einsum 'bijk...->b'"),
     "noise of a constant": (lambda net, x: net.noise(X), "that rows of a batch share"),
     "rows of no input": (
         lambda net, x: Written().some_tensor(normal(2)),

@@ -380,6 +380,17 @@ products of rows by letters
 three by letters
     (float[N,3] x, float[N,4] z) => (a, b) <float[3,2,4] c>
     { a = Einsum<equation="bi,iok,bk->bo">(x, c, z) b = Einsum<equation="iok,bk,bi->ob">(c, z, x) }
+products by letters that dots stand for, or whose result is not said
+    (float[N,3,4] x) => (a, b, d) <float[4,5] c, float[2,3,4] g>
+    { a = Einsum<equation="...i,io->...o">(x, c) b = Einsum<equation="bij,jk">(x, c)
+      d = Einsum<equation="bij,kij->bk">(x, g) }
+products by letters of constants that all stay
+    (float[N,T,4] x) => (a, b, d, e) <float[4] v, float[4,2] c, float[2,4,3] g, float[2,4] h>
+    { a = Einsum<equation="btf,f->btf">(x, v) b = Einsum<equation="fn,btf->btfn">(c, x)
+      d = Einsum<equation="btf,gfo->btgo">(x, g) e = Einsum<equation="btf,gf->btgf">(x, h) }
+means of whole numbers, and types of other tensors
+    (int32[N,3] i, float[N,3] x) => (a, b) <int64[1] k = {1}>
+    { m = ReduceMean(i, k) a = CastLike(m, x) n = CastLike(x, i) b = CastLike(n, x) }
 one by letters
     (float[N,3,4] x) => (a, b, d)
     { a = Einsum<equation="bij->bji">(x) b = Einsum<equation="bij->bj">(x)
@@ -2608,14 +2619,6 @@ letters twice
     (float[N,3,3] x) => (y)
     { y = Einsum<equation="bii->bi">(x) }
     -> einsum 'bii->bi'
-letters left out
-    (float[N,3,3] x) => (y)
-    { y = Einsum<equation="...ij->...ji">(x) }
-    -> einsum '...ij->...ji'
-letters of no result
-    (float[N,3,3] x) => (y)
-    { y = Einsum<equation="bij">(x) }
-    -> einsum 'bij'
 rows summed by letters
     (float[N,3] x) => (y)
     { y = Einsum<equation="bi->i">(x) }

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.live
 # Relative to the largest number; some of the expected numbers are rounded to 4 places.
 BOUND, ROUNDED, SIXTEEN_BITS = 2e-5, 5e-4, 2e-2
 # Their tests have nothing but constants, which a model does not put out, or types beside float32.
-UNTESTED = {"Cast", "Constant", "ConstantOfShape", "Range", "Shape"}
+UNTESTED = {"Cast", "CastLike", "Constant", "ConstantOfShape", "Range", "Shape"}
 # Their tests want what is refused: the batch repeated, and some rows taken out or written; or there
 # are none, of what is random.
 REFUSED = {"GatherND", "RandomNormalLike", "RandomUniformLike", "ScatterND", "Tile"}

@@ -1760,8 +1760,48 @@ OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
     "a-third-before-the-end": lambda x: x[:, x.size(1) - x.size(1) // 3],
     "halves": lambda x: x[:, : x.size(1) // 2].mean(1) - x[:, x.size(1) // 2 :].mean(1),
     "windows-in-steps": lambda x: x.unfold(1, 3, 2).mean(-1),
-    "two-chunks": lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
-    "two-chunks-apart": lambda x: x.chunk(2, 1)[0].mean(1) - x.chunk(2, 1)[1].mean(1),
+    "rolled": lambda x: x.roll(1, 1) - x.roll(-1, 1),
+    "rolled-by-more": lambda x: x.roll((5, 1), (1, 2)) + x.roll(-7, 1),
+    "filled-up": lambda x: F.pad(
+        F.interpolate(F.max_pool1d(x.mT, 2), scale_factor=2.0), (0, x.size(1) - x.size(1) // 2 * 2)
+    ),
+    "filled-up-on-both-sides": lambda x: F.pad(
+        F.max_pool1d(x.mT, 2), (x.size(1) // 4, x.size(1) - x.size(1) // 2 - x.size(1) // 4)
+    ),
+    "cut-off": lambda x: F.pad(x.mT.repeat_interleave(2, 2), (1, -x.size(1) - 1)),
+    "table-at-places": lambda x: x + torch.eye(40, 6)[torch.arange(x.size(1))],
+    "places-backwards": lambda x: x[:, torch.arange(x.size(1) - 1, -1, -1)],
+    "places-from-the-end": lambda x: x[:, torch.arange(x.size(1)) - 1],
+    "sum-of-places": lambda x: x * torch.arange(x.size(1)).float().sum(),
+    "mean-of-distances": lambda x: (
+        x
+        + (torch.arange(x.size(1))[:, None] - torch.arange(x.size(1)))
+        .abs()
+        .float()
+        .mean(1)[:, None]
+    ),
+    "causal-heads": lambda x: F.multi_head_attention_forward(
+        *[x.transpose(0, 1)] * 3,
+        *(6, 2, torch.eye(18, 6), None, None, None, False, 0.0, torch.eye(6), None),
+        attn_mask=torch.ones(x.size(1), x.size(1)).triu(1).bool(),
+    )[0].transpose(0, 1),
+    "added-to-products": lambda x: torch.baddbmm(torch.ones(x.size(1), x.size(1)).tril(), x, x.mT),
+    "einsum-by-channel": lambda x: torch.einsum("btf,f->btf", x, torch.arange(6.0)),
+    "einsum-of-states": lambda x: torch.einsum("bld,dn->bldn", x, torch.ones(6, 2).cumsum(0)),
+    "einsum-of-groups": lambda x: torch.einsum(
+        "gio,btgi->btgo", torch.arange(24.0).view(2, 3, 4), x.view(x.size(0), -1, 2, 3)
+    ),
+    "einsum-of-three": lambda x: torch.einsum("bxi,ij,byj->bxy", x, torch.eye(6).cumsum(1), x),
+    "einsum-of-the-last": lambda x: torch.einsum("...i,io->...o", x, torch.eye(6, 3)),
+    "einsum-without-result": lambda x: torch.einsum("bti,io", x, torch.eye(6, 3)),
+    "mean-of-all-steps-2d": lambda x: F.avg_pool2d(x, (x.size(1), 1)).squeeze(1),
+    "grouped-queries": lambda x: F.scaled_dot_product_attention(
+        x.view(x.size(0), x.size(1), 2, 3).transpose(1, 2),
+        x[:, None, :, :3],
+        x[:, None, :, 3:],
+        enable_gqa=True,
+    ),
+    "class-token": lambda x: torch.cat([torch.ones(6).expand(len(x), 1, -1), x], 1),
     "cut-at-places": lambda x: torch.cat(torch.tensor_split(x, (1, 2), 1)[::-1], 1),
     "last-of-each-row": lambda x: x[torch.arange(x.size(0)), -1],
     "last-by-full": lambda x: x[torch.arange(len(x)), torch.full((len(x),), x.size(1) - 1)],
@@ -1801,6 +1841,39 @@ OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
 def test_numbers_computed_of_lengths_leave_them_open(name: str) -> None:
     module = lambda: With(nn.Linear(6, 6), lambda m, x: OPEN_LENGTHS[name](m(x)))  # noqa: E731
     assert check(Case(module, sequence(6))).input_shape == (None, 6)
+
+
+class Cells(nn.Module):
+    """A cell of one's own over steps that are in front."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.x, self.h = nn.Linear(3, 4), nn.Linear(4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = torch.zeros(x.size(1), 4)
+        for t in range(x.size(0)):
+            h = torch.tanh(self.x(x[t]) + self.h(h))
+        return h
+
+
+def test_steps_that_are_taken_one_by_one_are_in_front() -> None:
+    torch.manual_seed(0)
+    module = Cells()
+    model = from_torch(module, torch.randn(5, 2, 3))
+    assert model.notes == ("input 'x': the module takes rows along axis 1, here it is axis 0",)
+    x = torch.randn(5, 4, 3)
+    expected = module(x).detach()
+    np.testing.assert_allclose(model.predict(x.transpose(0, 1).numpy()), expected, atol=1e-6)
+
+
+def test_states_of_several_layers_have_their_rows_second() -> None:
+    torch.manual_seed(0)
+    module = With(nn.GRU(3, 4, 2, batch_first=True), lambda m, x, h: m(x, h)[0])
+    model = from_torch(module, (torch.randn(3, 5, 3), torch.randn(2, 3, 4)))
+    x, h = torch.randn(2, 7, 3), torch.randn(2, 2, 4)
+    found = model.predict([x.numpy(), h.transpose(0, 1).numpy()])
+    np.testing.assert_allclose(found, module(x, h).detach(), atol=1e-6)
 
 
 def test_a_line_of_one_step_is_its_start() -> None:

@@ -46,6 +46,30 @@ CELLS: dict[str, tuple[type[layers.LSTM] | type[layers.GRU] | type[layers.Simple
 TORCH_GATES = {"lstm": (0, 1, 2, 3), "gru": (1, 0, 2), "rnn": (0,)}
 
 
+def _written_out(equation: str, ranks: Sequence[int]) -> str:
+    """Return an equation of `einsum` with its result, and letters in the place of dots."""
+    terms, arrow, out = equation.partition("->")
+    names = terms.split(",")
+    if not arrow:
+        letters = terms.replace(",", "").replace("...", "")
+        out = "..." * ("..." in terms) + "".join(
+            sorted(c for c in letters if letters.count(c) == 1)
+        )
+    if "..." not in equation or len(names) != len(ranks):
+        return f"{terms}->{out}"
+    others = [c for c in ascii_letters if c not in equation]
+    counts = [rank - len(name.replace("...", "")) for name, rank in zip(names, ranks, strict=True)]
+    most = max((n for name, n in zip(names, counts, strict=True) if "..." in name), default=0)
+    if not 0 <= most <= len(others):
+        raise UnsupportedError(f"einsum {equation!r}")
+    dots = "".join(others[:most])
+    names = [
+        name.replace("...", dots[most - n :] if n > 0 else "")
+        for name, n in zip(names, counts, strict=True)
+    ]
+    return f"{','.join(names)}->{out.replace('...', dots)}"
+
+
 def gates(weight: Array, order: Sequence[int]) -> Array:
     """Put the gates along the first axis into another order."""
     return np.concatenate([np.split(weight, len(order))[i] for i in order])
@@ -241,11 +265,11 @@ class Networks(Windows):
 
         `Steps` get the letter that the batch has beside them, or another where there is none.
         """
-        equation = equation.replace(" ", "")
-        terms, arrow, out = equation.partition("->")
+        equation = _written_out(equation.replace(" ", ""), [v.ndim for v in values])
+        terms, _, out = equation.partition("->")
         names = terms.split(",")
         told = [len(t) for t in names] == [v.ndim for v in values] and {*out} <= {*"".join(names)}
-        if not told or any(len(set(t)) < len(t) for t in (*names, out)) or not arrow:
+        if not told or any(len(set(t)) < len(t) for t in (*names, out)):
             raise UnsupportedError(f"einsum {equation!r}")
         rows = [
             name[v.at]
@@ -283,9 +307,15 @@ class Networks(Windows):
         summed = [c for c in left if c in right and c not in later]
         own_left = [c for c in left if c not in right]
         own_right = [c for c in right if c not in left]
-        first = self._grouped(one, left, lengths, [kept, own_left, summed])
+        rows = [n[v.at] for n, v in ((left, one), (right, two)) if isinstance(v, (Tensor, Spread))]
+        if kept and rows and rows[0] in own_right:
+            return self._product(right, two, left, one, later)
+        # Each row of a batch has its matrices, which are multiplied by those that all rows share.
+        ahead = [c for c in own_left if kept and c in rows]
+        own_left = [c for c in own_left if c not in ahead]
+        first = self._grouped(one, left, lengths, [ahead + kept, own_left, summed])
         second = self._grouped(two, right, lengths, [kept, summed, own_right])
-        order = kept + own_left + own_right
+        order = ahead + kept + own_left + own_right
         found = self.matmul(first, second)
         return "".join(order), self.reshape(found, [lengths[c] for c in order])
 

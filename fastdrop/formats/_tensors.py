@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fastdrop import activate, layers
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product, quotient
 from fastdrop.formats._values import (
+    BatchAxisError,
     Counts,
     Order,
     Piece,
@@ -216,6 +217,8 @@ class Tensors:
             return Spread(found, value.at - (axis < value.at))
         if not isinstance(value, Tensor):
             return np.asarray(np.take(value, index, axis))
+        if axis == value.at:  # as of sequences, when time is in front
+            raise BatchAxisError("one row of the batch is taken out")
         at = value.axis(axis)
         length = value.row[at]
         if isinstance(length, int) and not -length <= index < length:

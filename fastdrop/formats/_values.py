@@ -231,6 +231,15 @@ class Steps:
         assert isinstance(value, Tensor)
         return value
 
+    def under(self, b: Tensors, rank: int, like: Tensor) -> Tensor:
+        """Return a tensor of so many axes, whose batch is joined with others as another's is."""
+        found = self.beside(b, rank, rank - like.ndim + like.at)
+        for behind in (False,) * like.before + (True,) * like.behind:
+            wide = b.unsqueeze(found, found.at + behind)
+            assert isinstance(wide, Tensor)
+            found = wide
+        return replace(found, at=found.at - like.before, before=like.before, behind=like.behind)
+
     def beside(self, b: Tensors, rank: int, at: int) -> Tensor:
         """Return a tensor of so many axes, with the batch on one on which this is 1 long."""
         if self.ndim == rank - 1 and not at:
@@ -295,8 +304,10 @@ def steps_beside(b: Tensors, given: Sequence[Any]) -> tuple[Callable[[Steps], Te
     if not framed:
         most = max(getattr(v, "ndim", 0) for v in given)
         return lambda v: v.led(b, most), True
-    rank = max(v.ndim for v in framed)
-    at = rank - framed[0].ndim + framed[0].at
+    rank, first = max(v.ndim for v in framed), framed[0]
+    if isinstance(first, Tensor):
+        return lambda v: v.under(b, rank, first), False
+    at = rank - first.ndim + first.at
     return lambda v: v.beside(b, rank, at), False
 
 

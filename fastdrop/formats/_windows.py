@@ -223,8 +223,8 @@ class Windows(Tensors):
         found = self.single(layer, moved, (*ahead, size, last))
         return self.permute(found, [order.index(i) for i in range(value.ndim)])
 
-    def pad(self, value: Value, widths: Sequence[tuple[int, int]], number: float) -> Value:
-        """Put a number before and behind on the last axes."""
+    def pad(self, value: Value, widths: Sequence[tuple[Any, Any]], number: float) -> Value:
+        """Put a number before and behind on the last axes, of lengths that may be open."""
         if not isinstance(value, Tensor):
             every = [(0, 0)] * (value.ndim - len(widths)) + [*widths]
             if isinstance(value, Spread):
@@ -233,6 +233,10 @@ class Windows(Tensors):
         every = [(0, 0)] * (value.ndim - len(widths)) + [*widths]
         if every[value.at] != (0, 0):
             raise UnsupportedError("rows put to the batch")
+        for axis, (before, behind) in enumerate(every):
+            if not isinstance(before, int) or not isinstance(behind, int):
+                value = self._padded_by(value, axis, before, behind, number)
+                every[axis] = (0, 0)
         pairs = [(0, 0)] * len(value.row)
         for axis, pair in enumerate(every):
             if axis != value.at:
@@ -244,6 +248,36 @@ class Windows(Tensors):
                 value = found
         pairs = [(max(a, 0), max(b, 0)) for a, b in pairs]
         return self._put_around(value, pairs, number)
+
+    def _padded_by(
+        self, value: Tensor, axis: int, before: Length, behind: Length, number: float
+    ) -> Tensor:
+        """Put a number before and behind along an axis, or take as many off, of open lengths."""
+        length, along = value.shape[axis], value.axis(axis)
+        ends: list[Value] = [
+            self.unsqueeze(self.count(n), 1) if not isinstance(n, int) else np.asarray(n, "f4")
+            for n in (before, length)
+        ]
+        whole = length + before + behind
+        places = self.elementwise("subtract", self.positions(whole), ends[0])
+        there = self.elementwise(
+            "logical_and",
+            self.elementwise("greater_equal", places, 0.0),
+            self.elementwise("less", places, ends[1]),
+        )
+        last = self.elementwise("subtract", ends[1], 1.0)
+        numbers = self.elementwise("maximum", self.elementwise("minimum", places, last), 0.0)
+        assert isinstance(numbers, Tensor)
+        assert isinstance(there, Tensor)
+        rank = range(len(value.row))
+        reshaped = layers.Reshape(
+            name=self.scope, target_shape=tuple(-1 if i == along else 1 for i in rank)
+        )
+        laid = self.single(reshaped, there, tuple(whole if i == along else 1 for i in rank))
+        mask = replace(value, name=laid.name, row=laid.row)
+        found = self.elementwise("where", mask, self.take(value, axis, numbers), number)
+        assert isinstance(found, Tensor)
+        return found
 
     def interpolate(self, value: Value, axis: int, *, scale: float | None, **options: Any) -> Value:
         """Take numbers between places along an axis: `scale` times as many, or so many (size)."""

@@ -68,6 +68,7 @@ _SYMBOLS: dict[Any, Any] = {
     operator.mul: operator.mul,
     operator.floordiv: operator.floordiv,
     operator.neg: operator.neg,
+    operator.mod: lambda a, b: a - b * (a // b),
 }
 # What is computed of lengths in floating point, by the function of layers that computes it.
 _NUMBERS: dict[Any, str] = {
@@ -271,9 +272,11 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
     tensors = [*args.values()] if isinstance(args, dict) else [*args]
     failures: list[_Failed] = []
     elsewhere = _takes_time_first(module)
+    in_front = False
     for axes in _placements(tensors):
-        if any(axes) and not elsewhere:
+        if any(axes) and in_front and not elsewhere:
             break
+        in_front |= not any(axes)
         waiting = [_EVERY, _NONE]
         opened: _Failed | None = None
         while waiting:

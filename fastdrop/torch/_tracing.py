@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -89,6 +90,22 @@ def _over_all(before: Callable[..., Any], reduced: Callable[..., Any]) -> Callab
     return pool
 
 
+def _over_axes(before: Callable[..., Any], reduced: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of pooling over two axes that reduces one over all of which windows are."""
+
+    def pool(x: torch.Tensor, kernel_size: Any, stride: Any = None, *rest: Any, **more: Any) -> Any:
+        given = isinstance(kernel_size, (tuple, list)) and len(kernel_size) == 2
+        if not given or rest or more or stride is not None:
+            return before(x, kernel_size, stride, *rest, **more)
+        sizes = [*kernel_size]
+        for axis in (-2, -1):
+            if _whole(x.transpose(axis, -1), sizes[axis], None, 0):
+                x, sizes[axis] = reduced(x, axis), 1
+        return x if sizes == [1, 1] else before(x, sizes)
+
+    return pool
+
+
 def _listed(before: Callable[..., Any]) -> Callable[..., Any]:
     """Return `Tensor.tolist`, which leaves whole numbers that are computed in their tensor."""
 
@@ -148,11 +165,16 @@ def shapes_alone() -> Iterator[None]:
         stack.enter_context(_replaced(torch, "linspace", _line(torch.linspace)))
         means = _over_all(F.avg_pool1d, lambda x: x.mean(-1, keepdim=True))
         stack.enter_context(_replaced(F, "avg_pool1d", means))
+        for name, reduced in (("avg_pool2d", torch.mean), ("max_pool2d", torch.amax)):
+            over = partial(reduced, keepdim=True)
+            stack.enter_context(_replaced(F, name, _over_axes(getattr(F, name), over)))
         # Lengths are handed over as a list: as a tensor they stay what comes in.
         for kind in (FakeTensor, FunctionalTensor):
             stack.enter_context(_replaced(kind, "tolist", _listed(kind.tolist)))
         # What is read from it stays part of what is computed.
         stack.enter_context(_replaced(torch.Tensor, "data", _DATA))
+        # Products would be taken in an order that fixes lengths.
+        stack.enter_context(_replaced(torch.backends.opt_einsum, "enabled", False))
         # Distributions look at numbers for whether they may have such.
         stack.enter_context(_replaced(Distribution, "_validate_args", False))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.

@@ -56,7 +56,7 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     if base in _OF_STEPS or not any(isinstance(v, Steps) for v in given):
         return row(b, a)
     if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
-        return _in_front(row, b, a)
+        return _in_front(row, base, b, a)
     if base == "matmul" and all(v.at == 0 and v.ndim == 3 for v in given if isinstance(v, Tensor)):
         return row(b, _changed(a, Steps, lambda v: v.value if v.ndim == 2 else v.single(b)))
     if base not in _BY_NUMBER:
@@ -66,10 +66,13 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     return Steps.of(made) if alone else made
 
 
-def _in_front(row: Row, b: Networks, a: Arguments) -> Any:
+def _in_front(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator along axes of `Steps` and constants, with the batch in front."""
     a = _changed(a, Steps, lambda v: v.value)
     a = _changed(a, np.ndarray, lambda v: v[np.newaxis])
+    if a.values.get("dim", ()) in (None, []) or (base in _OVER_ALL and "dim" not in a.values):
+        every = [*range(-a.first().ndim + 1, 0)]
+        a = replace(a, values={**a.values, "dim": every})
     axes = {
         name: [n + (n >= 0) for n in value] if isinstance(value, list) else value + (value >= 0)
         for name, value in a.values.items()
@@ -107,9 +110,11 @@ _OF_WEIGHTS = frozenset(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "li
 _ALONG = frozenset(
     (
         *("cat", "concat", "stack", "flip", "one_hot", "softmax", "_softmax", "select"),
-        *("transpose", "cumsum", "cumprod", "flatten"),
+        *("transpose", "cumsum", "cumprod", "flatten", "mean", "sum", "amax", "amin", "prod"),
     )
 )
+
+_OVER_ALL = ("mean", "sum", "amax", "amin", "prod")
 
 _AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
 
@@ -118,6 +123,6 @@ _OF_STEPS = frozenset(
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
         *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
         *("dropout", "native_dropout", "alpha_dropout", "bernoulli", "uniform", "rand_like"),
-        *("randn_like", "normal", "einsum"),
+        *("randn_like", "normal", "einsum", "addmm", "baddbmm", "index", "index_select"),
     )
 )

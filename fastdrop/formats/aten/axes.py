@@ -10,7 +10,15 @@ import numpy as np
 
 from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Spread, Steps, Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._values import (
+    BatchAxisError,
+    Spread,
+    Steps,
+    Tensor,
+    UnsupportedError,
+    Value,
+    as_array,
+)
 from fastdrop.formats.aten._rows import Arguments, is_open, row
 
 
@@ -157,12 +165,6 @@ def _split(b: Networks, a: Arguments) -> Any:
 def _chunk(b: Networks, a: Arguments) -> Any:
     value = a.first()
     length = value.shape[a.dim]
-    if is_open(length) and a.chunks == 2:
-        ends = (
-            (length + 1) // 2,
-            length - length // 2,
-        )  # the same, as lengths of the two are counted
-        return b.slice(value, a.dim, 0, ends[0]), b.slice(value, a.dim, ends[1], None)
     if not isinstance(length, int):
         raise UnsupportedError(f"chunks of {length} places")  # there may be fewer of them
     return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
@@ -201,6 +203,8 @@ def _parts(b: Networks, value: Value, axis: int, sizes: Sequence[Any]) -> tuple[
 @row("unbind.int")
 def _unbind(b: Networks, a: Arguments) -> Any:
     value = a.first()
+    if isinstance(value, Tensor) and value.counted(a.dim) == value.at:
+        raise BatchAxisError("each row of a batch is taken by itself")
     length = value.shape[a.dim]
     if not isinstance(length, int):
         raise UnsupportedError(f"each of {length} places by itself")
@@ -220,6 +224,8 @@ def _expand(b: Networks, a: Arguments) -> Any:
     value = a.first()
     if isinstance(value, Steps):
         return value.expanded(b, a.size, b.rows)
+    if isinstance(value, np.ndarray):
+        return b.expand(value, [BATCH if n == b.rows else n for n in a.size])
     return b.expand(value, a.size)
 
 
@@ -281,6 +287,12 @@ def _roll(b: Networks, a: Arguments) -> Any:
         raise UnsupportedError("a tensor rolled along all axes at once")
     for shift, axis in zip(a.shifts, a.dims, strict=True):
         length = value.shape[axis]
+        if is_open(length) and abs(shift) > 1 and isinstance(value, Tensor):  # perhaps by more
+            places = b.elementwise("subtract", b.positions(length), float(shift))
+            around = b.elementwise("mod", places, b.unsqueeze(b.count(length), 1))
+            assert isinstance(around, Tensor)
+            value = b.take(value, axis, around)
+            continue
         shift = shift % length if isinstance(length, int) else shift
         if shift:
             ends = b.slice(value, axis, -shift, None), b.slice(value, axis, 0, -shift)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,15 @@ import numpy as np
 
 from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import RowNumbers, Steps, Tensor, UnsupportedError, Value, as_array
+from fastdrop.formats._values import (
+    RowNumbers,
+    Steps,
+    Tensor,
+    UnsupportedError,
+    Value,
+    as_array,
+    steps_beside,
+)
 from fastdrop.formats._windows import around, for_each
 from fastdrop.formats.aten._rows import Arguments, Row, row
 from fastdrop.formats.aten.creation import Offsets
@@ -47,6 +56,9 @@ def _addmm(b: Networks, a: Arguments) -> Any:
     given = a.values["self"]
     if a.beta == 0:
         return found
+    if isinstance(given, Steps):  # as a mask of all heads is
+        change, _ = steps_beside(b, [found, given])
+        given = change(given)
     given = given if a.beta == 1 else b.elementwise("multiply", given, a.beta)
     return b.elementwise("add", found, given)
 
@@ -138,12 +150,14 @@ def _embedding_bag(b: Networks, a: Arguments) -> Any:
 
 @row("scaled_dot_product_attention")
 def _attention(b: Networks, a: Arguments) -> Any:
-    if a.values.get("enable_gqa"):
-        raise UnsupportedError("attention with grouped queries")
+    key, value = a.key, a.value
+    if a.values.get("enable_gqa"):  # several heads ask one
+        heads = a.query.shape[-3] // key.shape[-3]
+        key, value = (b.repeat_places(v, v.ndim - 3, heads) for v in (key, value))
     return b.attention(
         a.query,
-        a.key,
-        a.value,
+        key,
+        value,
         a.attn_mask,
         float(a.dropout_p),
         causal=a.is_causal,
@@ -193,6 +207,9 @@ def _pool(b: Networks, a: Arguments) -> Any:
     if a.values.get("divisor_override") is not None:
         raise UnsupportedError("means with another divisor (divisor_override)")
     strides = for_each(a.stride, axes) if a.stride else sizes
+    if isinstance(value, Tensor) and value.ndim == axes + 1:  # rows in the place of channels
+        pooled = _pool(b, replace(a, values={**a.values, "self": b.unsqueeze(value, 1)}))
+        return b.squeeze(pooled, [1])
     return b.pool(
         value,
         "mean" if "count_include_pad" in a.values else "max",

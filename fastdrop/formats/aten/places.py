@@ -17,6 +17,7 @@ from fastdrop.formats._values import (
     Order,
     RowNumbers,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -24,7 +25,7 @@ from fastdrop.formats._values import (
     broadcast,
     counted,
 )
-from fastdrop.formats.aten._rows import Arguments, row
+from fastdrop.formats.aten._rows import Arguments, is_open, row
 from fastdrop.formats.aten.random import truth
 
 Array = NDArray[Any]
@@ -159,13 +160,15 @@ def _index(b: Networks, a: Arguments) -> Any:
     constant = [i for i, n in enumerate(given) if isinstance(n, np.ndarray)]
     if not isinstance(value, (Tensor, Spread)) and len(constant) == len(given):
         return value[tuple(given)]
+    some = [i for i, n in enumerate(given) if n is not None]
+    if len(some) == 1 and isinstance(given[some[0]], Steps):
+        return _index_select(b, Arguments({"self": value, "dim": some[0], "index": given[some[0]]}))
     if len(given) == 1 and isinstance(value, np.ndarray) and isinstance(given[0], (Tensor, Spread)):
         return _looked_up(b, value, given[0])
     if len(constant) == 1 and all(n is None for i, n in enumerate(given) if i not in constant):
         return _index_select(
             b, Arguments({"self": value, "dim": constant[0], "index": given[constant[0]]})
         )
-    some = [i for i, n in enumerate(given) if n is not None]
     if some == constant and some == [*range(some[0], some[-1] + 1)]:
         return _side_by_side(b, value, [given[i] for i in some], some[0])
     return b.rows_at(value, given)
@@ -193,11 +196,27 @@ def _looked_up(b: Networks, table: Array, numbers: Value) -> Value:
     return b.reshape(found, [*numbers.shape, *table.shape[1:]])
 
 
+def _at_places(b: Networks, value: Any, axis: int, places: Steps) -> Any:
+    """Take places along an axis, by numbers that are the same for each row."""
+    if isinstance(value, np.ndarray) and axis == 0:
+        return Steps.of(_looked_up(b, value, places.value))
+    if isinstance(value, Tensor) and axis != value.at and places.ndim == 1:
+        numbers: Value = places.value
+        if is_open(value.shape[axis]):  # counted from the end where they are negative
+            count = b.unsqueeze(b.count(value.shape[axis]), 1)
+            numbers = b.elementwise("mod", numbers, count)
+        assert isinstance(numbers, Tensor)
+        return b.take(value, axis, numbers)
+    raise UnsupportedError("places taken out by numbers that rows of a batch share")
+
+
 @row("index_select")
 def _index_select(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     if isinstance(a.index, Order):
         return a.index.of(value, a.dim % value.ndim)
+    if isinstance(a.index, Steps):
+        return _at_places(b, value, a.dim % value.ndim, a.index)
     if isinstance(value, np.ndarray) and isinstance(a.index, (Tensor, Spread)):
         order = [*range(1, value.ndim)]
         order.insert(a.dim % value.ndim, 0)

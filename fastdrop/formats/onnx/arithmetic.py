@@ -284,16 +284,19 @@ def _identity(a: Arguments) -> Made:
     return a.input()
 
 
-@operator("Cast")
+@operator("Cast", "CastLike")
 def _cast(a: Arguments) -> Made:
     a.attribute("saturate", 1)
     a.attribute("round_mode", "up")
-    name = DTYPES.get(a.attribute("to"))
-    if name is None:
-        raise UnsupportedError(f"elements of type {a.node.attributes.get('to')}")
-    a.dtype = np.dtype("float32" if name in ("float16", "bfloat16") else name)
-    if name in ("float16", "bfloat16"):
-        a.note(f"{name} is computed with as float32")
+    if a.op == "CastLike":
+        a.dtype = a.dtypes[1]
+    else:
+        name = DTYPES.get(a.attribute("to"))
+        if name is None:
+            raise UnsupportedError(f"elements of type {a.node.attributes.get('to')}")
+        a.dtype = np.dtype("float32" if name in ("float16", "bfloat16") else name)
+        if name in ("float16", "bfloat16"):
+            a.note(f"{name} is computed with as float32")
     value, before = a.input(), a.dtypes[0]
     if isinstance(value, OfRows) and (a.dtype.kind == "b" or a.dtype.itemsize < 4):
         raise UnsupportedError("numbers of rows, computed with")
@@ -502,6 +505,8 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     elif a.op in ("ReduceL2", "ReduceSumSquare"):
         value = compute(a, "square", np.square, value)
     found = _reduced(a, REDUCTIONS[a.op], value, axes, keepdims)
+    if a.op == "ReduceMean" and a.dtype.kind in _INTEGERS:
+        return compute(a, "trunc", np.trunc, found)
     if a.op == "ReduceL2":
         return compute(a, "sqrt", np.sqrt, found)
     return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
