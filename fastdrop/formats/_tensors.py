@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from fastdrop import activate, layers
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product, quotient
 from fastdrop.formats._values import (
-    BatchAxisError,
     Counts,
     Order,
     Piece,
@@ -66,6 +65,8 @@ class Tensors:
         self.rows: int | None = None
         self.scope = "layer"
         self.notes: list[str] = []
+        # The rows of a batch of which some has been taken out by itself.
+        self.taken_rows: set[int] = set()
         self._taken: set[str] = set()
         # What some tensors were made of, for what undoes it or takes a part.
         self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
@@ -217,8 +218,9 @@ class Tensors:
             return Spread(found, value.at - (axis < value.at))
         if not isinstance(value, Tensor):
             return np.asarray(np.take(value, index, axis))
-        if axis == value.at:  # as of sequences, when time is in front
-            raise BatchAxisError("one row of the batch is taken out")
+        if axis == value.at:
+            self.taken_rows.add(index)
+            raise UnsupportedError("one row of the batch is taken out")
         at = value.axis(axis)
         length = value.row[at]
         if isinstance(length, int) and not -length <= index < length:

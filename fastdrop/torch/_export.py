@@ -434,7 +434,11 @@ class _Conversion:
         outputs = self._outputs(nodes[-1])
         if self.obstacles:
             rank = (1.5 if self.misplaced else 1.0) - 1 / (1 + len(self.obstacles))
-            raise _Failed([*dict.fromkeys(self.obstacles)], rank, misplaced=self.misplaced)
+            # Where each row is taken by itself, rows are what are steps elsewhere.
+            every = set(range(self.builder.rows or 0))
+            one_by_one = bool(every) and every <= self.builder.taken_rows
+            misplaced = self.misplaced or one_by_one
+            raise _Failed([*dict.fromkeys(self.obstacles)], rank, misplaced=misplaced)
         calls = self.builder.trimmed([name for name, _ in outputs])
         if not calls:
             raise _Failed(["no output is computed of the input"], 1.0)

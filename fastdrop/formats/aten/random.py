@@ -17,6 +17,9 @@ from fastdrop.formats.aten.creation import filled
 
 Array = NDArray[Any]
 
+# So rare that it is looked for in the random numbers themselves.
+_RARE = 1e-6
+
 
 class Uses(dict[object, Any]):
     """What has been made of random numbers that are drawn once, in the one way that they are used.
@@ -51,6 +54,8 @@ class Uniform:
     def below(self, b: Networks, bound: float, *, above: bool = False) -> Any:
         """Return whether they are below a number, or above it."""
         p = min(max(bound - self.plus, 0.0), 1.0)
+        if "drawn" in self.uses or not _RARE < p < 1 - _RARE:  # as where logarithms are guarded
+            return _computed(b, "greater_equal" if above else "less", self.drawn(b), bound)
         other = self.uses.get((p, not above))
         if isinstance(other, (Tensor, Steps)):
             return _computed(b, "subtract", 1.0, other)
