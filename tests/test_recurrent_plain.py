@@ -107,7 +107,7 @@ def every_other_way() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
         "a rate of NumPy": (x, w, {"dropout": np.float64(0.5)}),
         "an offset of NumPy": (x, w, {**on, "row_offset": np.int64(3)}),
         "more rows than a piece": (np.ones((65, 1, 4), np.float32), w, on),
-        "work for two threads": (np.ones((64, 57, 4), np.float32), w, on),
+        "work for two threads": (np.ones((64, 114, 4), np.float32), w, on),
         "no rows": (x[:0], w, on),
         "no steps": (x[:, :0], w, on),
     }
