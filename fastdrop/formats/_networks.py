@@ -463,10 +463,9 @@ class Networks(Windows):
         finals: list[list[Tensor]] = []
         for level, directions in enumerate(cells):
             if level and rate is not None:
-                name = self.scope
-                self.scope = f"{name}.dropout"
+                name = self.called(f"{self.scope}.dropout")
                 dropped = self.dropout(single, rate)
-                self.scope = name
+                self.called(name)
                 assert isinstance(dropped, Tensor)
                 single = dropped
             if mask is not None:

@@ -63,7 +63,7 @@ class Tensors:
         self.entries: list[Call] = []
         self.inputs: list[Tensor] = []
         self.rows: int | None = None
-        self.scope = "layer"
+        self.scope: str = "layer"
         self.notes: list[str] = []
         # The rows of a batch of which some has been taken out by itself.
         self.taken_rows: set[int] = set()
@@ -78,6 +78,11 @@ class Tensors:
         self._counted: dict[Length, Tensor] = {}
 
     # ---- calls ----
+
+    def called(self, scope: str) -> str:
+        """Call layers so that are written from now on, and return what they were called."""
+        before, self.scope = self.scope, scope
+        return before
 
     def input(self, name: str, shape: Sequence[Length], at: int) -> Tensor:
         """Return one of the model's inputs."""
