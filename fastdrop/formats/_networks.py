@@ -346,9 +346,9 @@ class Networks(Windows):
         """Look up rows of a table (entries, features), of which whole ones may be dropped."""
         rows = np.ascontiguousarray(as_array(table), np.float32)
         if rate:
-            tokens, row = self.tensor(tokens, self.inputs[0]), rows.shape[1]
+            tokens = self.some_tensor(tokens)
             dropping = layers.EmbeddingDropout(name=self.scope, table=rows, rate=rate)
-            return self.single(dropping, tokens, (*tokens.row, row))
+            return self.single(dropping, tokens, (*tokens.row, rows.shape[1]))
         if isinstance(tokens, Spread):
             return Spread(rows[tokens.value.astype(np.int64)], tokens.at)
         if not isinstance(tokens, Tensor):

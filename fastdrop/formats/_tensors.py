@@ -293,13 +293,18 @@ class Tensors:
         """Take places along an axis by their numbers, which are the same for each row."""
         at, rank = value.axis(axis), len(value.row)
         (count,) = numbers.row
-        row = tuple(count if i == at else 1 for i in range(rank))
-        shape = tuple(-1 if i == at else 1 for i in range(rank))
-        laid = self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
+        laid = self.laid_along(numbers, at, rank)
         along = layers.TakeAlong(name=self.scope, axis=at)
-        (name,) = self.call(along, [value.name, laid.name], [value.row, row])
+        (name,) = self.call(along, [value.name, laid.name], [value.row, laid.row])
         row = (*value.row[:at], count, *value.row[at + 1 :])
         return self._known(replace(value, name=name, row=row))
+
+    def laid_along(self, numbers: Tensor, axis: int, rank: int) -> Tensor:
+        """Lay numbers (batch, places) along one of so many axes of a row."""
+        (count,) = numbers.row
+        row = tuple(count if i == axis else 1 for i in range(rank))
+        shape = tuple(-1 if i == axis else 1 for i in range(rank))
+        return self.single(layers.Reshape(name=self.scope, target_shape=shape), numbers, row)
 
     def place(self, value: Tensor, axis: int, number: Open) -> Value:
         """Take one place along an axis, which is gone then, by a number computed of lengths."""
@@ -555,9 +560,7 @@ class Tensors:
         """Return ones along an axis of an open length, of rows of so many axes."""
         tensor = self.positions(length)
         ones = self.single(layers.Elementwise(name=self.scope, function="ones"), tensor)
-        row = tuple(length if i == axis else 1 for i in range(rank))
-        shape = tuple(-1 if i == axis else 1 for i in range(rank))
-        return self.single(layers.Reshape(name=self.scope, target_shape=shape), ones, row)
+        return self.laid_along(ones, axis, rank)
 
     def repeat_places(self, value: Value, axis: int, times: int) -> Value:
         """Repeat each place along an axis, one behind the other."""

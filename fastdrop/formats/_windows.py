@@ -269,11 +269,7 @@ class Windows(Tensors):
         numbers = self.elementwise("maximum", self.elementwise("minimum", places, last), 0.0)
         assert isinstance(numbers, Tensor)
         assert isinstance(there, Tensor)
-        rank = range(len(value.row))
-        reshaped = layers.Reshape(
-            name=self.scope, target_shape=tuple(-1 if i == along else 1 for i in rank)
-        )
-        laid = self.single(reshaped, there, tuple(whole if i == along else 1 for i in rank))
+        laid = self.laid_along(there, along, len(value.row))
         mask = replace(value, name=laid.name, row=laid.row)
         found = self.elementwise("where", mask, self.take(value, axis, numbers), number)
         assert isinstance(found, Tensor)

@@ -70,7 +70,7 @@ def _in_front(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator along axes of `Steps` and constants, with the batch in front."""
     a = _changed(a, Steps, lambda v: v.value)
     a = _changed(a, np.ndarray, lambda v: v[np.newaxis])
-    if a.values.get("dim", ()) in (None, []) or (base in _OVER_ALL and "dim" not in a.values):
+    if base in _OVER_ALL and a.values.get("dim") in (None, []):
         every = [*range(-a.first().ndim + 1, 0)]
         a = replace(a, values={**a.values, "dim": every})
     axes = {
@@ -106,15 +106,14 @@ _BY_NUMBER = frozenset(
 # What takes weights some of which are dropped.
 _OF_WEIGHTS = frozenset(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "linear"))
 
-# What is computed along axes that are named so.
+# What is computed along axes that are named so; of these, over all where none is named.
+_OVER_ALL = ("mean", "sum", "amax", "amin", "prod")
 _ALONG = frozenset(
     (
         *("cat", "concat", "stack", "flip", "one_hot", "softmax", "_softmax", "select"),
-        *("transpose", "cumsum", "cumprod", "flatten", "mean", "sum", "amax", "amin", "prod"),
+        *("transpose", "cumsum", "cumprod", "flatten", *_OVER_ALL),
     )
 )
-
-_OVER_ALL = ("mean", "sum", "amax", "amin", "prod")
 
 _AXES = ("dim", "dims", "dim0", "dim1", "start_dim", "end_dim")
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, as_array
 from fastdrop.formats.aten._rows import Arguments, Row, is_open, row
-from fastdrop.formats.aten.random import is_chance, of_chance, truth
+from fastdrop.formats.aten.random import complement, is_chance, truth
 
 BINARY = {
     "mul": "multiply",
@@ -415,5 +415,5 @@ def _to(b: Networks, a: Arguments) -> Any:
 @row("logical_not")
 def _logical_not(b: Networks, a: Arguments) -> Any:
     if is_chance(b, a.first()):
-        return of_chance(b, a.first(), b.elementwise("subtract", 1.0, a.first()))
+        return complement(b, a.first())
     return b.elementwise("logical_not", a.first())

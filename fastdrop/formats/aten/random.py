@@ -58,7 +58,7 @@ class Uniform:
             return _computed(b, "greater_equal" if above else "less", self.drawn(b), bound)
         other = self.uses.get((p, not above))
         if isinstance(other, (Tensor, Steps)):
-            return _computed(b, "subtract", 1.0, other)
+            return complement(b, other)
         return self.uses.once((p, above), lambda: chance(b, self.value, 1 - p if above else p))
 
 
@@ -127,8 +127,6 @@ def of_rows(b: Networks, value: Any, draw: Callable[[Any], Value]) -> Any:
 def _computed(b: Networks, function: str, *values: Any) -> Any:
     """Compute number by number of a value and a number."""
     made: Any = b.elementwise(function, *(v.value if isinstance(v, Steps) else v for v in values))
-    if function == "subtract" and any(is_chance(b, v) for v in values):
-        b.chances.add(made.name)
     return Steps.of(made) if any(isinstance(v, Steps) for v in values) else made
 
 
@@ -267,10 +265,10 @@ def truth(b: Networks, condition: Any) -> Any:
     return condition
 
 
-def of_chance(b: Networks, value: Any, found: Any) -> Any:
-    """Return what is made of a value, which is true with a probability if that was."""
-    if is_chance(b, value):
-        b.chances.add(found.name)
+def complement(b: Networks, value: Any) -> Any:
+    """Return what is true where something, which is so with a probability, is not."""
+    found = _computed(b, "subtract", 1.0, value)
+    b.chances.add((found.value if isinstance(found, Steps) else found).name)
     return found
 
 
