@@ -937,6 +937,11 @@ FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] =
     "Embedding": ({"input_dim": 7, "output_dim": 2}, [(7, 2)], (None,)),
     "Conv1D": (WINDOWS | {"kernel_size": [5]}, [(5, 3, 2), (2,)], (None, 3)),
     "Conv2D": (WINDOWS | {"kernel_size": [5, 4]}, [(5, 4, 3, 2), (2,)], (None, None, 3)),
+    "Conv3D": (
+        WINDOWS | {"kernel_size": [5, 4, 2]},
+        [(5, 4, 2, 3, 2), (2,)],
+        (None, None, None, 3),
+    ),
     "DepthwiseConv1D": (
         PLACES | {"kernel_size": [5], "depth_multiplier": 2},
         [(5, 3, 2), (6,)],
@@ -963,6 +968,11 @@ FIRST: dict[str, tuple[Config, list[tuple[int, ...]], tuple[int | None, ...]]] =
         [(5, 4, 2, 3), (2,)],
         (None, None, 3),
     ),
+    "Conv3DTranspose": (
+        WINDOWS | {"kernel_size": [5, 4, 1]},
+        [(5, 4, 1, 2, 3), (2,)],
+        (None, None, None, 3),
+    ),
 }
 
 
@@ -983,6 +993,22 @@ def test_first_layers_in_h5_without_a_shape(class_name: str) -> None:
             group[name] = normal(*shape)
     buffer.seek(0)
     assert fd.load(buffer).input_shape == expected
+
+
+def test_first_layers_with_channels_in_front() -> None:
+    options = WINDOWS | {"kernel_size": [5, 4], "data_format": "channels_first"}
+    layers = [layer("Conv2D", name="first", **options)]
+    config = {"class_name": "Sequential", "config": {"name": "s", "layers": layers}}
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w") as file:
+        file.attrs["keras_version"] = b"2.4.0"
+        file.attrs["model_config"] = json.dumps(config)
+        group = file.create_group("model_weights/first")
+        file["model_weights"].attrs["layer_names"] = [b"first"]
+        group.attrs["weight_names"] = [b"first/0:0", b"first/1:0"]
+        group["first/0:0"], group["first/1:0"] = normal(5, 4, 3, 2), normal(2)
+    buffer.seek(0)
+    assert fd.load(buffer).input_shape == (3, None, None)
 
 
 @pytest.mark.parametrize(

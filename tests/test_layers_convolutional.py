@@ -16,17 +16,20 @@ from fastdrop.layers import (
     Conv2D,
     Cropping1D,
     Cropping2D,
+    Cropping3D,
     SeparableConv1D,
     UpSampling1D,
     UpSampling2D,
+    UpSampling3D,
     ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
     convolutional,
 )
 from layer_laws import KERAS_3, TF_KERAS, check_laws, filled, forward, normal, output, planned
 from tolerances import FLOAT32, assert_close
 
-X1, X2 = normal(7, 9, 4), normal(7, 7, 6, 4)
+X1, X2, X3 = normal(7, 9, 4), normal(7, 7, 6, 4), normal(7, 4, 3, 5, 4)
 
 
 def lacking(n: int, size: int, stride: int, dilation: int, padding: str) -> tuple[int, int]:
@@ -105,6 +108,18 @@ CONV2D = [
         {"kernel_size": [2, 5], "dilation_rate": [2, 1]},
     )
 ]
+CONV3D = [
+    {"padding": padding} | options
+    for padding in ("valid", "same")
+    for options in (
+        {"kernel_size": [3, 1, 2]},
+        {"kernel_size": [2, 2, 3], "strides": [2, 1, 3], "use_bias": False},
+        {"kernel_size": [2, 1, 2], "dilation_rate": [2, 1, 3]},
+        {"kernel_size": [1, 2, 2], "groups": 2},
+        {"kernel_size": [1, 2, 1], "groups": 4, "filters": 4},
+        {"kernel_size": [2, 1, 5]},
+    )
+]
 
 
 def conv(dims: int, config: dict[str, Any], x: np.ndarray) -> Any:
@@ -129,6 +144,13 @@ def test_conv2d(backend: str, config: dict[str, Any]) -> None:
     layer = conv(2, config, X2)
     check_laws(layer, X2)
     assert_close(output(layer, X2), convolved(X2, layer), FLOAT32)
+
+
+@pytest.mark.parametrize("config", CONV3D, ids=str)
+def test_conv3d(backend: str, config: dict[str, Any]) -> None:
+    layer = conv(3, config, X3)
+    check_laws(layer, X3)
+    assert_close(output(layer, X3), convolved(X3, layer), FLOAT32)
 
 
 SEPARABLE: list[tuple[int, dict[str, Any]]] = [
@@ -209,6 +231,8 @@ TRANSPOSED: list[tuple[dict[str, Any], list[tuple[int, int]]]] = [
     ),
     ({"kernel_size": [3, 2], "strides": [2, 3]}, [(15, 0), (18, 0)]),
     ({"kernel_size": [3, 4], "strides": [1, 2], "padding": "same"}, [(7, 1), (12, 1)]),
+    ({"kernel_size": [2, 1, 3], "strides": [1, 2, 2]}, [(5, 0), (6, 0), (11, 0)]),
+    ({"kernel_size": [3, 2, 4], "strides": 2, "padding": "same"}, [(8, 0), (6, 0), (10, 1)]),
 ]
 
 
@@ -216,8 +240,8 @@ TRANSPOSED: list[tuple[dict[str, Any], list[tuple[int, int]]]] = [
     ("config", "kept"), TRANSPOSED, ids=[str(config) for config, _ in TRANSPOSED]
 )
 def test_conv_transpose(backend: str, config: dict[str, Any], kept: list[tuple[int, int]]) -> None:
-    x = X1 if len(kept) == 1 else X2
     dims = len(kept)
+    x = (X1, X2, X3)[dims - 1]
     common = {"filters": 6, "strides": [1] * dims, "dilation_rate": [1] * dims, "padding": "valid"}
     layer = filled(planned(f"Conv{dims}DTranspose", x.shape[1:], **(common | config)))
     check_laws(layer, x)
@@ -330,6 +354,11 @@ def test_zero_padding() -> None:
         np.testing.assert_array_equal(y[:, a : a + 9], X1)
         assert not y[:, :a].any()
         assert not y[:, a + 9 :].any()
+    layer = ZeroPadding3D(name="z", padding=((1, 0), (0, 2), (3, 1)))
+    check_laws(layer, X3)
+    assert output(layer, X3).shape == (7, 5, 5, 9, 4)
+    np.testing.assert_array_equal(output(layer, X3)[:, 1:, :-2, 3:-1], X3)
+    assert np.count_nonzero(output(layer, X3)) == np.count_nonzero(X3)
     for padding, ((a, b), (c, d)) in (
         (1, ((1, 1), (1, 1))),
         ((1, 2), ((1, 1), (2, 2))),
@@ -349,6 +378,9 @@ def test_cropping() -> None:
         layer = Cropping1D(name="c", cropping=cropping)
         check_laws(layer, X1)
         np.testing.assert_array_equal(output(layer, X1), X1[:, kept])
+    three = Cropping3D(name="c", cropping=((0, 1), (1, 0), (2, 1)))
+    check_laws(three, X3)
+    np.testing.assert_array_equal(output(three, X3), X3[:, :-1, 1:, 2:-1])
     layer = Cropping2D(name="c", cropping=((0, 1), (2, 3)))
     check_laws(layer, X2)
     np.testing.assert_array_equal(output(layer, X2), X2[:, :6, 2:3])
@@ -360,6 +392,9 @@ def test_up_sampling() -> None:
     y = output(layer, X1)
     for t in range(27):
         np.testing.assert_array_equal(y[:, t], X1[:, t // 3])
+    three = UpSampling3D(name="u", size=(2, 1, 3))
+    check_laws(three, X3)
+    np.testing.assert_array_equal(output(three, X3), X3.repeat(2, 1).repeat(3, 3))
     layer = UpSampling2D(name="u", size=(2, 3))
     check_laws(layer, X2)
     y = output(layer, X2)
@@ -514,7 +549,7 @@ CONV = {
         ("Conv2D", CONV | {"groups": 3}, "a multiple of 3 channels, got"),
         ("Conv2D", CONV | {"activation": "maxout"}, "activation: 'maxout' is not supported"),
         ("Conv2D", CONV | {"use_bias": 0}, "use_bias: expected true or false, found 0"),
-        ("Conv2D", CONV | {"data_format": "channels_first"}, "data_format: expected 'channels_l"),
+        ("Conv2D", CONV | {"data_format": "channels_middle"}, "data_format: expected 'channels_l"),
         ("Conv2D", CONV | {"output_padding": 1}, "unsupported option 'output_padding': 1"),
         ("Conv2D", CONV | {"kernel_size": [8, 3], "padding": "valid"}, "a window of 8 and 3 fits"),
         ("ZeroPadding2D", {"padding": [1, 2]}, "padding: expected a pair of integers >= 0 for eac"),

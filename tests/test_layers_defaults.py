@@ -63,6 +63,31 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.Conv1D(name="c", kernel=K3), CONV | {"strides": (1,), "dilation_rate": (1,)}),
     (layers.Conv2D(name="c", kernel=K4), CONV | {"strides": (1, 1), "dilation_rate": (1, 1)}),
     (
+        layers.Conv3D(name="c", kernel=K4[None]),
+        CONV | {"strides": (1, 1, 1), "dilation_rate": (1, 1, 1)},
+    ),
+    (
+        layers.ConvLSTM2D(name="c", kernel=normal(3, 2, 4, 8), recurrent_kernel=normal(3, 2, 2, 8)),
+        {
+            "bias": None,
+            "strides": (1, 1),
+            "padding": "valid",
+            "dilation_rate": (1, 1),
+            "activation": "tanh",
+            "recurrent_activation": "sigmoid",
+            "dropout": 0,
+            "recurrent_dropout": 0,
+            "go_backwards": False,
+            "return_sequences": False,
+            "return_state": False,
+        },
+    ),
+    (layers.ChannelsFirst(name="c", layer=layers.Flatten(name="f")), {"axis": 0}),
+    (
+        layers.Conv3DTranspose(name="c", kernel=K4[None]),
+        CONV | {"strides": (1, 1, 1), "dilation_rate": (1, 1, 1), "output_padding": None},
+    ),
+    (
         layers.Conv1DTranspose(name="c", kernel=K3),
         CONV | {"strides": (1,), "dilation_rate": (1,), "output_padding": None},
     ),
@@ -80,7 +105,10 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     ),
     (layers.ZeroPadding1D(name="z"), {"padding": ((1, 1),)}),
     (layers.ZeroPadding2D(name="z"), {"padding": ((1, 1), (1, 1))}),
+    (layers.ZeroPadding3D(name="z"), {"padding": ((1, 1), (1, 1), (1, 1))}),
+    (layers.Cropping3D(name="z"), {"cropping": ((0, 0), (0, 0), (0, 0))}),
     (layers.UpSampling1D(name="u"), {"size": (2,)}),
+    (layers.UpSampling3D(name="u"), {"size": (2, 2, 2)}),
     (layers.UpSampling2D(name="u"), {"size": (2, 2)}),
     (layers.Dense(name="d", kernel=K2), {"bias": None, "activation": "linear"}),
     (layers.Embedding(name="e", table=K2), {"mask_zero": False}),
@@ -111,7 +139,7 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.Rescaling(name="r", scale=2), {"offset": 0, "passes_mask": True}),
     *(
         (kind(name="p"), {"pool_size": (2,) * kind.dims, "strides": (2,) * kind.dims})
-        for kind in (layers.AveragePooling1D, layers.AveragePooling2D)
+        for kind in (layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
     ),
     *(
         (
@@ -119,15 +147,17 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
             dict.fromkeys(("pool_size", "strides"), (2,) * kind.dims)
             | {"dilation_rate": (1,) * kind.dims},
         )
-        for kind in (layers.MaxPooling1D, layers.MaxPooling2D)
+        for kind in (layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
     ),
     *(
         (kind(name="p", output_size=3), {"output_size": (3,) * kind.dims})
         for kind in (
             layers.AdaptiveAveragePooling1D,
             layers.AdaptiveAveragePooling2D,
+            layers.AdaptiveAveragePooling3D,
             layers.AdaptiveMaxPooling1D,
             layers.AdaptiveMaxPooling2D,
+            layers.AdaptiveMaxPooling3D,
         )
     ),
     *(
@@ -135,8 +165,10 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
         for kind in (
             layers.GlobalAveragePooling1D,
             layers.GlobalAveragePooling2D,
+            layers.GlobalAveragePooling3D,
             layers.GlobalMaxPooling1D,
             layers.GlobalMaxPooling2D,
+            layers.GlobalMaxPooling3D,
         )
     ),
     (layers.Dropout(name="d", rate=0.5), {"noise_shape": None}),

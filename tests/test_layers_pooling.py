@@ -11,23 +11,29 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.layers import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
     AdaptiveMaxPooling1D,
     AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
     AveragePooling1D,
     AveragePooling2D,
+    AveragePooling3D,
     Flow,
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
     GlobalMaxPooling1D,
     GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
     MaxPooling1D,
     MaxPooling2D,
+    MaxPooling3D,
 )
 from layer_laws import KERAS_3, TF_KERAS, check_laws, forward, normal, output, planned
 from test_layers_convolutional import lacking
 from tolerances import FLOAT32, assert_close
 
-X1, X2 = normal(7, 9, 4), normal(7, 7, 6, 4)
+X1, X2, X3 = normal(7, 9, 4), normal(7, 7, 6, 4), normal(7, 4, 3, 5, 4)
 
 
 def pooled(x: np.ndarray, layer: Any, function: Any) -> np.ndarray:
@@ -45,6 +51,37 @@ def pooled(x: np.ndarray, layer: Any, function: Any) -> np.ndarray:
             window.reshape(len(x), -1, x.shape[-1]).astype(float), axis=1
         )
     return y.astype(np.float32)
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("size", "strides"), [(2, None), ((3, 1, 2), None), ((2, 3, 4), (1, 2, 3)), (1, 2)]
+)
+def test_pooling_3d(padding: str, size: Any, strides: Any) -> None:
+    options: dict[str, Any] = {"pool_size": size, "strides": strides, "padding": padding}
+    for kind, function in ((MaxPooling3D, np.max), (AveragePooling3D, np.mean)):
+        layer = kind(name="p", **options)
+        check_laws(layer, X3)
+        assert_close(output(layer, X3), pooled(X3, layer, function), FLOAT32)
+
+
+def test_pooling_of_whole_volumes() -> None:
+    for kind, function in ((GlobalMaxPooling3D, np.max), (GlobalAveragePooling3D, np.mean)):
+        for keepdims in (False, True):
+            layer = kind(name="p", keepdims=keepdims)
+            check_laws(layer, X3)
+            expected = function(X3.astype(float), axis=(1, 2, 3), keepdims=keepdims)
+            assert_close(output(layer, X3), expected.astype(np.float32), FLOAT32)
+
+
+def test_adaptive_pooling_3d() -> None:
+    """Two windows of 4, three of 3, one of 5 places."""
+    for kind, function in ((AdaptiveMaxPooling3D, np.max), (AdaptiveAveragePooling3D, np.mean)):
+        layer = kind(name="p", output_size=(2, 3, 1))
+        check_laws(layer, X3)
+        apart = X3.astype(float).reshape(7, 2, 2, 3, 5, 4)
+        expected = function(apart, axis=(2, 4), keepdims=True).reshape(7, 2, 3, 1, 4)
+        assert_close(output(layer, X3), expected.astype(np.float32), FLOAT32)
 
 
 @pytest.mark.parametrize("padding", ["valid", "same"])
@@ -275,11 +312,11 @@ def test_rows(version: Any) -> None:
         ("MaxPooling2D", {"pool_size": 8}, "a window of 8 and 8 fits"),
         (
             "AveragePooling2D",
-            {"pool_size": 2, "data_format": "channels_first"},
-            "data_format: expected 'channels_last', found 'channels_first'",
+            {"pool_size": 2, "data_format": "channels_middle"},
+            "data_format: expected 'channels_last', found 'channels_middle'",
         ),
         ("GlobalMaxPooling2D", {"keepdims": None}, "keepdims: expected true or false, found None"),
-        ("GlobalMaxPooling2D", {"data_format": "channels_first"}, "data_format: expected 'chan"),
+        ("GlobalMaxPooling2D", {"data_format": "channels_middle"}, "data_format: expected 'chan"),
         ("GlobalMaxPooling2D", {"pool_size": 2}, "unsupported option 'pool_size': 2"),
     ],
 )

@@ -17,15 +17,17 @@ from fastdrop.layers import (
     GaussianNoise,
     SpatialDropout1D,
     SpatialDropout2D,
+    SpatialDropout3D,
     TimeDistributed,
 )
 from layer_laws import KERAS_3, TF_KERAS, check_draws, check_laws, normal, planned
 
-X3, X4 = normal(7, 5, 3), normal(7, 4, 3, 2)
+X3, X4, X5 = normal(7, 5, 3), normal(7, 4, 3, 2), normal(7, 2, 3, 2, 3)
 LAYERS = [
     (Dropout(name="a", rate=0.4), fd.dropout, X3, 15, {}),
     (SpatialDropout1D(name="a", rate=0.4), fd.spatial_dropout1d, X3, 3, {}),
     (SpatialDropout2D(name="a", rate=0.4), fd.spatial_dropout2d, X4, 2, {}),
+    (SpatialDropout3D(name="a", rate=0.4), fd.spatial_dropout3d, X5, 3, {}),
     (AlphaDropout(name="a", rate=0.4), fd.alpha_dropout, X3, 15, {}),
     (
         AlphaDropout(name="a", rate=0.4, noise_shape=(None, 1, 3)),
@@ -41,6 +43,7 @@ IDS = [
     "dropout",
     "spatial 1d",
     "spatial 2d",
+    "spatial 3d",
     "alpha",
     "alpha noise_shape",
     "gaussian dropout",
@@ -181,8 +184,8 @@ def test_rows(version: Any) -> None:
         ("GaussianNoise", {"stddev": 0.5, "mean": 2.0}, "unsupported option 'mean': 2.0"),
         (
             "SpatialDropout2D",
-            {"rate": 0.5, "data_format": "channels_first"},
-            "data_format: expected 'channels_last', found 'channels_first'",
+            {"rate": 0.5, "data_format": "channels_middle"},
+            "data_format: expected 'channels_last', found 'channels_middle'",
         ),
     ],
 )

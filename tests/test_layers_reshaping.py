@@ -123,7 +123,7 @@ def test_rows(version: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "config", "match"),
     [
-        ("Flatten", {"data_format": "channels_first"}, "data_format: expected 'channels_last'"),
+        ("Flatten", {"data_format": "channels_middle"}, "data_format: expected 'channels_last'"),
         ("Reshape", {"target_shape": [-1, True]}, "target_shape: expected positive integers"),
         ("Reshape", {"target_shape": [-1.0]}, "target_shape: expected positive integers"),
         ("Reshape", {"target_shape": [-1, -1]}, "target_shape: expected positive lengths"),

@@ -77,7 +77,7 @@ HEADS = {
     "value_kernel": normal(4, 2, 3),
     "output_kernel": normal(2, 3, 4),
 }
-SEQUENCE, IMAGE = normal(3, 5, 4), normal(3, 6, 5, 4)
+SEQUENCE, IMAGE, VOLUME = normal(3, 5, 4), normal(3, 6, 5, 4), normal(3, 4, 3, 5, 4)
 LSTM = {"kernel": normal(4, 8), "recurrent_kernel": normal(2, 8)}
 GRU = {"kernel": normal(4, 6), "recurrent_kernel": normal(2, 6)}
 
@@ -100,8 +100,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "AdaptiveAveragePooling1D": ([{"output_size": 3}], SEQUENCE),
     "AdaptiveAveragePooling2D": ([{"output_size": (2, 3)}], IMAGE),
+    "AdaptiveAveragePooling3D": ([{"output_size": 2}], VOLUME),
     "AdaptiveMaxPooling1D": ([{"output_size": 2}], SEQUENCE),
     "AdaptiveMaxPooling2D": ([{"output_size": 2}], IMAGE),
+    "AdaptiveMaxPooling3D": ([{"output_size": (2, 3, 1)}], VOLUME),
     "AdditiveAttention": ([{"dropout": 0.4, "scale": V4}], [SEQUENCE, SEQUENCE]),
     "AlphaDropout": ([{"rate": 0.3, "noise_shape": (None, 1, 4)}], SEQUENCE),
     "ArgSort": ([{"axis": -1}, {"axis": 0, "descending": True}], SEQUENCE),
@@ -114,6 +116,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "AveragePooling1D": ([{"padding": "same"}], SEQUENCE),
     "AveragePooling2D": ([{"pool_size": (2, 3), "strides": 1}], IMAGE),
+    "AveragePooling3D": ([{"pool_size": (2, 1, 3), "padding": "same"}], VOLUME),
     "BatchNormalization": (
         [{"moving_mean": V4, "moving_variance": V4, "beta": V4, "epsilon": 1e-5}],
         SEQUENCE,
@@ -132,6 +135,15 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "ChannelsFirst": ([
+            {"layer": layers.Conv2D(name="c", kernel=normal(3, 2, 6, 4))},
+            {
+                "layer": layers.ConvLSTM1D(
+                    name="c", kernel=normal(2, 5, 8), recurrent_kernel=normal(2, 2, 8), dropout=0.3
+                ),
+                "axis": 1,
+            },
+        ], IMAGE),
     "Concatenate": ([{"axis": 0, "masks": "none"}], [SEQUENCE, SEQUENCE]),
     "Constant": ([{"value": normal(2, 3)}], SEQUENCE),
     "Conv1D": ([{"kernel": normal(3, 4, 2), "padding": "causal", "dilation_rate": 2}], SEQUENCE),
@@ -143,7 +155,38 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         SEQUENCE,
     ),
     "Conv2D": ([{"kernel": normal(3, 2, 2, 4), "groups": 2, "strides": (2, 1)}], IMAGE),
+    "Conv3D": ([{"kernel": normal(2, 1, 2, 2, 4), "groups": 2, "strides": (1, 2, 1)}], VOLUME),
     "Conv2DTranspose": ([{"kernel": normal(3, 2, 2, 4), "strides": (2, 1)}], IMAGE),
+    "Conv3DTranspose": (
+        [{"kernel": normal(2, 1, 2, 3, 4), "padding": "same", "strides": 2}],
+        VOLUME,
+    ),
+    "ConvLSTM1D": (
+        [{"kernel": normal(2, 4, 8), "recurrent_kernel": normal(2, 2, 8), "strides": 2}],
+        IMAGE,
+    ),
+    "ConvLSTM2D": ([
+            {
+                "kernel": normal(2, 3, 4, 8),
+                "recurrent_kernel": normal(2, 3, 2, 8),
+                "bias": normal(8),
+                "padding": "same",
+                "recurrent_activation": "hard_sigmoid",
+                "dropout": 0.2,
+                "recurrent_dropout": 0.3,
+                "return_sequences": True,
+                "return_state": True,
+            },
+            {
+                "kernel": normal(2, 2, 4, 4),
+                "recurrent_kernel": normal(2, 2, 1, 4),
+                "go_backwards": True,
+            },
+        ], VOLUME),
+    "ConvLSTM3D": (
+        [{"kernel": normal(1, 2, 2, 4, 8), "recurrent_kernel": normal(1, 2, 2, 2, 8)}],
+        normal(3, 2, 3, 3, 2, 4),
+    ),
     "SeparableConv1D": (
         [
             {
@@ -175,6 +218,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "Cropping1D": ([{"cropping": (1, 2)}], SEQUENCE),
     "Cropping2D": ([{"cropping": ((1, 0), (0, 2))}], IMAGE),
+    "Cropping3D": ([{"cropping": ((1, 0), (0, 2), (2, 1))}], VOLUME),
     "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),
     "Dot": ([{"axes": (1, 1), "normalize": True}], [SEQUENCE, SEQUENCE]),
     "Dropout": ([{"rate": 0.5}, {"rate": 0.25, "noise_shape": (None, None, 1)}], SEQUENCE),
@@ -204,8 +248,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "GaussianNoise": ([{"stddev": 0.3}], SEQUENCE),
     "GlobalAveragePooling1D": ([{}], SEQUENCE),
     "GlobalAveragePooling2D": ([{"keepdims": True}], IMAGE),
+    "GlobalAveragePooling3D": ([{}], VOLUME),
     "GlobalMaxPooling1D": ([{"keepdims": True}], SEQUENCE),
     "GlobalMaxPooling2D": ([{}], IMAGE),
+    "GlobalMaxPooling3D": ([{"keepdims": True}], VOLUME),
     "Identity": ([{"passes_mask": False}], SEQUENCE),
     "LSTM": (
         [
@@ -228,6 +274,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "MatMul": ([{"transpose_b": True}], [SEQUENCE, SEQUENCE]),
     "MaxPooling1D": ([{"pool_size": 3}, {"dilation_rate": 2, "strides": 1}], SEQUENCE),
     "MaxPooling2D": ([{"padding": "same"}, {"dilation_rate": (2, 1)}], IMAGE),
+    "MaxPooling3D": ([{"pool_size": (2, 1, 3)}], VOLUME),
     "Merge": ([{"function": "average", "masks": "all"}], [SEQUENCE, SEQUENCE]),
     "MultiHeadAttention": (
         [
@@ -272,6 +319,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Softmax": ([{"axes": (0, 1)}], SEQUENCE),
     "SpatialDropout1D": ([{"rate": 0.5}], SEQUENCE),
     "SpatialDropout2D": ([{"rate": 0.5}], IMAGE),
+    "SpatialDropout3D": ([{"rate": 0.5}], VOLUME),
     "Squeeze": ([{}, {"axes": (-1,)}], normal(3, 4, 1)),
     "Stack": ([{"axis": 1}], [SEQUENCE, SEQUENCE]),
     "StackedRNN": (
@@ -299,9 +347,11 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "UnitNormalization": ([{"axis": 0, "least_norm": 1e-6}], SEQUENCE),
     "UpSampling1D": ([{"size": 3}], SEQUENCE),
     "UpSampling2D": ([{"size": (1, 2)}], IMAGE),
+    "UpSampling3D": ([{"size": (1, 2, 3)}], VOLUME),
     "WithMask": ([{}, {"borrowed": "if none"}], [SEQUENCE, normal(3, 5)]),
     "ZeroPadding1D": ([{"padding": 2}], SEQUENCE),
     "ZeroPadding2D": ([{"padding": ((0, 1), (2, 0))}], IMAGE),
+    "ZeroPadding3D": ([{"padding": ((0, 1), (2, 0), (1, 1))}], VOLUME),
 }  # fmt: skip
 
 

@@ -1001,7 +1001,7 @@ def rms_norm(x: np.ndarray, *axes: int) -> np.ndarray:
     return x / np.sqrt(np.square(x).mean(axes, keepdims=True) + 0.1)
 
 
-# What is counted of a length that has to be known.
+# Of a window that is cut off, and of padding behind, in which it may begin.
 OF_KNOWN = ("0, 2 open", "1, 2 open", *ALL, "none")
 LAYERS: dict[str, Case] = {
     "convolution": convolved(),
@@ -1032,7 +1032,7 @@ LAYERS: dict[str, Case] = {
     "max of two, of ends too": Case(
         lambda net, x: net.pool(x, "max", [2], [1], [(0, 0)], ceil=True),
         lambda x: np.maximum(x[..., 1:], x[..., :-1]),
-        **CHANNELS | {"refused": OF_KNOWN},
+        **CHANNELS,
     ),
     "max of pictures": Case(
         lambda net, x: net.pool(x, "max", [2, 3], [2, 1], [(0, 0), (1, 1)]),
@@ -1053,7 +1053,7 @@ LAYERS: dict[str, Case] = {
             pad,
             ceil=ceil,
             count=count,
-            refused=OF_KNOWN,
+            refused=OF_KNOWN if ceil and pad[1] > size - stride else CHANNELS["refused"],
         )
         for size, stride, pad in (
             *((3, 2, (1, 1)), (2, 3, (0, 1)), (4, 4, (2, 0)), (3, 3, (1, 1))),
@@ -1063,11 +1063,11 @@ LAYERS: dict[str, Case] = {
         for count in (True, False)
         if ceil or not count
     },
-    "mean of one window": averaged(9, 1, (1, 1), ceil=False, count=False, refused=OF_KNOWN),
+    "mean of one window": averaged(9, 1, (1, 1), ceil=False, count=False),
     "mean of columns of pictures": Case(
         lambda net, x: net.pool(x, "mean", [1, 3], [1, 2], [(0, 0), (1, 1)], count_padding=False),
         lambda x: means(x, 3, 2, (1, 1), ceil=False, count=False),
-        **PICTURES | {"refused": ("0, 3 open", "all 0", "none")},
+        **PICTURES,
     ),
     "one part": parted(1, **CHANNELS | {"needs": (2,)}),
     "three parts": parted(3, **CHANNELS | {"needs": (2,)}),
@@ -1857,9 +1857,9 @@ REFUSALS: dict[str, tuple[Function, str]] = {
     ),
     "axes of windows": (
         lambda net, x: net.convolution(
-            x, normal(1, 10, 1, 1, 1), None, strides=[1], padding=[(0, 0)], dilation=[1]
+            x, normal(1, 10, 1, 1, 1, 1), None, strides=[1], padding=[(0, 0)], dilation=[1]
         ),
-        "a convolution over 3 axes",
+        "a convolution over 4 axes",
     ),
     "axes of a tensor": (
         lambda net, x: net.convolution(
@@ -1868,8 +1868,8 @@ REFUSALS: dict[str, tuple[Function, str]] = {
         "a convolution over a tensor of 3 axes",
     ),
     "axes that are pooled": (
-        lambda net, x: net.pool(x, "max", [1] * 3, [1] * 3, [(0, 0)] * 3),
-        "pooling over 3 axes",
+        lambda net, x: net.pool(x, "max", [1] * 4, [1] * 4, [(0, 0)] * 4),
+        "pooling over 4 axes",
     ),
     "no statistics": (
         lambda net, x: net.batch_norm(x, None, None, None, normal(10), 0.1),

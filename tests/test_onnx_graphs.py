@@ -338,6 +338,46 @@ errors of constants of all rows
 sums up to
     (float[N,4,3] x) => (a, b, d) <int64 k = {1}, int64 l = {-1}>
     { a = CumSum(x, k) b = CumSum<exclusive=0, reverse=0>(x, l) d = CumSum(a, l) }
+sums of others, and from the end
+    (float[N,4,3] x) => (a, b, d) <int64 k = {1}, int64 l = {-1}>
+    { a = CumSum<exclusive=1>(x, k) b = CumSum<reverse=1>(x, l)
+      d = CumSum<exclusive=1, reverse=1>(a, k) }
+sums of others, of open steps
+    (float[N,T,3] x) => (a, b, d) <int64 k = {1}>
+    { a = CumSum<exclusive=1>(x, k) b = CumSum<reverse=1>(x, k)
+      d = CumSum<exclusive=1, reverse=1>(x, k) }
+sums of others, of constants
+    (float[N,4] x) => (y) <float[2,4] c, int64 k = {1}, int64 z = {0}>
+    { a = CumSum<exclusive=1, reverse=1>(c, k) b = CumSum<reverse=1>(a, z) d = Gather(b, z)
+      y = Add(x, d) }
+products up to
+    26 (float[N,T,3] x) => (a, b) <int64 k = {1}, int64 l = {-1}>
+    { a = CumProd(x, k) b = CumProd<exclusive=1, reverse=1>(x, l) }
+shrunk
+    (float[N,3] x) => (a, b) <float[3] c>
+    { a = Shrink<lambd=0.4, bias=0.1>(x) d = Shrink(c) b = Add(a, d) }
+one of several
+    (float[N,4,3] x) => (a, b)
+    { a = Hardmax(x) b = Hardmax<axis=1>(x) }
+one of several, of old
+    11 (float[N,4,3] x) => (y)
+    { y = Hardmax<axis=2>(x) }
+of length 1
+    (float[N,4,3] x) => (a, b, d)
+    { a = LpNormalization(x) e = Exp(x) b = LpNormalization<axis=1, p=1>(e) r = Relu(x)
+      d = LpNormalization<axis=1>(r) }
+how many numbers
+    (float[N,4,T] x) => (y) <float[4,1] c, int64[1] k = {1}>
+    { s = Size(c) f = Cast<to=1>(s) y = Mul(x, f) }
+how many numbers of open lengths
+    (float[N,T,3] x) => (y) <int64[3] z = {0, 0, 0}, int64[1] o = {1}, int64[1] t = {2}>
+    { s = Shape<start=1>(x) p = Expand(o, s) n = Size(p) f = Cast<to=1>(n) y = Div(x, f) }
+ones on a diagonal
+    (float[N,3,4] x) => (a, b) <float[3,4] c>
+    { e = EyeLike(c) a = Add(x, e) f = EyeLike<k=-1, dtype=1>(c) b = Sub(x, f) }
+ones on a diagonal of steps
+    (float[N,T,T] x) => (y) <float[1,1] c>
+    { s = Shape<start=1>(x) z = Expand(c, s) e = EyeLike<k=1>(z) y = Add(x, e) }
 sums up to, of old
     11 (float[N,4,3] x) => (y) <int32 k = {-2}>
     { y = CumSum(x, k) }
@@ -637,6 +677,29 @@ groups as exporters normalize them
     <int64[3] k = {0, 2, -1}, float[2] o = {1, 1}, float[2] z = {0, 0}, float[6,1] c, float[6,1] d>
     { r = Reshape(x, k) i = InstanceNormalization(r, o, z) s = Shape(x) b = Reshape(i, s)
       m = Mul(b, c) y = Add(m, d) }
+convolutions of volumes
+    (float[N,2,4,3,5] x) => (a, b) <float[3,2,2,1,3] w, float[3] v, float[2,3,1,2,2] u>
+    { a = Conv<pads=[1,0,1,0,0,2], strides=[1,2,1]>(x, w, v)
+      b = ConvTranspose<strides=[2,1,1], group=1>(x, u) }
+pooling of volumes
+    (float[N,2,4,3,5] x) => (a, b, d)
+    { a = MaxPool<kernel_shape=[2,1,3], strides=[1,1,2]>(x)
+      b = AveragePool<kernel_shape=[2,2,2], pads=[0,1,0,1,0,0]>(x) d = GlobalAveragePool(x) }
+means of open steps that leave padding out
+    (float[N,2,T] x) => (a, b) <>
+    { a = AveragePool<kernel_shape=[3], auto_pad="SAME_UPPER">(x)
+      b = AveragePool<kernel_shape=[4], strides=[2], pads=[1,1], ceil_mode=1>(x) }
+normalization by mean and deviation
+    (float[N,3,4,2] x) => (a, b)
+    { a = MeanVarianceNormalization<axes=[2,3]>(x)
+      b = MeanVarianceNormalization<axes=[1,2,3]>(x) }
+attention
+    23 (float[N,2,T,3] x, float[N,2,S,3] k, float[N,2,S,4] v) => (a, b)
+    { a = Attention(x, k, v) b = Attention<is_causal=1, scale=0.7>(x, k, v) }
+attention of heads side by side
+    23 (float[N,5,6] x, float[N,4,3] k, float[N,4,3] v) => (a, b) <bool[5,4] m, float[5,4] c>
+    { n = Not(m) o = Or(m, n) a = Attention<q_num_heads=2, kv_num_heads=1>(x, k, v, o)
+      b = Attention<q_num_heads=2, kv_num_heads=1>(x, k, v, c) }
 group normalization
     (float[N,6,4] x, float[N,6,T] z, float[N,6] w) => (a, b, g) <float[6] c, float[6] d>
     { a = GroupNormalization<num_groups=2>(x, c, d)
@@ -652,6 +715,43 @@ group normalization by weights of groups
 )
 SHAPES = table(
     """
+turned around
+    (float[N,4,3] x) => (a, b) <int64[1] k = {4}>
+    { n = Shape<end=1>(x) e = Expand(k, n) a = ReverseSequence<batch_axis=0, time_axis=1>(x, e)
+      t = Transpose<perm=[1, 0, 2]>(x) c = ReverseSequence(t, e)
+      b = Transpose<perm=[1, 0, 2]>(c) }
+turned around as far as rows have steps
+    (float[N,8,3] x, int64[N] n) => (a, b) <int64 f = {8}>
+    { m = Mod(n, f) a = ReverseSequence<batch_axis=0, time_axis=1>(x, m)
+      t = Transpose<perm=[1, 0, 2]>(x) c = ReverseSequence<time_axis=0>(t, m)
+      b = Transpose<perm=[1, 0, 2]>(c) }
+open steps turned around
+    (float[N,T,3] x) => (y)
+    { n = Shape<end=1>(x) t = Shape<start=1, end=2>(x) e = Expand(t, n)
+      y = ReverseSequence<batch_axis=0, time_axis=1>(x, e) }
+open steps turned around as far as rows have them
+    (float[N,T,3] x, int64[N] n) => (y) <int64 f = {5}>
+    { m = Mod(n, f) y = ReverseSequence<batch_axis=0, time_axis=1>(x, m) }
+blocks from channels
+    (float[N,12,2,3] x) => (a, b)
+    { a = DepthToSpace<blocksize=2>(x) b = DepthToSpace<blocksize=2, mode="CRD">(x) }
+blocks to channels
+    (float[N,3,4,6] x) => (y)
+    { y = SpaceToDepth<blocksize=2>(x) }
+tensors in a row
+    (float[N,5,3] x) => (a, b, d, e, f) <int64 z = {0}, int64 m = {-1}, int64[2] k = {2, 3},
+    int64 t = {2}, int64 o = {1}>
+    { s = SplitToSequence<axis=1>(x, k) p = SequenceAt(s, z) q = SequenceAt(s, m)
+      a = Concat<axis=1>(q, p) r = SplitToSequence<axis=1>(x, t) b = ConcatFromSequence<axis=1>(r)
+      u = SplitToSequence<axis=1, keepdims=0>(x) v = SequenceAt(u, m)
+      w = SequenceInsert(u, v) g = SequenceErase(w, z) d = ConcatFromSequence<axis=1, new_axis=1>(g)
+      h = SequenceConstruct(p, q) i = SequenceInsert(h, q, z) e = ConcatFromSequence<axis=1>(i)
+      l = SequenceLength(i) c = Cast<to=1>(l) j = SequenceErase(i) y = ConcatFromSequence<axis=1>(j)
+      f = Mul(y, c) }
+places cut out of each row
+    (float[N,4,3] x) => (y) <int64 z = {0}, int64 o = {1}>
+    { s = SequenceEmpty() a = SequenceInsert(s, x) b = SequenceInsert(a, x, z)
+      y = ConcatFromSequence<axis=2>(b) }
 a place of each row
     (float[N,4,3] x, int64[N] n) => (y) <int64 z = {0}, int64 o = {1}, int64 f = {4},
     int64[1] k = {-1}>
@@ -2032,13 +2132,9 @@ pool of all features
     (float[N,2] x) => (y)
     { y = GlobalMaxPool(x) }
     -> a tensor of 2 axes
-means cut off
-    (float[N,2,T] x) => (y)
-    { y = AveragePool<kernel_shape=[2], pads=[1,1]>(x) }
-    -> means that leave padding out, of an open length
 pool cut off
     (float[N,2,T] x) => (y)
-    { y = MaxPool<kernel_shape=[2], ceil_mode=1>(x) }
+    { y = MaxPool<kernel_shape=[2], pads=[0,2], ceil_mode=1>(x) }
     -> windows that are cut off (ceil_mode) of an open length
 layer normalization
     (float[N,2] x) => (y) <float[2] c>
@@ -2591,18 +2687,86 @@ constants of rows that may be any
     (float[N,3] x) => (y) <float[2,3] c = {1, 2, 3, 1, 2, 3}>
     { y = Mul(x, c) }
     -> a constant of shape (2, 3) along the batch
-sums from the end
-    (float[N,4] x) => (y) <int64 k = {1}>
-    { y = CumSum<reverse=1>(x, k) }
-    -> sums that leave out a number, or from the end
-sums that leave out a number
-    (float[N,4] x) => (y) <int64 k = {1}>
-    { y = CumSum<exclusive=1>(x, k) }
-    -> sums that leave out a number, or from the end
 sums of lengths up to
     (float[N,T] x) => (y) <int64 k = {0}>
     { s = Shape(x) t = CumSum(s, k) y = Expand(x, t) }
-    -> sums that leave out a number, or from the end
+    -> a length left open, computed with
+whole numbers that are too large
+    (int64[N,3] x) => (y) <int64 k = {16777217}>
+    { y = Sub(x, k) }
+    -> whole numbers that float32 does not hold
+bytes
+    (uint8[N,3] x) => (y) <uint8 k = {200}>
+    { a = Add(x, k) y = Cast<to=1>(a) }
+    -> Add of uint8, which may leave its range
+whole numbers without a sign
+    (uint32[N,3] x) => (y) <uint32 k = {2}>
+    { a = Sub(x, k) y = Cast<to=1>(a) }
+    -> Sub of uint32, which may leave its range
+some steps turned around
+    (float[N,4,3] x) => (y) <int64[1] k = {3}>
+    { n = Shape<end=1>(x) e = Expand(k, n) y = ReverseSequence<batch_axis=0, time_axis=1>(x, e) }
+    -> sequences of ['3'] steps turned around
+features turned around
+    (float[N,4,3] x, int64[N] n) => (y)
+    { y = ReverseSequence<batch_axis=0, time_axis=2>(x, n) }
+    -> axes 0 and 2 of rows and steps
+rows turned around
+    (float[N,4,3] x, int64[4] n) => (y)
+    { y = ReverseSequence<batch_axis=1, time_axis=0>(x, n) }
+    -> sequences turned around that are no rows
+channels in no blocks
+    (float[N,6,2,2] x) => (y)
+    { y = DepthToSpace<blocksize=2>(x) }
+    -> 6 places in blocks of 4
+blocks of another order
+    (float[N,8,2,2] x) => (y)
+    { y = DepthToSpace<blocksize=2, mode="RDC">(x) }
+    -> attribute 'mode': RDC
+blocks of a sequence
+    (float[N,8,2] x) => (y)
+    { y = SpaceToDepth<blocksize=2>(x) }
+    -> blocks of 2 of a tensor of 3 axes
+a diagonal of rows
+    (float[N,3] x) => (y)
+    { e = EyeLike(x) y = Add(x, e) }
+    -> a diagonal of a tensor of shape
+open steps in a row
+    (float[N,T,3] x) => (y) <int64 o = {1}, int64 z = {0}>
+    { s = SplitToSequence<axis=1>(x, o) y = SequenceAt(s, z) }
+    -> parts of an axis of open length
+no such tensor in a row
+    (float[N,3] x) => (y) <int64 o = {1}>
+    { s = SequenceConstruct(x) y = SequenceAt(s, o) }
+    -> place 1 of 1 tensors
+parts that are not all
+    (float[N,5,3] x) => (y) <int64[2] k = {2, 2}, int64 z = {0}>
+    { s = SplitToSequence<axis=1>(x, k) y = SequenceAt(s, z) }
+    -> parts of [2, 2] of an axis of 5
+tensors in a row, put out
+    (float[N,5,3] x) => (y) <int64[2] k = {2, 3}>
+    { y = SplitToSequence<axis=1>(x, k) }
+    -> numbers of rows, computed with
+one of several open steps
+    (float[N,T] x) => (y)
+    { y = Hardmax(x) }
+    -> Hardmax over 'T' places
+attention of what came before
+    23 (float[N,2,4,3] x, float[N,2,5,3] p) => (y)
+    { y, k, v = Attention(x, x, x, , p, p) }
+    -> past keys of attention
+attention of no such heads
+    23 (float[N,5,6] x) => (y)
+    { y = Attention<q_num_heads=4, kv_num_heads=4>(x, x, x) }
+    -> 6 features of 4 heads
+attention by two masks
+    23 (float[N,2,4,3] x) => (y) <float[4,4] m>
+    { y = Attention<is_causal=1>(x, x, x, m) }
+    -> a mask beside a causal one
+attention that is capped
+    23 (float[N,2,4,3] x) => (y)
+    { y = Attention<softcap=2.0>(x, x, x) }
+    -> attribute 'softcap'
 sums over rows
     (float[N,4] x) => (y) <int64 k = {0}>
     { y = CumSum(x, k) }

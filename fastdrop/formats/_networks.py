@@ -423,6 +423,11 @@ class Networks(Windows):
             else:
                 scores = self.elementwise("add", scores, mask)
         weights = self.activation(scores, "softmax", -1)
+        if mask is not None and not causal and _may_hide_all(mask, boolean):
+            # Who may look at nothing takes nothing.
+            most = self.reduce("max", scores, [-1], keepdims=True)
+            nothing = self.elementwise("equal", most, -math.inf)
+            weights = self.elementwise("where", nothing, 0.0, weights)
         if rate:
             weights = self.dropout(weights, rate)
         return self.matmul(weights, value)
@@ -812,3 +817,11 @@ def _putting_out(layer: Layer, taken: set[int]) -> Layer:
     changed = copy(layer)  # what is packed stays so
     changed.prepare(return_sequences=sequences, return_state=states)
     return changed
+
+
+def _may_hide_all(mask: Value, boolean: bool) -> bool:
+    """Whether a mask of attention may leave nothing to look at."""
+    if not isinstance(mask, np.ndarray):
+        return True
+    seen = mask if boolean else mask > -math.inf
+    return not np.asarray(seen, bool).any(-1).all()

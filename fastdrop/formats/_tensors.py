@@ -137,6 +137,26 @@ class Tensors:
         (name,) = self.call(layer, [like.name], [like.row])
         return Tensor(name, numbers.shape, value.at)
 
+    def same(self, one: Value, other: Value) -> bool:
+        """Whether two values are the same one, or computed number by number of the same."""
+        if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+            return one is other
+        if replace(one, name=other.name) != other:
+            return False
+        calls = {call.name: call for call in self.entries}
+        waiting = [(one.name, other.name)]
+        while waiting:
+            names = waiting.pop()
+            if names[0] == names[1]:
+                continue
+            first, second = (calls.get(name) for name in names)
+            if first is None or second is None or not _alike(first.layer, second.layer):
+                return False
+            if len(first.inputs) != len(second.inputs):
+                return False
+            waiting += zip(first.inputs, second.inputs, strict=True)
+        return True
+
     # ---- axes ----
 
     def bundled_first(self, tensor: Tensor) -> Tensor:
@@ -475,6 +495,9 @@ class Tensors:
         near = {n: own for own in others if isinstance(n := length - own, int)}
         more = min(near, key=abs, default=0)
         times = {m: own for own in others if isinstance(m := divided(length, own), int)}
+        common = math.gcd(*(n for _, n in getattr(length, "terms", ())))
+        if common > 1:
+            times.setdefault(common, divided(length, common))
         parts = [q for names, _ in getattr(length, "terms", ()) if (q := quotient(names))]
         made: Value | None = None
         if -MOST_BEHIND <= more < 0:
@@ -494,9 +517,10 @@ class Tensors:
                 made = self.slice(self.positions(whole), 1, by - 1, None, by)
                 made = self.elementwise("subtract", made, by - 1.0)
                 made = self.elementwise("divide", made, float(by))
-            elif made is None and by == 2 and length == whole - whole // 2:
-                made = self.slice(self.positions(whole), 1, None, None, 2)
-                made = self.elementwise("divide", made, 2.0)
+            every = length + whole // by  # a quotient rounded up is what is left of all
+            if made is None and whole == every * (by - 1):
+                made = self.slice(self.positions(every), 1, None, None, by)
+                made = self.elementwise("divide", made, float(by))
         if not isinstance(made, Tensor):
             raise UnsupportedError(f"numbers up to {length}")
         return replace(made, row=(length,))
@@ -919,6 +943,17 @@ def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> V
         return np.asarray(activate(numbers, activation))
     last = np.moveaxis(numbers, axis, -1)
     return np.moveaxis(np.asarray(activate(last, activation)), -1, axis)
+
+
+def _alike(one: Layer, other: Layer) -> bool:
+    """Whether two layers compute the same function number by number."""
+    if not isinstance(one, layers.Elementwise) or not isinstance(other, layers.Elementwise):
+        return False
+    return (
+        one.function == other.function
+        and len(one.operands) == len(other.operands)
+        and all(map(np.array_equal, one.operands, other.operands))
+    )
 
 
 def _as_float32(part: Any) -> Any:

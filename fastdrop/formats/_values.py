@@ -189,6 +189,14 @@ Value = Tensor | Spread | Array
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Places of the first axes where a mask is true: all are computed, and only those count."""
+
+    value: Value
+    mask: Value
+
+
+@dataclass(frozen=True)
 class Piece:
     """Some places along an axis of a tensor."""
 

@@ -17,6 +17,7 @@ from fastdrop.formats._tensors import Tensors
 from fastdrop.formats._values import (
     BatchAxisError,
     Spread,
+    Steps,
     Tensor,
     UnsupportedError,
     Value,
@@ -60,7 +61,7 @@ class Windows(Tensors):
         """Convolve (batch, channels, ...) with (filters, channels of a group, sizes ...)."""
         kernel = as_array(weight)
         axes = kernel.ndim - 2
-        if axes not in (1, 2):
+        if axes not in (1, 2, 3):
             raise UnsupportedError(f"a convolution over {axes} axes")
         tensor = self._channels_last(value, axes, "a convolution")
         sizes = kernel.shape[2:]
@@ -70,7 +71,7 @@ class Windows(Tensors):
             _windows(n, size, stride, step)
             for n, size, stride, step in zip(row[:-1], sizes, strides, dilation, strict=True)
         ]
-        kind = layers.Conv1D if axes == 1 else layers.Conv2D
+        kind = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[axes - 1]
         layer = kind(
             name=self.scope,
             **_with_channels_last(kernel, bias),
@@ -101,12 +102,13 @@ class Windows(Tensors):
         """
         kernel = as_array(weight)
         axes = kernel.ndim - 2
-        if axes not in (1, 2):
+        if axes not in (1, 2, 3):
             raise UnsupportedError(f"a transposed convolution over {axes} axes")
         tensor = self._channels_last(value, axes, "a transposed convolution")
         if min(before for before, _ in padding) < 0:
             raise UnsupportedError("places put before those of a transposed convolution")
-        kind = layers.Conv1DTranspose if axes == 1 else layers.Conv2DTranspose
+        kinds = (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+        kind = kinds[axes - 1]
         layer = kind(
             name=self.scope,
             **_with_channels_last(kernel, bias),
@@ -153,7 +155,7 @@ class Windows(Tensors):
         gaps = tuple(dilation or (1,) * axes)
         if kind == "mean" and max(gaps) > 1:
             raise UnsupportedError("means of windows with gaps (dilation)")
-        if axes not in (1, 2):
+        if axes not in (1, 2, 3):
             raise UnsupportedError(f"pooling over {axes} axes")
         tensor = self._channels_last(value, axes, "pooling")
         pairs = [(a, b) for a, b in padding]
@@ -163,10 +165,7 @@ class Windows(Tensors):
             pairs = [
                 _for_ceil(*item) for item in zip(lengths, extents, strides, padding, strict=True)
             ]
-        share = None
-        if kind == "mean" and (pairs != [*map(tuple, padding)] or not count_padding):
-            lengths = tensor.row[tensor.merged : -1]
-            share = _counted_shares(lengths, sizes, strides, padding, pairs, count_padding)
+        bare = tensor.row[tensor.merged : -1]
         tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
         row = tensor.row[tensor.merged :]
         counts = [
@@ -176,15 +175,60 @@ class Windows(Tensors):
         pooling: Any = {
             ("max", 1): layers.MaxPooling1D,
             ("max", 2): layers.MaxPooling2D,
+            ("max", 3): layers.MaxPooling3D,
             ("mean", 1): layers.AveragePooling1D,
             ("mean", 2): layers.AveragePooling2D,
+            ("mean", 3): layers.AveragePooling3D,
         }[kind, axes]
         options = {"dilation_rate": gaps} if kind == "max" else {}
         layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides), **options)
         leading = tensor.row[: tensor.merged]
         made = self.single(self.each(layer, tensor.merged), tensor, (*leading, *counts, row[-1]))
         found = self._channels_first(made)
-        return found if share is None else self.elementwise("divide", found, share)
+        if kind == "max":
+            return found
+        for axis, (before, behind) in enumerate(padding):
+            counted_behind = behind if count_padding else 0
+            widths = (0 if count_padding else before, pairs[axis][1] - counted_behind)
+            if any(widths):
+                there = (before - widths[0], counted_behind)
+                share = self._shares(bare[axis], sizes[axis], strides[axis], there, widths)
+                found = self._shared_out(found, share, axes - 1 - axis)
+        return found
+
+    def _shares(
+        self,
+        length: Length,
+        size: int,
+        stride: int,
+        there: tuple[int, int],
+        widths: tuple[int, int],
+    ) -> Tensor | Array:
+        """Return which part of each window along an axis counts in its mean.
+
+        An axis counts with what is put to its ends (`there`), and what is put around that does not.
+        """
+        if isinstance(length, int):
+            counts = np.pad(np.ones(length + sum(there), np.float32), widths)
+            windows = np.lib.stride_tricks.sliding_window_view(counts, size)[::stride]
+            return np.asarray(windows.mean(-1))
+        places = self.elementwise("ones", self.positions(length))
+        counted_ones = self.pad(self.pad(places, [there], 1.0), [widths], 0.0)
+        ones = self.unsqueeze(counted_ones, 2)
+        assert isinstance(ones, Tensor)
+        layer = layers.AveragePooling1D(name=self.scope, pool_size=size, strides=stride)
+        count = _windows(ones.row[0], size, stride, 1)
+        found = self.squeeze(self.single(layer, ones, (count, 1)), [2])
+        assert isinstance(found, Tensor)
+        return found
+
+    def _shared_out(self, value: Value, share: Tensor | Array, behind: int) -> Value:
+        """Divide by numbers along the axis of which so many are behind."""
+        if isinstance(share, Tensor):
+            share = self.laid_along(share, 0, 1 + behind)
+            assert isinstance(value, Tensor)
+            return self.elementwise("divide", value, Steps(share).under(self, value.ndim, value))
+        return self.elementwise("divide", value, share.reshape(-1, *(1,) * behind))
 
     def adaptive_pool(self, value: Value, kind: str, sizes: Sequence[int | None]) -> Value:
         """Make so many windows, of equal size, of each of the last axes."""
@@ -406,41 +450,13 @@ def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:
     return (length - extent) // stride + 1
 
 
-def _counted_shares(
-    lengths: Sequence[Length],
-    sizes: Sequence[int],
-    strides: Sequence[int],
-    padding: Sequence[tuple[int, int]],
-    pairs: Sequence[tuple[int, int]],
-    count_padding: bool,
-) -> Array | None:
-    """Return which part of each window counts in its mean; None where all of all do.
-
-    What is padded counts or not, and what is behind it, of windows that are cut off, never does.
-    """
-    found = np.ones((1,) * len(sizes))
-    for axis, (length, size, stride) in enumerate(zip(lengths, sizes, strides, strict=True)):
-        before, behind = padding[axis]
-        if pairs[axis] == (0, 0):
-            continue
-        if not isinstance(length, int):
-            raise UnsupportedError("means that leave padding out, of an open length")
-        counts = np.ones(length + sum(pairs[axis]))
-        stop = before + length + behind * count_padding
-        counts[stop:] = 0
-        counts[: 0 if count_padding else before] = 0
-        shares = np.lib.stride_tricks.sliding_window_view(counts, size)[::stride].mean(-1)
-        found = found * shares.reshape([-1 if i == axis else 1 for i in range(len(sizes))])
-    return None if (found == 1).all() else found.astype(np.float32)
-
-
 def _for_ceil(length: Length, size: int, stride: int, padding: tuple[int, int]) -> tuple[int, int]:
     """Return the padding with which windows that begin within the axis are whole."""
     before, behind = padding
     if not isinstance(length, int):
-        if (size, stride) == (1, 1):
-            return before, behind
-        raise UnsupportedError("windows that are cut off (ceil_mode) of an open length")
+        if behind > size - stride:  # the last window may begin in the padding, which none does
+            raise UnsupportedError("windows that are cut off (ceil_mode) of an open length")
+        return before, behind + stride - 1
     whole = length + before + behind
     count = -(-(whole - size) // stride) + 1
     if (count - 1) * stride >= length + before:

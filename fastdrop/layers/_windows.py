@@ -89,7 +89,7 @@ class Spatial(Single):
     dims: ClassVar[int]
 
     def check_rank(self, shape: Shape) -> None:
-        axes = ("steps",) if self.dims == 1 else ("height", "width")
+        axes = (("steps",), ("height", "width"), ("height", "width", "depth"))[self.dims - 1]
         fits = len(shape) == self.dims + 1
         self.check_fits(shape, f"({', '.join(axes)}, channels)", fits)
 

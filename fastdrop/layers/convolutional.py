@@ -285,6 +285,16 @@ class Conv2D(_Conv):
     dims: ClassVar[int] = 2
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Conv3D(_Conv):
+    """``activation(sum of kernel * window + bias)`` for each window of a volume.
+
+    The kernel is (three sizes, channels of a group, filters).
+    """
+
+    dims: ClassVar[int] = 3
+
+
 # ---- windows of each channel by itself, and then a product at each place ----
 
 
@@ -556,6 +566,16 @@ class Conv2DTranspose(_ConvTranspose):
     dims: ClassVar[int] = 2
 
 
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Conv3DTranspose(_ConvTranspose):
+    """``activation(sum of kernel * place + bias)``, each place of a volume over a window.
+
+    The kernel is (three sizes, filters of a group, channels).
+    """
+
+    dims: ClassVar[int] = 3
+
+
 # ---- longer and shorter axes ----
 
 
@@ -606,6 +626,13 @@ class ZeroPadding2D(_ZeroPadding):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ZeroPadding3D(_ZeroPadding):
+    """Put zeros around volumes: a number, one for each axis, or a pair for each."""
+
+    dims: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Cropping(Spatial):
     cropping: Any = 0
 
@@ -639,6 +666,13 @@ class Cropping2D(_Cropping):
     """Take the edges off images: a number, one for each axis, or a pair for each."""
 
     dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Cropping3D(_Cropping):
+    """Take the sides off volumes: a number, one for each axis, or a pair for each."""
+
+    dims: ClassVar[int] = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -682,3 +716,10 @@ class UpSampling2D(_UpSampling):
     """Repeat each row and column of images."""
 
     dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class UpSampling3D(_UpSampling):
+    """Repeat each place of volumes along each axis."""
+
+    dims: ClassVar[int] = 3

@@ -109,6 +109,13 @@ class MaxPooling2D(_MaxPooling):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class MaxPooling3D(_MaxPooling):
+    """The largest number of each window of a volume, whose places are `dilation_rate` apart."""
+
+    dims: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AveragePooling1D(_AveragePooling):
     """The mean of each window of time steps."""
 
@@ -120,6 +127,13 @@ class AveragePooling2D(_AveragePooling):
     """The mean of each window of an image."""
 
     dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AveragePooling3D(_AveragePooling):
+    """The mean of each window of a volume."""
+
+    dims: ClassVar[int] = 3
 
 
 # ---- of whole rows ----
@@ -198,6 +212,13 @@ class GlobalMaxPooling2D(_GlobalMaxPooling):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class GlobalMaxPooling3D(_GlobalMaxPooling):
+    """The largest number of a volume."""
+
+    dims: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GlobalAveragePooling1D(_GlobalAveragePooling):
     """The mean of all time steps that are no padding, NaN where all of them are."""
 
@@ -217,6 +238,13 @@ class GlobalAveragePooling2D(_GlobalAveragePooling):
     """The mean of an image."""
 
     dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class GlobalAveragePooling3D(_GlobalAveragePooling):
+    """The mean of a volume."""
+
+    dims: ClassVar[int] = 3
 
 
 # ---- so many windows ----
@@ -296,6 +324,13 @@ class AdaptiveMaxPooling2D(_AdaptiveMaxPooling):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveMaxPooling3D(_AdaptiveMaxPooling):
+    """The largest number of each of so many windows of a volume."""
+
+    dims: ClassVar[int] = 3
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class AdaptiveAveragePooling1D(_AdaptiveAveragePooling):
     """The mean of each of so many windows of time steps."""
 
@@ -307,3 +342,10 @@ class AdaptiveAveragePooling2D(_AdaptiveAveragePooling):
     """The mean of each of so many windows of an image."""
 
     dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class AdaptiveAveragePooling3D(_AdaptiveAveragePooling):
+    """The mean of each of so many windows of a volume."""
+
+    dims: ClassVar[int] = 3

@@ -133,6 +133,20 @@ class SpatialDropout2D(_Drop):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SpatialDropout3D(_Drop):
+    """Drop whole channels of volumes: one mask value for a row's channel, the same everywhere."""
+
+    kind: ClassVar[str] = "spatial dropout"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, "(height, width, depth, channels)", len(shape) == 4)
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        return flow if draw is None else dropped(flow, draw, self.rate, (None, 1, 1, 1, None))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Gaussian(Single):
     """Normal noise, a number of its own for every element."""
 

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.layers._layer import Draw, Flow, Shape, Single
+from fastdrop.layers._layer import Draw, Flow, Layer, Shape, Single
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -104,3 +105,73 @@ def _product(shape: Shape) -> int | None:
 
 def _laid_out(flow: Flow, shape: Shape) -> Flow:
     return Flow(flow.values.reshape(*flow.values.shape[:2], *(n or 0 for n in shape)))
+
+
+def channels_moved(shapes: Sequence[Shape], axis: int) -> list[Shape]:
+    """Return shapes with the channels last that have them at an axis of the first shape.
+
+    Those of fewer axes, as of a single step, have them so much sooner.
+    """
+    found = []
+    for shape in shapes:
+        at = _channels_at(axis, len(shapes[0]), len(shape))
+        found.append((*shape[:at], *shape[at + 1 :], *shape[at : at + 1]))
+    return found
+
+
+def _channels_at(axis: int, most: int, rank: int) -> int:
+    return max(0, axis - (most - rank))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ChannelsFirst(Layer):
+    """A layer whose inputs and outputs have their channels in front of what it slides along.
+
+    They are at an axis of the first input's rows, and in what has fewer axes so much sooner. What
+    the layer draws it draws as if they were last.
+    """
+
+    layer: Layer
+    axis: int = 0
+
+    part_fields: ClassVar[tuple[str, ...]] = ("layer",)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layer, Layer):
+            _check.refuse(TypeError, f"{self.label} layer", "a layer", self.layer)
+        _check.integer(self.axis, f"{self.label} axis", 0, 1)
+
+    @property
+    def passes_mask(self) -> bool:
+        return self.layer.passes_mask
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        self.check_fits(inputs[0], "(channels, ...)", len(inputs[0]) > self.axis + 1)
+        found: list[Shape] = []
+        for shape in self.layer.output_shapes(channels_moved(inputs, self.axis)):
+            at = _channels_at(self.axis, len(inputs[0]), len(shape))
+            found.append((*shape[:at], shape[-1], *shape[at:-1]))
+        return found
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        copied = sum(math.prod(n or 1 for n in shape) for shape in inputs)
+        return copied + self.layer.work_elements(channels_moved(inputs, self.axis))
+
+    def mask_elements(self, inputs: Sequence[Shape]) -> int:
+        return self.layer.mask_elements(channels_moved(inputs, self.axis))
+
+    def draws_for(self, inputs: Sequence[Shape]) -> str:
+        return self.layer.draws_for(channels_moved(inputs, self.axis))
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        most = inputs[0].values.ndim - 2
+        given = []
+        for flow in inputs:
+            at = _channels_at(self.axis, most, flow.values.ndim - 2)
+            moved = np.ascontiguousarray(np.moveaxis(flow.values, 2 + at, -1))
+            given.append(Flow(moved, flow.mask))
+        found = []
+        for flow in self.layer.run(given, draw):
+            at = _channels_at(self.axis, most, flow.values.ndim - 2)
+            found.append(Flow(np.moveaxis(flow.values, -1, 2 + at), flow.mask))
+        return found

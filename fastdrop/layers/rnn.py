@@ -42,7 +42,38 @@ _STEPS = 24
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Recurrent(Layer):
+class OverTime(Layer):
+    """A layer that takes time steps in one of two directions: `Bidirectional` has two of them."""
+
+    @property
+    def go_backwards(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def return_sequences(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def return_state(self) -> bool:
+        raise NotImplementedError
+
+    @property
+    def units(self) -> int:
+        """How long the last axis of its output is."""
+        raise NotImplementedError
+
+    def outputs(
+        self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0
+    ) -> tuple[Array, list[Array]]:
+        """Return the outputs (samples or 1, rows, ...) and final states, of one of two directions.
+
+        The direction says which masks are drawn.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Recurrent(OverTime):
     """What the recurrent layers have in common; see `fastdrop.rnn` for the options.
 
     It takes a sequence, and where a call gives them the initial states; it gives its output, and
@@ -569,8 +600,8 @@ class Bidirectional(Layer):
     and both are put out. Initial states come, and final ones go, forward before backward.
     """
 
-    forward: "Recurrent | StackedRNN"
-    backward: "Recurrent | StackedRNN"
+    forward: OverTime
+    backward: OverTime
     merge_mode: str | None = "concat"
 
     part_fields: ClassVar[tuple[str, ...]] = ("forward", "backward")
@@ -579,7 +610,7 @@ class Bidirectional(Layer):
     def __post_init__(self) -> None:
         for name in ("forward", "backward"):
             layer = getattr(self, name)
-            if not isinstance(layer, (Recurrent, StackedRNN)):
+            if not isinstance(layer, OverTime):
                 _check.refuse(TypeError, f"{self.label} {name}", "a recurrent layer", layer)
         if self.backward.go_backwards is self.forward.go_backwards:
             _check.refuse(
@@ -671,7 +702,7 @@ class Bidirectional(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class StackedRNN(Layer):
+class StackedRNN(OverTime):
     """Recurrent layers of which each takes all steps of the one before.
 
     The first may take them from the last to the first; the last puts out all steps or its last

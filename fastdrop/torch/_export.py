@@ -6,9 +6,9 @@ import inspect
 import operator
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from itertools import product as choices
 from typing import Any
@@ -19,14 +19,23 @@ from torch import nn
 from torch.export import Dim
 from torch.nn.utils.parametrize import ParametrizationList
 from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.utils import _pytree as pytree
 
 from fastdrop import _check
 from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
-from fastdrop.formats._values import BatchAxisError, Spread, Steps, Tensor, UnsupportedError
+from fastdrop.formats._values import (
+    BatchAxisError,
+    Chosen,
+    Spread,
+    Steps,
+    Tensor,
+    UnsupportedError,
+)
 from fastdrop.formats.aten import Arguments
+from fastdrop.formats.aten.fourier import Complex
 from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._conditions import other_ways
@@ -81,6 +90,9 @@ _NUMBERS: dict[Any, str] = {
     operator.mul: "multiply",
     operator.neg: "negative",
 }
+# What a module may be called with beside tensors.
+_SAME_IN_ALL_CALLS = (bool, int, float, str, type(None))
+_EXPECTED = "a tensor, or a tuple or dict of tensors"
 _EVERY, _NONE = slice(None), slice(0)  # axes of an open length
 _MISSING = object()
 _NARROW = (torch.float16, torch.bfloat16)
@@ -105,10 +117,13 @@ def from_torch(
     module : torch.nn.Module
         The module, on the CPU. It is exported in training mode, so that its dropout is seen, and
         left as it was. Normalization takes its running statistics.
-    example_inputs : Tensor, tuple of Tensor, or dict of str to Tensor
-        What the module is called with: one tensor, several, or several by name. Their lengths are
-        examples where the module allows others: the number of rows is always left open, and so are
-        time steps where `torch.export` finds that nothing depends on them.
+    example_inputs : Tensor, tuple, or dict of str
+        What the module is called with: one tensor, several, or several by name. Tuples, lists and
+        dicts of tensors may be among them, as the states of an LSTM are: each tensor is an input
+        of the model, of a name such as ``hidden_0``. None, bools, numbers and strings are the same
+        in every call. Lengths are examples where the module allows others: the number of rows is
+        always left open, and so are time steps where `torch.export` finds that nothing depends on
+        them.
     rates : float or mapping, optional
         Rates of dropout, as `Model.with_rates` takes them: this is how a recurrent layer gets
         recurrent dropout, which PyTorch lacks. Layers are named as the module names them, as in
@@ -148,28 +163,88 @@ def from_torch(
     """
     if not isinstance(module, nn.Module):
         _check.refuse(TypeError, "module", "a torch.nn.Module", module)
-    args, names = _inputs(example_inputs)
+    example = _Example.of(module, example_inputs)
     _check_module(module)
-    model = _converted(module, args, names)
+    model = _converted(module, example)
     return model if rates is None else model.with_rates(rates)
 
 
-def _inputs(given: Any) -> tuple[dict[str, torch.Tensor] | tuple[torch.Tensor, ...], list[str]]:
-    """Return the example inputs as they are handed over, and the names of those by name."""
-    if isinstance(given, torch.Tensor):
-        given = (given,)
-    if isinstance(given, list):
-        given = tuple(given)
-    items = given.values() if isinstance(given, dict) else given
-    expected = "a tensor, or a tuple or dict of tensors"
-    if not isinstance(given, (tuple, dict)) or not items:
-        _check.refuse(TypeError, "example_inputs", expected, given)
-    for item in items:
-        if not isinstance(item, torch.Tensor):
-            _check.refuse(TypeError, "example_inputs", expected, item)
-        if not item.ndim:
-            _check.refuse(ValueError, "example_inputs", "tensors with an axis for the rows", item)
-    return given, [*given] if isinstance(given, dict) else []
+@dataclass(frozen=True)
+class _Example:
+    """What a module is called with: tensors by their names, among what stays the same."""
+
+    tensors: list[torch.Tensor]
+    names: list[str]
+    # All that is handed over, tensors and others, and how these are put together.
+    leaves: list[Any]
+    layout: pytree.TreeSpec
+
+    @classmethod
+    def of(cls, module: nn.Module, given: Any) -> _Example:
+        """Take example inputs as they are handed over."""
+        if isinstance(given, torch.Tensor):
+            given = (given,)
+        if not isinstance(given, (tuple, list, dict)) or not given:
+            _check.refuse(TypeError, "example_inputs", _EXPECTED, given)
+        for name in given if isinstance(given, dict) else ():
+            if not isinstance(name, str):
+                _check.refuse(TypeError, "example_inputs", "inputs by their names", name)
+        call = ((), given) if isinstance(given, dict) else (tuple(given), {})
+        leaves, layout = pytree.tree_flatten(call)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        for leaf in leaves:
+            if not isinstance(leaf, (torch.Tensor, *_SAME_IN_ALL_CALLS)):
+                _check.refuse(TypeError, "example_inputs", _EXPECTED, leaf)
+        if not tensors:
+            _check.refuse(TypeError, "example_inputs", _EXPECTED, given)
+        for tensor in tensors:
+            if not tensor.ndim:
+                expected = "tensors with an axis for the rows"
+                _check.refuse(ValueError, "example_inputs", expected, tensor)
+        return cls(tensors, _names(module, *call), leaves, layout)
+
+    def call(self, tensors: Iterable[torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return what the module is called with for other tensors in their places."""
+        others = iter(tensors)
+        leaves = [next(others) if isinstance(v, torch.Tensor) else v for v in self.leaves]
+        found: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_unflatten(leaves, self.layout)
+        return found
+
+
+class _Called(nn.Module):
+    """A module, called with tensors alone."""
+
+    def __init__(self, module: nn.Module, example: _Example) -> None:
+        super().__init__()
+        self.module, self.example = module, example
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        args, named = self.example.call(tensors)
+        return self.module(*args, **named)
+
+
+def _names(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> list[str]:
+    """Return what a module calls each tensor that it is called with; of several, by its place."""
+    signature = inspect.signature(module.forward)
+    try:
+        signature.bind(*args, **named)
+    except TypeError as error:
+        raise TypeError(f"example_inputs: forward{signature}: {error}") from None
+    given = [*signature.bind_partial(*args).arguments.items(), *named.items()]
+    found = [
+        "_".join([name, *map(_key, path)])
+        for name, value in given
+        for path, leaf in pytree.tree_leaves_with_path(value)
+        if isinstance(leaf, torch.Tensor)
+    ]
+    if len({*found}) < len(found):
+        _check.refuse(ValueError, "example_inputs", "inputs of different names", found)
+    return found
+
+
+def _key(key: Any) -> str:
+    """Return where something stands in a tuple, dict or named tuple."""
+    return str(next(v for n in ("key", "idx", "name") if (v := getattr(key, n, None)) is not None))
 
 
 def _check_module(module: nn.Module) -> None:
@@ -182,9 +257,9 @@ def _check_module(module: nn.Module) -> None:
                 f"module: expected weights on the CPU, {name!r} is on {tensor.device}; "
                 "call module.cpu()"
             )
-        if tensor.is_complex() or tensor.is_quantized:
-            raise ValueError(f"module: expected weights of real numbers, {name!r} is not")
-        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+        if tensor.is_quantized:
+            raise ValueError(f"module: expected weights of numbers, {name!r} is quantized")
+        if (tensor.is_floating_point() or tensor.is_complex()) and not torch.isfinite(tensor).all():
             raise ValueError(f"module: expected finite weights, {name!r} has NaN or infinity")
 
 
@@ -218,24 +293,17 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
 
 
 def _export(
-    module: nn.Module, args: Any, axes: Sequence[int], *, free: slice
+    module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice
 ) -> torch.export.ExportedProgram:
     """Export a module, with the lengths left open of which axes beside that of the rows."""
-    tensors = [*args.values()] if isinstance(args, dict) else [*args]
-    shapes: dict[int, Any] = {}
-    given = []
-    rows = _number_of_rows(module, tensors)
-    for tensor, at in zip(tensors, axes, strict=True):
+    shapes, given = [], []
+    rows = _number_of_rows(module, example.tensors)
+    for tensor, at in zip(example.tensors, axes, strict=True):
         numbers = torch.arange(rows) % max(tensor.shape[at], 1)
         given.append(tensor.detach().index_select(at, numbers))
         others = [i for i in range(tensor.ndim) if i != at]
-        shapes[id(given[-1])] = {
-            i: Dim.AUTO if i in others[free] or i == at else Dim.STATIC for i in range(tensor.ndim)
-        }
-    named = dict(zip(args, given, strict=True)) if isinstance(args, dict) else {}
-    positional = () if named else tuple(given)
-    bound = inspect.signature(module.forward).bind(*positional, **named).arguments
-    open_shapes = torch.utils._pytree.tree_map(lambda tensor: shapes[id(tensor)], dict(bound))
+        left_open = [at, *others[free]]
+        shapes.append([Dim.AUTO if i in left_open else Dim.STATIC for i in range(tensor.ndim)])
     with (
         torch.no_grad(),
         _training(module),
@@ -244,7 +312,8 @@ def _export(
         shapes_alone(),
     ):
         warnings.simplefilter("ignore")
-        return torch.export.export(module, positional, named, dynamic_shapes=open_shapes)
+        called = _Called(module, example)
+        return torch.export.export(called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)})
 
 
 def _number_of_rows(module: nn.Module, tensors: Sequence[torch.Tensor]) -> int:
@@ -267,9 +336,9 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
+def _converted(module: nn.Module, example: _Example) -> Model:
     """Return the model of a module, trying where its inputs have their batch."""
-    tensors = [*args.values()] if isinstance(args, dict) else [*args]
+    tensors = example.tensors
     failures: list[_Failed] = []
     elsewhere = _takes_time_first(module)
     in_front = False
@@ -282,14 +351,14 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
         while waiting:
             free = waiting.pop(0)
             try:
-                program = _export(module, args, axes, free=free)
+                program = _export(module, example, axes, free=free)
             except Exception as error:  # export raises whatever the module's own code does
                 text = f"torch.export refuses it: {_first_line(error)}"
                 failures.append(_Failed([text], 2.0))
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 continue
             try:
-                conversion = _Conversion(module, program, axes, names)
+                conversion = _Conversion(module, program, axes, example.names)
                 if free == _NONE and opened is not None:
                     why = opened.obstacles[0]
                     conversion.notes.append(
@@ -299,7 +368,7 @@ def _converted(module: nn.Module, args: Any, names: list[str]) -> Model:
                 walks = conversion.builder.walks
                 if free.start is not None and walks and all(isinstance(n, int) for n in walks):
                     continue  # an axis is open that no time steps are on
-                _check_numbers(module, model, args, axes)
+                _check_numbers(module, model, example, axes)
                 return model
             except _Failed as failed:
                 failures.append(failed)
@@ -328,23 +397,20 @@ def _single_axes(program: torch.export.ExportedProgram, axes: Sequence[int]) -> 
     return [slice(i, i + 1) for i in found]
 
 
-def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[int]) -> None:
+def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Sequence[int]) -> None:
     """Refuse a module that computes something else where it does not train."""
-    named = args if isinstance(args, dict) else {}
-    tensors = [*args.values()] if named else [*args]
+    tensors = example.tensors
+    called = _Called(module, example)
     if any(part.dtype in _NARROW for part in (*module.parameters(), *tensors)):
         return  # PyTorch's own numbers are rounded
+    if any(getattr(part, "max_norm", None) is not None for part in module.modules()):
+        return  # a call changes its weights
     try:
         with torch.random.fork_rng([]), _training(module, on=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            one, two = (
-                torch.utils._pytree.tree_leaves(
-                    module(*(() if named else (t.clone() for t in tensors)), **_cloned(named))
-                )
-                for _ in range(2)
-            )
+            one, two = (pytree.tree_leaves(called(*(t.clone() for t in tensors))) for _ in range(2))
         x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
-        found = torch.utils._pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
+        found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
     except Exception:  # the example does not run as it is, by the one or the other
         return
     one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
@@ -359,10 +425,6 @@ def _check_numbers(module: nn.Module, model: Model, args: Any, axes: Sequence[in
         ]
         if near and not any(near):
             raise _Failed(["the module computes something else in eval mode"], 0.0)
-
-
-def _cloned(named: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.clone() for name, tensor in named.items()}
 
 
 def _near(found: Any, wanted: Any) -> bool:
@@ -476,10 +538,9 @@ class _Conversion:
             self.values[node] = tensor.detach().numpy()
         for dtype in sorted(rounded):
             self.notes.append(f"weights of {dtype} are taken in float32")
-        names = self.names or [node.name for node in user]
         fixed = [_length(n.meta["val"].shape[at]) for n, at in zip(user, self.axes, strict=True)]
         self.builder.rows = next((n for n in fixed if isinstance(n, int)), None)
-        for node, name, at in zip(user, names, self.axes, strict=True):
+        for node, name, at in zip(user, self.names, self.axes, strict=True):
             value = node.meta["val"]
             lengths = [_length(n) for n in value.shape]
             if at:
@@ -500,6 +561,12 @@ class _Conversion:
                 value = self.builder.single(Identity(name="output"), value)
             if isinstance(value, Spread):
                 value = self.builder.some_tensor(value)
+            if isinstance(value, Complex):
+                self.obstacles.append("an output of complex numbers")
+                continue
+            if isinstance(value, Chosen):
+                self.obstacles.append("an output of as many places as a mask is true for")
+                continue
             if not isinstance(value, Tensor):
                 self.obstacles.append("an output that depends on no input")
                 continue
@@ -598,6 +665,8 @@ class _Conversion:
             return _UNKNOWN
         self.builder.scope = _scope(node, name)
         row = row_of(target)
+        if any(isinstance(value, Chosen) for value in given) and name.startswith("sym_size"):
+            return _UNKNOWN  # which only checks take
         try:
             if row is None:
                 made = self._without_row(node)
@@ -667,7 +736,8 @@ class _Conversion:
             values[argument.name] = self._value(given)
             if _has_unknown(values[argument.name]):
                 raise UnsupportedError(f"{argument.name}: a number that is computed of lengths")
-            if isinstance(given, torch.fx.Node) and _dtype(given) is torch.bool:
+            nodes = given if isinstance(given, (list, tuple)) else [given]
+            if any(isinstance(n, torch.fx.Node) and _dtype(n) is torch.bool for n in nodes):
                 bools.add(argument.name)
         result = _dtype(node)
         source = node.all_input_nodes[1:2] if "src" in values else node.all_input_nodes[:1]
@@ -800,7 +870,7 @@ def _shares_memory(node: torch.fx.Node) -> bool:
     if _operator(node) not in _MAY_COPY:
         return True
     given = torch.fx.node.map_arg((node.args, node.kwargs), _without_data)
-    args, kwargs = torch.utils._pytree.tree_map(
+    args, kwargs = pytree.tree_map(
         lambda value: torch.device("meta") if isinstance(value, torch.device) else value, given
     )
     assert callable(node.target)
@@ -866,6 +936,7 @@ def _scope(node: torch.fx.Node, otherwise: str) -> str:
     paths = [str(path) for path, _ in stack.values()]
     name = paths[-1] if paths else ""
     name = name.removeprefix("L['self']").strip(".")
+    name = "" if name == "module" else name.removeprefix("module.")  # that of `_Called`
     return name or otherwise.partition(".")[0].strip("_")
 
 

@@ -66,7 +66,7 @@ def _(
     x: torch.Tensor, kernel_size: int, stride: int, padding: int, dilation: int, ceil_mode: bool
 ) -> torch.Tensor:
     extent = dilation * (kernel_size - 1) + 1
-    length = (x.shape[-1] + 2 * padding - extent) // stride + 1
+    length = (x.shape[-1] + 2 * padding - extent + ceil_mode * (stride - 1)) // stride + 1
     return x.new_empty((*x.shape[:-1], length))
 
 
@@ -143,9 +143,12 @@ def _pool(
         return x.amax(-1, keepdim=True)
     given = (kernel_size, stride or kernel_size, padding, dilation)
     numbers = [n[0] if isinstance(n, (tuple, list)) else n for n in given]
-    if ceil_mode or not all(isinstance(n, int) for n in numbers):
+    whole = all(isinstance(n, int) for n in numbers)
+    size, step, around, gap = numbers
+    # A window that is cut off may begin behind the last place, and is none then.
+    if not whole or (ceil_mode and around > gap * (size - 1) + 1 - step):
         return torch.ops.aten.max_pool1d(x, kernel_size, stride or [], padding, dilation, ceil_mode)
-    return torch.ops.fastdrop.max_pool1d(x, *numbers, False)
+    return torch.ops.fastdrop.max_pool1d(x, *numbers, ceil_mode)
 
 
 # `Tensor.data`, which an export does not see otherwise.

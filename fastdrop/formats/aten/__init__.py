@@ -8,6 +8,7 @@ from fastdrop.formats.aten import (
     arithmetic,
     axes,
     creation,
+    fourier,
     networks,
     places,
     random,
@@ -18,6 +19,9 @@ from fastdrop.formats.aten._calls import OWN, find
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 
 # Each puts its rows into the table when it is imported.
-FAMILIES = (arithmetic, random, axes, places, reductions, networks, recurrent, creation)
+FAMILIES = (
+    *(arithmetic, random, axes, places, reductions, networks, recurrent, creation),
+    fourier,
+)
 
 __all__ = ["FAMILIES", "OWN", "ROWS", "Arguments", "Row", "find"]

@@ -11,9 +11,11 @@ import numpy as np
 
 from fastdrop.formats._lengths import Open
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Spread, Steps, Tensor, steps_beside
+from fastdrop.formats._values import Chosen, Spread, Steps, Tensor, steps_beside
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
+from fastdrop.formats.aten.chosen import of_chosen
+from fastdrop.formats.aten.fourier import is_complex, of_complex
 from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_dropped, of_uniform
 
 # Of fastdrop's own, or taken for its seeds alone.
@@ -38,6 +40,10 @@ def _all_given(a: Arguments) -> list[Any]:
 def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = _all_given(a)
+    if any(isinstance(v, Chosen) for v in given):
+        return of_chosen(base, row, partial(_with_steps, row, base), b, a)
+    if any(map(is_complex, given)):
+        return of_complex(base, row, partial(_with_steps, row, base), b, a)
     if any(isinstance(v, DroppedWeights) for v in given):
         found = row(b, a) if base in _OF_WEIGHTS else of_dropped(base, a)
         if found is not None:

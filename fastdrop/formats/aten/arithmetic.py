@@ -9,7 +9,7 @@ import numpy as np
 
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, as_array
-from fastdrop.formats.aten._rows import Arguments, Row, is_open, row
+from fastdrop.formats.aten._rows import ROWS, Arguments, Row, is_open, row
 from fastdrop.formats.aten.random import complement, is_chance, truth
 
 BINARY = {
@@ -417,3 +417,13 @@ def _logical_not(b: Networks, a: Arguments) -> Any:
     if is_chance(b, a.first()):
         return complement(b, a.first())
     return b.elementwise("logical_not", a.first())
+
+
+# Of these, what looks at more than one number.
+_ALONG_AN_AXIS = ("glu", "prelu", "softmax", "_softmax", "special_softmax", "log_softmax")
+_ALONG_AN_AXIS += ("_log_softmax", "special_log_softmax")
+EACH_NUMBER = frozenset(
+    function
+    for name, function in ROWS.items()
+    if function.__module__ == __name__ and name.partition(".")[0] not in _ALONG_AN_AXIS
+)

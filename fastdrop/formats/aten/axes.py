@@ -18,6 +18,7 @@ from fastdrop.formats._values import (
     UnsupportedError,
     Value,
     as_array,
+    counted,
 )
 from fastdrop.formats.aten._rows import Arguments, is_open, row
 
@@ -31,7 +32,6 @@ from fastdrop.formats.aten._rows import Arguments, is_open, row
     "positive",
     "type_as",
     "pin_memory",
-    "view_as_real",
 )
 def _same(b: Networks, a: Arguments) -> Any:
     return a.first()
@@ -149,7 +149,13 @@ def _slice(b: Networks, a: Arguments) -> Any:
 
 @row("narrow")
 def _narrow(b: Networks, a: Arguments) -> Any:
-    return b.slice(a.first(), a.dim, a.start, a.start + a.length)
+    value, length = a.first(), a.first().shape[a.dim]
+    end = a.start + a.length
+    if not is_open(length) or not isinstance(end, int) or a.start < 0 or a.length < 1:
+        return b.slice(value, a.dim, a.start, end)
+    # The last place by itself, which must be there.
+    last = b.unsqueeze(b.select(value, a.dim, end - 1), counted(a.dim, value.ndim))
+    return b.concatenate([b.slice(value, a.dim, a.start, end - 1), last], a.dim)
 
 
 @row("split.Tensor", "split.sizes", "split_with_sizes", "unsafe_split.Tensor")
@@ -165,9 +171,12 @@ def _split(b: Networks, a: Arguments) -> Any:
 def _chunk(b: Networks, a: Arguments) -> Any:
     value = a.first()
     length = value.shape[a.dim]
-    if not isinstance(length, int):
-        raise UnsupportedError(f"chunks of {length} places")  # there may be fewer of them
-    return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
+    if isinstance(length, int):
+        return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
+    if a.chunks != 2:
+        raise UnsupportedError(f"{a.chunks} chunks of {length} places")  # there may be fewer
+    half = length // 2
+    return _parts(b, value, a.dim, [length - half, half])
 
 
 @row("tensor_split.sections")

@@ -115,6 +115,15 @@ def _embedding(b: Networks, a: Arguments) -> Any:
     return b.embedding(a.weight, a.indices)
 
 
+@row("embedding_renorm")
+def _renormalized(b: Networks, a: Arguments) -> Any:
+    """Shorten the rows of a table that are longer than allowed, all that may be looked up."""
+    table = as_array(a.values["self"])
+    length = np.linalg.norm(table.astype(np.float64), float(a.norm_type), axis=1, keepdims=True)
+    shorter = np.where(length > a.max_norm, a.max_norm / (length + 1e-7), 1.0)
+    return (table * shorter).astype(np.float32)
+
+
 def _some_words(b: Networks, table: DroppedWeights, tokens: Any) -> Any:
     """Look up words of which some are dropped, wherever they occur."""
     words, features = table.shape
@@ -166,7 +175,7 @@ def _attention(b: Networks, a: Arguments) -> Any:
     )
 
 
-@row("conv1d", "conv2d")
+@row("conv1d", "conv2d", "conv3d")
 def _conv(b: Networks, a: Arguments) -> Any:
     axes = as_array(a.weight).ndim - 2
     dilation = for_each(a.dilation, axes)
@@ -182,7 +191,7 @@ def _conv(b: Networks, a: Arguments) -> Any:
     )
 
 
-@row("conv_transpose1d", "conv_transpose2d.input")
+@row("conv_transpose1d", "conv_transpose2d.input", "conv_transpose3d.input")
 def _conv_transpose(b: Networks, a: Arguments) -> Any:
     axes = as_array(a.weight).ndim - 2
     padding, more = for_each(a.padding, axes), for_each(a.output_padding, axes)
@@ -197,7 +206,7 @@ def _conv_transpose(b: Networks, a: Arguments) -> Any:
     )
 
 
-@row("max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d")
+@row("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _pool(b: Networks, a: Arguments) -> Any:
     axes = len(for_each(a.kernel_size, 1))
     value = a.first()
@@ -222,17 +231,17 @@ def _pool(b: Networks, a: Arguments) -> Any:
     )
 
 
-@row("max_pool1d_with_indices", "max_pool2d_with_indices")
+@row("max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices")
 def _pool_and_places(b: Networks, a: Arguments) -> Any:
     return _pool(b, a), None
 
 
-@row("adaptive_avg_pool1d", "adaptive_avg_pool2d")
+@row("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d")
 def _adaptive_mean(b: Networks, a: Arguments) -> Any:
     return b.adaptive_pool(a.first(), "mean", a.output_size)
 
 
-@row("adaptive_max_pool1d", "adaptive_max_pool2d")
+@row("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d")
 def _adaptive_max(b: Networks, a: Arguments) -> Any:
     return b.adaptive_pool(a.first(), "max", a.output_size), None
 
@@ -294,12 +303,16 @@ def _interpolation(method: str, coordinates: str, rounding: str = "floor") -> Ro
     return compute
 
 
-row("upsample_nearest1d.vec", "upsample_nearest2d.vec")(_interpolation("nearest", "asymmetric"))
+row("upsample_nearest1d.vec", "upsample_nearest2d.vec", "upsample_nearest3d.vec")(
+    _interpolation("nearest", "asymmetric")
+)
 
-row("_upsample_nearest_exact1d.vec", "_upsample_nearest_exact2d.vec")(
+row(*(f"_upsample_nearest_exact{axes}d.vec" for axes in (1, 2, 3)))(
     _interpolation("nearest", "half_pixel", "round_prefer_ceil")
 )
 
-row("upsample_linear1d.vec", "upsample_bilinear2d.vec")(_interpolation("linear", "half_pixel"))
+row("upsample_linear1d.vec", "upsample_bilinear2d.vec", "upsample_trilinear3d.vec")(
+    _interpolation("linear", "half_pixel")
+)
 
 row("upsample_bicubic2d.vec")(_interpolation("cubic", "half_pixel"))

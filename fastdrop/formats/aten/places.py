@@ -13,6 +13,7 @@ from fastdrop.formats._lengths import BATCH, Length
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import add_along, put, put_along, scatter
 from fastdrop.formats._values import (
+    Chosen,
     OfRows,
     Order,
     RowNumbers,
@@ -68,14 +69,25 @@ def _added(b: Networks, value: Value, indices: Sequence[Any], numbers: Value) ->
     return add_along(b, value, b.expand(places, own), b.expand(numbers, own), axis, b.rows)
 
 
-def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value) -> Value:
-    """Write one number where a mask of the first axes is true."""
-    if isinstance(numbers, (Tensor, Spread)) or np.size(numbers) != 1:
+def _put_masked(b: Networks, value: Value, mask: Value, numbers: Value | Chosen) -> Value:
+    """Write where a mask of the first axes is true: one number, or what was computed there."""
+    number: Value | float
+    if isinstance(numbers, Chosen):
+        if not b.same(numbers.mask, mask):
+            raise UnsupportedError("numbers of one mask written where another is true")
+        number = numbers.value
+    elif isinstance(numbers, (Tensor, Spread)):
+        raise UnsupportedError("several numbers written where a mask is true")
+    elif np.size(numbers) == 1:
+        number = np.ravel(numbers)[0]
+    elif np.ndim(numbers) <= value.ndim - mask.ndim:  # the same at each place of the mask
+        number = np.asarray(numbers, np.float32)
+    else:
         raise UnsupportedError("several numbers written where a mask is true")
     mask = truth(b, mask)
     for _ in range(value.ndim - mask.ndim):
         mask = b.unsqueeze(mask, mask.ndim)
-    return b.elementwise("where", mask, np.ravel(numbers)[0], value)
+    return b.elementwise("where", mask, number, value)
 
 
 def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Tensor | Spread | Array]:
@@ -100,6 +112,19 @@ def _beside_one_another(indices: Sequence[Any]) -> list[RowNumbers | Tensor | Sp
         lengths = [n for i, n in enumerate(shape) if i != at and isinstance(n, int)]
         found.append(Spread(np.broadcast_to(np.squeeze(wide, at), lengths), at))
     return found
+
+
+@row("masked_select")
+def _masked_select(b: Networks, a: Arguments) -> Any:
+    shape = broadcast([a.values["self"].shape, a.mask.shape])
+    return Chosen(b.expand(a.values["self"], shape), b.expand(a.mask, shape))
+
+
+@row("masked_scatter")
+def _masked_scatter(b: Networks, a: Arguments) -> Any:
+    if not isinstance(a.source, Chosen) or a.source.mask.shape != a.values["self"].shape:
+        raise UnsupportedError("numbers written one after another where a mask is true")
+    return _put_masked(b, a.values["self"], a.mask, a.source)
 
 
 @row("scatter_add")
@@ -153,6 +178,8 @@ def _gather(b: Networks, a: Arguments) -> Any:
 def _index(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     given = a.indices
+    if len(given) == 1 and "indices" in a.bools:
+        return Chosen(value, given[0])
     if len([n for n in given if n is not None]) == 1 and isinstance(given[-1], Order):
         return given[-1].of(value, len(given) - 1)
     if any(isinstance(n, Order) for n in given):

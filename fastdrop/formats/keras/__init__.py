@@ -413,7 +413,11 @@ def _shape_by_weights(model: ModelRecord, file: Legacy) -> Shape | None:
     weights: Sequence[Weight] = next((each for _, each in file.weights if each), ())
     if row is None or row.input_of is None or not weights:
         return None
-    return row.input_of(weights[0].shape)
+    assert first is not None
+    shape = row.input_of(weights[0].shape)
+    if shape is not None and first.config.values.get("data_format") == "channels_first":
+        return (*shape[-1:], *shape[:-1])
+    return shape
 
 
 def check_custom(value: object) -> dict[str, str]:

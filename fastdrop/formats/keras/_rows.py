@@ -17,7 +17,8 @@ from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._safe_json import Section, is_dimension
 from fastdrop.formats.keras._records import Node, Record, policy_name
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Layer, Shape
+from fastdrop.layers import ChannelsFirst, Layer, Shape
+from fastdrop.layers.reshaping import channels_moved
 
 # Known to change nothing at inference, in whatever layer they stand. What is neither here nor an
 # option of the layer is an obstacle unless it is null or false.
@@ -181,6 +182,8 @@ class Row:
         more: Mapping[str, Any],
     ) -> Planned | None:
         """Return the layer for inputs of these shapes; `more` options are those of the call."""
+        if record.config.values.get("data_format") == "channels_first":
+            return self._channels_first(planning, record, inputs, more)
         options = planning.options(self, record)
         if options is None or inputs is None:
             return None
@@ -196,6 +199,25 @@ class Row:
                 inner = self.group.removesuffix("vars")
                 groups |= {f"{key}/vars": None, f"{inner}{key}/vars": None}
         return Planned(layer, self.storage(stored, layer), groups, notes)
+
+    def _channels_first(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        """Return a layer that takes its channels in front, and may take time before."""
+        values = record.config.values | {"data_format": "channels_last"}
+        plain = replace(record, config=Section(record.where, values))
+        axis = int(self.name.startswith("ConvLSTM"))
+        given = None if inputs is None else channels_moved(inputs, axis)
+        planned = self.plan(planning, plain, given, more)
+        if planned is None:
+            return None
+        layer = ChannelsFirst(name=record.name, layer=planned.layer, axis=axis)
+        stored = [replace(s, field=f"layer.{s.field}") for s in planned.stored]
+        return replace(planned, layer=layer, stored=stored)
 
     def built_for(self, built: Shape, shape: Shape, record: Record) -> bool:
         """Return whether a layer that was built for one shape can get the other."""
@@ -276,7 +298,7 @@ def number(
 
 
 def channels_last(config: Section, key: str, version: Version) -> str:
-    """Refuse the other order of axes."""
+    """Refuse the other order of axes, for layers that `Row` does not wrap."""
     if config.values.get(key, "channels_last") != "channels_last":
         raise config.wrong(key, "'channels_last'")
     return "channels_last"

@@ -27,15 +27,20 @@ from fastdrop.layers import (
     Conv1DTranspose,
     Conv2D,
     Conv2DTranspose,
+    Conv3D,
+    Conv3DTranspose,
     Cropping1D,
     Cropping2D,
+    Cropping3D,
     Layer,
     SeparableConv1D,
     SeparableConv2D,
     UpSampling1D,
     UpSampling2D,
+    UpSampling3D,
     ZeroPadding1D,
     ZeroPadding2D,
+    ZeroPadding3D,
 )
 
 DATA_FORMAT = Option("data_format", channels_last, "")
@@ -161,6 +166,13 @@ ROWS = (
         rule=_groups,
         input_of=lambda shape: (None, None, *shape[2:3]),
     ),
+    Row(
+        "Conv3D",
+        Conv3D,
+        _conv(3),
+        rule=_groups,
+        input_of=lambda shape: (None, None, None, *shape[3:4]),
+    ),
     _Depthwise(
         "DepthwiseConv1D",
         Conv1D,
@@ -201,10 +213,18 @@ ROWS = (
         _transposed(2),
         input_of=lambda shape: (None, None, *shape[3:4]),
     ),
+    Row(
+        "Conv3DTranspose",
+        Conv3DTranspose,
+        _transposed(3),
+        input_of=lambda shape: (None, None, None, *shape[4:5]),
+    ),
     Row("ZeroPadding1D", ZeroPadding1D, (Option("padding", _pairs(1)), DATA_FORMAT)),
     Row("ZeroPadding2D", ZeroPadding2D, (Option("padding", _pairs(2)), DATA_FORMAT)),
+    Row("ZeroPadding3D", ZeroPadding3D, (Option("padding", _pairs(3)), DATA_FORMAT)),
     Row("Cropping1D", Cropping1D, (Option("cropping", _pairs(1)),)),
     Row("Cropping2D", Cropping2D, (Option("cropping", _pairs(2)), DATA_FORMAT)),
+    Row("Cropping3D", Cropping3D, (Option("cropping", _pairs(3)), DATA_FORMAT)),
     Row("UpSampling1D", UpSampling1D, (Option("size", each(1)),)),
     Row(
         "UpSampling2D",
@@ -215,4 +235,5 @@ ROWS = (
             DATA_FORMAT,
         ),
     ),
+    Row("UpSampling3D", UpSampling3D, (Option("size", each(3)), DATA_FORMAT)),
 )

@@ -14,6 +14,7 @@ from fastdrop.layers import (
     Shape,
     SpatialDropout1D,
     SpatialDropout2D,
+    SpatialDropout3D,
 )
 
 
@@ -33,6 +34,7 @@ ROWS = (
     Row("Dropout", Dropout, (RATE, NOISE_SHAPE)),
     Row("SpatialDropout1D", SpatialDropout1D, (RATE,)),
     Row("SpatialDropout2D", SpatialDropout2D, (RATE, Option("data_format", channels_last, ""))),
+    Row("SpatialDropout3D", SpatialDropout3D, (RATE, Option("data_format", channels_last, ""))),
     Row("AlphaDropout", AlphaDropout, (BELOW_ONE, NOISE_SHAPE)),
     Row("GaussianDropout", GaussianDropout, (BELOW_ONE,)),
     Row("GaussianNoise", GaussianNoise, (Option("stddev", number(least=0)),)),

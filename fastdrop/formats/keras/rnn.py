@@ -20,7 +20,9 @@ from fastdrop.formats.keras._rows import (
     Tensor,
     activation,
     boolean,
+    channels_last,
     choice,
+    each,
     moved,
     must_be,
     positive,
@@ -33,6 +35,9 @@ from fastdrop.layers import (
     GRU,
     LSTM,
     Bidirectional,
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
     Layer,
     Shape,
     SimpleRNN,
@@ -42,6 +47,7 @@ from fastdrop.layers import (
 from fastdrop.layers.rnn import Recurrent
 
 CELLS = ("GRU", "LSTM", "SimpleRNN", "RNN", "CuDNNGRU", "CuDNNLSTM")
+CONVOLUTIONAL = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 
 
 def _implementation(config: Section, key: str, version: Version) -> int:
@@ -70,6 +76,28 @@ _GATED = (
     Option("implementation", _implementation),
     Option("unroll", boolean(False), ""),  # which masks are drawn depends on it
 )
+
+
+def _convolutional(dims: int) -> tuple[Option, ...]:
+    return (
+        Option("filters", positive),
+        Option("kernel_size", each(dims)),
+        Option("strides", each(dims)),
+        Option("padding", choice("valid", "same", default="valid")),
+        Option("data_format", channels_last, ""),
+        Option("dilation_rate", each(dims)),
+        Option("activation", activation(default="tanh")),
+        Option("recurrent_activation", activation(default="hard_sigmoid")),
+        Option("use_bias", boolean(True)),
+        Option("dropout", rate(one=False)),
+        Option("recurrent_dropout", rate(one=False)),
+        Option("go_backwards", boolean(False)),
+        Option("return_sequences", boolean(False)),
+        Option("return_state", boolean(False)),
+        Option("stateful", boolean(False), ""),
+        Option("time_major", must_be(False), ""),
+        Option("zero_output_for_mask", must_be(False), ""),
+    )
 
 
 _CUDNN = (
@@ -347,11 +375,15 @@ class BidirectionalRow(Row):
         for direction, layer in (("forward", forward), ("backward", backward)):
             if layer is None:
                 continue
-            if layer.class_name not in CELLS:
-                planning.obstacle(f"{layer.where}: expected one of {', '.join(CELLS)} here")
+            if layer.class_name not in (*CELLS, *CONVOLUTIONAL):
+                expected = ", ".join((*CELLS, *CONVOLUTIONAL))
+                planning.obstacle(f"{layer.where}: expected one of {expected} here")
                 continue
             values = layer.config.values
-            if not planning.version.legacy or planning.version.tensorflow:
+            of_images = layer.class_name in CONVOLUTIONAL
+            if of_images:
+                channels_last(layer.config, "data_format", planning.version)
+            elif not planning.version.legacy or planning.version.tensorflow:
                 # These set it by themselves, whatever the file says.
                 values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
             config = Section(layer.where, values)
@@ -451,6 +483,19 @@ ROWS = (
         call=_with_states,
         notes=_notes,
         input_of=_sequences,
+    ),
+    *(
+        Row(
+            name,
+            layer,
+            _convolutional(dims),
+            group="cell/vars",
+            call=_with_states,
+            notes=_stateful,
+        )
+        for dims, (name, layer) in enumerate(
+            zip(CONVOLUTIONAL, (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D), strict=True), 1
+        )
     ),
     CuDNNRow("CuDNNLSTM", LSTM, _CUDNN, call=_with_states, notes=_stateful),
     CuDNNRow("CuDNNGRU", GRU, _CUDNN, call=_with_states, notes=_stateful),

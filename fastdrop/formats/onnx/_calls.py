@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import Length
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Tensor, Value
+from fastdrop.formats._values import Tensor, UnsupportedError, Value
 
 Array = NDArray[Any]
 
@@ -32,7 +32,10 @@ class Calls(Networks):
     def float32(self, array: Array) -> Array:
         if array.dtype == np.float32:
             return array
-        return self.once(array, ("float32",), lambda a: np.asarray(a, np.float32))
+        found = self.once(array, ("float32",), lambda a: np.asarray(a, np.float32))
+        if array.dtype.kind in "iu" and (found.astype(np.float64) != array).any():
+            raise UnsupportedError("whole numbers that float32 does not hold")
+        return found
 
     def unsqueeze(self, value: Value, axis: int) -> Value:
         made = super().unsqueeze(value, axis)

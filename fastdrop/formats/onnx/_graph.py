@@ -37,7 +37,17 @@ _FREE_BYTES = 16 * 2**20
 _OF_STEPS = frozenset(
     (
         *("Cast", "Einsum", "Expand", "Gather", "Identity", "Range", "Reshape", "Shape", "Slice"),
-        *("Softmax", "Squeeze", "Tile", "Transpose", "Trilu", "Unsqueeze", *REDUCTIONS),
+        *(
+            "EyeLike",
+            "Size",
+            "Softmax",
+            "Squeeze",
+            "Tile",
+            "Transpose",
+            "Trilu",
+            "Unsqueeze",
+            *REDUCTIONS,
+        ),
     )
 )
 # What takes them as tensors beside others.
@@ -46,6 +56,7 @@ _BESIDE = BY_NUMBER | {"Concat", "MatMul"}
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
     *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
+    *("ConcatFromSequence", "SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength"),
 )
 _FIRST = "the batch is its first axis"
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others

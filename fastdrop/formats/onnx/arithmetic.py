@@ -127,7 +127,17 @@ def _numbers(a: Arguments) -> Made:
         number, times = given if _is_one_a_row(given[0]) else given[::-1]
         if is_lengths(times) and _length(times) == BATCH:
             return RowBlocks(number)
-    return compute(a, *_FUNCTIONS[a.op], *given)
+    found = compute(a, *_FUNCTIONS[a.op], *given)
+    if isinstance(found, (Tensor, Spread)) and a.op in ("Add", "Sub", "Mul", "Neg"):
+        _check_range(a)
+    return found
+
+
+def _check_range(a: Arguments) -> None:
+    """Refuse whole numbers that begin anew where they leave their type."""
+    short = a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4
+    if short or (a.dtype.kind == "u" and a.op in ("Sub", "Neg")):
+        raise UnsupportedError(f"{a.op} of {a.dtype.name}, which may leave its range")
 
 
 def _place(op: str, one: Any, other: Any) -> Made:
@@ -431,6 +441,31 @@ def _prelu(a: Arguments) -> Made:
     return compute(a, "add", np.add, above, compute(a, "multiply", np.multiply, below, slope))
 
 
+@operator("Shrink")
+def _shrink(a: Arguments) -> Made:
+    value = a.input()
+    limit, bias = float(a.attribute("lambd", 0.5)), np.float32(a.attribute("bias", 0.0))
+    above = compute(a, "greater", np.greater, value, np.float32(limit))
+    below = compute(a, "less", np.less, value, np.float32(-limit))
+    less = compute(a, "subtract", np.subtract, value, bias)
+    more = compute(a, "add", np.add, value, bias)
+    found = compute(a, "where", np.where, below, more, np.float32(0))
+    return compute(a, "where", np.where, above, less, found)
+
+
+@operator("Hardmax")
+def _hardmax(a: Arguments) -> Made:
+    """1 at the first of the largest numbers along an axis, else 0."""
+    value = a.input()
+    axis = counted(a.attribute("axis", -1 if a.opset >= 13 else 1), value.ndim)
+    length = value.shape[axis]
+    if not isinstance(length, int) or (a.opset < 13 and axis != value.ndim - 1):
+        raise UnsupportedError(f"Hardmax over {length} places, or several axes")
+    place = a.net.reduce("argmax", value, [axis], keepdims=True)
+    numbers = np.arange(length, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - 1 - axis))
+    return compute(a, "equal", np.equal, place, numbers)
+
+
 @operator("Softmax", "LogSoftmax")
 def _softmax(a: Arguments) -> Made:
     value: Any = a.input()
@@ -539,12 +574,21 @@ def _arg(a: Arguments) -> Made:
     return a.net.reduce("argmax", value, [axis], keepdims)
 
 
-@operator("CumSum")
+@operator("CumSum", "CumProd")
 def _cumulated(a: Arguments) -> Made:
-    value, axis = a.input(), int(number_of(a.array(1)))
-    if a.flag("exclusive") or a.flag("reverse") or is_lengths(value):
-        raise UnsupportedError("sums that leave out a number, or from the end")
-    return a.net.accumulate("sum", value, axis)
+    """Sums or products of all numbers up to each along an axis, or up to the one before."""
+    value, axis = a.input(), counted(int(number_of(a.array(1))), a.input().ndim)
+    function, nothing = ("sum", 0.0) if a.op == "CumSum" else ("prod", 1.0)
+    others, back = a.flag("exclusive"), a.flag("reverse")
+    if is_lengths(value):
+        raise UnsupportedError("a length left open, computed with")
+    if back:
+        value = a.net.slice(value, axis, None, None, -1)
+    found = a.net.accumulate(function, value, axis)
+    if others:
+        widths = [(int(i == axis), 0) for i in range(found.ndim)]
+        found = a.net.slice(a.net.pad(found, widths, nothing), axis, 0, -1)
+    return a.net.slice(found, axis, None, None, -1) if back else found
 
 
 @operator("Einsum")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fastdrop.formats._lengths import divided, product
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -16,6 +17,9 @@ from fastdrop.formats.onnx._rows import (
     operator,
 )
 from fastdrop.formats.onnx.arithmetic import compute
+
+# What is added to a deviation before it divides, as the standard has it.
+_LEAST = np.float32(1e-9)
 
 
 @operator("Dropout")
@@ -323,6 +327,78 @@ def _rms_norm(a: Arguments) -> Made:
     root = compute(a, "sqrt", np.sqrt, compute(a, "add", np.add, mean, epsilon))
     found = compute(a, "divide", np.true_divide, value, root)
     return compute(a, "multiply", np.multiply, found, a.input(1))
+
+
+@operator("MeanVarianceNormalization")
+def _mean_variance(a: Arguments) -> Made:
+    """Take off the mean, and divide by the deviation, along axes."""
+    value = a.input()
+    axes = a.numbers("axes") or [0, 2, 3]
+    centred = compute(a, "subtract", np.subtract, value, a.net.reduce("mean", value, axes, True))
+    squares = compute(a, "square", np.square, centred)
+    root = compute(a, "sqrt", np.sqrt, a.net.reduce("mean", squares, axes, True))
+    return compute(a, "divide", np.true_divide, centred, compute(a, "add", np.add, root, _LEAST))
+
+
+@operator("LpNormalization")
+def _lp_norm(a: Arguments) -> Made:
+    """Divide by the length of what is along an axis; zeros stay."""
+    value, p = a.input(), a.attribute("p", 2)
+    if p not in (1, 2):
+        raise UnsupportedError(f"attribute 'p': {p}")
+    sizes = ("absolute", np.abs) if p == 1 else ("square", np.square)
+    total = a.net.reduce("sum", compute(a, *sizes, value), [a.attribute("axis", -1)], True)
+    length = total if p == 1 else compute(a, "sqrt", np.sqrt, total)
+    nothing = compute(a, "equal", np.equal, length, np.float32(0))
+    divisor = compute(a, "where", np.where, nothing, np.float32(1), length)
+    return compute(a, "divide", np.true_divide, value, divisor)
+
+
+# ---- attention ----
+
+
+@operator("Attention")
+def _attention(a: Arguments) -> Made:
+    """Scaled dot-product attention, of heads on an axis or side by side."""
+    for name, wanted in (("qk_matmul_output_mode", 0), ("softcap", 0.0)):
+        if a.attribute(name, wanted) != wanted:
+            raise UnsupportedError(f"attribute {name!r}: {a.node.attributes[name]}")
+    a.attribute("softmax_precision", 1)
+    for number, what in ((4, "keys"), (5, "values"), (6, "lengths")):
+        if a.optional(number) is not None:
+            raise UnsupportedError(f"past {what} of attention")
+    query, key, value, mask = a.input(0), a.input(1), a.input(2), a.optional(3)
+    causal, scale = a.flag("is_causal"), a.attribute("scale")
+    if causal and mask is not None:
+        raise UnsupportedError("a mask beside a causal one")
+    side_by_side = query.ndim == 3
+    if side_by_side:
+        own, others = a.attribute("q_num_heads"), a.attribute("kv_num_heads")
+        query, key, value = (
+            _heads_apart(a, v, n) for v, n in ((query, own), (key, others), (value, others))
+        )
+    asking, asked = query.shape[1], key.shape[1]
+    if asking != asked:  # several heads ask one
+        if not isinstance(asking, int) or not isinstance(asked, int) or asking % asked:
+            raise UnsupportedError(f"{asking} heads that ask {asked}")
+        key, value = (a.net.repeat_places(v, 1, asking // asked) for v in (key, value))
+    boolean = mask is not None and a.dtypes[3].kind == "b"
+    factor = None if scale is None else float(scale)
+    found = a.net.attention(query, key, value, mask, causal=causal, scale=factor, boolean=boolean)
+    if not side_by_side:
+        return found
+    joined = a.net.permute(found, [0, 2, 1, 3])
+    return a.net.reshape(joined, [*joined.shape[:2], product(joined.shape[2:])])
+
+
+def _heads_apart(a: Arguments, value: Value, heads: object) -> Value:
+    """Return (batch, heads, places, features) of heads that stand side by side."""
+    if not isinstance(heads, int) or heads < 1 or value.ndim != 3:
+        raise UnsupportedError(f"{heads} heads of a tensor of {value.ndim} axes")
+    width = divided(value.shape[2], heads)
+    if width is None:
+        raise UnsupportedError(f"{value.shape[2]} features of {heads} heads")
+    return a.net.permute(a.net.reshape(value, [*value.shape[:2], heads, width]), [0, 2, 1, 3])
 
 
 def _normalized(a: Arguments, value: Value) -> list[int]:

@@ -954,6 +954,129 @@ for name, layer in {
     "up_sampling1d": L.UpSampling1D(2),
 }.items():
     add(f"{name}-masked", XM, [MASK, layer, L.LSTM(3)])
+add("zero_padding2d", C2, [L.ZeroPadding2D(((1, 2), (0, 3)))])
+add("zero_padding2d-1", C2, [L.ZeroPadding2D((1, 2)), L.Conv2D(2, 3)])
+add("cropping2d", C2, [L.Cropping2D(((1, 0), (0, 1)))])
+add("cropping2d-1", C2, [L.Cropping2D(1), L.Flatten()])
+add("up_sampling2d", C2, [L.UpSampling2D((2, 3)), L.Conv2D(2, 2)])
+add("up_sampling2d-2", C2, [L.UpSampling2D()])
+
+C3 = floats(2, 4, 5, 4, 2)
+for padding in ("valid", "same"):
+    for name, options in {
+        "": {},
+        "-oblong": {"kernel_size": (1, 3, 2)},
+        "-strides": {"strides": (2, 1, 2)},
+        "-dilation": {"dilation_rate": (1, 2, 1), "kernel_size": 2},
+        "-groups": {"groups": 2, "use_bias": False, "activation": "relu"},
+    }.items():
+        options = {"kernel_size": 3} | options
+        add(f"conv3d-{padding}{name}", C3, [L.Conv3D(4, padding=padding, **options)])
+    for name, options in {"": {}, "-strides": {"strides": (2, 1, 3)}}.items():
+        transposed = L.Conv3DTranspose(3, 2, padding=padding, **options)
+        add(f"conv3d_transpose-{padding}{name}", C3, [transposed])
+    for mode in ("Max", "Average"):
+        pool = getattr(L, f"{mode}Pooling3D")
+        add(f"{mode.lower()}_pooling3d-{padding}", C3, [pool(2, padding=padding)])
+        add(
+            f"{mode.lower()}_pooling3d-{padding}-strides",
+            C3,
+            [pool((1, 2, 3), strides=(2, 1, 1), padding=padding)],
+        )
+for mode in ("Max", "Average"):
+    pool = getattr(L, f"Global{mode}Pooling3D")
+    add(f"global_{mode.lower()}_pooling3d", C3, [pool(), L.Dense(2)])
+    add(f"global_{mode.lower()}_pooling3d-keepdims", C3, [pool(keepdims=True)])
+    add(
+        f"adaptive_{mode.lower()}_pooling3d",
+        C3,
+        [getattr(L, f"Adaptive{mode}Pooling3D")((2, 3, 1))],
+    )
+add("zero_padding3d", C3, [L.ZeroPadding3D(((1, 0), (0, 2), (1, 1)))])
+add("zero_padding3d-1", C3, [L.ZeroPadding3D(1), L.Conv3D(2, 2)])
+add("cropping3d", C3, [L.Cropping3D(((1, 0), (0, 2), (1, 1)))])
+add("cropping3d-1", C3, [L.Cropping3D((1, 2, 1)), L.Flatten()])
+add("up_sampling3d", C3, [L.UpSampling3D((1, 2, 3))])
+add("up_sampling3d-2", C3, [L.UpSampling3D(2), L.GlobalMaxPooling3D()])
+add("conv3d-flatten", C3, [L.Conv3D(3, 2), L.MaxPooling3D(), L.Flatten(), L.Dense(2)], both=True)
+
+FIRST_1, FIRST_2, FIRST_3 = floats(2, 4, 9), floats(2, 4, 7, 6), floats(2, 2, 4, 5, 4)
+CF = {"data_format": "channels_first"}
+for name, x, layers in (
+    ("conv1d", FIRST_1, [L.Conv1D(5, 3, **CF)]),
+    ("conv2d", FIRST_2, [L.Conv2D(5, (3, 2), strides=2, padding="same", activation="relu", **CF)]),
+    (
+        "conv2d-two",
+        FIRST_2,
+        [L.Conv2D(5, 3, **CF), L.Conv2D(3, 2, groups=1, **CF), L.Flatten(**CF)],
+    ),
+    ("conv3d", FIRST_3, [L.Conv3D(3, 2, **CF)]),
+    ("depthwise_conv2d", FIRST_2, [L.DepthwiseConv2D(3, depth_multiplier=2, **CF)]),
+    ("separable_conv2d", FIRST_2, [L.SeparableConv2D(3, 2, **CF)]),
+    ("conv2d_transpose", FIRST_2, [L.Conv2DTranspose(3, 2, strides=2, **CF)]),
+    ("max_pooling1d", FIRST_1, [L.MaxPooling1D(2, **CF)]),
+    ("max_pooling2d", FIRST_2, [L.MaxPooling2D((2, 3), padding="same", **CF)]),
+    ("average_pooling2d", FIRST_2, [L.AveragePooling2D(2, strides=1, **CF)]),
+    ("average_pooling3d", FIRST_3, [L.AveragePooling3D(2, **CF)]),
+    ("global_max_pooling2d", FIRST_2, [L.GlobalMaxPooling2D(**CF), L.Dense(2)]),
+    ("global_average_pooling1d", FIRST_1, [L.GlobalAveragePooling1D(keepdims=True, **CF)]),
+    ("global_average_pooling2d", FIRST_2, [L.GlobalAveragePooling2D(keepdims=True, **CF)]),
+    ("zero_padding2d", FIRST_2, [L.ZeroPadding2D((1, 2), **CF)]),
+    ("cropping2d", FIRST_2, [L.Cropping2D(((1, 0), (2, 1)), **CF)]),
+    ("up_sampling2d", FIRST_2, [L.UpSampling2D((2, 3), **CF)]),
+    ("up_sampling3d", FIRST_3, [L.UpSampling3D(2, **CF)]),
+    ("flatten", FIRST_2, [L.Flatten(**CF), L.Dense(2)]),
+    ("dropout2d", FIRST_2, [L.SpatialDropout2D(0.3, **CF), L.Conv2D(2, 3, **CF)]),
+    ("time_distributed", floats(2, 3, 4, 7, 6), [TD(L.Conv2D(3, 2, **CF)), TD(L.Flatten(**CF))]),
+    ("conv_lstm2d", floats(2, 3, 4, 5, 6), [L.ConvLSTM2D(3, 2, return_sequences=True, **CF)]),
+    ("conv_lstm2d-last", floats(2, 3, 4, 5, 6), [L.ConvLSTM2D(3, 3, padding="same", **CF)]),
+):
+    add(f"channels_first-{name}", x, layers)
+
+S1, S2, S3 = floats(2, 4, 6, 2), floats(2, 3, 5, 4, 2), floats(2, 2, 4, 3, 4, 2)
+
+
+def conv_lstm_states(keras: Any, x: Any, y: Any) -> Any:
+    layers = keras.layers
+    _, h, c = layers.ConvLSTM2D(3, 2, return_state=True)(x)
+    return layers.ConvLSTM2D(3, 2, return_sequences=True, return_state=True)(
+        y, initial_state=[h, c]
+    )
+
+
+for rank, x in ((1, S1), (2, S2), (3, S3)):
+    conv_lstm = functools.partial(getattr(L, f"ConvLSTM{rank}D"), 3, 2)
+    for name, options in {
+        "": {},
+        "-sequences": {"return_sequences": True},
+        "-same": {"padding": "same", "return_sequences": True},
+        "-strides": {"strides": 2},
+        "-backwards": {"go_backwards": True, "return_sequences": True},
+        "-options": {"activation": "relu", "recurrent_activation": "sigmoid", "use_bias": False},
+        "-hard": {"recurrent_activation": "hard_sigmoid", "unit_forget_bias": False},
+        "-dropout": {"dropout": 0.2, "recurrent_dropout": 0.3},
+    }.items():
+        add(f"conv_lstm{rank}d{name}", x, [conv_lstm(**options)], both=rank == 2)
+    if rank < 3:
+        add(f"conv_lstm{rank}d-dilation", x, [conv_lstm(dilation_rate=2)])
+add(
+    "conv_lstm2d-two",
+    S2,
+    [
+        L.ConvLSTM2D(3, (3, 2), padding="same", return_sequences=True),
+        L.BatchNormalization(),
+        L.ConvLSTM2D(2, 2),
+        L.Flatten(),
+        L.Dense(1),
+    ],
+    both=True,
+)
+add("conv_lstm2d-conv3d", S2, [L.ConvLSTM2D(3, 2, return_sequences=True), L.Conv3D(1, 2)])
+add("conv_lstm2d-any-length", S2, [L.ConvLSTM2D(3, 2)], shapes=[(None, 5, 4, 2)])
+add("conv_lstm2d-stateful", S2, [L.ConvLSTM2D(3, 2, stateful=True)], fixed_batch=True)
+add("conv_lstm2d-states", [S2, floats(2, 4, 5, 4, 2)], conv_lstm_states, both=True)
+add("conv_lstm2d-bidirectional", S2, [L.Bidirectional(L.ConvLSTM2D(3, 2, return_sequences=True))])
+add("conv_lstm2d-bidirectional-sum", S2, [L.Bidirectional(L.ConvLSTM2D(3, 2), merge_mode="sum")])
 
 
 # Reshaping and merging. --------------------------------------------------------------------------

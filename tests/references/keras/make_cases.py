@@ -257,7 +257,7 @@ def write(version: str, members: dict[str, bytes]) -> None:
 def main(module: str, *parts: str) -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ["TF_NUM_INTEROP_THREADS"] = os.environ["TF_NUM_INTRAOP_THREADS"] = "1"
     keras = importlib.import_module(module)
     version = ".".join(keras.__version__.split(".")[:2])

@@ -50,6 +50,22 @@ mc("dropout-2d", floats(2, 4), [L.Dense(5, activation="relu"), L.Dropout(0.5), L
 mc("dropout-activity", X, [L.ActivityRegularization(l1=0.1), L.Dropout(0.3), *FLAT])
 mc("spatial_dropout2d", X4, [L.SpatialDropout2D(0.3), *FLAT])
 mc("spatial_dropout2d-sum", X4, [L.SpatialDropout2D(0.3), L.GlobalAveragePooling2D(), L.Dense(2)])
+mc("spatial_dropout3d", floats(2, 2, 3, 2, 2), [L.SpatialDropout3D(0.3), *FLAT], both=False)
+mc(
+    "spatial_dropout2d-channels_first",
+    X4,
+    [L.SpatialDropout2D(0.3, data_format="channels_first"), *FLAT],
+    both=False,
+)
+for kind, rates in {
+    "input": {"dropout": 0.4},
+    "recurrent": {"recurrent_dropout": 0.4},
+    "both": {"dropout": 0.3, "recurrent_dropout": 0.3},
+}.items():
+    images = floats(2, 3, 3, 3, 2, tag=7)
+    mc(f"conv_lstm2d-{kind}", images, [L.ConvLSTM2D(2, 2, **rates), *FLAT], both=kind == "both")
+    series = L.ConvLSTM1D(2, 2, padding="same", return_sequences=True, **rates)
+    mc(f"conv_lstm1d-{kind}-sequences", floats(2, 3, 4, 2, tag=7), [series, *FLAT], both=False)
 
 CELLS: dict[str, Callable[..., Later]] = {
     "lstm": L.LSTM,
