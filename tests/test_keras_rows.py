@@ -143,6 +143,13 @@ ONE_VALUE = {
 }
 ONE_VALUE_OF = {
     **{
+        (row.name, option.key): "as in one dimension, or in two"
+        for row in ROWS
+        for option in row.options
+        if "3D" in row.name or row.name == "ConvLSTM1D"
+    },
+    ("UpSampling2D", "interpolation"): "all others are refused",
+    **{
         (name, option): "as in the layer that it is taken for"
         for name in ("CuDNNLSTM", "CuDNNGRU")
         for option in (
@@ -326,11 +333,20 @@ FIXED = {"data_format": "channels_last", "time_major": False, "interpolation": "
 def test_the_one_value_is_the_one(row: Any, key: str) -> None:
     """Another order of axes, for one, must not be read as the one that is known."""
     model = model_with(row.name)
+    if key == "data_format":
+        try:
+            first = str(meanings(model.assemble(changed(model, row.name, key, "channels_first"))))
+            assert "ChannelsFirst" in first
+        except ModelFormatError as error:  # the images are too small in this order
+            assert "expected an input of shape" in str(error)
     plain = meanings(model.assemble(model.config))
-    assert meanings(model.assemble(changed(model, row.name, key, FIXED[key]))) == plain
-    for value in (*VALUES, "channels_first", "bilinear"):
+    if "ChannelsFirst" not in str(plain):
+        assert meanings(model.assemble(changed(model, row.name, key, FIXED[key]))) == plain
+    for value in (*VALUES, "channels_middle", "bilinear"):
         if value is not FIXED[key]:
-            with pytest.raises(ModelFormatError, match=key):
+            # Whatever has a class is looked at first.
+            expected = f"{key}|is not a part of Keras" if isinstance(value, dict) else key
+            with pytest.raises(ModelFormatError, match=expected):
                 model.assemble(changed(model, row.name, key, value))
 
 

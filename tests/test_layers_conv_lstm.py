@@ -167,6 +167,14 @@ def test_steps_that_are_padding_change_nothing(backend: str) -> None:
         for flow, wanted in zip(flows, expected, strict=True):
             assert_close(flow.values[0], wanted.astype(np.float32), FLOAT32)
         assert flows[0].mask is not None
+        zeros = layer_of(2, return_sequences=True, zero_output_for_mask=True, **options)
+        (flow,) = zeros.run([Flow(x[np.newaxis], time_mask[np.newaxis])], None)
+        taken = time_mask[:, ::-1] if options else time_mask
+        seen = taken.reshape(*taken.shape, 1, 1, 1)
+        assert_close(flow.values[0], np.where(seen, expected[0], 0).astype(np.float32), FLOAT32)
+        every = layer_of(2, return_sequences=True, uses_mask=False, **options)
+        (flow,) = every.run([Flow(x[np.newaxis], time_mask[np.newaxis])], None)
+        assert_close(flow.values[0], plain(x, every)[0].astype(np.float32), FLOAT32)
     of_places = np.ones((1, *x.shape[:3]), bool)
     with pytest.raises(ValueError, match="layer 'c': expected a mask of time steps, got one of 2"):
         layer_of(2).run([Flow(x[np.newaxis], of_places)], None)

@@ -80,6 +80,8 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
             "go_backwards": False,
             "return_sequences": False,
             "return_state": False,
+            "zero_output_for_mask": False,
+            "uses_mask": True,
         },
     ),
     (layers.ChannelsFirst(name="c", layer=layers.Flatten(name="f")), {"axis": 0}),

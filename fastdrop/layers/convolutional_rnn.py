@@ -3,8 +3,6 @@
 Source: Shi et al., Convolutional LSTM Network, 2015, without peepholes, as Keras computes it.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,6 +55,9 @@ class _ConvLSTM(OverTime):
     go_backwards: bool = False
     return_sequences: bool = False
     return_state: bool = False
+    zero_output_for_mask: bool = False
+    # False: time masks are passed on, but all steps are taken.
+    uses_mask: bool = True
 
     weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "recurrent_kernel", "bias")
     rate_fields: ClassVar[tuple[str, ...]] = ("dropout", "recurrent_dropout")
@@ -80,7 +81,13 @@ class _ConvLSTM(OverTime):
             _check.activation(getattr(self, option), f"{label} {option}")
         for option in self.rate_fields:
             _check.recurrent_rate(getattr(self, option), f"{label} {option}")
-        for option in ("go_backwards", "return_sequences", "return_state"):
+        for option in (
+            "go_backwards",
+            "return_sequences",
+            "return_state",
+            "zero_output_for_mask",
+            "uses_mask",
+        ):
             _check.flag(getattr(self, option), f"{label} {option}")
         of_steps = self._of_steps(masked=False)
         self.prepare(strides=of_steps.strides, dilation_rate=of_steps.dilation_rate)
@@ -197,7 +204,7 @@ class _ConvLSTM(OverTime):
 
         The direction says which masks are drawn.
         """
-        values, mask = flow.values, flow.mask
+        values, mask = flow.values, flow.mask if self.uses_mask else None
         if mask is not None and mask.ndim != 3:
             raise ValueError(
                 f"{self.label}: expected a mask of time steps, got one of {mask.ndim - 2} axes"
@@ -252,9 +259,9 @@ class _Cell:
     def step(self, x: Array, mask: Array | None, before: Sequence[Array]) -> list[Array]:
         """Return h, c and the output after a step (samples or 1, rows, lengths ..., channels).
 
-        Where the mask (samples or 1, rows) is False they are those of before.
+        Where the mask (samples or 1, rows) is False they are those of before, or the output is 0.
         """
-        h, c, _ = before
+        h, c, y = before
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             of_x, of_h = map(_convolved, self._convolutions, (x, h), self._masks)
             i, f, new, o = map(np.ascontiguousarray, np.split(of_x + of_h, _GATES, axis=-1))
@@ -264,7 +271,8 @@ class _Cell:
         if mask is None:
             return [h, c, h]
         taken = mask.reshape(*mask.shape, *(1,) * (h.ndim - 2))
-        return [np.where(taken, a, b) for a, b in zip((h, c, h), before, strict=True)]
+        y = np.zeros_like(y) if self._layer.zero_output_for_mask else y
+        return [np.where(taken, a, b) for a, b in zip((h, c, h), (*before[:2], y), strict=True)]
 
 
 def _convolved(convolution: _Conv, values: Array, masks: Array | None) -> Array:
@@ -309,7 +317,7 @@ class _ConvLSTMSteps:
         flow, layer = inputs[0], self._layer
         if self._cell is None or self._cell[0] != draw:
             self._cell = (draw, _Cell(layer, draw, flow.values.shape[3:]))
-        mask = None if flow.mask is None else flow.mask[:, :, 0]
+        mask = flow.mask[:, :, 0] if flow.mask is not None and layer.uses_mask else None
         before = [memory[name] for name in self.remembers]
         after = self._cell[1].step(flow.values[:, :, 0], mask, before)
         *states, y = after

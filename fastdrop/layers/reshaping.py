@@ -139,7 +139,7 @@ class ChannelsFirst(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.layer, Layer):
             _check.refuse(TypeError, f"{self.label} layer", "a layer", self.layer)
-        _check.integer(self.axis, f"{self.label} axis", 0, 1)
+        _check.integer(self.axis, f"{self.label} axis", 0, 2)
 
     @property
     def passes_mask(self) -> bool:

@@ -93,13 +93,17 @@ def _transposed(dims: int) -> tuple[Option, ...]:
             raise config.wrong(key, f"{dims} integers >= 0, or one")
         return tuple(found)
 
+    def dilation(config: Section, key: str, version: Version) -> tuple[int, ...]:
+        # Keras 2 leaves it out in three dimensions.
+        return each(dims)(config, key, version) if key in config.values else (1,) * dims
+
     return (
         Option("filters", positive),
         Option("kernel_size", each(dims)),
         Option("strides", each(dims)),
         Option("padding", choice("valid", "same")),
         Option("output_padding", more),
-        Option("dilation_rate", each(dims)),
+        Option("dilation_rate", dilation),
         Option("groups", must_be(1), ""),
         Option("activation", activation()),
         Option("use_bias", boolean(True)),

@@ -96,7 +96,7 @@ def _convolutional(dims: int) -> tuple[Option, ...]:
         Option("return_state", boolean(False)),
         Option("stateful", boolean(False), ""),
         Option("time_major", must_be(False), ""),
-        Option("zero_output_for_mask", must_be(False), ""),
+        Option("zero_output_for_mask", boolean(False)),
     )
 
 
@@ -380,10 +380,9 @@ class BidirectionalRow(Row):
                 planning.obstacle(f"{layer.where}: expected one of {expected} here")
                 continue
             values = layer.config.values
-            of_images = layer.class_name in CONVOLUTIONAL
-            if of_images:
+            if layer.class_name in CONVOLUTIONAL:
                 channels_last(layer.config, "data_format", planning.version)
-            elif not planning.version.legacy or planning.version.tensorflow:
+            if not planning.version.legacy or planning.version.tensorflow:
                 # These set it by themselves, whatever the file says.
                 values = values | {"zero_output_for_mask": values.get("return_sequences") is True}
             config = Section(layer.where, values)
