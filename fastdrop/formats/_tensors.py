@@ -152,9 +152,10 @@ class Tensors:
             first, second = (calls.get(name) for name in names)
             if first is None or second is None or not _alike(first.layer, second.layer):
                 return False
-            if len(first.inputs) != len(second.inputs):
+            inputs = [first.inputs or (), second.inputs or ()]
+            if len(inputs[0]) != len(inputs[1]):
                 return False
-            waiting += zip(first.inputs, second.inputs, strict=True)
+            waiting += zip(*inputs, strict=True)
         return True
 
     # ---- axes ----
@@ -496,8 +497,9 @@ class Tensors:
         more = min(near, key=abs, default=0)
         times = {m: own for own in others if isinstance(m := divided(length, own), int)}
         common = math.gcd(*(n for _, n in getattr(length, "terms", ())))
-        if common > 1:
-            times.setdefault(common, divided(length, common))
+        part = divided(length, common) if common > 1 else None
+        if part is not None:
+            times.setdefault(common, part)
         parts = [q for names, _ in getattr(length, "terms", ()) if (q := quotient(names))]
         made: Value | None = None
         if -MOST_BEHIND <= more < 0:

@@ -420,8 +420,10 @@ def _logical_not(b: Networks, a: Arguments) -> Any:
 
 
 # Of these, what looks at more than one number.
-_ALONG_AN_AXIS = ("glu", "prelu", "softmax", "_softmax", "special_softmax", "log_softmax")
-_ALONG_AN_AXIS += ("_log_softmax", "special_log_softmax")
+_ALONG_AN_AXIS = (
+    *("glu", "prelu", "softmax", "_softmax", "special_softmax"),
+    *("log_softmax", "_log_softmax", "special_log_softmax"),
+)
 EACH_NUMBER = frozenset(
     function
     for name, function in ROWS.items()

@@ -216,6 +216,24 @@ def _product(compute: Row, b: Networks, a: Arguments) -> Any:
     )
 
 
+def _sum(compute: Row, b: Networks, a: Arguments) -> Any:
+    """Add or subtract: numbers without an imaginary part have 0 there."""
+    pairs = [_parts(a.values[name]) for name in ("self", "other")]
+    imaginary = [_zeros(b, real) if imag is None else imag for real, imag in pairs]
+    found = [
+        compute(b, replace(a, values={**a.values, "self": one, "other": two}))
+        for one, two in ([real for real, _ in pairs], imaginary)
+    ]
+    return Complex(*found)
+
+
+def _zeros(b: Networks, value: Any) -> Any:
+    """Return zeros in the place of numbers."""
+    if isinstance(value, (Tensor, Spread)):
+        return b.elementwise("zeros", value)
+    return np.zeros_like(value) if isinstance(value, np.ndarray) else 0.0
+
+
 def _each_part(compute: Row, b: Networks, a: Arguments) -> Any:
     """Compute what does the same to real and to imaginary parts."""
 
@@ -223,8 +241,7 @@ def _each_part(compute: Row, b: Networks, a: Arguments) -> Any:
         if isinstance(value, list):
             return [part(item, number) for item in value]
         if not is_complex(value):
-            beside = number and isinstance(value, (Tensor, Spread))
-            return b.elementwise("zeros", value) if beside else value
+            return _zeros(b, value) if number and isinstance(value, (Tensor, Spread)) else value
         return _parts(value)[number]
 
     found = [
@@ -241,8 +258,8 @@ _OTHERWISE: dict[str, Callable[[Row, Networks, Arguments], Any]] = {
     "abs": _absolute,
     "div": _divided,
     **dict.fromkeys(("mul", "matmul", "mm", "bmm", "einsum"), _product),
-    **dict.fromkeys(("add", "sub", "neg", "mean", "sum", "cumsum"), _each_part),
-    **dict.fromkeys(("index_select", "gather", "index"), _each_part),
+    **dict.fromkeys(("add", "sub", "rsub"), _sum),
+    **dict.fromkeys(("neg", "mean", "sum", "cumsum", "index_select", "index"), _each_part),
 }
 _OWN = [row for name, row in ROWS.items() if name.startswith("fft_") or row.__module__ == __name__]
 

@@ -19,7 +19,7 @@ from fastdrop.formats._values import (
     counted,
 )
 from fastdrop.formats.onnx._records import DTYPES
-from fastdrop.formats.onnx._rows import Arguments, Made, number_of, operator, simplified
+from fastdrop.formats.onnx._rows import Arguments, Made, fixed, number_of, operator, simplified
 from fastdrop.formats.onnx.shapes import reshaped
 
 
@@ -41,9 +41,9 @@ def _eye_like(a: Arguments) -> Made:
     if len(shape) != 2 or BATCH in shape:
         raise UnsupportedError(f"a diagonal of a tensor of shape {[*shape]}")
     if not any(isinstance(n, Open) for n in shape):
-        lengths = [n for n in shape if isinstance(n, int)]
-        a.check_size(lengths)
-        return np.eye(*lengths, k=diagonal, dtype=a.dtype)
+        rows, columns = (fixed(n) for n in shape)
+        a.check_size([rows, columns])
+        return np.asarray(np.eye(rows, columns, diagonal), a.dtype)
     one, two = (
         np.arange(n, dtype=np.float32)[np.newaxis] if isinstance(n, int) else a.net.positions(n)
         for n in shape
