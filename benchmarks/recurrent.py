@@ -10,6 +10,7 @@ product with them. The second takes Keras on one backend: it has one a process.
 import argparse
 import ctypes
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 import timeit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ REST = 0.07
 SLOW_BUDGET = 0.05
 # Sums that fma_peak.c has in flight.
 FMA_CHAINS, FMA_ROUNDS = 12, 1_000_000
+# How often all layers are measured, minutes apart, and in how many rounds each time.
+PASSES, ROUNDS = 3, 5
 
 
 class Figure(TypedDict):
@@ -189,14 +192,27 @@ def run(task: "Task", rows: list["Row"], rounds: int, budget: float) -> Iterator
         }
 
 
+def fastest(figures: Iterable[Figure]) -> list[Figure]:
+    """Return of each engine and shape the fastest of several passes, in the order of the first."""
+    found: dict[tuple[Any, ...], Figure] = {}
+    for figure in figures:
+        names = ("engine", "dropout", "precision", "cell", "threads")
+        key = (*(figure[name] for name in names), *figure["shape"])
+        before = found.setdefault(key, figure)
+        if figure["seconds"] is not None and figure["seconds"] < (before["seconds"] or math.inf):
+            found[key] = figure
+    return [*found.values()]
+
+
 def side_by_side(threads: int, quick: bool) -> Figures:
+    """Measure all layers; several times over, for a machine may be slow for a minute."""
     from benchmarks import peers, recurrent_peers
 
-    rounds, budget = (2, 0.01) if quick else (15, 0.3)
+    passes, rounds, budget = (1, 2, 0.01) if quick else (PASSES, ROUNDS, 0.15)
     product, gflop = sgemm(threads)
     peak, fma = 0.0, fma_peaks(threads)
     figures: list[Figure] = []
-    for task in tasks(threads, quick):
+    for task in [task for _ in range(passes) for task in tasks(threads, quick)]:
         print(f"{threads} thread(s): {task.cell}, {task.shape}", file=sys.stderr)
         limit = recurrent_peers.Row(recurrent_peers.SGEMM, recurrent_peers.OFF, product)
         for figure in run(task, [limit, *recurrent_peers.rows(task)], rounds, budget):
@@ -208,8 +224,9 @@ def side_by_side(threads: int, quick: bool) -> Figures:
     fma = {tier: max(speed, again[tier]) for tier, speed in fma.items()}
     inner = inner_kernels(threads)
     versions = peers.versions(recurrent_peers.LIBRARIES)
-    about = measure.about(versions, rounds)
-    return {**about, "sgemm": peak, "fma": fma, "inner": inner, "figures": figures}
+    about = measure.about(versions, passes * rounds)
+    found = fastest(figures)
+    return {**about, "sgemm": peak, "fma": fma, "inner": inner, "figures": found}
 
 
 def keras_alone(backend: str, threads: int, quick: bool) -> Figures:

@@ -20,8 +20,8 @@ PAGE = """\
 # Benchmarks: recurrent layers and Monte-Carlo dropout
 
 Written by `make report`. fastdrop, PyTorch, ONNX Runtime and OpenVINO take turns in one process
-pinned to one core, then in one on two cores, up to {rounds} rounds, and the best one counts; what
-is slow sits out the later rounds. On two cores each waits until the threads of the one before no
+pinned to one core, then in one on two cores, up to {rounds} rounds in passes over all layers, which
+are minutes apart, and the best one counts; what is slow sits out the later rounds. On two cores each waits until the threads of the one before no
 longer spin, and makes a short call once before it is timed. Keras has one backend a process, so
 each follows in one of its own, up to five rounds. All run the same weights over the same inputs and
 return the outputs of all steps, in float32 unless bfloat16 is said. Without dropout an output is

@@ -22,6 +22,7 @@ from benchmarks import (
 )
 from benchmarks.montecarlo import EAGER, LOOP, MODELS, SAMPLES, TILED
 from benchmarks.peers import LIMIT, NUMPY, NUMPY_NEW
+from benchmarks.recurrent import fastest
 from benchmarks.recurrent_peers import BFLOAT16, OFF, OPENVINO, ORT, PER_GATE, SHARED, TORCH, Shape
 from benchmarks.recurrent_tables import Way
 
@@ -154,6 +155,19 @@ def test_ways_that_do_not_work_are_left_out() -> None:
 
 
 # ---- layers ----
+
+
+def test_the_fastest_of_several_passes_counts() -> None:
+    given = [figure(OURS, OFF, ONE, 3.0), figure(ORT, OFF, ONE, None), figure(OURS, OFF, MANY, 1.0)]
+    given += [figure(OURS, OFF, ONE, 2.0), figure(ORT, OFF, ONE, 5.0), figure(OURS, OFF, MANY, 4.0)]
+    given += [figure(OURS, OFF, ONE, 2.5), figure(OURS, PER_GATE, ONE, 7.0)]
+    found = fastest(given)
+    assert [(f["engine"], f["dropout"], f["seconds"]) for f in found] == [
+        (OURS, OFF, 2.0),
+        (ORT, OFF, 5.0),
+        (OURS, OFF, 1.0),
+        (OURS, PER_GATE, 7.0),
+    ]
 
 
 def test_against_the_best() -> None:
