@@ -21,12 +21,12 @@ PAGE = """\
 
 Written by `make report`. fastdrop, PyTorch, ONNX Runtime and OpenVINO take turns in one process
 pinned to one core, then in one on two cores, up to {rounds} rounds in passes over all layers, which
-are minutes apart, and the best one counts; what is slow sits out the later rounds. On two cores each waits until the threads of the one before no
-longer spin, and makes a short call once before it is timed. Keras has one backend a process, so
-each follows in one of its own, up to five rounds. All run the same weights over the same inputs and
-return the outputs of all steps, in float32 unless bfloat16 is said. Without dropout an output is
-checked against the equations in float64, to 1e-4, before it is timed; with dropout it must be
-finite and different each time.
+are minutes apart, and the best one counts; what is slow sits out the later rounds. On two cores
+each waits until the threads of the one before no longer spin, and makes a short call once before it
+is timed. Keras has one backend a process, so each follows in one of its own, up to five rounds. All
+run the same weights over the same inputs and return the outputs of all steps, in float32 unless
+bfloat16 is said. Without dropout an output is checked against the equations in float64, to 1e-4,
+before it is timed; with dropout it must be finite and different each time.
 
 In bfloat16 the bound is 2^-6, four units in the last place of the largest outputs, for weights,
 inputs and what is fed back are rounded. fastdrop runs `precision="bfloat16"`, whose sums and states
