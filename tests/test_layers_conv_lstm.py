@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
-from fastdrop.layers import Bidirectional, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, Flow
+from fastdrop.layers import Bidirectional, ChannelsFirst, ConvLSTM1D, ConvLSTM2D, ConvLSTM3D, Flow
 from layer_laws import KERAS_3, filled, normal, planned
 from test_layers_convolutional import convolved
 from tolerances import FLOAT32, assert_close
@@ -176,8 +176,22 @@ def test_steps_that_are_padding_change_nothing(backend: str) -> None:
         (flow,) = every.run([Flow(x[np.newaxis], time_mask[np.newaxis])], None)
         assert_close(flow.values[0], plain(x, every)[0].astype(np.float32), FLOAT32)
     of_places = np.ones((1, *x.shape[:3]), bool)
-    with pytest.raises(ValueError, match="layer 'c': expected a mask of time steps, got one of 2"):
+    with pytest.raises(ValueError, match="layer 'c': expected a mask of time steps, or of places"):
         layer_of(2).run([Flow(x[np.newaxis], of_places)], None)
+
+
+def test_places_that_are_padding_change_nothing(backend: str) -> None:
+    """A mask of places, as Masking makes it of images, decides for each of them."""
+    x = INPUTS[1]
+    mask = np.random.default_rng(3).random(x.shape[:-1]) < 0.7
+    layer = layer_of(2, padding="same", return_state=True)
+    y, h, c = layer.run([Flow(x[np.newaxis], mask[np.newaxis])], None)
+    state = np.zeros((2, *x.shape[:1], *x.shape[2:4], FILTERS))
+    for t in range(x.shape[1]):
+        whole = plain(x[:, t : t + 1], layer, state)[1:]
+        state = np.where(mask[:, t, ..., np.newaxis], whole, state)
+    for flow, wanted in ((y, state[0]), (h, state[0]), (c, state[1])):
+        assert_close(flow.values[0], wanted.astype(np.float32), FLOAT32)
 
 
 def test_initial_states(backend: str) -> None:
@@ -206,9 +220,12 @@ def test_two_directions(backend: str, merge_mode: str) -> None:
     assert_close(got, expected.astype(np.float32), FLOAT32)
 
 
-def test_a_stream_is_the_sequence(backend: str) -> None:
+@pytest.mark.parametrize("first", [False, True])
+def test_a_stream_is_the_sequence(backend: str, first: bool) -> None:
     x = INPUTS[1]
     layer = layer_of(2, dropout=0.3, recurrent_dropout=0.3, return_sequences=True)
+    if first:
+        x, layer = np.moveaxis(x, -1, 2), ChannelsFirst(name="f", layer=layer, axis=1)
     model = fd.Model([layer], (None, *x.shape[2:]))
     whole = model.mc_predict(x, 4, rng=1, keep_samples=True).samples
     stream = model.stream(samples=4, rng=1, rows=len(x), keep_samples=True)
@@ -260,6 +277,8 @@ def test_rates_are_set_by_name() -> None:
     assert model.with_rates({"c": 0.25}).layers[0].rates()["dropout"] == 0.25
     with pytest.raises(ValueError, match="weight_dropout"):
         layer.with_rates({"weight_dropout": 0.5})
+    with pytest.raises(ValueError, match="precision: expected none for a model without"):
+        model.with_precision("bfloat16")
 
 
 def test_keras_spells_it() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastdrop as fd
+from fastdrop import layers
 from fastdrop.formats import ModelFormatError
 from fastdrop.layers import Dense, Flatten, Permute, RepeatVector, Reshape
 from layer_laws import KERAS_3, TF_KERAS, check_laws, normal, output, planned
@@ -118,6 +119,27 @@ def test_rows(version: Any) -> None:
     assert type(flat) is Flatten
     assert planned("Reshape", (5, 3), version, target_shape=[-1, 5]).target_shape == (-1, 5)
     assert planned("Permute", (5, 3), version, dims=[2, 1]).dims == (2, 1)
+
+
+def test_channels_in_front() -> None:
+    """Inputs and outputs are those of the layer, moved."""
+    x = normal(7, 3, 6, 5)
+    inner = layers.Conv2D(name="c", kernel=normal(2, 3, 3, 4))
+    layer = layers.ChannelsFirst(name="c", layer=inner)
+    check_laws(layer, x)
+    behind = output(inner, np.ascontiguousarray(np.moveaxis(x, 1, -1)))
+    np.testing.assert_array_equal(output(layer, x), np.moveaxis(behind, -1, 1))
+    with pytest.raises(ValueError, match=r"window of 2 and 3 fits, got \(1, 5, 3\), its channels"):
+        layer.output_shapes([(3, 1, 5)])
+
+
+def test_a_softmax_along_the_width_is_refused() -> None:
+    config = {"filters": 2, "kernel_size": [1, 1], "strides": [1, 1], "dilation_rate": [1, 1]}
+    config |= {"padding": "valid", "data_format": "channels_first"}
+    for activation in ("softmax", "log_softmax"):
+        with pytest.raises(ModelFormatError, match="activation: expected one of single numbers"):
+            planned("Conv2D", (3, 6, 5), KERAS_3, activation=activation, **config)
+    assert planned("Conv2D", (3, 6, 5), KERAS_3, activation="relu", **config).layer.groups == 1
 
 
 @pytest.mark.parametrize(

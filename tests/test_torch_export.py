@@ -1884,6 +1884,8 @@ OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
     "all-but-what-is-left": lambda x: x[:, : x.size(1) - x.size(1) % 3].view(len(x), -1, 18),
     "two-chunks": lambda x: torch.cat(x.chunk(2, 1)[::-1], 1),
     "first-of-a-length": lambda x: x.narrow(1, 1, 5),
+    "last-of-a-length": lambda x: x.narrow(1, -3, 3),
+    "of-a-length-before-the-end": lambda x: x.narrow(1, -4, 2) + x.narrow(1, -1, 1),
     "maxima-cut-off": lambda x: F.max_pool1d(x.mT, 2, ceil_mode=True),
     "maxima-cut-off-and-padded": lambda x: F.max_pool1d(x.mT, 4, 3, 1, ceil_mode=True),
     "means-cut-off": lambda x: F.avg_pool1d(x.mT, 2, ceil_mode=True),
@@ -2194,6 +2196,8 @@ def test_inputs_in_a_dict_and_one_after_another() -> None:
 
 def test_inputs_that_cannot_be_told_apart_are_refused() -> None:
     x = torch.randn(2, 5, 3)
+    with pytest.raises(TypeError, match="example_inputs: expected tensors of real numbers"):
+        from_torch(Nested(), torch.zeros(2, 5, 3, dtype=torch.cfloat))
     for given in ({"x": x, "hidden": object()}, {"x": x, 3: x}, (x, None, b"")):
         with pytest.raises(TypeError, match="example_inputs: expected"):
             from_torch(Nested(), given)
@@ -2244,6 +2248,12 @@ def _parts(x: Any) -> Any:
     return torch.cat((y.real, y.imag, y.abs()), -1)
 
 
+def _written_into_a_part(x: Any) -> Any:
+    z = torch.fft.fft(x, dim=2)
+    z.imag[:, 0] = 5
+    return z.imag + z.real
+
+
 FOURIER: dict[str, Callable[[], nn.Module]] = {
     "parts": lambda: Function(_parts),
     "twice": lambda: Function(lambda x: torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real),
@@ -2277,6 +2287,9 @@ FOURIER: dict[str, Callable[[], nn.Module]] = {
     "joined": lambda: Function(
         lambda x: torch.stack((torch.fft.rfft(x, dim=1), torch.fft.rfft(x * 2, dim=1)), 1).abs()
     ),
+    "by-angles": lambda: Function(
+        lambda x: torch.fft.irfft(torch.polar(x[:, :5].abs(), x[:, 1:6]), n=8, dim=1)
+    ),
     "filter": Filter,
     "modes": Modes,
 }
@@ -2298,6 +2311,8 @@ def test_fourier_transforms_of_any_length(length: int) -> None:
     [
         (lambda x: torch.fft.rfft(x, dim=2), "an output of complex numbers"),
         (lambda x: torch.fft.rfft(x, dim=2).exp().real, "exp of complex numbers"),
+        (lambda x: torch.cat([torch.fft.fft(x, dim=2), x.to(torch.cfloat)], 1).real, "made of"),
+        (_written_into_a_part, "a part of a tensor is written into"),
         (lambda x: torch.fft.fft(x, dim=0).real, "a Fourier transform of batch places"),
     ],
 )
@@ -2367,11 +2382,12 @@ class Packed(nn.Module):
     def __init__(self, rate: float = 0.0, least: float = 4.0) -> None:
         super().__init__()
         self.linear, self.dropout, self.least = nn.Linear(6, 4), nn.Dropout(rate), least
+        self.norm = nn.LayerNorm(4) if not rate else nn.Identity()
 
     def forward(self, x: Any) -> Any:
         there = x.abs().sum(-1) > self.least
         y = x.new_zeros(*x.shape[:2], 4)
-        y[there] = self.dropout(torch.tanh(self.linear(x[there]))) + 0.5
+        y[there] = self.norm(self.dropout(torch.tanh(self.linear(x[there])))) + 0.5
         return y
 
 
@@ -2392,6 +2408,10 @@ CHOSEN_APART: dict[str, tuple[Callable[[Any], Any], str]] = {
     "mean": (lambda x: x[x > 0].mean().expand(len(x)), "mean of as many numbers as a mask"),
     "put-out": (lambda x: x[x > 0], "an output of as many places as a mask is true for"),
     "beside": (lambda x: x.masked_scatter(x > 0, x[x > 0] + x[x > 1]), "of several masks"),
+    "products": (
+        lambda x: x.masked_scatter(x > 0, torch.einsum("n,n->n", x[x > 0], x[x > 0])),
+        "einsum of as many numbers",
+    ),
     "one-after-another": (
         lambda x: x.masked_scatter(x > 0, torch.arange(300.0)),
         "one after another",
@@ -2412,6 +2432,9 @@ def test_a_length_that_a_module_takes_must_be_there() -> None:
     assert model.predict(np.ones((1, 6, 3), np.float32)).shape == (1, 4, 3)
     with pytest.raises(ValueError, match="index 5 of an axis of length 5"):
         model.predict(np.ones((1, 5, 3), np.float32))
+    model = from_torch(Function(lambda x: x.narrow(1, -4, 2) * 2), torch.randn(2, 9, 3))
+    with pytest.raises(ValueError, match="index -4 of an axis of length 3"):
+        model.predict(np.ones((1, 3, 3), np.float32))
 
 
 # ---- the same from weights and a description ----

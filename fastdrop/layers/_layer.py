@@ -215,6 +215,11 @@ class Layer:
         return any(part.is_recurrent for part in self.parts)
 
     @property
+    def has_precision(self) -> bool:
+        """Whether it takes products in the precision that a model is given."""
+        return any(part.has_precision for part in self.parts)
+
+    @property
     def passes_mask(self) -> bool:
         """Whether its output bears the time mask of its first input."""
         return False

@@ -205,11 +205,12 @@ class _ConvLSTM(OverTime):
         The direction says which masks are drawn.
         """
         values, mask = flow.values, flow.mask if self.uses_mask else None
-        if mask is not None and mask.ndim != 3:
-            raise ValueError(
-                f"{self.label}: expected a mask of time steps, got one of {mask.ndim - 2} axes"
-            )
         shape = self._state_shape(values.shape[3:])
+        if mask is not None and mask.shape[3:] not in ((), shape[:-1]):
+            raise ValueError(
+                f"{self.label}: expected a mask of time steps, or of places {shape[:-1]} of each, "
+                f"got one of {mask.shape[3:]}"
+            )
         zeros = np.zeros((1, flow.rows, *(n or 0 for n in shape)), np.float32)
         remembered = [*(states or (zeros, zeros)), zeros]
         cell = _Cell(self, draw, values.shape[3:], direction)
@@ -259,7 +260,8 @@ class _Cell:
     def step(self, x: Array, mask: Array | None, before: Sequence[Array]) -> list[Array]:
         """Return h, c and the output after a step (samples or 1, rows, lengths ..., channels).
 
-        Where the mask (samples or 1, rows) is False they are those of before, or the output is 0.
+        Where the mask (samples or 1, rows, or places too) is False they are those of before, or the
+        output is 0.
         """
         h, c, y = before
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -270,7 +272,7 @@ class _Cell:
             h = o * activate(c, self._layer.activation)
         if mask is None:
             return [h, c, h]
-        taken = mask.reshape(*mask.shape, *(1,) * (h.ndim - 2))
+        taken = mask.reshape(*mask.shape, *(1,) * (h.ndim - mask.ndim))
         y = np.zeros_like(y) if self._layer.zero_output_for_mask else y
         return [np.where(taken, a, b) for a, b in zip((h, c, h), (*before[:2], y), strict=True)]
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastdrop import _check
-from fastdrop.layers._layer import Draw, Flow, Layer, Shape, Single
+from fastdrop.layers._layer import Draw, Flow, Layer, Memory, Shape, Single, Stepper
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -147,8 +147,12 @@ class ChannelsFirst(Layer):
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         self.check_fits(inputs[0], "(channels, ...)", len(inputs[0]) > self.axis + 1)
+        try:
+            shapes = self.layer.output_shapes(channels_moved(inputs, self.axis))
+        except ValueError as error:
+            raise ValueError(f"{error}, its channels moved behind") from error
         found: list[Shape] = []
-        for shape in self.layer.output_shapes(channels_moved(inputs, self.axis)):
+        for shape in shapes:
             at = _channels_at(self.axis, len(inputs[0]), len(shape))
             found.append((*shape[:at], shape[-1], *shape[at:-1]))
         return found
@@ -163,15 +167,50 @@ class ChannelsFirst(Layer):
     def draws_for(self, inputs: Sequence[Shape]) -> str:
         return self.layer.draws_for(channels_moved(inputs, self.axis))
 
+    def stepper(self, inputs: Sequence[Shape]) -> Stepper | None:
+        if self.axis == 0:
+            return None
+        inner = self.layer.stepper(channels_moved(inputs, self.axis))
+        return None if inner is None else _StepsMoved(inner, self.axis)
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         most = inputs[0].values.ndim - 2
-        given = []
-        for flow in inputs:
-            at = _channels_at(self.axis, most, flow.values.ndim - 2)
-            moved = np.ascontiguousarray(np.moveaxis(flow.values, 2 + at, -1))
-            given.append(Flow(moved, flow.mask))
-        found = []
-        for flow in self.layer.run(given, draw):
-            at = _channels_at(self.axis, most, flow.values.ndim - 2)
-            found.append(Flow(np.moveaxis(flow.values, -1, 2 + at), flow.mask))
-        return found
+        return _in_front(self.layer.run(_behind(inputs, self.axis), draw), self.axis, most)
+
+
+def _behind(flows: Sequence[Flow], axis: int) -> list[Flow]:
+    """Move the channels of inputs behind."""
+    most = flows[0].values.ndim - 2
+    found = []
+    for flow in flows:
+        at = _channels_at(axis, most, flow.values.ndim - 2)
+        moved = np.moveaxis(flow.values, 2 + at, -1)
+        found.append(Flow(np.ascontiguousarray(moved), flow.mask))
+    return found
+
+
+def _in_front(flows: Sequence[Flow], axis: int, most: int) -> list[Flow]:
+    """Move the channels of outputs to the front, of inputs of at most so many axes."""
+    found = []
+    for flow in flows:
+        at = _channels_at(axis, most, flow.values.ndim - 2)
+        found.append(Flow(np.moveaxis(flow.values, -1, 2 + at), flow.mask))
+    return found
+
+
+class _StepsMoved:
+    """A layer that takes a step at a time, of channels in front."""
+
+    def __init__(self, inner: Stepper, axis: int) -> None:
+        self._inner, self._axis = inner, axis
+        self.sequences, self.remembers = inner.sequences, inner.remembers
+
+    def start(self, inputs: Sequence[Flow]) -> Memory:
+        return self._inner.start(_behind(inputs, self._axis))
+
+    def step(
+        self, inputs: Sequence[Flow], draw: Draw | None, memory: Memory, number: int
+    ) -> tuple[list[Flow], Memory]:
+        given, most = _behind(inputs, self._axis), inputs[0].values.ndim - 2
+        flows, memory = self._inner.step(given, draw, memory, number)
+        return _in_front(flows, self._axis, most), memory

@@ -106,6 +106,7 @@ class Recurrent(OverTime):
     takes_table: ClassVar[bool] = True
     can_draw = True
     is_recurrent = True
+    has_precision = True
     gates: ClassVar[int] = 1
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 

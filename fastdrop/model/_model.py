@@ -253,9 +253,9 @@ class Model:
         ("layer 'lstm_1': products are taken in bfloat16",)
         """
         _check.choice(precision, "precision", _check.PRECISIONS)
-        recurrent = [layer for layer in self.layers if layer.is_recurrent]
+        recurrent = [layer for layer in self.layers if layer.has_precision]
         if not recurrent:
-            expected = "none for a model without recurrent layers"
+            expected = "none for a model without recurrent layers that have one"
             _check.refuse(ValueError, "precision", expected, precision)
         return self._replaced({id(layer): layer.with_precision(precision) for layer in recurrent})
 

@@ -35,7 +35,7 @@ from fastdrop.formats._values import (
     UnsupportedError,
 )
 from fastdrop.formats.aten import Arguments
-from fastdrop.formats.aten.fourier import Complex
+from fastdrop.formats.aten.fourier import Complex, is_complex
 from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._conditions import other_ways
@@ -58,7 +58,7 @@ _VIEWS = frozenset(
         *("movedim", "moveaxis", "narrow", "numpy_T", "permute", "reshape", "reshape_as", "select"),
         *("slice", "split", "split_with_sizes", "squeeze", "swapaxes", "swapdims", "t"),
         *("tensor_split", "transpose", "unbind", "unflatten", "unfold", "unsqueeze", "view"),
-        *("view_as", "_unsafe_view"),
+        *("view_as", "_unsafe_view", "real", "imag", "view_as_real", "view_as_complex"),
     )
 )
 # What undoes a view: another shape, or the same operator once more.
@@ -201,6 +201,8 @@ class _Example:
             if not tensor.ndim:
                 expected = "tensors with an axis for the rows"
                 _check.refuse(ValueError, "example_inputs", expected, tensor)
+            if tensor.is_complex():
+                _check.refuse(TypeError, "example_inputs", "tensors of real numbers", tensor)
         return cls(tensors, _names(module, *call), leaves, layout)
 
     def call(self, tensors: Iterable[torch.Tensor]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -421,6 +423,8 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
         again = again.detach().double().resolve_neg()
         if not np.array_equal(wanted, again.numpy(), equal_nan=True):
             continue  # it draws random numbers there, too
+        if y.size != wanted.size:
+            raise _Failed([f"the module puts out {wanted.shape}, and not {y.shape}"], 0.0)
         near = [
             _near(y, moved)
             for at in range(wanted.ndim)
@@ -708,6 +712,9 @@ class _Conversion:
         value = node.meta.get("val")
         values = value if isinstance(value, (tuple, list)) else (value,)
         for part, told in zip(parts, values, strict=False):
+            known = isinstance(told, torch.Tensor) and not isinstance(part, (Chosen, np.ndarray))
+            if known and told.is_complex() != is_complex(part):
+                raise UnsupportedError("complex numbers made of real ones, or these of them")
             if not isinstance(part, (Tensor, Spread)) or not isinstance(told, torch.Tensor):
                 continue
             lengths = [_length(n) for n in told.shape]

@@ -150,12 +150,19 @@ def _slice(b: Networks, a: Arguments) -> Any:
 @row("narrow")
 def _narrow(b: Networks, a: Arguments) -> Any:
     value, length = a.first(), a.first().shape[a.dim]
-    end = a.start + a.length
-    if not is_open(length) or not isinstance(end, int) or a.start < 0 or a.length < 1:
-        return b.slice(value, a.dim, a.start, end)
-    # The last place by itself, which must be there.
-    last = b.unsqueeze(b.select(value, a.dim, end - 1), counted(a.dim, value.ndim))
-    return b.concatenate([b.slice(value, a.dim, a.start, end - 1), last], a.dim)
+    start, end, axis = a.start, a.start + a.length, counted(a.dim, value.ndim)
+    if isinstance(length, int) and isinstance(start, int) and start < 0:
+        start, end = start + length, end + length
+    if not is_open(length) or not isinstance(end, int) or a.length < 1:
+        return b.slice(value, axis, start, end)
+    # The place that is farthest by itself, which must be there.
+    if start < 0:
+        far = b.unsqueeze(b.select(value, axis, start), axis)
+        parts = [far, b.slice(value, axis, start + 1, end or None)]
+    else:
+        far = b.unsqueeze(b.select(value, axis, end - 1), axis)
+        parts = [b.slice(value, axis, start, end - 1), far]
+    return far if a.length == 1 else b.concatenate(parts, axis)
 
 
 @row("split.Tensor", "split.sizes", "split_with_sizes", "unsafe_split.Tensor")

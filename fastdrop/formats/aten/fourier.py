@@ -163,6 +163,13 @@ def _joined(b: Networks, a: Arguments) -> Any:
     return Complex(a.real, a.imag)
 
 
+@row("polar")
+def _polar(b: Networks, a: Arguments) -> Any:
+    size, angle = a.values["abs"], a.angle
+    parts = (b.elementwise(function, angle) for function in ("cos", "sin"))
+    return Complex(*(b.elementwise("multiply", size, part) for part in parts))
+
+
 @row("angle")
 def _angle(b: Networks, a: Arguments) -> Any:
     real, imag = _parts(a.first())

@@ -215,6 +215,9 @@ class Row:
         planned = self.plan(planning, plain, given, more)
         if planned is None:
             return None
+        for key in ("activation", "recurrent_activation"):
+            if getattr(planned.layer, key, None) in _check.ROW_ACTIVATIONS:
+                raise record.config.wrong(key, "one of single numbers with channels_first")
         layer = ChannelsFirst(name=record.name, layer=planned.layer, axis=axis)
         stored = [replace(s, field=f"layer.{s.field}") for s in planned.stored]
         return replace(planned, layer=layer, stored=stored)
