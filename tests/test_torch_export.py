@@ -2432,6 +2432,9 @@ def test_a_length_that_a_module_takes_must_be_there() -> None:
     assert model.predict(np.ones((1, 6, 3), np.float32)).shape == (1, 4, 3)
     with pytest.raises(ValueError, match="index 5 of an axis of length 5"):
         model.predict(np.ones((1, 5, 3), np.float32))
+    model = from_torch(Function(lambda x: x.unfold(1, 4, 2).mean(-1)), torch.randn(2, 9, 3))
+    with pytest.raises(ValueError, match="index 3 of an axis of length 3"):
+        model.predict(np.ones((1, 3, 3), np.float32))
     model = from_torch(Function(lambda x: x.narrow(1, -4, 2) * 2), torch.randn(2, 9, 3))
     with pytest.raises(ValueError, match="index -4 of an axis of length 3"):
         model.predict(np.ones((1, 3, 3), np.float32))

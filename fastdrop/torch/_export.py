@@ -380,7 +380,8 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                     waiting[:0] = _single_axes(program, axes)
     if not failures:
         failures.append(_Failed(["example inputs of different numbers of rows"], 1.0))
-    best = min(failures, key=lambda failed: failed.rank)
+    # Of equals the one with the fewest lengths left open, which stand in nobody's way.
+    best = min(reversed(failures), key=lambda failed: failed.rank)
     raise ModelFormatError.of(best.obstacles).within(type(module).__name__)
 
 

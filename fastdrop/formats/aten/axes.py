@@ -341,6 +341,10 @@ def _unfold(b: Networks, a: Arguments) -> Any:
         else:
             stop = i + 1 - a.size or None
         parts.append(b.slice(value, axis, i, stop, a.step))
+    if is_open(length):  # the last place of the first window by itself, which must be there
+        first = b.unsqueeze(b.select(value, axis, a.size - 1), axis)
+        others = b.slice(value, axis, a.size - 1 + a.step, None, a.step)
+        parts[-1] = b.concatenate([first, others], axis)
     return b.stack(parts, -1)
 
 
