@@ -172,7 +172,7 @@ class _Conv(Spatial):
         share = filters // self.groups
         parts = [
             dense(
-                patches[..., g // share, :, :].reshape(*patches.shape[:-3], -1),
+                patches[g // share].reshape(*patches.shape[1:-2], -1),
                 self.kernel[..., g : g + share].reshape(-1, share),
                 None if self.bias is None else self.bias[g : g + share],
             )
@@ -189,7 +189,7 @@ class _Conv(Spatial):
         return overlap and long and self.groups == 1
 
     def _patches(self, values: Array, which: Sequence[range]) -> Array:
-        """Return what stands in some windows: (rows, windows ..., groups, places, channels)."""
+        """Return what stands in some windows: (groups, rows, windows ..., places, channels)."""
         copied = self._line_by_line if self._in_lines else self._place_by_place
         return copied(values, which)
 
@@ -216,20 +216,20 @@ class _Conv(Spatial):
             writeable=False,
         )
         places = math.prod(sizes)
-        return view.reshape(len(values), *map(len, which), 1, places, values.shape[-1])
+        return view.reshape(1, len(values), *map(len, which), places, values.shape[-1])
 
     def _place_by_place(self, values: Array, which: Sequence[range]) -> Array:
         windows, channels = self.windows, self.kernel.shape[-2]
         places = math.prod(window.size for window in windows)
         counts = [len(some) for some in which]
-        shape = (len(values), *counts, self.groups, places, channels)
+        shape = (self.groups, len(values), *counts, places, channels)
         patches = np.zeros(shape, np.float32)
-        grouped = values.reshape(*values.shape[:-1], self.groups, channels)
+        grouped = np.moveaxis(values.reshape(*values.shape[:-1], self.groups, channels), -2, 0)
         lengths = values.shape[1:-1]
         all_places = [range(window.size) for window in windows]
         for place, (found, where) in enumerate(taps(windows, lengths, which, all_places)):
-            # All groups, whose axis is the last but two, at this place.
-            patches[..., place, :][(slice(None), *found)] = grouped[(slice(None), *where)]
+            # All groups, and all rows, at this place.
+            patches[..., place, :][:, :, *found] = grouped[:, :, *where]
         return patches
 
 
