@@ -146,10 +146,6 @@ class _ConvLSTM(OverTime):
         text = ", ".join(f"{what} {rate:g}" for what, rate in rates if _check.threshold(rate))
         return f"{text} (per_gate)" if text else ""
 
-    @property
-    def passes_mask(self) -> bool:
-        return self.return_sequences
-
     def _state_shape(self, step: Shape) -> Shape:
         """Return the shape of a state, for that of a step, whose lengths must be known."""
         self.check_fits((None, *step), "(time, ...) of known lengths", None not in step)
@@ -190,12 +186,6 @@ class _ConvLSTM(OverTime):
         return windows + masks + (2 * _GATES + 4) * _size(state)
 
     # ---- what it computes ----
-
-    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
-        flow, *states = inputs
-        y, final = self.outputs(flow, [state.values for state in states], draw)
-        flows = [Flow(y, flow.mask if self.return_sequences else None)]
-        return flows + [Flow(state) for state in final] if self.return_state else flows
 
     def outputs(
         self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0

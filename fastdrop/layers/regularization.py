@@ -10,6 +10,7 @@ import numpy as np
 from fastdrop import _check
 from fastdrop.family import alpha_dropout, gaussian_dropout, gaussian_noise
 from fastdrop.layers._layer import Array, Draw, Flow, Shape, Single
+from fastdrop.layers._windows import Spatial
 from fastdrop.masks import drop_streams, dropout
 
 
@@ -119,31 +120,30 @@ class SpatialDropout1D(_Drop):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class SpatialDropout2D(_Drop):
-    """Drop whole channels of images: one mask value for a row's channel, the same everywhere."""
-
+class _SpatialDropout(_Drop, Spatial):
     kind: ClassVar[str] = "spatial dropout"
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.check_fits(shape, "(height, width, channels)", len(shape) == 3)
+        self.check_rank(shape)
         return shape
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        return flow if draw is None else dropped(flow, draw, self.rate, (None, 1, 1, None))
+        noise_shape = (None, *(1,) * self.dims, None)
+        return flow if draw is None else dropped(flow, draw, self.rate, noise_shape)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class SpatialDropout3D(_Drop):
+class SpatialDropout2D(_SpatialDropout):
+    """Drop whole channels of images: one mask value for a row's channel, the same everywhere."""
+
+    dims: ClassVar[int] = 2
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SpatialDropout3D(_SpatialDropout):
     """Drop whole channels of volumes: one mask value for a row's channel, the same everywhere."""
 
-    kind: ClassVar[str] = "spatial dropout"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        self.check_fits(shape, "(height, width, depth, channels)", len(shape) == 4)
-        return shape
-
-    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        return flow if draw is None else dropped(flow, draw, self.rate, (None, 1, 1, 1, None))
+    dims: ClassVar[int] = 3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -71,6 +71,16 @@ class OverTime(Layer):
         """
         raise NotImplementedError
 
+    @property
+    def passes_mask(self) -> bool:
+        return self.return_sequences
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        flow, *states = inputs
+        y, final = self.outputs(flow, [state.values for state in states], draw)
+        flows = [Flow(y, flow.mask if self.return_sequences else None)]
+        return flows + [Flow(state) for state in final] if self.return_state else flows
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Recurrent(OverTime):
@@ -191,10 +201,6 @@ class Recurrent(OverTime):
     def _pack(self) -> PackedWeights:
         raise NotImplementedError
 
-    @property
-    def passes_mask(self) -> bool:
-        return self.return_sequences
-
     def remarks(self, inputs: Sequence[Shape]) -> list[str]:
         found = []
         if inputs[0][0] == 1 and len(inputs) == 1 and _check.threshold(self.recurrent_dropout):
@@ -266,12 +272,6 @@ class Recurrent(OverTime):
     @property
     def _drops_weights(self) -> bool:
         return _check.threshold(self.weight_dropout) > 0
-
-    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
-        flow, *states = inputs
-        y, final = self.outputs(flow, [state.values for state in states], draw)
-        flows = [Flow(y, flow.mask if self.return_sequences else None)]
-        return flows + [Flow(state) for state in final] if self.return_state else flows
 
     def outputs(
         self,
@@ -730,10 +730,6 @@ class StackedRNN(OverTime):
                 _check.refuse(ValueError, f"{self.label} cells", expected, cell.name)
 
     @property
-    def passes_mask(self) -> bool:
-        return self.return_sequences
-
-    @property
     def return_sequences(self) -> bool:
         return self.cells[-1].return_sequences
 
@@ -773,11 +769,6 @@ class StackedRNN(OverTime):
 
     def mask_elements(self, inputs: Sequence[Shape]) -> int:
         return max(cell.mask_elements([(None, len(cell.kernel))]) for cell in self.cells)
-
-    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
-        flow, *states = inputs
-        y, final = self.outputs(flow, [state.values for state in states], draw)
-        return [Flow(y, flow.mask if self.passes_mask else None), *map(Flow, final)]
 
     def outputs(
         self, flow: Flow, states: Sequence[Array], draw: Draw | None, direction: int = 0

@@ -161,6 +161,8 @@ class Row:
         Returns the shape of an input by that of the first weight, for files that do not tell it.
     own_mask : bool
         Whether a mask given in a call is an input like others.
+    channels_axis : int
+        Which axis of a row has the channels where they are in front.
     """
 
     name: str
@@ -173,6 +175,7 @@ class Row:
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
     input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
     own_mask: bool = False
+    channels_axis: int = 0
 
     def plan(
         self,
@@ -210,7 +213,7 @@ class Row:
         """Return a layer that takes its channels in front, and may take time before."""
         values = record.config.values | {"data_format": "channels_last"}
         plain = replace(record, config=Section(record.where, values))
-        axis = int(self.name.startswith("ConvLSTM"))
+        axis = self.channels_axis
         given = None if inputs is None else channels_moved(inputs, axis)
         planned = self.plan(planning, plain, given, more)
         if planned is None:
@@ -301,7 +304,7 @@ def number(
 
 
 def channels_last(config: Section, key: str, version: Version) -> str:
-    """Refuse the other order of axes, for layers that `Row` does not wrap."""
+    """Refuse another order of axes; that of channels in front, `Row` has taken care of."""
     if config.values.get(key, "channels_last") != "channels_last":
         raise config.wrong(key, "'channels_last'")
     return "channels_last"

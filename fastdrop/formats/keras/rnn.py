@@ -491,6 +491,7 @@ ROWS = (
             group="cell/vars",
             call=_with_states,
             notes=_stateful,
+            channels_axis=1,
         )
         for dims, (name, layer) in enumerate(
             zip(CONVOLUTIONAL, (ConvLSTM1D, ConvLSTM2D, ConvLSTM3D), strict=True), 1
