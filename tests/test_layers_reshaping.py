@@ -133,6 +133,16 @@ def test_channels_in_front() -> None:
         layer.output_shapes([(3, 1, 5)])
 
 
+def test_channels_in_front_of_what_has_no_steps() -> None:
+    """Of (time, channels, places), the last step is (channels, places)."""
+    inner = layers.ConvLSTM1D(name="c", kernel=normal(2, 4, 8), recurrent_kernel=normal(2, 2, 8))
+    layer = layers.ChannelsFirst(name="c", layer=inner, axis=1)
+    assert layer.output_shapes([(3, 4, 6)]) == [(2, 5)]
+    x = normal(7, 3, 4, 6)
+    behind = output(inner, np.ascontiguousarray(np.moveaxis(x, 2, -1)))
+    np.testing.assert_array_equal(output(layer, x), np.moveaxis(behind, -1, 1))
+
+
 def test_a_softmax_along_the_width_is_refused() -> None:
     config = {"filters": 2, "kernel_size": [1, 1], "strides": [1, 1], "dilation_rate": [1, 1]}
     config |= {"padding": "valid", "data_format": "channels_first"}
