@@ -154,8 +154,9 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 #define TILE_ROWS 8
 #define TILE_PANELS 2
 #define ROW_PANELS 8
+#define HALF(name) V(half_##name)
 #define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
-#define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
+#define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 0) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
 /* clang-format off */
 #define TILES(TILE)                                                                              \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
@@ -229,6 +230,30 @@ FD_INLINE void f32_deinterleave2(f32_vec *to, const float *p) {
     to[1] = _mm512_permutex2var_ps(a, _mm512_add_epi32(even, _mm512_set1_epi32(1)), b);
 }
 
+typedef __m256 f32_half_vec;
+FD_INLINE f32_half_vec f32_half_load(const float *p) { return _mm256_loadu_ps(p); }
+FD_INLINE void f32_half_store(float *p, f32_half_vec a) { _mm256_storeu_ps(p, a); }
+FD_INLINE f32_half_vec f32_half_all(float a) { return _mm256_set1_ps(a); }
+FD_INLINE f32_half_vec f32_half_repeat1(const float *p) { return _mm256_set1_ps(*p); }
+FD_INLINE f32_half_vec f32_half_repeat2(const float *p) {
+    int64_t two; /* as above */
+    memcpy(&two, p, sizeof two);
+    return _mm256_castsi256_ps(_mm256_set1_epi64x(two));
+}
+FD_INLINE f32_half_vec f32_half_add(f32_half_vec a, f32_half_vec b) {
+    return _mm256_add_ps(a, b);
+}
+FD_INLINE f32_half_vec f32_half_fma(f32_half_vec a, f32_half_vec b, f32_half_vec c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+FD_INLINE f32_half_vec f32_half_upper(f32_half_vec v) {
+    const __m256i half = _mm256_set1_epi32((int)0xffff0000);
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_castps_si256(v), half));
+}
+FD_INLINE f32_half_vec f32_half_lower(f32_half_vec v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(v), 16));
+}
+
 typedef __m512d f64_vec;
 FD_INLINE f64_vec f64_load(const double *p) { return _mm512_loadu_pd(p); }
 FD_INLINE void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
@@ -280,6 +305,21 @@ FD_INLINE void f64_deinterleave2(f64_vec *to, const double *p) {
     const f64_vec a = f64_load(p), b = f64_load(p + 8);
     to[0] = _mm512_permutex2var_pd(a, even, b);
     to[1] = _mm512_permutex2var_pd(a, _mm512_add_epi64(even, _mm512_set1_epi64(1)), b);
+}
+
+typedef __m256d f64_half_vec;
+FD_INLINE f64_half_vec f64_half_load(const double *p) { return _mm256_loadu_pd(p); }
+FD_INLINE void f64_half_store(double *p, f64_half_vec a) { _mm256_storeu_pd(p, a); }
+FD_INLINE f64_half_vec f64_half_all(double a) { return _mm256_set1_pd(a); }
+FD_INLINE f64_half_vec f64_half_repeat1(const double *p) { return _mm256_set1_pd(*p); }
+FD_INLINE f64_half_vec f64_half_repeat2(const double *p) {
+    return _mm256_broadcast_f64x2(_mm_loadu_pd(p));
+}
+FD_INLINE f64_half_vec f64_half_add(f64_half_vec a, f64_half_vec b) {
+    return _mm256_add_pd(a, b);
+}
+FD_INLINE f64_half_vec f64_half_fma(f64_half_vec a, f64_half_vec b, f64_half_vec c) {
+    return _mm256_fmadd_pd(a, b, c);
 }
 
 #include "simd_numbers_template.h"
@@ -371,10 +411,18 @@ static void operand_kept_pairs(float *a, const float *v, float scale, const uint
         kept_pairs(a, v, scale, bits, n, 2);
 }
 
+FD_INLINE f32_vec f32_plus_pairs(f32_vec factor, f32_vec weight, f32_vec sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)factor, (__m512bh)weight);
+}
+FD_INLINE f32_half_vec f32_half_plus_pairs(f32_half_vec factor, f32_half_vec weight,
+                                           f32_half_vec sum) {
+    return _mm256_dpbf16_ps(sum, (__m256bh)factor, (__m256bh)weight);
+}
+
 #define NAMED(name) name##_pairs
 #define PARTS 1
 #define PART(pairs, part) (pairs)
-#define PLUS(factor, weight, sum) _mm512_dpbf16_ps(sum, (__m512bh)(factor), (__m512bh)(weight))
+#define PLUS(factor, weight, sum) OF(plus_pairs)(factor, weight, sum)
 #include "simd_bfloat16_template.h"
 
 #if defined(__clang__)

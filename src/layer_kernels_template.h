@@ -1,13 +1,14 @@
 /* A tier's kernels of layers for one number type: REAL, SUFFIXED(name). */
 
-/* z [rows][panels * FD_PANEL] = start + the sum over k = 0, 1, ... of
+/* z [rows][columns] = start + the sum over k = 0, 1, ... of
  * a[k * width + column % width] * panel[k][column], each product added in turn.
  * start: where each row starts; null: z, one product after another.
  * 1 <= rows <= FD_ROWS; width 1 or 2; a [rows][n * width]; panels as fd_pack_* makes them, from
- * one to the next panel_stride. */
+ * one to the next panel_stride. Rows may be written to the end of their last panel, where start
+ * is read too; what is there does not count. */
 typedef void SUFFIXED(fd_product)(REAL *z, size_t z_stride, const REAL *const *start,
                                   const REAL *a, size_t a_stride, const REAL *panel,
-                                  size_t panel_stride, size_t n, size_t panels, size_t rows,
+                                  size_t panel_stride, size_t n, size_t columns, size_t rows,
                                   size_t width);
 
 typedef struct SUFFIXED(fd_layer_kernels) {

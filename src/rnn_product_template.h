@@ -195,8 +195,7 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *co
         SUFFIXED(product_of)(b->tier, b->weights)(
             z, z_stride, k ? NULL : start, a, stride,
             (const REAL *)matrix->panels + elements_of(b->weights, k) * PANEL,
-            matrix->panel_stride, elements_of(b->weights, n), SUFFIXED(fd_panels)(columns), rows,
-            s->listed);
+            matrix->panel_stride, elements_of(b->weights, n), columns, rows, s->listed);
         k += some;
     } while (k < matrix->n);
 }
@@ -217,8 +216,8 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REA
     }
     SUFFIXED(product_of)(b->tier, weights)(
         z, b->p->z_stride, start, a, stride, x->matrix->panels, x->matrix->panel_stride,
-        elements_of(weights, x->n) + elements_of(weights, h->matrix->n),
-        SUFFIXED(fd_panels)(columns), rows, h->listed);
+        elements_of(weights, x->n) + elements_of(weights, h->matrix->n), columns, rows,
+        h->listed);
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */

@@ -9,8 +9,9 @@
  * either), if_less (u < v ? a : b), masked (m == 0 ? +0 : a * m), kept (+0 where the bit is not
  * set; bits past the vector's do not matter); and with n the integer that was rounded by adding
  * ROUNDER: power (2^n, a normal number), scaled (a * 2^n, rounded once). TILES(CASE) lists the
- * tiles that fit into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 1 or
- * TILE_PANELS panels, and one row with 1 .. ROW_PANELS panels.
+ * tiles that fit into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 0 (half a
+ * panel), 1 or TILE_PANELS panels, and one row with 1 .. ROW_PANELS panels. HALF(name) has vec,
+ * load, store, all, repeat1, repeat2, add and fma for vectors of half a panel.
  *
  * Every tier does the same operations in the same order, so all agree bit for bit. */
 
@@ -23,7 +24,7 @@
 #define NAMED(name) SUFFIXED(name)
 #define PARTS 1
 #define PART(panels, part) (panels)
-#define PLUS(factor, weight, sum) V(fma)(factor, weight, sum)
+#define PLUS(factor, weight, sum) OF(fma)(factor, weight, sum)
 #include "simd_product_template.h"
 
 FD_INLINE void SUFFIXED(masked_operand)(REAL *a, const REAL *v, const REAL *factors, size_t n,

@@ -103,8 +103,8 @@
 /* Without instructions for it: the two numbers of a pair one after the other. */
 #define NAMED(name) name##_halves
 #define PARTS 2
-#define PART(pairs, part) ((part) == 0 ? f32_upper(pairs) : f32_lower(pairs))
-#define PLUS(factor, weight, sum) f32_fma(factor, weight, sum)
+#define PART(pairs, part) ((part) == 0 ? OF(upper)(pairs) : OF(lower)(pairs))
+#define PLUS(factor, weight, sum) OF(fma)(factor, weight, sum)
 #include "simd_bfloat16_template.h"
 
 enum { side_by_side = TILE_ROWS };
