@@ -122,23 +122,35 @@ static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
 #define PANEL FD_PANEL_F64
 #include "layers_template.h"
 
-void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
-                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
-                  const float *factors, size_t listed) {
+/* Of two rows of weights the first is the upper halves. */
+FD_INLINE void pack_pairs(float *panels, size_t panel_stride, const wanted_f32 *of, size_t n,
+                          size_t units, const size_t width) {
     const size_t together = FD_PANEL_F32 / width;
     for (size_t first = 0; first < units; first += together, panels += panel_stride)
         for (size_t k = 0; k < n; k += 2) {
-            float two[2 * FD_PANEL_F32] = {0};
-            const float *from = w + (index ? 0 : k * stride) + first;
-            pack_f32(two, 0, from, stride, smaller(n - k, 2), smaller(units - first, together),
-                     gate_stride, width, index ? index + k * listed : NULL,
-                     factors ? factors + k * listed : NULL, listed);
-            uint32_t bits[2 * FD_PANEL_F32];
+            const size_t some = smaller(units - first, together);
+            float two[2][FD_PANEL_F32];
+            uint32_t bits[2][FD_PANEL_F32];
+            pack_products_f32(two[0], of, k, first, some, width);
+            if (k + 1 < n)
+                pack_products_f32(two[1], of, k + 1, first, some, width);
+            else
+                memset(two[1], 0, sizeof two[1]);
             memcpy(bits, two, sizeof two);
             for (size_t j = 0; j < FD_PANEL_F32; j++)
-                bits[j] = (bits[j] & 0xffff0000) | bits[FD_PANEL_F32 + j] >> 16;
-            memcpy(panels + k / 2 * FD_PANEL_F32, bits, FD_PANEL_F32 * sizeof *bits);
+                bits[0][j] = (bits[0][j] & 0xffff0000) | bits[1][j] >> 16;
+            memcpy(panels + k / 2 * FD_PANEL_F32, bits[0], sizeof bits[0]);
         }
+}
+
+void fd_pack_bf16(float *panels, size_t panel_stride, const float *w, size_t stride, size_t n,
+                  size_t units, size_t gate_stride, size_t width, const uint32_t *index,
+                  const float *factors, size_t listed) {
+    const wanted_f32 of = {w, stride, gate_stride, index, factors, listed};
+    if (width == 1)
+        pack_pairs(panels, panel_stride, &of, n, units, 1);
+    else
+        pack_pairs(panels, panel_stride, &of, n, units, 2);
 }
 
 size_t fd_dense_scratch(size_t rows, size_t inputs, size_t columns, size_t element) {

@@ -7,40 +7,58 @@ size_t SUFFIXED(fd_width)(fd_cell cell, size_t units) {
     return gates * rounded_up(units, PANEL);
 }
 
-/* Inlined with a constant width, so that nothing is divided for each element. */
-FD_INLINE void SUFFIXED(pack)(REAL *panels, size_t panel_stride, const REAL *w, size_t stride,
-                              size_t n, size_t units, size_t gate_stride, const size_t width,
-                              const uint32_t *index, const REAL *factors, size_t lists) {
+/* Weights of a layer, and which of their rows are wanted. */
+typedef struct SUFFIXED(wanted) {
+    const REAL *w;
+    size_t stride, gate_stride;
+    const uint32_t *index;
+    const REAL *factors;
+    size_t lists;
+} SUFFIXED(wanted);
+
+/* The k-th products of a panel: of `some` units from `first` on, with `width` gates each. Inlined
+ * with a constant width, and with as many units as are usual, for the sake of vectors. */
+FD_INLINE void SUFFIXED(pack_products)(REAL *to, const SUFFIXED(wanted) *of, size_t k,
+                                       size_t first, size_t some, const size_t width) {
+    static const REAL none[PANEL] = {0};
     const size_t together = PANEL / width; /* units of a panel */
-    for (size_t first = 0; first < units; first += together, panels += panel_stride) {
-        const size_t some = smaller(units - first, together);
-        REAL *to = panels;
-        for (size_t k = 0; k < n; k++, to += PANEL) {
-            if (some < together || factors)
-                memset(to, 0, PANEL * sizeof *to);
-            for (size_t g = 0; g < width; g++) {
-                const size_t entry = k * lists + (lists == 1 ? 0 : g);
-                if (factors && factors[entry] == 0)
-                    continue;
-                const size_t row = index ? index[entry] : k;
-                const REAL *from = w + row * stride + g * gate_stride + first;
-                for (size_t u = 0; u < some; u++)
-                    to[u * width + g] = from[u];
-            }
-        }
+    const REAL *from[2];
+    for (size_t g = 0; g < width; g++) {
+        const size_t entry = k * of->lists + (of->lists == 1 ? 0 : g);
+        const size_t row = of->index ? of->index[entry] : k;
+        const int left_out = of->factors && of->factors[entry] == 0;
+        from[g] = left_out ? none : of->w + row * of->stride + g * of->gate_stride + first;
     }
+    if (some == together) {
+        for (size_t u = 0; u < together; u++)
+            for (size_t g = 0; g < width; g++)
+                to[u * width + g] = from[g][u];
+        return;
+    }
+    memset(to, 0, PANEL * sizeof *to);
+    for (size_t u = 0; u < some; u++)
+        for (size_t g = 0; g < width; g++)
+            to[u * width + g] = from[g][u];
+}
+
+FD_INLINE void SUFFIXED(pack)(REAL *panels, size_t panel_stride, const SUFFIXED(wanted) *of,
+                              size_t n, size_t units, const size_t width) {
+    const size_t together = PANEL / width;
+    for (size_t first = 0; first < units; first += together, panels += panel_stride)
+        for (size_t k = 0; k < n; k++)
+            SUFFIXED(pack_products)(panels + k * PANEL, of, k, first,
+                                    smaller(units - first, together), width);
 }
 
 void SUFFIXED(fd_pack)(REAL *panels, size_t panel_stride, const REAL *w, size_t stride, size_t n,
                        size_t units, size_t gate_stride, size_t width, const uint32_t *index,
                        const REAL *factors, size_t lists) {
     const uint64_t mode = fd_enter_mode();
+    const SUFFIXED(wanted) of = {w, stride, gate_stride, index, factors, lists};
     if (width == 1)
-        SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 1, index, factors,
-                       lists);
+        SUFFIXED(pack)(panels, panel_stride, &of, n, units, 1);
     else
-        SUFFIXED(pack)(panels, panel_stride, w, stride, n, units, gate_stride, 2, index, factors,
-                       lists);
+        SUFFIXED(pack)(panels, panel_stride, &of, n, units, 2);
     fd_leave_mode(mode);
 }
 
