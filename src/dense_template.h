@@ -26,7 +26,7 @@ void SUFFIXED(fd_dense)(const fd_kernels *tier, REAL *out, void *scratch, const 
         do {
             tier->TABLE.product(z, padded, k ? NULL : starts, x + n * inputs + k, inputs,
                                 packed + k * PANEL, panel_stride, smaller(inputs - k, K_BLOCK),
-                                columns, some, 1);
+                                columns, some, 1, 0);
             k += K_BLOCK;
         } while (k < inputs);
         for (size_t r = 0; r < some; r++)

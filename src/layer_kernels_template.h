@@ -5,11 +5,12 @@
  * start: where each row starts; null: z, one product after another.
  * 1 <= rows <= FD_ROWS; width 1 or 2; a [rows][n * width]; panels as fd_pack_* makes them, from
  * one to the next panel_stride. Rows may be written to the end of their last panel, where start
- * is read too; what is there does not count. */
+ * is read too; what is there does not count. backwards: one row takes its last columns first; a
+ * call after a call finds more in cache where they differ in that. */
 typedef void SUFFIXED(fd_product)(REAL *z, size_t z_stride, const REAL *const *start,
                                   const REAL *a, size_t a_stride, const REAL *panel,
                                   size_t panel_stride, size_t n, size_t columns, size_t rows,
-                                  size_t width);
+                                  size_t width, int backwards);
 
 typedef struct SUFFIXED(fd_layer_kernels) {
     SUFFIXED(fd_product) *product;

@@ -254,7 +254,7 @@ int fd_tier_adds_in_turn(const fd_kernels *tier) {
     const float zero[FD_PANEL_F32] = {0}, *start = zero;
     tier->bfloat16.operands(a, NUMBERS, 1);
     tier->bfloat16.product(z, FD_PANEL_F32, &start, a, NUMBERS, panel, 0, NUMBERS / 2,
-                           FD_PANEL_F32, 1, 1);
+                           FD_PANEL_F32, 1, 1, 0);
     int equal = 1;
     for (size_t j = 0; j < FD_PANEL_F32; j++)
         equal &= z[j] == sums[j];

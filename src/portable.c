@@ -420,7 +420,8 @@ void fd_portable_bfloat16_operands(float *a, size_t n, size_t width) {
 
 static void product_of_pairs(float *z, size_t z_stride, const float *const *start, const float *a,
                              size_t a_stride, const float *panel, size_t panel_stride, size_t n,
-                             size_t columns, size_t rows, size_t width) {
+                             size_t columns, size_t rows, size_t width, int backwards) {
+    (void)backwards;
     for (size_t p = 0; p < fd_panels_f32(columns); p++)
         for (size_t r = 0; r < rows; r++) {
             const float *pair = panel + p * panel_stride, *at = a + r * a_stride;

@@ -3,7 +3,8 @@
 
 static void SUFFIXED(product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
                               size_t a_stride, const REAL *panel, size_t panel_stride, size_t n,
-                              size_t columns, size_t rows, size_t width) {
+                              size_t columns, size_t rows, size_t width, int backwards) {
+    (void)backwards;
     for (size_t p = 0; p < SUFFIXED(fd_panels)(columns); p++)
         for (size_t r = 0; r < rows; r++) {
             const REAL *weight = panel + p * panel_stride, *at = a + r * a_stride;

@@ -26,6 +26,8 @@ typedef struct SUFFIXED(block) {
     size_t first_row, rows;
     const REAL *candidate; /* padded; null: none */
     fd_activation gates;   /* what pre-activations of gates still need: none, if it took rows */
+    int backwards; /* the last columns first, in every other step: what the step before read last
+                      is still in cache */
     SUFFIXED(source) x[FD_MAX_PARTS], h[FD_MAX_PARTS];
     const REAL *x_numbers[FD_ROWS], *h_numbers[FD_ROWS];
     size_t x_mask_row[FD_ROWS], h_mask_row[FD_ROWS];
@@ -195,7 +197,8 @@ static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *co
         SUFFIXED(product_of)(b->tier, b->weights)(
             z, z_stride, k ? NULL : start, a, stride,
             (const REAL *)matrix->panels + elements_of(b->weights, k) * PANEL,
-            matrix->panel_stride, elements_of(b->weights, n), columns, rows, s->listed);
+            matrix->panel_stride, elements_of(b->weights, n), columns, rows, s->listed,
+            b->backwards);
         k += some;
     } while (k < matrix->n);
 }
@@ -216,8 +219,8 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REA
     }
     SUFFIXED(product_of)(b->tier, weights)(
         z, b->p->z_stride, start, a, stride, x->matrix->panels, x->matrix->panel_stride,
-        elements_of(weights, x->n) + elements_of(weights, h->matrix->n), columns, rows,
-        h->listed);
+        elements_of(weights, x->n) + elements_of(weights, h->matrix->n), columns, rows, h->listed,
+        b->backwards);
 }
 
 /* z [rows] = the input part of the pre-activations, but for parts that are joint. */

@@ -79,20 +79,23 @@ static void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *const 
     const size_t rows = last - first, simple = simple_parts(w->cell);
     const REAL *from[FD_ROWS];
     REAL *z = b->base + p->z + first * p->z_stride;
-    size_t offset = 0;
-    for (size_t part = 0; part < simple; part++) {
-        const size_t gates = fd_part_gates(w->cell, part), columns = w->units * gates;
+    const size_t width = fd_part_gates(w->cell, 0); /* of all that are simple */
+    const SUFFIXED(source) *x_before = NULL, *h_before = NULL;
+    for (size_t i = 0; i < simple; i++) {
+        const size_t part = b->backwards ? simple - 1 - i : i;
+        const size_t columns = w->units * width, offset = part * width * p->units;
         const SUFFIXED(source) *x = &b->x[part], *h = &b->h[part];
-        int written = part && SUFFIXED(written)(h, h - 1);
+        const int written = h_before && SUFFIXED(written)(h, h_before);
         for (size_t r = 0; r < rows; r++)
             from[r] = (joint ? (const REAL *)w->bias : start[first + r]) + offset;
         if (joint)
             SUFFIXED(multiply_both)(b, z + offset, from, x, h, columns, first, rows,
-                                    written && SUFFIXED(written)(x, x - 1));
+                                    written && SUFFIXED(written)(x, x_before));
         else
             SUFFIXED(multiply)(b, z + offset, from, h, columns, first, rows, written, NULL);
-        offset += gates * p->units;
+        x_before = x, h_before = h;
     }
+    const size_t offset = simple * width * p->units;
     if (w->cell != FD_SIMPLE_RNN && takes_rows(b->weights->recurrent_activation))
         SUFFIXED(activate_gates)(b, z, rows);
     if (!fd_part_gates(w->cell, simple))
@@ -176,6 +179,7 @@ static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
             until = s + smaller(b->p->window, call->last - s);
             SUFFIXED(project_window)(b, s, until - s);
         }
+        b->backwards = s % 2 != 0;
         SUFFIXED(take_step)(b, s, from, until);
     }
 }

@@ -22,7 +22,7 @@
 /* Some panels at a time, which stay in cache while the rows pass by. */
 static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
                            size_t a_stride, const REAL *panel, size_t panel_stride, size_t n,
-                           size_t columns, size_t rows, size_t width) {
+                           size_t columns, size_t rows, size_t width, int backwards) {
     const size_t panels = (columns + PANEL - 1) / PANEL;
     const size_t widest = rows == 1 ? ROW_PANELS : TILE_PANELS;
     const size_t groups = (panels + widest - 1) / widest;
@@ -30,11 +30,13 @@ static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, c
     /* Of a last panel with columns in one half alone, several rows take that half. One row would
      * gain nothing, for it waits for weights. */
     const size_t whole = rows == 1 ? panels : (columns + PANEL / 2 - 1) / PANEL;
-    for (size_t p = 0, g = 0; p < panels; g++) {
+    for (size_t done = 0, g = 0; done < panels; g++) {
         /* One row: groups of almost equal size, so that none waits for its few sums. */
-        size_t together = panels / groups + (g < panels % groups);
+        size_t together = panels / groups + (g < panels % groups), p = done;
         if (rows > 1)
             together = whole < p + TILE_PANELS ? 1 : TILE_PANELS;
+        else if (backwards)
+            p = panels - done - together;
         const size_t taken = p < whole ? together : 0; /* whole ones */
         const REAL *from = panel + p * panel_stride;
         /* The next panels are fetched meanwhile, by each tile a part: where there are two, by
@@ -63,7 +65,7 @@ static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, c
             }
             top += height;
         }
-        p += together;
+        done += together;
     }
 }
 
