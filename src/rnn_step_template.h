@@ -179,7 +179,7 @@ static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
             until = s + smaller(b->p->window, call->last - s);
             SUFFIXED(project_window)(b, s, until - s);
         }
-        b->backwards = s % 2 != 0;
+        b->backwards = !b->backwards;
         SUFFIXED(take_step)(b, s, from, until);
     }
 }

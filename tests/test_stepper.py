@@ -63,6 +63,28 @@ def test_in_bfloat16(cell: str, backend: str) -> None:
 
 
 @cells
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_masks_of_all_rows_are_put_into_large_weights(
+    cell: str, precision: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they drop is left out from the first step on, and no bit changes."""
+    x, weights = problem(5, cell, 1, 7, 50, 70)
+    drop = DROP | {"recurrent_dropout": 0.6, "precision": precision}
+    with monkeypatch.context() as patch:
+        patch.setattr(_plan, "_SHARE_ROW_STEPS", np.inf)
+        expected = [fd.rnn(x, weights, return_sequences=True, **drop)]
+        expected += [all_steps(fd.Stepper(weights, 1, **drop), x)]
+    stepper = fd.Stepper(weights, 1, **drop)
+    (layer,) = stepper._layers
+    whole = _backend.active.adds_in_turn or precision == "float32"
+    assert (layer._direction.recurrent_mask is None) == whole
+    for _ in range(2):
+        y = all_steps(stepper, x)
+        assert all(np.array_equal(y, one) for one in expected)
+        stepper.reset()
+
+
+@cells
 def test_masks_and_states_that_are_given(cell: str, backend: str) -> None:
     x, weights = problem(3, cell, 4, 6, 5, 7)
     rng = np.random.default_rng(0)

@@ -80,13 +80,14 @@ class Plan:
     threads: int
 
 
-def planned(arguments: Arguments) -> Plan:
-    """Draw what all rows share, and prepare the weights."""
+def planned(arguments: Arguments, held: bool = False) -> Plan:
+    """Draw what all rows share, and prepare the weights; held, for many steps to come."""
+    row_steps = _SHARE_ROW_STEPS if held else math.prod(arguments.x.shape[:2])
     streams = _streams(arguments)
     states = iter(arguments.states)
     layers = [
         tuple(
-            _direction(arguments, weights, 2 * n + d, next(states), streams)
+            _direction(arguments, weights, 2 * n + d, next(states), streams, row_steps)
             for d, weights in enumerate(layer)
         )
         for n, layer in enumerate(arguments.layers)
@@ -132,6 +133,7 @@ def _direction(
     number: int,
     state: list[Array],
     streams: Sites[Stream | None],
+    row_steps: int,
 ) -> Direction:
     """Prepare one direction of a layer, the `number`-th if all layers had two."""
     if streams is not _NO_STREAMS and number:
@@ -139,7 +141,7 @@ def _direction(
     masks = _masks(arguments, weights, streams)
     packed = _packed(arguments, weights, streams.weight)
     if streams.weight is None:
-        packed, masks = _shared(arguments, weights, packed, masks)
+        packed, masks = _shared(arguments, weights, packed, masks, row_steps)
     is_lstm = len(state) == 2
     return Direction(
         weights,
@@ -199,11 +201,14 @@ def _packed(arguments: Arguments, weights: PackedWeights, drop: Stream | None) -
 
 
 def _shared(
-    arguments: Arguments, weights: PackedWeights, packed: _backend.Packed, masks: Masks
+    arguments: Arguments,
+    weights: PackedWeights,
+    packed: _backend.Packed,
+    masks: Masks,
+    row_steps: int,
 ) -> tuple[_backend.Packed, Masks]:
     """The same with masks that all rows share put into the weights, where that pays."""
-    rows, steps = arguments.x.shape[:2]
-    if not may_share(weights, rows * steps):
+    if not may_share(weights, row_steps):
         return packed, masks
     if _takes_bfloat16(arguments, weights) and not _backend.active.adds_in_turn:
         return packed, masks

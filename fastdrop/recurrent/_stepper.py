@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,7 +102,7 @@ optional
         every = [weights for layer in stack for weights in layer]
         dtype = np.result_type(*(weights.dtype for weights in every))
         arguments = checked(np.zeros((rows, 1, every[0].features), dtype), layers, given)
-        plan = planned(arguments)
+        plan = planned(arguments, held=True)
         self._arguments = arguments
         self._first, self._steps = arguments.first_step, arguments.first_step
         self._shape, self._dtype = (rows, every[0].features), dtype
@@ -115,6 +115,8 @@ optional
         self._place = Place(arguments.first_row, arguments.first_step, arguments.shared)
         # What is new at each step is numbered, and so there is a last one.
         self._numbered = any(layer.numbered for layer in self._layers)
+        # What takes a step where there is nothing else to do.
+        self._only = self._layers[0].only if len(self._layers) == 1 else None
         # Kernels write to the state without Python's lock.
         self._lock = threading.Lock()
 
@@ -144,8 +146,14 @@ optional
             If an array is of another shape or type, or steps that masks are numbered by have run
             out, after 2**24. The step is not taken then.
         """
-        x = self._input(x)
+        if not self._is_plain(x, self._shape):
+            x = self._input(x)
         y = np.empty(self._out_shape, self._dtype) if out is None else self._output(out, x)
+        if self._only is not None:
+            with self._lock:
+                self._only.step(x, y, None, None)
+                self._steps += 1
+            return y if out is None else delivered(y, out)
         with self._lock:
             place = self._next_place() if self._numbered else self._place
             for layer in self._layers[:-1]:
@@ -185,19 +193,21 @@ optional
             states = [layer.state() for layer in self._layers]
         return states if self._arguments.listed else states[0]
 
+    def _is_plain(self, a: object, shape: tuple[int, ...]) -> TypeGuard[Array]:
+        """Whether kernels can take an array as it is."""
+        return (
+            type(a) is np.ndarray and a.dtype is self._dtype and a.shape == shape and a.flags.carray
+        )
+
     def _input(self, x: ArrayLike) -> Array:
-        if (
-            type(x) is np.ndarray
-            and x.dtype == self._dtype
-            and x.shape == self._shape
-            and x.flags.carray
-        ):
-            return x
         given = _check.shaped(_check.array(x, "x", _check.FLOATS, 2), "x", self._shape)
         return _check.contiguous(fitting(given, "x", self._dtype), self._dtype)
 
     def _output(self, out: NDArray[Any], x: Array) -> Array:
         """Where to compute: `out` itself, but for what kernels cannot write to."""
+        own = out is not x and x.base is None  # two arrays with memory of their own do not overlap
+        if own and self._is_plain(out, self._out_shape) and out.base is None:
+            return out
         checked_out = _check.output(out, self._out_shape, self._dtype)
         if checked_out.flags.carray and not np.may_share_memory(checked_out, x):
             return checked_out
@@ -228,6 +238,8 @@ class _Layer:
         self._held: list[Held] = []
         if self.units:
             self._held = [self._hold(direction, piece, first_row) for piece in pieces]
+        # What takes a step by itself.
+        self.only = self._held[0] if len(self._held) == 1 and not self.numbered else None
 
     def _hold(self, direction: Direction, piece: slice, first_row: int) -> Held:
         first_row += piece.start
@@ -248,8 +260,8 @@ class _Layer:
         )
 
     def step(self, x: Array, out: Array, place: Place) -> None:
-        if not self.numbered and len(self._held) == 1:
-            self._held[0].step(x, out, None, None)
+        if self.only is not None:
+            self.only.step(x, out, None, None)
             return
         stream = self._direction.input_steps
         if stream is not None:
