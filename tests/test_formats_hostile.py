@@ -150,7 +150,7 @@ def policy(name: str) -> dict[str, Any]:
 
 @table(
     ("custom class", entry("drop", class_name="MyDropout"), "the class is not supported"),
-    ("class of keras", entry("drop", class_name="EinsumDense"), "(EinsumDense): the class is not"),
+    ("class of keras", entry("drop", class_name="Hashing"), "(Hashing): the class is not"),
     ("nested model", entry("drop", class_name="Sequential"), "unsupported option 'rate'"),
     ("NotEqual outside", entry("drop", class_name="NotEqual"), "the class is not supported"),
     ("registered", entry("drop", registered_name="mine>Dropout"), "class 'mine>Dropout' is not"),

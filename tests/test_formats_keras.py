@@ -1118,7 +1118,7 @@ def test_all_obstacles_are_listed() -> None:
     layers = [
         layer("Lambda", name="f", function="4wEA"),
         layer("Dense", name="a", units=0, activation="no", more=1),
-        layer("EinsumDense", name="c", equation="ab,bc->ac"),
+        layer("Hashing", name="c", num_bins=3),
         layer("LSTM", name="l", units=2, dtype="float16"),
         layer("Mine", name="m") | {"module": "mine", "registered_name": "mine>Mine"},
     ]
@@ -1130,7 +1130,7 @@ def test_all_obstacles_are_listed() -> None:
         "layer 'a' (Dense): units: expected a positive integer, found 0",
         "layer 'a' (Dense): activation: 'no' is not supported",
         "layer 'a' (Dense): unsupported option 'more': 1",
-        "layer 'c' (EinsumDense): the class is not supported",
+        "layer 'c' (Hashing): the class is not supported",
         "layer 'l' (LSTM): dtype: expected float32",
     ):
         assert sum(fragment in line for line in found) == 1, fragment

@@ -262,6 +262,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "attention_axes": NOTHING,
     "axes": (int,),
     "axis": (int, list, *NOTHING),
+    "bias_axes": NOTHING,
     "causal": FLAG,
     "center": FLAG,
     "dropout": NUMBER,
@@ -386,7 +387,7 @@ ONE = {
     "TanhShrink": lambda x: x - np.tanh(x),
 }
 REDUCED = {"Amax": np.max, "Amin": np.min, "Prod": np.prod, "All": np.all}
-OTHERS = {"Where", "Celu"}
+OTHERS = {"Where", "Celu", "Isnan"}
 
 # TensorFlow's, by the last part of the name, whatever the module is that a file names.
 TF_TWO = {
@@ -429,7 +430,7 @@ TF_ONE = {
     "stop_gradient": lambda x: x,
 }
 TF_REDUCED = {"reduce_prod": np.prod, "reduce_any": np.any, "reduce_all": np.all}
-TF_OTHERS = {"where", "squeeze", "transpose", "reverse"}
+TF_OTHERS = {"where", "squeeze", "transpose", "reverse", "math.is_nan"}
 
 X = np.array([[[-2.5, -0.5, 0.5], [1.5, 2.5, 3.25]], [[-3.0, -1.0, 1.0], [2.0, 0.75, 7.0]]])
 Y = np.array([[[2.5, -0.5, 2.0], [1.5, -2.0, 0.5]], [[3.0, 2.0, 1.0], [-2.0, 0.25, 3.0]]])
@@ -564,6 +565,57 @@ def test_shapes_and_choices_of_tensorflow() -> None:
         "inbound_nodes": [["x0", 0, 0, {"x": ["x1", 0, 0], "y": ["x2", 0, 0], "name": None}]],
     }
     close(graph(entry, Version(2, 15, True), ZEROS, X, Y), np.where(ZEROS != 0, X, Y))
+
+
+def test_what_is_no_number() -> None:
+    x = np.where(X > 2, np.nan, X)
+    close(keras_3("Isnan", x), np.isnan(x))
+    close(tensorflow("math.is_nan", x), np.isnan(x))
+
+
+def test_einsum_and_parts() -> None:
+    close(keras_3("Einsum", X, Y, subscripts="bij,bkj->bik"), X @ Y.swapaxes(1, 2))
+    close(keras_3("Moveaxis", X, source=[-1], destination=[1]), np.moveaxis(X, -1, 1))
+    close(keras_3("Repeat", X, repeats=[2], axis=1), np.repeat(X, 2, axis=1))
+    close(keras_3("Argmax", X, axis=1, keepdims=False), np.argmax(X, axis=1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Argmax", {"axis": None}, "axis: expected one axis"),
+        ("Cumsum", {"axis": None}, "axis: expected one axis"),
+        ("Cumsum", {"axis": 1, "dtype": "int32"}, "dtype: expected a floating-point type"),
+        ("Moveaxis", {"source": [0], "destination": [1]}, "source: expected no axis 0"),
+        ("Moveaxis", {"source": [1], "destination": [1, 2]}, "destination: expected as many axes"),
+        ("Pad", {"pad_width": [[1, 0], [0, 0], [0, 0]]}, "pad_width: expected two numbers"),
+        ("Pad", {"pad_width": [[0, 0], [-1, 0], [0, 0]]}, "pad_width: expected two numbers"),
+        ("Pad", {"pad_width": [[0, 0]]}, "pad_width: expected two numbers"),
+        ("Pad", {"pad_width": [[0, 0], [1, 1], [0, 0]], "mode": "reflect"}, "mode: expected"),
+        ("Repeat", {"repeats": [1, 2], "axis": 1}, "repeats: expected an integer"),
+        ("Repeat", {"repeats": 2, "axis": 0}, "axis: expected no axis 0"),
+        ("Repeat", {"repeats": 2}, "axis: expected one axis"),
+        ("Tile", {"repeats": [2, 1, 1]}, "expected an axis of a row"),
+        ("Tile", {"repeats": [1, 2, 2]}, "repeats: expected integers up to"),
+        ("Split", {"indices_or_sections": "2", "axis": 1}, "expected an integer, or a list"),
+        ("Split", {"indices_or_sections": 2, "axis": 0}, "axis: expected no axis 0"),
+        ("Split", {"indices_or_sections": 2, "axis": 2}, "expected a length of 2 equal parts"),
+        ("Unstack", {"num": 3, "axis": 1}, "expected a length of 3 equal parts"),
+        ("Unstack", {"num": "2", "axis": 1}, "num: expected an integer"),
+        ("Einsum", {"subscripts": "bij->bj,b"}, "expected an equation of letters"),
+        ("Einsum", {"subscripts": "bij->jb"}, "a letter for each axis"),
+        ("Einsum", {"subscripts": 3}, "subscripts: expected an equation"),
+    ],
+)
+def test_what_a_function_cannot_do(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        keras_3(name, X, **options)
+
+
+def test_lengths_of_parts_in_tensorflow() -> None:
+    for parts in ([1, -1], [1, 2]):
+        with pytest.raises(ModelFormatError, match=r"layer 'f' \(TFOpLambda\)|expected parts of"):
+            tensorflow("split", X, num_or_size_splits=parts, axis=1)
 
 
 def test_casts() -> None:

@@ -196,6 +196,12 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.TimeDistributed(name="t", layer=SIMPLE), {"masks": "outer"}),
     (layers.MatMul(name="p"), {"transpose_a": False, "transpose_b": False}),
     (layers.Reduce(name="r", function="sum"), {"axes": None, "keepdims": False}),
+    (layers.Repeat(name="r", axis=0, count=2), {"whole": False}),
+    (layers.Split(name="s", axis=0, cuts=(1,)), {"unstacked": False}),
+    (
+        layers.EinsumDense(name="e", equation="c,cd->d", kernel=K2),
+        {"bias": None, "activation": "linear"},
+    ),
 ]
 
 

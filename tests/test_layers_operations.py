@@ -11,14 +11,19 @@ from fastdrop.layers import (
     Accumulate,
     ArgSort,
     Declared,
+    Dense,
     Dropout,
+    Einsum,
+    EinsumDense,
     Elementwise,
     ExpandDims,
     Flow,
     Interpolate,
     MatMul,
     Reduce,
+    Repeat,
     Slice,
+    Split,
     Squeeze,
     Stack,
     Transpose,
@@ -240,7 +245,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             ),
             "layer 'f': expected shapes that broadcast",
         ),
-        (lambda: Reduce(name="r", function="std"), "layer 'r' function: expected 'mean'"),
+        (lambda: Reduce(name="r", function="spread"), "layer 'r' function: expected 'mean'"),
         (
             lambda: Reduce(name="r", function="sum", keepdims=1),
             "layer 'r' keepdims: expected True or False",
@@ -325,7 +330,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
         ),
         (lambda: Transpose(name="t", axes=(1, 0)).output_shape((4,)), "layer 't': expected an"),
         (
-            lambda: Transpose.declare([(4, 3)], name="t", swapped=(0, 2)),
+            lambda: Transpose.declare([(4, 3)], name="t", moved=((0, 2), (1, 0))),
             "layer 't': expected an axis of a row of 2 axes, got 2",
         ),
         (
@@ -384,7 +389,8 @@ def test_refusals(make: Any, message: str) -> None:
 @pytest.mark.parametrize("function", REDUCTIONS)
 def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
     x = whole(X) if function in ("any", "all") else X
-    if function == "argmax" and (axes is None or len(axes) > 1):
+    one = function in ("argmax", "argmin")
+    if one and (axes is None or len(axes) > 1):
         axes = (1,)
     layer = Reduce(name="r", function=function, axes=axes, keepdims=keepdims)
     check_laws(layer, x)
@@ -392,10 +398,10 @@ def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
     values = x.astype(float) != 0 if function in ("any", "all") else x.astype(float)
     if function == "median":  # the lower one of two in the middle
         expected = np.quantile(values, 0.5, axis=at, method="lower", keepdims=keepdims)
+    elif function == "logsumexp":
+        expected = np.log(np.exp(values).sum(axis=at, keepdims=keepdims))
     else:
-        expected = getattr(np, function)(
-            values, axis=at[0] if function == "argmax" else at, keepdims=keepdims
-        )
+        expected = getattr(np, function)(values, axis=at[0] if one else at, keepdims=keepdims)
     np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -624,11 +630,189 @@ def test_transpose(axes: Any) -> None:
         np.testing.assert_array_equal(output(layer, x)[n], x[n].transpose(axes))
 
 
-def test_swapped_axes() -> None:
-    layer = Transpose.declare([(4, 3, 2)], name="t", swapped=(-1, 0))
-    assert layer.axes == (2, 1, 0)
+@pytest.mark.parametrize(
+    "moved", [((-1, 0), (0, -1)), ((0,), (-1,)), ((2, 0), (0, 1)), ((1, 2), (0, 1)), ((), ())]
+)
+def test_moved_axes(moved: Any) -> None:
+    layer = Transpose.declare([(4, 3, 2)], name="t", moved=moved)
+    (shape,) = layer.output_shapes([(4, 3, 2)])
+    assert shape == np.moveaxis(np.empty((4, 3, 2)), *moved).shape
     with pytest.raises(TypeError, match="more"):
-        Transpose.declare([(4, 3, 2)], name="t", swapped=(-1, 0), more=1)
+        Transpose.declare([(4, 3, 2)], name="t", moved=moved, more=1)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk->ik", [(4, 3), (3, 2)]),
+        ("ij,kj->ki", [(4, 3), (2, 3)]),
+        ("qhd,khd->hqk", [(4, 2, 3), (5, 2, 3)]),
+        ("hqk,khd->qhd", [(2, 4, 5), (5, 2, 3)]),
+        ("i,j->ij", [(4,), (3,)]),
+        ("i,i->", [(4,), (4,)]),
+        ("i,i->i", [(4,), (4,)]),
+        ("ij,k->k", [(4, 3), (2,)]),
+        ("ijk->ki", [(4, 3, 2)]),
+        ("i,ij,j->i", [(4,), (4, 3), (3,)]),
+        ("ij,kl,jk->il", [(2, 3), (4, 2), (3, 4)]),
+    ],
+)
+def test_einsum(backend: str, equation: str, shapes: list[tuple[int, ...]]) -> None:
+    inputs = [normal(7, *shape) for shape in shapes]
+    got = check_rows(Einsum(name="e", equation=equation), *inputs)
+    for n in range(7):
+        expected = np.einsum(equation, *(x[n].astype(float) for x in inputs))
+        np.testing.assert_allclose(got[n], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("whole", "shapes", "equation"),
+    [
+        ("bij, bjk -> bik", [(4, 3), (3, 2)], "ij,jk->ik"),
+        ("...ij,...jk->...ik", [(4, 3), (3, 2)], "ij,jk->ik"),
+        ("...ij,...jk->...ik", [(5, 4, 3), (5, 3, 2)], "Zij,Zjk->Zik"),
+        ("b...,b...->b", [(4, 3), (4, 3)], "YZ,YZ->"),
+    ],
+)
+def test_equations_that_name_the_batch(
+    whole: str, shapes: list[tuple[int, ...]], equation: str
+) -> None:
+    assert Einsum.declare(shapes, name="e", whole=whole).equation == equation
+
+
+@pytest.mark.parametrize(
+    "whole",
+    ["ij,jk->ik", "bij,bjk->ikb", "bij,bjk", "bij->bi", "bijk,bjk->bik", "bij,bjk->ik", "b,b->b"],
+)
+def test_equations_that_do_not_fit_are_refused(whole: str) -> None:
+    with pytest.raises(ValueError, match="layer 'e' equation: expected a letter for each axis"):
+        Einsum.declare([(4, 3), (3, 2)], name="e", whole=whole)
+
+
+@pytest.mark.parametrize("equation", ["ii->i", "ij,jk", "ij,jk->ii", "i1->i", "ij->ik", "->->"])
+def test_what_is_no_equation_is_refused(equation: str) -> None:
+    with pytest.raises(ValueError, match="layer 'e' equation: expected an equation of letters"):
+        Einsum(name="e", equation=equation)
+
+
+def test_lengths_that_an_equation_does_not_know() -> None:
+    layer = Einsum(name="e", equation="ij,jk->ik")
+    assert layer.output_shapes([(None, 3), (3, None)]) == [(None, None)]
+    for shapes in ([(4, 3), (2, 2)], [(4, 3)], [(4,), (3, 2)]):
+        with pytest.raises(ValueError, match="layer 'e': expected ij,jk->ik, got"):
+            layer.output_shapes(shapes)
+
+
+DENSE = {
+    "dense": ("c,cd->d", (3,), (3, 5), (5,)),
+    "steps": ("tc,cd->td", (4, 3), (3, 5), (5,)),
+    "heads": ("tc,chd->thd", (4, 3), (3, 2, 5), (2, 5)),
+    "joined": ("thd,hde->te", (4, 2, 3), (2, 3, 5), None),
+    "of each step": ("tc,tcd->td", (4, 3), (4, 3, 5), (4, 5)),
+    "over steps": ("tc,td->dc", (4, 3), (4, 5), (5, 1)),
+    "scaled": ("tc,tc->ct", (4, 3), (4, 3), None),
+}
+
+
+@pytest.mark.parametrize("kind", DENSE)
+def test_einsum_with_weights(backend: str, kind: str) -> None:
+    equation, shape, of_kernel, of_bias = DENSE[kind]
+    kernel = normal(*of_kernel)
+    bias = None if of_bias is None else normal(*of_bias)
+    layer = EinsumDense(name="e", equation=equation, kernel=kernel, bias=bias, activation="tanh")
+    x = normal(7, *shape)
+    check_laws(layer, x)
+    got = output(layer, x)
+    for n in range(7):
+        sums = np.einsum(equation, x[n].astype(float), kernel.astype(float))
+        expected = np.tanh(sums + (0 if bias is None else bias))
+        np.testing.assert_allclose(got[n], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_einsum_over_the_last_axis_is_a_dense_layer(backend: str) -> None:
+    kernel, bias, x = normal(3, 5), normal(5), normal(7, 4, 3)
+    got = output(EinsumDense(name="e", equation="tc,cd->td", kernel=kernel, bias=bias), x)
+    np.testing.assert_allclose(
+        got, output(Dense(name="d", kernel=kernel, bias=bias), x), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"whole": "abc,cd->abd", "output": (4,)}, "expected lengths of abc,cd->abd"),
+        ({"whole": "abc,cd->abd", "output": (5, 2)}, "expected lengths"),
+        ({"whole": "abc,cd->abd", "output": (4, None)}, "expected lengths"),
+        ({"whole": "abc,cd->abd", "output": (4, 2), "bias_axes": "c"}, "expected lengths"),
+        ({"whole": "abc,acd->abd", "output": (4, 2)}, "a letter for each axis"),
+        ({"whole": "abcd,cd->abd", "output": (4, 2)}, "a letter for each axis"),
+        ({"whole": "abc,de->abde", "output": (4, 2, 2)}, "axes"),
+    ],
+)
+def test_weights_that_an_equation_does_not_have(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EinsumDense.declare([(4, 3)], name="e", **options)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("cuts", [(), (1,), (0, 2), (1, 1, 3)])
+def test_split(axis: int, cuts: tuple[int, ...]) -> None:
+    x = normal(7, 3, 3)
+    layer = Split(name="s", axis=axis, cuts=cuts)
+    parts = [flow.values[0] for flow in layer.run([Flow(x[np.newaxis])], None)]
+    expected = np.split(x, cuts, axis=1 + axis % 2)
+    assert [p.shape[1:] for p in parts] == layer.output_shapes([(3, 3)])
+    for got, part in zip(parts, expected, strict=True):
+        np.testing.assert_array_equal(got, part)
+
+
+def test_parts_of_some_lengths() -> None:
+    def cuts(**options: Any) -> Any:
+        return Split.declare([(6, 3)], name="s", axis=0, **options).cuts
+
+    assert cuts(count=3) == (2, 4)
+    assert cuts(lengths=(1, 2, 3)) == (1, 3)
+    assert cuts(cuts=(2,)) == (2,)
+    for options in ({"count": 4}, {"count": 0}, {"lengths": (1, 2)}):
+        with pytest.raises(ValueError, match="layer 's': expected"):
+            cuts(**options)
+    with pytest.raises(ValueError, match="equal parts, got None"):
+        Split.declare([(None, 3)], name="s", axis=0, count=2)
+    for wrong in ((2, 1), (-1,)):
+        with pytest.raises(ValueError, match="layer 's' cuts"):
+            Split(name="s", axis=0, cuts=wrong)
+    for shape in ((1, 3), (None, 3)):
+        with pytest.raises(ValueError, match="a fixed length of 2 or more on axis 0"):
+            Split(name="s", axis=0, cuts=(2,)).output_shapes([shape])
+
+
+def test_unstacked_parts() -> None:
+    x = normal(7, 4, 3)
+    layer = Split.declare([(4, 3)], name="s", axis=-1, unstacked=True)
+    parts = [flow.values[0] for flow in layer.run([Flow(x[np.newaxis])], None)]
+    assert layer.output_shapes([(4, 3)]) == [(4,)] * 3
+    for i, part in enumerate(parts):
+        np.testing.assert_array_equal(part, x[..., i])
+    with pytest.raises(ValueError, match="with 3 places on axis -1"):
+        layer.output_shapes([(4, 5)])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("whole", [False, True])
+def test_repeated_numbers(axis: int, whole: bool) -> None:
+    x = normal(7, 4, 3)
+    layer = Repeat(name="r", axis=axis, count=3, whole=whole)
+    check_laws(layer, x)
+    times = [1, 1, 1]
+    times[1 + axis % 2] = 3
+    expected = np.tile(x, times) if whole else np.repeat(x, 3, axis=1 + axis % 2)
+    np.testing.assert_array_equal(output(layer, x), expected)
+    assert layer.output_shapes([(None, None)]) == [(None, None)]
+
+
+def test_a_number_of_times() -> None:
+    with pytest.raises(ValueError, match="layer 'r' count"):
+        Repeat(name="r", axis=0, count=0)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])

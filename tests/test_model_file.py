@@ -222,6 +222,14 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),
     "Dot": ([{"axes": (1, 1), "normalize": True}], [SEQUENCE, SEQUENCE]),
     "Dropout": ([{"rate": 0.5}, {"rate": 0.25, "noise_shape": (None, None, 1)}], SEQUENCE),
+    "Einsum": ([{"equation": "ij,kj->ik"}], [SEQUENCE, SEQUENCE]),
+    "EinsumDense": (
+        [
+            {"equation": "tc,cd->td", "kernel": K4, "bias": V4, "activation": "elu"},
+            {"equation": "tc,cd->dt", "kernel": K4},
+        ],
+        SEQUENCE,
+    ),
     "Elementwise": (
         [
             {"function": "exp"},
@@ -305,6 +313,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "RMSNormalization": ([{"scale": V4}, {"axis": [0, 1], "epsilon": 0.1}], SEQUENCE),
     "Reduce": ([{"function": "max"}, {"function": "sum", "axes": (-1,)}], SEQUENCE),
+    "Repeat": ([{"axis": 0, "count": 3}, {"axis": -1, "count": 2, "whole": True}], SEQUENCE),
     "RepeatVector": ([{"count": 3}], normal(3, 4)),
     "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),
     "Reshape": ([{"target_shape": (-1, 2)}], SEQUENCE),
@@ -320,6 +329,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "SpatialDropout1D": ([{"rate": 0.5}], SEQUENCE),
     "SpatialDropout2D": ([{"rate": 0.5}], IMAGE),
     "SpatialDropout3D": ([{"rate": 0.5}], VOLUME),
+    "Split": (
+        [{"axis": -1, "cuts": (1, 3)}, {"axis": -1, "cuts": (1, 2, 3), "unstacked": True}],
+        SEQUENCE,
+    ),
     "Squeeze": ([{}, {"axes": (-1,)}], normal(3, 4, 1)),
     "Stack": ([{"axis": 1}], [SEQUENCE, SEQUENCE]),
     "StackedRNN": (

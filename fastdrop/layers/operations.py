@@ -6,6 +6,8 @@ Axes are those of a row: the first one after the batch is 0.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise, permutations
+from string import ascii_letters
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,6 +15,7 @@ import numpy as np
 from fastdrop import _check, feedforward
 from fastdrop.layers._layer import (
     Array,
+    Declared,
     Draw,
     Flow,
     Layer,
@@ -20,6 +23,7 @@ from fastdrop.layers._layer import (
     Single,
     Weight,
     for_samples,
+    meaning_of,
 )
 
 # ---- elementwise ----
@@ -208,7 +212,11 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "median": _median,
     "any": lambda x, axis: np.any(x != 0, axis=axis).astype(np.float32),
     "all": lambda x, axis: np.all(x != 0, axis=axis).astype(np.float32),
+    "var": lambda x, axis: np.var(x, axis=axis, dtype=np.float64),
+    "std": lambda x, axis: np.std(x, axis=axis, dtype=np.float64),
+    "logsumexp": lambda x, axis: np.logaddexp.reduce(x, axis=axis, dtype=np.float64),
     "argmax": lambda x, axis: np.argmax(x, axis=axis).astype(np.float32),
+    "argmin": lambda x, axis: np.argmin(x, axis=axis).astype(np.float32),
 }
 
 
@@ -405,13 +413,15 @@ class Transpose(Single):
 
     @classmethod
     def declare(cls, inputs: Sequence[Shape], *, name: str, **options: Any) -> Self:
-        """Take `swapped`, two axes that change places, in place of `axes`."""
-        swapped = options.pop("swapped", None)
-        if swapped is None:
+        """Take `moved`, (axes, where they go to), in place of `axes`. See `numpy.moveaxis`."""
+        moved = options.pop("moved", None)
+        if moved is None:
             return cls(name=name, **options)
-        label, axes = f"layer {name!r}", list(range(len(inputs[0])))
-        one, other = (axis_of(label, axis, len(axes)) for axis in swapped)
-        axes[one], axes[other] = axes[other], axes[one]
+        rank = len(inputs[0])
+        source, destination = (axes_of(f"layer {name!r}", axes, rank) for axes in moved)
+        axes = [axis for axis in range(rank) if axis not in source]
+        for at, axis in sorted(zip(destination, source, strict=True)):
+            axes.insert(at, axis)
         return cls(name=name, axes=tuple(axes), **options)
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -455,7 +465,216 @@ def matmul(left: Array, right: Array) -> Array:
     return found.reshape(samples, rows, *found.shape[1:])
 
 
+# ---- Einstein's convention ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Einsum(Layer):
+    """Multiply and sum by Einstein's convention, row by row. See `numpy.einsum`.
+
+    `equation` names the axes of rows: ``"ij,jk->ik"`` multiplies matrices. Inputs are taken two at
+    a time, from the left; none has a letter twice.
+    """
+
+    equation: str
+
+    @classmethod
+    def declare(
+        cls, inputs: Sequence[Shape], *, name: str, whole: str = "", **options: Any
+    ) -> Self:
+        """Take `whole`, an equation that names the batch, and may have ellipses."""
+        if whole:
+            ranks = [len(shape) + 1 for shape in inputs]
+            terms, out = terms_of_rows(f"layer {name!r}", whole, ranks)
+            options["equation"] = ",".join(terms) + "->" + out
+        return cls(name=name, **options)
+
+    def __post_init__(self) -> None:
+        check_equation(f"{self.label} equation", self.equation)
+
+    @property
+    def _terms(self) -> tuple[list[str], str]:
+        terms, _, out = self.equation.partition("->")
+        return terms.split(","), out
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        terms, out = self._terms
+        lengths: dict[str, int] = {}
+        fits = [len(shape) for shape in inputs] == [len(term) for term in terms]
+        for term, shape in zip(terms, inputs, strict=False):
+            for letter, length in zip(term, shape, strict=False):
+                fits &= length is None or lengths.setdefault(letter, length) == length
+        if not fits:
+            raise ValueError(f"{self.label}: expected {self.equation}, got {list(inputs)}")
+        return [tuple(lengths.get(letter) for letter in out)]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        terms, out = self._terms
+        rest = [(term, flow.values) for term, flow in zip(terms, inputs, strict=True)]
+        while len(rest) > 1:
+            one, other, *rest = rest
+            later = {*out, *"".join(term for term, _ in rest)}
+            rest.insert(0, _product(one, other, later))
+        term, values = _summed(*rest[0], {*out})
+        return [Flow(values.transpose(0, 1, *(2 + term.index(letter) for letter in out)))]
+
+
+def check_equation(name: str, equation: str) -> None:
+    """Refuse what is no equation, or has a letter twice in a term."""
+    inputs, arrow, out = equation.partition("->")
+    terms = [*inputs.split(","), out]
+    letters = bool(arrow) and all(not term or term.isalpha() for term in terms)
+    if not letters or any(len({*t}) < len(t) for t in terms) or not {*out} <= {*inputs}:
+        _check.refuse(ValueError, name, "an equation of letters, none twice in a term", equation)
+
+
+def terms_of_rows(
+    label: str, whole: str, ranks: Sequence[int], shared: int = 0
+) -> tuple[list[str], str]:
+    """Return the terms of rows out of those that name the batch, in front of each; and the result.
+
+    The last `shared` terms are what all rows share.
+    """
+    inputs, arrow, out = whole.replace(" ", "").partition("->")
+    terms = inputs.split(",")
+    free = [letter for letter in ascii_letters if letter not in whole]
+    fits, most = bool(arrow) and len(terms) == len(ranks), 0
+    for i, (term, rank) in enumerate(zip(terms, ranks, strict=False)):
+        if "..." in term:
+            more = rank - len(term.replace("...", ""))
+            fits &= 0 <= more <= len(free)
+            terms[i] = term.replace("...", "".join(free[max(0, len(free) - more) :]))
+            most = max(most, more)
+        fits &= len(terms[i]) == rank
+    out = out.replace("...", "".join(free[len(free) - most :]))
+    batch, of_rows = out[:1], terms[: len(terms) - shared]
+    fits &= bool(batch) and all(term[:1] == batch for term in of_rows)
+    if not fits or any(batch in term for term in terms[len(of_rows) :]):
+        expected = "a letter for each axis, that of the batch in front of inputs and of the result"
+        _check.refuse(ValueError, f"{label} equation", expected, whole)
+    return [*(term[1:] for term in of_rows), *terms[len(of_rows) :]], out[1:]
+
+
+def _summed(term: str, values: Array, wanted: set[str]) -> tuple[str, Array]:
+    """Sum over the axes of rows that nobody wants."""
+    gone = [axis for axis, letter in enumerate(term) if letter not in wanted]
+    if not gone:
+        return term, values
+    kept = "".join(letter for letter in term if letter in wanted)
+    return kept, reduced(values, "sum", gone, keepdims=False)
+
+
+def _product(
+    one: tuple[str, Array], other: tuple[str, Array], later: set[str]
+) -> tuple[str, Array]:
+    """Multiply as matrices: axes that both have and keep, that are summed, and each one's own."""
+    left, a = _summed(*one, later | {*other[0]})
+    right, b = _summed(*other, later | {*left})
+    kept = [c for c in left if c in right and c in later]
+    summed = [c for c in left if c in right and c not in later]
+    own_left = [c for c in left if c not in right]
+    own_right = [c for c in right if c not in left]
+    lengths = dict(zip(left + right, a.shape[2:] + b.shape[2:], strict=True))
+
+    def grouped(term: str, values: Array, *groups: list[str]) -> Array:
+        order = [2 + term.index(c) for group in (kept, *groups) for c in group]
+        stack, *sides = (math.prod(lengths[c] for c in group) for group in (kept, *groups))
+        moved = values.transpose(0, 1, *order)
+        return moved.reshape(len(values), values.shape[1] * stack, *sides)
+
+    found = matmul(grouped(left, a, own_left, summed), grouped(right, b, summed, own_right))
+    order = [*kept, *own_left, *own_right]
+    return "".join(order), found.reshape(len(found), a.shape[1], *(lengths[c] for c in order))
+
+
 # ---- what is put in and taken out ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Split(Single):
+    """Cut each row along an axis: an output for each part, the places of `cuts` between them.
+
+    With `unstacked` each part has one place, and no axis for it.
+    """
+
+    axis: int
+    cuts: tuple[int, ...]
+    unstacked: bool = False
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        count: int | None = None,
+        lengths: Sequence[int] = (),
+        **options: Any,
+    ) -> Self:
+        """Take the number of equal parts, or the length of each, in place of `cuts`."""
+        label, axis = f"layer {name!r}", options["axis"]
+        whole = inputs[0][axis_of(label, axis, len(inputs[0]))]
+        if lengths and sum(lengths) != whole:
+            raise ValueError(f"{label}: expected parts of {whole} places, got {list(lengths)}")
+        if "cuts" not in options and not lengths:
+            count = whole if count is None else count
+            if not whole or not count or whole % count:
+                raise ValueError(f"{label}: expected a length of {count} equal parts, got {whole}")
+            lengths = [whole // count] * count
+        if lengths:
+            options["cuts"] = tuple(accumulate(lengths[:-1]))
+        return cls(name=name, **options)
+
+    def __post_init__(self) -> None:
+        cuts = _check.integers(self.cuts, f"{self.label} cuts", 0) if self.cuts else ()
+        if list(cuts) != sorted(cuts):
+            _check.refuse(ValueError, f"{self.label} cuts", "places in their order", self.cuts)
+        _check.flag(self.unstacked, f"{self.label} unstacked")
+        self.prepare(cuts=tuple(cuts))
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape = self.only(inputs)
+        at = axis_of(self.label, self.axis, len(shape))
+        whole, last = shape[at], max((0, *self.cuts))
+        expected = f"a fixed length of {last} or more on axis {self.axis}"
+        self.check_fits(shape, f"of {expected}", whole is not None and last <= whole)
+        assert whole is not None
+        lengths = [b - a for a, b in pairwise((0, *self.cuts, whole))]
+        if not self.unstacked:
+            return [(*shape[:at], n, *shape[at + 1 :]) for n in lengths]
+        expected = f"with {len(lengths)} places on axis {self.axis}"
+        self.check_fits(shape, expected, {*lengths} == {1})
+        return [(*shape[:at], *shape[at + 1 :]) for _ in lengths]
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        values = inputs[0].values
+        at = 2 + axis_of(self.label, self.axis, values.ndim - 2)
+        parts = np.split(values, self.cuts, axis=at)
+        return [Flow(part.squeeze(at) if self.unstacked else part) for part in parts]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Repeat(Single):
+    """Repeat each row along an axis: place by place, or with `whole` all of it behind itself."""
+
+    axis: int
+    count: int
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        _check.integer(self.count, f"{self.label} count", 1, None)
+        _check.flag(self.whole, f"{self.label} whole")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape))
+        length = shape[at]
+        return (*shape[:at], None if length is None else length * self.count, *shape[at + 1 :])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        if self.whole:
+            return Flow(np.concatenate([flow.values] * self.count, axis=at))
+        return Flow(np.repeat(flow.values, self.count, axis=at))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -750,3 +969,117 @@ class WithMask(Layer):
         if self.borrowed == "if none" and flow.mask is not None:
             mask = flow.mask
         return [Flow(flow.values, mask, flow.table, flow.factors)]
+
+
+# ---- Einstein's convention, with weights ----
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class EinsumDense(Single):
+    """``activation(x kernel + bias)`` over axes that an equation names.
+
+    `equation` names the axes of a row of x, of the kernel and of a row of the result:
+    ``"tc,cd->td"`` is `Dense`, ``"tc,tcd->td"`` has weights of its own for each step. The bias is
+    added as NumPy broadcasts. See `numpy.einsum`.
+    """
+
+    equation: str
+    kernel: Weight
+    bias: Weight | None = None
+    activation: _check.Activation = "linear"
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        whole: str = "",
+        output: Sequence[int | None] = (),
+        bias_axes: str = "",
+        **options: Any,
+    ) -> Self:
+        """Take what Keras does: `whole` names the batch too, and may have ellipses.
+
+        `output` has the lengths of what the equation names in the result, but for the batch;
+        `bias_axes` are letters of those.
+        """
+        label, rank = f"layer {name!r}", len(inputs[0])
+        named = whole.replace(" ", "").partition("->")[0].partition(",")[2]
+        (x, k), out = terms_of_rows(label, whole, [rank + 1, len(named)], shared=1)
+        lengths = {c: n for c, n in zip(x, inputs[0], strict=True) if n is not None}
+        told = whole.replace(" ", "").partition("->")[2]
+        ellipsis, letters = "..." in told, told.replace("...", "")
+        own = letters if told.startswith("...") else letters[1:]
+        fits = len(own) == len(output) and {*bias_axes} <= {*own}
+        for letter, length in zip(own, output, strict=False):
+            fits &= length is None or lengths.setdefault(letter, length) == length
+        if not fits or not {*k, *bias_axes} <= lengths.keys():
+            raise ValueError(f"{label}: expected lengths of {whole}, got {list(output)}")
+        first = min((own.index(c) for c in bias_axes), default=0)
+        wide = [lengths[c] if c in bias_axes else 1 for c in own[first:]]
+        if ellipsis and not told.startswith("..."):
+            wide += [1] * (len(out) - len(own))
+        bias = Declared(tuple(wide)) if bias_axes else None
+        kernel = Declared(tuple(lengths[c] for c in k))
+        return cls(name=name, equation=f"{x},{k}->{out}", kernel=kernel, bias=bias, **options)
+
+    def __post_init__(self) -> None:
+        check_equation(f"{self.label} equation", self.equation)
+        terms = self._terms
+        if len(terms) != 3 or any(
+            not {*one} <= {*other, *third} for one, other, third in permutations(terms)
+        ):
+            expected = "x, kernel and result, each of whose axes another one has"
+            _check.refuse(ValueError, f"{self.label} equation", expected, self.equation)
+        self.check_weight("kernel", (None,) * len(terms[1]))
+        if self.bias is not None:
+            self.check_weight("bias", (None,) * len(self.bias.shape))
+        _check.activation(self.activation, f"{self.label} activation")
+
+    @property
+    def _terms(self) -> list[str]:
+        return self.equation.replace("->", ",").split(",")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        x, k, out = self._terms
+        lengths: dict[str, int | None] = dict(zip(k, self.kernel.shape, strict=True))
+        fits = len(shape) == len(x)
+        for letter, length in zip(x, shape, strict=False):
+            fits &= length is None or lengths.setdefault(letter, length) in (length, None)
+        self.check_fits(shape, f"as in {self.equation} with {lengths}", fits)
+        return tuple(lengths.get(letter) for letter in out)
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        x, k, out = self._terms
+        return len(x) > 1 and x[0] == out[:1] and x[0] not in k
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        x, k, out = self._terms
+        values = flow.values
+        kept = [c for c in x if c in k and c in out]
+        summed = [c for c in x if c in k and c not in out]
+        own = [c for c in x if c not in k]
+        new = [c for c in k if c not in x]
+        lengths = dict(zip(x + k, values.shape[2:] + self.kernel.shape, strict=True))
+        stack, ahead, inner, wide = (
+            math.prod(lengths[c] for c in group) for group in (kept, own, summed, new)
+        )
+        at = [2 + x.index(c) for c in kept], [2 + x.index(c) for c in (*own, *summed)]
+        a = values.transpose(*at[0], 0, 1, *at[1])
+        a = a.reshape(stack, math.prod(values.shape[:2]) * ahead, inner)
+        b = self.kernel.transpose([k.index(c) for c in (*kept, *summed, *new)])
+        found = feedforward.matmul(a, b.reshape(stack, inner, wide))
+        found = found.reshape(
+            *(lengths[c] for c in kept), *values.shape[:2], *(lengths[c] for c in (*own, *new))
+        )
+        order = [*kept, "samples", "rows", *own, *new]
+        found = found.transpose([order.index(c) for c in ("samples", "rows", *out)])
+        if self.bias is not None:
+            found = found + self.bias
+        return Flow(feedforward.activate(found, self.activation))

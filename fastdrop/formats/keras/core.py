@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from fastdrop.formats._safe_json import Section, is_dimension
 from fastdrop.formats.keras._records import Record
 from fastdrop.formats.keras._rows import Option, Row, activation, boolean, number, positive
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Dense, Embedding, Identity, Masking
+from fastdrop.layers import Dense, EinsumDense, Embedding, Identity, Masking
 
 
 def passes_mask_since_3(
@@ -15,6 +17,28 @@ def passes_mask_since_3(
 ) -> dict[str, Any]:
     """Add that a mask ends at a layer in Keras 2, which Keras 3 passes on."""
     return options | {"passes_mask": not version.legacy}
+
+
+def _equation(config: Section, key: str, version: Version) -> str:
+    value = config.values.get(key)
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z.]+,[A-Za-z]+->[A-Za-z.]+", value):
+        raise config.wrong(key, "an equation of x, kernel and result")
+    return value
+
+
+def _letters(config: Section, key: str, version: Version) -> str:
+    value = config.values.get(key)
+    if value is not None and not (isinstance(value, str) and value.isalpha()):
+        raise config.wrong(key, "letters of the equation, or null")
+    return value or ""
+
+
+def _output(config: Section, key: str, version: Version) -> tuple[int | None, ...]:
+    value = config.values.get(key)
+    listed = value if isinstance(value, list) else [value]
+    if not all(n is None or is_dimension(n) for n in listed):
+        raise config.wrong(key, "a length, or a list of lengths and null")
+    return tuple(listed)
 
 
 ROWS = (
@@ -37,6 +61,16 @@ ROWS = (
             Option("activation", activation()),
         ),
         input_of=lambda shape: shape[:1],
+    ),
+    Row(
+        "EinsumDense",
+        EinsumDense,
+        (
+            Option("equation", _equation, "whole"),
+            Option("output_shape", _output, "output"),
+            Option("bias_axes", _letters),
+            Option("activation", activation()),
+        ),
     ),
     Row("Masking", Masking, (Option("mask_value", number(0.0)),)),
     Row("Identity", Identity, rule=passes_mask_since_3),

@@ -17,15 +17,20 @@ from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats.keras._records import Node, Record
 from fastdrop.formats.keras._rows import Planned, Planning, Row, Tensor
 from fastdrop.layers import (
+    Accumulate,
     Activation,
     Concatenate,
+    Einsum,
     Elementwise,
     ExpandDims,
     Layer,
     MatMul,
+    Pad,
     Reduce,
+    Repeat,
     Reshape,
     Slice,
+    Split,
     Squeeze,
     Stack,
     Transpose,
@@ -216,7 +221,17 @@ def _transpose(given: Arguments) -> Built:
 
 def _swapaxes(given: Arguments) -> Built:
     given.input("x")
-    return Transpose, {"swapped": (given.axis("axis1"), given.axis("axis2"))}
+    axes = given.axis("axis1"), given.axis("axis2")
+    return Transpose, {"moved": (axes, axes[::-1])}
+
+
+def _moveaxis(given: Arguments) -> Built:
+    given.input("x")
+    value = given.values.get("destination")
+    moved = given.axes("source") or (), given.axes("destination") or ()
+    if len(moved[0]) != len(moved[1]):
+        raise given.refuse("destination", "as many axes as in source", value)
+    return Transpose, {"moved": moved}
 
 
 def _squeeze(given: Arguments) -> Built:
@@ -230,6 +245,7 @@ def _expand_dims(given: Arguments) -> Built:
 
 
 _MOST_AXES = 64  # of NumPy's arrays
+_MOST_TIMES = 4096  # that a tensor is repeated
 
 
 def _flip(given: Arguments) -> Built:
@@ -243,6 +259,115 @@ def _flip(given: Arguments) -> Built:
     for axis in axes:
         (before if axis >= 0 else behind)[axis + (axis >= 0)] = slice(None, None, -1)
     return Slice, {"whole": (*before, ..., *behind)}
+
+
+def _pad(given: Arguments) -> Built:
+    given.input("x")
+    widths, mode = given.values.get("pad_width"), given.take("mode", "constant")
+    if str(mode).lower() != "constant":
+        raise given.refuse("mode", "'constant'", mode)
+    pairs = widths if isinstance(widths, list) else []
+    fits = all(
+        isinstance(p, list) and len(p) == 2 and all(type(n) is int for n in p) for p in pairs
+    )
+    if len(pairs) < 2 or not fits or pairs[0] != [0, 0] or min(map(min, pairs)) < 0:
+        raise given.refuse("pad_width", "two numbers for each axis, of the batch 0")
+    given.take("pad_width")
+    value = given.number("constant_values", 0.0)
+    return Pad, {"widths": tuple(map(tuple, pairs[1:])), "value": value}
+
+
+def _repeat(given: Arguments) -> Built:
+    given.input("x")
+    count = given.values.get("repeats")
+    count = count[0] if isinstance(count, list) and len(count) == 1 else count
+    if type(count) is not int or not 0 < count <= _MOST_TIMES:
+        raise given.refuse("repeats", f"an integer up to {_MOST_TIMES}")
+    given.take("repeats")
+    return Repeat, {"axis": given.axis("axis"), "count": count}
+
+
+def _tile(given: Arguments) -> Built:
+    given.input("x")
+    counts = given.values.get("repeats")
+    listed = counts if isinstance(counts, list) else []
+    fits = all(type(n) is int and 0 < n <= _MOST_TIMES for n in listed)
+    axes = [i - len(listed) for i, n in enumerate(listed) if n != 1]
+    if not listed or not fits or len(axes) > 1:
+        raise given.refuse("repeats", f"integers up to {_MOST_TIMES}, of which one is not 1")
+    given.take("repeats")
+    if not axes:
+        return Elementwise, {"function": "identity", "operands": (0,)}
+    return Repeat, {"axis": axes[0], "count": listed[axes[0]], "whole": True}
+
+
+def _split(given: Arguments) -> Built:
+    given.input("x")
+    parts = given.take("indices_or_sections")
+    found: dict[str, Any] = {"axis": given.axis("axis")}
+    if isinstance(parts, list) and all(type(n) is int for n in parts):
+        return Split, found | {"cuts": tuple(parts)}
+    if type(parts) is not int:
+        raise given.refuse("indices_or_sections", "an integer, or a list of such", parts)
+    return Split, found | {"count": parts}
+
+
+def _split_by_lengths(given: Arguments) -> Built:
+    parts = given.values.get("indices_or_sections")
+    if not isinstance(parts, list):
+        return _split(given)
+    given.input("x")
+    if not all(type(n) is int and n >= 0 for n in parts):
+        raise given.refuse("indices_or_sections", "an integer, or lengths of all parts")
+    given.take("indices_or_sections")
+    return Split, {"axis": given.axis("axis"), "lengths": parts}
+
+
+def _unstack(given: Arguments) -> Built:
+    given.input("x")
+    count = given.take("num")
+    if count is not None and type(count) is not int:
+        raise given.refuse("num", "an integer", count)
+    return Split, {"axis": given.axis("axis"), "count": count, "unstacked": True}
+
+
+def _accumulation(function: str) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        dtype = given.take("dtype", "float32")
+        if not str(dtype).startswith(_FLOATS):
+            raise given.refuse("dtype", "a floating-point type", dtype)
+        return Accumulate, {"function": function, "axis": given.axis("axis")}
+
+    return Function(("x", "axis", "dtype"), build)
+
+
+def _place(function: str) -> Function:
+    def build(given: Arguments) -> Built:
+        given.input("x")
+        given.take("dtype")  # of whole numbers, which float32 holds
+        axes = (given.axis("axis"),)
+        return Reduce, {"function": function, "axes": axes, "keepdims": given.flag("keepdims")}
+
+    return Function(("x", "axis", "keepdims"), build)
+
+
+_OPERANDS = tuple(f"operand {n + 1}" for n in range(8))
+
+
+def _einsum(given: Arguments) -> Built:
+    equation = given.take("subscripts")
+    if not isinstance(equation, str):
+        raise given.refuse("subscripts", "an equation", equation)
+    for name in _OPERANDS:
+        if name in given.values:
+            given.input(name)
+    return Einsum, {"whole": equation}
+
+
+def _is_nan(given: Arguments) -> Built:
+    given.input("x")
+    return Elementwise, {"function": "not_equal", "operands": (0, 0)}
 
 
 def _joined(layer: type[Layer]) -> Function:
@@ -339,6 +464,7 @@ KERAS: dict[str, Function] = {
             "LessEqual": "less_equal",
             "LogicalAnd": "logical_and",
             "LogicalOr": "logical_or",
+            "Arctan2": "arctan2",
         }.items()
     },
     **{
@@ -357,6 +483,15 @@ KERAS: dict[str, Function] = {
             "Reciprocal": "reciprocal",
             "Sin": "sin",
             "Cos": "cos",
+            "Tan": "tan",
+            "Arcsin": "arcsin",
+            "Arccos": "arccos",
+            "Arctan": "arctan",
+            "Sinh": "sinh",
+            "Cosh": "cosh",
+            "Arcsinh": "arcsinh",
+            "Arccosh": "arccosh",
+            "Arctanh": "arctanh",
             "Floor": "floor",
             "Ceil": "ceil",
             "Trunc": "trunc",
@@ -381,8 +516,16 @@ KERAS: dict[str, Function] = {
             "Amin": "min",
             "Any": "any",
             "All": "all",
+            "Var": "var",
+            "Std": "std",
+            "Logsumexp": "logsumexp",
         }.items()
     },
+    "Argmax": _place("argmax"),
+    "Argmin": _place("argmin"),
+    "Cumsum": _accumulation("sum"),
+    "Cumprod": _accumulation("prod"),
+    "Isnan": Function(("x",), _is_nan),
     "Prod": Function(("x", "axis", "keepdims", "dtype"), _prod),
     **{
         name: _activation(function)
@@ -412,6 +555,13 @@ KERAS: dict[str, Function] = {
     "Reshape": Function(("x", "newshape"), _reshape),
     "Transpose": Function(("x", "axes"), _transpose),
     "Swapaxes": Function(("x", "axis1", "axis2"), _swapaxes),
+    "Moveaxis": Function(("x", "source", "destination"), _moveaxis),
+    "Pad": Function(("x", "pad_width", "mode", "constant_values"), _pad),
+    "Repeat": Function(("x", "repeats", "axis"), _repeat),
+    "Tile": Function(("x", "repeats"), _tile),
+    "Split": Function(("x", "indices_or_sections", "axis"), _split),
+    "Unstack": Function(("x", "num", "axis"), _unstack),
+    "Einsum": Function(_OPERANDS, _einsum),
     "Squeeze": Function(("x", "axis"), _squeeze),
     "ExpandDims": Function(("x", "axis"), _expand_dims),
     "Flip": Function(("x", "axis"), _flip),
@@ -485,6 +635,16 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
             "reciprocal": "Reciprocal",
             "sin": "Sin",
             "cos": "Cos",
+            "tan": "Tan",
+            "asin": "Arcsin",
+            "acos": "Arccos",
+            "atan": "Arctan",
+            "sinh": "Sinh",
+            "cosh": "Cosh",
+            "asinh": "Arcsinh",
+            "acosh": "Arccosh",
+            "atanh": "Arctanh",
+            "is_nan": "Isnan",
             "tanh": "Tanh",
             "sigmoid": "Sigmoid",
             "softplus": "Softplus",
@@ -539,11 +699,38 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
             "prod": "Prod",
             "any": "Any",
             "all": "All",
+            "variance": "Var",
+            "std": "Std",
+            "logsumexp": "Logsumexp",
         }.items()
     },
+    "math.argmax": ("Argmax", {"input": "x", "axis": "axis", "output_type": "dtype"}),
+    "math.argmin": ("Argmin", {"input": "x", "axis": "axis", "output_type": "dtype"}),
+    "math.cumsum": ("Cumsum", {"x": "x", "axis": "axis"}),
+    "math.cumprod": ("Cumprod", {"x": "x", "axis": "axis"}),
+    "math.atan2": ("Arctan2", {"y": "x1", "x": "x2"}),
+    "compat.v1.pad": (
+        "Pad",
+        {
+            "tensor": "x",
+            "paddings": "pad_width",
+            "mode": "mode",
+            "constant_values": "constant_values",
+        },
+    ),
+    "repeat": ("Repeat", {"input": "x", "repeats": "repeats", "axis": "axis"}),
+    "tile": ("Tile", {"input": "x", "multiples": "repeats"}),
+    "split": (
+        "SplitOfTensorFlow",
+        {"value": "x", "num_or_size_splits": "indices_or_sections", "axis": "axis"},
+    ),
+    "unstack": ("Unstack", {"value": "x", "num": "num", "axis": "axis"}),
 }
 TENSORFLOW["nn.gelu"] = ("GeluOfTensorFlow", _SAME | {"approximate": "approximate"})
-_TF_ONLY = {"GeluOfTensorFlow": _gelu(False)}
+_TF_ONLY = {
+    "GeluOfTensorFlow": _gelu(False),
+    "SplitOfTensorFlow": Function(("x", "indices_or_sections", "axis"), _split_by_lengths),
+}
 
 
 def _called(function: Function, given: Arguments) -> tuple[list[Tensor], dict[str, Any]]:

@@ -150,6 +150,10 @@ def ops3(name: str, *args: Any, count: int = 1, listed: bool = False, **kwargs: 
     return build
 
 
+def einsum3(equation: str) -> Any:
+    return lambda keras, *tensors: keras.ops.einsum(equation, *tensors)
+
+
 REDUCTIONS: dict[str, dict[str, Any]] = {
     "axis-1": {"axis": 1},
     "axis--1": {"axis": -1},
@@ -225,6 +229,60 @@ add(
     lambda keras, x, y: keras.ops.matmul(x, keras.ops.expand_dims(y, -1)),
     only="3",
 )
+
+
+# All that have an axis, in each of the ways in which it can be given.
+for name in ("var", "std", "logsumexp"):
+    for kind in ("axis-1", "axes-keepdims"):
+        add(f"ops-{name}-{kind}", X3, ops3(name, **REDUCTIONS[kind]), only="3")
+for name in ("argmax", "argmin"):
+    add(f"ops-{name}", X3, ops3(name, axis=1), only="3")
+    add(f"ops-{name}-keepdims", X3, ops3(name, axis=-1, keepdims=True), only="3")
+for name in ("cumsum", "cumprod"):
+    add(f"ops-{name}", X3, ops3(name, axis=1), only="3")
+for name in ("tan", "arctan", "sinh", "cosh", "arcsinh", "isnan"):
+    add(f"ops-{name}", X3, ops3(name), only="3")
+for name in ("arcsin", "arccos", "arctanh"):
+    add(f"ops-{name}", X3 / 10, ops3(name), only="3")
+add("ops-arccosh", 1 + P3, ops3("arccosh"), only="3")
+add("ops-arctan2", [X3, X3B], ops3("arctan2", count=2), only="3")
+add("ops-moveaxis", X4, ops3("moveaxis", 1, -1), only="3")
+add("ops-moveaxis-two", X4, ops3("moveaxis", [1, 2], [3, 1]), only="3")
+add("ops-pad", X3, ops3("pad", [[0, 0], [2, 1], [0, 3]]), only="3", both=True)
+add("ops-pad-value", X3, ops3("pad", [(0, 0), (0, 1), (1, 0)], constant_values=2.5), only="3")
+add("ops-repeat", X3, ops3("repeat", 3, axis=1), only="3")
+add("ops-tile", X3, ops3("tile", [1, 1, 2]), only="3", both=True)
+add("ops-tile-shorter", X3, ops3("tile", [2, 1]), only="3")
+add("ops-tile-once", X3, ops3("tile", [1, 1, 1]), only="3")
+add("ops-split", X4, ops3("split", 2, axis=2), only="3", both=True)
+add("ops-split-at", X3, ops3("split", [1, 3], axis=1), only="3")
+add("ops-unstack", X3, ops3("unstack", axis=-1), only="3")
+add("ops-unstack-num", X3, ops3("unstack", 5, axis=1), only="3")
+EINSUMS: dict[str, tuple[str, list[Any]]] = {
+    "matmul": ("bij,bjk->bik", [X3, floats(2, 3, 4)]),
+    "scores": ("bqd,bkd->bqk", [X3, X3B]),
+    "heads": ("bqhd,bkhd->bhqk", [floats(2, 4, 2, 3), floats(2, 5, 2, 3, tag=1)]),
+    "weighted": ("bt,btd->bd", [floats(2, 5), X3]),
+    "outer": ("bi,bj->bij", [X2, floats(3, 2, tag=1)]),
+    "one": ("btd->bd", [X3]),
+    "transposed": ("btd->bdt", [X3]),
+    "three": ("bi,bij,bj->bi", [floats(2, 5), X3, floats(2, 3, tag=1)]),
+    "ellipsis": ("...ij,...jk->...ik", [X3, floats(2, 3, 4)]),
+    "summed-alone": ("bij,bk->bk", [X3, floats(2, 4)]),
+}
+for name, (equation, arrays) in EINSUMS.items():
+    add(f"ops-einsum-{name}", arrays, einsum3(equation), only="3", both=name == "heads")
+
+
+def gated_by_hand(keras: Any, x: Any) -> Any:
+    """A gated unit, as many write it."""
+    layers = keras.layers
+    h = layers.GRU(6, return_sequences=True)(x)
+    value, gate = keras.ops.split(layers.Dense(8)(h), 2, axis=-1)
+    return layers.LSTM(3)(value * keras.ops.sigmoid(gate))
+
+
+add("gated-by-hand", X3, gated_by_hand, only="3", both=True)
 
 
 def attention_by_hand(keras: Any, x: Any) -> Any:
@@ -342,6 +400,23 @@ add("tf-cast", tokens(3, 4, of=9), tf2("cast", "float32"), only="2")
 for name in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "pow", "math.add"):
     add(f"tf-{name}", [P3, P3B], tf2(name), only="2")
     add(f"tf-{name}-constant", [P3], tf2(name, 0.75), only="2")
+for name in ("variance", "std", "logsumexp"):
+    add(f"tf-reduce_{name}", X3, tf2(f"math.reduce_{name}", axis=1), only="2")
+for name in ("argmax", "argmin", "cumsum", "math.cumprod"):
+    add(f"tf-{name}", X3, tf2(name, axis=1), only="2")
+for name in ("tan", "atan", "sinh", "cosh", "asinh", "is_nan"):
+    add(f"tf-{name}", X3, tf2(f"math.{name}"), only="2")
+for name in ("asin", "acos", "atanh"):
+    add(f"tf-{name}", X3 / 10, tf2(f"math.{name}"), only="2")
+add("tf-acosh", 1 + P3, tf2("math.acosh"), only="2")
+add("tf-atan2", [X3, X3B], tf2("math.atan2"), only="2")
+add("tf-pad", X3, tf2("pad", [[0, 0], [2, 1], [0, 3]]), only="2", both=True)
+add("tf-pad-value", X3, tf2("pad", [[0, 0], [0, 1], [1, 0]], constant_values=2.5), only="2")
+add("tf-repeat", X3, tf2("repeat", 3, axis=1), only="2")
+add("tf-tile", X3, tf2("tile", [1, 1, 2]), only="2", both=True)
+add("tf-split", X4, tf2("split", 2, axis=2), only="2", both=True)
+add("tf-split-lengths", X3, tf2("split", [1, 2, 2], axis=1), only="2")
+add("tf-unstack", X3, tf2("unstack", axis=1), only="2")
 add("tf-clip_by_value", X3, tf2("clip_by_value", -0.5, 0.5), only="2")
 add("backend-concatenate", [X3, X3B], backend2("concatenate", listed=True), only="2")
 add("backend-stack", [X3, X3B], backend2("stack", listed=True, axis=1), only="2")

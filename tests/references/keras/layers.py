@@ -162,6 +162,49 @@ add("dense-2d", X2, [L.Dense(5)], both=True)
 add("dense-3d", X3, [L.Dense(4), L.Dense(2, activation="tanh")], both=True)
 add("dense-4d", X4, [L.Dense(2)])
 add("dense-no_bias", X3, [L.Dense(4, use_bias=False)])
+EINSUM_DENSE: dict[str, tuple[Any, dict[str, Any]]] = {
+    "dense": (X2, {"equation": "ab,bc->ac", "output_shape": 5, "bias_axes": "c"}),
+    "steps": (X3, {"equation": "abc,cd->abd", "output_shape": (None, 4), "bias_axes": "d"}),
+    "heads": (
+        X3,
+        {"equation": "abc,cde->abde", "output_shape": (None, 2, 4), "bias_axes": "de"},
+    ),
+    "joined": (X4, {"equation": "abcd,cde->abe", "output_shape": (None, 6)}),
+    "of-each-step": (
+        X3,
+        {"equation": "abc,bcd->abd", "output_shape": (5, 2), "bias_axes": "bd"},
+    ),
+    "over-steps": (X3, {"equation": "abc,bd->adc", "output_shape": (4, 3), "bias_axes": "d"}),
+    "each-step-scaled": (X3, {"equation": "abc,bc->abc", "output_shape": (5, 3)}),
+    "ellipsis": (
+        X4,
+        {
+            "equation": "...x,xy->...y",
+            "output_shape": 5,
+            "bias_axes": "y",
+            "activation": "relu",
+        },
+    ),
+    "ellipsis-behind": (
+        X4,
+        {"equation": "ab...,bc->ac...", "output_shape": 5, "bias_axes": "c"},
+    ),
+    "softmax": (
+        X3,
+        {"equation": "abc,cd->abd", "output_shape": (None, 4), "activation": "softmax"},
+    ),
+}
+for name, (x, options) in EINSUM_DENSE.items():
+    add(f"einsumdense-{name}", x, [L.EinsumDense(**options)], both=name in ("heads", "ellipsis"))
+add(
+    "einsumdense-masked",
+    XM,
+    [
+        L.Masking(),
+        L.EinsumDense(equation="abc,cd->abd", output_shape=(None, 4), bias_axes="d"),
+        L.LSTM(3),
+    ],
+)
 add("dense-one", X2, [L.Dense(1, activation="sigmoid")])
 add("dense-any-length", X3, [L.Dense(4)], shapes=[(None, 3)])
 add(
