@@ -302,6 +302,18 @@ def test_weights_too_large_for_it(backend: str, sharing_always: None) -> None:
 # ---- arguments ----
 
 
+@pytest.mark.parametrize("features", [3, 5])
+def test_what_is_behind_an_odd_number_is_zero(features: int, backend: str) -> None:
+    """Infinite weights of the row before would tell: nothing times them is no number."""
+    kernel = np.ones((features, 8), np.float32)
+    kernel[-2] = np.inf
+    weights = fd.pack_lstm(kernel, np.zeros((2, 8), np.float32), precision="bfloat16")
+    for rows in (1, 9):
+        y = fd.rnn(np.ones((rows, 1, features), np.float32), weights)
+        # All gates are open, and the candidate is 1.
+        np.testing.assert_allclose(y, np.full((rows, 2), np.tanh(1)), rtol=1e-6)
+
+
 def test_what_weights_say() -> None:
     arrays = arrays_of(np.random.default_rng(0), "gru", 3, 5)
     assert pack("gru", arrays).precision == "float32"

@@ -631,7 +631,7 @@ def test_transpose(axes: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "moved", [((-1, 0), (0, -1)), ((0,), (-1,)), ((2, 0), (0, 1)), ((1, 2), (0, 1)), ((), ())]
+    "moved", [((-1, 0), (0, -1)), ((0,), (-1,)), ((2, 0), (1, 0)), ((1, 2), (0, 1)), ((), ())]
 )
 def test_moved_axes(moved: Any) -> None:
     layer = Transpose.declare([(4, 3, 2)], name="t", moved=moved)

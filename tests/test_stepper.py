@@ -173,6 +173,28 @@ def test_outputs(backend: str) -> None:
     assert np.array_equal(first, kept)
 
 
+def test_an_input_is_never_written_to(backend: str) -> None:
+    """The result may not stand where the input does, nor in a part of it, nor the other way."""
+    x, weights = problem(6, "lstm", 3, 1, 5, 5)
+    memory = np.zeros((6, 5), np.float32)
+    whole = np.zeros((3, 5), np.float32)
+    for given, out in (
+        (whole, whole),
+        (whole[:], whole),
+        (whole, whole[:]),
+        (memory[:3], memory[1:4]),
+        (memory[:3], memory[:3]),
+    ):
+        stepper = fd.Stepper(weights, 3)
+        with pytest.raises(ValueError, match="out: expected memory that x has no part of"):
+            stepper.step(given, out)
+    expected = fd.rnn(x, weights)
+    memory[:3] = x[:, 0]
+    stepper = fd.Stepper(weights, 3)
+    assert np.array_equal(stepper.step(memory[:3], memory[3:]), expected)
+    assert np.array_equal(memory[:3], x[:, 0])
+
+
 @pytest.mark.parametrize("rows", [0, 1])
 def test_nothing(rows: int, backend: str) -> None:
     for features, units in ((3, 0), (0, 4)):
