@@ -159,7 +159,8 @@ def saved_model(data: bytes, generator: random.Random, mutate: Mutate, most: int
     elif generator.random() < 0.7:
         described = _values_moved(described, generator)
     else:
-        described = text(described.encode(), generator, mutate, most).decode("utf-8", "replace")
+        written = described.encode("utf-8", "surrogatepass")  # half a pair may come of mutations
+        described = text(written, generator, mutate, most).decode("utf-8", "replace")
     header["__metadata__"]["model"] = described
     return file_of(header, data[8 + length :])[:most]
 

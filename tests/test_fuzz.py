@@ -1,5 +1,7 @@
 """What fuzzing covers."""
 
+import json
+import random
 import re
 from pathlib import Path
 
@@ -29,3 +31,19 @@ def test_every_function_of_the_header_is_called() -> None:
         ):
             missed.append(function)
     assert not missed
+
+
+def test_a_model_whose_description_has_half_a_pair_is_changed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A JSON document may have it escaped; mutations of mutations do."""
+    monkeypatch.syspath_prepend(str(ROOT / "fuzz"))
+    import mutate
+
+    header = json.dumps({"__metadata__": {"model": '{"name": "\ud800", "n": [1, 2]}'}}).encode()
+    data = len(header).to_bytes(8, "little") + header
+    changed = {
+        mutate.saved_model(data, random.Random(seed), lambda data, most: data[:most], 4096)
+        for seed in range(100)
+    }
+    assert len(changed) > 10
