@@ -754,6 +754,16 @@ def test_weights_that_an_equation_does_not_have(options: dict[str, Any], message
         EinsumDense.declare([(4, 3)], name="e", **options)
 
 
+@pytest.mark.parametrize("shape", [(4,), (2, 5), (4, 5, 1), (1, 4, 5)])
+def test_a_bias_that_does_not_fit_is_refused(shape: tuple[int, ...]) -> None:
+    """As one that would make the result another one's shape."""
+    layer = EinsumDense(
+        name="e", equation="tc,cd->td", kernel=normal(3, 5), bias=np.zeros(shape, np.float32)
+    )
+    with pytest.raises(ValueError, match="layer 'e' bias: expected what can be added to"):
+        layer.output_shapes([(4, 3)])
+
+
 @pytest.mark.parametrize("axis", [0, 1, -1])
 @pytest.mark.parametrize("cuts", [(), (1,), (0, 2), (1, 1, 3)])
 def test_split(axis: int, cuts: tuple[int, ...]) -> None:

@@ -30,7 +30,14 @@ if TYPE_CHECKING:
         ZeroPadding3D,
     )
     from fastdrop.layers.convolutional_rnn import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
-    from fastdrop.layers.core import Dense, Embedding, EmbeddingDropout, Identity, Masking
+    from fastdrop.layers.core import (
+        Dense,
+        EinsumDense,
+        Embedding,
+        EmbeddingDropout,
+        Identity,
+        Masking,
+    )
     from fastdrop.layers.loops import RecurrentLoop
     from fastdrop.layers.merging import Concatenate, Dot, Merge
     from fastdrop.layers.normalization import (
@@ -47,7 +54,6 @@ if TYPE_CHECKING:
         ArgSort,
         Constant,
         Einsum,
-        EinsumDense,
         Elementwise,
         ExpandDims,
         Interpolate,

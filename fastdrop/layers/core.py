@@ -3,13 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastdrop import _check
 from fastdrop.family import embedding_dropout
-from fastdrop.feedforward import dense
+from fastdrop.feedforward import activate, dense, matmul
+from fastdrop.layers._equations import check_equation, terms_of_rows
 from fastdrop.layers._layer import (
     Declared,
     Draw,
@@ -176,6 +178,126 @@ class Dense(Single):
         return flow.with_values(
             dense(flow.values, self.kernel, self.bias, activation=self.activation)
         )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class EinsumDense(Single):
+    """``activation(x kernel + bias)`` over axes that an equation names.
+
+    `equation` names the axes of a row of x, of the kernel and of a row of the result:
+    ``"tc,cd->td"`` is `Dense`, ``"tc,tcd->td"`` has weights of its own for each step. The bias is
+    added as NumPy broadcasts. See `numpy.einsum`.
+    """
+
+    equation: str
+    kernel: Weight
+    bias: Weight | None = None
+    activation: _check.Activation = "linear"
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        whole: str = "",
+        output: Sequence[int | None] = (),
+        bias_axes: str = "",
+        **options: Any,
+    ) -> Self:
+        """Take what Keras does: `whole` names the batch too, and may have ellipses.
+
+        `output` has the lengths of what the equation names in the result, but for the batch;
+        `bias_axes` are letters of those.
+        """
+        label, rank = f"layer {name!r}", len(inputs[0])
+        named = whole.replace(" ", "").partition("->")[0].partition(",")[2]
+        (x, k), out = terms_of_rows(label, whole, [rank + 1, len(named)], shared=1)
+        lengths = {c: n for c, n in zip(x, inputs[0], strict=True) if n is not None}
+        told = whole.replace(" ", "").partition("->")[2]
+        ellipsis, letters = "..." in told, told.replace("...", "")
+        own = letters if told.startswith("...") else letters[1:]
+        fits = len(own) == len(output) and {*bias_axes} <= {*own}
+        for letter, length in zip(own, output, strict=False):
+            fits &= length is None or lengths.setdefault(letter, length) == length
+        if not fits or not {*k, *bias_axes} <= lengths.keys():
+            raise ValueError(f"{label}: expected lengths of {whole}, got {list(output)}")
+        first = min((own.index(c) for c in bias_axes), default=0)
+        wide = [lengths[c] if c in bias_axes else 1 for c in own[first:]]
+        if ellipsis and not told.startswith("..."):
+            wide += [1] * (len(out) - len(own))
+        bias = Declared(tuple(wide)) if bias_axes else None
+        kernel = Declared(tuple(lengths[c] for c in k))
+        return cls(name=name, equation=f"{x},{k}->{out}", kernel=kernel, bias=bias, **options)
+
+    def __post_init__(self) -> None:
+        check_equation(f"{self.label} equation", self.equation)
+        terms = self._terms
+        if len(terms) != 3 or any(
+            not {*one} <= {*other, *third} for one, other, third in permutations(terms)
+        ):
+            expected = "x, kernel and result, each of whose axes another one has"
+            _check.refuse(ValueError, f"{self.label} equation", expected, self.equation)
+        self.check_weight("kernel", (None,) * len(terms[1]))
+        if self.bias is not None:
+            self.check_weight("bias", (None,) * len(self.bias.shape))
+        _check.activation(self.activation, f"{self.label} activation")
+
+    @property
+    def _terms(self) -> list[str]:
+        return self.equation.replace("->", ",").split(",")
+
+    def output_shape(self, shape: Shape) -> Shape:
+        x, k, out = self._terms
+        lengths: dict[str, int | None] = dict(zip(k, self.kernel.shape, strict=True))
+        fits = len(shape) == len(x)
+        for letter, length in zip(x, shape, strict=False):
+            fits &= length is None or lengths.setdefault(letter, length) in (length, None)
+        self.check_fits(shape, f"as in {self.equation} with {lengths}", fits)
+        made = tuple(lengths.get(letter) for letter in out)
+        added = () if self.bias is None else self.bias.shape
+        behind = made[len(made) - len(added) :]
+        if len(added) > len(made) or any(
+            n not in (1, m) for n, m in zip(added, behind, strict=True)
+        ):
+            raise ValueError(
+                f"{self.label} bias: expected what can be added to {made}, got {added}"
+            )
+        return made
+
+    def meaning(self, inputs: Sequence[str]) -> str:
+        return meaning_of(self.activation)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        x, k, out = self._terms
+        return len(x) > 1 and x[0] == out[:1] and x[0] not in k
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        x, k, out = self._terms
+        values = flow.values
+        kept = [c for c in x if c in k and c in out]
+        summed = [c for c in x if c in k and c not in out]
+        own = [c for c in x if c not in k]
+        new = [c for c in k if c not in x]
+        lengths = dict(zip(x + k, values.shape[2:] + self.kernel.shape, strict=True))
+        stack, ahead, inner, wide = (
+            math.prod(lengths[c] for c in group) for group in (kept, own, summed, new)
+        )
+        at = [2 + x.index(c) for c in kept], [2 + x.index(c) for c in (*own, *summed)]
+        a = values.transpose(*at[0], 0, 1, *at[1])
+        a = a.reshape(stack, math.prod(values.shape[:2]) * ahead, inner)
+        b = self.kernel.transpose([k.index(c) for c in (*kept, *summed, *new)])
+        found = matmul(a, b.reshape(stack, inner, wide))
+        found = found.reshape(
+            *(lengths[c] for c in kept), *values.shape[:2], *(lengths[c] for c in (*own, *new))
+        )
+        order = [*kept, "samples", "rows", *own, *new]
+        found = found.transpose([order.index(c) for c in ("samples", "rows", *out)])
+        if self.bias is not None:
+            found = found + self.bias
+        return Flow(activate(found, self.activation))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -6,16 +6,15 @@ Axes are those of a row: the first one after the batch is 0.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise, permutations
-from string import ascii_letters
+from itertools import accumulate, pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastdrop import _check, feedforward
+from fastdrop.layers._equations import check_equation, terms_of_rows
 from fastdrop.layers._layer import (
     Array,
-    Declared,
     Draw,
     Flow,
     Layer,
@@ -23,7 +22,6 @@ from fastdrop.layers._layer import (
     Single,
     Weight,
     for_samples,
-    meaning_of,
 )
 
 # ---- elementwise ----
@@ -519,42 +517,6 @@ class Einsum(Layer):
         return [Flow(values.transpose(0, 1, *(2 + term.index(letter) for letter in out)))]
 
 
-def check_equation(name: str, equation: str) -> None:
-    """Refuse what is no equation, or has a letter twice in a term."""
-    inputs, arrow, out = equation.partition("->")
-    terms = [*inputs.split(","), out]
-    letters = bool(arrow) and all(not term or term.isalpha() for term in terms)
-    if not letters or any(len({*t}) < len(t) for t in terms) or not {*out} <= {*inputs}:
-        _check.refuse(ValueError, name, "an equation of letters, none twice in a term", equation)
-
-
-def terms_of_rows(
-    label: str, whole: str, ranks: Sequence[int], shared: int = 0
-) -> tuple[list[str], str]:
-    """Return the terms of rows out of those that name the batch, in front of each; and the result.
-
-    The last `shared` terms are what all rows share.
-    """
-    inputs, arrow, out = whole.replace(" ", "").partition("->")
-    terms = inputs.split(",")
-    free = [letter for letter in ascii_letters if letter not in whole]
-    fits, most = bool(arrow) and len(terms) == len(ranks), 0
-    for i, (term, rank) in enumerate(zip(terms, ranks, strict=False)):
-        if "..." in term:
-            more = rank - len(term.replace("...", ""))
-            fits &= 0 <= more <= len(free)
-            terms[i] = term.replace("...", "".join(free[max(0, len(free) - more) :]))
-            most = max(most, more)
-        fits &= len(terms[i]) == rank
-    out = out.replace("...", "".join(free[len(free) - most :]))
-    batch, of_rows = out[:1], terms[: len(terms) - shared]
-    fits &= bool(batch) and all(term[:1] == batch for term in of_rows)
-    if not fits or any(batch in term for term in terms[len(of_rows) :]):
-        expected = "a letter for each axis, that of the batch in front of inputs and of the result"
-        _check.refuse(ValueError, f"{label} equation", expected, whole)
-    return [*(term[1:] for term in of_rows), *terms[len(of_rows) :]], out[1:]
-
-
 def _summed(term: str, values: Array, wanted: set[str]) -> tuple[str, Array]:
     """Sum over the axes of rows that nobody wants."""
     gone = [axis for axis, letter in enumerate(term) if letter not in wanted]
@@ -969,117 +931,3 @@ class WithMask(Layer):
         if self.borrowed == "if none" and flow.mask is not None:
             mask = flow.mask
         return [Flow(flow.values, mask, flow.table, flow.factors)]
-
-
-# ---- Einstein's convention, with weights ----
-
-
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class EinsumDense(Single):
-    """``activation(x kernel + bias)`` over axes that an equation names.
-
-    `equation` names the axes of a row of x, of the kernel and of a row of the result:
-    ``"tc,cd->td"`` is `Dense`, ``"tc,tcd->td"`` has weights of its own for each step. The bias is
-    added as NumPy broadcasts. See `numpy.einsum`.
-    """
-
-    equation: str
-    kernel: Weight
-    bias: Weight | None = None
-    activation: _check.Activation = "linear"
-
-    weight_fields: ClassVar[tuple[str, ...]] = ("kernel", "bias")
-
-    @classmethod
-    def declare(
-        cls,
-        inputs: Sequence[Shape],
-        *,
-        name: str,
-        whole: str = "",
-        output: Sequence[int | None] = (),
-        bias_axes: str = "",
-        **options: Any,
-    ) -> Self:
-        """Take what Keras does: `whole` names the batch too, and may have ellipses.
-
-        `output` has the lengths of what the equation names in the result, but for the batch;
-        `bias_axes` are letters of those.
-        """
-        label, rank = f"layer {name!r}", len(inputs[0])
-        named = whole.replace(" ", "").partition("->")[0].partition(",")[2]
-        (x, k), out = terms_of_rows(label, whole, [rank + 1, len(named)], shared=1)
-        lengths = {c: n for c, n in zip(x, inputs[0], strict=True) if n is not None}
-        told = whole.replace(" ", "").partition("->")[2]
-        ellipsis, letters = "..." in told, told.replace("...", "")
-        own = letters if told.startswith("...") else letters[1:]
-        fits = len(own) == len(output) and {*bias_axes} <= {*own}
-        for letter, length in zip(own, output, strict=False):
-            fits &= length is None or lengths.setdefault(letter, length) == length
-        if not fits or not {*k, *bias_axes} <= lengths.keys():
-            raise ValueError(f"{label}: expected lengths of {whole}, got {list(output)}")
-        first = min((own.index(c) for c in bias_axes), default=0)
-        wide = [lengths[c] if c in bias_axes else 1 for c in own[first:]]
-        if ellipsis and not told.startswith("..."):
-            wide += [1] * (len(out) - len(own))
-        bias = Declared(tuple(wide)) if bias_axes else None
-        kernel = Declared(tuple(lengths[c] for c in k))
-        return cls(name=name, equation=f"{x},{k}->{out}", kernel=kernel, bias=bias, **options)
-
-    def __post_init__(self) -> None:
-        check_equation(f"{self.label} equation", self.equation)
-        terms = self._terms
-        if len(terms) != 3 or any(
-            not {*one} <= {*other, *third} for one, other, third in permutations(terms)
-        ):
-            expected = "x, kernel and result, each of whose axes another one has"
-            _check.refuse(ValueError, f"{self.label} equation", expected, self.equation)
-        self.check_weight("kernel", (None,) * len(terms[1]))
-        if self.bias is not None:
-            self.check_weight("bias", (None,) * len(self.bias.shape))
-        _check.activation(self.activation, f"{self.label} activation")
-
-    @property
-    def _terms(self) -> list[str]:
-        return self.equation.replace("->", ",").split(",")
-
-    def output_shape(self, shape: Shape) -> Shape:
-        x, k, out = self._terms
-        lengths: dict[str, int | None] = dict(zip(k, self.kernel.shape, strict=True))
-        fits = len(shape) == len(x)
-        for letter, length in zip(x, shape, strict=False):
-            fits &= length is None or lengths.setdefault(letter, length) in (length, None)
-        self.check_fits(shape, f"as in {self.equation} with {lengths}", fits)
-        return tuple(lengths.get(letter) for letter in out)
-
-    def meaning(self, inputs: Sequence[str]) -> str:
-        return meaning_of(self.activation)
-
-    def each_step(self, inputs: Sequence[Shape]) -> bool:
-        x, k, out = self._terms
-        return len(x) > 1 and x[0] == out[:1] and x[0] not in k
-
-    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        x, k, out = self._terms
-        values = flow.values
-        kept = [c for c in x if c in k and c in out]
-        summed = [c for c in x if c in k and c not in out]
-        own = [c for c in x if c not in k]
-        new = [c for c in k if c not in x]
-        lengths = dict(zip(x + k, values.shape[2:] + self.kernel.shape, strict=True))
-        stack, ahead, inner, wide = (
-            math.prod(lengths[c] for c in group) for group in (kept, own, summed, new)
-        )
-        at = [2 + x.index(c) for c in kept], [2 + x.index(c) for c in (*own, *summed)]
-        a = values.transpose(*at[0], 0, 1, *at[1])
-        a = a.reshape(stack, math.prod(values.shape[:2]) * ahead, inner)
-        b = self.kernel.transpose([k.index(c) for c in (*kept, *summed, *new)])
-        found = feedforward.matmul(a, b.reshape(stack, inner, wide))
-        found = found.reshape(
-            *(lengths[c] for c in kept), *values.shape[:2], *(lengths[c] for c in (*own, *new))
-        )
-        order = [*kept, "samples", "rows", *own, *new]
-        found = found.transpose([order.index(c) for c in ("samples", "rows", *out)])
-        if self.bias is not None:
-            found = found + self.bias
-        return Flow(feedforward.activate(found, self.activation))

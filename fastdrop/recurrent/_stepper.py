@@ -149,20 +149,22 @@ optional
         if not self._is_plain(x, self._shape):
             x = self._input(x)
         y = np.empty(self._out_shape, self._dtype) if out is None else self._output(out, x)
-        if self._only is not None:
-            with self._lock:
-                self._only.step(x, y, None, None)
-                self._steps += 1
-            return y if out is None else delivered(y, out)
         with self._lock:
-            place = self._next_place() if self._numbered else self._place
-            for layer in self._layers[:-1]:
-                to = np.empty((len(x), layer.units), self._dtype)
-                layer.step(x, to, place)
-                x = to
-            self._layers[-1].step(x, y, place)
+            if self._only is not None:
+                self._only.step(x, y, None, None)
+            else:
+                self._step_through(x, y)
             self._steps += 1
         return y if out is None else delivered(y, out)
+
+    def _step_through(self, x: Array, y: Array) -> None:
+        """Take a step in all layers."""
+        place = self._next_place() if self._numbered else self._place
+        for layer in self._layers[:-1]:
+            to = np.empty((len(x), layer.units), self._dtype)
+            layer.step(x, to, place)
+            x = to
+        self._layers[-1].step(x, y, place)
 
     def reset(self, initial_state: ArrayLike | Sequence[Any] | None = None) -> None:
         """Begin new sequences, with the same masks.

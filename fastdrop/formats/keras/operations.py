@@ -115,6 +115,12 @@ class Arguments:
             raise self.refuse(name, "a number", value)
         return float(value)
 
+    def floating(self, name: str) -> None:
+        """Take a type, which must be a floating-point one; none is as good."""
+        dtype = self.take(name, "float32")
+        if not str(dtype).startswith(_FLOATS):
+            raise self.refuse(name, "a floating-point type", dtype)
+
     def finish(self) -> None:
         for name, value in self.values.items():
             if value is not False:
@@ -296,9 +302,8 @@ def _tile(given: Arguments) -> Built:
     if not listed or not fits or len(axes) > 1:
         raise given.refuse("repeats", f"integers up to {_MOST_TIMES}, of which one is not 1")
     given.take("repeats")
-    if not axes:
-        return Elementwise, {"function": "identity", "operands": (0,)}
-    return Repeat, {"axis": axes[0], "count": listed[axes[0]], "whole": True}
+    axis = axes[0] if axes else -1
+    return Repeat, {"axis": axis, "count": listed[axis], "whole": True}
 
 
 def _split(given: Arguments) -> Built:
@@ -334,9 +339,7 @@ def _unstack(given: Arguments) -> Built:
 def _accumulation(function: str) -> Function:
     def build(given: Arguments) -> Built:
         given.input("x")
-        dtype = given.take("dtype", "float32")
-        if not str(dtype).startswith(_FLOATS):
-            raise given.refuse("dtype", "a floating-point type", dtype)
+        given.floating("dtype")
         return Accumulate, {"function": function, "axis": given.axis("axis")}
 
     return Function(("x", "axis", "dtype"), build)
@@ -411,9 +414,7 @@ def _round(given: Arguments) -> Built:
 
 
 def _prod(given: Arguments) -> Built:
-    dtype = given.take("dtype", "float32")
-    if not str(dtype).startswith(_FLOATS):
-        raise given.refuse("dtype", "a floating-point type", dtype)
+    given.floating("dtype")
     return _reduction("prod").build(given)
 
 
