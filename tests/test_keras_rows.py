@@ -148,7 +148,6 @@ ONE_VALUE_OF = {
         for option in row.options
         if "3D" in row.name or row.name == "ConvLSTM1D"
     },
-    ("UpSampling2D", "interpolation"): "all others are refused",
     **{
         (name, option): "as in the layer that it is taken for"
         for name in ("CuDNNLSTM", "CuDNNGRU")
@@ -174,6 +173,7 @@ ONE_VALUE_OF = {
         )
         for name in ("Conv1DTranspose", "Conv2DTranspose")
     },
+    ("CategoryEncoding", "sparse"): "all others are refused",
     ("Attention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("AdditiveAttention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("MultiHeadAttention", "use_gate"): "of Keras 3.14, tested against NumPy",
@@ -327,7 +327,7 @@ def test_a_value_of_the_wrong_type_is_refused_or_without_effect(row: Any) -> Non
 
 
 # Options that can have one value alone, which is also what is meant where a file has none.
-FIXED = {"data_format": "channels_last", "time_major": False, "interpolation": "nearest"}
+FIXED = {"data_format": "channels_last", "time_major": False}
 
 
 @pytest.mark.parametrize(
@@ -349,12 +349,35 @@ def test_the_one_value_is_the_one(row: Any, key: str) -> None:
     plain = meanings(model.assemble(model.config))
     if "ChannelsFirst" not in str(plain):
         assert meanings(model.assemble(changed(model, row.name, key, FIXED[key]))) == plain
-    for value in (*VALUES, "channels_middle", "bilinear"):
+    for value in (*VALUES, "channels_middle"):
         if value is not FIXED[key]:
             # Whatever has a class is looked at first.
             expected = f"{key}|is not a part of Keras" if isinstance(value, dict) else key
             with pytest.raises(ModelFormatError, match=expected):
                 model.assemble(changed(model, row.name, key, value))
+
+
+@pytest.mark.parametrize("name", ["Resizing", "UpSampling2D"])
+def test_other_ways_of_making_images_larger(name: str) -> None:
+    model = model_with(name)
+    for value in ("bicubic", "lanczos3", "area", None):
+        with pytest.raises(ModelFormatError, match="interpolation: expected nearest, bilinear"):
+            model.assemble(changed(model, name, "interpolation", value))
+
+
+def test_images_of_whole_numbers() -> None:
+    """Keras makes whole numbers of these, where there is something between them."""
+    model = next(m for m in stored_models() if "Resizing" in str(m.config) and m.version.major == 3)
+    config = copy.deepcopy(model.config)
+    (entry,) = (e for e in objects(config) if e["class_name"] == "InputLayer")
+    for dtype, refused in (("uint8", True), ("int32", True), ("float32", False)):
+        entry["config"]["dtype"] = dtype
+        with (
+            pytest.raises(ModelFormatError, match="of whole numbers it makes whole numbers")
+            if refused
+            else contextlib.nullcontext()
+        ):
+            model.assemble(config)
 
 
 # ---- functions ----
@@ -369,6 +392,7 @@ TWO = {
     "Less": np.less,
     "LessEqual": np.less_equal,
     "LogicalAnd": np.logical_and,
+    "LogicalXor": np.logical_xor,
 }
 ONE = {
     "Sign": np.sign,
@@ -380,6 +404,7 @@ ONE = {
     "Identity": lambda x: x,
     "StopGradient": lambda x: x,
     "Copy": lambda x: x,
+    "Abs": np.abs,
     "LogicalNot": np.logical_not,
     "HardSilu": lambda x: x * np.clip(x + 3, 0, 6) / 6,
     "HardTanh": lambda x: np.clip(x, -1, 1),
@@ -428,6 +453,10 @@ TF_ONE = {
     "neg": np.negative,
     "abs": np.abs,
     "stop_gradient": lambda x: x,
+    "is_finite": np.isfinite,
+    "is_inf": np.isinf,
+    "zeros_like": np.zeros_like,
+    "ones_like": np.ones_like,
 }
 TF_REDUCED = {"reduce_prod": np.prod, "reduce_any": np.any, "reduce_all": np.all}
 TF_OTHERS = {"where", "squeeze", "transpose", "reverse", "math.is_nan"}
@@ -604,6 +633,24 @@ def test_einsum_and_parts() -> None:
         ("Unstack", {"num": "2", "axis": 1}, "num: expected an integer"),
         ("Einsum", {"subscripts": "bij->bj,b"}, "expected an equation of letters"),
         ("Einsum", {"subscripts": "bij->jb"}, "a letter for each axis"),
+        ("Roll", {"shift": 1}, "axis: expected one axis"),
+        ("Roll", {"shift": [1], "axis": 1}, "shift: expected an integer"),
+        ("Roll", {"shift": 1, "axis": 0}, "axis: expected no axis 0"),
+        ("Take", {"indices": [0, 0.5], "axis": 1}, "indices: expected whole numbers"),
+        ("Take", {"indices": [[0, 1]], "axis": 1}, "indices: expected whole numbers"),
+        ("Take", {"indices": [], "axis": 1}, "indices: expected whole numbers"),
+        ("Take", {"axis": 1}, "indices: expected whole numbers"),
+        ("Take", {"indices": [0]}, "axis: expected one axis"),
+        ("Take", {"indices": [0], "axis": 0}, "axis: expected no axis 0"),
+        ("Take", {"indices": [2], "axis": 1}, "of 3 places or more on axis 0"),
+        ("OneHot", {"num_classes": 3, "axis": 1, "dtype": "float32"}, "axis: expected -1"),
+        ("OneHot", {"num_classes": 0}, "num_classes: expected an integer"),
+        ("OneHot", {"num_classes": 3, "dtype": "int32"}, "dtype: expected a floating-point type"),
+        ("Norm", {"ord": 1, "axis": 1}, "ord: expected that of Euclid"),
+        ("Norm", {"ord": 2, "axis": [1, 2]}, "axis: expected one axis"),
+        ("Norm", {}, "axis: expected axes"),
+        ("Normalize", {"order": 1}, "order: expected 2"),
+        ("Normalize", {"axis": 0}, "axis: expected no axis 0"),
         ("Einsum", {"subscripts": 3}, "subscripts: expected an equation"),
     ],
 )

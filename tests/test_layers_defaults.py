@@ -197,6 +197,8 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.MatMul(name="p"), {"transpose_a": False, "transpose_b": False}),
     (layers.Reduce(name="r", function="sum"), {"axes": None, "keepdims": False}),
     (layers.Repeat(name="r", axis=0, count=2), {"whole": False}),
+    (layers.Resizing(name="r", size=(2, 2)), {"scale": None, "interpolation": "bilinear"}),
+    (layers.CategoryEncoding(name="c", num_tokens=2), {"output_mode": "multi_hot"}),
     (layers.Split(name="s", axis=0, cuts=(1,)), {"unstacked": False}),
     (
         layers.EinsumDense(name="e", equation="c,cd->d", kernel=K2),

@@ -22,10 +22,12 @@ from fastdrop.layers import (
     MatMul,
     Reduce,
     Repeat,
+    Resizing,
     Slice,
     Split,
     Squeeze,
     Stack,
+    Take,
     Transpose,
     WithMask,
 )
@@ -61,6 +63,7 @@ ONE = {
     "arctan": math.atan,
     "arcsinh": math.asinh,
     "square": lambda x: x * x,
+    "exp2": lambda x: 2.0**x,
     "reciprocal": lambda x: 1 / x,
     "floor": math.floor,
     "ceil": math.ceil,
@@ -70,9 +73,13 @@ ONE = {
     "zeros": lambda x: 0,
     "ones": lambda x: 1,
     "logical_not": lambda x: x == 0,
+    "isfinite": math.isfinite,
+    "isinf": math.isinf,
 }
 OF_POSITIVE = {
     "log": math.log,
+    "log2": math.log2,
+    "log10": math.log10,
     "log1p": math.log1p,
     "sqrt": math.sqrt,
     "rsqrt": lambda x: 1 / math.sqrt(x),
@@ -101,6 +108,11 @@ TWO = {
     "less_equal": lambda x, y: x <= y,
     "logical_and": lambda x, y: x != 0 and y != 0,
     "logical_or": lambda x, y: x != 0 or y != 0,
+    "logical_xor": lambda x, y: (x != 0) != (y != 0),
+    "squared_difference": lambda x, y: (x - y) ** 2,
+    "divide_no_nan": lambda x, y: x / y if y else 0.0,
+    "logaddexp": lambda x, y: math.log(math.exp(x) + math.exp(y)),
+    "hypot": math.hypot,
 }
 THREE = {
     "clip": lambda x, low, high: min(max(x, low), high),
@@ -388,7 +400,7 @@ def test_refusals(make: Any, message: str) -> None:
 @pytest.mark.parametrize("axes", [None, (0,), (1,), (-1,), (0, -1), (1, 0), (-2,)])
 @pytest.mark.parametrize("function", REDUCTIONS)
 def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
-    x = whole(X) if function in ("any", "all") else X
+    x = whole(X) if function in ("any", "all", "count_nonzero") else X
     one = function in ("argmax", "argmin")
     if one and (axes is None or len(axes) > 1):
         axes = (1,)
@@ -400,9 +412,25 @@ def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
         expected = np.quantile(values, 0.5, axis=at, method="lower", keepdims=keepdims)
     elif function == "logsumexp":
         expected = np.log(np.exp(values).sum(axis=at, keepdims=keepdims))
+    elif function == "norm":
+        expected = np.sqrt((values**2).sum(axis=at, keepdims=keepdims))
     else:
         expected = getattr(np, function)(values, axis=at[0] if one else at, keepdims=keepdims)
     np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_finite() -> None:
+    x = np.array([[1.0, np.nan, np.inf, -np.inf]], np.float32)
+    for function, expected in (("isfinite", [1, 0, 0, 0]), ("isinf", [0, 0, 1, 1])):
+        found = output(Elementwise(name="f", function=function), x)
+        np.testing.assert_array_equal(found, [expected])
+
+
+def test_norms_of_large_numbers() -> None:
+    """Their squares are more than float32 holds."""
+    x = np.full((1, 4), 1e30, np.float32)
+    found = output(Reduce(name="r", function="norm", axes=(0,)), x)
+    np.testing.assert_allclose(found, [2e30], rtol=1e-6)
 
 
 def test_the_median_of_what_is_no_number_is_none() -> None:
@@ -823,6 +851,94 @@ def test_repeated_numbers(axis: int, whole: bool) -> None:
 def test_a_number_of_times() -> None:
     with pytest.raises(ValueError, match="layer 'r' count"):
         Repeat(name="r", axis=0, count=0)
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@pytest.mark.parametrize("places", [(1,), (0, -1, 0), (2, 1, 0, 1)])
+def test_some_places(axis: int, places: tuple[int, ...]) -> None:
+    layer = Take(name="t", axis=axis, places=places)
+    check_laws(layer, X)
+    at = 1 + axis % 2
+    np.testing.assert_array_equal(output(layer, X), np.take(X, places, axis=at))
+    assert layer.output_shape((None, None))[at - 1] == len(places)
+
+
+@pytest.mark.parametrize("shift", [0, 1, -1, 5])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_places_moved_round(axis: int, shift: int) -> None:
+    layer = Take.declare([(4, 3)], name="t", axis=axis, shift=shift)
+    np.testing.assert_array_equal(output(layer, X), np.roll(X, shift, axis=1 + axis % 2))
+    with pytest.raises(ValueError, match="a fixed length on axis 0"):
+        Take.declare([(None, 3)], name="t", axis=0, shift=shift)
+
+
+@pytest.mark.parametrize("place", [3, -4])
+def test_places_beyond(place: int) -> None:
+    layer = Take(name="t", axis=-1, places=(0, place))
+    with pytest.raises(ValueError, match=f"of {max(place + 1, -place)} places or more on axis -1"):
+        layer.output_shape((4, 3))
+    with pytest.raises(ValueError, match="layer 't' places: expected at least one"):
+        Take(name="t", axis=0, places=())
+
+
+def cells(x: np.ndarray, lengths: tuple[int, int], nearest: bool) -> np.ndarray:
+    """Return images of other heights and widths, number by number."""
+    rows, *old, channels = x.shape
+    out = np.empty((rows, *lengths, channels))
+    for y, z in np.ndindex(*lengths):
+        middles = [(n + 0.5) * a / b for n, a, b in zip((y, z), old, lengths, strict=True)]
+        if nearest:
+            at = [min(int(m), a - 1) for m, a in zip(middles, old, strict=True)]
+            out[:, y, z] = x[:, at[0], at[1]]
+            continue
+        total = np.zeros((rows, channels))
+        for i, j in np.ndindex(2, 2):
+            share, at = 1.0, []
+            for m, a, far in zip(middles, old, (i, j), strict=True):
+                first = math.floor(m - 0.5)
+                t = m - 0.5 - first
+                share *= t if far else 1 - t
+                at.append(min(max(first + far, 0), a - 1))
+            total += share * x[:, at[0], at[1]]
+        out[:, y, z] = total
+    return out
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear"])
+@pytest.mark.parametrize("size", [(3, 7), (8, 2), (5, 4), (1, 1)])
+def test_images_of_another_size(size: tuple[int, int], interpolation: str) -> None:
+    x = normal(7, 5, 4, 2)
+    layer = Resizing(name="r", size=size, interpolation=interpolation)
+    check_laws(layer, x)
+    expected = cells(x.astype(float), size, interpolation == "nearest")
+    np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+    assert layer.output_shape((None, 4, 2)) == (*size, 2)
+
+
+def test_images_some_times_as_large() -> None:
+    x = normal(7, 5, 4, 2)
+    layer = Resizing(name="r", scale=(2, 3))
+    expected = cells(x.astype(float), (10, 12), False)
+    np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-6)
+    assert layer.output_shape((None, 4, 2)) == (None, 12, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "expected one of size and scale"),
+        ({"size": (2, 2), "scale": (2, 2)}, "expected one of size and scale"),
+        ({"size": (2,)}, "layer 'r' size: expected 2 integers"),
+        ({"size": (0, 2)}, "layer 'r' size: expected an integer >= 1"),
+        (
+            {"scale": (2, 2), "interpolation": "bicubic"},
+            "interpolation: expected 'nearest' or 'bilinear'",
+        ),
+    ],
+)
+def test_sizes_of_images_that_are_none(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Resizing(name="r", **options)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])

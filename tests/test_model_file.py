@@ -230,6 +230,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         ],
         SEQUENCE,
     ),
+    "CategoryEncoding": (
+        [{"num_tokens": 9, "output_mode": mode} for mode in ("one_hot", "multi_hot", "count")],
+        np.arange(15).reshape(3, 5) % 9,
+    ),
     "Elementwise": (
         [
             {"function": "exp"},
@@ -316,6 +320,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Repeat": ([{"axis": 0, "count": 3}, {"axis": -1, "count": 2, "whole": True}], SEQUENCE),
     "RepeatVector": ([{"count": 3}], normal(3, 4)),
     "Rescaling": ([{"scale": 2, "offset": [1.0, 2.0, 3.0, 4.0], "passes_mask": False}], SEQUENCE),
+    "Resizing": (
+        [{"size": (3, 7)}, {"scale": (2, 1), "interpolation": "nearest"}],
+        IMAGE,
+    ),
     "Reshape": ([{"target_shape": (-1, 2)}], SEQUENCE),
     "SimpleRNN": (
         [
@@ -333,6 +341,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [{"axis": -1, "cuts": (1, 3)}, {"axis": -1, "cuts": (1, 2, 3), "unstacked": True}],
         SEQUENCE,
     ),
+    "Take": ([{"axis": -1, "places": (2, 0, -1)}], SEQUENCE),
     "Squeeze": ([{}, {"axes": (-1,)}], normal(3, 4, 1)),
     "Stack": ([{"axis": 1}], [SEQUENCE, SEQUENCE]),
     "StackedRNN": (

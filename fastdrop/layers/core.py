@@ -24,6 +24,24 @@ from fastdrop.layers._layer import (
 )
 
 
+def _check_indices(values: Any, count: int, where: str, label: str) -> None:
+    """Refuse values (rows, ...) that are not all indices of so many places."""
+    if not values.size:
+        return
+    bad = (values < 0) | (values >= count)
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            bad |= values != np.floor(values)
+    if bad.any():
+        row, *position = np.argwhere(bad)[0].tolist()
+        value = values[(row, *position)].item()
+        place = "".join(f", position {', '.join(map(str, position))}" for _ in position[:1])
+        raise ValueError(
+            f"{where}: expected indices in [0, {count}) for {label}, "
+            f"got {value} at row {row}{place}"
+        )
+
+
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Embedding(Single):
     """Replace each index by its row of a table (V, D)."""
@@ -58,21 +76,7 @@ class Embedding(Single):
 
     def check_indices(self, values: Any, where: str) -> None:
         """Refuse what is no row of the table, by its place and token."""
-        count = len(self.table)
-        if not values.size:
-            return
-        bad = (values < 0) | (values >= count)
-        if values.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):
-                bad |= values != np.floor(values)
-        if bad.any():
-            row, *position = np.argwhere(bad)[0].tolist()
-            value = values[(row, *position)].item()
-            place = "".join(f", position {', '.join(map(str, position))}" for _ in position[:1])
-            raise ValueError(
-                f"{where}: expected indices in [0, {count}) for {self.label}, "
-                f"got {value} at row {row}{place}"
-            )
+        _check_indices(values, len(self.table), where, self.label)
 
     def each_step(self, inputs: Sequence[Shape]) -> bool:
         return True
@@ -131,6 +135,51 @@ class EmbeddingDropout(Embedding):
                     threads=1,
                 )
         return Flow(values, found.mask)
+
+
+ENCODINGS = ("one_hot", "multi_hot", "count")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class CategoryEncoding(Single):
+    """Make vectors of categories out of their numbers, of which there are so many.
+
+    "one_hot" makes one of each number: 1 at its place, 0 elsewhere. "multi_hot" and "count" make
+    one of all numbers along the last axis: whether there is such, or how many.
+    """
+
+    num_tokens: int
+    output_mode: str = "multi_hot"
+
+    takes_indices = True
+
+    def __post_init__(self) -> None:
+        _check.integer(self.num_tokens, f"{self.label} num_tokens", 1, None)
+        _check.choice(self.output_mode, f"{self.label} output_mode", ENCODINGS)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.output_mode == "one_hot":
+            return (*shape, self.num_tokens)
+        self.check_fits(shape, "with an axis of numbers", len(shape) > 0)
+        return (*shape[:-1], self.num_tokens)
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return math.prod(n or 1 for n in inputs[0]) * self.num_tokens
+
+    def check_indices(self, values: Any, where: str) -> None:
+        """Refuse what is no category, by its place and number."""
+        _check_indices(values, self.num_tokens, where, self.label)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        numbers = flow.values
+        for sample in numbers:
+            self.check_indices(sample, f"{self.label} input")
+        hot = (numbers[..., np.newaxis] == np.arange(self.num_tokens)).astype(np.float32)
+        if self.output_mode == "one_hot":
+            return Flow(hot)
+        if self.output_mode == "multi_hot":
+            return Flow(hot.max(axis=-2, initial=0))
+        return Flow(hot.sum(axis=-2))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -36,7 +36,7 @@ def _logical(function: Callable[..., Any]) -> Callable[..., Any]:
     return _truth(lambda *values: function(*(value != 0 for value in values)))
 
 
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 _COMPARISONS = ("equal", "not_equal", "greater", "greater_equal", "less", "less_equal")
 
 # What can be computed of single numbers: how many it takes, and how.
@@ -57,6 +57,9 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "expm1": (1, np.expm1),
     "log": (1, np.log),
     "log1p": (1, np.log1p),
+    "log2": (1, np.log2),
+    "log10": (1, np.log10),
+    "exp2": (1, np.exp2),
     "sqrt": (1, np.sqrt),
     "rsqrt": (1, lambda x: _ONE / np.sqrt(x)),
     "square": (1, np.square),
@@ -90,7 +93,14 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "less_equal": (2, _truth(np.less_equal)),
     "logical_and": (2, _logical(np.logical_and)),
     "logical_or": (2, _logical(np.logical_or)),
+    "logical_xor": (2, _logical(np.logical_xor)),
     "logical_not": (1, _logical(np.logical_not)),
+    "isfinite": (1, _truth(np.isfinite)),
+    "isinf": (1, _truth(np.isinf)),
+    "squared_difference": (2, lambda x, y: np.square(x - y)),
+    "divide_no_nan": (2, lambda x, y: np.where(y == 0, _ZERO, np.true_divide(x, y))),
+    "logaddexp": (2, np.logaddexp),
+    "hypot": (2, np.hypot),
 }
 
 
@@ -213,6 +223,8 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "var": lambda x, axis: np.var(x, axis=axis, dtype=np.float64),
     "std": lambda x, axis: np.std(x, axis=axis, dtype=np.float64),
     "logsumexp": lambda x, axis: np.logaddexp.reduce(x, axis=axis, dtype=np.float64),
+    "norm": lambda x, axis: np.sqrt(np.sum(np.square(x, dtype=np.float64), axis=axis)),
+    "count_nonzero": lambda x, axis: np.count_nonzero(x, axis=axis).astype(np.float32),
     "argmax": lambda x, axis: np.argmax(x, axis=axis).astype(np.float32),
     "argmin": lambda x, axis: np.argmin(x, axis=axis).astype(np.float32),
 }
@@ -737,6 +749,44 @@ class TakeAlong(Layer):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Take(Single):
+    """Take some places of each row along an axis, one after another: `places` are their numbers.
+
+    They count from 0, or from the end where they are negative. See `numpy.take`.
+    """
+
+    axis: int
+    places: tuple[int, ...]
+
+    @classmethod
+    def declare(
+        cls, inputs: Sequence[Shape], *, name: str, shift: int | None = None, **options: Any
+    ) -> Self:
+        """Take `shift`, by how many places all are moved round, in place of `places`."""
+        if shift is not None:
+            label, axis = f"layer {name!r}", options["axis"]
+            length = inputs[0][axis_of(label, axis, len(inputs[0]))]
+            if length is None:
+                raise ValueError(f"{label}: expected a fixed length on axis {axis}")
+            options["places"] = tuple((n - shift) % length for n in range(length))
+        return cls(name=name, **options)
+
+    def __post_init__(self) -> None:
+        self.prepare(places=_check.integers(self.places, f"{self.label} places", -(2**31)))
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape))
+        count, farthest = shape[at], max(max(n, -n - 1) for n in self.places)
+        expected = f"of {farthest + 1} places or more on axis {self.axis}"
+        self.check_fits(shape, expected, count is None or farthest < count)
+        return (*shape[:at], len(self.places), *shape[at + 1 :])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        return Flow(np.take(flow.values, np.array(self.places, np.intp), axis=at))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class _Along(Single):
     """What is made along an axis, as long as it was."""
 
@@ -905,6 +955,54 @@ def _cubic_shares(t: Array) -> list[tuple[int, Array]]:
         return ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
 
     return [(-1, far(t + 1)), (0, near(t)), (1, near(1 - t)), (2, far(2 - t))]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Resizing(Single):
+    """Make images (height, width, channels) larger or smaller, to a `size` or by a `scale`.
+
+    Both are of height and width. "nearest" takes what lies nearest to the middle of a new cell,
+    "bilinear" lines between the middles of those around it; nothing is smoothed before.
+    """
+
+    size: tuple[int, int] | None = None
+    scale: tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        _check.choice(self.interpolation, f"{self.label} interpolation", tuple(_RESIZED))
+        if (self.size is None) == (self.scale is None):
+            got = f"size={self.size}, scale={self.scale}"
+            raise ValueError(f"{self.label}: expected one of size and scale, got {got}")
+        for name in ("size", "scale"):
+            if (value := getattr(self, name)) is not None:
+                self.prepare(**{name: _check.each(value, f"{self.label} {name}", 2)})
+
+    @property
+    def _axes(self) -> list[Interpolate]:
+        options = _RESIZED[self.interpolation]
+        each: list[dict[str, Any]] = [{"size": n} for n in self.size or ()] + [
+            {"scale": n} for n in self.scale or ()
+        ]
+        return [Interpolate(name=self.name, axis=i, **n, **options) for i, n in enumerate(each)]
+
+    def output_shape(self, shape: Shape) -> Shape:
+        self.check_fits(shape, "(height, width, channels)", len(shape) == 3)
+        for layer in self._axes:
+            (shape,) = layer.output_shapes([shape])
+        return shape
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        for layer in self._axes:
+            (flow,) = layer.run([flow], None)
+        return flow
+
+
+# How each way is one of those along an axis.
+_RESIZED: dict[str, dict[str, Any]] = {
+    "nearest": {"method": "nearest", "rounding": "round_prefer_ceil"},
+    "bilinear": {"method": "linear"},
+}
 
 
 # ---- masks ----

@@ -484,6 +484,13 @@ class Assembly:
                 "cannot take"
             )
             return None
+        whole = [n for n, kind in zip(self._inputs, self.model.dtypes, strict=True) if _whole(kind)]
+        if planned.rounds and {*whole} & {*tensors}:
+            self.obstacle(
+                f"{record.where}: of whole numbers it makes whole numbers; give the model an input "
+                "of a floating-point type, or do before it what this layer does"
+            )
+            return None
         read = [self._read(tensor) for tensor in tensors]
         if planned.takes_masks:
             self._bare |= {tensor: None for tensor in tensors if tensor not in self._bare}
@@ -622,6 +629,10 @@ class Assembly:
         if model.output_names is not None:
             return dict(zip(model.output_names, self._outputs, strict=True))
         return [*self._outputs] if model.several_outputs else str(self._outputs[0])
+
+
+def _whole(dtype: str | None) -> bool:
+    return dtype is not None and dtype.startswith(("int", "uint"))
 
 
 def _leaves(model: ModelRecord) -> Iterator[Record]:

@@ -102,7 +102,7 @@ class Planned:
 
     `groups` are paths in the layer's group that may be there, and the names that they must bear if
     they bear any; None for no matter which. With `takes_masks` whoever reads its inputs later finds
-    no mask there.
+    no mask there. With `rounds` it puts out whole numbers where it gets such.
     """
 
     layer: Layer
@@ -110,6 +110,7 @@ class Planned:
     groups: Mapping[str, str | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
     takes_masks: bool = False
+    rounds: bool = False
 
 
 class Planning(Protocol):

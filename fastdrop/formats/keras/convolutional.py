@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Record
 from fastdrop.formats.keras._rows import (
     Option,
+    Planned,
+    Planning,
     Row,
     Stored,
     activation,
@@ -33,8 +35,10 @@ from fastdrop.layers import (
     Cropping2D,
     Cropping3D,
     Layer,
+    Resizing,
     SeparableConv1D,
     SeparableConv2D,
+    Shape,
     UpSampling1D,
     UpSampling2D,
     UpSampling3D,
@@ -141,6 +145,10 @@ def _pairs(dims: int) -> Callable[[Section, str, Version], Any]:
     return read
 
 
+def _height_and_width(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    return options | {"size": (options.pop("height"), options.pop("width"))}
+
+
 class _Depthwise(Row):
     """The kernel stands by channels, and becomes that of a convolution with a group for each."""
 
@@ -153,6 +161,27 @@ class _Depthwise(Row):
             convert=lambda array: array.reshape(shape),
         )
         return [kernel, *stored[1:]]
+
+
+class _Resized(Row):
+    """Between the numbers of an image there are lines, or its numbers are repeated."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        planned = super().plan(planning, record, inputs, more)
+        options = record.config.values
+        if planned is None or options.get("data_format") == "channels_first":
+            return planned
+        layer = planned.layer
+        if isinstance(layer, UpSampling2D) and options.get("interpolation") == "bilinear":
+            height, width = layer.sizes
+            layer = Resizing(name=record.name, scale=(height, width))
+        return replace(planned, layer=layer, rounds=isinstance(layer, Resizing))
 
 
 ROWS = (
@@ -230,14 +259,26 @@ ROWS = (
     Row("Cropping2D", Cropping2D, (Option("cropping", _pairs(2)), DATA_FORMAT)),
     Row("Cropping3D", Cropping3D, (Option("cropping", _pairs(3)), DATA_FORMAT)),
     Row("UpSampling1D", UpSampling1D, (Option("size", each(1)),)),
-    Row(
+    _Resized(
         "UpSampling2D",
         UpSampling2D,
         (
             Option("size", each(2)),
-            Option("interpolation", must_be("nearest"), ""),
+            Option("interpolation", choice("nearest", "bilinear", default="nearest"), ""),
             DATA_FORMAT,
         ),
+    ),
+    _Resized(
+        "Resizing",
+        Resizing,
+        (
+            Option("height", positive),
+            Option("width", positive),
+            Option("interpolation", choice("nearest", "bilinear")),
+            DATA_FORMAT,
+        ),
+        without_effect=frozenset({"fill_mode", "fill_value"}),  # of what pads, which is refused
+        rule=_height_and_width,
     ),
     Row("UpSampling3D", UpSampling3D, (Option("size", each(3)), DATA_FORMAT)),
 )

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastdrop.formats._safe_json import Section, is_dimension
 from fastdrop.formats.keras._records import Record
-from fastdrop.formats.keras._rows import Option, Row, activation, boolean, number, positive
+from fastdrop.formats.keras._rows import (
+    Option,
+    Planned,
+    Planning,
+    Row,
+    activation,
+    boolean,
+    choice,
+    must_be,
+    number,
+    positive,
+)
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Dense, EinsumDense, Embedding, Identity, Masking
+from fastdrop.layers import (
+    CategoryEncoding,
+    Dense,
+    EinsumDense,
+    Embedding,
+    Identity,
+    Masking,
+    Shape,
+)
+from fastdrop.layers.core import ENCODINGS
 
 
 def passes_mask_since_3(
@@ -41,6 +63,26 @@ def _output(config: Section, key: str, version: Version) -> tuple[int | None, ..
     return tuple(listed)
 
 
+class _CategoryEncoding(Row):
+    """An axis of one number is one that "one_hot" takes away: it makes a vector of that number."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        planned = super().plan(planning, record, inputs, more)
+        if planned is None or inputs is None or inputs[0][-1:] != (1,):
+            return planned
+        assert isinstance(planned.layer, CategoryEncoding)
+        if planned.layer.output_mode != "one_hot":
+            return planned
+        tokens = planned.layer.num_tokens
+        return replace(planned, layer=CategoryEncoding(name=record.name, num_tokens=tokens))
+
+
 ROWS = (
     Row(
         "Embedding",
@@ -70,6 +112,15 @@ ROWS = (
             Option("output_shape", _output, "output"),
             Option("bias_axes", _letters),
             Option("activation", activation()),
+        ),
+    ),
+    _CategoryEncoding(
+        "CategoryEncoding",
+        CategoryEncoding,
+        (
+            Option("num_tokens", positive),
+            Option("output_mode", choice(*ENCODINGS, default="multi_hot")),
+            Option("sparse", must_be(False), ""),
         ),
     ),
     Row("Masking", Masking, (Option("mask_value", number(0.0)),)),

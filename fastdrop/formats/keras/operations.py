@@ -7,6 +7,7 @@ names of the arguments, and what becomes of them. Axes count the batch, which no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from fastdrop.formats.keras._rows import Planned, Planning, Row, Tensor
 from fastdrop.layers import (
     Accumulate,
     Activation,
+    CategoryEncoding,
     Concatenate,
     Einsum,
     Elementwise,
@@ -33,7 +35,9 @@ from fastdrop.layers import (
     Split,
     Squeeze,
     Stack,
+    Take,
     Transpose,
+    UnitNormalization,
 )
 from fastdrop.layers._layer import Shape
 
@@ -355,6 +359,67 @@ def _place(function: str) -> Function:
     return Function(("x", "axis", "keepdims"), build)
 
 
+def _roll(given: Arguments) -> Built:
+    given.input("x")
+    shift = given.values.get("shift")
+    if type(shift) is not int:
+        raise given.refuse("shift", "an integer")
+    given.take("shift")
+    return Take, {"axis": given.axis("axis"), "shift": shift}
+
+
+def _take(given: Arguments) -> Built:
+    given.input("x")
+    numbers = _constant(given.values.get("indices"))
+    whole = numbers is not None and numbers.ndim < 2 and (numbers == np.trunc(numbers)).all()
+    if not whole or not numbers.size:
+        raise given.refuse("indices", "whole numbers, which are the same for each row")
+    given.take("indices")
+    if given.take("batch_dims", 0) != 0:
+        raise given.refuse("batch_dims", "0")
+    axis = given.axis("axis")
+    if numbers.ndim:
+        return Take, {"axis": axis, "places": tuple(int(n) for n in numbers)}
+    own = [slice(None)] * (axis if axis >= 0 else -axis - 1)
+    whole = (slice(None), *own, int(numbers)) if axis >= 0 else (..., int(numbers), *own)
+    return Slice, {"whole": whole}
+
+
+def _one_hot(given: Arguments) -> Built:
+    given.input("x")
+    count, axis = given.take("num_classes"), given.take("axis", -1)
+    if type(count) is not int or not 0 < count <= _MOST_TIMES:
+        raise given.refuse("num_classes", f"an integer up to {_MOST_TIMES}", count)
+    if axis != -1:
+        raise given.refuse("axis", "-1", axis)
+    given.floating("dtype")
+    return CategoryEncoding, {"num_tokens": count, "output_mode": "one_hot"}
+
+
+def _norm(given: Arguments) -> Built:
+    order = given.take("ord", "euclidean")
+    if order not in (2, "euclidean", "fro"):
+        raise given.refuse("ord", "that of Euclid", order)
+    if order == 2 and isinstance(axis := given.values.get("axis"), list) and len(axis) > 1:
+        raise given.refuse("axis", "one axis for a norm of order 2")
+    return _reduction("norm").build(given)
+
+
+def _normalize(given: Arguments) -> Built:
+    order, least = given.take("order", 2), given.number("epsilon", 1e-12)
+    if order != 2:
+        raise given.refuse("order", "2", order)
+    given.input("x")
+    axis = (-1,) if given.values.get("axis") is None else given.axes("axis")
+    return UnitNormalization, {"axis": axis, "least_norm": least}
+
+
+def _unit(given: Arguments) -> Built:
+    # What stands under the root is at least that.
+    given.values["epsilon"] = math.sqrt(given.number("epsilon", 1e-12))
+    return _normalize(given)
+
+
 _OPERANDS = tuple(f"operand {n + 1}" for n in range(8))
 
 
@@ -465,7 +530,11 @@ KERAS: dict[str, Function] = {
             "LessEqual": "less_equal",
             "LogicalAnd": "logical_and",
             "LogicalOr": "logical_or",
+            "LogicalXor": "logical_xor",
             "Arctan2": "arctan2",
+            "DivideNoNan": "divide_no_nan",
+            "Logaddexp": "logaddexp",
+            "Hypot": "hypot",
         }.items()
     },
     **{
@@ -473,11 +542,15 @@ KERAS: dict[str, Function] = {
         for name, function in {
             "Negative": "negative",
             "Absolute": "absolute",
+            "Abs": "absolute",
             "Sign": "sign",
             "Exp": "exp",
             "Expm1": "expm1",
             "Log": "log",
             "Log1p": "log1p",
+            "Log2": "log2",
+            "Log10": "log10",
+            "Exp2": "exp2",
             "Sqrt": "sqrt",
             "Rsqrt": "rsqrt",
             "Square": "square",
@@ -500,6 +573,8 @@ KERAS: dict[str, Function] = {
             "StopGradient": "identity",
             "Copy": "identity",
             "LogicalNot": "logical_not",
+            "Isfinite": "isfinite",
+            "Isinf": "isinf",
             "ZerosLike": "zeros",
             "OnesLike": "ones",
         }.items()
@@ -520,8 +595,14 @@ KERAS: dict[str, Function] = {
             "Var": "var",
             "Std": "std",
             "Logsumexp": "logsumexp",
+            "CountNonzero": "count_nonzero",
         }.items()
     },
+    "Norm": Function(("x", "ord", "axis", "keepdims"), _norm),
+    "Normalize": Function(("x", "axis", "order", "epsilon"), _normalize),
+    "Roll": Function(("x", "shift", "axis"), _roll),
+    "Take": Function(("x", "indices", "axis"), _take),
+    "OneHot": Function(("x", "num_classes", "axis", "dtype"), _one_hot),
     "Argmax": _place("argmax"),
     "Argmin": _place("argmin"),
     "Cumsum": _accumulation("sum"),
@@ -634,6 +715,13 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
             "rsqrt": "Rsqrt",
             "square": "Square",
             "reciprocal": "Reciprocal",
+            "sign": "Sign",
+            "round": "Round",
+            "floor": "Floor",
+            "ceil": "Ceil",
+            "expm1": "Expm1",
+            "is_finite": "Isfinite",
+            "is_inf": "Isinf",
             "sin": "Sin",
             "cos": "Cos",
             "tan": "Tan",
@@ -672,6 +760,8 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
     "nn.leaky_relu": ("LeakyRelu", _SAME | {"alpha": "negative_slope"}),
     "nn.softmax": ("Softmax", _SAME | {"axis": "axis"}),
     "nn.log_softmax": ("LogSoftmax", _SAME | {"axis": "axis"}),
+    "zeros_like": ("ZerosLike", _SAME),
+    "ones_like": ("OnesLike", _SAME),
     "identity": ("Identity", _SAME),
     "stop_gradient": ("Identity", _SAME),
     "cast": ("Cast", {"x": "x", "dtype": "dtype"}),
@@ -705,6 +795,20 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
             "logsumexp": "Logsumexp",
         }.items()
     },
+    "math.count_nonzero": ("CountNonzero", {"input": "x", "axis": "axis", "keepdims": "keepdims"}),
+    "math.squared_difference": ("SquaredDifference", _TWO),
+    "math.divide_no_nan": ("DivideNoNan", _TWO),
+    "math.l2_normalize": ("UnitOfTensorFlow", {"x": "x", "axis": "axis", "epsilon": "epsilon"}),
+    "compat.v1.norm": (
+        "Norm",
+        {"tensor": "x", "ord": "ord", "axis": "axis", "keepdims": "keepdims"},
+    ),
+    "one_hot": ("OneHot", {"indices": "x", "depth": "num_classes", "axis": "axis"}),
+    "compat.v1.gather": (
+        "Take",
+        {"params": "x", "indices": "indices", "axis": "axis", "batch_dims": "batch_dims"},
+    ),
+    "roll": ("Roll", {"input": "x", "shift": "shift", "axis": "axis"}),
     "math.argmax": ("Argmax", {"input": "x", "axis": "axis", "output_type": "dtype"}),
     "math.argmin": ("Argmin", {"input": "x", "axis": "axis", "output_type": "dtype"}),
     "math.cumsum": ("Cumsum", {"x": "x", "axis": "axis"}),
@@ -729,6 +833,8 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
 }
 TENSORFLOW["nn.gelu"] = ("GeluOfTensorFlow", _SAME | {"approximate": "approximate"})
 _TF_ONLY = {
+    "SquaredDifference": _elementwise("squared_difference", "x1", "x2"),
+    "UnitOfTensorFlow": Function(("x", "axis", "epsilon"), _unit),
     "GeluOfTensorFlow": _gelu(False),
     "SplitOfTensorFlow": Function(("x", "indices_or_sections", "axis"), _split_by_lengths),
 }

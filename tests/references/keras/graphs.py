@@ -274,6 +274,30 @@ for name, (equation, arrays) in EINSUMS.items():
     add(f"ops-einsum-{name}", arrays, einsum3(equation), only="3", both=name == "heads")
 
 
+for name in ("log2", "log10", "exp2"):
+    add(f"ops-{name}", P3, ops3(name), only="3")
+add(
+    "ops-divide_no_nan", [X3, np.round(X3)], lambda keras, *t: keras.ops.divide_no_nan(*t), only="3"
+)
+add("ops-logaddexp", [X3, P3], lambda keras, *t: keras.ops.logaddexp(*t), only="3")
+add("ops-hypot", [X3, P3], lambda keras, *t: keras.ops.hypot(*t), only="3")
+add("ops-norm", X3, ops3("norm", axis=-1), only="3", both=True)
+add("ops-norm-keepdims", X3, ops3("norm", axis=1, ord=2, keepdims=True), only="3")
+add("ops-norm-matrix", X3, ops3("norm", axis=(1, 2)), only="3")
+add("ops-norm-frobenius", X3, ops3("norm", ord="fro", axis=(1, 2)), only="3")
+add("ops-normalize", X3, ops3("normalize"), only="3")
+add("ops-normalize-axis", X3, ops3("normalize", axis=1, order=2), only="3", both=True)
+add("ops-roll", X3, ops3("roll", 2, axis=1), only="3")
+add("ops-roll-back", X3, ops3("roll", -1, axis=-1), only="3")
+add("ops-take", X3, ops3("take", [2, 0, 2], axis=-1), only="3", both=True)
+add("ops-take-one", X3, ops3("take", -1, axis=1), only="3")
+add("ops-take-one-behind", X4, ops3("take", 1, axis=-2), only="3")
+add("ops-one_hot", tokens(4, 5, of=6), ops3("one_hot", 6), only="3", both=True)
+add("ops-count_nonzero", np.round(X3), ops3("count_nonzero", axis=1), only="3")
+add("ops-isfinite", np.where(X3 > 0.5, np.inf, X3), ops3("isfinite"), only="3")
+add("ops-isinf", np.where(X3 < -0.5, -np.inf, X3), ops3("isinf"), only="3")
+
+
 def gated_by_hand(keras: Any, x: Any) -> Any:
     """A gated unit, as many write it."""
     layers = keras.layers
@@ -417,6 +441,20 @@ add("tf-tile", X3, tf2("tile", [1, 1, 2]), only="2", both=True)
 add("tf-split", X4, tf2("split", 2, axis=2), only="2", both=True)
 add("tf-split-lengths", X3, tf2("split", [1, 2, 2], axis=1), only="2")
 add("tf-unstack", X3, tf2("unstack", axis=1), only="2")
+add("tf-norm", X3, tf2("norm", axis=-1), only="2", both=True)
+add("tf-norm-keepdims", X3, tf2("norm", ord=2, axis=1, keepdims=True), only="2")
+add("tf-norm-matrix", X3, tf2("norm", axis=[1, 2]), only="2")
+add("tf-l2_normalize", X3, tf2("math.l2_normalize", axis=-1), only="2", both=True)
+add("tf-l2_normalize-epsilon", X3, tf2("nn.l2_normalize", 1, epsilon=25.0), only="2")
+add("tf-one_hot", tokens(4, 5, of=6), tf2("one_hot", depth=6), only="2")
+add("tf-gather", X3, tf2("gather", [2, 0, 2], axis=-1), only="2", both=True)
+add("tf-gather-one", X3, tf2("gather", 1, axis=1), only="2")
+add("tf-roll", X3, tf2("roll", 2, axis=1), only="2")
+add("tf-squared_difference", [X3, X3B], tf2("math.squared_difference"), only="2")
+add("tf-divide_no_nan", [X3, np.round(X3B)], tf2("math.divide_no_nan"), only="2")
+add("tf-count_nonzero", np.round(X3), tf2("math.count_nonzero", axis=1), only="2")
+for name in ("sign", "round", "floor", "math.ceil", "math.expm1"):
+    add(f"tf-{name.removeprefix('math.')}", X3, tf2(name), only="2")
 add("tf-clip_by_value", X3, tf2("clip_by_value", -0.5, 0.5), only="2")
 add("backend-concatenate", [X3, X3B], backend2("concatenate", listed=True), only="2")
 add("backend-stack", [X3, X3B], backend2("stack", listed=True, axis=1), only="2")

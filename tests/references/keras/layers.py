@@ -736,6 +736,31 @@ for name, layer in NOISE.items():
 add("spatial_dropout2d", X4, [L.SpatialDropout2D(0.3), L.Flatten(), L.Dense(2)], both=True)
 
 
+# Categories and images. --------------------------------------------------------------------------
+
+LABELS = tokens(5, 3, of=6)
+for mode in ("one_hot", "multi_hot", "count"):
+    add(f"category_encoding-{mode}", LABELS, [L.CategoryEncoding(6, output_mode=mode)])
+add("category_encoding-default", LABELS, [L.CategoryEncoding(9), L.Dense(2)], both=True)
+add("category_encoding-one", LABELS[:, :1], [L.CategoryEncoding(6, output_mode="one_hot")])
+add(
+    "category_encoding-steps",
+    LABELS,
+    [L.CategoryEncoding(num_tokens=6, output_mode="one_hot"), L.LSTM(3)],
+    only="3",
+    both=True,
+)
+for mode in ("nearest", "bilinear"):
+    add(f"resizing-{mode}", X4, [L.Resizing(3, 7, interpolation=mode)])
+add("resizing-smaller", X4, [L.Resizing(2, 3), L.Flatten(), L.Dense(2)], both=True)
+add("resizing-steps", floats(2, 3, 4, 5, 2), [TD(L.Resizing(3, 2)), TD(L.Flatten()), L.GRU(2)])
+add("up_sampling2d-bilinear", X4, [L.UpSampling2D((2, 3), interpolation="bilinear")], both=True)
+add(
+    "up_sampling2d-bilinear-convolved",
+    X4,
+    [L.UpSampling2D(2, interpolation="bilinear"), L.Conv2D(2, 3)],
+)
+
 # Normalization. ----------------------------------------------------------------------------------
 
 
