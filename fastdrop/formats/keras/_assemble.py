@@ -187,6 +187,52 @@ class _Scope:
                     name = f"{self.call_name(record, number)}/out"
                     yield FlatCall(record, name, Node([made], {}), self.steps, given, borrowed=True)
 
+    def executed(self) -> Iterator[str]:
+        """Yield the names of all calls in the order in which Keras 3 runs them.
+
+        That is by how far a call is from the outputs; of equally far ones those come first that are
+        met first on the way back from what a search through the inputs, depth first, finishes last.
+        """
+        by_key = {key: number for number, key in enumerate(self._order())}
+        for name, number in sorted(by_key, key=by_key.__getitem__):
+            record = self.by_name[name]
+            inner = _inner_model(record)
+            if inner is not None:
+                yield from self.scope(record, number, inner).executed()
+            yield self.call_name(record, number) + ("/out" if inner is not None else "")
+
+    def _order(self) -> list[tuple[str, int]]:
+        """Return the calls of this model, (layer, number), in Keras's order."""
+        if self.model.sequential:
+            return [(record.name, 0) for record in self.model.layers if record.nodes]
+        calls = {
+            (record.name, number): [*_refs([node.args, sorted(node.kwargs.items())])]
+            for record in self.model.layers
+            for number, node in enumerate(record.nodes or ())
+            if record.class_name != "InputLayer"
+        }
+        before = {
+            key: [(ref.layer, ref.node - self.skipped.get(ref.layer, 0)) for ref in refs]
+            for key, refs in calls.items()
+        }
+        outputs = [(ref.layer, ref.node - self.skipped.get(ref.layer, 0)) for ref in self._ends()]
+        depths: dict[tuple[str, int], int] = {}
+        of_layers: dict[str, int] = {}
+        for key in reversed(_finished(outputs, before)):
+            depth = max(depths.setdefault(key, 0), of_layers.get(key[0], 0))
+            depths[key] = of_layers[key[0]] = depth
+            for earlier in before[key]:
+                if earlier in before:
+                    depths[earlier] = max(depth + 1, depths.get(earlier, 0))
+        return sorted(depths, key=lambda key: -depths[key])
+
+    def _ends(self) -> list[Ref]:
+        """Return the outputs in Keras's order, which is that of their names where they have any."""
+        names = self.model.output_names
+        if names is None:
+            return self.model.outputs
+        return [ref for _, ref in sorted(zip(names, self.model.outputs, strict=True))]
+
     def _named(self, value: Any) -> Any:
         if isinstance(value, Ref):
             return self.tensor(value)
@@ -195,6 +241,28 @@ class _Scope:
         if isinstance(value, list):
             return [self._named(item) for item in value]
         return value
+
+
+Key = tuple[str, int]
+
+
+def _finished(outputs: Sequence[Key], before: Mapping[Key, Sequence[Key]]) -> list[Key]:
+    """Return calls, each behind those that it waits for, by a search depth first."""
+    found: dict[Key, None] = {}
+    for output in outputs:
+        waiting = [(output, iter(before.get(output, ())))]
+        begun = {output}
+        while waiting:
+            key, rest = waiting[-1]
+            following = next((k for k in rest if k not in found and k not in begun), None)
+            if following is not None:
+                begun.add(following)
+                waiting.append((following, iter(before.get(following, ()))))
+                continue
+            waiting.pop()
+            if key in before:
+                found[key] = None
+    return [*found]
 
 
 def _inner_model(record: Record) -> ModelRecord | None:
@@ -244,8 +312,10 @@ class Assembly:
     _values: dict[str, object] = field(default_factory=dict)
     # Tensors that stand for others.
     _same: dict[str, str] = field(default_factory=dict)
-    # Tensors that bear no mask any more where later calls read them, and what they read then.
-    _bare: dict[str, Tensor | None] = field(default_factory=dict)
+    # When calls run, by their names; when a tensor's mask is taken away, and what is read then.
+    _ranks: dict[str, int] = field(default_factory=dict)
+    _taken: dict[str, int] = field(default_factory=dict)
+    _bare: dict[str, Tensor] = field(default_factory=dict)
     # Options of a layer's first call, and its layers for calls with others.
     _more: dict[int, dict[str, Any]] = field(default_factory=dict)
     _variants: dict[int, list[Layer]] = field(default_factory=dict)
@@ -363,6 +433,8 @@ class Assembly:
             for record in _leaves(model):
                 self.plan(record, None)
             return
+        if not self.version.legacy:
+            self._find_takers(scope, calls)
         known = {n: s for n, s in zip(names, shapes, strict=True) if s is not None}
         entries: dict[int, Call] = {}
         for i in order:
@@ -386,6 +458,18 @@ class Assembly:
                     f"an input of type {show(dtype)} ({show(name)}) is not supported; give the "
                     "model numbers: do before it what it does with them"
                 )
+
+    def _find_takers(self, scope: _Scope, calls: Sequence[FlatCall]) -> None:
+        """Find who reads tensors after the first call that takes their masks away."""
+        numbers = {name: number for number, name in enumerate(scope.executed())}
+        self._ranks = {c.name: numbers.get(c.name.removesuffix("/mask"), 0) for c in calls}
+        for call in calls:
+            row = row_of(call.record)
+            if row is None or row.takes_masks is None or self.version < row.takes_masks:
+                continue
+            for tensor in [*tensors_of(call.node.args), *tensors_of(call.node.kwargs)]:
+                first = self._taken.get(tensor, self._ranks[call.name])
+                self._taken[tensor] = min(first, self._ranks[call.name])
 
     def _with_masks(self, calls: Sequence[FlatCall]) -> list[FlatCall]:
         """Write out masks that a call was given as calls of their own."""
@@ -416,7 +500,7 @@ class Assembly:
                 return None
             if call.borrowed:
                 known[call.name] = known[tensor]
-                pair = [self._named(tensor), self._read(call.mask_of)]
+                pair = [self._named(tensor), self._read(call.mask_of, call.name)]
                 borrowed = "if none" if self.version.legacy else "always"
                 return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
             shape, steps = known[tensor], known[call.mask_of]
@@ -424,7 +508,7 @@ class Assembly:
                 self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
                 return None
             known[call.name] = shape
-            tensor, mask = self._read(tensor), self._named(call.mask_of)
+            tensor, mask = self._read(tensor, call.name), self._named(call.mask_of)
             given = self._values.get(mask)
             if given is None:
                 self.obstacle(f"{record.where}: a mask made by {show(str(mask))}")
@@ -491,10 +575,7 @@ class Assembly:
                 "of a floating-point type, or do before it what this layer does"
             )
             return None
-        read = [self._read(tensor) for tensor in tensors]
-        if planned.takes_masks:
-            self._bare |= {tensor: None for tensor in tensors if tensor not in self._bare}
-        tensors = read
+        tensors = [self._read(tensor, call.name) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
         mask_symbol = layer.mask_symbol(tensors, masks)
         self._values[call.name] = layer.value_symbol(
@@ -514,16 +595,16 @@ class Assembly:
             self._masks[name] = mask_symbol
         return Call(layer, tensors, call.name, training)
 
-    def _read(self, tensor: str) -> Tensor:
+    def _read(self, tensor: str, call: str) -> Tensor:
         """Return what a call reads: a tensor, or the same without the mask that it had."""
-        if tensor not in self._bare or not any(self._masks.values()):
+        late = tensor in self._taken and self._ranks[call] > self._taken[tensor]
+        if not late or not any(self._masks.values()):
             return self._named(tensor)
-        bare = self._bare[tensor]
-        if bare is None:
-            bare = self._bare[tensor] = Tensor(f"{tensor}/bare")
-            layer = Identity(name=bare, passes_mask=False)
-            self._entries.append(Call(layer, [self._named(tensor)], bare))
-        return bare
+        if tensor not in self._bare:
+            self._bare[tensor] = Tensor(f"{tensor}/bare")
+            layer = Identity(name=self._bare[tensor], passes_mask=False)
+            self._entries.append(Call(layer, [self._named(tensor)], self._bare[tensor]))
+        return self._bare[tensor]
 
     def _named(self, tensor: str) -> Tensor:
         return Tensor(self._same.get(tensor, tensor))

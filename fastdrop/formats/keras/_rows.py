@@ -101,15 +101,14 @@ class Planned:
     """A layer of declared weights, and the arrays in the file that they come from.
 
     `groups` are paths in the layer's group that may be there, and the names that they must bear if
-    they bear any; None for no matter which. With `takes_masks` whoever reads its inputs later finds
-    no mask there. With `rounds` it puts out whole numbers where it gets such.
+    they bear any; None for no matter which. With `rounds` it puts out whole numbers where it gets
+    such.
     """
 
     layer: Layer
     stored: Sequence[Stored] = ()
     groups: Mapping[str, str | None] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    takes_masks: bool = False
     rounds: bool = False
 
 
@@ -162,6 +161,8 @@ class Row:
         Returns the shape of an input by that of the first weight, for files that do not tell it.
     own_mask : bool
         Whether a mask given in a call is an input like others.
+    takes_masks : tuple of int or None
+        The version since which whoever reads its inputs later finds no mask there.
     channels_axis : int
         Which axis of a row has the channels where they are in front.
     """
@@ -176,6 +177,7 @@ class Row:
     notes: Callable[[dict[str, Any], Record, Version], Sequence[str]] | None = None
     input_of: Callable[[tuple[int, ...]], Shape | None] | None = None
     own_mask: bool = False
+    takes_masks: tuple[int, int] | None = None
     channels_axis: int = 0
 
     def plan(

@@ -172,10 +172,7 @@ class MultiHeadRow(Row):
             for part in numbers
         }
         groups |= {"_dropout_layer/vars": None, "_softmax/vars": None}
-        # What it does with masks inside, Keras 3 has it do to the tensors themselves since 3.8.
-        takes_masks = planning.version >= (3, 8)
-        groups = {**planned.groups, **groups}
-        return replace(planned, stored=stored, groups=groups, takes_masks=takes_masks)
+        return replace(planned, stored=stored, groups={**planned.groups, **groups})
 
 
 _COMMON = (Option("dropout", rate(one=True)),)
@@ -221,5 +218,7 @@ ROWS = (
         without_effect=frozenset({"flash_attention", "query_shape", "key_shape", "value_shape"}),
         rule=_masking,
         call=_arguments,
+        # What it does with masks inside, Keras 3 has it do to the tensors themselves since then.
+        takes_masks=(3, 8),
     ),
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from .case import (
     MASK,
+    SOME,
     X2,
     X3,
     X4,
@@ -853,3 +854,69 @@ add(
     [L.LSTM(4), L.Dense(3, activation="relu", dtype="float32"), L.Dense(2, dtype="float64")],
 )
 add("dtype-float32", X3, [L.LSTM(4, dtype="float32"), L.Dense(2, dtype="float32")])
+
+
+# Attention that takes masks away, beside what reads the same tensor: who is first keeps it. -------
+
+
+def beside(*kinds: str, deeper: int = 0, named: bool = False) -> Any:
+    """Return a model of branches of one masked sequence, some a layer deeper."""
+
+    def build(keras: Any, x: Any) -> Any:
+        layers = keras.layers
+        h = layers.LSTM(4, return_sequences=True)(layers.Embedding(9, 3, mask_zero=True)(x))
+        other = layers.Dense(4)(h)
+        ends = []
+        for number, kind in enumerate(kinds):
+            if kind == "attention":
+                y = layers.Attention()([h, h])
+            elif kind == "across":
+                y = layers.MultiHeadAttention(2, 3)(h, other)
+            elif kind == "back":
+                y = layers.MultiHeadAttention(2, 3)(other, h)
+            elif kind == "lstm":
+                y = layers.LSTM(4, return_sequences=True)(h)
+            else:
+                y = layers.MultiHeadAttention(2, 3)(h, h)
+            if number < deeper:
+                y = layers.Dense(4)(y)
+            ends.append(layers.GlobalAveragePooling1D()(y))
+        if named:
+            return {f"y{9 - number}": end for number, end in enumerate(ends)}
+        return layers.Concatenate()(ends)
+
+    return build
+
+
+for name, kinds, options in (
+    ("two", ["self", "self"], {}),
+    ("three", ["self", "self", "self"], {}),
+    ("attention-first", ["attention", "self"], {}),
+    ("attention-last", ["self", "attention"], {}),
+    ("attention-deeper", ["attention", "self"], {"deeper": 1}),
+    ("self-deeper", ["self", "attention"], {"deeper": 1}),
+    ("lstm", ["self", "lstm", "self"], {}),
+    ("across", ["across", "back", "self"], {}),
+    ("named", ["self", "attention", "across"], {"named": True}),
+):
+    add(
+        f"beside-{name}",
+        padded_tokens(9, SOME),
+        beside(*kinds, **options),
+        only="3",
+        both=name == "two",
+    )
+
+
+def beside_inside(keras: Any, x: Any) -> Any:
+    """A model in the model takes the mask of a tensor that others read."""
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    inner = keras.Input((None, 4))
+    attention = keras.Model(inner, layers.MultiHeadAttention(2, 3)(inner, inner))
+    ends = [layers.LSTM(3)(h), layers.GlobalMaxPooling1D()(attention(h))]
+    ends.append(layers.GlobalAveragePooling1D()(layers.Attention()([h, h])))
+    return layers.Concatenate()(ends)
+
+
+add("beside-inside", padded_tokens(9, SOME), beside_inside, only="3")
