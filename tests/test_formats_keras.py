@@ -683,6 +683,57 @@ def test_custom_classes(class_name: str, registered: str | None, key: str) -> No
     assert "load(..., custom={'MCDropout': 'Dropout'})" in said[0]
 
 
+def test_functions_of_ones_own() -> None:
+    """Keras saves functions that are not its own by their names alone."""
+
+    def config(name: str) -> Config:
+        own = {"module": "builtins", "class_name": "function", "config": name}
+        layers = [layer("Dense", name="a", units=2, activation=own)]
+        return chain("c", layers, build_input_shape=[None, 3])
+
+    said = obstacles(config("my_swish"))[0]
+    assert said.startswith(
+        "layer 'a' (Dense): function 'my_swish' is not a part of Keras; if it is"
+    )
+    assert "load(..., custom={'my_swish': 'silu'})" in said
+    model = built(config("my_swish"), custom={"my_swish": "silu"})
+    assert model.layers[0].activation == "silu"
+    assert model.notes == ("the custom class 'my_swish' is taken for silu",)
+    # Of TensorFlow, and not found again by Keras itself.
+    for name, known in (("softmax_v2", "softmax"), ("log_softmax_v2", "log_softmax")):
+        assert built(config(name)).layers[0].activation == known
+    wrong = obstacles(config("my_swish"), custom={"my_swish": "Dropout"})
+    assert "activation: 'Dropout' is not supported" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("key", "options"),
+    [
+        ("function", {"class_name": "__lambda__", "config": {"code": "4wEA"}}),
+        ("value", ["4wEAAA==", None, None]),
+    ],
+)
+def test_activations_that_are_code(key: str, options: Any) -> None:
+    value = options if key == "function" else {"value": options}
+    config = chain(
+        "c", [layer("Dense", name="a", units=2, activation=value)], build_input_shape=[None, 3]
+    )
+    assert "a Python function in the file, which is never run" in obstacles(config)[0]
+
+
+@pytest.mark.parametrize("name", ["TextVectorization", "StringLookup"])
+def test_what_takes_texts(name: str) -> None:
+    config = chain("c", [layer(name, name="t", vocabulary=["a"])], build_input_shape=[None, 3])
+    (said,) = obstacles(config)
+    assert said.startswith(f"layer 't' ({name}): it takes texts: do before the model what it does")
+
+
+def test_a_function_that_is_not_known() -> None:
+    strange = layer("Rot90", name="r") | {"module": "keras.src.ops.numpy"}
+    (said,) = obstacles(chain("c", [strange], build_input_shape=[None, 3]))
+    assert "(Rot90): the function is not supported, expected one of Abs, Absolute, Add" in said
+
+
 def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:
     strange = node("MCDropout", "m", call(ref("x")), rate=0.5) | {"module": "mine"}
     config = graph(
@@ -730,13 +781,17 @@ def test_custom_classes_of_h5_and_of_no_use() -> None:
         (
             {"A": "Dropuot"},
             ValueError,
-            r"custom\['A'\]: expected one of Activation, .*, got 'Dropuot'",
+            r"custom\['A'\]: expected an activation, or one of Activation, .*, got 'Dropuot'",
         ),
-        ({"A": "Sequential"}, ValueError, r"custom\['A'\]: expected one of"),
+        ({"A": "Sequential"}, ValueError, r"custom\['A'\]: expected an activation, or one of"),
         ({"A": Dropout}, TypeError, r"custom\['A'\]: expected a str"),
         ({1: "Dropout"}, TypeError, "custom: expected a str"),
         (["A"], TypeError, "custom: expected a mapping of str to str"),
-        (MappingProxyType({"A": "Dropuot"}), ValueError, r"custom\['A'\]: expected one of"),
+        (
+            MappingProxyType({"A": "Dropuot"}),
+            ValueError,
+            r"custom\['A'\]: expected an activation, or one of",
+        ),
     ],
 )
 def test_custom_that_is_refused(custom: Any, error: type[Exception], message: str) -> None:
@@ -1126,7 +1181,7 @@ def test_all_obstacles_are_listed() -> None:
     found = obstacles(config)
     assert "class 'mine>Mine' is not a part of Keras" in found[0]
     for fragment in (
-        "layer 'f' (Lambda): the class is not supported",
+        "layer 'f' (Lambda): a Python function in the file, which is never run",
         "layer 'a' (Dense): units: expected a positive integer, found 0",
         "layer 'a' (Dense): activation: 'no' is not supported",
         "layer 'a' (Dense): unsupported option 'more': 1",
@@ -1225,7 +1280,7 @@ def test_steps_of_what_is_not_known() -> None:
         chain("c", [layer("Lambda", name="f"), steps], build_input_shape=[None, 4, 3])
     )
     assert len(found) == 2
-    assert "layer 'f' (Lambda): the class is not supported" in found[0]
+    assert "layer 'f' (Lambda): a Python function in the file, which is never run" in found[0]
     assert "units: expected a positive integer" in found[1]
 
 
@@ -1270,7 +1325,9 @@ def test_obstacles_where_no_shape_is_known() -> None:
     layers = [layer("Lambda", name="f"), layer("Dense", name="d", units=-1)]
     found = obstacles(chain("c", layers))
     assert "no input shape; build the model" in found[0]
-    assert any("(Lambda): the class is not supported" in line for line in found)
+    assert any(
+        "(Lambda): a Python function in the file, which is never run" in line for line in found
+    )
     assert any("units: expected a positive integer" in line for line in found)
     cyclic = graph(
         "g",

@@ -439,7 +439,11 @@ LAMBDA = {"class_name": "Lambda", "config": {"name": "x", "function": "4wEA"}}
     ("custom", inner_entry("both", registered_name="mine>GRU"), "class 'mine>GRU' is not"),
     ("module", inner_entry("both", module="os"), "(module 'os')"),
     ("backward", inner_entry("both", "backward_layer", module="os"), "(module 'os')"),
-    ("Lambda in time", inner_entry("steps", **LAMBDA), "(Lambda): the class is not supported"),
+    (
+        "Lambda in time",
+        inner_entry("steps", **LAMBDA),
+        "(Lambda): a Python function in the file, which is never run",
+    ),
     ("wrapped key", inner_entry("both", extra=1), "unsupported option 'extra'"),
     ("no wrapped layer", option("both", layer=None), "layer: expected an object, found None"),
     ("wrapped list", option("steps", layer=[1]), "layer: expected an object, found [1]"),

@@ -293,6 +293,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "softmax_robust_masking": FLAG,
     "stddev": NUMBER,
     "strides": NOTHING,
+    "theta": NUMBER,
     "threshold": NUMBER,
     "unroll": FLAG,
     "use_bias": FLAG,

@@ -81,7 +81,8 @@ def load(
         0.3, "take": "last"}), "ReLU", ("head", "Linear")]``; docs/pytorch.md has them all.
     custom : mapping of str to str, optional
         Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
-        "Dropout"}``. Nothing is imported: the configuration in the file is read as that class's.
+        "Dropout"}``, or functions and activations, as in ``{"my_swish": "silu"}``. Nothing is
+        imported: the configuration in the file is read as that class's.
     rates : float or mapping, optional
         Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
     precision : {"float32", "bfloat16"}, optional

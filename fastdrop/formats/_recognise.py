@@ -54,6 +54,12 @@ _MEMBERS = (
     (".keras", _ARCHIVE.format("a zip")),
     (".h5", _ARCHIVE.format("a zip")),
 )
+# Folders of a .keras file, whose members that file is known by.
+_ASSETS = (
+    "assets/",
+    "a Keras model with layers that look up words, which take texts: do before the model what they "
+    "do, and save a model that takes numbers",
+)
 _OWN = "model.weights.h5"
 
 
@@ -85,7 +91,7 @@ def recognise_members(names: list[str]) -> str | None:
     for end, meaning in _MEMBERS:
         if any(name.endswith(end) and name != _OWN for name in names):
             return meaning
-    return None
+    return _ASSETS[1] if any(name.startswith(_ASSETS[0]) for name in names) else None
 
 
 def recognise_folder(path: str | PathLike[str]) -> str | None:

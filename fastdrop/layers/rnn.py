@@ -807,6 +807,14 @@ class TimeDistributed(Layer):
     def passes_mask(self) -> bool:
         return self.masks == "outer"
 
+    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
+        if self.masks == "inner":
+            return self.layer.mask_symbol(tensors, masks)
+        return super().mask_symbol(tensors, masks)
+
+    def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
+        return self.layer.value_symbol(tensors, values)
+
     def _steps(self, inputs: Sequence[Shape]) -> int | None:
         for shape in inputs:
             self.check_fits(shape, "(time, ...)", len(shape) >= 1)

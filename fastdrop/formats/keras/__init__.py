@@ -21,7 +21,7 @@ from fastdrop.formats._safe_zip import read_members
 from fastdrop.formats.keras._assemble import Assembly
 from fastdrop.formats.keras._records import ModelRecord, Reader, Record
 from fastdrop.formats.keras._registry import LAYERS, is_function, row_of, supported
-from fastdrop.formats.keras._rows import Stored
+from fastdrop.formats.keras._rows import ACTIVATIONS, Stored
 from fastdrop.formats.keras._version import NEWEST, Version, parse_version
 from fastdrop.formats.keras.rnn import by_bias
 from fastdrop.layers import Shape
@@ -437,6 +437,7 @@ def check_custom(value: object) -> dict[str, str]:
         for name, known in value.items()
     }
     for name, known in custom.items():
-        if known not in LAYERS:
-            _check.refuse(ValueError, f"custom[{name!r}]", f"one of {supported()}", known)
+        if known not in LAYERS and known not in ACTIVATIONS:
+            expected = f"an activation, or one of {supported()}"
+            _check.refuse(ValueError, f"custom[{name!r}]", expected, known)
     return custom

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
-from fastdrop.formats.keras._records import ModelRecord, Node, Reader, Record, Ref
-from fastdrop.formats.keras._registry import row_of, supported
+from fastdrop.formats.keras._records import REASONS, ModelRecord, Node, Reader, Record, Ref, hint
+from fastdrop.formats.keras._registry import OPERATIONS, row_of, supported
 from fastdrop.formats.keras._rows import (
     WITHOUT_EFFECT,
     Planned,
@@ -370,6 +370,16 @@ class Assembly:
             self.obstacle(error)
             return None
 
+    def _unknown(self, record: Record) -> str:
+        """Return why there is no row for a record."""
+        if record.class_name in REASONS:
+            return REASONS[record.class_name]
+        if record.operation:
+            return f"the function is not supported, expected one of {', '.join(sorted(OPERATIONS))}"
+        # A file that names no modules may mean a class of somebody's own.
+        own = "" if self.reader.modules else f" ({hint(record.class_name)})"
+        return f"the class is not supported{own}, expected one of {supported()}"
+
     def plan(
         self,
         record: Record,
@@ -378,9 +388,7 @@ class Assembly:
     ) -> Planned | None:
         row = row_of(record)
         if row is None:
-            self.obstacle(
-                f"{record.where}: the class is not supported, expected one of {supported()}"
-            )
+            self.obstacle(f"{record.where}: {self._unknown(record)}")
             return None
         built = record.build_shape
         one = inputs[0] if inputs is not None and len(inputs) == 1 else None

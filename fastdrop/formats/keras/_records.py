@@ -236,7 +236,7 @@ class Reader:
         module = entry.values.get("module")
         registered = entry.values.get("registered_name")
         short = class_name.rpartition(">")[2]
-        known = self._known_as(class_name, registered, module, where)
+        known = self._known_as(class_name, registered, entry.values, where)
         if known in MODELS:
             return self.model(entry, outer, depth + 1, f"{path or ''}{_name_of(entry)}/")
         row = LayerSummary(f"{path or ''}{_name_of(entry)}", short)
@@ -246,9 +246,9 @@ class Reader:
         name = config.string("name") if "name" in config.values else entry.string("name")
         where = f"{outer}layer {show(name)} ({show(short)[1:-1]})"
         entry.where = config.where = where
-        if known is None:
+        if known is None and short not in REASONS:
             self.check_origin(entry.values, where)
-            known = class_name
+        known = known or short
         entry.refuse_others(_LAYER_KEYS)
         if entry.values.get("name", name) != name and path is not None:
             raise entry.wrong("name", f"{show(name)} as in its config")
@@ -258,6 +258,8 @@ class Reader:
             config.values["layer"] = self.model(
                 inner_entry, f"{where}: ", depth + 1, f"{path or ''}{name}/"
             )
+        values: Any = {} if known in REASONS else self._with_names(config.values, where)
+        config.values = values
         for nested in _objects(config.values):
             # An array of numbers is no object of a class.
             if not self._is_custom(nested) and nested.get("class_name") != "__numpy__":
@@ -285,7 +287,7 @@ class Reader:
         return self.shared.setdefault((number, known, name), config)
 
     def _known_as(
-        self, class_name: str, registered: object, module: object, where: str
+        self, class_name: str, registered: object, entry: Mapping[str, Any], where: str
     ) -> str | None:
         """Return the class that a custom class stands for, or the class of a model."""
         for spelled in (class_name, registered):
@@ -296,9 +298,30 @@ class Reader:
                     self.used_custom[name] = self.custom[name]
                     return self.custom[name]
         if class_name in MODELS:
-            self.check_origin({"module": module, "class_name": class_name}, where, layer=False)
+            origin = {key: entry[key] for key in ("module", "class_name") if key in entry}
+            self.check_origin(origin, where, layer=False)
             return class_name
         return None
+
+    def _with_names(self, value: Any, where: str) -> Any:
+        """Return a configuration in which functions that are not Keras's own are named as such."""
+        if isinstance(value, list):
+            return [self._with_names(item, where) for item in value]
+        if not isinstance(value, dict):
+            return value
+        name = value.get("config")
+        own = value.get("class_name") == "function" and value.get("module") == "builtins"
+        if not own or not isinstance(name, str):
+            return {key: self._with_names(item, where) for key, item in value.items()}
+        if name in self.custom:
+            self.used_custom[name] = self.custom[name]
+        elif name not in _OF_TENSORFLOW:
+            raise ModelFormatError(
+                f"{where}: function {show(name)} is not a part of Keras; if it is a known "
+                "activation under a name of its own, say which: "
+                f"load(..., custom={{{show(name)}: 'silu'}})"
+            )
+        return self.custom.get(name) or _OF_TENSORFLOW[name]
 
     def _is_custom(self, entry: Mapping[str, Any]) -> bool:
         name = entry.get("class_name")
@@ -312,7 +335,8 @@ class Reader:
         """
         class_name, module = entry.get("class_name"), entry.get("module")
         registered = entry.get("registered_name")
-        ours = module is None and (not self.modules or self.version.legacy)
+        # A .keras file says of each class of Keras where it is from, or as the first ones of none.
+        ours = module is None and (not self.modules or "module" not in entry)
         if isinstance(module, str):
             ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
         custom = registered if registered not in (None, class_name) else None
@@ -323,14 +347,10 @@ class Reader:
         if class_name == "__lambda__":
             raise ModelFormatError(f"{where}: a Python function in the file, which is never run")
         what = f"class {show(custom or class_name)} is not a part of Keras"
-        if not ours:
+        if not ours and module is not None:
             what += f" (module {show(module)})"
         if layer:
-            name = show(str(custom or class_name).rpartition(">")[2])
-            what += (
-                "; if it is a known layer under a name of its own, say which: "
-                f"load(..., custom={{{name}: 'Dropout'}})"
-            )
+            what += f"; {hint(str(custom or class_name))}"
         raise ModelFormatError(f"{where}: {what}")
 
     def _nodes(self, entry: Section, where: str) -> list[Node] | None:
@@ -417,6 +437,24 @@ def input_shape(config: Section) -> Shape | None:
     return None
 
 
+def hint(class_name: str) -> str:
+    """Return what to do about a class of somebody's own."""
+    name = show(class_name.rpartition(">")[2])
+    return (
+        "if it is a known layer under a name of its own, say which, as in "
+        f"load(..., custom={{{name}: 'Dropout'}})"
+    )
+
+
+# Classes that no table will have, and why.
+_TEXTS = "it takes texts: do before the model what it does, and give the model its numbers"
+REASONS = {
+    "Lambda": "a Python function in the file, which is never run",
+    "TextVectorization": _TEXTS,
+    "StringLookup": _TEXTS,
+}
+# Names under which functions of TensorFlow are saved, which Keras itself does not find again.
+_OF_TENSORFLOW = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}
 _INPUT_KEYS = frozenset({"name", "dtype", "batch_shape", "batch_input_shape", "trainable"})
 
 

@@ -344,6 +344,7 @@ _RENAMED = {"swish": "silu", "hard_swish": "hard_silu"}
 _LEGACY = {"hard_sigmoid": "hard_sigmoid_legacy"}
 _OURS_ALONE = ("hard_sigmoid_legacy", "gelu_tanh", "threshold")
 NAMES = tuple(n for n in _check.ACTIVATIONS if n not in _OURS_ALONE)
+ACTIVATIONS = (*NAMES, *_check.ROW_ACTIVATIONS)
 
 
 def activation(*, default: str = "linear") -> Callable[[Section, str, Version], Any]:
@@ -361,17 +362,20 @@ def activation(*, default: str = "linear") -> Callable[[Section, str, Version], 
                 return layer_activation(name, Section(f"{config.where}: {key}", inner), version)
             if name == "Activation" and isinstance(inner, dict):
                 return read(Section(f"{config.where}: {key}", inner), "activation", version)
+            if "class_name" not in value or name == "__lambda__":
+                raise ModelFormatError(
+                    f"{config.where}: {key}: a Python function in the file, which is never run"
+                )
             # A function by its name; it is looked up in a table, wherever it comes from.
             if name != "function" or "activations" not in str(value.get("module")):
                 raise config.wrong(key, "the name of a built-in activation")
             value = inner
         if value is None:
             value = "linear"
-        known = (*NAMES, *_check.ROW_ACTIVATIONS)
-        if not isinstance(value, str) or value not in known:
+        if not isinstance(value, str) or value not in ACTIVATIONS:
             raise ModelFormatError(
                 f"{config.where}: {key}: {show(value)} is not supported, "
-                f"expected {', '.join(known)}"
+                f"expected {', '.join(ACTIVATIONS)}"
             )
         if version.legacy:
             return _LEGACY.get(value, value)
@@ -399,6 +403,11 @@ LAYER_ACTIVATIONS: dict[str, Callable[[Section, Version], Any]] = {
     "LeakyReLU": _leaky_relu,
     "ELU": lambda config, version: ("elu", number(1.0)(config, "alpha", version)),
     "Softmax": lambda config, version: _last_axis(config, version),
+    "ThresholdedReLU": lambda config, version: (
+        "threshold",
+        number(1.0, least=0.0)(config, "theta", version),
+        0.0,
+    ),
 }
 
 

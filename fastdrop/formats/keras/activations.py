@@ -60,6 +60,7 @@ _PARAMETERS = {
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "LeakyReLU": ("alpha", "negative_slope"),
     "ELU": ("alpha",),
+    "ThresholdedReLU": ("theta",),
 }
 
 ROWS = (

@@ -920,3 +920,27 @@ def beside_inside(keras: Any, x: Any) -> Any:
 
 
 add("beside-inside", padded_tokens(9, SOME), beside_inside, only="3")
+
+
+def words_and_sentences(keras: Any, x: Any) -> Any:
+    """A model of words at each sentence, whose padding is its own affair."""
+    layers = keras.layers
+    words = keras.Input((6,))
+    h = layers.Embedding(9, 3, mask_zero=True)(words)
+    inner = keras.Model(words, layers.Bidirectional(layers.GRU(2))(h))
+    return layers.Dense(2)(layers.LSTM(3)(layers.TimeDistributed(inner)(x)))
+
+
+def words_pooled(keras: Any, x: Any) -> Any:
+    """The same with attention over words, whose mask is handed on twice."""
+    layers = keras.layers
+    words = keras.Input((6,))
+    h = layers.Embedding(9, 3, mask_zero=True)(words)
+    h = layers.LSTM(2, return_sequences=True)(layers.Dropout(0.2)(h))
+    inner = keras.Model(words, layers.GlobalAveragePooling1D()(layers.Attention()([h, h])))
+    return layers.GRU(3)(layers.TimeDistributed(inner)(x))
+
+
+SENTENCES = np.stack([padded_tokens(9, SOME), padded_tokens(9, SOME[::-1])], axis=1)
+for model in (words_and_sentences, words_pooled):
+    add(model.__name__.replace("_", "-"), SENTENCES, model, both=True)
