@@ -861,6 +861,17 @@ def test_weights_that_are_not_finite() -> None:
     assert np.isnan(load(data, allow_nonfinite=True).layers[0].kernel[3, 3])
 
 
+def test_constants_may_be_infinite(tmp_path: Path) -> None:
+    """What is added to a mask is, where nothing is to be seen."""
+    value = np.array([[0, -np.inf], [0, 0]], np.float32)
+    Model([layers.Constant(name="mask", value=value)], (3,)).save(tmp_path / "m")
+    found = load(tmp_path / "m").predict(np.zeros((2, 3), np.float32))
+    np.testing.assert_array_equal(found, [value, value])
+    value[1, 1] = np.nan
+    Model([layers.Constant(name="mask", value=value)], (3,)).save(tmp_path / "n")
+    refused((tmp_path / "n").read_bytes(), "(Constant): value holds NaN; allow_nonfinite=True")
+
+
 def test_nothing_is_run_and_no_other_file_is_opened(tmp_path: Path) -> None:
     """Whatever classes a file names: annotations are no text that would be evaluated."""
     path = tmp_path / "m"

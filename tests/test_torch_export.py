@@ -7,11 +7,13 @@ steps where those stay open, is that of the example.
 from __future__ import annotations
 
 import itertools
+import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import random as RANDOM  # noqa: N812 - by a name of its own, as some import it
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402, N812
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence  # noqa: E402
 
 import fastdrop as fd  # noqa: E402
 from fastdrop import torch as ours  # noqa: E402
@@ -1897,6 +1900,8 @@ OPEN_LENGTHS: dict[str, Callable[[Any], Any]] = {
     "means-cut-off-without-padding": lambda x: F.avg_pool1d(
         x.mT, 4, 2, 1, ceil_mode=True, count_include_pad=False
     ),
+    "len": lambda x: (lambda y: y[len(y) - 1])(x.transpose(0, 1)),
+    "len-of-a-row": lambda x: x.cumsum(1)[:, len(x.transpose(0, 1)) // 2],
     "rows-and-steps": lambda x: (2 * x.reshape(x.shape[0] * x.shape[1], -1)).view(x.shape),
 }
 
@@ -1938,6 +1943,153 @@ def test_states_of_several_layers_have_their_rows_second() -> None:
     x, h = torch.randn(2, 7, 3), torch.randn(2, 2, 4)
     found = model.predict([x.numpy(), h.transpose(0, 1).numpy()])
     np.testing.assert_allclose(found, module(x, h).detach(), atol=1e-6)
+
+
+def test_states_of_each_layer_have_their_rows_second() -> None:
+    """Five tensors, four of which have them there: more ways than are tried in turn."""
+    layers = nn.ModuleList(nn.LSTM(3, 3, batch_first=True) for _ in range(2))
+
+    def run(module: Any, x: Any, states: Any) -> Any:
+        for layer, state in zip(module, states, strict=True):
+            x, _ = layer(x, state)
+        return x
+
+    def states(rows: int) -> Any:
+        return [(torch.randn(1, rows, 3), torch.randn(1, rows, 3)) for _ in range(2)]
+
+    module = With(layers, run).eval()
+    model = from_torch(module, (torch.randn(3, 5, 3), states(3)))
+    x, given = torch.randn(2, 7, 3), states(2)
+    arrays = [t.transpose(0, 1).numpy() for pair in given for t in pair]
+    found = model.predict([x.numpy(), *arrays])
+    np.testing.assert_allclose(found, module(x, given).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"num_layers": 2}, {"bidirectional": True}, {"proj_size": 2}])
+def test_states_of_packed_sequences_leave_time_open(options: dict[str, Any]) -> None:
+    kind = nn.LSTM if "proj_size" in options else nn.GRU
+    count, width = 1 + ("proj_size" not in options), options.get("proj_size", 4)
+
+    def run(layer: Any, x: Any, lengths: Any, *state: Any) -> Any:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        y, _ = layer(packed, state if len(state) == 2 else state[0])
+        return pad_packed_sequence(y, batch_first=True, total_length=x.size(1))[0]
+
+    def inputs(lengths: Sequence[int], steps: int) -> Any:
+        rows = len(lengths)
+        h, c = torch.randn(count, rows, width), torch.randn(count, rows, 4)
+        states = (h, c) if kind is nn.LSTM else (h,)
+        return torch.randn(rows, steps, 3), torch.tensor(lengths), *states
+
+    module = With(kind(3, 4, batch_first=True, **options), run).eval()
+    model = from_torch(module, inputs([2, 5], 5))
+    given = inputs([7, 1, 4], 7)
+    arrays = [t.numpy() if t.ndim < 3 or len(t) == 3 else t.transpose(0, 1).numpy() for t in given]
+    found = model.predict(arrays)
+    np.testing.assert_allclose(found, module(*given).detach(), atol=1e-6)
+    wrong = inputs([2, 5], 5)
+    with pytest.raises(ModelFormatError, match="expected initial states"):
+        from_torch(module, (*wrong[:2], *(torch.cat([s, s]) for s in wrong[2:])))
+
+
+@pytest.mark.parametrize(
+    "count",
+    [lambda x: range(len(x)), lambda x: range(x.size(0)), lambda x: [*range(len(x))]],
+    ids=["range-len", "range-size", "list"],
+)
+def test_rows_counted_by_a_range(count: Callable[[Any], Any]) -> None:
+    gru = nn.GRU(3, 4, batch_first=True)
+    module = With(gru, lambda m, x, n: m(x)[0][count(x), n - 1, :2])
+    model = from_torch(module, (torch.randn(2, 5, 3), torch.tensor([5, 2])))
+    x, n = torch.randn(3, 7, 3), torch.tensor([1, 7, 4])
+    found = model.predict([x.numpy(), n.numpy()])
+    np.testing.assert_allclose(found, module(x, n).detach(), atol=1e-6)
+
+
+def test_the_largest_length_is_that_of_other_rows() -> None:
+    module = Function(lambda x, n: x * (torch.arange(n.max()) < n[:, None]))
+    with pytest.raises(ModelFormatError, match=r"largest or smallest of all rows; .* x.size\(1\)"):
+        from_torch(module, (torch.randn(2, 5), torch.tensor([5, 2])))
+
+
+def test_other_types_that_are_switched_off() -> None:
+    class Plain(nn.Module):
+        def __init__(self, on: bool) -> None:
+            super().__init__()
+            self.gru, self.on = nn.GRU(3, 4, batch_first=True), on
+
+        def forward(self, x: Any) -> Any:
+            with torch.autocast("cpu", enabled=self.on):
+                return self.gru(x)[0]
+
+    check(Case(lambda: Plain(False), sequence()))
+    with pytest.raises(ModelFormatError, match="wrap_with_autocast"):
+        from_torch(Plain(True), torch.randn(2, 5, 3))
+
+
+@dataclass
+class Said:
+    """What a module returns by name, of which some is not there."""
+
+    y: Any
+    loss: Any = None
+    last: Any = None
+
+
+def test_outputs_of_a_dataclass_are_outputs_by_name() -> None:
+    module = With(nn.GRU(3, 4, batch_first=True), lambda m, x: Said(m(x)[0], None, m(x)[0][:, -1]))
+    model = from_torch(module, torch.randn(2, 5, 3))
+    x = torch.randn(3, 7, 3)
+    found, expected = model.predict(x.numpy()), module(x)
+    assert {*found} == {"y", "last"}
+    for name, array in found.items():
+        np.testing.assert_allclose(array, getattr(expected, name).detach(), atol=1e-6)
+
+
+class Forced(nn.Module):
+    """A decoder that is told the truth by chance."""
+
+    def __init__(self, chance: Callable[[Any, float], bool]) -> None:
+        super().__init__()
+        self.cell, self.out, self.chance = nn.GRUCell(2, 4), nn.Linear(4, 2), chance
+
+    def forward(self, x: Any, ratio: float = 0.5) -> Any:
+        h, said, found = x.new_zeros(x.size(0), 4), x[:, 0], []
+        told = self.chance(self, ratio)
+        for t in range(4):
+            h = self.cell(said, h)
+            found.append(self.out(h))
+            said = x[:, t] if told else found[-1]
+        return torch.stack(found, 1)
+
+
+CHANCES: dict[str, Callable[[Any, float], bool]] = {
+    "random": lambda m, ratio: random.random() < ratio,
+    "by-name": lambda m, ratio: RANDOM() < ratio,
+    "uniform": lambda m, ratio: random.uniform(0, 1) < ratio,
+    "numpy": lambda m, ratio: np.random.rand() < ratio,  # noqa: NPY002
+    "rare": lambda m, ratio: random.random() < ratio / 1000,
+}
+
+
+@pytest.mark.parametrize("name", CHANCES)
+def test_what_is_decided_by_chance_is_refused(name: str) -> None:
+    before = random.getstate()
+    with pytest.raises(ModelFormatError, match="decides by numbers of Python's random or NumPy's"):
+        from_torch(Forced(CHANCES[name]), torch.randn(3, 4, 2))
+    assert random.getstate() == before
+    model = from_torch(Forced(CHANCES[name]), (torch.randn(3, 4, 2), 0.0))
+    assert model.input_names == ("input",)
+
+
+def test_chance_while_training_is_none_here() -> None:
+    """As in evaluation, whatever would have been drawn."""
+    module = Forced(lambda m, ratio: random.random() < (ratio if m.training else 0.0)).eval()
+    x = torch.randn(5, 4, 2)
+    for seed in range(4):
+        random.seed(seed)
+        found = from_torch(module, torch.randn(3, 4, 2)).predict(x.numpy())
+        np.testing.assert_allclose(found, module(x).detach(), atol=1e-6)
 
 
 def test_a_line_of_one_step_is_its_start() -> None:

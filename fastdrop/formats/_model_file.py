@@ -130,7 +130,9 @@ class _Reading:
                 hint = known[name][0]
                 raise given.wrong(name, getattr(hint, "__name__", str(hint)))
             if name in made.weight_fields and found is not None:
-                self._check_finite(found, f"{given.where}: {name}")
+                # What is added to a mask is infinite where nothing is to be seen.
+                infinite = kind == "Constant"
+                self._check_finite(found, f"{given.where}: {name}", infinite=infinite)
             values[name] = found
         with _refused(given.where):
             return made(**values)
@@ -165,13 +167,13 @@ class _Reading:
             raise ModelFormatError(f"{where}: expected F32, found {stored.dtype}")
         return stored.values
 
-    def _check_finite(self, array: NDArray[Any], where: str) -> None:
+    def _check_finite(self, array: NDArray[Any], where: str, *, infinite: bool) -> None:
         flat = array.reshape(-1)
         for start in range(0, 0 if self._allow_nonfinite else flat.size, _PIECE):
-            if not np.isfinite(flat[start : start + _PIECE]).all():
-                raise ModelFormatError(
-                    f"{where} holds NaN or infinities; allow_nonfinite=True accepts them"
-                )
+            some = flat[start : start + _PIECE]
+            if np.isnan(some).any() if infinite else not np.isfinite(some).all():
+                what = "NaN" if infinite else "NaN or infinities"
+                raise ModelFormatError(f"{where} holds {what}; allow_nonfinite=True accepts them")
 
 
 @contextmanager

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import operator
 import os
+import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import count
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import count, islice
 from itertools import product as choices
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -40,7 +42,7 @@ from fastdrop.layers import Identity
 from fastdrop.model import Model
 from fastdrop.torch._conditions import other_ways
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
-from fastdrop.torch._tracing import shapes_alone
+from fastdrop.torch._tracing import ALMOST_1, shapes_alone
 
 # Operators that only check, or tell compilers what they may suppose.
 _CHECKS = (
@@ -93,6 +95,10 @@ _NUMBERS: dict[Any, str] = {
 # What a module may be called with beside tensors.
 _SAME_IN_ALL_CALLS = (bool, int, float, str, type(None))
 _EXPECTED = "a tensor, or a tuple or dict of tensors"
+# With how many seeds a module is called that draws numbers outside PyTorch.
+_SEEDS = 16
+# Where inputs may have their rows: how many ways are looked at, and how many tried.
+_MOST_PLACEMENTS, _TRIED = 1 << 12, 16
 _EVERY, _NONE = slice(None), slice(0)  # axes of an open length
 _MISSING = object()
 _NARROW = (torch.float16, torch.bfloat16)
@@ -165,7 +171,8 @@ def from_torch(
         _check.refuse(TypeError, "module", "a torch.nn.Module", module)
     example = _Example.of(module, example_inputs)
     _check_module(module)
-    model = _converted(module, example)
+    with _chance_left():
+        model = _converted(module, example)
     return model if rates is None else model.with_rates(rates)
 
 
@@ -222,7 +229,11 @@ class _Called(nn.Module):
 
     def forward(self, *tensors: torch.Tensor) -> Any:
         args, named = self.example.call(tensors)
-        return self.module(*args, **named)
+        made = self.module(*args, **named)
+        if is_dataclass(made) and pytree.tree_is_leaf(made):
+            found = {field.name: getattr(made, field.name) for field in fields(made)}
+            return {name: value for name, value in found.items() if value is not None}
+        return made
 
 
 def _names(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> list[str]:
@@ -326,6 +337,18 @@ def _number_of_rows(module: nn.Module, tensors: Sequence[torch.Tensor]) -> int:
 
 
 @contextmanager
+def _chance_left() -> Iterator[None]:
+    """Leave the numbers that come next as they would have been, whatever a module draws."""
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng([]):
+            yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+
+
+@contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what export logs to itself: what it raises says all."""
     import logging
@@ -412,10 +435,14 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
         with torch.random.fork_rng([]), _training(module, on=False), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             one, two = (pytree.tree_leaves(called(*(t.clone() for t in tensors))) for _ in range(2))
+            decided = _decides(called, tensors)
         x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
         found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
     except Exception:  # the example does not run as it is, by the one or the other
         return
+    if decided:
+        text = "the module decides by numbers of Python's random or NumPy's, which differ from call"
+        raise _Failed([f"{text} to call; say how in what it is called with"], 0.0)
     one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
     for y, expected, again in zip(found, one, two, strict=False):
         if expected.is_complex():
@@ -435,6 +462,39 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
             raise _Failed(["the module computes something else in eval mode"], 0.0)
 
 
+def _decides(called: nn.Module, tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether a module computes something else where other numbers are drawn outside PyTorch."""
+
+    def outputs() -> list[Any]:
+        torch.manual_seed(0)
+        leaves = pytree.tree_leaves(called(*(t.clone() for t in tensors)))
+        return [v.detach().numpy() if isinstance(v, torch.Tensor) else v for v in leaves]
+
+    def differ(one: list[Any], other: list[Any]) -> bool:
+        pairs = zip(one, other, strict=False)
+        return len(one) != len(other) or any(
+            not np.array_equal(np.nan_to_num(a), np.nan_to_num(b)) for a, b in pairs
+        )
+
+    def where() -> tuple[Any, ...]:
+        return random.getstate(), np.random.get_state(legacy=False)["state"]["pos"]  # noqa: NPY002
+
+    def seeded(seed: int) -> tuple[Any, ...]:
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002 - what a module may draw from
+        return where()
+
+    started = seeded(0)
+    first = outputs()
+    if started == where():
+        return False
+    for number in (0.0, ALMOST_1):
+        with mock.patch.object(random, "random", lambda number=number: number):
+            if differ(first, outputs()):
+                return True
+    return any(seeded(seed) and differ(first, outputs()) for seed in range(1, _SEEDS))
+
+
 def _near(found: Any, wanted: Any) -> bool:
     """Whether numbers are the same but for how they were rounded."""
     finite = np.abs(wanted[np.isfinite(wanted)])
@@ -452,13 +512,17 @@ def _takes_time_first(module: nn.Module) -> bool:
 
 
 def _placements(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[int, ...]]:
-    """Yield on which axis each input may have the batch: the first, or the second of some."""
+    """Yield on which axis each input may have the batch: the first, or the second of some.
+
+    As many rows everywhere come before one in some place and more in others.
+    """
     options = [(0, 1) if tensor.ndim > 1 else (0,) for tensor in tensors]
-    found = sorted(choices(*options), key=lambda axes: (sum(axes), axes))
-    for axes in found[:16]:
+    found = []
+    for axes in islice(choices(*options), _MOST_PLACEMENTS):
         lengths = {t.shape[at] for t, at in zip(tensors, axes, strict=True)}
         if len(lengths - {1}) <= 1:
-            yield axes
+            found.append((len(lengths), sum(axes), axes))
+    yield from (axes for _, _, axes in sorted(found)[:_TRIED])
 
 
 def _first_line(error: BaseException) -> str:
@@ -634,20 +698,23 @@ class _Conversion:
         return tuple(made) if isinstance(made, list) else made
 
     def _wrapped(self, node: torch.fx.Node) -> Any:
-        """Return what a part of the module makes that runs with gradients switched on or off."""
+        """Return what a part of the module makes that runs without gradients or other types."""
         target = node.target
         assert isinstance(target, torch._ops.HigherOrderOperator)
         name = target.name()
-        if name != "wrap_with_set_grad_enabled":
+        if name == "wrap_with_autocast" and node.args[2] is False:
+            part, *rest = node.args[4:]
+        elif name == "wrap_with_set_grad_enabled":
+            _, part, *rest = node.args
+        else:
             return self._refused(node, UnsupportedError(f"operator {name} is not supported"))
-        _, part, *rest = node.args
         assert isinstance(part, torch.fx.Node)
         graph = getattr(node.graph.owning_module, str(part.target)).graph
         given = [self._value(value) for value in rest]
         made = self._within(graph, given)
         inputs = [inner for inner in graph.nodes if inner.op == "placeholder"]
         if any(self.values[inner] is not value for inner, value in zip(inputs, given, strict=True)):
-            text = "a tensor is written into where gradients are switched on or off"
+            text = "a tensor is written into where gradients or other types are switched off"
             return self._refused(node, UnsupportedError(text))
         return made
 

@@ -8,6 +8,8 @@ packed sequences stay as they were padded, beside their lengths, for the layers 
 
 from __future__ import annotations
 
+import builtins
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,6 +30,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 # Two modules cannot be exported at a time: what is put in the place of PyTorch's is so for all.
 _LOCK = threading.RLock()
+ALMOST_1 = 1 - 2**-53
 _OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
@@ -117,6 +120,19 @@ def _listed(before: Callable[..., Any]) -> Callable[..., Any]:
     return tolist
 
 
+def _length(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `len`, which leaves the length of a tensor open."""
+
+    def length(value: Any, /) -> Any:
+        if isinstance(value, FakeTensor) and value.ndim:
+            return value.shape[0]
+        if isinstance(value, (dict, list, tuple)):  # as compilers can follow it
+            return value.__len__()
+        return before(value)
+
+    return length
+
+
 def _line(before: Callable[..., Any]) -> Callable[..., Any]:
     """Return `torch.linspace`, which leaves the number of steps open."""
 
@@ -159,6 +175,10 @@ _DATA = property(torch.Tensor.detach, torch.Tensor.data.__set__)
 def shapes_alone() -> Iterator[None]:
     """Let recurrent modules say their shapes, for a while."""
     with _LOCK, ExitStack() as stack:
+        # The number of rows or steps stays open, and what is decided by chance falls as in
+        # evaluation, where nothing is forced.
+        stack.enter_context(_replaced(builtins, "len", _length(builtins.len)))
+        stack.enter_context(_replaced(random, "random", lambda: ALMOST_1))
         for name in _OPERATORS:
             stack.enter_context(_shapes_of(getattr(torch.ops.aten, name).input))
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
@@ -239,11 +259,15 @@ def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
         x = _laid_out(x, lengths)
         count = self.num_layers * (2 if self.bidirectional else 1)
         pair = self.mode == "LSTM"
+        widths = [getattr(self, "proj_size", 0) or self.hidden_size, self.hidden_size][: 1 + pair]
         if hx is None:
-            widths = [getattr(self, "proj_size", 0) or self.hidden_size, self.hidden_size]
-            states = [x.new_zeros((count, x.size(0), n)) for n in widths[: 1 + pair]]
+            states = [x.new_zeros((count, x.size(0), n)) for n in widths]
             hx = tuple(states) if pair else states[0]
         else:
+            for state, width in zip(hx if pair else [hx], widths, strict=True):
+                if (state.shape[0], state.shape[2]) != (count, width):  # which also fixes them
+                    expected = f"({count}, rows, {width})"
+                    raise ValueError(f"expected initial states {expected}, got {state.shape}")
             hx = self.permute_hidden(hx, order)
         name = self.mode.lower()
         found = getattr(modules._VF, name)(

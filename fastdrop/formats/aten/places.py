@@ -177,7 +177,7 @@ def _gather(b: Networks, a: Arguments) -> Any:
 @row("index.Tensor")
 def _index(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
-    given = a.indices
+    given = [_rows_counted(b, value, i, n) for i, n in enumerate(a.indices)]
     if len(given) == 1 and "indices" in a.bools:
         return Chosen(value, given[0])
     if len([n for n in given if n is not None]) == 1 and isinstance(given[-1], Order):
@@ -199,6 +199,14 @@ def _index(b: Networks, a: Arguments) -> Any:
     if some == constant and some == [*range(some[0], some[-1] + 1)]:
         return _side_by_side(b, value, [given[i] for i in some], some[0])
     return b.rows_at(value, given)
+
+
+def _rows_counted(b: Networks, value: Any, axis: int, numbers: Any) -> Any:
+    """Return what counts all rows of a fixed number as such, as `range(len(x))` does."""
+    counted = isinstance(value, Tensor) and value.at == axis and isinstance(numbers, np.ndarray)
+    if counted and b.rows and np.array_equal(numbers, np.arange(b.rows)):
+        return RowNumbers()
+    return numbers
 
 
 def _side_by_side(b: Networks, value: Value, numbers: Sequence[Array], first: int) -> Value:
