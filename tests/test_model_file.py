@@ -868,8 +868,8 @@ def test_constants_may_be_infinite(tmp_path: Path) -> None:
     found = load(tmp_path / "m").predict(np.zeros((2, 3), np.float32))
     np.testing.assert_array_equal(found, [value, value])
     value[1, 1] = np.nan
-    Model([layers.Constant(name="mask", value=value)], (3,)).save(tmp_path / "n")
-    refused((tmp_path / "n").read_bytes(), "(Constant): value holds NaN; allow_nonfinite=True")
+    data = file_with(*parts(Model([layers.Constant(name="mask", value=value)], (3,))))
+    refused(data, "(Constant): value holds NaN; allow_nonfinite=True")
 
 
 def test_nothing_is_run_and_no_other_file_is_opened(tmp_path: Path) -> None:
