@@ -865,7 +865,7 @@ def test_constants_may_be_infinite(tmp_path: Path) -> None:
     """What is added to a mask is, where nothing is to be seen."""
     value = np.array([[0, -np.inf], [0, 0]], np.float32)
     Model([layers.Constant(name="mask", value=value)], (3,)).save(tmp_path / "m")
-    found = load(tmp_path / "m").predict(np.zeros((2, 3), np.float32))
+    found = fd.load(tmp_path / "m").predict(np.zeros((2, 3), np.float32))
     np.testing.assert_array_equal(found, [value, value])
     value[1, 1] = np.nan
     data = file_with(*parts(Model([layers.Constant(name="mask", value=value)], (3,))))

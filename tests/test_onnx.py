@@ -1012,13 +1012,13 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     ),
     "input of no axes": (
         lambda: changed(lambda m: m.graph.input[0].type.tensor_type.shape.ClearField("dim")),
-        "input 'x': expected 1 to 8 axes, found 0",
+        "input 'x': one number for all rows is not supported; save the model with that number",
     ),
     "input of many axes": (
         lambda: changed(
             lambda m: [m.graph.input[0].type.tensor_type.shape.dim.add() for _ in range(7)]
         ),
-        "input 'x': expected 1 to 8 axes, found 9",
+        "input 'x': expected at most 8 axes, found 9",
     ),
     "output before its input": (
         lambda: changed(lambda m: m.graph.node.insert(0, helper.make_node("Relu", ["y"], ["z"]))),

@@ -1924,6 +1924,14 @@ def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> N
 
 REFUSALS = table(
     """
+numbers beyond 8 bits
+    (float[N,3] x) => (y)
+    { a = Cast<to=2>(x) y = Cast<to=1>(a) }
+    -> whole numbers of 8 bits
+numbers beyond 16 bits
+    (float[N,3] x) => (y)
+    { a = Cast<to=5>(x) y = Cast<to=1>(a) }
+    -> whole numbers of 16 bits
 a triangle of very many
     (float[N,70000,70000] x) => (y)
     { y = Trilu(x) }
@@ -3678,6 +3686,22 @@ memory alone
     { t = Transpose<perm=[1,0,2]>(x) a, s = LSTM(t, w, r, , , , c)
       b = Squeeze(s, k) y = Add(b, z) }
     -> x 0, c 1, z 0, y 0
+states of one row that are not followed
+    (float[1,4] x, float[2,1,3] h) => (y)
+    <float[1,9,4] w, float[1,9,3] r, int64 o = {1}, int64[1] k = {0}>
+    { t = Unsqueeze(x, k) g = Gather<axis=0>(h, o) i = Unsqueeze(g, k) y = GRU(t, w, r, , , i) }
+    -> x 0, h 1, y 2
+states of one row beside one step
+    17 (float[1,5,4] x, float[1,1,4] z, float[2,1,3] h) => (y, s)
+    <float[1,9,4] w, float[1,9,3] r, int64 o = {1}, int64[1] k = {0}>
+    { a = ReduceMean<axes=[1], keepdims=1>(x) b = Add(a, z) t = Transpose<perm=[1,0,2]>(b)
+      g = Gather<axis=0>(h, o) i = Unsqueeze(g, k) y, s = GRU(t, w, r, , , i) }
+    -> x 0, z 0, h 1, y 2, s 1
+rows and steps that are one
+    (float[1,4] x, float[1,1,3] h) => (y)
+    <float[1,9,4] w, float[1,9,3] r, int64[3] k = {1,1,-1}, int64[2] l = {1,1}>
+    { t = Reshape(x, k) i = Mul(h, h) y = GRU(t, w, r, , , i) }
+    -> x 0, h 0, y 2
 beside what is not followed
     (float[5,4,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
     { t = Relu(x) y = GRU(t, w, r) }
@@ -3697,6 +3721,61 @@ def test_where_the_batch_is(text: str) -> None:
     graph, told = text.split("    -> ")
     expected = (pair.split() for pair in told.split(", "))
     assert places_in(graph) == {name: int(axis) for name, axis in expected}
+
+
+def test_the_one_row_of_all_inputs() -> None:
+    """States beside other inputs, as of a model that takes a stream piece by piece."""
+    text = """
+        (float[1,4] x, float[2,1,3] h) => (y, hn)
+        <float[1,9,4] w, float[1,9,3] r, int64 o = {1}, int64[1] k = {0}>
+        { t = Unsqueeze(x, k) g = Gather<axis=0>(h, o) i = Unsqueeze(g, k)
+          y, n = GRU(t, w, r, , , i) hn = Concat<axis=0>(n, n) }
+    """
+    proto = parsed(text)
+    model = loaded(proto)
+    x, h = normal(3, 4), normal(2, 3, 3, seed=1)
+    found = model.predict({"x": x, "h": h.transpose(1, 0, 2)})
+    for row in range(3):
+        given = {"x": x[row : row + 1], "h": h[:, row : row + 1]}
+        y, hn = ReferenceEvaluator(proto).run(None, given)
+        np.testing.assert_allclose(found["y"][row], y[..., 0, :], rtol=2e-5, atol=2e-5)
+        np.testing.assert_allclose(found["hn"][row], hn[:, 0], rtol=2e-5, atol=2e-5)
+
+
+def test_numbers_for_all_rows() -> None:
+    model = loaded(parsed("(float[N,3] x, int64 sr) => (y) { y = Relu(x) }"))
+    assert model.input_names == ("x",)
+    assert "input 'sr' is of no use, and none here" in model.notes
+    with pytest.raises(ModelFormatError, match="input 's': one number for all rows is not suppor"):
+        loaded(parsed("(float[N,3] x, float s) => (y) { y = Mul(x, s) }"))
+    with pytest.raises(ModelFormatError, match="no input that something is computed of"):
+        loaded(parsed("(float s) => (y) <float[2] c> { y = Relu(c) }"))
+
+
+@pytest.mark.parametrize("op", ["DequantizeLinear", "MatMulInteger", "DynamicQuantizeLSTM"])
+@pytest.mark.parametrize("domain", ["", "com.microsoft"])
+def test_quantized_models_are_called_so(op: str, domain: str) -> None:
+    proto = parsed("(float[N,3] x) => (y) { y = Relu(x) }")
+    proto.graph.node[0].op_type, proto.graph.node[0].domain = op, domain
+    with pytest.raises(ModelFormatError, match="quantized numbers; take the model from before"):
+        loaded(proto)
+
+
+def test_what_is_optimized_is_called_so() -> None:
+    proto = parsed("(float[N,3] x) => (y) { y = Relu(x) }")
+    proto.graph.node[0].op_type, proto.graph.node[0].domain = "FusedConv", "com.microsoft"
+    with pytest.raises(ModelFormatError, match=r"com\.microsoft.*level ORT_ENABLE_BASIC"):
+        loaded(proto)
+
+
+def test_a_loop_behind_another_obstacle_is_told() -> None:
+    proto = parsed("(float[N,3] x) => (y) { a = NonZero(x) y = Relu(a) }")
+    proto.graph.node[1].op_type = "Loop"
+    proto.graph.node[1].attribute.add(name="body", type=5).g.name = "g"
+    with pytest.raises(ModelFormatError) as caught:
+        loaded(proto)
+    assert len(caught.value.obstacles) == 2
+    assert "its .keras file" in caught.value.obstacles[1]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from fastdrop.formats._values import (
     steps_beside,
 )
 from fastdrop.formats.onnx._calls import Calls
-from fastdrop.formats.onnx._records import Graph, Input, Node
+from fastdrop.formats.onnx._records import QUANTIZED, Graph, Input, Node, is_quantized
 from fastdrop.formats.onnx._registry import OPERATORS
 from fastdrop.formats.onnx._rows import Arguments, is_lengths, simplified
 from fastdrop.formats.onnx.arithmetic import BY_NUMBER, REDUCTIONS
@@ -58,6 +59,7 @@ _OF_ORDERS = (
     *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
     *("ConcatFromSequence", "SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength"),
 )
+_MOST_PLACES = 16  # of the batch in inputs for one row
 _FIRST = "the batch is its first axis"
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
@@ -76,11 +78,13 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
         Names everything that stands in the way.
     """
     best: ModelFormatError | None = None
+    graph, notes = _without_numbers(graph)
     waiting: list[tuple[dict[str, int], dict[Length, int], int]]
     waiting = [(places, {}, _TELLINGS) for places in _places(graph)]
     while waiting:
         places, bound, left = waiting.pop(0)
         assembly = _Assembly(graph, limits, size, source, places, bound)
+        assembly.notes += notes
         try:
             return assembly.model(allow_nonfinite)
         except ModelFormatError as error:
@@ -90,6 +94,22 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
             waiting.append((places, assembly.told | bound, left - 1))
     assert best is not None
     raise best
+
+
+def _without_numbers(graph: Graph) -> tuple[Graph, list[str]]:
+    """Leave out inputs of one number for all rows that nothing is computed of."""
+    numbers = [given.name for given in graph.inputs if not given.lengths]
+    needed = _needed(graph)
+    for name in numbers:
+        if name in needed:
+            raise ModelFormatError(
+                f"input {show(name)}: one number for all rows is not supported; save the model "
+                "with that number in it"
+            )
+    if len(numbers) == len(graph.inputs):
+        raise ModelFormatError("no input that something is computed of")
+    notes = [f"input {show(name)} is of no use, and none here" for name in numbers]
+    return replace(graph, inputs=[g for g in graph.inputs if g.lengths]), notes
 
 
 def _places(graph: Graph) -> Iterator[dict[str, int]]:
@@ -108,10 +128,23 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     if any(node.op in _STATES for node in graph.nodes):
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
     found += [named[name] for name in names]
+    found += islice(_of_one_row(graph, required), _MOST_PLACES)
     for i, places in enumerate(found):
         fits = all(places[name] == axis for name, axis in required.items())
         if fits and places not in found[:i]:
             yield places
+
+
+def _of_one_row(graph: Graph, required: Mapping[str, int]) -> Iterator[dict[str, int]]:
+    """Yield axes of length 1 in all of several inputs, as a model for one row has them."""
+    options = [
+        [required[given.name]]
+        if given.name in required
+        else [axis for axis, n in enumerate(given.lengths) if n == 1]
+        for given in graph.inputs
+    ]
+    for axes in product(*options) if len(options) > 1 else ():
+        yield {given.name: axis for given, axis in zip(graph.inputs, axes, strict=True)}
 
 
 def _unlike_batch(name: str) -> bool:
@@ -250,15 +283,20 @@ class _Assembly:
         """Write the calls of a node, or keep what stands in the way."""
         shown = LayerSummary(printable(node.name, 100, "ascii"), node.op, takes=list(node.inputs))
         self.summary.layers.append(shown)
-        if any(name and name not in self.values for name in node.inputs):
-            return  # its inputs are not there for a reason that has been told
         row = OPERATORS.get(node.op)
         obstacle = node.obstacle
+        if any(name and name not in self.values for name in node.inputs):
+            # For a reason that has been told; its own may be another.
+            if obstacle:
+                self._refuse(f"{node.where}: {obstacle}")
+            return
         if node.branches and not obstacle:
             obstacle = self._branch(node)
             row = None
         elif not obstacle and row is None:
             obstacle = "the operator is not supported"
+            if is_quantized(node.op):
+                obstacle = QUANTIZED
         given = [self.values[name] for name in node.inputs if name]
         if any(isinstance(v, OfRows) for v in given) and node.op not in _OF_ORDERS:
             obstacle = obstacle or "numbers of rows, computed with"

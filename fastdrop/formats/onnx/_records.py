@@ -255,8 +255,8 @@ def _input(value: Any) -> Input:
             lengths.append(int(dim.dim_value))
         else:
             lengths.append(text(dim.dim_param) or None)
-    if not 1 <= len(lengths) <= 8:
-        raise ModelFormatError(f"{where}: expected 1 to 8 axes, found {len(lengths)}")
+    if len(lengths) > 8:
+        raise ModelFormatError(f"{where}: expected at most 8 axes, found {len(lengths)}")
     return Input(name, dtype, tuple(lengths))
 
 
@@ -280,6 +280,14 @@ def _check_names(
 # How the kinds of attributes are numbered, and what is read of each.
 _ATTRIBUTES: dict[int, str] = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
 _TENSOR, _GRAPHS = 4, (5, 10)
+_OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
+QUANTIZED = "it computes with quantized numbers; take the model from before it was quantized"
+
+
+def is_quantized(op: str) -> bool:
+    """Say whether an operator computes with numbers of a few bits."""
+    marks = ("quant", "qlinear", "qattention", "integer", "nbits")
+    return any(mark in op.lower() for mark in marks)
 
 
 def _branch(graph: Any) -> Branch:
@@ -300,6 +308,13 @@ def _node(proto: Any, number: int, *, inner: bool = False) -> Node:
     )
     if domain not in _STANDARD:
         node.obstacle = f"the operator is of the domain {show(domain)}, which is not supported"
+        if is_quantized(op):
+            node.obstacle = QUANTIZED
+        elif domain in _OPTIMIZED:
+            node.obstacle += (
+                "; ONNX Runtime writes such where it optimizes: take the file from before, or have "
+                "it written at the level ORT_ENABLE_BASIC"
+            )
         return node
     for attribute in proto.attribute:
         name = text(attribute.name)

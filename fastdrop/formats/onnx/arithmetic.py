@@ -331,7 +331,7 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
     """Return numbers of one type as those of another, all of which are kept as float32."""
     if a.dtype.kind == "b" and before.kind != "b":
         return a.net.elementwise("not_equal", value, 0.0)
-    if a.dtype.kind in _INTEGERS and before.kind == "f":
+    if a.dtype.kind in _INTEGERS and before.kind == "f" and a.dtype.itemsize >= 4:
         return a.net.elementwise("trunc", value)
     if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not np.can_cast(before, a.dtype):
         raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")

@@ -73,7 +73,7 @@ def _recurrent(a: Arguments) -> Made:
     batch_first = a.flag("layout")
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
-    value = a.of_rows(a.input(), 0 if batch_first else 1)
+    value = _with_rows_on(a, a.of_rows(a.input(), 0 if batch_first else 1), not batch_first)
     lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
     states = [_state(a, number, cells, batch_first) for number in names]
@@ -98,6 +98,14 @@ def _recurrent(a: Arguments) -> Made:
         made = made if batch_first else a.net.permute(made, [0, 2, 1, 3])
     ends = [a.net.permute(state, [1, 0, 2]) if batch_first else state for state in final]
     return [made, *ends]
+
+
+def _with_rows_on(a: Arguments, value: Value, at: int) -> Value:
+    """Put rows on the other of the first two axes, where the file has one row and one of that."""
+    single = isinstance(value, Tensor) and value.ndim == 3 and value.at == 1 - at
+    if single and a.fixed_batch == 1 and value.shape[at] == 1:
+        return a.net.permute(value, [1, 0, 2])
+    return value
 
 
 def _cells(a: Arguments, count: int, backwards: bool) -> list[_Direction]:
@@ -238,6 +246,7 @@ def _state(a: Arguments, number: int, cells: Sequence[Cell], batch_first: bool) 
         raise UnsupportedError("initial states that are not (directions, batch, units)")
     if batch_first:
         state = a.net.permute(state, [1, 0, 2])
+    state = _with_rows_on(a, state, 1)
     if isinstance(state, np.ndarray):
         if is_lengths(state):
             raise UnsupportedError("initial states of lengths")
