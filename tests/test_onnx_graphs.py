@@ -536,6 +536,14 @@ def test_reductions(text: str) -> None:
 
 LAYERS = table(
     """
+last places that a product needs
+    (float[N,T,3] x) => (y)
+    <int64[1] s = {-4}, int64[1] e = {9223372036854775807}, int64[1] a = {1}, float[4,2] w>
+    { p = Slice(x, s, e, a) t = Transpose<perm=[0,2,1]>(p) y = MatMul(t, w) }
+first places that a product needs
+    (float[N,T,3] x) => (y)
+    <int64[1] s = {1}, int64[1] e = {5}, int64[1] a = {1}, int64[1] k = {2}, float[2,2] w>
+    { p = Slice(x, s, e, a, k) t = Transpose<perm=[0,2,1]>(p) y = MatMul(t, w) }
 product of constants
     (float[N,3] x) => (y) <float[2,4] c, float[4,3] d, int64[1] k = {0}>
     { a = MatMul(c, d) b = ReduceMax<keepdims=0>(a, k) y = Add(x, b) }
@@ -2646,9 +2654,9 @@ places in no order
 some states of an open number
     (float[T,N,S] x) => (y)
     <float[1,9,3] w, float[1,9,3] r, float[1,18] b, int64 z = {0}, int64[1] o = {0},
-     int64[1] e = {3}, int64[1] a = {1}>
+     int64[1] e = {-1}, int64[1] a = {1}>
     { f = Gather(x, z) g = Slice(f, o, e, a) h = Unsqueeze(g, o) y = GRU(x, w, r, b, , h) }
-    -> as a state, got
+    -> initial states of
 constants of all rows out of proportion
     (float[N,2] x) => (y)
     <float[1,3000] c, float[3000,1] d, int64[2] k = {3000, 1}, int64[2] o = {1, 2}>

@@ -2584,6 +2584,16 @@ def test_a_length_that_a_module_takes_must_be_there() -> None:
     assert model.predict(np.ones((1, 6, 3), np.float32)).shape == (1, 4, 3)
     with pytest.raises(ValueError, match="index 5 of an axis of length 5"):
         model.predict(np.ones((1, 5, 3), np.float32))
+    model = from_torch(Function(lambda x: x[:, -4:].mean(1)), torch.randn(2, 9, 3))
+    assert model.predict(np.ones((1, 3, 3), np.float32)).tolist() == [[1, 1, 1]]  # fewer will do
+    linear = With(nn.Linear(4, 2), lambda m, x: m(x[:, -4:].transpose(1, 2)))
+    model = from_torch(linear, torch.randn(2, 9, 3))
+    assert model.input_shape == (None, None)
+    for steps in (4, 5, 11):
+        x = torch.randn(3, steps, 3)
+        np.testing.assert_allclose(model.predict(x.numpy()), linear(x).detach(), atol=1e-6)
+    with pytest.raises(ValueError, match="of 4 places or more on axis 0"):
+        model.predict(np.ones((1, 3, 3), np.float32))
     model = from_torch(Function(lambda x: x.unfold(1, 4, 2).mean(-1)), torch.randn(2, 9, 3))
     with pytest.raises(ValueError, match="index 3 of an axis of length 3"):
         model.predict(np.ones((1, 3, 3), np.float32))

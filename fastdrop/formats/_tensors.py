@@ -31,7 +31,7 @@ from fastdrop.formats._values import (
 )
 from fastdrop.layers._layer import Layer
 from fastdrop.layers.operations import ACCUMULATIONS, FUNCTIONS
-from fastdrop.model import Call
+from fastdrop.model import Call, Model
 
 Array = NDArray[Any]
 
@@ -40,6 +40,8 @@ Array = NDArray[Any]
 MOST_BEHIND = 16
 # Positions are counted to so many times a length that is known.
 MOST_TIMES = 64
+# Of an axis of open length that a slice asks for.
+_MOST_PLACES = 4096
 # How many lengths are looked through for one that is near another, and how long its text may be.
 MOST_LENGTHS, MOST_TEXT = 256, 2000
 
@@ -76,6 +78,8 @@ class Tensors:
         # An axis of a tensor of each open length.
         self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
         self._counted: dict[Length, Tensor] = {}
+        # What takes as many places as a slice asks for of an axis of open length, by the slice.
+        self._exact: dict[int, Layer] = {}
 
     # ---- calls ----
 
@@ -308,7 +312,28 @@ class Tensors:
         made = _sliced(length, part)
         key = (*(slice(None),) * at, part)
         row = (*value.row[:at], made, *value.row[at + 1 :])
-        return self.single(layers.Slice(name=self.scope, key=key), value, row)
+        layer = layers.Slice(name=self.scope, key=key)
+        if isinstance(made, int) and isinstance(length, Open) and 0 < made <= _MOST_PLACES:
+            numbers = range(start or 0, stop or 0, step)
+            self._exact[id(layer)] = layers.Take(name=layer.name, axis=at, places=tuple(numbers))
+        return self.single(layer, value, row)
+
+    def model(self, calls: Sequence[Call], *given: Any, **options: Any) -> Model:
+        """Return the model of calls, of which slices take all that they ask for where they must.
+
+        Of an axis that is shorter a slice takes fewer; what reads it may need as many as it says.
+        """
+        try:
+            return Model(calls, *given, **options)
+        except ValueError:
+            if not any(id(call.layer) in self._exact for call in calls):
+                raise
+            whole = [self._exact.get(id(call.layer), call.layer) for call in calls]
+            changed = [
+                Call(layer, call.inputs, call.name, call.training)
+                for layer, call in zip(whole, calls, strict=True)
+            ]
+            return Model(changed, *given, **options)
 
     def take(self, value: Tensor, axis: int, numbers: Tensor) -> Tensor:
         """Take places along an axis by their numbers, which are the same for each row."""

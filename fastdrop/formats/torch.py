@@ -260,7 +260,7 @@ class _Reading:
             raise ModelFormatError("no output is computed of the input")
         first = self.builder.inputs[0]
         try:
-            return Model(
+            return self.builder.model(
                 self.builder.trimmed([last.name]),
                 known(first.row),
                 outputs=last.name,

@@ -578,7 +578,7 @@ class _Conversion:
             raise _Failed(["no output is computed of the input"], 1.0)
         shapes = {name: known(tensor.row) for name, tensor in self.inputs.items()}
         try:
-            return Model(
+            return self.builder.model(
                 calls,
                 shapes if len(shapes) > 1 else next(iter(shapes.values())),
                 outputs=self._arranged(outputs),

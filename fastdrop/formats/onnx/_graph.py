@@ -242,7 +242,7 @@ class _Assembly:
         if self.fixed_batch is not None:
             self.notes.append(f"the file is for {self.fixed_batch} rows; here there may be any")
         try:
-            model = Model(
+            model = self.net.model(
                 entries,
                 {g.name: known(_row(g, self.places[g.name])) for g in self.inputs},
                 outputs=put_out,
