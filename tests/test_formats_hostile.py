@@ -136,6 +136,10 @@ def without(name: str, key: str) -> Edit:
     return lambda f: f.layer(name)["config"].pop(key)
 
 
+def without_module(file: KerasFile) -> None:
+    del file.layer("drop")["module"]
+
+
 def entry(name: str, /, **values: Any) -> Edit:
     return lambda f: f.layer(name).update(values)
 
@@ -157,6 +161,7 @@ def policy(name: str) -> dict[str, Any]:
     ("module", entry("drop", module="mine.layers"), "(module 'mine.layers')"),
     ("module prefix", entry("drop", module="kerasx"), "(module 'kerasx')"),
     ("no module", entry("drop", module=None), "class 'Dropout' is not a part of Keras"),
+    ("module left out", without_module, "class 'Dropout' is not a part of Keras"),
     ("layer key", entry("drop", extra=1), "unsupported option 'extra': 1"),
     ("other name", entry("drop", name="else"), "name: expected 'drop' as in its config"),
     ("no name", without("drop", "name"), "name: expected a string, found nothing"),

@@ -231,7 +231,8 @@ class _Scope:
         names = self.model.output_names
         if names is None:
             return self.model.outputs
-        return [ref for _, ref in sorted(zip(names, self.model.outputs, strict=True))]
+        pairs = sorted(zip(names, self.model.outputs, strict=True), key=lambda pair: pair[0])
+        return [ref for _, ref in pairs]
 
     def _named(self, value: Any) -> Any:
         if isinstance(value, Ref):

@@ -335,8 +335,9 @@ class Reader:
         """
         class_name, module = entry.get("class_name"), entry.get("module")
         registered = entry.get("registered_name")
-        # A .keras file says of each class of Keras where it is from, or as the first ones of none.
-        ours = module is None and (not self.modules or "module" not in entry)
+        # A .keras file says of each class where it is from, and of somebody's own that it is None.
+        unsaid = not self.modules or (self.version.legacy and "module" not in entry)
+        ours = module is None and unsaid
         if isinstance(module, str):
             ours = module.split(".")[0] in ("keras", "tf_keras", "tensorflow")
         custom = registered if registered not in (None, class_name) else None

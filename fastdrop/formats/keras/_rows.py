@@ -204,7 +204,14 @@ class Row:
             if isinstance(record.config.values.get(key), dict):  # a layer may have a group
                 inner = self.group.removesuffix("vars")
                 groups |= {f"{key}/vars": None, f"{inner}{key}/vars": None}
-        return Planned(layer, self.storage(stored, layer), groups, notes)
+        planned = Planned(layer, self.storage(stored, layer), groups, notes)
+        return self.settled(planned, planning, record, inputs)
+
+    def settled(
+        self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
+    ) -> Planned:
+        """Return what is planned for inputs of these shapes, where a row alone does not say it."""
+        return planned
 
     def _channels_first(
         self,

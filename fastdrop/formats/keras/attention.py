@@ -150,16 +150,9 @@ class ListedRow(Row):
 class MultiHeadRow(Row):
     """Several dense layers, each with a group of its own, whose name has changed."""
 
-    def plan(
-        self,
-        planning: Planning,
-        record: Record,
-        inputs: Sequence[Shape] | None,
-        more: Mapping[str, Any],
-    ) -> Planned | None:
-        planned = super().plan(planning, record, inputs, more)
-        if planned is None:
-            return None
+    def settled(
+        self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
+    ) -> Planned:
         prefix = "_" if planning.version.legacy else ""
         numbers: dict[str, int] = {}
         stored = []

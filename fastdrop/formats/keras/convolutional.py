@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -166,19 +166,11 @@ class _Depthwise(Row):
 class _Resized(Row):
     """Between the numbers of an image there are lines, or its numbers are repeated."""
 
-    def plan(
-        self,
-        planning: Planning,
-        record: Record,
-        inputs: Sequence[Shape] | None,
-        more: Mapping[str, Any],
-    ) -> Planned | None:
-        planned = super().plan(planning, record, inputs, more)
-        options = record.config.values
-        if planned is None or options.get("data_format") == "channels_first":
-            return planned
-        layer = planned.layer
-        if isinstance(layer, UpSampling2D) and options.get("interpolation") == "bilinear":
+    def settled(
+        self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
+    ) -> Planned:
+        layer, bilinear = planned.layer, record.config.values.get("interpolation") == "bilinear"
+        if isinstance(layer, UpSampling2D) and bilinear:
             height, width = layer.sizes
             layer = Resizing(name=record.name, scale=(height, width))
         return replace(planned, layer=layer, rounds=isinstance(layer, Resizing))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,18 +66,11 @@ def _output(config: Section, key: str, version: Version) -> tuple[int | None, ..
 class _CategoryEncoding(Row):
     """An axis of one number is one that "one_hot" takes away: it makes a vector of that number."""
 
-    def plan(
-        self,
-        planning: Planning,
-        record: Record,
-        inputs: Sequence[Shape] | None,
-        more: Mapping[str, Any],
-    ) -> Planned | None:
-        planned = super().plan(planning, record, inputs, more)
-        if planned is None or inputs is None or inputs[0][-1:] != (1,):
-            return planned
+    def settled(
+        self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
+    ) -> Planned:
         assert isinstance(planned.layer, CategoryEncoding)
-        if planned.layer.output_mode != "one_hot":
+        if planned.layer.output_mode != "one_hot" or inputs[0][-1:] != (1,):
             return planned
         tokens = planned.layer.num_tokens
         return replace(planned, layer=CategoryEncoding(name=record.name, num_tokens=tokens))
