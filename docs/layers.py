@@ -59,7 +59,10 @@ when a file is loaded.
 
 LSTM, GRU and RNN are read with all of their attributes, and run by the kernels where these have
 them. Dropout is off in `predict` and on in `mc_predict`, whatever mode the file is for. ONNX has no
-recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes.
+recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes. A
+row that `sequence_lens` gives no step keeps its initial state.
+
+Weights in another file are not read: `onnx.save(onnx.load(path), path)` brings all into one.
 
 {families}"""
 

@@ -249,13 +249,28 @@ def _squeeze(given: Arguments) -> Built:
     return Squeeze, {"axes": given.axes("axis")}
 
 
+_MOST_AXES = 64  # of NumPy's arrays
+_MOST_TIMES = 4096  # that a tensor is repeated
+
+
 def _expand_dims(given: Arguments) -> Built:
     given.input("x")
+    listed = given.values.get("axis")
+    if isinstance(listed, list) and len(listed) != 1:
+        axes = given.axes("axis") or ()
+        if not all(0 <= axis < _MOST_AXES for axis in axes):
+            raise given.refuse("axis", "axes counted from the front", listed)
+        places = range(max((*axes, -1)) + 1)
+        return Slice, {
+            "whole": (slice(None), *(None if i in axes else slice(None) for i in places), ...)
+        }
     return ExpandDims, {"axis": given.axis("axis")}
 
 
-_MOST_AXES = 64  # of NumPy's arrays
-_MOST_TIMES = 4096  # that a tensor is repeated
+def _average(given: Arguments) -> Built:
+    if given.values.get("weights") is not None:
+        raise given.refuse("weights", "none")
+    return _reduction("mean").build(given)
 
 
 def _flip(given: Arguments) -> Built:
@@ -603,6 +618,7 @@ KERAS: dict[str, Function] = {
     "Roll": Function(("x", "shift", "axis"), _roll),
     "Take": Function(("x", "indices", "axis"), _take),
     "OneHot": Function(("x", "num_classes", "axis", "dtype"), _one_hot),
+    "Average": Function(("x", "axis", "weights"), _average),
     "Argmax": _place("argmax"),
     "Argmin": _place("argmin"),
     "Cumsum": _accumulation("sum"),
@@ -626,10 +642,16 @@ KERAS: dict[str, Function] = {
             "LogSigmoid": "log_sigmoid",
             "Mish": "mish",
             "TanhShrink": "tanh_shrink",
+            "SparsePlus": "sparse_plus",
+            "SparseSigmoid": "sparse_sigmoid",
         }.items()
     },
     "Elu": _activation("elu", ("alpha", 1.0)),
     "Celu": _activation("celu", ("alpha", 1.0)),
+    "Squareplus": _activation("squareplus", ("b", 4.0)),
+    "SoftShrink": _activation("soft_shrink", ("threshold", 0.5)),
+    "HardShrink": _activation("hard_shrink", ("threshold", 0.5)),
+    "Threshold": _activation("threshold", ("threshold", 0.0), ("default_value", 0.0)),
     "LeakyRelu": _activation("leaky_relu", ("negative_slope", 0.2)),
     "Gelu": _gelu(True),
     "Softmax": _softmax("softmax"),

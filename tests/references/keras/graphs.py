@@ -299,6 +299,15 @@ add("ops-isfinite", np.where(X3 > 0.5, np.inf, X3), ops3("isfinite"), only="3")
 add("ops-isinf", np.where(X3 < -0.5, -np.inf, X3), ops3("isinf"), only="3")
 
 
+for name in ("squareplus", "soft_shrink", "hard_shrink", "sparse_plus", "sparse_sigmoid"):
+    add(f"ops-{name}", X3, ops3(name), only="3")
+add("ops-soft_shrink-threshold", X3, ops3("soft_shrink", threshold=0.25), only="3")
+add("ops-squareplus-b", X3, ops3("squareplus", b=1), only="3")
+add("ops-threshold", X3, ops3("threshold", 0.25, -1.5), only="3")
+add("ops-average", X3, ops3("average", axis=1), only="3", both=True)
+add("ops-expand_dims-two", X3, ops3("expand_dims", (1, 3)), only="3")
+
+
 def gated_by_hand(keras: Any, x: Any) -> Any:
     """A gated unit, as many write it."""
     layers = keras.layers
