@@ -558,7 +558,7 @@ CONV = {
         ("Cropping2D", {"cropping": [[4, 3], [0, 0]]}, "longer than what"),
         ("Cropping1D", {}, "cropping: expected a pair of integers >= 0, found nothing"),
         ("UpSampling1D", {"size": 0}, "size: expected 1 positive integers, or one, found 0"),
-        ("UpSampling2D", {"size": 2, "interpolation": "bilinear"}, "interpolation: expected 'near"),
+        ("UpSampling2D", {"size": 2, "interpolation": "bicubic"}, "interpolation: expected near"),
     ],
 )
 def test_rows_refuse(name: str, config: dict[str, Any], match: str) -> None:

@@ -928,6 +928,24 @@ def beside_inside(keras: Any, x: Any) -> Any:
     return layers.Concatenate()(ends)
 
 
+def beside_itself(keras: Any, x: Any) -> Any:
+    """One layer is called twice: the calls are as far from the outputs, or not."""
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    shared, pool = layers.MultiHeadAttention(2, 3), layers.GlobalAveragePooling1D()
+    return [pool(shared(h, h)), layers.GlobalMaxPooling1D()(shared(h, h))]
+
+
+def beside_itself_deeper(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    shared = layers.MultiHeadAttention(2, 3)
+    ends = [shared(h, h), layers.Dense(4)(layers.Dense(3)(shared(h, h)))]
+    return [layers.GlobalAveragePooling1D()(end) for end in ends]
+
+
+for model in (beside_itself, beside_itself_deeper):
+    add(model.__name__.replace("_", "-"), padded_tokens(9, SOME), model, only="3")
 add("beside-inside", padded_tokens(9, SOME), beside_inside, only="3")
 
 
