@@ -683,6 +683,16 @@ def test_custom_classes(class_name: str, registered: str | None, key: str) -> No
     assert "load(..., custom={'MCDropout': 'Dropout'})" in said[0]
 
 
+@pytest.mark.parametrize("version", [KERAS_3, Version(2, 15, True)])
+def test_classes_of_ones_own_that_bear_names_of_keras(version: Version) -> None:
+    """A file says that they are from no module, where it says so of any class."""
+    config = with_class("Dropout", "Dropout")
+    config["config"]["layers"][-1]["module"] = None
+    assert "class 'Dropout' is not a part of Keras; if" in obstacles(config, version)[0]
+    model = built(config, version, custom={"Dropout": "Dropout"})
+    assert isinstance(model.layers[0], Dropout)
+
+
 def test_functions_of_ones_own() -> None:
     """Keras saves functions that are not its own by their names alone."""
 

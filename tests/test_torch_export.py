@@ -1946,8 +1946,8 @@ def test_states_of_several_layers_have_their_rows_second() -> None:
 
 
 def test_states_of_each_layer_have_their_rows_second() -> None:
-    """Five tensors, four of which have them there: more ways than are tried in turn."""
-    layers = nn.ModuleList(nn.LSTM(3, 3, batch_first=True) for _ in range(2))
+    """Seven tensors, six of which have them there: more ways than are tried in turn."""
+    layers = nn.ModuleList(nn.LSTM(3, 3, batch_first=True) for _ in range(3))
 
     def run(module: Any, x: Any, states: Any) -> Any:
         for layer, state in zip(module, states, strict=True):
@@ -1955,7 +1955,7 @@ def test_states_of_each_layer_have_their_rows_second() -> None:
         return x
 
     def states(rows: int) -> Any:
-        return [(torch.randn(1, rows, 3), torch.randn(1, rows, 3)) for _ in range(2)]
+        return [(torch.randn(1, rows, 3), torch.randn(1, rows, 3)) for _ in range(3)]
 
     module = With(layers, run).eval()
     model = from_torch(module, (torch.randn(3, 5, 3), states(3)))

@@ -807,11 +807,6 @@ class TimeDistributed(Layer):
     def passes_mask(self) -> bool:
         return self.masks == "outer"
 
-    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
-        if self.masks == "inner":
-            return self.layer.mask_symbol(tensors, masks)
-        return super().mask_symbol(tensors, masks)
-
     def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
         return self.layer.value_symbol(tensors, values)
 

@@ -206,7 +206,7 @@ class _Scope:
         if self.model.sequential:
             return [(record.name, 0) for record in self.model.layers if record.nodes]
         calls = {
-            (record.name, number): [*_refs([node.args, sorted(node.kwargs.items())])]
+            (record.name, number): [*_refs([node.args, dict(sorted(node.kwargs.items()))])]
             for record in self.model.layers
             for number, node in enumerate(record.nodes or ())
             if record.class_name != "InputLayer"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,6 @@ _OF_ORDERS = (
     *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
     *("ConcatFromSequence", "SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength"),
 )
-_MOST_PLACES = 16  # of the batch in inputs for one row
 _FIRST = "the batch is its first axis"
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
@@ -128,23 +126,13 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     if any(node.op in _STATES for node in graph.nodes):
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
     found += [named[name] for name in names]
-    found += islice(_of_one_row(graph, required), _MOST_PLACES)
+    if len(ranks) > 1 and all(1 in given.lengths for given in graph.inputs):
+        # Of a model for one row, beside inputs that are states.
+        found.append({g.name: required.get(g.name, g.lengths.index(1)) for g in graph.inputs})
     for i, places in enumerate(found):
         fits = all(places[name] == axis for name, axis in required.items())
         if fits and places not in found[:i]:
             yield places
-
-
-def _of_one_row(graph: Graph, required: Mapping[str, int]) -> Iterator[dict[str, int]]:
-    """Yield axes of length 1 in all of several inputs, as a model for one row has them."""
-    options = [
-        [required[given.name]]
-        if given.name in required
-        else [axis for axis, n in enumerate(given.lengths) if n == 1]
-        for given in graph.inputs
-    ]
-    for axes in product(*options) if len(options) > 1 else ():
-        yield {given.name: axis for given, axis in zip(graph.inputs, axes, strict=True)}
 
 
 def _unlike_batch(name: str) -> bool:

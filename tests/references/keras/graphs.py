@@ -944,7 +944,26 @@ def beside_itself_deeper(keras: Any, x: Any) -> Any:
     return [layers.GlobalAveragePooling1D()(end) for end in ends]
 
 
-for model in (beside_itself, beside_itself_deeper):
+def beside_elsewhere(keras: Any, x: Any) -> Any:
+    """A layer runs as early as the earliest of its calls, whatever that one reads."""
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    other = layers.Embedding(9, 4, mask_zero=True)(x)
+    shared, between = layers.MultiHeadAttention(2, 3), layers.MultiHeadAttention(2, 3)
+    ends = [shared(h, h), layers.Dense(4)(between(h, h))]
+    ends.append(layers.Dense(4)(layers.Dense(3)(layers.Dense(2)(shared(other, other)))))
+    return [layers.GlobalAveragePooling1D()(end) for end in ends]
+
+
+def beside_by_keywords(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    value, query = (layers.MultiHeadAttention(2, 3)(h, h) for _ in range(2))
+    end = layers.MultiHeadAttention(2, 3)(value=value, query=query)
+    return layers.GlobalAveragePooling1D()(end)
+
+
+for model in (beside_itself, beside_itself_deeper, beside_elsewhere, beside_by_keywords):
     add(model.__name__.replace("_", "-"), padded_tokens(9, SOME), model, only="3")
 add("beside-inside", padded_tokens(9, SOME), beside_inside, only="3")
 
