@@ -2006,6 +2006,14 @@ def test_rows_counted_by_a_range(count: Callable[[Any], Any]) -> None:
     np.testing.assert_allclose(found, module(x, n).detach(), atol=1e-6)
 
 
+def test_the_largest_of_weights_is_known() -> None:
+    linear = nn.Linear(3, 4)
+    module = With(linear, lambda m, x: m(x) / m.weight.max() - m.bias.min())
+    x = torch.randn(3, 3)
+    found = from_torch(module, torch.randn(2, 3)).predict(x.numpy())
+    np.testing.assert_allclose(found, module(x).detach(), rtol=1e-5, atol=1e-6)
+
+
 def test_the_largest_length_is_that_of_other_rows() -> None:
     module = Function(lambda x, n: x * (torch.arange(n.max()) < n[:, None]))
     with pytest.raises(ModelFormatError, match=r"largest or smallest of all rows; .* x.size\(1\)"):

@@ -683,6 +683,11 @@ class _Conversion:
             found = computed(node, given)
             if found is not None:
                 return found
+        if name_of(node.target) in ("max", "min"):
+            raise UnsupportedError(
+                "the largest or smallest of all rows; where it is the number of steps, x.size(1) "
+                "says it"
+            )
         graph = decomposed(node)
         if graph is None:
             raise UnsupportedError(f"operator {_qualified(node.target)} is not supported")

@@ -34,14 +34,6 @@ for _name, _function in {
     row(_name)(_reduction(_function))
 
 
-@row("max", "min")
-def _over_rows(b: Networks, a: Arguments) -> Any:
-    """Refuse the largest of all rows, which many use for the number of steps."""
-    raise UnsupportedError(
-        "the largest or smallest of all rows; where it is the number of steps, x.size(1) says it"
-    )
-
-
 @row("max.dim")
 def _max(b: Networks, a: Arguments) -> Any:
     values = b.reduce("max", a.first(), [a.dim], a.keepdim)
