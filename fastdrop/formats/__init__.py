@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
 
 from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, printable
@@ -46,6 +48,7 @@ def load(
     *,
     architecture: Source | Sequence[Any] | None = None,
     custom: Mapping[str, str] | None = None,
+    inputs: Mapping[str, Sequence[int | None] | float] | None = None,
     rates: object = None,
     precision: Precision | None = None,
     allow_nonfinite: bool = False,
@@ -83,6 +86,11 @@ def load(
         Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
         "Dropout"}``, or functions and activations, as in ``{"my_swish": "silu"}``. Nothing is
         imported: the configuration in the file is read as that class's.
+    inputs : mapping of str to tuple or number, optional
+        What a file of ONNX leaves open about its inputs, by their names: a shape, with None for the
+        batch and for lengths that stay open, as in ``{"input": (None, 576)}``; or the number that
+        an input of one number for all rows is to be, as in ``{"sr": 16000}``. That is part of the
+        model then.
     rates : float or mapping, optional
         Rates of dropout to use in place of the file's, as `Model.with_rates` takes them.
     precision : {"float32", "bfloat16"}, optional
@@ -140,6 +148,7 @@ def load(
     )
     allow_nonfinite = _check.flag(allow_nonfinite, "allow_nonfinite")
     known = _checked_custom(custom)
+    told = _checked_inputs(inputs)
     if precision is not None:
         _check.choice(precision, "precision", _check.PRECISIONS)
     name = _name(path, "path")
@@ -157,6 +166,8 @@ def load(
         if other is not None:
             description = bytes(_content(architecture, other, limits))  # type: ignore[arg-type]
         base = os.path.basename(name)
+        if told and not _is_onnx(data, suffix):
+            raise ModelFormatError("inputs= is for files of ONNX")
         if entries is not None:
             if known:
                 raise ModelFormatError("custom= is for files of Keras")
@@ -174,7 +185,7 @@ def load(
                 raise ModelFormatError("architecture= and custom= are for files of Keras")
             from fastdrop.formats import onnx
 
-            model = onnx.read(data, base, limits, allow_nonfinite)
+            model = onnx.read(data, base, limits, allow_nonfinite, told)
         else:
             reason = CHECKPOINT if is_legacy_checkpoint(data[:16]) else recognise(data)
             reason = reason or _BY_SUFFIX.get(suffix)
@@ -194,6 +205,27 @@ def _checked_custom(custom: object) -> dict[str, str]:
     from fastdrop.formats import keras
 
     return keras.check_custom(custom)
+
+
+def _checked_inputs(given: object) -> dict[str, tuple[int | None, ...] | int | float]:
+    """Return what is said of a file's inputs: shapes as tuples, and numbers."""
+    if given is None:
+        return {}
+    expected = "a mapping of names to shapes or numbers"
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        _check.refuse(TypeError, "inputs", expected, given)
+    found: dict[str, tuple[int | None, ...] | int | float] = {}
+    for name, value in given.items():
+        label = f"inputs[{name!r}]"
+        if isinstance(value, (list, tuple)):
+            found[name] = tuple(
+                None if n is None else _check.integer(n, label, 1, 2**31) for n in value
+            )
+        elif isinstance(value, (int, float, np.number, np.bool_)):
+            found[name] = value.item() if isinstance(value, np.generic) else value
+        else:
+            _check.refuse(TypeError, label, "a tuple of lengths, or a number", value)
+    return found
 
 
 def _described(
@@ -216,7 +248,9 @@ def _described(
     return torch.read(tensors, notes, entries, name, limits.max_layers)
 
 
-def _is_onnx(data: bytes, suffix: str) -> bool:
+def _is_onnx(data: bytes | memoryview, suffix: str) -> TypeGuard[bytes]:
+    if isinstance(data, memoryview) or data.startswith((_HDF5, _ZIP)):
+        return False
     if recognise(data) is not None:
         return False
     from fastdrop.formats import onnx

@@ -11,6 +11,13 @@ CHECKPOINT = (
     "a PyTorch checkpoint; where it holds weights by name, say which layers they belong to, as in "
     'architecture=[("lstm", "LSTM"), ("head", "Linear")]'
 )
+SCRIPT = (
+    "a TorchScript archive, which holds a program; load it with torch.jit.load, and save the "
+    'tensors alone: torch.save(module.state_dict(), "model.pt")'
+)
+_EXPORTED = (
+    "a program of torch.export; fastdrop.torch.from_torch takes the module that it was made of"
+)
 _ARCHIVE = "{} archive; unpack it and load the model file that is in it"
 _FOLDER = (
     "a TensorFlow SavedModel, which holds a program; load it with the Keras that wrote it, "
@@ -48,6 +55,8 @@ _JSON = re.compile(rb'\s*+\{\s*+"')
 
 # Members by which a zip archive is known that is not a .keras file.
 _MEMBERS = (
+    ("/archive_format", _EXPORTED),
+    ("/constants.pkl", SCRIPT),
     ("data.pkl", CHECKPOINT),
     ("saved_model.pb", _FOLDER),
     (".npy", "an .npz file of arrays; a model has layers too"),

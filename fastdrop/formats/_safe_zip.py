@@ -15,6 +15,8 @@ from fastdrop.formats._recognise import recognise_members
 
 _CENTRAL_SIGNATURE = b"PK\x01\x02"
 _MAX_ENTRIES = 64
+# Of what is only told by the names of its members, such as a checkpoint.
+_MAX_NAMED = 4096
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
 
 # Weights do not compress as well as this; what is small may, for it does no harm.
@@ -41,10 +43,12 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
         The archive is malformed, a member is missing, unexpected, unsafe or too
         large, two overlap, or a checksum is wrong.
     """
-    archive = Archive(data, _MAX_ENTRIES)
+    archive = Archive(data, _MAX_NAMED)
     meaning = recognise_members(archive.names)
     if meaning is not None:
         raise ModelFormatError(meaning)
+    if len(archive.names) > _MAX_ENTRIES:
+        raise ModelFormatError(f"the zip archive has more than {_MAX_ENTRIES} members")
     for name in {*archive.names} - max_bytes.keys():
         raise ModelFormatError(
             f"unexpected zip member {show(name)}, expected {', '.join(max_bytes)}"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._limits import Limits
-from fastdrop.formats._recognise import LEGACY, is_legacy_checkpoint
+from fastdrop.formats._recognise import LEGACY, SCRIPT, is_legacy_checkpoint, recognise_members
 from fastdrop.formats._safe_pickle import RECIPE, Storage, Tensor, read_pickle
 from fastdrop.formats._safe_tensors import Stored, is_safe_tensors, read_tensors
 from fastdrop.formats._safe_zip import Archive
@@ -26,10 +26,6 @@ _OTHER_MEMBERS = 16
 _KEYS = ("state_dict", "model_state_dict", "model")
 # A counter of training steps that normalization keeps.
 _COUNTER = "num_batches_tracked"
-_SCRIPT = (
-    "a TorchScript archive, which holds a program; load it with torch.jit.load, and save the "
-    'tensors alone: torch.save(module.state_dict(), "model.pt")'
-)
 _LEGACY_PROTOCOL = 1001
 
 
@@ -98,6 +94,9 @@ class _Source(NamedTuple):
 def _zipped(data: bytes, limits: Limits) -> tuple[Any, _Source]:
     archive = Archive(data, limits.max_tensors + _OTHER_MEMBERS)
     pickles = [name for name in archive.names if name.rpartition("/")[2] == _PICKLE]
+    if not pickles:
+        meaning = recognise_members(archive.names)
+        raise ModelFormatError(meaning or f"expected {_PICKLE} in the zip archive")
     if len(pickles) != 1:
         raise ModelFormatError(f"expected one {_PICKLE} in the zip archive, found {len(pickles)}")
     folder = pickles[0].removesuffix(_PICKLE)
@@ -105,7 +104,7 @@ def _zipped(data: bytes, limits: Limits) -> tuple[Any, _Source]:
         name.startswith(f"{folder}code/") or name == f"{folder}constants.pkl"
         for name in archive.names
     ):
-        raise ModelFormatError(_SCRIPT)
+        raise ModelFormatError(SCRIPT)
     pickled = memoryview(archive.take(pickles[0], limits.max_json_bytes))
     value, size, _ = read_pickle(pickled, _PART, len(data))
     if size != len(pickled):

@@ -75,6 +75,25 @@ class Tensor:
         return replace(self, name=name, row=row, at=self.at + (axis <= self.at))
 
 
+def joined(tensor: Tensor, axis: int) -> Tensor:
+    """Return a tensor of one row without an axis for it: it stands with an axis of the row."""
+    return replace(tensor, at=axis, before=0, behind=1)
+
+
+def without_row(tensor: Tensor) -> Tensor:
+    """Take away the axis of one row."""
+    if tensor.merged or not tensor.row:
+        raise UnsupportedError("the one row of a batch is taken out of what has no other axis")
+    return joined(tensor, max(tensor.at - 1, 0))
+
+
+def moved_on(value: Any) -> Any:
+    """Let the axis of one row stand with the axis behind (in front of the last) in place of its."""
+    if not isinstance(value, Tensor) or value.merged != 1 or value.ndim < 2:
+        return value
+    return joined(value, value.at + 1 if value.at + 1 < value.ndim else value.at - 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """An array that is the same for each row, with the batch at `at` of its axes."""

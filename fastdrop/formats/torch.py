@@ -252,7 +252,10 @@ class _Reading:
         if left:
             more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
             some = ", ".join(map(show, left[:_SHOWN]))
-            self.obstacles.append(f"weights that no layer takes: {some}{more}")
+            self.obstacles.append(
+                f"weights that no layer takes: {some}{more}; an entry ({show(left[0])}, 'Unused') "
+                "leaves such out"
+            )
         if self.obstacles:
             raise ModelFormatError.of([*dict.fromkeys(self.obstacles)])
         last = values[-1]

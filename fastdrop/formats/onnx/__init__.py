@@ -5,6 +5,7 @@ The `onnx` package parses them, and is imported when one is read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,14 @@ __all__ = ["is_model", "read"]
 _PARTS = 128
 
 
-def read(data: bytes, file_name: str, limits: Limits, allow_nonfinite: bool = False) -> Model:
-    """Return the model in the bytes of an ``.onnx`` file.
+def read(
+    data: bytes,
+    file_name: str,
+    limits: Limits,
+    allow_nonfinite: bool = False,
+    inputs: Mapping[str, Any] | None = None,
+) -> Model:
+    """Return the model in the bytes of an ``.onnx`` file, of which `inputs` says what is open.
 
     Raises
     ------
@@ -37,7 +44,7 @@ def read(data: bytes, file_name: str, limits: Limits, allow_nonfinite: bool = Fa
     with np.errstate(all="ignore"):  # whatever numbers there are
         graph = _records.read_graph(_parsed(data, limits), limits)
         source = f"ONNX, opset {graph.opset}, {graph.producer or 'unknown producer'}, {file_name}"
-        return _graph.build(graph, limits, len(data), source, allow_nonfinite)
+        return _graph.build(graph, limits, len(data), source, allow_nonfinite, inputs or {})
 
 
 def _parsed(data: bytes, limits: Limits) -> Any:

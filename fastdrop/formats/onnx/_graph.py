@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice, product
 from typing import Any
 
 import numpy as np
@@ -14,18 +15,28 @@ from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._values import (
+    BatchAxisError,
     OfRows,
     Spread,
     Steps,
     Tensor,
     UnsupportedError,
     Value,
+    joined,
+    moved_on,
     steps_beside,
 )
 from fastdrop.formats.onnx._calls import Calls
-from fastdrop.formats.onnx._records import QUANTIZED, Graph, Input, Node, is_quantized
+from fastdrop.formats.onnx._records import (
+    QUANTIZED,
+    Graph,
+    Input,
+    Node,
+    is_quantized,
+    with_inner,
+)
 from fastdrop.formats.onnx._registry import OPERATORS
-from fastdrop.formats.onnx._rows import Arguments, is_lengths, simplified
+from fastdrop.formats.onnx._rows import Arguments, Made, Row, is_lengths, simplified
 from fastdrop.formats.onnx.arithmetic import BY_NUMBER, REDUCTIONS
 from fastdrop.layers import Layer
 from fastdrop.model import Call, Model, Summary
@@ -52,19 +63,31 @@ _OF_STEPS = frozenset(
 )
 # What takes them as tensors beside others.
 _BESIDE = BY_NUMBER | {"Concat", "MatMul"}
+# What takes vectors of one row as a matrix of one line.
+_OF_VECTORS = BY_NUMBER | {"LogSoftmax", "MatMul", "Softmax"}
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
     *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
     *("ConcatFromSequence", "SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength"),
 )
+# What is said of an input when the file is read: its shape, or the number that it is.
+Given = tuple[int | None, ...] | int | float | bool
 _FIRST = "the batch is its first axis"
+_MOST_PLACES = 32  # of the batch that are tried where a file is for one row
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 
 
-def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite: bool) -> Model:
-    """Return the model of a graph.
+def build(
+    graph: Graph,
+    limits: Limits,
+    size: int,
+    source: str,
+    allow_nonfinite: bool,
+    given: Mapping[str, Given],
+) -> Model:
+    """Return the model of a graph, of which `given` says what its inputs leave open.
 
     The batch is on the first axis of each input, or where recurrent layers or the names of lengths
     say, or else on an axis that is open; what fits is taken. A length that is open by its input
@@ -75,8 +98,8 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
     ModelFormatError
         Names everything that stands in the way.
     """
-    best: ModelFormatError | None = None
-    graph, notes = _without_numbers(graph)
+    failed: list[tuple[bool, int, ModelFormatError, _Assembly]] = []
+    graph, notes = _settled(graph, given)
     waiting: list[tuple[dict[str, int], dict[Length, int], int]]
     waiting = [(places, {}, _TELLINGS) for places in _places(graph)]
     while waiting:
@@ -86,32 +109,74 @@ def build(graph: Graph, limits: Limits, size: int, source: str, allow_nonfinite:
         try:
             return assembly.model(allow_nonfinite)
         except ModelFormatError as error:
-            if best is None or len(error.obstacles) < len(best.obstacles):
-                best = error
+            failed.append((assembly.misplaced, len(error.obstacles), error, assembly))
         if left and assembly.told.keys() - bound.keys():
             waiting.append((places, assembly.told | bound, left - 1))
-    assert best is not None
-    raise best
+    *_, best, assembly = min(failed, key=lambda each: each[:2])
+    raise ModelFormatError(f"{best}{assembly.hint()}", best.obstacles, best.summary) from best
 
 
-def _without_numbers(graph: Graph) -> tuple[Graph, list[str]]:
-    """Leave out inputs of one number for all rows that nothing is computed of."""
-    numbers = [given.name for given in graph.inputs if not given.lengths]
+def _settled(graph: Graph, given: Mapping[str, Given]) -> tuple[Graph, list[str]]:
+    """Put in what is given of inputs: lengths that are open, and numbers that all rows share.
+
+    Inputs of one number that nothing is computed of are left out.
+    """
+    known = {each.name: each for each in graph.inputs}
+    for name in given:
+        if name not in known:
+            expected = ", ".join(map(show, known))
+            raise ModelFormatError(f"inputs={show(name)}: expected one of {expected}")
     needed = _needed(graph)
-    for name in numbers:
-        if name in needed:
+    notes: list[str] = []
+    inputs: list[Input] = []
+    constants = dict(graph.constants)
+    for each in graph.inputs:
+        if each.lengths:
+            inputs.append(_shaped(each, given[each.name]) if each.name in given else each)
+        elif each.name in given:
+            constants[each.name] = _number(each, given[each.name])
+            notes.append(f"input {show(each.name)} is {given[each.name]} for all rows")
+        elif each.name in needed:
             raise ModelFormatError(
-                f"input {show(name)}: one number for all rows is not supported; save the model "
-                "with that number in it"
+                f"input {show(each.name)}: one number for all rows, which is part of the model "
+                f"here: say which it is, as in load(..., inputs={{{show(each.name)}: 1}})"
             )
-    if len(numbers) == len(graph.inputs):
+        else:
+            notes.append(f"input {show(each.name)} is of no use, and none here")
+    if not inputs:
         raise ModelFormatError("no input that something is computed of")
-    notes = [f"input {show(name)} is of no use, and none here" for name in numbers]
-    return replace(graph, inputs=[g for g in graph.inputs if g.lengths]), notes
+    return replace(graph, inputs=inputs, constants=constants), notes
+
+
+def _shaped(own: Input, shape: Given) -> Input:
+    """Return an input with lengths that its file leaves open."""
+    lengths = shape if isinstance(shape, tuple) else ()
+    pairs = list(zip(own.lengths, lengths, strict=False))
+    fits = len(lengths) == len(own.lengths)
+    if not fits or any(n not in (None, o) for o, n in pairs if isinstance(o, int)):
+        asked = shape if isinstance(shape, tuple) else "one number"
+        raise ModelFormatError(
+            f"inputs={show(own.name)}: expected a shape as {own.lengths}, found {asked}"
+        )
+    return replace(own, lengths=tuple(o if n is None else n for o, n in pairs))
+
+
+def _number(own: Input, number: Given) -> Any:
+    """Return the number that an input is, as an array."""
+    dtype = np.dtype("float32" if own.dtype in ("float16", "bfloat16") else own.dtype)
+    if not isinstance(number, tuple):
+        with np.errstate(all="ignore"):
+            found = np.asarray(number).astype(dtype)
+        if found == number or dtype.kind == "f":
+            return found
+    raise ModelFormatError(f"inputs={show(own.name)}: expected a number of {dtype}, found {number}")
 
 
 def _places(graph: Graph) -> Iterator[dict[str, int]]:
-    """Yield on which axis of each input the batch may be, the likeliest first."""
+    """Yield on which axis of each input the batch may be, the likeliest first.
+
+    -1 is for an input of a file for one row that has no axis for it.
+    """
     required = _required(graph)
     found: list[dict[str, int]] = []
     ranks = {given.name: len(given.lengths) for given in graph.inputs}
@@ -123,12 +188,21 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     names = sorted((n for n in named if len(named[n]) == len(ranks)), key=_unlike_batch)
     found += [named[name] for name in names if not _unlike_batch(name)]
     found.append({name: required.get(name, 0) for name in ranks})
-    if any(node.op in _STATES for node in graph.nodes):
+    if any(node.op in _STATES for node in with_inner(graph.nodes)):
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
     found += [named[name] for name in names]
+    open_axes = {g.name: [i for i, n in enumerate(g.lengths) if n is None] for g in graph.inputs}
+    if all(len(axes) == 1 for axes in open_axes.values()):
+        found.append({name: axes[0] for name, axes in open_axes.items()})
     if len(ranks) > 1 and all(1 in given.lengths for given in graph.inputs):
         # Of a model for one row, beside inputs that are states.
-        found.append({g.name: required.get(g.name, g.lengths.index(1)) for g in graph.inputs})
+        ones = [[i for i, n in enumerate(g.lengths) if n == 1] for g in graph.inputs]
+        for axes in islice(product(*ones), _MOST_PLACES):
+            single = dict(zip(ranks, axes, strict=True))
+            found.append({name: required.get(name, axis) for name, axis in single.items()})
+    if any(node.op in _STATES for node in with_inner(graph.nodes)):
+        single = {g.name: g.lengths.index(1) if 1 in g.lengths else -1 for g in graph.inputs}
+        found.append({name: required.get(name, axis) for name, axis in single.items()})
     for i, places in enumerate(found):
         fits = all(places[name] == axis for name, axis in required.items())
         if fits and places not in found[:i]:
@@ -143,7 +217,8 @@ def _required(graph: Graph) -> dict[str, int]:
     """Return on which axis recurrent layers take the batch of those inputs that they are given."""
     inputs = {given.name for given in graph.inputs}
     order: dict[str, tuple[str, list[int] | None]] = {}
-    for node in graph.nodes:
+    nodes = list(with_inner(graph.nodes))
+    for node in nodes:
         if node.inputs and node.outputs and node.op in ("Identity", "Cast", "Transpose"):
             axes = node.attributes.get("perm") if node.op == "Transpose" else None
             if node.op != "Transpose" or isinstance(axes, list):
@@ -161,7 +236,7 @@ def _required(graph: Graph) -> dict[str, int]:
                 axis = axes[axis]
         found.setdefault(name, axis)
 
-    for node in graph.nodes:
+    for node in nodes:
         if node.op in _STATES:
             axis = 0 if node.attributes.get("layout", 0) else 1
             for number in (0, *_STATES[node.op]):
@@ -198,6 +273,8 @@ class _Assembly:
             for length, n in bound.items()
         ]
         self.obstacles: list[str] = []
+        # Whether a layer finds the batch where it cannot be.
+        self.misplaced = False
         self.summary = Summary(source=source)
         self.values: dict[str, Value] = dict(graph.constants)
         self.dtypes = {name: array.dtype for name, array in graph.constants.items()}
@@ -206,7 +283,10 @@ class _Assembly:
         self._counted = 0
         self._seen: dict[int, Any] = {}
         self.room = 4 * size + _FREE_BYTES
-        batches = {given.lengths[places[given.name]] for given in self.inputs}
+        batches = {
+            given.lengths[places[given.name]] if places[given.name] >= 0 else 1
+            for given in self.inputs
+        }
         (batch,) = batches if len(batches) == 1 else (None,)
         self.fixed_batch = batch if isinstance(batch, int) else None
         if len({n for n in batches if isinstance(n, int)}) > 1:
@@ -248,6 +328,24 @@ class _Assembly:
                 )
         return model
 
+    def hint(self) -> str:
+        """Say how open lengths are given, if these are in the way."""
+        for given in self.inputs:
+            axes = {
+                i: _named(given, i) for i, n in enumerate(given.lengths) if not isinstance(n, int)
+            }
+            axes.pop(self.places[given.name], None)
+            words = ("one of two graphs", " open", *map(str, axes.values()))
+            if axes and any(word in text for text in self.obstacles for word in words):
+                shape = ["100" if i in axes else str(n) for i, n in enumerate(given.lengths)]
+                if self.places[given.name] >= 0:
+                    shape[self.places[given.name]] = "None"
+                return (
+                    f"; lengths that the file leaves open may be given, as in load(..., "
+                    f"inputs={{{show(given.name)}: ({', '.join(shape)})}})"
+                )
+        return ""
+
     def _take(self, given: Input) -> None:
         at = self.places[given.name]
         lengths: list[Length] = []
@@ -258,12 +356,17 @@ class _Assembly:
                 lengths.append(length)
             else:
                 lengths.append(_named(given, axis))
-        self.values[given.name] = self.net.input(given.name, lengths, at)
+        if at < 0:
+            made = self.net.input(given.name, [BATCH, *lengths], 0)
+            self.values[given.name] = joined(made, 0)
+        else:
+            self.values[given.name] = self.net.input(given.name, lengths, at)
         name = "float32" if given.dtype in ("float16", "bfloat16") else given.dtype
         self.dtypes[given.name] = np.dtype(name)
         self.summary.inputs[given.name] = known(_row(given, at))
         if at:
-            self.notes.append(f"input {show(given.name)}: {_FIRST}; in the file it is axis {at}")
+            there = f"it is axis {at}" if at > 0 else "there is none for it"
+            self.notes.append(f"input {show(given.name)}: {_FIRST}; in the file {there}")
         if given.dtype in ("float16", "bfloat16", "float64"):
             self.notes.append(f"{given.dtype} is computed with as float32")
 
@@ -302,13 +405,14 @@ class _Assembly:
             )
             try:
                 alone = self._with_steps(arguments)
-                made = row(arguments)
+                made = _made(row, arguments)
                 if alone and isinstance(made, Tensor):
                     made = Steps(made)
                 arguments.check_read()
                 self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
             except UnsupportedError as error:
                 obstacle = str(error)
+                self.misplaced |= isinstance(error, BatchAxisError)
                 if node.op == "Reshape":
                     self._tell(arguments.optional(0), arguments.optional(1))
             except (TypeError, ValueError) as error:  # what a layer refuses is the file's fault
@@ -350,10 +454,15 @@ class _Assembly:
         if branch.obstacle or len(branch.outputs) != len(node.outputs):
             return branch.obstacle or "a branch that makes other outputs"
         before = len(self.obstacles)
+        for name, array in branch.constants.items():
+            if name in self.values:
+                return "a branch that holds what is made elsewhere"
+            self.values[name], self.dtypes[name] = array, array.dtype
         for inner in branch.nodes:
             if any(name in self.values for name in inner.outputs if name):
                 return "a branch that makes what is made elsewhere"
-            self._read(inner)
+            if not self.needed.isdisjoint(inner.outputs):
+                self._read(inner)
         for name, source in zip(node.outputs, branch.outputs, strict=True):
             if source in self.values:
                 self.values[name] = self.values[source]
@@ -364,7 +473,7 @@ class _Assembly:
 
     def _certain(self, name: str) -> bool:
         """Whether a condition depends on no length that is open."""
-        made = {output: node for node in self.graph.nodes for output in node.outputs}
+        made = {output: node for node in with_inner(self.graph.nodes) for output in node.outputs}
         waiting = [name]
         while waiting:
             node = made.get(waiting.pop())
@@ -373,6 +482,8 @@ class _Assembly:
             inputs = [n for n in node.inputs if n]
             if node.op in ("And", "Cast", "Identity", "Not", "Or", "Squeeze", "Unsqueeze", "Xor"):
                 waiting += inputs
+            elif node.op in ("Gather", "Size", "Slice"):  # of lengths, some of which are known
+                continue
             elif any(is_lengths(self.values.get(n)) for n in inputs):
                 return False
         return True
@@ -467,6 +578,32 @@ class _Assembly:
             raise error
 
 
+def _made(row: Row, a: Arguments) -> Made:
+    """Return what a row of the table makes of its arguments.
+
+    In a file for one row that has no axis for it, that axis may stand with any other if it must;
+    of vectors it is one in front where what is computed is the same.
+    """
+    given = list(a.values)
+    try:
+        return row(a)
+    except UnsupportedError:
+        if a.fixed_batch != 1:
+            raise
+        vectors = [isinstance(v, Tensor) and v.ndim == v.merged == 1 for v in given]
+        if any(vectors) and a.op in _OF_VECTORS:
+            a.values = [
+                replace(v, before=0, behind=0) if alone and isinstance(v, Tensor) else v
+                for v, alone in zip(given, vectors, strict=True)
+            ]
+            made = row(a)
+            return joined(made, 0) if isinstance(made, Tensor) and not made.at else made
+        a.values = [moved_on(v) for v in given]
+        if a.values == given:
+            raise
+        return row(a)
+
+
 def _count_lengths(a: Arguments) -> None:
     """Put numbers in the place of lengths that stand beside tensors, but for those of the batch."""
     if any(isinstance(v, OfRows) for v in a.values):
@@ -528,8 +665,11 @@ def _needed(graph: Graph) -> set[str]:
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if needed & {*node.outputs}:
-            inner = [n for branch in node.branches.values() for n in branch.nodes]
-            taken = [name for each in (node, *inner) for name in each.inputs]
-            taken += [name for branch in node.branches.values() for name in branch.outputs]
-            needed |= {*taken} - {""}  # what is left out has that name, made or taken
-    return needed
+            needed |= {name for each in with_inner([node]) for name in each.inputs}
+            needed |= {
+                name
+                for each in with_inner([node])
+                for branch in each.branches.values()
+                for name in branch.outputs
+            }
+    return needed - {""}  # what is left out has that name, made or taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,7 @@ class Branch:
     """A graph within a node, which may take what the graph around it makes."""
 
     nodes: list[Node]
+    constants: dict[str, Array]
     outputs: list[str]
     # What cannot be done, which counts if it is taken.
     obstacle: str
@@ -94,6 +95,14 @@ class Graph:
     constants: dict[str, Array]
     inputs: list[Input]
     outputs: list[str]
+
+
+def with_inner(nodes: Sequence[Node]) -> Iterator[Node]:
+    """Yield nodes, and those of the branches within them behind each."""
+    for node in nodes:
+        yield node
+        for branch in node.branches.values():
+            yield from with_inner(branch.nodes)
 
 
 def text(value: object) -> str:
@@ -125,22 +134,7 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     if count > limits.max_tensors:
         raise ModelFormatError(f"{count} tensors, max_tensors is {limits.max_tensors}")
     _check_amount(graph.initializer, limits)
-    constants: dict[str, Array] = {}
-    elsewhere: list[str] = []
-    for tensor in graph.initializer:
-        name = text(tensor.name)
-        if not name or name in constants:
-            raise ModelFormatError(f"tensor {show(name)} is there twice")
-        if _is_elsewhere(tensor):
-            elsewhere.append(name)
-            continue
-        try:
-            constants[name] = array_of(tensor, f"tensor {show(name)}")
-        except ModelFormatError as error:
-            obstacles.append(str(error))
-    if elsewhere:
-        more = f" and {len(elsewhere) - 1} more" * (len(elsewhere) > 1)
-        obstacles.append(f"tensor {show(elsewhere[0])}{more}: {_ELSEWHERE}")
+    constants = _constants(graph, obstacles)
     inputs = []
     for value in graph.input:
         if text(value.name) not in constants:  # before IR 4 constants were listed too
@@ -158,6 +152,27 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     version = text(model.producer_version)
     producer = printable(" ".join(filter(None, [text(model.producer_name), version])), 60, "ascii")
     return Graph(opset, producer, nodes, constants, inputs, outputs)
+
+
+def _constants(graph: Any, obstacles: list[str]) -> dict[str, Array]:
+    """Return the tensors that a graph holds; what stands in the way is added to the obstacles."""
+    found: dict[str, Array] = {}
+    elsewhere: list[str] = []
+    for tensor in graph.initializer:
+        name = text(tensor.name)
+        if not name or name in found:
+            raise ModelFormatError(f"tensor {show(name)} is there twice")
+        if _is_elsewhere(tensor):
+            elsewhere.append(name)
+            continue
+        try:
+            found[name] = array_of(tensor, f"tensor {show(name)}")
+        except ModelFormatError as error:
+            obstacles.append(str(error))
+    if elsewhere:
+        more = f" and {len(elsewhere) - 1} more" * (len(elsewhere) > 1)
+        obstacles.append(f"tensor {show(elsewhere[0])}{more}: {_ELSEWHERE}")
+    return found
 
 
 def _opset(model: Any, obstacles: list[str]) -> int:
@@ -250,6 +265,9 @@ def _input(value: Any) -> Input:
     lengths: list[int | str | None] = []
     for dim in tensor.shape.dim:
         if dim.HasField("dim_value"):
+            if dim.dim_value == -1:  # as Paddle has it where it is open
+                lengths.append(None)
+                continue
             if not 0 < dim.dim_value < 2**31:
                 raise ModelFormatError(f"{where}: an axis of length {dim.dim_value}")
             lengths.append(int(dim.dim_value))
@@ -280,6 +298,7 @@ def _check_names(
 # How the kinds of attributes are numbered, and what is read of each.
 _ATTRIBUTES: dict[int, str] = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
 _TENSOR, _GRAPHS = 4, (5, 10)
+_MOST_DEPTH = 8  # of branches within branches
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 QUANTIZED = "it computes with quantized numbers; take the model from before it was quantized"
 
@@ -290,15 +309,19 @@ def is_quantized(op: str) -> bool:
     return any(mark in op.lower() for mark in marks)
 
 
-def _branch(graph: Any) -> Branch:
-    """Return what a branch of `If` says; it has no inputs and no weights."""
-    nodes = [_node(node, i, inner=True) for i, node in enumerate(graph.node)]
-    own = len(graph.initializer) or len(graph.input) or len(graph.sparse_initializer)
-    outputs = [text(value.name) for value in graph.output]
-    return Branch(nodes, outputs, "a branch with weights of its own" if own else "")
+def _branch(graph: Any, depth: int) -> Branch:
+    """Return what a branch of `If` says; it has no inputs."""
+    nodes = [_node(node, i, depth) for i, node in enumerate(graph.node)]
+    obstacles: list[str] = []
+    constants = _constants(graph, obstacles)
+    if len(graph.input) or len(graph.sparse_initializer):
+        obstacles.append("a branch with inputs or sparse tensors of its own")
+    return Branch(
+        nodes, constants, [text(value.name) for value in graph.output], "; ".join(obstacles)
+    )
 
 
-def _node(proto: Any, number: int, *, inner: bool = False) -> Node:
+def _node(proto: Any, number: int, depth: int = 0) -> Node:
     op, domain = text(proto.op_type), text(proto.domain)
     node = Node(
         op,
@@ -322,8 +345,8 @@ def _node(proto: Any, number: int, *, inner: bool = False) -> Node:
             raise ModelFormatError(f"{node.where}: attribute {show(name)} is there twice")
         if attribute.ref_attr_name:
             node.obstacle = f"attribute {show(name)} of a function"
-        elif op == "If" and attribute.type == _GRAPHS[0] and not inner:
-            node.branches[name] = _branch(attribute.g)
+        elif op == "If" and attribute.type == _GRAPHS[0] and depth < _MOST_DEPTH:
+            node.branches[name] = _branch(attribute.g, depth + 1)
         elif attribute.type in _GRAPHS:
             node.obstacle = "the operator runs a graph of its own, which is not supported"
             if op in ("Loop", "Scan"):

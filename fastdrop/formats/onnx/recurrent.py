@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,9 +103,13 @@ def _recurrent(a: Arguments) -> Made:
 def _with_rows_on(a: Arguments, value: Value, at: int) -> Value:
     """Put rows on the other of the first two axes, where the file has one row and one of that."""
     single = isinstance(value, Tensor) and value.ndim == 3 and value.at == 1 - at
-    if single and a.fixed_batch == 1 and value.shape[at] == 1:
-        return a.net.permute(value, [1, 0, 2])
-    return value
+    if not single or a.fixed_batch != 1 or value.shape[at] != 1:
+        return value
+    if isinstance(value, Tensor) and value.merged == 1:  # the steps of a row that has no axis
+        apart = a.net.squeeze(replace(value, at=0, before=0, behind=0), [1 + at])
+        assert isinstance(apart, Tensor)
+        return replace(apart, at=at)
+    return a.net.permute(value, [1, 0, 2])
 
 
 def _cells(a: Arguments, count: int, backwards: bool) -> list[_Direction]:

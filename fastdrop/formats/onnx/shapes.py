@@ -23,6 +23,7 @@ from fastdrop.formats._values import (
     UnsupportedError,
     Value,
     broadcast,
+    without_row,
 )
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -191,14 +192,16 @@ def _squeeze(a: Arguments) -> Made:
         if any(isinstance(n, Open) and n != BATCH for n in value.shape):
             raise UnsupportedError("all axes of length 1, where some lengths are open")
         return a.net.squeeze(value)
+    axes = [_axis(axis, value.ndim) for axis in axes]
+    single = a.fixed_batch == 1 and isinstance(value, Tensor) and not value.merged
     for axis in axes:
-        length = value.shape[_axis(axis, value.ndim)]
-        if length != 1:
+        length = value.shape[axis]
+        if length != 1 and not (single and axis == value.at):
             raise UnsupportedError(f"axis {axis}, of length {length}, taken out")
     if isinstance(value, Steps):
-        gone = [_axis(axis, value.ndim) + 1 for axis in axes]
-        return Steps.of(a.net.squeeze(value.value, gone))
-    return a.net.squeeze(value, axes)
+        return Steps.of(a.net.squeeze(value.value, [axis + 1 for axis in axes]))
+    made: Any = a.net.squeeze(value, [axis for axis in axes if value.shape[axis] == 1])
+    return without_row(made) if single and value.at in axes else made
 
 
 @operator("Reshape")
@@ -432,6 +435,10 @@ def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) 
         place = _one_place(start, end)
         if place is not None:  # of an axis of open length, which has a place
             return a.net.unsqueeze(a.net.select(value, axis, place), axis)
+    if length == BATCH and a.fixed_batch == 1 and isinstance(value, (Tensor, Spread)):
+        numbers = not isinstance(start, Open) and not isinstance(end, Open)
+        if numbers and len(range(*slice(start, end, step).indices(1))):
+            return value  # the one row, which has no order
     if length == BATCH and a.fixed_batch is not None and end == a.fixed_batch:
         end = None
     if isinstance(value, np.ndarray) and step != 1:
@@ -613,6 +620,9 @@ def _gather(a: Arguments) -> Made:
         return a.net.rows_laid_out(value, RowPlaces(places, product(value.row[: value.behind])))
     if any(isinstance(v, OfRows) for v in (value, places)):
         raise UnsupportedError("numbers of rows, computed with")
+    only = isinstance(places, np.ndarray) and not places.ndim and places in (0, -1)
+    if only and a.fixed_batch == 1 and isinstance(value, Tensor) and axis == value.at:
+        return without_row(value)
     if is_lengths(places) and isinstance(value, Tensor) and places.size == 1:
         found = a.net.place(value, axis, places.reshape(()).item())
         for _ in places.shape:
