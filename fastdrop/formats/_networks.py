@@ -450,7 +450,7 @@ class Networks(Windows):
         is dropout, of each number at each step, if a rate is given. Returns the outputs and the
         final states.
         """
-        value = self._with_rows(value)
+        value = self.row_on(self._with_rows(value), 0 if batch_first else 1)
         if not isinstance(value, Tensor) or value.ndim != 3:
             raise UnsupportedError("a recurrent layer over a tensor without a batch")
         if value.at != (0 if batch_first else 1):
@@ -549,6 +549,7 @@ class Networks(Windows):
             return None
         if isinstance(state, np.ndarray) and state.ndim == 3 and state.shape[1] == 1:
             state = Spread(state[:, 0], 1)
+        state = self.row_on(state, 1)
         if not isinstance(state, (Tensor, Spread)) or state.ndim != 3:
             raise UnsupportedError("initial states without a batch")
         if state.at != 1:

@@ -28,6 +28,8 @@ from fastdrop.formats._values import (
     as_array,
     broadcast,
     counted,
+    joined,
+    without_row,
 )
 from fastdrop.layers._layer import Layer
 from fastdrop.layers.operations import ACCUMULATIONS, FUNCTIONS
@@ -55,6 +57,8 @@ class Tensors:
     inputs : list of Tensor
     rows : int or None
         How many rows a batch has where a file or module has fixed it; each such number may be it.
+    single_row : bool
+        Whether that is one, so that its axis may be taken away, and put in anywhere.
     scope : str
         What layers are called that are written now.
     notes : list of str
@@ -65,6 +69,7 @@ class Tensors:
         self.entries: list[Call] = []
         self.inputs: list[Tensor] = []
         self.rows: int | None = None
+        self.single_row: bool = False
         self.scope: str = "layer"
         self.notes: list[str] = []
         # The rows of a batch of which some has been taken out by itself.
@@ -227,13 +232,26 @@ class Tensors:
         if not isinstance(value, Tensor):
             return np.squeeze(value, tuple(a for a in given if value.shape[a] == 1))
         kept = [a for a in given if value.shape[a] == 1]
-        if not kept:
+        single = self.single_row and not value.merged and value.at in given
+        if kept:
+            gone = [value.axis(a) for a in kept]
+            row = tuple(n for i, n in enumerate(value.row) if i not in gone)
+            layer = layers.Squeeze(name=self.scope, axes=tuple(gone))
+            (name,) = self.call(layer, [value.name], [value.row])
+            at = value.at - sum(a < value.at for a in kept)
+            value = replace(value, name=name, row=row, at=at)
+        return without_row(value) if single and (value.row or axes is not None) else value
+
+    def row_on(self, value: Value, at: int) -> Value:
+        """Put the axis of one row on that of the first two axes where a length of 1 stands."""
+        single = self.single_row and isinstance(value, Tensor) and value.ndim == 3
+        if not single or value.at != 1 - at or value.shape[at] != 1:  # type: ignore[union-attr]
             return value
-        gone = [value.axis(a) for a in kept]
-        row = tuple(n for i, n in enumerate(value.row) if i not in gone)
-        layer = layers.Squeeze(name=self.scope, axes=tuple(gone))
-        (name,) = self.call(layer, [value.name], [value.row])
-        return replace(value, name=name, row=row, at=value.at - sum(a < value.at for a in kept))
+        if isinstance(value, Tensor) and value.merged == 1:  # with the steps of the row
+            found = self.squeeze(replace(value, at=0, before=0, behind=0), [1 + at])
+            assert isinstance(found, Tensor)
+            return replace(found, at=at)
+        return self.permute(value, [1, 0, 2])
 
     def select(self, value: Value, axis: int, index: int) -> Value:
         """Take one place along an axis, which is gone then."""
@@ -248,6 +266,8 @@ class Tensors:
             return Spread(found, value.at - (axis < value.at))
         if not isinstance(value, Tensor):
             return np.asarray(np.take(value, index, axis))
+        if axis == value.at and self.single_row and index in (0, -1) and not value.merged:
+            return without_row(value)
         if axis == value.at:
             self.taken_rows.add(index)
             raise UnsupportedError("one row of the batch is taken out")
@@ -654,9 +674,14 @@ class Tensors:
                 if len(spread) < len(values) or len(places) > 1 or axis in places:
                     raise UnsupportedError("constants of different kinds, joined")
                 inside = axis - (axis > spread[0].at)
-                joined = np.concatenate([s.value for s in spread], inside)
-                return Spread(joined, spread[0].at)
+                whole = np.concatenate([s.value for s in spread], inside)
+                return Spread(whole, spread[0].at)
             return np.concatenate([as_array(v) for v in values], axis)
+        alone = not tensors[0].merged and bool(tensors[0].row)
+        if self.single_row and alone and tensors[0].at == axis:  # one behind the other of one each
+            stacked = self.stack(tensors, axis + 1)
+            assert isinstance(stacked, Tensor)
+            return joined(stacked, axis)
         at = tensors[0].axis(axis)
         layer = layers.Concatenate(name=self.scope, axis=at, masks="none")
         (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])

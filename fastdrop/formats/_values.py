@@ -7,7 +7,7 @@ is. What depends on no input stays an array of NumPy's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +75,14 @@ class Tensor:
         return replace(self, name=name, row=row, at=self.at + (axis <= self.at))
 
 
+# ---- one row, without an axis for it ----
+#
+# A file or module may be for one row alone. Its axis, of length 1, may be anywhere then, and what
+# has none has it joined with some axis of the row.
+
+
 def joined(tensor: Tensor, axis: int) -> Tensor:
-    """Return a tensor of one row without an axis for it: it stands with an axis of the row."""
+    """Return a tensor of one row whose axis is joined with an axis of the row."""
     return replace(tensor, at=axis, before=0, behind=1)
 
 
@@ -87,11 +93,38 @@ def without_row(tensor: Tensor) -> Tensor:
     return joined(tensor, max(tensor.at - 1, 0))
 
 
-def moved_on(value: Any) -> Any:
-    """Let the axis of one row stand with the axis behind (in front of the last) in place of its."""
-    if not isinstance(value, Tensor) or value.merged != 1 or value.ndim < 2:
-        return value
-    return joined(value, value.at + 1 if value.at + 1 < value.ndim else value.at - 1)
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another way to look at tensors of one row, in which something may be computed.
+
+    The axis of the row is joined with that axis of each tensor which is so many from the end; or,
+    if that is None, vectors become matrices of one line, and so does what is made of them.
+    """
+
+    behind: int | None
+
+    @classmethod
+    def all(cls, values: Sequence[object], *, of_vectors: bool) -> Iterator[Elsewhere]:
+        """Yield those that change some value."""
+        found = [v for v in values if isinstance(v, Tensor)]
+        ranks = [v.ndim for v in found if v.merged == 1]
+        ways = [cls(n) for n in range(max(ranks, default=0), 0, -1)]
+        for way in [*ways, *[cls(None)] * of_vectors]:
+            if any(way.seen(v) != v for v in found):
+                yield way
+
+    def seen(self, value: Any) -> Any:
+        """Return what a value is in this way."""
+        if not isinstance(value, Tensor) or value.merged != 1:
+            return value
+        if self.behind is None:
+            return replace(value, before=0, behind=0) if value.ndim == 1 else value
+        return joined(value, value.ndim - self.behind) if value.ndim >= self.behind else value
+
+    def made(self, value: Any) -> Any:
+        """Return what was made in this way as it is in any."""
+        line = self.behind is None and isinstance(value, Tensor)
+        return without_row(value) if line and not value.at else value
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from torch.utils import _pytree as pytree
 
 from fastdrop import _check
 from fastdrop.formats import ModelFormatError
-from fastdrop.formats._lengths import Length, Open, known
+from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
 from fastdrop.formats._values import (
@@ -35,6 +35,7 @@ from fastdrop.formats._values import (
     Steps,
     Tensor,
     UnsupportedError,
+    joined,
 )
 from fastdrop.formats.aten import Arguments
 from fastdrop.formats.aten.fourier import Complex, is_complex
@@ -276,9 +277,15 @@ def _check_module(module: nn.Module) -> None:
             raise ValueError(f"module: expected finite weights, {name!r} has NaN or infinity")
 
 
+# The parts of a module, each with its attributes and buffers.
+Attributes = list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
+
+
 @contextmanager
-def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
+def _training(module: nn.Module, *, on: bool = True) -> Iterator[Attributes]:
     """Put a module into training mode for a while, or out of it, and leave it as it was.
+
+    What each part had is what the context gives.
 
     What computes weights stays in evaluation mode: spectral normalization estimates in the other.
     What the module remembers of a call is forgotten.
@@ -294,7 +301,7 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
                 estimates.append((hook, hook.n_power_iterations))
                 hook.n_power_iterations = 0
     try:
-        yield
+        yield before
     finally:
         for part, attributes, buffers in before:
             part.__dict__.clear()
@@ -306,27 +313,55 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[None]:
 
 
 def _export(
-    module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice
-) -> torch.export.ExportedProgram:
-    """Export a module, with the lengths left open of which axes beside that of the rows."""
+    module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice, fixed: bool
+) -> tuple[torch.export.ExportedProgram, list[str]]:
+    """Export a module, with the lengths left open of which axes beside that of the rows.
+
+    The number of rows is open, too, if it is not fixed to that of the example. Returns the program,
+    and what the module keeps from call to call.
+    """
     shapes, given = [], []
     rows = _number_of_rows(module, example.tensors)
     for tensor, at in zip(example.tensors, axes, strict=True):
-        numbers = torch.arange(rows) % max(tensor.shape[at], 1)
-        given.append(tensor.detach().index_select(at, numbers))
         others = [i for i in range(tensor.ndim) if i != at]
-        left_open = [at, *others[free]]
+        if fixed or at < 0:
+            given.append(tensor.detach())
+            left_open = others[free]
+        else:
+            numbers = torch.arange(rows) % max(tensor.shape[at], 1)
+            given.append(tensor.detach().index_select(at, numbers))
+            left_open = [at, *others[free]]
         shapes.append([Dim.AUTO if i in left_open else Dim.STATIC for i in range(tensor.ndim)])
     with (
         torch.no_grad(),
-        _training(module),
+        _training(module) as before,
         warnings.catch_warnings(),
         _quiet(),
         shapes_alone(),
     ):
         warnings.simplefilter("ignore")
         called = _Called(module, example)
-        return torch.export.export(called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)})
+        program = torch.export.export(
+            called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)}
+        )
+        return program, _kept_from_call_to_call(before, program)
+
+
+def _kept_from_call_to_call(before: Attributes, program: torch.export.ExportedProgram) -> list[str]:
+    """Return attributes that a call reads, and then writes."""
+    read = {value.data_ptr() for value in program.constants.values() if _is_tensor(value)}
+    found = []
+    for part, attributes, _ in before:
+        for name, value in attributes.items():
+            written = part.__dict__.get(name) is not value and not name.startswith("_")
+            tensors = filter(_is_tensor, pytree.tree_leaves(value)) if written else ()
+            if any(tensor.data_ptr() in read for tensor in tensors):
+                found.append(name)
+    return found
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, torch.Tensor)
 
 
 def _number_of_rows(module: nn.Module, tensors: Sequence[torch.Tensor]) -> int:
@@ -367,23 +402,35 @@ def _converted(module: nn.Module, example: _Example) -> Model:
     failures: list[_Failed] = []
     elsewhere = _takes_time_first(module)
     in_front = False
-    for axes in _placements(tensors):
+    for axes in [*_placements(tensors), *_of_one_row(module, tensors)]:
         if any(axes) and in_front and not elsewhere:
             break
         in_front |= not any(axes)
-        waiting = [_EVERY, _NONE]
+        waiting = [(_EVERY, False), (_NONE, False)]
+        if -1 in axes:
+            waiting = [(_EVERY, True), (_NONE, True)]
         opened: _Failed | None = None
         while waiting:
-            free = waiting.pop(0)
+            free, fixed = waiting.pop(0)
             try:
-                program = _export(module, example, axes, free=free)
+                program, state = _export(module, example, axes, free=free, fixed=fixed)
             except Exception as error:  # export raises whatever the module's own code does
                 text = f"torch.export refuses it: {_first_line(error)}"
                 failures.append(_Failed([text], 2.0))
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
+                if free == _NONE and not fixed:  # the module may be for so many rows alone
+                    waiting += [(_EVERY, True), (_NONE, True)]
                 continue
             try:
                 conversion = _Conversion(module, program, axes, example.names)
+                conversion.notes += [
+                    f"the module keeps {name!r} from call to call; here each begins with what it "
+                    "holds now"
+                    for name in state
+                ]
+                if fixed and -1 not in axes:
+                    rows = tensors[0].shape[axes[0]]
+                    conversion.notes.append(f"the module is for {rows} rows; here there may be any")
                 if free == _NONE and opened is not None:
                     why = opened.obstacles[0]
                     conversion.notes.append(
@@ -400,7 +447,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                 opened = opened or failed
                 elsewhere |= failed.misplaced
                 if free == _EVERY and not failed.misplaced:
-                    waiting[:0] = _single_axes(program, axes)
+                    waiting[:0] = [(one, fixed) for one in _single_axes(program, axes)]
     if not failures:
         failures.append(_Failed(["example inputs of different numbers of rows"], 1.0))
     # Of equals the one with the fewest lengths left open, which stand in nobody's way.
@@ -436,7 +483,10 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
             warnings.simplefilter("ignore")
             one, two = (pytree.tree_leaves(called(*(t.clone() for t in tensors))) for _ in range(2))
             decided = _decides(called, tensors)
-        x = [np.moveaxis(t.detach().numpy(), at, 0) for t, at in zip(tensors, axes, strict=True)]
+        x = [
+            np.moveaxis(t.detach().numpy(), at, 0) if at >= 0 else t.detach().numpy()[np.newaxis]
+            for t, at in zip(tensors, axes, strict=True)
+        ]
         found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
     except Exception:  # the example does not run as it is, by the one or the other
         return
@@ -458,6 +508,8 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
             for at in range(wanted.ndim)
             if (moved := np.moveaxis(wanted, at, 0)).shape == y.shape
         ]
+        if -1 in axes:
+            near.append(_near(y.reshape(wanted.shape), wanted))
         if near and not any(near):
             raise _Failed(["the module computes something else in eval mode"], 0.0)
 
@@ -523,6 +575,17 @@ def _placements(tensors: Sequence[torch.Tensor]) -> Iterator[tuple[int, ...]]:
         if len(lengths - {1}) <= 1:
             found.append((len(lengths), sum(axes), axes))
     yield from (axes for _, _, axes in sorted(found)[:_TRIED])
+
+
+def _of_one_row(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[tuple[int, ...]]:
+    """Return where inputs have their batch if the module takes one row: -1 is for no axis.
+
+    Recurrent layers have one for states, and what is given of them as well.
+    """
+    if not any(isinstance(part, (nn.RNNBase, nn.RNNCellBase)) for part in module.modules()):
+        return []
+    states = [tensor.ndim > 2 and tensor.shape[1] == 1 for tensor in tensors]
+    return [] if all(states) else [tuple(1 if state else -1 for state in states)]
 
 
 def _first_line(error: BaseException) -> str:
@@ -610,17 +673,26 @@ class _Conversion:
             self.values[node] = tensor.detach().numpy()
         for dtype in sorted(rounded):
             self.notes.append(f"weights of {dtype} are taken in float32")
-        fixed = [_length(n.meta["val"].shape[at]) for n, at in zip(user, self.axes, strict=True)]
+        fixed = [
+            _length(n.meta["val"].shape[at]) if at >= 0 else 1
+            for n, at in zip(user, self.axes, strict=True)
+        ]
         self.builder.rows = next((n for n in fixed if isinstance(n, int)), None)
+        self.builder.single_row = self.builder.rows == 1
         for node, name, at in zip(user, self.names, self.axes, strict=True):
             value = node.meta["val"]
             lengths = [_length(n) for n in value.shape]
-            if at:
+            if at > 0:
                 self.notes.append(
                     f"input {name!r}: the module takes rows along axis {at}, here it is axis 0"
                 )
             single = "input" if len(user) == 1 else name
-            self.values[node] = self.inputs[single] = self.builder.input(single, lengths, at)
+            shape = lengths if at >= 0 else [BATCH, *lengths]
+            self.inputs[single] = self.builder.input(single, shape, max(at, 0))
+            self.values[node] = self.inputs[single]
+            if at < 0:
+                self.values[node] = joined(self.inputs[single], 0)
+                self.notes.append(f"input {name!r}: the module takes one row, here axis 0 has rows")
 
     def _outputs(self, node: torch.fx.Node) -> list[tuple[str, Tensor]]:
         found: list[tuple[str, Tensor]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +12,15 @@ import numpy as np
 
 from fastdrop.formats._lengths import Open
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Chosen, Spread, Steps, Tensor, steps_beside
+from fastdrop.formats._values import (
+    Chosen,
+    Elsewhere,
+    Spread,
+    Steps,
+    Tensor,
+    UnsupportedError,
+    steps_beside,
+)
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
 from fastdrop.formats.aten.chosen import of_chosen
@@ -27,8 +36,24 @@ def find(name: str) -> Row | None:
     base, _, overload = name.partition(".")
     for spelled in (name, base, f"{base.rstrip('_')}.{overload}", base.rstrip("_")):
         if spelled in ROWS:
-            return partial(_with_steps, ROWS[spelled], base.rstrip("_"))
+            return partial(_of_one_row, ROWS[spelled], base.rstrip("_"))
     return None
+
+
+def _of_one_row(row: Row, base: str, b: Networks, a: Arguments) -> Any:
+    """Compute an operator; of one row, what cannot be as its axis stands may be elsewhere."""
+    try:
+        return _with_steps(row, base, b, a)
+    except UnsupportedError:
+        if not b.single_row:
+            raise
+        for way in Elsewhere.all(_all_given(a), of_vectors=base in _OF_VECTORS):
+            other = _changed(a, Tensor, way.seen)
+            if way.behind is None and other.values.get("dim") == 0:
+                other = replace(other, values={**other.values, "dim": -1})
+            with suppress(UnsupportedError):
+                return way.made(_with_steps(row, base, b, other))
+        raise
 
 
 def _all_given(a: Arguments) -> list[Any]:
@@ -108,6 +133,11 @@ _BY_NUMBER = frozenset(
         *("clone", "detach", "fmod", "full_like", "alias"),
     )
 )
+
+# What takes vectors of one row as a matrix of one line.
+_OF_VECTORS = _BY_NUMBER | {
+    *("cat", "concat", "dropout", "linear", "log_softmax", "matmul", "softmax")
+}
 
 # What takes weights some of which are dropped.
 _OF_WEIGHTS = frozenset(("lstm", "gru", "rnn_tanh", "rnn_relu", "embedding", "linear"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, product
 from typing import Any
@@ -16,6 +17,7 @@ from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._values import (
     BatchAxisError,
+    Elsewhere,
     OfRows,
     Spread,
     Steps,
@@ -23,7 +25,6 @@ from fastdrop.formats._values import (
     UnsupportedError,
     Value,
     joined,
-    moved_on,
     steps_beside,
 )
 from fastdrop.formats.onnx._calls import Calls
@@ -64,7 +65,7 @@ _OF_STEPS = frozenset(
 # What takes them as tensors beside others.
 _BESIDE = BY_NUMBER | {"Concat", "MatMul"}
 # What takes vectors of one row as a matrix of one line.
-_OF_VECTORS = BY_NUMBER | {"LogSoftmax", "MatMul", "Softmax"}
+_OF_VECTORS = BY_NUMBER | {"Concat", "LogSoftmax", "MatMul", "Softmax"}
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
@@ -289,6 +290,7 @@ class _Assembly:
         }
         (batch,) = batches if len(batches) == 1 else (None,)
         self.fixed_batch = batch if isinstance(batch, int) else None
+        self.net.single_row = self.fixed_batch == 1
         if len({n for n in batches if isinstance(n, int)}) > 1:
             self.obstacles.append(f"inputs for {_either(batches)} rows")
 
@@ -581,27 +583,21 @@ class _Assembly:
 def _made(row: Row, a: Arguments) -> Made:
     """Return what a row of the table makes of its arguments.
 
-    In a file for one row that has no axis for it, that axis may stand with any other if it must;
-    of vectors it is one in front where what is computed is the same.
+    Of one row, what cannot be computed as its axis stands may be where that stands elsewhere.
     """
-    given = list(a.values)
+    given, node = list(a.values), a.node
     try:
         return row(a)
     except UnsupportedError:
-        if a.fixed_batch != 1:
+        if not a.net.single_row:
             raise
-        vectors = [isinstance(v, Tensor) and v.ndim == v.merged == 1 for v in given]
-        if any(vectors) and a.op in _OF_VECTORS:
-            a.values = [
-                replace(v, before=0, behind=0) if alone and isinstance(v, Tensor) else v
-                for v, alone in zip(given, vectors, strict=True)
-            ]
-            made = row(a)
-            return joined(made, 0) if isinstance(made, Tensor) and not made.at else made
-        a.values = [moved_on(v) for v in given]
-        if a.values == given:
-            raise
-        return row(a)
+        for way in Elsewhere.all(given, of_vectors=a.op in _OF_VECTORS):
+            a.values = [way.seen(v) for v in given]
+            if way.behind is None and node.attributes.get("axis") == 0:
+                a.node = replace(node, attributes={**node.attributes, "axis": -1})
+            with suppress(UnsupportedError):
+                return way.made(row(a))  # type: ignore[no-any-return]
+        raise
 
 
 def _count_lengths(a: Arguments) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -73,7 +73,8 @@ def _recurrent(a: Arguments) -> Made:
     batch_first = a.flag("layout")
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
-    value = _with_rows_on(a, a.of_rows(a.input(), 0 if batch_first else 1), not batch_first)
+    at = 0 if batch_first else 1
+    value = a.net.row_on(a.of_rows(a.input(), at), at)
     lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
     states = [_state(a, number, cells, batch_first) for number in names]
@@ -89,27 +90,14 @@ def _recurrent(a: Arguments) -> Made:
     if cells[0].backwards:
         made = a.net.slice(made, 1 if batch_first else 0, None, None, -1)
     # The directions have an axis of their own: (steps, directions, batch, units).
-    at = 2 if batch_first else 1
     if count == 1:
-        made = a.net.unsqueeze(made, at)
+        made = a.net.unsqueeze(made, 2 if batch_first else 1)
     else:
         shape = made.shape
         made = a.net.reshape(made, [*shape[:2], count, cells[0].outputs])
         made = made if batch_first else a.net.permute(made, [0, 2, 1, 3])
     ends = [a.net.permute(state, [1, 0, 2]) if batch_first else state for state in final]
     return [made, *ends]
-
-
-def _with_rows_on(a: Arguments, value: Value, at: int) -> Value:
-    """Put rows on the other of the first two axes, where the file has one row and one of that."""
-    single = isinstance(value, Tensor) and value.ndim == 3 and value.at == 1 - at
-    if not single or a.fixed_batch != 1 or value.shape[at] != 1:
-        return value
-    if isinstance(value, Tensor) and value.merged == 1:  # the steps of a row that has no axis
-        apart = a.net.squeeze(replace(value, at=0, before=0, behind=0), [1 + at])
-        assert isinstance(apart, Tensor)
-        return replace(apart, at=at)
-    return a.net.permute(value, [1, 0, 2])
 
 
 def _cells(a: Arguments, count: int, backwards: bool) -> list[_Direction]:
@@ -250,7 +238,7 @@ def _state(a: Arguments, number: int, cells: Sequence[Cell], batch_first: bool) 
         raise UnsupportedError("initial states that are not (directions, batch, units)")
     if batch_first:
         state = a.net.permute(state, [1, 0, 2])
-    state = _with_rows_on(a, state, 1)
+    state = a.net.row_on(state, 1)
     if isinstance(state, np.ndarray):
         if is_lengths(state):
             raise UnsupportedError("initial states of lengths")

@@ -23,7 +23,6 @@ from fastdrop.formats._values import (
     UnsupportedError,
     Value,
     broadcast,
-    without_row,
 )
 from fastdrop.formats.onnx._rows import (
     Arguments,
@@ -193,15 +192,14 @@ def _squeeze(a: Arguments) -> Made:
             raise UnsupportedError("all axes of length 1, where some lengths are open")
         return a.net.squeeze(value)
     axes = [_axis(axis, value.ndim) for axis in axes]
-    single = a.fixed_batch == 1 and isinstance(value, Tensor) and not value.merged
+    single = a.net.single_row and isinstance(value, Tensor) and not value.merged
     for axis in axes:
         length = value.shape[axis]
         if length != 1 and not (single and axis == value.at):
             raise UnsupportedError(f"axis {axis}, of length {length}, taken out")
     if isinstance(value, Steps):
         return Steps.of(a.net.squeeze(value.value, [axis + 1 for axis in axes]))
-    made: Any = a.net.squeeze(value, [axis for axis in axes if value.shape[axis] == 1])
-    return without_row(made) if single and value.at in axes else made
+    return a.net.squeeze(value, axes)
 
 
 @operator("Reshape")
@@ -620,9 +618,6 @@ def _gather(a: Arguments) -> Made:
         return a.net.rows_laid_out(value, RowPlaces(places, product(value.row[: value.behind])))
     if any(isinstance(v, OfRows) for v in (value, places)):
         raise UnsupportedError("numbers of rows, computed with")
-    only = isinstance(places, np.ndarray) and not places.ndim and places in (0, -1)
-    if only and a.fixed_batch == 1 and isinstance(value, Tensor) and axis == value.at:
-        return without_row(value)
     if is_lengths(places) and isinstance(value, Tensor) and places.size == 1:
         found = a.net.place(value, axis, places.reshape(()).item())
         for _ in places.shape:
