@@ -8,7 +8,7 @@ import os
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count, islice
 from itertools import product as choices
@@ -314,11 +314,10 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[Attributes]:
 
 def _export(
     module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice, fixed: bool
-) -> tuple[torch.export.ExportedProgram, list[str]]:
+) -> torch.export.ExportedProgram:
     """Export a module, with the lengths left open of which axes beside that of the rows.
 
-    The number of rows is open, too, if it is not fixed to that of the example. Returns the program,
-    and what the module keeps from call to call.
+    The number of rows is open, too, if it is not fixed to that of the example.
     """
     shapes, given = [], []
     rows = _number_of_rows(module, example.tensors)
@@ -334,30 +333,34 @@ def _export(
         shapes.append([Dim.AUTO if i in left_open else Dim.STATIC for i in range(tensor.ndim)])
     with (
         torch.no_grad(),
-        _training(module) as before,
+        _training(module),
         warnings.catch_warnings(),
         _quiet(),
         shapes_alone(),
     ):
         warnings.simplefilter("ignore")
         called = _Called(module, example)
-        program = torch.export.export(
-            called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)}
-        )
-        return program, _kept_from_call_to_call(before, program)
+        return torch.export.export(called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)})
 
 
-def _kept_from_call_to_call(before: Attributes, program: torch.export.ExportedProgram) -> list[str]:
-    """Return attributes that a call reads, and then writes."""
+def _kept_from_call_to_call(
+    module: nn.Module, example: _Example, program: torch.export.ExportedProgram
+) -> list[str]:
+    """Return the attributes of a module that a call reads and then writes."""
     read = {value.data_ptr() for value in program.constants.values() if _is_tensor(value)}
-    found = []
-    for part, attributes, _ in before:
-        for name, value in attributes.items():
-            written = part.__dict__.get(name) is not value and not name.startswith("_")
-            tensors = filter(_is_tensor, pytree.tree_leaves(value)) if written else ()
-            if any(tensor.data_ptr() in read for tensor in tensors):
-                found.append(name)
-    return found
+    if not read:
+        return []
+    with _training(module, on=False) as before, warnings.catch_warnings(), suppress(Exception):
+        warnings.simplefilter("ignore")
+        _Called(module, example)(*(tensor.clone() for tensor in example.tensors))
+        return [
+            name
+            for part, attributes, _ in before
+            for name, value in attributes.items()
+            if not name.startswith("_") and part.__dict__.get(name) is not value
+            if any(v.data_ptr() in read for v in filter(_is_tensor, pytree.tree_leaves(value)))
+        ]
+    return []  # the example does not run as it is
 
 
 def _is_tensor(value: object) -> bool:
@@ -413,7 +416,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
         while waiting:
             free, fixed = waiting.pop(0)
             try:
-                program, state = _export(module, example, axes, free=free, fixed=fixed)
+                program = _export(module, example, axes, free=free, fixed=fixed)
             except Exception as error:  # export raises whatever the module's own code does
                 text = f"torch.export refuses it: {_first_line(error)}"
                 failures.append(_Failed([text], 2.0))
@@ -426,7 +429,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                 conversion.notes += [
                     f"the module keeps {name!r} from call to call; here each begins with what it "
                     "holds now"
-                    for name in state
+                    for name in _kept_from_call_to_call(module, example, program)
                 ]
                 if fixed and -1 not in axes:
                     rows = tensors[0].shape[axes[0]]
@@ -479,9 +482,9 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
     if any(getattr(part, "max_norm", None) is not None for part in module.modules()):
         return  # a call changes its weights
     try:
-        with _training(module, on=False), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            one, two = (pytree.tree_leaves(called(*(t.clone() for t in tensors))) for _ in range(2))
+            one, two = (_put_out(called, tensors) for _ in range(2))
             decided = _decides(called, tensors)
         x = [
             np.moveaxis(t.detach().numpy(), at, 0) if at >= 0 else t.detach().numpy()[np.newaxis]
@@ -514,13 +517,19 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
             raise _Failed(["the module computes something else in eval mode"], 0.0)
 
 
+def _put_out(called: _Called, tensors: Sequence[torch.Tensor]) -> list[Any]:
+    """Return what a module puts out where it does not train; what it keeps stays as it was."""
+    with _training(called.module, on=False):
+        made: list[Any] = pytree.tree_leaves(called(*(t.clone() for t in tensors)))
+    return made
+
+
 def _decides(called: nn.Module, tensors: Sequence[torch.Tensor]) -> bool:
     """Whether a module computes something else where other numbers are drawn outside PyTorch."""
 
     def outputs() -> list[Any]:
         torch.manual_seed(0)
-        leaves = pytree.tree_leaves(called(*(t.clone() for t in tensors)))
-        return [v.detach().numpy() for v in leaves if isinstance(v, torch.Tensor)]
+        return [v.detach().numpy() for v in _put_out(called, tensors) if _is_tensor(v)]
 
     def differ(one: list[Any], other: list[Any]) -> bool:
         pairs = zip(one, other, strict=False)
