@@ -410,8 +410,8 @@ class Tensors:
         if shape.count(-1) > 1:
             raise UnsupportedError(f"a shape of {shape}")
         if -1 in shape:
-            if self.rows is not None and not any(map(_of_batch, shape)):
-                shape = [BATCH if n == self.rows else n for n in shape]
+            if self.rows in shape and not any(map(_of_batch, shape)):
+                shape[shape.index(self.rows)] = BATCH  # the first: time is behind it, or -1
             others = product(n for n in shape if n != -1)
             rest = divided(product(value.shape), others)
             if rest is None and isinstance(value, Tensor) and isinstance(others // BATCH, int):

@@ -36,7 +36,7 @@ def filled(b: Networks, size: Sequence[Length], number: Any) -> Any:
     """Return one number everywhere, of lengths some of which may be open, or that of the batch."""
     if is_open(number):
         return b.counts(np.asarray(number, object)).expanded(b, size, b.rows)
-    if not b.single_row or [*size].count(1) == 1:  # of several lengths of 1 none says which it is
+    if sum(n == b.rows for n in size) == 1:  # of several such lengths none says which it is
         size = [BATCH if n == b.rows else n for n in size]
     rows = any(divided(n, BATCH) is not None for n in size)
     if any(map(is_open, size)) and not rows:
