@@ -853,9 +853,9 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     **{
         f"{kind} of a branch": (
             functools.partial(branches_of_more, kind),
-            "(If): a branch with weights of its own",
+            "(If): a branch with inputs or sparse tensors of its own",
         )
-        for kind in ("initializer", "input", "sparse_initializer")
+        for kind in ("input", "sparse_initializer")
     },
     "a branch's own": (lambda: branches("yes", "x", "x"), "that makes what is made elsewhere"),
     "external": (lambda: changed(external), "no other file is opened"),
@@ -1012,7 +1012,7 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     ),
     "input of no axes": (
         lambda: changed(lambda m: m.graph.input[0].type.tensor_type.shape.ClearField("dim")),
-        "input 'x': one number for all rows is not supported; save the model with that number",
+        "input 'x': one number for all rows, which is part of the model here: say which it is",
     ),
     "input of many axes": (
         lambda: changed(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from onnx.reference import ReferenceEvaluator
 
 import fastdrop as fd
 from fastdrop import layers
+from fastdrop.demo import model_path
 from fastdrop.formats import ModelFormatError
 from layer_laws import normal
 
@@ -119,6 +121,21 @@ for all rows, whole
 whole quotients
     (int64[N,3] x) => (y) <int64[3] c>
     { a = Div(x, c) b = Div(c, x) y = Sub(a, b) }
+lengths of whole vectors
+    (int32[N,3] x) => (y) <int64[1] k = {1}>
+    { y = ReduceL2<keepdims=0>(x, k) }
+last of what is beside the steps
+    (float[N,3,3,4] x) => (y)
+    <float[1,20,4] w, float[1,20,5] r, int64[3] k = {3, -1, 4}, int64[4] l = {3, -1, 3, 5},
+     int64 m = {-1}, int64[1] o = {1}>
+    { a = Transpose<perm=[2, 0, 1, 3]>(x) b = Reshape(a, k) c = LSTM<hidden_size=5>(b, w, r)
+      d = Squeeze(c, o) e = Reshape(d, l) y = Gather<axis=2>(e, m) }
+both directions over steps of open length beside the batch
+    (float[N,T,S,4] x) => (joined)
+    <float[2,8,4] w, float[2,8,2] r, int64 z = {0}, int64[1] f = {4}, int64[1] m = {-1}>
+    { s = Shape<start=2, end=3>(x) k = Concat<axis=0>(m, s, f) a = Reshape(x, k)
+      b = Transpose<perm=[1, 0, 2]>(a) c = LSTM<hidden_size=2, direction="bidirectional">(b, w, r)
+      d = Gather<axis=0>(c, z) joined = Gather<axis=0>(d, z) }
 quotients of constants
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
     { a = Div(c, d) y = Add(x, a) }
@@ -1544,6 +1561,18 @@ branches of what is made outside
     (float[N,3] x) => (y) <bool c = {1}>
     { h = Neg(x) i = Relu(x)
       y = If(c) <then_branch = a () => (h) { }, else_branch = b () => (i) { }> }
+branches within branches
+    (float[N,3] x) => (y, z) <bool c = {1}, bool d = {0}>
+    { y, z = If(c) <then_branch = a () => (u, r) <float[3] w = {1,2,3}>
+        { u = If(d) <then_branch = e () => (p) { p = Relu(x) },
+                     else_branch = f () => (q) <float[3] v = {4,5,6}> { q = Add(x, v) }>
+          r = Mul(u, w) },
+                 else_branch = b () => (m, n) { m = Relu(x) n = Neg(x) }> }
+branches by a length that is known beside open ones
+    (float[2,N,T] x) => (y) <int64 i = {0}>
+    { s = Shape(x) n = Gather(s, i) k = Cast<to=9>(n)
+      y = If(k) <then_branch = a () => (u) { u = Relu(x) },
+                 else_branch = b () => (v) { v = Neg(x) }> }
 whole branches
     (int64[N,3] x) => (y) <bool[1,1] c = {0}, int64 t = {2}>
     { a = If(c) <then_branch = a () => (u) { u = Cast<to=1>(x) },
@@ -3251,18 +3280,22 @@ branches of other outputs
     { y, z = If(c) <then_branch = a () => (u) { u = Relu(x) },
                  else_branch = b () => (v, w) { v = Relu(x) w = Neg(x) }> }
     -> a branch that makes other outputs
-branches within branches
-    (float[N,3] x) => (y) <bool c = {1}>
-    { y = If(c) <then_branch = a () => (u)
-        { u = If(c) <then_branch = d () => (p) { p = Relu(x) },
-                     else_branch = e () => (q) { q = Neg(x) }> },
-                 else_branch = b () => (v) { v = Relu(x) }> }
-    -> (If): the operator runs a graph of its own
-branches with weights
-    (float[N,3] x) => (y) <bool c = {1}>
+whole numbers without a sign
+    (int64[N,2] x) => (y)
+    { a = Cast<to=12>(x) y = Cast<to=1>(a) }
+    -> (Cast): whole numbers of which negative ones become others
+branches with weights that are there already
+    (float[N,3] x) => (y) <bool c = {1}, float[3] w>
     { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
                  else_branch = b () => (v) { v = Relu(x) }> }
-    -> (If): a branch with weights of its own
+    -> (If): a branch that holds what is made elsewhere
+branches within branches by what is not known
+    (float[N,3] x, bool[N] d) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u)
+        { u = If(d) <then_branch = e () => (p) { p = Relu(x) },
+                     else_branch = f () => (q) { q = Neg(x) }> },
+                 else_branch = b () => (v) { v = Relu(x) }> }
+    -> (If): it runs one of two graphs
 branches that make what is there
     (float[N,4] x) => (y) <bool c = {1}>
     { y = If(c) <then_branch = a () => (u) { u, x = Split<num_outputs=2, axis=1>(x) },
@@ -3754,10 +3787,111 @@ def test_numbers_for_all_rows() -> None:
     model = loaded(parsed("(float[N,3] x, int64 sr) => (y) { y = Relu(x) }"))
     assert model.input_names == ("x",)
     assert "input 'sr' is of no use, and none here" in model.notes
-    with pytest.raises(ModelFormatError, match="input 's': one number for all rows is not suppor"):
+    with pytest.raises(ModelFormatError, match="input 's': one number for all rows, which is part"):
         loaded(parsed("(float[N,3] x, float s) => (y) { y = Mul(x, s) }"))
     with pytest.raises(ModelFormatError, match="no input that something is computed of"):
         loaded(parsed("(float s) => (y) <float[2] c> { y = Relu(c) }"))
+
+
+def test_numbers_that_are_given() -> None:
+    proto = parsed("(float[N,3] x, float s) => (y) { y = Mul(x, s) }")
+    data = proto.SerializeToString()
+    model = fd.load(io.BytesIO(data), inputs={"s": np.float32(2.5)})
+    x = normal(4, 3)
+    assert model.input_names == ("x",)
+    assert "input 's' is 2.5 for all rows" in model.notes
+    np.testing.assert_array_equal(model.predict(x), x * np.float32(2.5))
+
+
+RATE = """(float[N,T] x, int64 sr) => (y) <int64 k = {16000}>
+    { c = Equal(sr, k) y = If(c) <then_branch = a () => (u) { u = Relu(x) },
+                                  else_branch = b () => (v) { v = Neg(x) }> }"""
+
+
+def test_a_branch_by_a_number_that_is_given() -> None:
+    data, x = parsed(RATE).SerializeToString(), normal(4, 3)
+    found = fd.load(io.BytesIO(data), inputs={"sr": 16000}).predict(x)
+    np.testing.assert_array_equal(found, np.maximum(x, 0))
+    np.testing.assert_array_equal(fd.load(io.BytesIO(data), inputs={"sr": 8000}).predict(x), -x)
+    with pytest.raises(
+        ModelFormatError, match=r"inputs='sr': expected a number of int64, found 8.5"
+    ):
+        fd.load(io.BytesIO(data), inputs={"sr": 8.5})
+
+
+def test_lengths_that_are_given() -> None:
+    text = """(float[N,T] x) => (y) <int64[1] k = {-1}, int64 l = {1}, int64 i = {1}>
+        { s = Shape(x) n = Gather(s, i) c = Equal(n, l)
+          y = If(c) <then_branch = a () => (u) { u = Squeeze(x, k) },
+                     else_branch = b () => (v) { v = ReduceMax<keepdims=0>(x, k) }> }"""
+    data = parsed(text).SerializeToString()
+    hint = r"lengths that the file leaves open may be given, as in .*\(None, 100\)"
+    with pytest.raises(ModelFormatError, match=hint):
+        fd.load(io.BytesIO(data))
+    x = normal(4, 3)
+    one = fd.load(io.BytesIO(data), inputs={"x": (None, 1)})
+    np.testing.assert_array_equal(one.predict(x[:, :1]), x[:, 0])
+    three = fd.load(io.BytesIO(data), inputs={"x": [None, 3]})
+    assert three.input_shape == (3,)
+    np.testing.assert_array_equal(three.predict(x), x.max(1))
+
+
+GIVEN: dict[str, tuple[Any, type[Exception], str]] = {
+    "another name": ({"z": 1}, ModelFormatError, "inputs='z': expected one of 'x'"),
+    "another rank": ({"x": (None, 3, 1)}, ModelFormatError, r"inputs='x': expected a shape as \("),
+    "another length": (
+        {"x": (2, None, 4)},
+        ModelFormatError,
+        r"inputs='x': expected a shape as \(",
+    ),
+    "a number for a shape": (
+        {"x": 3},
+        ModelFormatError,
+        "expected a shape as .*, found one number",
+    ),
+    "no mapping": (
+        [("x", 1)],
+        TypeError,
+        "inputs: expected a mapping of names to shapes or numbers",
+    ),
+    "no name": ({1: 1}, TypeError, "inputs: expected a mapping of names to shapes or numbers"),
+    "a text": ({"x": "3"}, TypeError, r"inputs\['x'\]: expected a tuple of lengths, or a number"),
+    "no length": ({"x": (None, 0)}, ValueError, r"inputs\['x'\]: expected an integer in \[1, "),
+    "half a length": (
+        {"x": (None, 1.5)},
+        TypeError,
+        r"inputs\['x'\]: expected an integer in \[1, ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_what_is_given_of_inputs_is_checked(name: str) -> None:
+    given, error, message = GIVEN[name]
+    data = parsed("(float[N,T,3] x) => (y) { y = Relu(x) }").SerializeToString()
+    with pytest.raises(error, match=message):
+        fd.load(io.BytesIO(data), inputs=given)
+
+
+def test_inputs_are_for_files_of_onnx() -> None:
+    with pytest.raises(ModelFormatError, match="inputs= is for files of ONNX"):
+        fd.load(model_path(), inputs={"input": (None, 3)})
+
+
+def test_fewer_places_before_it_was_said_how() -> None:
+    """Operator set 10 leaves open which places are taken; ONNX Runtime takes these."""
+    proto = parsed("10 (float[N,1,10] x) => (y) <float[3] s = {1, 1, 0.7}> { y = Resize(x, s) }")
+    x = np.arange(10, dtype=np.float32).reshape(1, 1, 10)
+    assert loaded(proto).predict(x).ravel().tolist() == [0, 2, 3, 5, 6, 8, 9]
+
+
+def test_the_least_of_nothing_is_refused() -> None:
+    proto = parsed("""(float[N,T,4] x) => (y) <int64[1] a = {1}, int64[1] b = {-1}>
+        { s = Slice(x, a, b, a) y = ReduceMin<keepdims=0>(s, a) }""")
+    x = normal(2, 4, 4)
+    np.testing.assert_array_equal(loaded(proto).predict(x), x[:, 1:-1].min(1))
+    with pytest.raises(ValueError, match="expected one place or more of which to take the min"):
+        loaded(proto).predict(x[:, :2])
 
 
 @pytest.mark.parametrize("op", ["DequantizeLinear", "MatMulInteger", "DynamicQuantizeLSTM"])
@@ -3937,3 +4071,82 @@ def test_what_is_said_of_loops_is_said_of_loops_alone() -> None:
         with pytest.raises(ModelFormatError) as caught:
             loaded(proto)
         assert ("its .keras file" in str(caught.value)) is more
+
+
+# ---- one row ----
+
+ONE_ROW = table(
+    """
+time alone
+    (float[T,3] x) => (y) <int64[1] o = {1}, float[1,16,3] w, float[1,16,4] r, float[4,2] c>
+    { a = Unsqueeze(x, o) b = LSTM<hidden_size=4>(a, w, r) d = Squeeze(b, o) e = MatMul(d, c)
+      y = Softmax<axis=2>(e) }
+states beside it
+    (float[T,3] x, float[1,1,4] h) => (y, z)
+    <int64[1] o = {1}, float[1,12,3] w, float[1,12,4] r, float[4,2] c, int64[2] k = {-1, 2}>
+    { a = Unsqueeze(x, o) b, z = GRU<hidden_size=4>(a, w, r, , , h) d = Squeeze(b, o)
+      e = MatMul(d, c) y = Reshape(e, k) }
+windows in front
+    (float[T,8] x, float[1,1,4] h) => (y, z)
+    <int64[1] o = {1}, float[3,1,8] k, float[1,12,3] w, float[1,12,4] r>
+    { a = Unsqueeze(x, o) b = Conv(a, k) c = Transpose<perm=[0, 2, 1]>(b)
+      d, z = GRU<hidden_size=4>(c, w, r, , , h) y = Squeeze(d, o) }
+the last step
+    (float[T,3] x) => (y)
+    <int64[1] o = {1}, int64 l = {-1}, float[1,4,3] w, float[1,4,4] r, float[4,2] c, float[2] b>
+    { a = Unsqueeze(x, o) d, h = RNN<hidden_size=4>(a, w, r) e = Squeeze(d, o) f = Squeeze(e, o)
+      g = Gather(f, l) i = MatMul(g, c) j = Add(i, b) y = Softmax<axis=0>(j) }
+both ends
+    (float[T,3] x) => (y)
+    <int64[1] o = {1}, int64 l = {-1}, int64 z = {0}, float[1,4,3] w, float[1,4,4] r>
+    { a = Unsqueeze(x, o) d = RNN<hidden_size=4>(a, w, r) e = Squeeze(d, o) f = Squeeze(e, o)
+      g = Gather(f, l) h = Gather(f, z) y = Concat<axis=0>(g, h) }
+weighted steps
+    (float[T,3] x) => (y)
+    <int64[1] o = {1}, int64[1] z = {0}, float[1,4,3] w, float[1,4,4] r, float[4,1] c>
+    { a = Unsqueeze(x, o) d = RNN<hidden_size=4>(a, w, r) e = Squeeze(d, o) f = Squeeze(e, o)
+      g = MatMul(f, c) h = Softmax<axis=0>(g) i = Mul(h, f) y = ReduceSum<keepdims=0>(i, z) }
+an axis taken away and put in again
+    (float[1,T,3] x) => (y)
+    <int64[1] o = {1}, int64[1] z = {0}, float[1,4,3] w, float[1,4,4] r, float[4,2] c>
+    { p = Transpose<perm=[1, 0, 2]>(x) d = RNN<hidden_size=4>(p, w, r) e = Squeeze(d, o)
+      q = Transpose<perm=[1, 0, 2]>(e) f = Squeeze(q, z) g = MatMul(f, c) y = Unsqueeze(g, z) }
+rows put into their order
+    (int64[1,T] x, int64[1] n) => (y)
+    <int64[1] k = {1}, int64[1] z = {0}, int64[1] l = {-1}, int64[1] b = {-100}, float[9,3] t>
+    { v, i = TopK<largest=0>(n, k) w = Slice(v, l, b, z, l) j = Gather(x, i)
+      y = Gather(t, j) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", ONE_ROW.values(), ids=ONE_ROW)
+def test_a_file_for_one_row_takes_any_number(text: str) -> None:
+    proto = parsed(text)
+    model = loaded(proto)
+    for steps in (5, 1, 7):
+        rows = []
+        for number in range(3):
+            given = {}
+            for value in proto.graph.input:
+                kind = value.type.tensor_type
+                shape = [{"T": steps}.get(d.dim_param, d.dim_value) for d in kind.shape.dim]
+                given[value.name] = np.abs(np.roll(numbers_of(kind.elem_type, shape), number))
+            rows.append(given)
+        expected = [ReferenceEvaluator(proto).run(None, given) for given in rows]
+        x = {}
+        shapes = model.input_shape if len(model.input_names) > 1 else {"x": model.input_shape}
+        for name, shape in shapes.items():
+            lengths = [steps if n is None else n for n in shape]
+            x[name] = np.stack([given[name].reshape(lengths) for given in rows])
+        found = model.predict(x if len(x) > 1 else next(iter(x.values())))
+        made = list(found.values()) if isinstance(found, dict) else [found]
+        for number, wanted in enumerate(expected):
+            for y, one in zip(made, wanted, strict=True):
+                np.testing.assert_allclose(y[number].reshape(one.shape), one, rtol=2e-5, atol=2e-5)
+
+
+def test_the_axis_of_one_row_is_that_of_the_file_where_there_is_one() -> None:
+    model = loaded(parsed(ONE_ROW["an axis taken away and put in again"]))
+    assert model.output_shape == (None, 2)
+    assert loaded(parsed(ONE_ROW["time alone"])).output_shape == (None, 2)

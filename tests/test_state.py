@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import pickletools
@@ -402,7 +403,7 @@ def saved_model() -> bytes:
             )
         ),
         pytest.param(
-            hostile.small().to_bytes(), NET, "expected one data.pkl in the zip archive", id="keras"
+            hostile.small().to_bytes(), NET, "expected data.pkl in the zip archive", id="keras"
         ),
     ],
 )
@@ -422,7 +423,7 @@ def put(name: str, content: bytes) -> Callable[[dict[str, bytes]], object]:
 @pytest.mark.parametrize(
     ("change", "fragment"),
     [
-        pytest.param(lambda m: m.pop("archive/data.pkl"), "expected one data.pkl", id="none"),
+        pytest.param(lambda m: m.pop("archive/data.pkl"), "expected data.pkl", id="none"),
         pytest.param(lambda m: m.update({"b/data.pkl": b""}), "found 2", id="two pickles"),
         pytest.param(lambda m: m.pop("archive/data/3"), "data/3' is missing", id="no storage"),
         pytest.param(put("data/3", b""), "expected 32 bytes, found 0", id="empty storage"),
@@ -634,6 +635,26 @@ WHOLE = NAMES[0] + b"(" + storage() + b"K\0K\5\x85K\1\x85\x89N"
 def tensor(offset: bytes = b"K\0", shape: bytes = b"K\5\x85", strides: bytes = b"K\1\x85") -> bytes:
     hooks = b"ccollections\nOrderedDict\n)R"
     return NAMES[0] + b"(" + storage() + offset + shape + strides + b"\x89" + hooks + b"tR"
+
+
+def test_numbers_of_the_other_sign_are_refused() -> None:
+    """What a view of `-x` is saved as: the numbers of x, and that they are negative."""
+    assert said(WHOLE + b"}tR.") == said(tensor() + b".")
+    wrong(WHOLE + b"}" + text("neg") + b"\x88stR.", "other arguments of torch._utils._rebuild")
+
+
+def test_weights_that_are_one_and_the_same_are_there_once() -> None:
+    """As save_model of safetensors keeps them, and says so beside."""
+    w = np.arange(6, dtype="<f4").reshape(2, 3)
+    header = {
+        "__metadata__": {"e.weight": "d.weight", "format": "pt"},
+        "d.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+    }
+    said = json.dumps(header).encode()
+    said += b" " * (-len(said) % 8)
+    data = struct.pack("<Q", len(said)) + said + w.tobytes()
+    tensors, _ = read_state(data, LIMITS)
+    check_same(tensors, {"d.weight": w, "e.weight": w})
 
 
 def test_a_tensor() -> None:

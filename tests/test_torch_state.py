@@ -185,6 +185,8 @@ def test_weights_that_are_unused_are_left_out(prefix: str) -> None:
     assert np.array_equal(read(tensors | more, described).predict(x), expected)
     with pytest.raises(ModelFormatError, match=r"there is no '.*crf'"):
         read(tensors, described)
+    outside = tensors | {"crf": numbers(2), "transitions.a": numbers(1)}
+    assert np.array_equal(read(outside, described).predict(x), expected)
 
 
 @pytest.mark.parametrize(
@@ -203,6 +205,32 @@ def test_weights_are_put_together_by_length_and_direction(
     wanted = x @ (lengths * units).T + tensors["fc.bias"]
     found = read(tensors, [("fc", "Linear")]).predict(x)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_one_length_of_all_directions() -> None:
+    directions, bias = numbers(4, 3), numbers(4)
+    tensors = {"fc.weight_g": np.float32(2.5).reshape(()), "fc.weight_v": directions}
+    x = numbers(5, 3)
+    wanted = x @ (2.5 * directions / np.linalg.norm(directions)).T + bias
+    found = read(tensors | {"fc.bias": bias}, [("fc", "Linear")]).predict(x)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_that_are_pruned() -> None:
+    weight, bias, x = numbers(4, 3), numbers(4), numbers(5, 3)
+    mask = (weight > 0).astype(np.float32)
+    tensors = {"fc.weight_orig": weight, "fc.weight_mask": mask, "fc.bias": bias}
+    found = read(tensors, [("fc", "Linear")]).predict(x)
+    np.testing.assert_allclose(found, x @ (weight * mask).T + bias, rtol=1e-5, atol=1e-6)
+    del tensors["fc.weight_mask"]
+    near = r"there is no 'fc.weight'; there is 'fc.weight_orig'"
+    with pytest.raises(ModelFormatError, match=near):
+        read(tensors, [("fc", "Linear")])
+
+
+def test_what_a_missing_bias_is_asked_for() -> None:
+    with pytest.raises(ModelFormatError, match=r"'fc.bias'; without it the option is \{'bias': Fa"):
+        read({"fc.weight": numbers(4, 3)}, [("fc", "Linear")])
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -446,7 +474,8 @@ def test_names_that_are_left_are_told_up_to_twelve() -> None:
         with pytest.raises(ModelFormatError) as caught:
             read(tensors, [("fc", "Linear", {"bias": False})])
         some = ", ".join(repr(f"w{i:02}") for i in range(12))
-        assert str(caught.value) == f"weights that no layer takes: {some}{more}"
+        way = "; an entry ('w00', 'Unused') leaves such out"
+        assert str(caught.value) == f"weights that no layer takes: {some}{more}{way}"
 
 
 def test_what_a_layer_does_not_take_is_told_unless_it_failed() -> None:
@@ -454,7 +483,10 @@ def test_what_a_layer_does_not_take_is_told_unless_it_failed() -> None:
     more = {"head.0.more": numbers(1), "head.0.bias_g": numbers(1)}
     with pytest.raises(ModelFormatError) as caught:
         read(weights() | more)
-    said = "weights that no layer takes: 'head.0.more', 'head.0.bias_g'"
+    said = (
+        "weights that no layer takes: 'head.0.more', 'head.0.bias_g'; an entry ('head.0.more', "
+        "'Unused') leaves such out"
+    )
     assert caught.value.obstacles == (said,)
     with pytest.raises(ModelFormatError) as caught:
         read(weights() | more | {"head.0.weight": numbers(6)})
@@ -469,7 +501,7 @@ def test_layers_under_several_names() -> None:
         read(tensors, entries)
     several, left = caught.value.obstacles
     assert several == "the layers are there under several names: 'one.', 'two.'"
-    assert left == "weights that no layer takes: 'two.x.weight', 'two.y.weight'"
+    assert left.startswith("weights that no layer takes: 'two.x.weight', 'two.y.weight'; an entry")
     for name in ("x", "y"):  # under which both are is meant
         tensors.pop(f"two.{name}.weight")
         tensors |= {f"two.{name}{name}.weight": numbers(3, 3)}

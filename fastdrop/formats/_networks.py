@@ -497,7 +497,8 @@ class Networks(Windows):
             assert isinstance(moved, Tensor)
             output = moved
         if len(cells[-1]) == 1 and mask is None:
-            self._last[output.name] = (len(output.row) - 2, finals[-1][0])
+            steps = 0 if value.at else len(output.row) - 2
+            self._last[output.name] = (steps, finals[-1][0])
         stacked = []
         for k in range(len(finals[0])):
             state = self.stack([final[k] for final in finals], 0)

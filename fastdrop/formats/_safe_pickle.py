@@ -299,6 +299,8 @@ def _tensor(
     metadata: object = None,
 ) -> Tensor | None:
     """Return a view that lies within its storage, and has no more numbers than that."""
+    if metadata:  # that its numbers are stored with the other sign
+        return None
     if type(storage) is not Storage or type(shape) is not tuple or type(strides) is not tuple:
         return None
     if not _are_counts(offset, *shape, *strides) or len(shape) != len(strides):

@@ -48,7 +48,10 @@ def read_state(data: bytes | memoryview, limits: Limits, allow_nonfinite: bool =
         state_dicts; or numbers are NaN or infinite, and that is not allowed.
     """
     if is_safe_tensors(bytes(data[:16])):
-        tensors, notes = _of_safe_tensors(read_tensors(memoryview(data), limits)[0])
+        stored, metadata = read_tensors(memoryview(data), limits)
+        # save_model of safetensors keeps weights that are one and the same once.
+        same = {name: stored[other] for name, other in metadata.items() if other in stored}
+        tensors, notes = _of_safe_tensors({**same, **stored})
     else:
         tensors, notes = _of_checkpoint(bytes(data), limits)
     tensors = {n: values for n, values in tensors.items() if n.rpartition(".")[2] != _COUNTER}

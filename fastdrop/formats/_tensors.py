@@ -243,15 +243,25 @@ class Tensors:
         return without_row(value) if single and (value.row or axes is not None) else value
 
     def row_on(self, value: Value, at: int) -> Value:
-        """Put the axis of one row on that of the first two axes where a length of 1 stands."""
-        single = self.single_row and isinstance(value, Tensor) and value.ndim == 3
-        if not single or value.at != 1 - at or value.shape[at] != 1:  # type: ignore[union-attr]
+        """Put the axis of one row on an axis of length 1, where it can be."""
+        if not self.single_row or not isinstance(value, Tensor) or value.merged > 1:
             return value
-        if isinstance(value, Tensor) and value.merged == 1:  # with the steps of the row
+        if not at < value.ndim or at == value.at or value.shape[at] != 1:
+            return value
+        if value.merged:
             found = self.squeeze(replace(value, at=0, before=0, behind=0), [1 + at])
             assert isinstance(found, Tensor)
             return replace(found, at=at)
-        return self.permute(value, [1, 0, 2])
+        order = [i for i in range(value.ndim) if i != value.at]
+        return self.permute(value, [*order[:at], value.at, *order[at:]])
+
+    def with_row(self, value: Tensor) -> Tensor:
+        """Put the axis of one row that has none on the first axis of length 1, if there is one."""
+        if not value.merged or 1 not in value.shape:
+            return value
+        found = self.row_on(value, value.shape.index(1))
+        assert isinstance(found, Tensor)
+        return found
 
     def select(self, value: Value, axis: int, index: int) -> Value:
         """Take one place along an axis, which is gone then."""

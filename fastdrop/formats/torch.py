@@ -120,6 +120,9 @@ class _Weights:
         elif (pair := self._length_and_direction(name)) is not None:
             found = _normalized(*(self.tensors[key] for key in pair))
             self.taken.update(pair)
+        elif (pair := self._pruned(name)) is not None:
+            found = self.tensors[pair[0]] * self.tensors[pair[1]]
+            self.taken.update(pair)
         elif (triple := self._with_vectors(name)) is not None:
             found = _of_norm_one(*(self.tensors[key] for key in triple))
             self.taken.update(triple)
@@ -140,9 +143,19 @@ class _Weights:
         new = f"{self.prefix}parametrizations.{name}.original"
         for pair in ((f"{new}0", f"{new}1"), *[tuple(f"{self.prefix}{name}_{c}" for c in "gv")]):
             length, direction = (self.tensors.get(key) for key in pair)
-            if length is not None and direction is not None and length.ndim == direction.ndim:
+            whole = length is not None and length.size == 1  # one length of all
+            if length is None or direction is None:
+                continue
+            if length.ndim == direction.ndim or whole:
                 return pair[0], pair[1]
         return None
+
+    def _pruned(self, name: str) -> tuple[str, str] | None:
+        """Return the names of the tensors that pruning keeps in a weight's place."""
+        pair = f"{self.prefix}{name}_orig", f"{self.prefix}{name}_mask"
+        weight, mask = (self.tensors.get(key) for key in pair)
+        fits = weight is not None and mask is not None and weight.shape == mask.shape
+        return pair if fits else None
 
     def _with_vectors(self, name: str) -> tuple[str, str, str] | None:
         """Return the names of the tensors that spectral normalization keeps in a weight's place."""
@@ -164,13 +177,19 @@ class _Weights:
         """Return a weight that must be there."""
         found = self.find(name, *shape)
         if found is None:
-            raise _MissingError(f"{self.where}: there is no {show(self.prefix + name)}")
+            near = [key for key in self.tensors if key.startswith(f"{self.prefix}{name}")]
+            more = f"; there is {', '.join(map(show, near[:_SHOWN]))}" if near else ""
+            if name.startswith("bias"):
+                more += "; without it the option is {'bias': False}"
+            raise _MissingError(f"{self.where}: there is no {show(self.prefix + name)}{more}")
         return found
 
 
 def _normalized(length: Array, direction: Array) -> Array:
     """Return weights by their direction and length, along the axes on which that is 1 long."""
     axes = tuple(i for i, n in enumerate(length.shape) if n == 1)
+    if length.ndim != direction.ndim:
+        axes = tuple(range(direction.ndim))
     norm = np.sqrt(np.square(direction, dtype=np.float64).sum(axes, keepdims=True))
     return np.asarray(direction * (length / norm), np.float32)
 
@@ -389,6 +408,9 @@ def _unused(b: Networks, w: _Weights, o: Mapping[str, Any], x: list[Value]) -> V
     """Leave out a weight, or all under a name."""
     name = w.prefix.removesuffix(".")
     found = {key for key in w.tensors if key == name or key.startswith(w.prefix)}
+    if not found:  # what stands in front of the layers' names need not stand in front of this one
+        own = w.where.removesuffix(" (Unused)")
+        found = {key for key in w.tensors if key == own or key.startswith(f"{own}.")}
     if not found:
         raise _MissingError(f"{w.where}: there is no {show(name)}")
     w.taken |= found

@@ -265,9 +265,14 @@ class Reduce(Single):
         )
 
 
+_OF_SOME = ("max", "min", "argmax", "argmin", "median")  # of nothing they are nothing
+
+
 def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool) -> Array:
     """Reduce rows (samples, rows, ...) along axes of a row, each in an order of its own."""
     rank = values.ndim - 2
+    if function in _OF_SOME and 0 in [values.shape[2 + axis] for axis in axes]:
+        raise ValueError(f"expected one place or more of which to take the {function}, got none")
     kept = [i for i in range(rank) if i not in axes]
     moved = values.transpose(0, 1, *(2 + i for i in kept), *(2 + i for i in axes))
     lengths = moved.shape[: 2 + len(kept)]

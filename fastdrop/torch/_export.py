@@ -723,6 +723,7 @@ class _Conversion:
             if not isinstance(value, Tensor):
                 self.obstacles.append("an output that depends on no input")
                 continue
+            value = self.builder.with_row(value)
             if value.at or value.merged:
                 value = self._rows_first(value)
             found.append((value.name, value))

@@ -545,6 +545,7 @@ class _Assembly:
             if value.name in self.places:  # an input as it came
                 self.net.scope = name.replace(":", ".")
                 value = self.net.single(layers.Identity(name=self.net.scope), value)
+            value = self.net.with_row(value)
             found[name] = value.name
             self.summary.outputs[name] = known(value.row)
             if value.merged:
@@ -661,11 +662,9 @@ def _needed(graph: Graph) -> set[str]:
     needed = set(graph.outputs)
     for node in reversed(graph.nodes):
         if needed & {*node.outputs}:
-            needed |= {name for each in with_inner([node]) for name in each.inputs}
-            needed |= {
-                name
-                for each in with_inner([node])
-                for branch in each.branches.values()
-                for name in branch.outputs
-            }
-    return needed - {""}  # what is left out has that name, made or taken
+            inner = list(with_inner([node]))
+            taken = [name for each in inner for name in each.inputs]
+            branches = [branch for each in inner for branch in each.branches.values()]
+            taken += [name for branch in branches for name in branch.outputs]
+            needed |= {*taken} - {""}  # what is left out has that name, made or taken
+    return needed

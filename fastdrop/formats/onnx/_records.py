@@ -351,8 +351,7 @@ def _node(proto: Any, number: int, depth: int = 0) -> Node:
             node.obstacle = "the operator runs a graph of its own, which is not supported"
             if op in ("Loop", "Scan"):
                 node.obstacle += (
-                    "; a recurrent layer of Keras that was exported as such a loop is read from "
-                    "its .keras file"
+                    "; where it was a recurrent layer of Keras, that is read from its .keras file"
                 )
         elif attribute.type == _TENSOR:
             where = f"{node.where}: attribute {show(name)}"

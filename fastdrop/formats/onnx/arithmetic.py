@@ -333,8 +333,11 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
         return a.net.elementwise("not_equal", value, 0.0)
     if a.dtype.kind in _INTEGERS and before.kind == "f" and a.dtype.itemsize >= 4:
         return a.net.elementwise("trunc", value)
-    if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not np.can_cast(before, a.dtype):
+    fits = np.can_cast(before, a.dtype)
+    if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not fits:
         raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
+    if a.dtype.kind == "u" and before.kind == "i":
+        raise UnsupportedError("whole numbers of which negative ones become others")
     return value
 
 
@@ -543,7 +546,8 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     if a.op == "ReduceMean" and a.dtype.kind in _INTEGERS:
         return compute(a, "trunc", np.trunc, found)
     if a.op == "ReduceL2":
-        return compute(a, "sqrt", np.sqrt, found)
+        root = compute(a, "sqrt", np.sqrt, found)
+        return compute(a, "trunc", np.trunc, root) if a.dtype.kind in _INTEGERS else root
     return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
 
 

@@ -93,11 +93,22 @@ def _recurrent(a: Arguments) -> Made:
     if count == 1:
         made = a.net.unsqueeze(made, 2 if batch_first else 1)
     else:
-        shape = made.shape
-        made = a.net.reshape(made, [*shape[:2], count, cells[0].outputs])
+        made = _parted(a, made, count)
         made = made if batch_first else a.net.permute(made, [0, 2, 1, 3])
     ends = [a.net.permute(state, [1, 0, 2]) if batch_first else state for state in final]
     return [made, *ends]
+
+
+def _parted(a: Arguments, value: Value, count: int) -> Value:
+    """Give the directions, which are side by side, an axis of their own in front of the last."""
+    *lengths, width = value.shape
+    assert isinstance(width, int)
+    size = width // count
+    try:
+        return a.net.reshape(value, [*lengths, count, size])
+    except UnsupportedError:  # of several lengths that are open
+        parts = [a.net.slice(value, 2, k * size, (k + 1) * size) for k in range(count)]
+        return a.net.stack(parts, 2)
 
 
 def _cells(a: Arguments, count: int, backwards: bool) -> list[_Direction]:

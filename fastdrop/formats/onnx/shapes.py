@@ -776,6 +776,8 @@ def _resize(a: Arguments) -> Made:
     axes = a.numbers("axes")
     axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
     lengths = _resized(a, value, axes)
+    if a.op == "Resize" and a.opset < 11 and any((scale or 1) < 1 for scale, _ in lengths):
+        rounding = "ceil"  # which its text leaves open; ONNX Runtime has it so
     if not isinstance(value, Tensor):
         raise UnsupportedError(f"{a.op} of a constant")
     # By either, a place of the result is of the one that it was made of, for whole factors.
