@@ -67,9 +67,14 @@ def along(values: Array, activation: _check.Activation, axis: int) -> Array:
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Softmax(Layer):
-    """Softmax along axes of a row together; a second input says, by zero, what to leave out."""
+    """Softmax along axes of a row together.
+
+    A second input, of numbers above 0.5 (or true), says what is kept. With `zeros_masked` the rest
+    is zero, also where nothing is kept.
+    """
 
     axes: tuple[int, ...] = (-1,)
+    zeros_masked: bool = False
 
     passes_mask = True
 
@@ -90,17 +95,24 @@ class Softmax(Layer):
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, *masks = inputs
         values = flow.values
-        for mask in masks:
-            values = np.where(mask.values != 0, values, np.float32(-1e9))
+        kept = [mask.values > 0.5 for mask in masks]
+        for places in kept:
+            values = np.where(places, values, np.float32(-1e9))
+        found = self._softmax(values)
+        for places in kept if self.zeros_masked else ():
+            found = np.where(places, found, np.float32(0))
+        return [flow.with_values(found)]
+
+    def _softmax(self, values: Array) -> Array:
         if len(self.axes) == 1:
-            return [flow.with_values(along(values, "softmax", self.axes[0]))]
+            return along(values, "softmax", self.axes[0])
         rank = values.ndim - 2
         axes = [2 + axis_of(self.label, axis, rank) for axis in self.axes]
         moved = np.moveaxis(values, axes, range(-len(axes), 0))
         count = math.prod(moved.shape[-len(axes) :])
         flat = np.ascontiguousarray(moved).reshape(*moved.shape[: -len(axes)], count)
         found = activate(flat, "softmax").reshape(moved.shape)
-        return [flow.with_values(np.moveaxis(found, range(-len(axes), 0), axes))]
+        return np.moveaxis(found, range(-len(axes), 0), axes)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -394,6 +394,9 @@ class Identity(Single):
     def meaning(self, inputs: Sequence[str]) -> str:
         return inputs[0]
 
+    def value_symbol(self, tensors: Sequence[str], values: Sequence[object]) -> object:
+        return values[0]
+
     def each_step(self, inputs: Sequence[Shape]) -> bool:
         return True
 

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
-from fastdrop.formats.keras._records import REASONS, ModelRecord, Node, Reader, Record, Ref, hint
+from fastdrop.formats.keras._records import (
+    OTHERS,
+    REASONS,
+    ModelRecord,
+    Node,
+    Reader,
+    Record,
+    Ref,
+    hint,
+)
 from fastdrop.formats.keras._registry import OPERATIONS, row_of, supported
 from fastdrop.formats.keras._rows import (
     WITHOUT_EFFECT,
@@ -317,6 +326,8 @@ class Assembly:
     _ranks: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _bare: dict[str, Tensor] = field(default_factory=dict)
+    # Whether some layer computes in another type than float32.
+    _mixed: bool = False
     # Options of a layer's first call, and its layers for calls with others.
     _more: dict[int, dict[str, Any]] = field(default_factory=dict)
     _variants: dict[int, list[Layer]] = field(default_factory=dict)
@@ -331,6 +342,7 @@ class Assembly:
         try:
             note = policy_note(config)
             if note:
+                self._mixed = True
                 self.note(note)
         except ModelFormatError as error:
             self.obstacle(error)
@@ -378,7 +390,8 @@ class Assembly:
         if record.operation:
             return f"the function is not supported, expected one of {', '.join(sorted(OPERATIONS))}"
         # A file that names no modules may mean a class of somebody's own.
-        own = "" if self.reader.modules else f" ({hint(record.class_name)})"
+        keras_own = self.reader.modules or record.class_name in OTHERS
+        own = "" if keras_own else f" ({hint(record.class_name)})"
         return f"the class is not supported{own}, expected one of {supported()}"
 
     def plan(
@@ -445,6 +458,8 @@ class Assembly:
         if not self.version.legacy:
             self._find_takers(scope, calls)
         known = {n: s for n, s in zip(names, shapes, strict=True) if s is not None}
+        # Truths that the model is given may be masks.
+        self._values.update({n: n for n, t in zip(names, model.dtypes, strict=True) if t == "bool"})
         entries: dict[int, Call] = {}
         for i in order:
             call = self._call(calls[i], known)
@@ -585,8 +600,18 @@ class Assembly:
             )
             return None
         tensors = [self._read(tensor, call.name) for tensor in tensors]
+        function = row is not None and row.per_call
+        if function and planned.layer.passes_mask and not self._is_same(planned.layer):
+            # What a function makes has no mask, but where it is the tensor that it was given.
+            tensors = [self._without_mask(tensor) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
         mask_symbol = layer.mask_symbol(tensors, masks)
+        if any(mask is not None for mask in masks) and _zeros_elsewhere(record):
+            self.obstacle(
+                f"{record.where}: unroll: under a mask Keras's unrolled loop, backwards, puts "
+                "zeros at other steps than those masked; save the model with unroll=False"
+            )
+            return None
         self._values[call.name] = layer.value_symbol(
             tensors, [self._values.get(tensor) for tensor in tensors]
         )
@@ -607,7 +632,15 @@ class Assembly:
     def _read(self, tensor: str, call: str) -> Tensor:
         """Return what a call reads: a tensor, or the same without the mask that it had."""
         late = tensor in self._taken and self._ranks[call] > self._taken[tensor]
-        if not late or not any(self._masks.values()):
+        return self._without_mask(tensor) if late else self._named(tensor)
+
+    def _is_same(self, layer: Layer) -> bool:
+        """Whether a function hands back the tensor itself: one of float32, where all is."""
+        return isinstance(layer, Identity) and not self._mixed
+
+    def _without_mask(self, tensor: str) -> Tensor:
+        """Return a tensor without the mask that it may have."""
+        if tensor not in self._masks or not any(self._masks.values()):
             return self._named(tensor)
         if tensor not in self._bare:
             self._bare[tensor] = Tensor(f"{tensor}/bare")
@@ -719,6 +752,20 @@ class Assembly:
         if model.output_names is not None:
             return dict(zip(model.output_names, self._outputs, strict=True))
         return [*self._outputs] if model.several_outputs else str(self._outputs[0])
+
+
+def _zeros_elsewhere(record: Record) -> bool:
+    """Whether it goes backwards in an unrolled loop, and puts out zeros where steps are masked."""
+    inner = record.config.values.get("layer")
+    if record.class_name != "Bidirectional":
+        own = record.config.values
+        return all(
+            own.get(key) is True for key in ("unroll", "go_backwards", "zero_output_for_mask")
+        )
+    config = inner.config.values if isinstance(inner, Record) else {}
+    if isinstance(inner, dict):
+        config = inner.get("config", {})
+    return config.get("unroll") is True and config.get("return_sequences") is True
 
 
 def _whole(dtype: str | None) -> bool:

@@ -313,15 +313,17 @@ class Reader:
         own = value.get("class_name") == "function" and value.get("module") == "builtins"
         if not own or not isinstance(name, str):
             return {key: self._with_names(item, where) for key, item in value.items()}
-        if name in self.custom:
-            self.used_custom[name] = self.custom[name]
-        elif name not in _OF_TENSORFLOW:
+        for spelled in (name, name.rpartition(">")[2]):
+            if spelled in self.custom:
+                self.used_custom[spelled] = self.custom[spelled]
+                return self.custom[spelled]
+        if name not in _OF_TENSORFLOW:
             raise ModelFormatError(
                 f"{where}: function {show(name)} is not a part of Keras; if it is a known "
                 "activation under a name of its own, say which: "
-                f"load(..., custom={{{show(name)}: 'silu'}})"
+                f"load(..., custom={{{show(name.rpartition('>')[2])}: 'silu'}})"
             )
-        return self.custom.get(name) or _OF_TENSORFLOW[name]
+        return _OF_TENSORFLOW[name]
 
     def _is_custom(self, entry: Mapping[str, Any]) -> bool:
         name = entry.get("class_name")
@@ -447,6 +449,14 @@ def hint(class_name: str) -> str:
     )
 
 
+# Layers of Keras that are not read, which are nobody's own.
+OTHERS = frozenset(
+    (
+        *("Discretization", "GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing"),
+        *("Hashing", "IntegerLookup", "LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram"),
+        *("RandomFourierFeatures", "SeparableConv3D", "SpectralNormalization", "STFTSpectrogram"),
+    )
+)
 # Classes that no table will have, and why.
 _TEXTS = "it takes texts: do before the model what it does, and give the model its numbers"
 REASONS = {
@@ -475,7 +485,8 @@ def policy_name(dtype: object) -> str | None:
         if not isinstance(dtype, dict):
             break
         inner = dtype.get("config")
-        dtype = inner.get("name") if isinstance(inner, dict) else inner
+        # A policy of quantized layers has none, but how they are quantized.
+        dtype = inner.get("name") or inner.get("mode") if isinstance(inner, dict) else inner
     return dtype if isinstance(dtype, str) else None
 
 

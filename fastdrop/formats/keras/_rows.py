@@ -241,7 +241,7 @@ class Row:
 
     @property
     def per_call(self) -> bool:
-        """Whether each call makes a layer of its own."""
+        """Whether each call makes a layer of its own, as one of a function does."""
         return False
 
     def storage(self, stored: list[Stored], layer: Layer) -> list[Stored]:

@@ -56,6 +56,11 @@ def _by_rule(config: Section, key: str, version: Version) -> None:
     """Leave an option to the rule, which reads all of them."""
 
 
+def _zeros(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Say whether what is masked becomes zero, also where all of a row is."""
+    return options | {"zeros_masked": version >= (3, 10)}
+
+
 _PARAMETERS = {
     "ReLU": ("max_value", "negative_slope", "threshold"),
     "LeakyReLU": ("alpha", "negative_slope"),
@@ -69,7 +74,14 @@ ROWS = (
         Row(name, Activation, tuple(Option(key, _by_rule, "") for key in keys), rule=_function)
         for name, keys in _PARAMETERS.items()
     ),
-    Row("Softmax", Softmax, (Option("axis", _axes, "axes"),), call=_with_mask, own_mask=True),
+    Row(
+        "Softmax",
+        Softmax,
+        (Option("axis", _axes, "axes"),),
+        rule=_zeros,
+        call=_with_mask,
+        own_mask=True,
+    ),
     Row(
         "PReLU",
         PReLU,

@@ -155,13 +155,15 @@ class MultiHeadRow(Row):
     ) -> Planned:
         prefix = "_" if planning.version.legacy else ""
         numbers: dict[str, int] = {}
+        own: dict[str, str] = {}
         stored = []
         for entry in planned.stored:
             part = entry.field.partition("_")[0]
+            own[part] = f"_{part}" if part == "gate" else f"{prefix}{part}"
             number = numbers[part] = numbers.get(part, -1) + 1
-            stored.append(replace(entry, group=f"{prefix}{part}_dense/vars/{number}"))
+            stored.append(replace(entry, group=f"{own[part]}_dense/vars/{number}"))
         groups: dict[str, str | None] = {
-            f"{prefix}{part}_dense/vars": "attention_output" if part == "output" else part
+            f"{own[part]}_dense/vars": "attention_output" if part == "output" else part
             for part in numbers
         }
         groups |= {"_dropout_layer/vars": None, "_softmax/vars": None}

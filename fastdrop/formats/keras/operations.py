@@ -25,6 +25,7 @@ from fastdrop.layers import (
     Einsum,
     Elementwise,
     ExpandDims,
+    Identity,
     Layer,
     MatMul,
     Pad,
@@ -453,10 +454,10 @@ def _is_nan(given: Arguments) -> Built:
     return Elementwise, {"function": "not_equal", "operands": (0, 0)}
 
 
-def _joined(layer: type[Layer]) -> Function:
+def _joined(layer: type[Layer], **options: Any) -> Function:
     def build(given: Arguments) -> Built:
         given.inputs("xs")
-        return layer, {"axis": given.axis("axis")}
+        return layer, {"axis": given.axis("axis"), **options}
 
     return Function(("xs", "axis"), build)
 
@@ -471,6 +472,8 @@ def _matmul(given: Arguments) -> Built:
 def _cast(given: Arguments) -> Built:
     given.input("x")
     dtype = str(given.take("dtype"))
+    if dtype == "float32":  # in which everything is computed: the same tensor
+        return Identity, {}
     if dtype.startswith(_FLOATS):
         return Elementwise, {"function": "identity", "operands": (0,)}
     if dtype.startswith(("int", "uint")):
@@ -669,7 +672,7 @@ KERAS: dict[str, Function] = {
     "Squeeze": Function(("x", "axis"), _squeeze),
     "ExpandDims": Function(("x", "axis"), _expand_dims),
     "Flip": Function(("x", "axis"), _flip),
-    "Concatenate": _joined(Concatenate),
+    "Concatenate": _joined(Concatenate, masks="none"),
     "Stack": _joined(Stack),
     "Matmul": Function(("x1", "x2"), _matmul),
     "Cast": Function(("x", "dtype"), _cast),
@@ -818,6 +821,8 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
         }.items()
     },
     "math.count_nonzero": ("CountNonzero", {"input": "x", "axis": "axis", "keepdims": "keepdims"}),
+    "math.floormod": ("Mod", _TWO),
+    "compat.v1.floor_div": ("FloorDivide", _TWO),
     "math.squared_difference": ("SquaredDifference", _TWO),
     "math.divide_no_nan": ("DivideNoNan", _TWO),
     "math.l2_normalize": ("UnitOfTensorFlow", {"x": "x", "axis": "axis", "epsilon": "epsilon"}),

@@ -990,3 +990,78 @@ def words_pooled(keras: Any, x: Any) -> Any:
 SENTENCES = np.stack([padded_tokens(9, SOME), padded_tokens(9, SOME[::-1])], axis=1)
 for model in (words_and_sentences, words_pooled):
     add(model.__name__.replace("_", "-"), SENTENCES, model, both=True)
+
+
+# What a function makes has no mask, but where it is the tensor that it was given. -----------------
+
+
+def functions_of_masked(*functions: Any) -> Any:
+    """Recurrent layers of what functions make of an embedding with a mask."""
+
+    def model(keras: Any, x: Any) -> Any:
+        h = keras.layers.Embedding(9, 4, mask_zero=True)(x)
+        made = [f(keras, h) for f in functions]
+        return [keras.layers.LSTM(3)(y) for y in [*made, h]]
+
+    return model
+
+
+MASKED = padded_tokens(9, SOME)
+add(
+    "masks-of-functions",
+    MASKED,
+    functions_of_masked(
+        lambda keras, h: keras.ops.relu(h),
+        lambda keras, h: keras.ops.softmax(h),
+        lambda keras, h: keras.ops.concatenate([h, h], -1),
+        lambda keras, h: keras.ops.normalize(h, -1),
+        lambda keras, h: keras.activations.tanh(h),
+    ),
+    only="3",
+)
+add(
+    "masks-of-the-same-tensor",
+    MASKED,
+    functions_of_masked(
+        lambda keras, h: keras.ops.cast(h, "float32"),
+        lambda keras, h: keras.ops.convert_to_tensor(h),
+    ),
+    only="3",
+)
+add(
+    "masks-of-functions-of-tensorflow",
+    MASKED,
+    functions_of_masked(
+        lambda keras, h: tf2("nn.relu")(keras, h),
+        lambda keras, h: tf2("tanh")(keras, h),
+        lambda keras, h: tf2("cast", "float32")(keras, h),
+        lambda keras, h: tf2("math.l2_normalize", -1)(keras, h),
+    ),
+    only="2",
+)
+
+
+def softmax_masked_wholly(keras: Any, x: Any, kept: Any) -> Any:
+    return keras.layers.Softmax()(x, mask=kept)
+
+
+KEPT = np.array([[0, 0, 0, 0], [0.3, 1, 0.6, 0.4], [1, 1, 0, 1]], np.float32)
+add("softmax-masked-wholly", [floats(3, 4), KEPT], softmax_masked_wholly, only="3", both=True)
+
+
+def gated_heads(keras: Any, x: Any) -> Any:
+    return keras.layers.MultiHeadAttention(2, 3, use_gate=True)(x, x)
+
+
+add("multi-head-gate", X3, gated_heads, only="3", both=True)
+
+
+def mask_as_an_input(keras: Any, x: Any, kept: Any) -> Any:
+    layers = keras.layers
+    both = layers.Bidirectional(layers.GRU(2, return_sequences=True))(x, mask=kept)
+    return [layers.LSTM(3)(x, mask=kept), both, layers.GlobalAveragePooling1D()(x, mask=kept)]
+
+
+add("mask-as-an-input", [floats(4, 6, 3), SOME], mask_as_an_input, both=True)
+add("tf-mod", [X3, P3B], tf2("math.floormod"), only="2")
+add("tf-floor-div", [X3, P3B], lambda keras, x, y: x // y, only="2")
