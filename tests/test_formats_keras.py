@@ -709,6 +709,9 @@ def test_functions_of_ones_own() -> None:
     model = built(config("my_swish"), custom={"my_swish": "silu"})
     assert model.layers[0].activation == "silu"
     assert model.notes == ("the custom class 'my_swish' is taken for silu",)
+    model = built(config("mine>my_swish"), custom={"my_swish": "silu"})  # registered in a package
+    assert model.layers[0].activation == "silu"
+    assert "load(..., custom={'my_swish': 'silu'})" in obstacles(config("mine>my_swish"))[0]
     # Of TensorFlow, and not found again by Keras itself.
     for name, known in (("softmax_v2", "softmax"), ("log_softmax_v2", "log_softmax")):
         assert built(config(name)).layers[0].activation == known
@@ -736,6 +739,22 @@ def test_what_takes_texts(name: str) -> None:
     config = chain("c", [layer(name, name="t", vocabulary=["a"])], build_input_shape=[None, 3])
     (said,) = obstacles(config)
     assert said.startswith(f"layer 't' ({name}): it takes texts: do before the model what it does")
+
+
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("unroll", [True, False])
+@pytest.mark.parametrize("masked", [True, False])
+def test_unrolled_loops_backwards_under_a_mask(sequences: bool, unroll: bool, masked: bool) -> None:
+    """Keras puts zeros there by a mask that goes the other way."""
+    forward = layer("GRU", name="g", units=2, return_sequences=sequences, unroll=unroll)
+    entries = [layer("Masking", name="m")] if masked else []
+    entries.append(layer("Bidirectional", name="b", layer=forward))
+    config = chain("c", entries, build_input_shape=[None, 5, 3])
+    if sequences and unroll and masked:
+        (said,) = obstacles(config)
+        assert "puts zeros at other steps than those masked; save the model with unroll" in said
+    else:
+        built(config)
 
 
 def test_a_function_that_is_not_known() -> None:
@@ -976,6 +995,21 @@ def legacy_model(change: Any = None, **attributes: Any) -> io.BytesIO:
             change(file)
     buffer.seek(0)
     return buffer
+
+
+def test_layers_of_keras_are_nobodys_own() -> None:
+    """An ``.h5`` file may mean a class of somebody's, but hardly by these names."""
+
+    def said(name: str) -> str:
+        config = sample().config
+        config["config"]["layers"][-1] |= {"class_name": name, "registered_name": None}
+        with pytest.raises(ModelFormatError) as caught:
+            fd.load(legacy_model(model_config=json.dumps(config).encode()))
+        return str(caught.value)
+
+    for name in ("SpectralNormalization", "LocallyConnected1D", "GroupedQueryAttention"):
+        assert f"({name}): the class is not supported, expected one of" in said(name)
+    assert "load(..., custom={'Mine': 'Dropout'})" in said("Mine")
 
 
 def test_whole_models_in_h5() -> None:
