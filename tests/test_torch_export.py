@@ -2369,6 +2369,137 @@ def test_inputs_that_cannot_be_told_apart_are_refused() -> None:
         from_torch(Nested(), {"x": x, "hidden": (x, x), "hidden_0": x})
 
 
+# ---- how tensors lie, what is checked, and rows that are sorted ----
+
+
+class Recurrent(nn.Module):
+    """A recurrent layer and a head, put together by a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(3, 4, batch_first=True)
+        self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, *given: Any) -> Any:
+        return self.function(self, *given)
+
+
+def _as_a_matrix(m: Any, x: Any) -> Any:
+    y, _ = m.lstm(x)
+    return m.head(m.relu(y.contiguous().view(-1, 4))).view(len(x), -1, 4) + y
+
+
+def _reshaped(m: Any, x: Any) -> Any:
+    y, _ = m.lstm(x)
+    return m.head(m.relu(y.reshape(-1, 4))).view(len(x), -1, 4) + y
+
+
+def _last_step_as_it_lies(m: Any, x: Any) -> Any:
+    y, _ = m.lstm(x)
+    return m.head(m.relu(y[:, -1].contiguous())) + y.mean(1)
+
+
+def _steps_first_as_it_lies(m: Any, x: Any) -> Any:
+    y, _ = m.lstm(x)
+    z = y.transpose(0, 1).contiguous().mul_(2)
+    return y + z.transpose(0, 1)
+
+
+def _padded_as_it_lies(m: Any, x: Any) -> Any:
+    lengths = torch.full((len(x),), x.size(1))
+    y, _ = m.lstm(pack_padded_sequence(x, lengths, batch_first=True))
+    y, _ = pad_packed_sequence(y, batch_first=True)
+    return m.head(m.relu(y.contiguous().view(-1, 4))).view(len(x), -1, 4) + y
+
+
+LYING = [
+    *(_as_a_matrix, _reshaped, _last_step_as_it_lies, _steps_first_as_it_lies),
+    _padded_as_it_lies,
+]
+
+
+@pytest.mark.parametrize("function", LYING, ids=lambda f: f.__name__)
+def test_what_is_written_into_by_how_it_lies(function: Any) -> None:
+    """What a recurrent layer puts out lies steps first: what is contiguous is a copy, or is not."""
+    module = Recurrent(function).eval()
+    model = from_torch(module, torch.randn(3, 6, 3))
+    for rows, steps in ((3, 6), (5, 4), (2, 9)):
+        x = torch.randn(rows, steps, 3)
+        expected = module(x.clone()).detach().numpy()
+        np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+
+
+def test_what_lies_otherwise_for_the_example_is_refused() -> None:
+    """Of one row it is no copy."""
+    with pytest.raises(ModelFormatError, match="the module computes something else in eval mode"):
+        from_torch(Recurrent(_as_a_matrix), torch.randn(1, 6, 3))
+
+
+def _asserted(m: Any, x: Any) -> Any:
+    assert torch.isfinite(x).all() and (x < 100).all(), "a number"  # noqa: PT018
+    assert not torch.isnan(x).any()
+    y, (h, _) = m.lstm(x)
+    assert (y[:, -1] == h[-1]).all()
+    return m.head(y)
+
+
+def _raised(m: Any, x: Any) -> Any:
+    if torch.isnan(x).any() or torch.isinf(x).any():
+        raise ValueError("a number")
+    if not (x < 100).all():
+        raise ValueError("too large")
+    return m.lstm(x)[0]
+
+
+def _chosen(m: Any, x: Any) -> Any:
+    if (x > 0).any():
+        return m.lstm(x)[0]
+    return m.head(m.lstm(x)[0])
+
+
+def _mixed(m: Any, x: Any) -> Any:
+    assert (x > 0).any() or (x < 0).any()
+    return m.lstm(x)[0]
+
+
+@pytest.mark.parametrize("function", [_raised, _asserted], ids=lambda f: f.__name__)
+def test_checks_of_numbers_are_left_out(function: Any, capfd: Any) -> None:
+    module = Recurrent(function).eval()
+    model = from_torch(module, torch.randn(3, 6, 3))
+    x = torch.randn(4, 5, 3)
+    expected = module(x).detach().numpy()
+    np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("function", [_chosen, _mixed], ids=lambda f: f.__name__)
+def test_other_questions_of_numbers_are_refused(function: Any) -> None:
+    with pytest.raises(ModelFormatError, match=r"torch\.export refuses it"):
+        from_torch(Recurrent(function), torch.randn(3, 6, 3))
+
+
+def test_sorted_rows_beside_others_are_refused() -> None:
+    """Whether they are in another order than others is not seen where they came sorted."""
+
+    def forward(m: Any, x: Any, n: Any, z: Any) -> Any:
+        n, order = n.sort(descending=True)
+        _, (h, _) = m.lstm(pack_padded_sequence(x[order], n, batch_first=True))
+        return h[-1] + z
+
+    def unsorted(m: Any, x: Any, n: Any, z: Any) -> Any:
+        n, order = n.sort(descending=True)
+        _, (h, _) = m.lstm(pack_padded_sequence(x[order], n, batch_first=True))
+        return h[-1][order.argsort()] + z
+
+    for lengths in ([6, 5, 3, 2], [6, 6, 6, 6]):
+        given = (torch.randn(4, 6, 3), torch.tensor(lengths), torch.randn(4, 4))
+        with pytest.raises(ModelFormatError, match="something else of rows in another order"):
+            from_torch(Recurrent(forward), given)
+        model = from_torch(Recurrent(unsorted), given)
+        assert "where rows are sorted they stay in the order of the inputs" in model.notes[-1]
+
+
 # ---- Fourier transforms ----
 
 

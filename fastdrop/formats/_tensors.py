@@ -38,6 +38,8 @@ from fastdrop.model import Call, Model
 Array = NDArray[Any]
 
 
+# What is noted of a model whose rows were sorted.
+SORTED = "where rows are sorted they stay in the order of the inputs, outputs too"
 # Tensors are put behind themselves as often; more is laid out anew.
 MOST_BEHIND = 16
 # Positions are counted to so many times a length that is known.
@@ -889,8 +891,7 @@ class Tensors:
 
     def sorted_rows(self, value: Value) -> tuple[Value, Order]:
         """Sort rows by one number of each: they stay where they are, for none knows of another."""
-        note = "where rows are sorted they stay in the order of the inputs, outputs too"
-        self.notes += [note] if note not in self.notes else []
+        self.notes += [SORTED] if SORTED not in self.notes else []
         return value, Order()
 
     def sort(self, value: Value, axis: int, *, descending: bool = False) -> tuple[Value, Value]:

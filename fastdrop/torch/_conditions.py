@@ -63,16 +63,36 @@ def _always(condition: Any) -> bool:
 
 def _is_check(frame: FrameSummary) -> bool:
     """Whether a line asserts something, or raises where it is not so."""
-    source = "".join(linecache.getlines(frame.filename))
+    return _check_on(frame.filename, frame.lineno or 0) is not None
+
+
+def what_passes(file: str, line: int) -> bool | None:
+    """Return what a truth must be that a line of code checks; None if it checks no single one."""
+    check = _check_on(file, line)
+    if check is None:
+        return None
+    wanted, test = isinstance(check, ast.Assert), check.test
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        wanted, test = not wanted, test.operand
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) == wanted:
+        parts = test.values  # all of which must hold, or none
+    else:
+        parts = [test]
+    nested = any(isinstance(part, (ast.BoolOp, ast.UnaryOp, ast.IfExp)) for part in parts)
+    return None if nested else wanted
+
+
+def _check_on(file: str, line: int) -> ast.Assert | ast.If | None:
+    """Return the assertion on a line of code, or the question behind which it raises."""
     try:
-        tree = ast.parse(source)
+        tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
-        return False
-    line = frame.lineno or 0
+        return None
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Assert, ast.If)):
             continue
         last = node.end_lineno if isinstance(node, ast.Assert) else node.test.end_lineno
         if node.lineno <= line <= (last or 0):
-            return isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
-    return False
+            raises = isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
+            return node if raises else None
+    return None

@@ -28,6 +28,7 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._lengths import BATCH, Length, Open, known
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._places import put
+from fastdrop.formats._tensors import SORTED
 from fastdrop.formats._values import (
     BatchAxisError,
     Chosen,
@@ -484,18 +485,37 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            one, two = (_put_out(called, tensors) for _ in range(2))
             decided = _decides(called, tensors)
-        x = [
-            np.moveaxis(t.detach().numpy(), at, 0) if at >= 0 else t.detach().numpy()[np.newaxis]
-            for t, at in zip(tensors, axes, strict=True)
-        ]
-        found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
-    except Exception:  # the example does not run as it is, by the one or the other
-        return
+    except Exception:  # the example does not run as it is
+        decided = False
     if decided:
         text = "the module decides by numbers of Python's random or NumPy's, which differ from call"
         raise _Failed([f"{text} to call; say how in what it is called with"], 0.0)
+    _compare_numbers(called, model, tensors, axes)
+    if SORTED in model.notes and min(axes) >= 0:
+        _compare_numbers(called, model, _of_other_lengths(tensors, axes), axes, any_order=True)
+
+
+def _compare_numbers(
+    called: _Called,
+    model: Model,
+    tensors: Sequence[torch.Tensor],
+    axes: Sequence[int],
+    *,
+    any_order: bool = False,
+) -> None:
+    """Refuse a model that puts out other numbers than its module where it does not train."""
+    x = [
+        np.moveaxis(t.detach().numpy(), at, 0) if at >= 0 else t.detach().numpy()[np.newaxis]
+        for t, at in zip(tensors, axes, strict=True)
+    ]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one, two = (_put_out(called, tensors) for _ in range(2))
+        found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
+    except Exception:  # these do not run as they are, by the one or the other
+        return
     one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
     for y, expected, again in zip(found, one, two, strict=False):
         if expected.is_complex():
@@ -507,14 +527,33 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
         if y.size != wanted.size:
             raise _Failed([f"the module puts out {wanted.shape}, and not {y.shape}"], 0.0)
         near = [
-            _near(y, moved)
+            _are_near(y, moved, any_order=any_order)
             for at in range(wanted.ndim)
             if (moved := np.moveaxis(wanted, at, 0)).shape == y.shape
         ]
         if -1 in axes:
             near.append(_near(y.reshape(wanted.shape), wanted))
         if near and not any(near):
-            raise _Failed(["the module computes something else in eval mode"], 0.0)
+            when = "of rows in another order" if any_order else "in eval mode"
+            raise _Failed([f"the module computes something else {when}"], 0.0)
+
+
+def _of_other_lengths(tensors: Sequence[torch.Tensor], axes: Sequence[int]) -> list[torch.Tensor]:
+    """Return rows the other way round, and lengths of which there is one alone made different."""
+    found = []
+    for tensor, at in zip(tensors, axes, strict=True):
+        other = tensor.detach()
+        if other.ndim == 1 and not other.is_floating_point() and len(other.unique()) == 1:
+            other = (other - torch.arange(len(other))).clamp(min=1)
+        found.append(other.flip(at))
+    return found
+
+
+def _are_near(found: Any, wanted: Any, *, any_order: bool) -> bool:
+    """Whether numbers are the same, by rows in their order or each as some other."""
+    if not any_order:
+        return _near(found, wanted)
+    return all(any(_near(one, other) for one in found) for other in wanted)
 
 
 def _put_out(called: _Called, tensors: Sequence[torch.Tensor]) -> list[Any]:
@@ -559,7 +598,7 @@ def _decides(called: nn.Module, tensors: Sequence[torch.Tensor]) -> bool:
 def _near(found: Any, wanted: Any) -> bool:
     """Whether numbers are the same but for how they were rounded."""
     finite = np.abs(wanted[np.isfinite(wanted)])
-    scale = max(float(finite.max(initial=0.0)), 1e-6)
+    scale = max(float(finite.max(initial=0.0)), 1e-4)  # what is rounded of zeros is no larger
     return bool(np.allclose(found, wanted, rtol=0, atol=0.01 * scale, equal_nan=True))
 
 
@@ -751,8 +790,9 @@ class _Conversion:
     def _run(self, nodes: Sequence[torch.fx.Node]) -> None:
         """Compute what a graph calls, one after another."""
         self.places.update({node: place for place, node in enumerate(nodes)})
+        needed = _needed(nodes)
         for node in nodes:
-            if node.op == "call_function":
+            if node.op == "call_function" and node in needed:
                 self.values[node] = self._call(node)
 
     def _without_row(self, node: torch.fx.Node) -> Any:
@@ -1003,6 +1043,27 @@ class _Conversion:
         for node in found:
             found += [u for u in node.users if u in self.values and _viewed(u) is node]
         return found
+
+
+def _needed(nodes: Sequence[torch.fx.Node]) -> set[torch.fx.Node]:
+    """Return what is put out, written into, or computed on the way there; checks need nothing."""
+    waiting = [node for node in nodes if node.op == "output" or _writes(node)]
+    found = set(waiting)
+    while waiting:
+        new = set(waiting.pop().all_input_nodes) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _writes(node: torch.fx.Node) -> bool:
+    """Whether an operator works in place, or is none of PyTorch's, which may do anything."""
+    if node.op != "call_function":
+        return False
+    if isinstance(node.target, torch._ops.HigherOrderOperator):
+        return True
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable is True
 
 
 def _operator(node: torch.fx.Node) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ from torch.nn.modules import rnn as modules
 from torch.nn.modules import transformer
 from torch.nn.utils import rnn as packing
 from torch.nn.utils.rnn import PackedSequence
+
+from fastdrop.torch._conditions import what_passes
 
 # Two modules cannot be exported at a time: what is put in the place of PyTorch's is so for all.
 _LOCK = threading.RLock()
@@ -133,6 +136,19 @@ def _length(before: Callable[..., Any]) -> Callable[..., Any]:
     return length
 
 
+def _truth(before: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `bool` of a tensor, which of one without numbers holds what a check asks of it."""
+
+    def truth(self: torch.Tensor) -> Any:
+        frame = sys._getframe(1)
+        passes = None
+        if isinstance(self, (FakeTensor, FunctionalTensor)):
+            passes = what_passes(frame.f_code.co_filename, frame.f_lineno)
+        return before(self) if passes is None else passes
+
+    return truth
+
+
 def _line(before: Callable[..., Any]) -> Callable[..., Any]:
     """Return `torch.linspace`, which leaves the number of steps open."""
 
@@ -179,6 +195,7 @@ def shapes_alone() -> Iterator[None]:
         # evaluation, where nothing is forced.
         stack.enter_context(_replaced(builtins, "len", _length(builtins.len)))
         stack.enter_context(_replaced(random, "random", lambda: ALMOST_1))
+        stack.enter_context(_replaced(torch.Tensor, "__bool__", _truth(torch.Tensor.__bool__)))
         for name in _OPERATORS:
             stack.enter_context(_shapes_of(getattr(torch.ops.aten, name).input))
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
@@ -244,8 +261,11 @@ def _shapes(
     features = params[0].shape[1]
     if x.shape[-1] != features:  # which also fixes that length
         raise ValueError(f"expected {features} features, got {x.shape[-1]}")
-    width = states[0].shape[-1] * (1 + bidirectional)
-    return (x.new_empty((*x.shape[:-1], width)), *(h.new_empty(h.shape) for h in states))
+    shape = (*x.shape[:-1], states[0].shape[-1] * (1 + bidirectional))
+    # It lies steps first, whichever way it is called.
+    output = x.new_empty((shape[1], shape[0], shape[2])).transpose(0, 1)
+    output = output if batch_first else x.new_empty(shape)
+    return (output, *(h.new_empty(h.shape) for h in states))
 
 
 def _forward(before: Callable[..., Any]) -> Callable[..., Any]:
@@ -318,6 +338,7 @@ class _Padded:
         x: torch.Tensor, sizes: torch.Tensor, batch_first: bool, value: float, length: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         x = torch.ops.fastdrop.padded(_laid_out(x, sizes[0]), sizes[0])
+        x = x.transpose(0, 1).contiguous().transpose(0, 1)  # as it lies in PyTorch
         if value != 0:
             behind = torch.arange(x.size(1)) >= sizes[0].unsqueeze(1)
             x = x.masked_fill(behind.view(*behind.shape, *[1] * (x.ndim - 2)), value)
