@@ -476,11 +476,14 @@ def test_ctrl_c_is_seen_at_once(on_interrupt: str) -> None:
 # ---- a mean and a scale ----
 
 
-def heads(scale: Any = None, rate: float = 0.3) -> fd.Model:
+def heads(rate: float = 0.3, *, positive: bool = False) -> fd.Model:
+    """Two means and two scales; those are 0.5 and more where they must be positive."""
     kernel = np.random.default_rng(0).normal(0, 0.5, (5, 4)).astype(np.float32)
-    return fd.Model(
-        [layers.Dropout(name="drop", rate=rate), layers.Dense(name="dense", kernel=kernel)], (5,)
-    )
+    bias = np.zeros(4, np.float32)
+    if positive:
+        kernel[:, 2:], bias[2:] = 0, (0.5, 1.5)
+    dense = layers.Dense(name="dense", kernel=kernel, bias=bias)
+    return fd.Model([layers.Dropout(name="drop", rate=rate), dense], (5,))
 
 
 SCALES = {
@@ -493,10 +496,11 @@ SCALES = {
 
 @pytest.mark.parametrize("scale", SCALES)
 def test_the_parts_of_a_variance(scale: str) -> None:
-    raw = heads().mc_predict(X, 100, rng=0, keep_samples=True)
+    model = heads(positive=scale == "std")
+    raw = model.mc_predict(X, 100, rng=0, keep_samples=True)
     mean, said = np.split(raw.samples.astype(np.float64), 2, axis=-1)
     std = SCALES[scale](said)
-    p = heads().mc_predict(X, 100, rng=0, likelihood="normal", scale=scale, keep_samples=True)
+    p = model.mc_predict(X, 100, rng=0, likelihood="normal", scale=scale, keep_samples=True)
     assert p.kind == "regression"
     assert p.mean.shape == (7, 2)
     np.testing.assert_allclose(p.mean, mean.mean(axis=0), rtol=1e-6, atol=1e-9)
@@ -577,7 +581,17 @@ def test_likelihoods_that_are_none(options: Any, match: str) -> None:
 
 def test_an_odd_output_has_no_scale_for_each_mean() -> None:
     with pytest.raises(ValueError, match="likelihood: expected an output whose last axis"):
+        classifier().mc_predict(X, 5, rng=0, likelihood="normal", kind="regression")
+
+
+def test_probabilities_are_no_means_and_scales() -> None:
+    with pytest.raises(ValueError, match="likelihood: expected none of a model that puts out prob"):
         classifier().mc_predict(X, 5, rng=0, likelihood="normal")
+
+
+def test_standard_deviations_are_not_negative() -> None:
+    with pytest.raises(ValueError, match="scale: expected an output of standard deviations >= 0"):
+        heads().mc_predict(X, 5, rng=0, likelihood="normal", scale="std")
 
 
 def test_nothing_is_drawn_for_models_that_refuse() -> None:

@@ -207,6 +207,8 @@ def test_nothing(rows: int, backend: str) -> None:
         assert np.array_equal(got, expected)
         stepper.reset()
         assert stepper.state[0].shape == (rows, units)
+        for options in options_of("lstm"):
+            assert fd.Stepper(weights, rows, **options).step(x).shape == (rows, units)
 
 
 def test_a_step_is_refused_before_anything_changes(backend: str) -> None:

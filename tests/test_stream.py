@@ -397,6 +397,20 @@ def test_a_state_goes_with_its_key() -> None:
         one.load_state({name: value for name, value in one.state.items() if name != "key"})
 
 
+@pytest.mark.parametrize(
+    "other",
+    [{"first_sample": 7}, {"row_offset": 2}, {"scope": "shared"}],
+    ids=lambda o: next(iter(o)),
+)
+def test_a_state_goes_with_its_rows_and_samples(other: Any) -> None:
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    one, two = model.stream(samples=3, rng=0), model.stream(samples=3, rng=0, **other)
+    one.step(normal(4))
+    with pytest.raises(ValueError, match="state 'place': expected that of a stream with the same"):
+        two.load_state(one.state)
+    two.load_state({n: value for n, value in one.state.items() if n != "place"})  # of before
+
+
 def test_a_single_row_needs_no_axis() -> None:
     model = fd.Model(CHAINS["lstm"], (None, 4))
     one, other = (model.stream(samples=3, rng=0) for _ in range(2))

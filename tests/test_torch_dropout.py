@@ -998,3 +998,53 @@ def test_training_does_not_wait_for_the_compiler() -> None:
         timeout=120,
     )
     assert found.stdout.splitlines() == ["[]", "True fastdrop.torch._export"]
+
+
+# ---- what PyTorch writes down ----
+
+
+def _by_key(x: Any) -> Any:
+    return ft.dropout(x, 0.5, rng=fd.Key.from_words(0, 0))
+
+
+@pytest.mark.parametrize("mode", ["real", "fake", "symbolic"])
+def test_a_trace_drops_by_the_same_mask(mode: str) -> None:
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = torch.arange(1.0, 65.0)
+    traced = make_fx(_by_key, tracing_mode=mode)(x)
+    assert torch.equal(traced(x), _by_key(x))
+    assert torch.equal(traced(2 * x), _by_key(2 * x))
+    gradient = torch.func.grad(lambda x: _by_key(x).sum())
+    assert torch.equal(make_fx(gradient, tracing_mode=mode)(x)(x), _by_key(torch.ones(64)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*deprecated", "ignore:Attempted to insert a")
+@pytest.mark.parametrize("function", ["dropout", "alpha_dropout", "locked_dropout"])
+def test_what_is_linear_by_the_same_mask(function: str) -> None:
+    key = fd.Key.from_words(0, 0)
+
+    def drop(x: Any) -> Any:
+        return getattr(ft, function)(x, 0.5, rng=key)
+
+    x = torch.randn(2, 3, 8)
+    y, linear = torch.func.linearize(drop, x)
+    assert torch.equal(y, drop(x))
+    _, wanted = torch.func.jvp(drop, (x,), (torch.ones(2, 3, 8),))
+    assert torch.equal(linear(torch.ones(2, 3, 8)), wanted)
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_traced_module_draws(layers: int) -> None:
+    module = ft.Dropout(0.5)
+    if layers == 2:
+        module = torch.nn.Sequential(torch.nn.Linear(64, 64), module)
+    x = torch.ones(4, 64)
+    traced = torch.jit.trace(module, x, check_trace=False)
+    one, two = traced(x), traced(x)
+    kept = torch.full((4, 64), 2.0) if layers == 1 else 2 * module[0](x)
+    for y in (one, two):
+        assert torch.allclose(torch.where(y == 0, kept, y), kept)
+        assert 0.3 < float((y == 0).float().mean()) < 0.7
+    assert not torch.equal(one == 0, two == 0)

@@ -763,6 +763,10 @@ class Model:
         if likelihood is not None:
             if kind not in ("auto", "regression"):
                 _check.refuse(ValueError, "kind", "'regression' with a likelihood", kind)
+            classes = {*self.graph.meanings} - {"regression"}
+            if classes and kind == "auto":
+                expected = "none of a model that puts out probabilities (or kind='regression')"
+                _check.refuse(ValueError, "likelihood", expected, likelihood)
             if len(shapes) == 2 and shapes[0] == shapes[1] and shapes[0]:
                 taken, shapes = [(0, 1)], [(*shapes[0][:-1], 2 * shapes[0][-1])]
         bar = _sampling.reporter(progress, len(inputs[0]) * samples)

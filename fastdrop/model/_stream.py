@@ -177,10 +177,11 @@ class Stream:
     def state(self) -> dict[str, NDArray[Any]]:
         """All that is remembered, as arrays by name: copies, to be kept and given to `load_state`.
 
-        ``"steps"`` (rows,), ``"key"``, the words of the key, and of each layer that remembers
-        (samples or 1, rows, ...).
+        ``"steps"`` (rows,), ``"key"``, the words of the key, ``"place"``, the first row and sample
+        and whether masks are shared, and of each layer that remembers (samples or 1, rows, ...).
         """
         found = {"steps": self.steps.copy(), "key": np.array(self._source, np.uint64)}
+        found["place"] = self._place()
         for number, memory in self._memories.items():
             name = self._graph.names[self._plan[number][0].outputs[0]]
             found |= {f"{name}:{field}": array.copy() for field, array in memory.items()}
@@ -197,7 +198,7 @@ class Stream:
         Raises
         ------
         TypeError, ValueError
-            If it is of another model or key, or of other numbers of rows or samples.
+            If it is of another model or key, of other rows or samples, or of another scope.
         """
         if not isinstance(state, Mapping) or "steps" not in state:
             _check.refuse(TypeError, "state", "what the state of a stream gave", state)
@@ -208,7 +209,11 @@ class Stream:
         if not np.array_equal(state.get("key", ()), np.array(self._source, np.uint64)):
             expected = "that of a stream with the same rng, for its masks go with it"
             _check.refuse(ValueError, "state 'key'", expected, state.get("key"))
-        rest = {name: value for name, value in state.items() if name not in ("steps", "key")}
+        if not np.array_equal(state.get("place", self._place()), self._place()):
+            expected = "that of a stream with the same row_offset, first_sample and scope"
+            _check.refuse(ValueError, "state 'place'", expected, state["place"])
+        own = ("steps", "key", "place")
+        rest = {name: value for name, value in state.items() if name not in own}
         memories: dict[int, Memory] = {}
         for number, (step, stepper, _) in enumerate(self._plan):
             if stepper is None:
@@ -229,6 +234,11 @@ class Stream:
         self._memories, self.steps = memories, steps.astype(np.int64)
 
     # ---- inside ----
+
+    def _place(self) -> Array:
+        """Return the first row and sample, and whether masks are shared, by which these go."""
+        draws = self._draws
+        return np.array([draws.first_row, self._samples.start, draws.shared], np.uint64)
 
     def _remembered(self, value: object, label: str, shape: tuple[int, ...]) -> Array:
         """Check and copy what is remembered of each sample and row."""

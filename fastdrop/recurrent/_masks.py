@@ -99,10 +99,10 @@ def step_events(stream: Stream, place: Place, shape: tuple[int, int, int]) -> Ar
     """Draw events (rows, steps, width), uint8, new at each step."""
     rows, _, width = shape
     out = np.empty(shape, np.uint8)
-    for n in range(1 if place.shared else rows):
+    for n in range(min(rows, 1) if place.shared else rows):
         _run(_backend.active.bernoulli, (out[n],), (stream,), place.element(n, width))
     if place.shared:
-        out[1:] = out[0]
+        out[1:] = out[:1]
     return out
 
 

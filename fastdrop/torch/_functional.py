@@ -410,6 +410,7 @@ def _dropped(
     if (  # then PyTorch looks after what is written over
         (x.requires_grad and torch.is_grad_enabled())
         or _is_dispatched(x)
+        or _is_traced()
         or torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or x.is_inference()
@@ -433,7 +434,7 @@ def _select(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | Non
         return _Transformed.apply(x, seed, p, kind, noise)
     if (x.requires_grad and torch.is_grad_enabled()) or forward_ad._current_level >= 0:
         return _Plain.apply(x, (seed, p, kind, noise))
-    return _computed(x, seed, p, kind, noise)
+    return _seen(x, seed, p, kind, noise)
 
 
 def _is_dispatched(x: Tensor) -> bool:
@@ -443,9 +444,15 @@ def _is_dispatched(x: Tensor) -> bool:
     """
     return (
         torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
         or type(x) not in _PLAIN
         or torch._C._functorch.is_legacy_batchedtensor(x)
     )
+
+
+def _is_traced() -> bool:
+    """Whether PyTorch writes down what is done with plain tensors."""
+    return bool(torch._C._len_torch_dispatch_stack())
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -483,7 +490,7 @@ class _Plain(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, call: tuple[Tensor, float, str, list[int] | None]) -> Tensor:
         seed, p, kind, noise = call
         ctx.call = seed, p, _GRADIENT[kind], noise
-        return _computed(x, seed, p, kind, noise)
+        return _seen(x, seed, p, kind, noise)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -499,7 +506,7 @@ class _Transformed(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None) -> Tensor:
-        return _computed(x, seed, p, kind, noise)
+        return _seen(x, seed, p, kind, noise)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -542,6 +549,14 @@ copy_seed.register_fake(torch.empty_like)
 
 
 # ---- from tensors to kernels ----
+
+
+def _seen(x: Tensor, seed: Tensor, p: float, kind: str, noise: list[int] | None) -> Tensor:
+    """Drop by the mask of a seed; where PyTorch writes down what is done, by an operation."""
+    if _is_traced():
+        found: Tensor = _operation(x, seed, p, kind, noise)
+        return found
+    return _computed(x, seed, p, kind, noise)
 
 
 def _computed(x: Tensor, seed: Tensor, p: float, kind: str, noise: Sequence[int] | None) -> Tensor:

@@ -84,7 +84,9 @@ class Dropout(_Dropout, torch.nn.Dropout):
     buffer `seed`. It is copied and pickled with the module, so that a copy draws what the original
     goes on to draw, but is no part of ``state_dict()``, which stays that of ``torch.nn.Dropout``:
     to continue a run, keep it beside. ``torch.utils.checkpoint``, which repeats a forward pass, is
-    for modules without `rng`; others refuse it.
+    for modules without `rng`. Others refuse it, but cannot where ``torch.compile`` compiles the
+    checkpoint too: there gradients would be by another mask. Nor are they for several threads at
+    once, which might take one stream twice.
 
     Examples
     --------

@@ -147,6 +147,11 @@ class Folding:
         apart: dict[str, Array] = {}
         if self.scale is not None:
             mean, scale = np.split(values, 2, axis=-1)
+            if self.scale == "std" and (scale < 0).any():
+                found = scale[scale < 0].flat[0]
+                _check.refuse(
+                    ValueError, "scale", "an output of standard deviations >= 0 for 'std'", found
+                )
             with np.errstate(all="ignore"):
                 std = SCALES[self.scale](scale.astype(np.float64))
                 drawn = mean + std * self._normals(mean.shape, first_sample, first_row)
