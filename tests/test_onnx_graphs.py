@@ -2757,7 +2757,7 @@ features turned around
     { y = ReverseSequence<batch_axis=0, time_axis=2>(x, n) }
     -> axes 0 and 2 of rows and steps
 rows turned around
-    (float[N,4,3] x, int64[4] n) => (y)
+    (float[N,4,3] x) => (y) <int64[4] n = {1, 2, 3, 4}>
     { y = ReverseSequence<batch_axis=1, time_axis=0>(x, n) }
     -> sequences turned around that are no rows
 channels in no blocks
@@ -3743,6 +3743,21 @@ rows and steps that are one
     <float[1,9,4] w, float[1,9,3] r, int64[3] k = {1,1,-1}, int64[2] l = {1,1}>
     { t = Reshape(x, k) i = Mul(h, h) y = GRU(t, w, r, , , i) }
     -> x 0, h 0, y 2
+so many rows of several inputs
+    (float[4,2] x, float[1,4,3] h, float[4] d) => (y)
+    <float[1,9,2] w, float[1,9,3] r, int64[1] k = {0}, int64[3] l = {1, -1, 1}>
+    { t = Unsqueeze(x, k) e = Reshape(d, l) i = Mul(h, e) y = GRU(t, w, r, , , i) }
+    -> x 0, h 1, d 0, y 2
+names of its own for each
+    (float[N,2] x, float[2,R,3] h) => (y)
+    <float[1,9,2] w, float[1,9,3] r, int64 o = {1}, int64[1] k = {0}>
+    { t = Unsqueeze(x, k) g = Gather<axis=0>(h, o) i = Unsqueeze(g, k) y = GRU(t, w, r, , , i) }
+    -> x 0, h 1, y 2
+one row beside an open number of them
+    (float[N,2] x, float[2,1,3] h) => (y)
+    <float[1,9,2] w, float[1,9,3] r, int64 o = {1}, int64[1] k = {0}>
+    { t = Unsqueeze(x, k) g = Gather<axis=0>(h, o) i = Unsqueeze(g, k) y = GRU(t, w, r, , , i) }
+    -> x 0, h 1, y 2
 beside what is not followed
     (float[5,4,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
     { t = Relu(x) y = GRU(t, w, r) }

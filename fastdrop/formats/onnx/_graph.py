@@ -75,7 +75,7 @@ _OF_ORDERS = (
 # What is said of an input when the file is read: its shape, or the number that it is.
 Given = tuple[int | None, ...] | int | float | bool
 _FIRST = "the batch is its first axis"
-_MOST_PLACES = 32  # of the batch that are tried where a file is for one row
+_TRIED = 12  # places of the batch, where several axes of inputs may be it
 _TELLINGS = 4  # how often lengths are told by nodes, some of which are behind others
 _STATES = {"LSTM": (5, 6), "GRU": (5,), "RNN": (5,)}
 
@@ -192,15 +192,16 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     if any(node.op in _STATES for node in with_inner(graph.nodes)):
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
     found += [named[name] for name in names]
-    open_axes = {g.name: [i for i, n in enumerate(g.lengths) if n is None] for g in graph.inputs}
-    if all(len(axes) == 1 for axes in open_axes.values()):
-        found.append({name: axes[0] for name, axes in open_axes.items()})
-    if len(ranks) > 1 and all(1 in given.lengths for given in graph.inputs):
-        # Of a model for one row, beside inputs that are states.
-        ones = [[i for i, n in enumerate(g.lengths) if n == 1] for g in graph.inputs]
-        for axes in islice(product(*ones), _MOST_PLACES):
-            single = dict(zip(ranks, axes, strict=True))
-            found.append({name: required.get(name, axis) for name, axis in single.items()})
+    if len(ranks) > 1:
+        # Each input may call the batch otherwise, or not at all, or have one row or so many.
+        common = set.intersection(*({*g.lengths} for g in graph.inputs))
+        for length in sorted(n for n in common if isinstance(n, int) and n > 1):
+            found.append({g.name: g.lengths.index(length) for g in graph.inputs})
+        for kinds in ({"open"}, {"one"}, {"open", "one"}):
+            axes = [[i for i, n in enumerate(g.lengths) if _kind(n) in kinds] for g in graph.inputs]
+            found += [
+                dict(zip(ranks, some, strict=True)) for some in islice(product(*axes), _TRIED)
+            ]
     if any(node.op in _STATES for node in with_inner(graph.nodes)):
         single = {g.name: g.lengths.index(1) if 1 in g.lengths else -1 for g in graph.inputs}
         found.append({name: required.get(name, axis) for name, axis in single.items()})
@@ -208,6 +209,13 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
         fits = all(places[name] == axis for name, axis in required.items())
         if fits and places not in found[:i]:
             yield places
+
+
+def _kind(length: int | str | None) -> str:
+    """Return of what kind a length is, by which it may be that of the batch."""
+    if not isinstance(length, int):
+        return "open"
+    return "one" if length == 1 else "fixed"
 
 
 def _unlike_batch(name: str) -> bool:
