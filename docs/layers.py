@@ -62,6 +62,16 @@ them. Dropout is off in `predict` and on in `mc_predict`, whatever mode the file
 recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes. A
 row that `sequence_lens` gives no step keeps its initial state.
 
+The batch may be on any axis of an input. A file for one row, also one that has no axis for it, or
+for so many, serves any number: rows are on the first axis here, and `notes` say where that differs.
+What a file leaves open may decide which branch of an `If` is taken, and an input of one number for
+all rows too; `inputs=` says what they are, which is part of the model then. So the voice activity
+detector of Silero is read, for pieces of 576 numbers at 16,000 a second:
+
+```python not run: the file is Silero's
+model = fd.load("silero_vad.onnx", inputs={{"input": (None, 576), "sr": 16000}})
+```
+
 Weights in another file are not read: `onnx.save(onnx.load(path), path)` brings all into one.
 
 {families}"""
