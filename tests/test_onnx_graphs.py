@@ -121,6 +121,10 @@ for all rows, whole
 whole quotients
     (int64[N,3] x) => (y) <int64[3] c>
     { a = Div(x, c) b = Div(c, x) y = Sub(a, b) }
+places in few bits
+    (float[N,100] x) => (y, z)
+    { a = ArgMax<axis=-1>(x) b = Cast<to=2>(a) y = Cast<to=1>(b) c = ArgMin<axis=1>(x)
+      d = Cast<to=3>(c) z = Cast<to=1>(d) }
 lengths of whole vectors
     (int32[N,3] x) => (y) <int64[1] k = {1}>
     { y = ReduceL2<keepdims=0>(x, k) }
@@ -3280,6 +3284,10 @@ branches of other outputs
     { y, z = If(c) <then_branch = a () => (u) { u = Relu(x) },
                  else_branch = b () => (v, w) { v = Relu(x) w = Neg(x) }> }
     -> a branch that makes other outputs
+places of more than a type holds
+    (float[N,300] x) => (y)
+    { a = ArgMax<axis=1>(x) b = Cast<to=2>(a) y = Cast<to=1>(b) }
+    -> (Cast): whole numbers of 8 bits
 whole numbers without a sign
     (int64[N,2] x) => (y)
     { a = Cast<to=12>(x) y = Cast<to=1>(a) }

@@ -23,6 +23,8 @@ class Calls(Networks):
         super().__init__()
         # What tensors were before an axis was put in, or they were laid out anew.
         self._before: dict[str, tuple[Tensor, Tensor]] = {}
+        # Of tensors of places along an axis how many there are.
+        self.places: dict[str, int] = {}
 
     def once(self, array: Array, options: tuple[Any, ...], make: Callable[[Array], Array]) -> Array:
         """Return what is made of a constant, the same each time."""

@@ -333,6 +333,9 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
         return a.net.elementwise("not_equal", value, 0.0)
     if a.dtype.kind in _INTEGERS and before.kind == "f" and a.dtype.itemsize >= 4:
         return a.net.elementwise("trunc", value)
+    most = a.net.places.get(value.name) if isinstance(value, Tensor) else None
+    if most is not None and a.dtype.kind in _INTEGERS and most - 1 <= np.iinfo(a.dtype).max:
+        return value
     fits = np.can_cast(before, a.dtype)
     if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not fits:
         raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
@@ -575,7 +578,11 @@ def _arg(a: Arguments) -> Made:
     if a.op == "ArgMin":
         value = compute(a, "negative", np.negative, value)
     a.dtype = np.dtype(np.int64)
-    return a.net.reduce("argmax", value, [axis], keepdims)
+    found = a.net.reduce("argmax", value, [axis], keepdims)
+    count = value.shape[counted(axis, value.ndim)]
+    if isinstance(found, Tensor) and isinstance(count, int):
+        a.net.places[found.name] = count
+    return found
 
 
 @operator("CumSum", "CumProd")
