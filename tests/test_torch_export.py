@@ -2369,9 +2369,6 @@ def test_inputs_that_cannot_be_told_apart_are_refused() -> None:
         from_torch(Nested(), {"x": x, "hidden": (x, x), "hidden_0": x})
 
 
-# ---- how tensors lie, what is checked, and rows that are sorted ----
-
-
 class Recurrent(nn.Module):
     """A recurrent layer and a head, put together by a function."""
 
@@ -2383,6 +2380,40 @@ class Recurrent(nn.Module):
 
     def forward(self, *given: Any) -> Any:
         return self.function(self, *given)
+
+
+# ---- places counted through all rows ----
+
+FLAT: dict[str, Callable[[Any, Any], Any]] = {
+    "index": lambda y, n: y.reshape(-1, 4)[torch.arange(len(y)) * y.size(1) + n - 1],
+    "swapped": lambda y, n: y.reshape(-1, 4)[(n - 1) + torch.arange(len(y)) * y.size(1)],
+    "first": lambda y, n: y.reshape(-1, 4)[y.size(1) * torch.arange(len(y)) + (n - 2 + 1)],
+}
+
+
+@pytest.mark.parametrize("function", FLAT.values(), ids=FLAT)
+def test_places_counted_through_all_rows(function: Any) -> None:
+    module = Recurrent(lambda m, x, n: function(m.lstm(x)[0], n)).eval()
+    model = from_torch(module, (torch.randn(3, 6, 3), torch.tensor([6, 2, 4])))
+    for steps, lengths in ((6, [1, 6, 3, 2]), (9, [9, 4])):
+        x, n = torch.randn(len(lengths), steps, 3), torch.tensor(lengths)
+        expected = module(x, n).detach().numpy()
+        found = model.predict([x.numpy(), n.numpy()])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_places_counted_otherwise_are_refused() -> None:
+    for function in (
+        lambda y, n: y.reshape(-1, 4)[torch.arange(len(y)) * 5 + n - 1],
+        lambda y, n: y.reshape(-1, 4)[torch.arange(len(y)) * n],
+        lambda y, n: y + torch.arange(len(y))[:, None, None],
+    ):
+        module = Recurrent(lambda m, x, n, function=function: function(m.lstm(x)[0], n))
+        with pytest.raises(ModelFormatError):
+            from_torch(module, (torch.randn(3, 6, 3), torch.tensor([1, 2, 1])))
+
+
+# ---- how tensors lie, what is checked, and rows that are sorted ----
 
 
 def _as_a_matrix(m: Any, x: Any) -> Any:

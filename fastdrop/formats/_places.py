@@ -14,16 +14,22 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.formats._lengths import BATCH, Length, product
+from fastdrop.formats._lengths import BATCH, Length, Open, product
 from fastdrop.formats._tensors import Array, Tensors
 from fastdrop.formats._values import (
+    OfRows,
     Piece,
+    RowBlocks,
     RowNumbers,
+    RowPlaces,
+    RowStarts,
+    RowSums,
     Spread,
     Tensor,
     UnsupportedError,
     Value,
     as_array,
+    broadcast,
     counted,
 )
 
@@ -31,6 +37,36 @@ from fastdrop.formats._values import (
 MOST_PIECES = 1024
 # How many places along an axis may be computed, and of how many: all are compared with each.
 MOST_COMPUTED, MOST_COMPARED = 64, 2**24
+
+
+def is_counted(value: object) -> bool:
+    """Say whether it is the number of each row."""
+    return isinstance(value, RowNumbers) and value.ndim == 1
+
+
+def is_one_a_row(value: object) -> bool:
+    """Say whether it is one number of each row."""
+    return isinstance(value, Tensor) and value.shape == (BATCH,)
+
+
+def place_of_row(b: Tensors, function: str, one: Any, other: Any) -> OfRows:
+    """Compute a place of each row among those of all, which are laid out one after another."""
+    first, second = (one, other) if isinstance(one, OfRows) else (other, one)
+    if function == "multiply" and is_counted(first) and isinstance(second, (int, Open)):
+        return RowStarts(second)
+    if isinstance(one, RowPlaces) and isinstance(other, int) and function in ("add", "subtract"):
+        number = b.elementwise(function, one.number, float(other))
+        assert isinstance(number, Tensor)
+        return RowPlaces(number, one.step)
+    plain = function == "add" and not isinstance(second, OfRows)
+    if plain and isinstance(first, (RowNumbers, RowSums)):
+        return RowSums(broadcast([first.lengths, getattr(second, "shape", ())]))
+    if function == "add" and isinstance(first, RowStarts) and is_one_a_row(second):
+        return RowPlaces(second, first.step)
+    blocks, rows = (first, second) if isinstance(first, RowBlocks) else (second, first)
+    if function == "add" and isinstance(blocks, RowBlocks) and is_counted(rows):
+        return RowPlaces(blocks.number, None)
+    raise UnsupportedError("numbers of rows, computed with")
 
 
 def put(b: Tensors, value: Value, numbers: Value, axis: int, places: Sequence[int]) -> Value:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Spread, Tensor, UnsupportedError, as_array
+from fastdrop.formats._places import place_of_row
+from fastdrop.formats._values import OfRows, Spread, Tensor, UnsupportedError, as_array
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row, is_open, row
 from fastdrop.formats.aten.random import complement, is_chance, truth
 
@@ -69,11 +70,18 @@ UNARY = {
 def _binary(function: str) -> Row:
     def compute(b: Networks, a: Arguments) -> Any:
         left, right = list(a.values.values())[:2]
-        if is_open(left) or is_open(right):
+        if (is_open(left) or is_open(right)) and not isinstance(left, OfRows):
             return _PYTHON[function](left, right)
-        return b.elementwise(function, left, right)
+        return _number_by_number(b, function, left, right)
 
     return compute
+
+
+def _number_by_number(b: Networks, function: str, left: Any, right: Any) -> Any:
+    """Compute a function of two, of which one may be numbers of rows."""
+    if isinstance(left, OfRows) or isinstance(right, OfRows):
+        return place_of_row(b, function, left, right)
+    return b.elementwise(function, left, right)
 
 
 def _unary(function: str) -> Row:
@@ -113,7 +121,7 @@ def _sum(b: Networks, function: str, a: Arguments) -> Any:
     left, other = a.values["self"], a.other
     if a.alpha != 1:
         other = b.elementwise("multiply", other, a.alpha)
-    return b.elementwise(function, left, other)
+    return _number_by_number(b, function, left, other)
 
 
 @row("div")

@@ -17,6 +17,7 @@ from fastdrop.formats._values import (
     OfRows,
     Order,
     RowNumbers,
+    RowPlaces,
     Spread,
     Steps,
     Tensor,
@@ -184,6 +185,8 @@ def _index(b: Networks, a: Arguments) -> Any:
         return given[-1].of(value, len(given) - 1)
     if any(isinstance(n, Order) for n in given):
         raise UnsupportedError("places put into an order of rows")
+    if len(given) == 1 and isinstance(given[0], RowPlaces):
+        return b.rows_laid_out(value, given[0])
     constant = [i for i, n in enumerate(given) if isinstance(n, np.ndarray)]
     if not isinstance(value, (Tensor, Spread)) and len(constant) == len(given):
         return value[tuple(given)]

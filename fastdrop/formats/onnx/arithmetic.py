@@ -10,21 +10,18 @@ import numpy as np
 
 from fastdrop.feedforward import activate
 from fastdrop.formats._lengths import BATCH
-from fastdrop.formats._places import one_row
+from fastdrop.formats._places import is_one_a_row, one_row, place_of_row
 from fastdrop.formats._values import (
     Counts,
     OfRows,
     RowBlocks,
     RowNumbers,
-    RowPlaces,
     RowStarts,
-    RowSums,
     Spread,
     Steps,
     Tensor,
     UnsupportedError,
     Value,
-    broadcast,
     counted,
 )
 from fastdrop.formats.onnx._records import DTYPES
@@ -122,9 +119,9 @@ def _for_all_rows(a: Arguments, operands: Sequence[Any]) -> list[Any]:
 def _numbers(a: Arguments) -> Made:
     given = [_counted_rows(a, v) for v in a.given()]
     if any(isinstance(v, OfRows) for v in given):
-        return _place(a.op, *given)
-    if a.op == "Mul" and any(map(_is_one_a_row, given)):
-        number, times = given if _is_one_a_row(given[0]) else given[::-1]
+        return _place(a, given)
+    if a.op == "Mul" and any(map(is_one_a_row, given)):
+        number, times = given if is_one_a_row(given[0]) else given[::-1]
         if is_lengths(times) and _length(times) == BATCH:
             return RowBlocks(number)
     found = compute(a, *_FUNCTIONS[a.op], *given)
@@ -140,19 +137,12 @@ def _check_range(a: Arguments) -> None:
         raise UnsupportedError(f"{a.op} of {a.dtype.name}, which may leave its range")
 
 
-def _place(op: str, one: Any, other: Any) -> Made:
-    """Compute a place of each row among those of all, which are laid out one after another."""
-    first, second = (one, other) if isinstance(one, OfRows) else (other, one)
-    if op == "Mul" and _is_counted(first) and isinstance(second, np.ndarray):
-        return RowStarts(_length(second))
-    if op == "Add" and isinstance(first, (RowNumbers, RowSums)) and not isinstance(second, OfRows):
-        return RowSums(broadcast([first.lengths, second.shape]))
-    if op == "Add" and isinstance(first, RowStarts) and _is_one_a_row(second):
-        return RowPlaces(second, first.step)
-    blocks, rows = (first, second) if isinstance(first, RowBlocks) else (second, first)
-    if op == "Add" and isinstance(blocks, RowBlocks) and _is_counted(rows):
-        return RowPlaces(blocks.number, None)
-    raise UnsupportedError("numbers of rows, computed with")
+def _place(a: Arguments, given: Sequence[Any]) -> OfRows:
+    """Compute a place of each row; what is beside numbers of rows is one number or one a row."""
+    whole = [isinstance(v, np.ndarray) and v.size == 1 and v.ndim < 2 for v in given]
+    numbers = [_length(v) if single else v for v, single in zip(given, whole, strict=True)]
+    functions = {"Mul": "multiply", "Add": "add", "Sub": "subtract"}
+    return place_of_row(a.net, functions.get(a.op, a.op), *numbers)
 
 
 def _counted_rows(a: Arguments, value: Any) -> Any:
@@ -169,16 +159,7 @@ def _counted_rows(a: Arguments, value: Any) -> Any:
         return value
     if blocks:
         return RowNumbers()
-    return RowStarts(int(step)) if many != 1 and any(map(_is_one_a_row, given)) else value
-
-
-def _is_counted(value: object) -> bool:
-    """Say whether it is the number of each row."""
-    return isinstance(value, RowNumbers) and value.ndim == 1
-
-
-def _is_one_a_row(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.shape == (BATCH,)
+    return RowStarts(int(step)) if many != 1 and any(map(is_one_a_row, given)) else value
 
 
 def _length(array: Array) -> Any:
