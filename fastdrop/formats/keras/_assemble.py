@@ -297,6 +297,20 @@ def _refs(value: Any) -> Iterator[Ref]:
 # ---- layers ----
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """What is known of a call from its arguments.
+
+    `read` says whether they could be read, where there is a row for the layer.
+    """
+
+    tensors: Sequence[Tensor]
+    more: dict[str, Any]
+    training: bool | None
+    of_function: bool
+    read: bool
+
+
 @dataclass
 class Assembly:
     """A model before its weights are read.
@@ -517,117 +531,154 @@ class Assembly:
 
     def _call(self, call: FlatCall, known: dict[str, Shape]) -> Call | None:
         """Plan a call's layer and add the shapes of what it makes."""
-        record, node = call.record, call.node
         if call.mask_of is not None:
-            (tensor,) = tensors_of(node.args)
-            if tensor not in known or call.mask_of not in known:
+            return self._mask_call(call, call.mask_of, known)
+        taken = self._taken_apart(call)
+        layer = self._layer(call, taken, self._shapes_of(call, taken, known))
+        if layer is None:
+            return None
+        try:
+            shapes = layer.output_shapes([known[tensor] for tensor in taken.tensors])
+        except ValueError as error:
+            self.obstacle(f"{call.record.where}: {error}")
+            return None
+        planned = self.plans[call.record.key]
+        if call.record.key in self.reader.rows:
+            self.reader.rows[call.record.key].tell(planned.layer, shapes)
+        tensors = [self._read(tensor, call.name) for tensor in taken.tensors]
+        if taken.of_function and planned.layer.passes_mask and not self._is_same(planned.layer):
+            # What a function makes has no mask, but where it is the tensor that it was given.
+            tensors = [self._without_mask(tensor) for tensor in tensors]
+        masks = [self._masks.get(tensor) for tensor in tensors]
+        wrong = self._wrong(call, taken, planned, masks, len(shapes))
+        if wrong:
+            self.obstacle(f"{call.record.where}: {wrong}")
+            return None
+        self._values[call.name] = layer.value_symbol(
+            tensors, [self._values.get(tensor) for tensor in tensors]
+        )
+        mask_symbol = layer.mask_symbol(tensors, masks)
+        for k, shape in enumerate(shapes):
+            if not self._fits(call.record, shape):
                 return None
-            if call.borrowed:
-                known[call.name] = known[tensor]
-                pair = [self._named(tensor), self._read(call.mask_of, call.name)]
-                borrowed = "if none" if self.version.legacy else "always"
-                return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
-            shape, steps = known[tensor], known[call.mask_of]
-            if not 0 < len(steps) < len(shape) or not agree(steps, shape[: len(steps)]):
-                self.obstacle(f"{record.where}: a mask of shape {steps} for an input of {shape}")
-                return None
-            known[call.name] = shape
-            tensor, mask = self._read(tensor, call.name), self._named(call.mask_of)
-            given = self._values.get(mask)
-            if given is None:
-                self.obstacle(f"{record.where}: a mask made by {show(str(mask))}")
-                return None
-            if given == self._masks.get(tensor):
-                self._same[call.name] = tensor  # it has that mask already
-                return None
-            return Call(WithMask(name=call.name), [tensor, mask], call.name)
-        row = row_of(record)
+            name = f"{call.name}:{k}" if k else call.name
+            known[name] = shape
+            self._masks[name] = mask_symbol
+        return Call(layer, tensors, call.name, taken.training)
+
+    def _mask_call(self, call: FlatCall, mask_of: Tensor, known: dict[str, Shape]) -> Call | None:
+        """Plan the call that gives a tensor a mask, which may be that of another tensor."""
+        (tensor,) = tensors_of(call.node.args)
+        where = call.record.where
+        if tensor not in known or mask_of not in known:
+            return None
+        if call.borrowed:
+            known[call.name] = known[tensor]
+            pair = [self._named(tensor), self._read(mask_of, call.name)]
+            borrowed = "if none" if self.version.legacy else "always"
+            return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
+        shape, steps = known[tensor], known[mask_of]
+        if not 0 < len(steps) < len(shape) or not agree(steps, shape[: len(steps)]):
+            self.obstacle(f"{where}: a mask of shape {steps} for an input of {shape}")
+            return None
+        known[call.name] = shape
+        tensor, mask = self._read(tensor, call.name), self._named(mask_of)
+        given = self._values.get(mask)
+        if given is None:
+            self.obstacle(f"{where}: a mask made by {show(str(mask))}")
+            return None
+        if given == self._masks.get(tensor):
+            self._same[call.name] = tensor  # it has that mask already
+            return None
+        return Call(WithMask(name=call.name), [tensor, mask], call.name)
+
+    def _taken_apart(self, call: FlatCall) -> _Taken:
+        """Take a call apart: the tensors that it reads, and options that go with it."""
+        record, row = call.record, row_of(call.record)
         training, kwargs = self._training(call)
+        read = True
         try:
             tensors, more = (row.call if row and row.call else one_input)(
-                Node(node.args, kwargs), record
+                Node(call.node.args, kwargs), record
             )
         except ModelFormatError as error:
             if row is not None:
                 self.obstacle(error)
-            tensors, more = list(tensors_of(node.args)), {}
-            row = None
+            tensors, more, read = list(tensors_of(call.node.args)), {}, row is None
         if self.version.major >= 3 and kwargs.get("initial_state") and not call.masked:
             # Keras 3 hands the mask on where a call has one tensor alone.
             more = more | {"uses_mask": False}
-        inputs: list[Shape] | None = None
-        if all(tensor in known for tensor in tensors) and (row or row_of(record) is None):
-            inputs = [known[tensor] for tensor in tensors]
-            if call.steps:
-                inputs = [shape[call.steps :] for shape in inputs]
-        planned = self.plans.get(record.key)
-        if planned is None or (row is not None and row.per_call):
-            planned = self.plan(record, inputs, more)
+        function = read and row is not None and row.per_call
+        return _Taken(tensors, more, training, function, read)
+
+    def _shapes_of(
+        self, call: FlatCall, taken: _Taken, known: Mapping[str, Shape]
+    ) -> list[Shape] | None:
+        """Return the shapes that a call's layer gets; None where they are not known."""
+        if not taken.read or not all(tensor in known for tensor in taken.tensors):
+            return None
+        return [known[tensor][call.steps :] for tensor in taken.tensors]
+
+    def _layer(self, call: FlatCall, taken: _Taken, inputs: Sequence[Shape] | None) -> Layer | None:
+        """Return the layer of a call: its record's, a variant of it, or one of its own.
+
+        Without shapes it is planned for what stands in the way, and none is returned.
+        """
+        key = call.record.key
+        planned = self.plans.get(key)
+        if planned is None or taken.of_function:
+            planned = self.plan(call.record, inputs, taken.more)
             if planned is None:
                 return None
-            self.plans[record.key] = planned
+            self.plans[key] = planned
             for note in planned.notes:
                 self.note(note)
         if inputs is None:
             return None
         layer = planned.layer
-        if more != self._more.setdefault(record.key, more) and not (row and row.per_call):
-            variant = self.plan(record, inputs, more)
+        if taken.more != self._more.setdefault(key, taken.more) and not taken.of_function:
+            variant = self.plan(call.record, inputs, taken.more)
             if variant is None:
                 return None
             layer = variant.layer
-            self._variants.setdefault(record.key, []).append(layer)
+            self._variants.setdefault(key, []).append(layer)
         for _ in range(call.steps):
             layer = TimeDistributed(name=layer.name, layer=layer, masks="inner")
-        try:
-            shapes = layer.output_shapes([known[tensor] for tensor in tensors])
-        except ValueError as error:
-            self.obstacle(f"{record.where}: {error}")
-            return None
-        if record.key in self.reader.rows:
-            self.reader.rows[record.key].tell(planned.layer, shapes)
-        if call.chained and len(shapes) > 1:
-            self.obstacle(
-                f"{record.where}: it puts out {len(shapes)} tensors, which a Sequential model "
-                "cannot take"
+        return layer
+
+    def _wrong(
+        self,
+        call: FlatCall,
+        taken: _Taken,
+        planned: Planned,
+        masks: Sequence[object],
+        outputs: int,
+    ) -> str:
+        """Return what stands in the way of a call whose layer and shapes are known."""
+        if call.chained and outputs > 1:
+            return f"it puts out {outputs} tensors, which a Sequential model cannot take"
+        whole = {n for n, kind in zip(self._inputs, self.model.dtypes, strict=True) if _whole(kind)}
+        if planned.rounds and whole & {*taken.tensors}:
+            return (
+                "of whole numbers it makes whole numbers; give the model an input of a "
+                "floating-point type, or do before it what this layer does"
             )
-            return None
-        whole = [n for n, kind in zip(self._inputs, self.model.dtypes, strict=True) if _whole(kind)]
-        if planned.rounds and {*whole} & {*tensors}:
-            self.obstacle(
-                f"{record.where}: of whole numbers it makes whole numbers; give the model an input "
-                "of a floating-point type, or do before it what this layer does"
+        if any(mask is not None for mask in masks) and _zeros_elsewhere(call.record):
+            return (
+                "unroll: under a mask Keras's unrolled loop, backwards, puts zeros at other steps "
+                "than those masked; save the model with unroll=False"
             )
-            return None
-        tensors = [self._read(tensor, call.name) for tensor in tensors]
-        function = row is not None and row.per_call
-        if function and planned.layer.passes_mask and not self._is_same(planned.layer):
-            # What a function makes has no mask, but where it is the tensor that it was given.
-            tensors = [self._without_mask(tensor) for tensor in tensors]
-        masks = [self._masks.get(tensor) for tensor in tensors]
-        mask_symbol = layer.mask_symbol(tensors, masks)
-        if any(mask is not None for mask in masks) and _zeros_elsewhere(record):
-            self.obstacle(
-                f"{record.where}: unroll: under a mask Keras's unrolled loop, backwards, puts "
-                "zeros at other steps than those masked; save the model with unroll=False"
+        return ""
+
+    def _fits(self, record: Record, shape: Shape) -> bool:
+        """Whether an output is within the limits; it is an obstacle if not."""
+        size, most = 4 * math.prod(n or 1 for n in shape), self.limits.max_tensor_bytes
+        if size > most:
+            self.reader.obstacles.add(
+                f"{record.where}: an output of {size} bytes, max_tensor_bytes is {most}",
+                structure=True,
             )
-            return None
-        self._values[call.name] = layer.value_symbol(
-            tensors, [self._values.get(tensor) for tensor in tensors]
-        )
-        for k, shape in enumerate(shapes):
-            size = 4 * math.prod(length or 1 for length in shape)
-            if size > self.limits.max_tensor_bytes:
-                self.reader.obstacles.add(
-                    f"{record.where}: an output of {size} bytes, max_tensor_bytes is "
-                    f"{self.limits.max_tensor_bytes}",
-                    structure=True,
-                )
-                return None
-            name = f"{call.name}:{k}" if k else call.name
-            known[name] = shape
-            self._masks[name] = mask_symbol
-        return Call(layer, tensors, call.name, training)
+        return size <= most
 
     def _read(self, tensor: str, call: str) -> Tensor:
         """Return what a call reads: a tensor, or the same without the mask that it had."""
