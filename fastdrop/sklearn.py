@@ -457,7 +457,7 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         Returns
         -------
         ndarray of float64, shape (rows, classes)
-            In the order of `classes_`.
+            In the order of `classes_`. Those of a row are 1 together, in float64.
 
         Raises
         ------
@@ -466,7 +466,10 @@ class MCDropoutClassifier(ClassifierMixin, _MCDropout):
         """
         p = self.mc_predict(X)
         mean = p.probabilities.reshape(len(p.mean), -1)
-        return np.hstack([1 - mean, mean]) if p.kind == "binary" else mean
+        if p.kind == "binary":
+            return np.hstack([1 - mean, mean])
+        total: NDArray[np.float64] = mean.sum(axis=1, keepdims=True)  # off 1 by float32's places
+        return mean / total
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1212,7 +1212,12 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
     "an array": (saved(TOKENS), "expected lines of numbers (.csv), got something else"),
     "Latin": ("1,größe\n".encode("latin-1"), "expected lines of numbers (.csv), got text that is"),
     "columns": (b"1,2\n3,4\n", "expected lines of numbers that are an input of shape (10)"),
-    "digits": ("1,\u0662\n".encode(), "expected numbers with commas between, got something else"),
+    "digits": ("1,\u0662\n".encode(), f"line 1: {NUMBERS} '\\u0662'"),
+    "groups": (b"1,2\n1_000,3\n", f"line 2: {NUMBERS} '1_000'"),
+    "too large": (
+        b"1,2\n3,-1e400\n",
+        "line 2: expected numbers with commas between, within the range of float32, got '3,-1e400'",
+    ),
 }
 
 

@@ -201,7 +201,8 @@ def test_a_classifier_says_what_the_samples_do(kind: str) -> None:
         samples = np.concatenate([1 - samples, samples], axis=-1)
     mean = samples.mean(axis=0)
     proba = classifier.predict_proba(X)
-    np.testing.assert_allclose(proba, mean, rtol=1e-12)
+    np.testing.assert_allclose(proba, mean / mean.sum(1, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-15)
     place = mean.argmax(axis=1)
     assert len(set(place)) == mean.shape[1]  # all classes are said of some row
     label, std, (low, high) = classifier.predict(X, return_std=True, return_interval=0.9)

@@ -1,6 +1,7 @@
 """What `predict` reads: inputs from files of arrays and tables, and from standard input."""
 
 import io
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -160,10 +161,18 @@ def _csv(name: str, data: bytes) -> _Table:
         )
     if all(line and not line.isspace() for line in lines):
         try:
-            return _Table(np.loadtxt(lines, delimiter=",", comments=None, ndmin=2))
+            numbers = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
         except ValueError:
-            pass  # what it says of it counts lines from 0
+            numbers = None  # what it says of it counts lines from 0
+        if numbers is not None and (np.isfinite(numbers).all() or not _overflows(lines)):
+            return _Table(numbers)
     raise ValueError(f"{name}: {_first_fault(lines)}")
+
+
+def _overflows(lines: Sequence[str]) -> bool:
+    """Say whether some number, written with digits, is beyond float64."""
+    fields = (field for line in lines for field in line.split(","))
+    return any(math.isinf(float(field)) and any(map(str.isdigit, field)) for field in fields)
 
 
 def _numbered(count: int) -> list[str]:
@@ -184,6 +193,8 @@ def _first_fault(lines: Sequence[str]) -> str:
         where = f"line {number}: expected numbers with commas between"
         if not line or line.isspace():
             return f"{where}, got an empty line"
+        if not wrong and _overflows([line]):
+            return f"{where}, within the range of float32, got {show(line[:40])}"
         if wrong:
             return f"{where}, got {show(wrong[0]) if wrong[0] else 'nothing in a column'}"
         if len(fields) != width + 1:
@@ -192,11 +203,12 @@ def _first_fault(lines: Sequence[str]) -> str:
 
 
 def _is_number(field: str) -> bool:
+    """Say whether it is a number as these files have them: in ASCII, without groups of digits."""
     try:
         float(field)
     except ValueError:
         return False
-    return True
+    return field.isascii() and "_" not in field
 
 
 def _counts(column: Array) -> bool:
