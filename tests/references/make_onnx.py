@@ -399,6 +399,48 @@ def attention() -> Written:
     return data, {"x": 0, "y": 0}, {"x": x}
 
 
+@handmade
+def branches_with_weights() -> Written:
+    """A branch with weights and a branch of its own, states of one row beside an open number."""
+    from onnx import helper, numpy_helper
+
+    def branch(nodes: list[Any], constants: Arrays) -> Any:
+        output = helper.make_tensor_value_info(nodes[-1].output[-1], 1, None)
+        weights = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+        return helper.make_graph(nodes, "branch", [], [output], weights)
+
+    squeezed = branch([helper.make_node("Squeeze", ["f", "last"], ["g"])], {})
+    whole = branch([helper.make_node("Identity", ["f"], ["i"])], {})
+    layer = [
+        helper.make_node("Unsqueeze", ["x", "last"], ["u"]),
+        helper.make_node("Conv", ["u", "K"], ["f"]),
+        helper.make_node("Shape", ["f"], ["n"], start=2),
+        helper.make_node("Equal", ["n", "one"], ["c"]),
+        helper.make_node("If", ["c"], ["t"], then_branch=squeezed, else_branch=whole),
+        helper.make_node("Unsqueeze", ["t", "first"], ["s"]),
+        helper.make_node("GRU", ["s", "W", "R", "B", "", "h"], ["", "y"], hidden_size=3),
+    ]
+    weights = {"K": normal(2, 4, 1), "one": np.array([1]), **recurrent("GRU")}
+    never = [helper.make_node("Bernoulli", ["h"], ["z"])]
+    nodes = [
+        helper.make_node("Shape", ["h"], ["rank"]),
+        helper.make_node("Gather", ["rank", "zero"], ["layers"]),
+        helper.make_node("Cast", ["layers"], ["some"], to=9),
+        helper.make_node(
+            "If",
+            ["some"],
+            ["state"],
+            then_branch=branch(layer, weights),
+            else_branch=branch(never, {}),
+        ),
+    ]
+    x, h = normal(2, 4), normal(1, 2, 3)
+    constants = {"last": np.array([2]), "first": np.array([0]), "zero": np.array(0)}
+    lengths = {"x": ["N", 4], "h": [1, "M", 3]}
+    data = graph(nodes, {"x": x, "h": h}, {"state": 3}, constants, lengths=lengths)
+    return data, {"x": 0, "h": 1, "state": 1}, {"x": x, "h": h}
+
+
 def by_hand() -> Iterator[tuple[str, Written]]:
     for name, make in HANDMADE.items():
         yield name, make()
