@@ -883,6 +883,25 @@ def test_the_number_of_members() -> None:
                 read_members(content, {"a": 1000, "b": 1000})
 
 
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (["a/data.pkl"], "a PyTorch checkpoint; where it"),
+        (["a/data.pkl", "a/constants.pkl"], "a TorchScript archive, which holds a program"),
+        (["a/archive_format", "a/models/model.json"], "a program of torch.export; "),
+    ],
+)
+@pytest.mark.parametrize("more", [1, 500, 5000])
+def test_what_has_many_members_is_told_by_their_names(
+    members: list[str], message: str, more: int
+) -> None:
+    weights = [(f"a/data/{number}", b"") for number in range(more)]
+    content = archive(*weights, *((name, b"") for name in members), base=False)
+    expected = message if more < 4096 else "more than 4096 members"
+    with pytest.raises(ModelFormatError, match=expected):
+        read_members(content, {"a": 1000})
+
+
 def test_how_far_members_may_expand() -> None:
     """A hundred times, above 16 MiB; zeros are deflated to a thousandth."""
     for size, good in ((2**24, True), (2**24 + 1, False)):

@@ -47,7 +47,7 @@ def read_members(data: bytes, max_bytes: dict[str, int]) -> dict[str, bytes]:
     meaning = recognise_members(archive.names)
     if meaning is not None:
         raise ModelFormatError(meaning)
-    if len(archive.names) > _MAX_ENTRIES:
+    if data.count(_CENTRAL_SIGNATURE) > _MAX_ENTRIES:
         raise ModelFormatError(f"the zip archive has more than {_MAX_ENTRIES} members")
     for name in {*archive.names} - max_bytes.keys():
         raise ModelFormatError(
