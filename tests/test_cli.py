@@ -1216,7 +1216,7 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
     "groups": (b"1,2\n1_000,3\n", f"line 2: {NUMBERS} '1_000'"),
     "too large": (
         b"1,2\n3,-1e400\n",
-        "line 2: expected numbers with commas between, within the range of float32, got '3,-1e400'",
+        "line 2: expected numbers with commas between, within the range of float64, got '3,-1e400'",
     ),
 }
 

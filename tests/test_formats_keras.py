@@ -757,6 +757,16 @@ def test_unrolled_loops_backwards_under_a_mask(sequences: bool, unroll: bool, ma
         built(config)
 
 
+def test_unrolled_loops_backwards_under_a_mask_that_is_given() -> None:
+    forward = layer("GRU", name="g", units=2, return_sequences=True, unroll=True)
+    both = node("Bidirectional", "b", call(ref("x"), mask=ref("k")), layer=forward)
+    config = graph(
+        "g", [inputs("x", 5, 3), inputs("k", 5), both], [["x", 0, 0], ["k", 0, 0]], ["b", 0, 0]
+    )
+    config["config"]["layers"][1]["config"]["dtype"] = "bool"
+    assert "puts zeros at other steps than those masked" in obstacles(config)[0]
+
+
 def test_a_function_that_is_not_known() -> None:
     strange = layer("Rot90", name="r") | {"module": "keras.src.ops.numpy"}
     (said,) = obstacles(chain("c", [strange], build_input_shape=[None, 3]))

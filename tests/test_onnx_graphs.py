@@ -1572,6 +1572,12 @@ branches within branches
                      else_branch = f () => (q) <float[3] v = {4,5,6}> { q = Add(x, v) }>
           r = Mul(u, w) },
                  else_branch = b () => (m, n) { m = Relu(x) n = Neg(x) }> }
+branches that each hold a weight of one name
+    (float[N,3] x) => (y) <bool c = {1}, bool d = {0}>
+    { p = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
+                 else_branch = b () => (v) { v = Neg(x) }>
+      y = If(d) <then_branch = e () => (m) { m = Neg(p) },
+                 else_branch = f () => (n) <float[3] w = {4,5,6}> { n = Mul(p, w) }> }
 branches by a length that is known beside open ones
     (float[2,N,T] x) => (y) <int64 i = {0}>
     { s = Shape(x) n = Gather(s, i) k = Cast<to=9>(n)
@@ -3860,7 +3866,7 @@ def test_lengths_that_are_given() -> None:
 
 
 GIVEN: dict[str, tuple[Any, type[Exception], str]] = {
-    "another name": ({"z": 1}, ModelFormatError, "inputs='z': expected one of 'x'"),
+    "another name": ({"z": 1}, ModelFormatError, "inputs='z': expected one of 'x', 'n'"),
     "another rank": ({"x": (None, 3, 1)}, ModelFormatError, r"inputs='x': expected a shape as \("),
     "another length": (
         {"x": (2, None, 4)},
@@ -3872,6 +3878,7 @@ GIVEN: dict[str, tuple[Any, type[Exception], str]] = {
         ModelFormatError,
         "expected a shape as .*, found one number",
     ),
+    "too large": ({"n": 2**70}, ModelFormatError, "inputs='n': expected a number of int64, found"),
     "no mapping": (
         [("x", 1)],
         TypeError,
@@ -3891,7 +3898,7 @@ GIVEN: dict[str, tuple[Any, type[Exception], str]] = {
 @pytest.mark.parametrize("name", GIVEN)
 def test_what_is_given_of_inputs_is_checked(name: str) -> None:
     given, error, message = GIVEN[name]
-    data = parsed("(float[N,T,3] x) => (y) { y = Relu(x) }").SerializeToString()
+    data = parsed("(float[N,T,3] x, int64 n) => (y) { y = Relu(x) }").SerializeToString()
     with pytest.raises(error, match=message):
         fd.load(io.BytesIO(data), inputs=given)
 
@@ -3906,6 +3913,22 @@ def test_fewer_places_before_it_was_said_how() -> None:
     proto = parsed("10 (float[N,1,10] x) => (y) <float[3] s = {1, 1, 0.7}> { y = Resize(x, s) }")
     x = np.arange(10, dtype=np.float32).reshape(1, 1, 10)
     assert loaded(proto).predict(x).ravel().tolist() == [0, 2, 3, 5, 6, 8, 9]
+    text = "10 (float[N,1,5,3] x) => (y) <float[4] s = {1, 1, 0.6, 2}> { y = Resize(x, s) }"
+    x = np.arange(15, dtype=np.float32).reshape(1, 1, 5, 3)
+    expected = x[:, :, [0, 2, 4]][..., [0, 0, 1, 1, 2, 2]]  # more are the next ones before
+    np.testing.assert_array_equal(loaded(parsed(text)).predict(x), expected)
+
+
+def test_weights_in_branches_count_too() -> None:
+    text = """(float[N,3] x) => (y) <bool c = {1}>
+        { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },
+                     else_branch = b () => (v) <float[3] k = {1,2,3}> { v = Mul(x, k) }> }"""
+    data = parsed(text).SerializeToString()
+    fd.load(io.BytesIO(data), max_tensors=3, max_tensor_bytes=100)
+    with pytest.raises(ModelFormatError, match="3 tensors, max_tensors is 2"):
+        fd.load(io.BytesIO(data), max_tensors=2)
+    with pytest.raises(ModelFormatError, match="the weights take 28 bytes, max_tensor_bytes is 27"):
+        fd.load(io.BytesIO(data), max_tensor_bytes=27)
 
 
 def test_the_least_of_nothing_is_refused() -> None:

@@ -2504,7 +2504,26 @@ def test_checks_of_numbers_are_left_out(function: Any, capfd: Any) -> None:
     assert not capfd.readouterr().err
 
 
-@pytest.mark.parametrize("function", [_chosen, _mixed], ids=lambda f: f.__name__)
+def _left_before(m: Any, x: Any) -> Any:
+    if (x < 0).all():
+        if not m.training:
+            return m.lstm(x)[0] * 2
+        raise ValueError("all")
+    return m.lstm(x)[0]
+
+
+def _caught(m: Any, x: Any) -> Any:
+    try:
+        if (x > 1).any():
+            raise ValueError("large")
+    except ValueError:
+        return m.lstm(x)[0] * 0
+    return m.lstm(x)[0]
+
+
+@pytest.mark.parametrize(
+    "function", [_chosen, _mixed, _left_before, _caught], ids=lambda f: f.__name__
+)
 def test_other_questions_of_numbers_are_refused(function: Any) -> None:
     with pytest.raises(ModelFormatError, match=r"torch\.export refuses it"):
         from_torch(Recurrent(function), torch.randn(3, 6, 3))

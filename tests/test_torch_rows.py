@@ -194,6 +194,30 @@ def test_a_module_for_a_number_of_rows_takes_any(how: str, rows: int) -> None:
         np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
 
 
+class Keeps(nn.Module):
+    """A module that keeps what it put out, under a name of its own or as a buffer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.gru, self.name = nn.GRU(5, 4, batch_first=True), name
+        if name == "buffer":
+            self.register_buffer(name, torch.zeros(1, 1, 4))
+        else:
+            setattr(self, name, torch.zeros(1, 1, 4))
+
+    def forward(self, x: Any) -> Any:
+        y, h = self.gru(x, getattr(self, self.name).expand(1, len(x), 4))
+        setattr(self, self.name, h[:, :1].detach())
+        return y
+
+
+@pytest.mark.parametrize("name", ["state", "_state", "buffer"])
+def test_what_is_kept_under_any_name(name: str) -> None:
+    model = from_torch(Keeps(name), torch.randn(2, 6, 5))
+    kept = f"the module keeps {name!r} from call to call; here each begins with what it holds now"
+    assert kept in model.notes
+
+
 def test_what_a_module_keeps_is_as_it_holds_it() -> None:
     module = FixedRows(1, "kept").eval()
     module.hidden = tuple(torch.randn(2, 2, 1, 6))

@@ -194,7 +194,7 @@ def _first_fault(lines: Sequence[str]) -> str:
         if not line or line.isspace():
             return f"{where}, got an empty line"
         if not wrong and _overflows([line]):
-            return f"{where}, within the range of float32, got {show(line[:40])}"
+            return f"{where}, within the range of float64, got {show(line[:40])}"
         if wrong:
             return f"{where}, got {show(wrong[0]) if wrong[0] else 'nothing in a column'}"
         if len(fields) != width + 1:

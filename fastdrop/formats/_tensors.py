@@ -19,6 +19,7 @@ from fastdrop import activate, layers
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product, quotient
 from fastdrop.formats._values import (
     Counts,
+    OfRows,
     Order,
     Piece,
     Spread,
@@ -211,6 +212,8 @@ class Tensors:
 
     def unsqueeze(self, value: Value, axis: int) -> Value:
         """Put in an axis of length 1, counted in the result."""
+        if isinstance(value, OfRows):
+            raise UnsupportedError("numbers of rows, computed with")
         axis = counted(axis, value.ndim + 1)
         if isinstance(value, Spread):
             inside = axis - (axis > value.at)

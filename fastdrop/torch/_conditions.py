@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from traceback import FrameSummary
@@ -89,10 +89,22 @@ def _check_on(file: str, line: int) -> ast.Assert | ast.If | None:
     except SyntaxError:
         return None
     for node in ast.walk(tree):
-        if not isinstance(node, (ast.Assert, ast.If)):
-            continue
-        last = node.end_lineno if isinstance(node, ast.Assert) else node.test.end_lineno
-        if node.lineno <= line <= (last or 0):
-            raises = isinstance(node, ast.Assert) or isinstance(node.body[-1], ast.Raise)
-            return node if raises else None
+        if isinstance(node, ast.Try) and node.handlers and _spans(node.body, line):
+            return None  # what is raised may be caught
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and _spans([node], line):
+            return node
+        if isinstance(node, ast.If) and _spans([node.test], line):
+            return node if _only_raises(node.body) else None
     return None
+
+
+def _spans(nodes: Sequence[ast.stmt | ast.expr], line: int) -> bool:
+    return nodes[0].lineno <= line <= (nodes[-1].end_lineno or 0)
+
+
+def _only_raises(body: Sequence[ast.stmt]) -> bool:
+    """Whether statements end by raising, and cannot be left before."""
+    ways_out = (ast.Return, ast.Break, ast.Continue)
+    inner = (node for statement in body for node in ast.walk(statement))
+    return isinstance(body[-1], ast.Raise) and not any(isinstance(n, ways_out) for n in inner)

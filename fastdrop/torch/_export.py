@@ -278,6 +278,8 @@ def _check_module(module: nn.Module) -> None:
             raise ValueError(f"module: expected finite weights, {name!r} has NaN or infinity")
 
 
+# What every module has of its own.
+_OF_MODULES = frozenset(nn.Module().__dict__)
 # The parts of a module, each with its attributes and buffers.
 Attributes = list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
 
@@ -348,7 +350,8 @@ def _kept_from_call_to_call(
     module: nn.Module, example: _Example, program: torch.export.ExportedProgram
 ) -> list[str]:
     """Return the attributes of a module that a call reads and then writes."""
-    read = {value.data_ptr() for value in program.constants.values() if _is_tensor(value)}
+    held = (*program.constants.values(), *program.state_dict.values())
+    read = {value.data_ptr() for value in held if _is_tensor(value)}
     if not read:
         return []
     with _training(module, on=False) as before, warnings.catch_warnings(), suppress(Exception):
@@ -356,9 +359,9 @@ def _kept_from_call_to_call(
         _Called(module, example)(*(tensor.clone() for tensor in example.tensors))
         return [
             name
-            for part, attributes, _ in before
-            for name, value in attributes.items()
-            if not name.startswith("_") and part.__dict__.get(name) is not value
+            for part, attributes, buffers in before
+            for name, value in (*attributes.items(), *buffers.items())
+            if name not in _OF_MODULES and getattr(part, name, None) is not value
             if any(v.data_ptr() in read for v in filter(_is_tensor, pytree.tree_leaves(value)))
         ]
     return []  # the example does not run as it is
@@ -1057,7 +1060,7 @@ def _needed(nodes: Sequence[torch.fx.Node]) -> set[torch.fx.Node]:
 
 
 def _writes(node: torch.fx.Node) -> bool:
-    """Whether an operator works in place, or is none of PyTorch's, which may do anything."""
+    """Whether an operator works in place, or runs a graph of its own, in which some may."""
     if node.op != "call_function":
         return False
     if isinstance(node.target, torch._ops.HigherOrderOperator):

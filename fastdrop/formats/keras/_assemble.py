@@ -576,6 +576,8 @@ class Assembly:
             known[call.name] = known[tensor]
             pair = [self._named(tensor), self._read(mask_of, call.name)]
             borrowed = "if none" if self.version.legacy else "always"
+            own = self._masks.get(pair[0]) if self.version.legacy else None
+            self._masks[call.name] = own or self._masks.get(pair[1])
             return Call(WithMask(name=call.name, borrowed=borrowed), pair, call.name)
         shape, steps = known[tensor], known[mask_of]
         if not 0 < len(steps) < len(shape) or not agree(steps, shape[: len(steps)]):
@@ -590,6 +592,7 @@ class Assembly:
         if given == self._masks.get(tensor):
             self._same[call.name] = tensor  # it has that mask already
             return None
+        self._masks[call.name] = given
         return Call(WithMask(name=call.name), [tensor, mask], call.name)
 
     def _taken_apart(self, call: FlatCall) -> _Taken:

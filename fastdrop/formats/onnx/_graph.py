@@ -69,7 +69,7 @@ _OF_VECTORS = BY_NUMBER | {"Concat", "LogSoftmax", "MatMul", "Softmax"}
 # What takes an order of rows, or their numbers.
 _OF_ORDERS = (
     *("Add", "Cast", "Concat", "Expand", "Gather", "GatherND", "Identity", "Mul", "Reshape"),
-    *("ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
+    *("Sub", "ScatterElements", "ScatterND", "Shape", "TopK", "Unsqueeze"),
     *("ConcatFromSequence", "SequenceAt", "SequenceErase", "SequenceInsert", "SequenceLength"),
 )
 # What is said of an input when the file is read: its shape, or the number that it is.
@@ -166,10 +166,10 @@ def _number(own: Input, number: Given) -> Any:
     """Return the number that an input is, as an array."""
     dtype = np.dtype("float32" if own.dtype in ("float16", "bfloat16") else own.dtype)
     if not isinstance(number, tuple):
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), suppress(OverflowError):
             found = np.asarray(number).astype(dtype)
-        if found == number or dtype.kind == "f":
-            return found
+            if found == number or dtype.kind == "f":
+                return found
     raise ModelFormatError(f"inputs={show(own.name)}: expected a number of {dtype}, found {number}")
 
 
@@ -288,6 +288,8 @@ class _Assembly:
         self.values: dict[str, Value] = dict(graph.constants)
         self.dtypes = {name: array.dtype for name, array in graph.constants.items()}
         self.needed = _needed(graph)
+        # What branches hold, which nothing outside of them takes.
+        self.held: set[str] = set()
         # Which calls and arrays have been counted, of what all may take.
         self._counted = 0
         self._seen: dict[int, Any] = {}
@@ -465,9 +467,10 @@ class _Assembly:
             return branch.obstacle or "a branch that makes other outputs"
         before = len(self.obstacles)
         for name, array in branch.constants.items():
-            if name in self.values:
+            if name in self.values and name not in self.held:
                 return "a branch that holds what is made elsewhere"
             self.values[name], self.dtypes[name] = array, array.dtype
+            self.held.add(name)  # other branches may hold something else by that name
         for inner in branch.nodes:
             if any(name in self.values for name in inner.outputs if name):
                 return "a branch that makes what is made elsewhere"

@@ -130,10 +130,10 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     graph = model.graph
     if len(graph.sparse_initializer):
         obstacles.append("sparse tensors")
-    count = len(graph.initializer)
-    if count > limits.max_tensors:
-        raise ModelFormatError(f"{count} tensors, max_tensors is {limits.max_tensors}")
-    _check_amount(graph.initializer, limits)
+    tensors = _all_tensors(graph)
+    if len(tensors) > limits.max_tensors:
+        raise ModelFormatError(f"{len(tensors)} tensors, max_tensors is {limits.max_tensors}")
+    _check_amount(tensors, limits)
     constants = _constants(graph, obstacles)
     inputs = []
     for value in graph.input:
@@ -152,6 +152,17 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     version = text(model.producer_version)
     producer = printable(" ".join(filter(None, [text(model.producer_name), version])), 60, "ascii")
     return Graph(opset, producer, nodes, constants, inputs, outputs)
+
+
+def _all_tensors(graph: Any, depth: int = 0) -> list[Any]:
+    """Return the tensors that a graph and the branches in it hold."""
+    found = [*graph.initializer]
+    if depth < _MOST_DEPTH:
+        for node in graph.node:
+            for attribute in node.attribute:
+                if attribute.type == _GRAPHS[0]:
+                    found += _all_tensors(attribute.g, depth + 1)
+    return found
 
 
 def _constants(graph: Any, obstacles: list[str]) -> dict[str, Array]:

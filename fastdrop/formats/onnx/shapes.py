@@ -408,6 +408,10 @@ def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) 
     if isinstance(value, Steps):
         return Steps.of(_part(a, value.value, axis + 1, start, end, step))
     length = value.shape[axis]
+    single = length == BATCH and a.fixed_batch == 1 and not isinstance(value, np.ndarray)
+    numbers = not isinstance(start, Open) and not isinstance(end, Open)
+    if single and numbers and len(range(*slice(start, end, step).indices(1))):
+        return value  # the one row, which has no order
     computed = step == 1 and (isinstance(start, Open) or isinstance(end, Open))
     if computed and isinstance(value, np.ndarray) and not is_lengths(value):
         end = length if isinstance(end, int) and end >= _ENDLESS else end
@@ -433,10 +437,6 @@ def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) 
         place = _one_place(start, end)
         if place is not None:  # of an axis of open length, which has a place
             return a.net.unsqueeze(a.net.select(value, axis, place), axis)
-    if length == BATCH and a.fixed_batch == 1 and isinstance(value, (Tensor, Spread)):
-        numbers = not isinstance(start, Open) and not isinstance(end, Open)
-        if numbers and len(range(*slice(start, end, step).indices(1))):
-            return value  # the one row, which has no order
     if length == BATCH and a.fixed_batch is not None and end == a.fixed_batch:
         end = None
     if isinstance(value, np.ndarray) and step != 1:
@@ -776,8 +776,6 @@ def _resize(a: Arguments) -> Made:
     axes = a.numbers("axes")
     axes = [*range(value.ndim)] if axes is None else [_axis(axis, value.ndim) for axis in axes]
     lengths = _resized(a, value, axes)
-    if a.op == "Resize" and a.opset < 11 and any((scale or 1) < 1 for scale, _ in lengths):
-        rounding = "ceil"  # which its text leaves open; ONNX Runtime has it so
     if not isinstance(value, Tensor):
         raise UnsupportedError(f"{a.op} of a constant")
     # By either, a place of the result is of the one that it was made of, for whole factors.
@@ -793,6 +791,7 @@ def _resize(a: Arguments) -> Made:
             if broken and coordinates == "align_corners":  # its corners are between places
                 raise UnsupportedError(f"{own} places at {scale} times as many by their corners")
             at = coordinates.removeprefix("pytorch_")
+            fewer = scale is not None and scale < 1
             value = a.net.interpolate(
                 value,
                 axis,
@@ -800,7 +799,8 @@ def _resize(a: Arguments) -> Made:
                 size=size,
                 method=method,
                 coordinates="asymmetric" if size == 1 and at != coordinates else at,
-                rounding=rounding,
+                # Before it was said how, ONNX Runtime takes the next place where they get fewer.
+                rounding="ceil" if a.opset < 11 and a.op == "Resize" and fewer else rounding,
             )
     return value
 

@@ -1065,3 +1065,16 @@ def mask_as_an_input(keras: Any, x: Any, kept: Any) -> Any:
 add("mask-as-an-input", [floats(4, 6, 3), SOME], mask_as_an_input, both=True)
 add("tf-mod", [X3, P3B], tf2("math.floormod"), only="2")
 add("tf-floor-div", [X3, P3B], lambda keras, x, y: x // y, only="2")
+
+
+def functions_behind_inner_models(keras: Any, x: Any) -> Any:
+    """What a model at each time step makes has the mask of what went in; a function's has none."""
+    layers = keras.layers
+    h = layers.Embedding(9, 4, mask_zero=True)(x)
+    step = keras.Input((4,))
+    inner = keras.Model(step, layers.Dense(4, activation="tanh")(step))
+    y = layers.TimeDistributed(inner)(h)
+    return [layers.SimpleRNN(3)(y), layers.SimpleRNN(3)(keras.activations.tanh(y))]
+
+
+add("functions-behind-inner-models", MASKED, functions_behind_inner_models, both=True)
