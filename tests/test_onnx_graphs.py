@@ -125,6 +125,12 @@ places in few bits
     (float[N,100] x) => (y, z)
     { a = ArgMax<axis=-1>(x) b = Cast<to=2>(a) y = Cast<to=1>(b) c = ArgMin<axis=1>(x)
       d = Cast<to=3>(c) z = Cast<to=1>(d) }
+places of rows that are laid out one after another
+    (float[N,T,3] x, int64[N] n) => (y)
+    <int64 z = {0}, int64 o = {1}, int64[2] j = {-1, 3}>
+    { a = Reshape(x, j) b = Shape<start=0, end=1>(x) c = Squeeze(b) r = Range(z, c, o)
+      d = Shape<start=1, end=2>(x) t = Squeeze(d) m = Mul(r, t) k = Abs(n) l = Min(k, t)
+      p = Add(m, l) q = Sub(p, o) y = Gather(a, q) }
 lengths of whole vectors
     (int32[N,3] x) => (y) <int64[1] k = {1}>
     { y = ReduceL2<keepdims=0>(x, k) }
