@@ -350,9 +350,9 @@ def _kept_from_call_to_call(
     module: nn.Module, example: _Example, program: torch.export.ExportedProgram
 ) -> list[str]:
     """Return the attributes of a module that a call reads and then writes."""
-    held = (*program.constants.values(), *program.state_dict.values())
-    read = {value.data_ptr() for value in held if _is_tensor(value)}
-    if not read:
+    buffers = (tensor for _, tensor in module.named_buffers())
+    read = {v.data_ptr() for v in (*program.constants.values(), *buffers) if _is_tensor(v)}
+    if not read or _shortens(module):
         return []
     with _training(module, on=False) as before, warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
@@ -365,6 +365,11 @@ def _kept_from_call_to_call(
             if any(v.data_ptr() in read for v in filter(_is_tensor, pytree.tree_leaves(value)))
         ]
     return []  # the example does not run as it is
+
+
+def _shortens(module: nn.Module) -> bool:
+    """Whether a call changes a module's weights, as that of an embedding with a largest norm."""
+    return any(getattr(part, "max_norm", None) is not None for part in module.modules())
 
 
 def _is_tensor(value: object) -> bool:
@@ -483,8 +488,8 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
     called = _Called(module, example)
     if any(part.dtype in _NARROW for part in (*module.parameters(), *tensors)):
         return  # PyTorch's own numbers are rounded
-    if any(getattr(part, "max_norm", None) is not None for part in module.modules()):
-        return  # a call changes its weights
+    if _shortens(module):
+        return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
