@@ -3919,9 +3919,9 @@ def test_fewer_places_before_it_was_said_how() -> None:
     proto = parsed("10 (float[N,1,10] x) => (y) <float[3] s = {1, 1, 0.7}> { y = Resize(x, s) }")
     x = np.arange(10, dtype=np.float32).reshape(1, 1, 10)
     assert loaded(proto).predict(x).ravel().tolist() == [0, 2, 3, 5, 6, 8, 9]
-    text = "10 (float[N,1,5,3] x) => (y) <float[4] s = {1, 1, 0.6, 2}> { y = Resize(x, s) }"
-    x = np.arange(15, dtype=np.float32).reshape(1, 1, 5, 3)
-    expected = x[:, :, [0, 2, 4]][..., [0, 0, 1, 1, 2, 2]]  # more are the next ones before
+    text = "10 (float[N,1,5,4] x) => (y) <float[4] s = {1, 1, 0.6, 1.5}> { y = Resize(x, s) }"
+    x = np.arange(20, dtype=np.float32).reshape(1, 1, 5, 4)
+    expected = x[:, :, [0, 2, 4]][..., [0, 0, 1, 2, 2, 3]]  # of more places it is the one before
     np.testing.assert_array_equal(loaded(parsed(text)).predict(x), expected)
 
 

@@ -90,7 +90,7 @@ def without_row(tensor: Tensor) -> Tensor:
     """Take away the axis of one row."""
     if tensor.merged or not tensor.row:
         raise UnsupportedError("the one row of a batch is taken out of what has no other axis")
-    return joined(tensor, max(tensor.at - 1, 0))
+    return joined(tensor, 0)
 
 
 @dataclass(frozen=True)
