@@ -262,9 +262,10 @@ def _shapes(
     if x.shape[-1] != features:  # which also fixes that length
         raise ValueError(f"expected {features} features, got {x.shape[-1]}")
     shape = (*x.shape[:-1], states[0].shape[-1] * (1 + bidirectional))
-    # It lies steps first, whichever way it is called.
-    output = x.new_empty((shape[1], shape[0], shape[2])).transpose(0, 1)
-    output = output if batch_first else x.new_empty(shape)
+    if batch_first:  # the output lies steps first all the same
+        output = x.new_empty((shape[1], shape[0], shape[2])).transpose(0, 1)
+    else:
+        output = x.new_empty(shape)
     return (output, *(h.new_empty(h.shape) for h in states))
 
 

@@ -181,6 +181,7 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     required = _required(graph)
     found: list[dict[str, int]] = []
     ranks = {given.name: len(given.lengths) for given in graph.inputs}
+    recurrent = any(node.op in _STATES for node in with_inner(graph.nodes))
     named: dict[str, dict[str, int]] = {}
     for given in graph.inputs:
         for axis, length in enumerate(given.lengths):
@@ -189,7 +190,7 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     names = sorted((n for n in named if len(named[n]) == len(ranks)), key=_unlike_batch)
     found += [named[name] for name in names if not _unlike_batch(name)]
     found.append({name: required.get(name, 0) for name in ranks})
-    if any(node.op in _STATES for node in with_inner(graph.nodes)):
+    if recurrent:
         found.append({name: required.get(name, min(1, rank - 1)) for name, rank in ranks.items()})
     found += [named[name] for name in names]
     if len(ranks) > 1:
@@ -202,7 +203,7 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
             found += [
                 dict(zip(ranks, some, strict=True)) for some in islice(product(*axes), _TRIED)
             ]
-    if any(node.op in _STATES for node in with_inner(graph.nodes)):
+    if recurrent:
         single = {g.name: g.lengths.index(1) if 1 in g.lengths else -1 for g in graph.inputs}
         found.append({name: required.get(name, axis) for name, axis in single.items()})
     for i, places in enumerate(found):
