@@ -1,6 +1,7 @@
 """What takes a process of its own: switches, imports, memory, signals, forks."""
 
 import os
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -690,6 +691,37 @@ def test_memory_of_the_demonstration_model() -> None:
     used = peak(model_path(), 4, 2, 64)
     print(f"peak resident memory: {used:.1f} MB")
     assert used < 150
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does with freed memory")
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="another allocator may be there")
+@pytest.mark.parametrize("call", ["mc_predict(x, samples=64, rng=0, threads=1)", "predict(x)"])
+def test_chunks_take_the_memory_of_those_before_them(call: str) -> None:
+    code = f"""
+import resource
+import numpy as np
+from fastdrop.layers import Dense, Dropout
+from fastdrop.model import Model
+model = Model(
+    [
+        Dropout(name="d", rate=0.5),
+        Dense(name="wide", kernel=np.ones((16, 128), np.float32)),
+        Dense(name="as_wide", kernel=np.ones((128, 128), np.float32)),
+        Dense(name="narrow", kernel=np.ones((128, 1), np.float32)),
+    ],
+    (50, 16),
+)
+x = np.ones((256, 50, 16), np.float32)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    model.{call}
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults()
+print(faults(), resource.getpagesize())
+"""
+    count, page = map(int, run(code).stdout.split())
+    # What the layers of a chunk put out, of 16 MB: all chunks together took that many times.
+    assert count * page < 8e6
 
 
 OUT_OF_MEMORY = """

@@ -346,6 +346,7 @@ class Model:
         """
         inputs = self._inputs(x)
         threads = _check.thread_count(threads, _threads.DEFAULT)
+        _sampling.keep_freed_memory()
         rows = len(inputs[0])
         height = _sampling.chunk_rows(self._sizes(inputs)[1], -(-rows // threads))
         blocks = [slice(n, n + height) for n in range(0, rows, height)] or [slice(0, 0)]
