@@ -679,7 +679,10 @@ cdef class Packed:
         cdef size_t columns = self.weights.units * gates, place = 0
         cdef bint single = cnp.PyArray_ITEMSIZE(self.kernel) == 4
         cdef size_t panels = fd_panels_f32(columns) if single else fd_panels_f64(columns)
-        cdef size_t stride = n * (FD_PANEL_F32 if single else FD_PANEL_F64)
+        # Not a multiple of 4,096 bytes: the same rows of several panels would fall into one set of
+        # a cache, which one row of numbers, that takes eight panels at a time, would wait for.
+        cdef size_t rows = n + (n % 64 == 0)
+        cdef size_t stride = rows * (FD_PANEL_F32 if single else FD_PANEL_F64)
         cdef cnp.ndarray block = aligned(panels * stride, self.kernel)
         if input:
             self.pack(x, self.kernel, gate, gates, block, 0, stride)
