@@ -1166,6 +1166,7 @@ def policy(name: str, class_name: str = "DTypePolicy") -> Config:
         ("mixed_float16", "trained in mixed_float16"),
         (policy("mixed_float16", "Policy"), "trained in mixed_float16"),
         (policy("mixed_bfloat16"), "trained in mixed_bfloat16"),
+        ("float16", "of float16; here it computes in float32"),
         ("float64", "of float64; its weights are rounded"),
         (None, ""),
     ],
@@ -1182,10 +1183,10 @@ def test_policies(dtype: Any, note: str) -> None:
     ("dtype", "message"),
     [
         (
-            "float16",
-            "dtype: expected float32, mixed_float16, mixed_bfloat16, float64, found 'float16'",
+            "bfloat16",
+            "dtype: expected float32, mixed_float16, mixed_bfloat16, float16, float64, found "
+            "'bfloat16'",
         ),
-        ("bfloat16", "found 'bfloat16'"),
         (
             policy("int8_from_float32", "QuantizedDTypePolicy"),
             "a quantized layer ('int8_from_float32')",
@@ -1205,12 +1206,12 @@ def test_policies_that_are_refused(dtype: Any, message: str) -> None:
     assert only.startswith("layer 'dense' (Dense): dtype:")
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float64"])
-def test_weights_of_other_types(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "said"), [("float16", "taken as"), ("float64", "rounded to")])
+def test_weights_of_other_types(dtype: str, said: str) -> None:
     file = sample()
     file.weights = {name: array.astype(dtype) for name, array in file.weights.items()}
     model = fd.load(stream(file))
-    assert model.notes == (f"weights of {dtype} in the file are rounded to float32",)
+    assert model.notes == (f"weights of {dtype} in the file are {said} float32",)
     kernel = file.weights["layers/dense/vars/0"].astype("f4")
     assert np.array_equal(model.layers[4].kernel, kernel)
     assert model.layers[4].kernel.dtype == np.float32
@@ -1228,7 +1229,7 @@ def test_all_obstacles_are_listed() -> None:
         layer("Lambda", name="f", function="4wEA"),
         layer("Dense", name="a", units=0, activation="no", more=1),
         layer("Hashing", name="c", num_bins=3),
-        layer("LSTM", name="l", units=2, dtype="float16"),
+        layer("LSTM", name="l", units=2, dtype="bfloat16"),
         layer("Mine", name="m") | {"module": "mine", "registered_name": "mine>Mine"},
     ]
     config = chain("c", layers, build_input_shape=[None, 4, 3])

@@ -131,7 +131,8 @@ def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Aske
     if array.dtype.kind == "i":
         return array.astype(np.float32)
     if array.dtype != np.float32:
-        assembly.note(f"weights of {array.dtype} in the file are rounded to float32")
+        done = "taken as" if array.dtype == np.float16 else "rounded to"
+        assembly.note(f"weights of {array.dtype} in the file are {done} float32")
         with np.errstate(over="ignore", under="ignore"):
             array = array.astype(np.float32)
     if not asked.allow_nonfinite and not np.isfinite(array).all():

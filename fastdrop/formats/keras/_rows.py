@@ -481,6 +481,7 @@ _POLICIES = {
     "are",
     "mixed_bfloat16": "trained in mixed_bfloat16; here it computes in float32, in which its "
     "weights are",
+    "float16": "of float16; here it computes in float32, which has its weights exactly",
     "float64": "of float64; its weights are rounded to float32 here",
 }
 
