@@ -4,6 +4,7 @@ import functools
 import io
 import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from fastdrop import layers
 from fastdrop.formats import ModelFormatError
 from fastdrop.formats.onnx._records import DTYPES
 from layer_laws import normal
-from references.make_onnx import FILE, FOLDER, graph, recurrent
+from references.make_onnx import FILE, FOLDER, function, graph, recurrent
 from references.stored import load
 from tolerances import FLOAT32, assert_close
 
@@ -860,10 +861,6 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "a branch's own": (lambda: branches("yes", "x", "x"), "that makes what is made elsewhere"),
     "external": (lambda: changed(external), "no other file is opened"),
     "sparse": (lambda: changed(sparse), "sparse tensors"),
-    "function": (
-        lambda: changed(lambda m: m.functions.add(name="f", domain="d")),
-        "local functions ('f')",
-    ),
     "opset": (
         lambda: changed(lambda m: setattr(m.opset_import[0], "version", 8)),
         "opset 8; expected 9 to",
@@ -917,10 +914,6 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "place of zeros": (place_of_zeros, "(Gather): index 5 of an axis of length 1"),
     "no axes": (lambda: one_node(op="Unsqueeze"), "(Unsqueeze): no axes"),
     "flag below 0": (lambda: one_node(op="ReduceSum", keepdims=-1), "attribute 'keepdims': -1"),
-    "functions": (
-        lambda: changed(lambda m: [m.functions.add(name=n, domain="d") for n in "abcdefg"]),
-        "local functions ('a', 'b', 'c', 'd', 'e');",
-    ),
     "high opset": (
         lambda: changed(lambda m: setattr(m.opset_import[0], "version", 29)),
         "opset 29; expected 9 to 28",
@@ -1027,6 +1020,109 @@ REFUSALS: dict[str, tuple[Any, str]] = {
     "root of lengths": (root_of_lengths, "(Sqrt): a length left open, computed with"),
     "state of lengths": (state_of_lengths, "(GRU): initial states of lengths"),
 }
+
+
+def relu() -> Any:
+    return helper.make_node("Relu", ["a"], ["b"])
+
+
+def calling(*functions: Any, takes: Sequence[str] = ("x",), gives: Sequence[str] = ("y",)) -> bytes:
+    """A graph that calls the first function, F."""
+    node = helper.make_node("F", list(takes), list(gives), domain="own")
+    return graph([node], {"x": normal(2, 3)}, {"y": 2}, {}, functions=functions)
+
+
+def called(name: str, takes: str = "a", gives: str = "b") -> Any:
+    return helper.make_node(name, [takes], [gives], domain="own")
+
+
+def one_function(edit: Any = lambda f: None, name: str = "F", nodes: Any = None) -> Any:
+    made = function(name, ["a"], ["b"], [relu()] if nodes is None else nodes)
+    edit(made)
+    return made
+
+
+def twice(name: str, by: str) -> Any:
+    """A function that calls another on what it made of the input."""
+    return one_function(name=name, nodes=[called(by, "a", "t"), called(by, "t", "b")])
+
+
+def chain(count: int, of: Any) -> list[Any]:
+    names = ["F", *(f"f{n}" for n in range(count))]
+    return [of(*pair) for pair in itertools.pairwise(names)] + [one_function(name=names[-1])]
+
+
+def large_constant(function: Any) -> None:
+    numbers = helper.make_tensor("v", 1, [3000], b"\0" * 12000, raw=True)
+    function.node.insert(0, helper.make_node("Constant", [], ["w"], value=numbers))
+
+
+FUNCTIONS: dict[str, tuple[Any, str]] = {
+    "itself": (
+        lambda: calling(one_function(nodes=[called("F")])),
+        "function 'F': it calls itself",
+    ),
+    "each other": (
+        lambda: calling(
+            one_function(nodes=[called("G")]), one_function(name="G", nodes=[called("F")])
+        ),
+        "function 'F': it calls itself",
+    ),
+    "deep": (
+        lambda: calling(*chain(33, lambda name, by: one_function(name=name, nodes=[called(by)]))),
+        "functions more than 32 deep",
+    ),
+    "growing": (
+        lambda: calling(*chain(30, twice)),
+        "more than 131072 nodes once functions are put in place of their calls",
+    ),
+    "two of one name": (
+        lambda: calling(one_function(), one_function()),
+        "two functions of one name",
+    ),
+    "standard": (
+        lambda: calling(one_function(lambda f: setattr(f, "domain", ""), "Relu")),
+        "function 'Relu': it has the domain of the operators of ONNX",
+    ),
+    "opset": (
+        lambda: calling(one_function(lambda f: setattr(f.opset_import[0], "version", 16))),
+        "function 'F': it is of opset 16, the graph is of opset 17",
+    ),
+    "too many inputs": (
+        lambda: calling(one_function(), takes=("x", "x")),
+        "function 'F': a call of 2 inputs and 1 outputs, it has 1 and 1",
+    ),
+    "too many outputs": (
+        lambda: calling(one_function(), gives=("y", "z")),
+        "function 'F': a call of 1 inputs and 2 outputs, it has 1 and 1",
+    ),
+    "what the graph has": (
+        lambda: calling(one_function(nodes=[helper.make_node("Add", ["a", "x"], ["b"])])),
+        "function 'F': no tensor is called 'x'",
+    ),
+    "no such output": (
+        lambda: calling(one_function(lambda f: f.output.__setitem__(0, "c"))),
+        "function 'F': no tensor is called 'c'",
+    ),
+    "no such function": (lambda: calling(one_function(name="G")), "is of the domain 'own'"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_functions_that_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        fd.load(io.BytesIO(make()))
+    assert message in str(caught.value)
+
+
+def test_constants_of_functions_are_counted_for_each_call() -> None:
+    """Of 64 calls of a function with 12,000 bytes, as of so many tensors."""
+    bodies = chain(6, twice)
+    large_constant(bodies[-1])
+    data = calling(*bodies)
+    fd.load(io.BytesIO(data), max_tensor_bytes=64 * 13_000)
+    with pytest.raises(ModelFormatError, match="functions, put in place of their calls, take"):
+        fd.load(io.BytesIO(data), max_tensor_bytes=64 * 12_000)
 
 
 @pytest.mark.parametrize(("make", "message"), REFUSALS.values(), ids=REFUSALS)

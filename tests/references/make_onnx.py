@@ -216,6 +216,7 @@ def graph(
     constants: Arrays,
     opset: int = 17,
     lengths: dict[str, list[Any]] | None = None,
+    functions: Sequence[Any] = (),
 ) -> bytes:
     """Return a file; the lengths of inputs are those of the arrays unless others are given."""
     from onnx import helper, numpy_helper
@@ -233,7 +234,9 @@ def graph(
         [helper.make_tensor_value_info(name, 1, [None] * rank) for name, rank in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    domains = {"": opset} | {function.domain: 1 for function in functions}
+    opsets = [helper.make_opsetid(domain, version) for domain, version in domains.items()]
+    model = helper.make_model(made, opset_imports=opsets, ir_version=8, functions=functions)
     return model.SerializeToString()
 
 
@@ -439,6 +442,72 @@ def branches_with_weights() -> Written:
     lengths = {"x": ["N", 4], "h": [1, "M", 3]}
     data = graph(nodes, {"x": x, "h": h}, {"state": 3}, constants, lengths=lengths)
     return data, {"x": 0, "h": 1, "state": 1}, {"x": x, "h": h}
+
+
+def function(name: str, takes: list[str], gives: list[str], nodes: list[Any], *own: str) -> Any:
+    """Return a function of a domain of its own; `own` are its attributes."""
+    from onnx import helper
+
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    return helper.make_function("own", name, takes, gives, nodes, opsets, list(own))
+
+
+@handmade
+def functions_of_its_own() -> Written:
+    """Functions that call one another, with attributes, without an input, with a graph within."""
+    from onnx import AttributeProto, helper
+
+    def call(op: str, takes: list[str], gives: list[str], **attributes: Any) -> Any:
+        return helper.make_node(op, takes, gives, domain="own", **attributes)
+
+    def of_caller(node: Any, name: str, attribute: str, kind: int) -> Any:
+        node.attribute.append(AttributeProto(name=name, ref_attr_name=attribute, type=kind))
+        return node
+
+    leaky = of_caller(helper.make_node("LeakyRelu", ["a"], ["b"]), "alpha", "slope", 1)
+    layer = helper.make_node("LSTM", ["x", "W", "R", "B", "", "h"], ["y", "h_n"])
+    gate = helper.make_node("Sigmoid", ["t"], ["b"])
+    one, other = (
+        helper.make_graph([node], "branch", [], [helper.make_tensor_value_info("b", 1, None)])
+        for node in (gate, helper.make_node("Neg", ["t"], ["b"]))
+    )
+    yes = helper.make_node("Constant", [], ["yes"], value=helper.make_tensor("v", 9, [], [1]))
+    functions = [
+        function("Leaky", ["a"], ["b"], [leaky], "slope"),
+        function(
+            "Gated",
+            ["a"],
+            ["c"],
+            [
+                call("Leaky", ["a"], ["t"], slope=0.3),
+                yes,
+                helper.make_node("If", ["yes"], ["d"], then_branch=one, else_branch=other),
+                helper.make_node("Mul", ["t", "d"], ["c"]),
+            ],
+        ),
+        function(
+            "Layer",
+            ["x", "W", "R", "B", "h"],
+            ["y", "h_n"],
+            [of_caller(layer, "hidden_size", "units", 2)],
+            "units",
+        ),
+    ]
+    nodes = [
+        call("Layer", ["x", "W", "R", "B"], ["y", "t"], units=3),
+        call("Gated", ["t"], ["g"]),
+        call("Leaky", ["g"], ["z"], slope=0.05),
+    ]
+    x = normal(4, 2, 2)
+    data = graph(
+        nodes,
+        {"x": x},
+        {"y": 4, "z": 3},
+        recurrent("LSTM"),
+        lengths={"x": ["time", "N", 2]},
+        functions=functions,
+    )
+    return data, {"x": 1, "y": 2, "z": 1}, {"x": x}
 
 
 def by_hand() -> Iterator[tuple[str, Written]]:

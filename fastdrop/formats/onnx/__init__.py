@@ -59,4 +59,8 @@ def _parsed(data: bytes, limits: Limits) -> Any:
         model.ParseFromString(data)
     if not model.HasField("graph"):
         raise ModelFormatError("the file is malformed: no graph")
+    if len(model.functions):
+        from fastdrop.formats.onnx import _functions
+
+        model = _functions.inlined(model, limits, _PARTS * limits.max_layers)
     return model

@@ -39,7 +39,7 @@ _FIELDS = {
     **dict.fromkeys(("uint32", "uint64"), "uint64_data"),
 }
 _OPSETS = (9, 28)
-_STANDARD = ("", "ai.onnx")
+STANDARD = ("", "ai.onnx")
 _EXTERNAL = 1
 _ELSEWHERE = (
     "numbers in another file, and no other file is opened; all come into one by "
@@ -122,11 +122,6 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     """
     obstacles: list[str] = []
     opset = _opset(model, obstacles)
-    if len(model.functions):
-        names = ", ".join(show(text(f.name)) for f in list(model.functions)[:5])
-        obstacles.append(
-            f"local functions ({names}); onnx.inliner.inline_local_functions puts them in place"
-        )
     graph = model.graph
     if len(graph.sparse_initializer):
         obstacles.append("sparse tensors")
@@ -188,7 +183,7 @@ def _constants(graph: Any, obstacles: list[str]) -> dict[str, Array]:
 
 def _opset(model: Any, obstacles: list[str]) -> int:
     """Return the version of the standard operators."""
-    found = {int(o.version) for o in model.opset_import if text(o.domain) in _STANDARD}
+    found = {int(o.version) for o in model.opset_import if text(o.domain) in STANDARD}
     if len(found) != 1:
         raise ModelFormatError("opset_import: expected one version of the operators of ONNX")
     (opset,) = found
@@ -340,7 +335,7 @@ def _node(proto: Any, number: int, depth: int = 0) -> Node:
         [text(name) for name in proto.input],
         [text(name) for name in proto.output],
     )
-    if domain not in _STANDARD:
+    if domain not in STANDARD:
         node.obstacle = f"the operator is of the domain {show(domain)}, which is not supported"
         if is_quantized(op):
             node.obstacle = QUANTIZED
