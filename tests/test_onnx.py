@@ -512,7 +512,21 @@ def test_numbers_of_a_constant_are_gathered_one_by_one(axis: int) -> None:
             fd.load(io.BytesIO(data))
 
 
-@pytest.mark.parametrize("end", [2**63 - 1, 2**31 - 1])
+@pytest.mark.parametrize("end", [10**9, 2**31 - 1])
+def test_all_rows_and_steps_are_all(end: int) -> None:
+    """As tf2onnx writes `x[:, :, newaxis]`, with starts and ends for all axes."""
+    x = normal(2, 5, 3)
+    node = helper.make_node("Slice", ["x", "starts", "ends"], ["y"])
+    constants = {"starts": np.zeros(3, int), "ends": np.full(3, end)}
+    data = graph([node], {"x": x}, {"y": 3}, constants, lengths={"x": ["N", 5, 3]})
+    assert np.array_equal(fd.load(io.BytesIO(data)).predict(x), x)
+    constants["ends"][0] = 2
+    data = graph([node], {"x": x}, {"y": 3}, constants, lengths={"x": ["N", 5, 3]})
+    with pytest.raises(ModelFormatError, match="rows of a batch are not computed with one another"):
+        fd.load(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("end", [10**9, 2**63 - 1, 2**31 - 1])
 def test_the_last_of_open_steps_is_one(end: int) -> None:
     """As exporters write `x[:, -1:]`, so that its axis can be taken out."""
     x = normal(2, 5, 3)

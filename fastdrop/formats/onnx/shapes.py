@@ -36,7 +36,7 @@ from fastdrop.formats.onnx._rows import (
     whole_numbers,
 )
 
-_ENDLESS = 2**31 - 1
+_ENDLESS = 10**9  # what tf2onnx, too, has for an end that is not given
 
 
 def lengths_array(lengths: Sequence[Length]) -> Array:
@@ -437,7 +437,8 @@ def _part(a: Arguments, value: Any, axis: int, start: Any, end: Any, step: int) 
         place = _one_place(start, end)
         if place is not None:  # of an axis of open length, which has a place
             return a.net.unsqueeze(a.net.select(value, axis, place), axis)
-    if length == BATCH and a.fixed_batch is not None and end == a.fixed_batch:
+    whole = a.fixed_batch if length == BATCH else None
+    if isinstance(end, int) and step > 0 and (end == whole or end >= _ENDLESS):
         end = None
     if isinstance(value, np.ndarray) and step != 1:
         return value[(*(slice(None),) * axis, slice(start, end, step))]
