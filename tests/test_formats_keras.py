@@ -311,6 +311,14 @@ def test_steps_of_what_has_no_axes() -> None:
     assert only.endswith("layer 't' (TimeDistributed): expected an input (time, ...), gets ()")
 
 
+def test_a_model_at_the_steps_of_steps() -> None:
+    inner = chain("inner", [layer("Dense", name="d", units=2)], build_input_shape=[None, 3])
+    for name in ("t", "u"):
+        inner = layer("TimeDistributed", name=name, layer=inner)
+    (only,) = obstacles(chain("c", [inner], build_input_shape=[None, 5, 4, 3]))
+    assert only.startswith("layer 'u' (TimeDistributed): a model at the steps of steps is not")
+
+
 def test_tensors_in_keywords_of_keras_2() -> None:
     """A list of a name and two numbers, maybe with keywords behind, in lists or not."""
     for more in ([], [{}], [{"training": True}]):

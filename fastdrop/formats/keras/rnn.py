@@ -427,6 +427,11 @@ class TimeDistributedRow(Row):
         layer = planning.inner(record, "layer")
         if layer is None or isinstance(layer, ModelRecord):
             return None
+        if isinstance(layer.config.values.get("layer"), ModelRecord):
+            raise ModelFormatError(
+                f"{record.where}: a model at the steps of steps is not supported; a model that has "
+                "TimeDistributed of it, within TimeDistributed, is"
+            )
         given = None
         if inputs is not None:
             for shape in inputs:
