@@ -512,6 +512,42 @@ def test_numbers_of_a_constant_are_gathered_one_by_one(axis: int) -> None:
             fd.load(io.BytesIO(data))
 
 
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize(
+    ("op", "options"),
+    [
+        ("Conv", {"dilations": [1]}),
+        ("Conv", {"dilations": [2]}),
+        ("MaxPool", {"kernel_shape": [3]}),
+        ("AveragePool", {"kernel_shape": [4]}),
+    ],
+    ids=str,
+)
+def test_windows_as_many_as_steps_by_strides(op: str, options: Any, stride: int) -> None:
+    """As tf2onnx writes "same" padding of open time: what a file of that length puts out."""
+    constants = {"W": normal(3, 2, 4)} if op == "Conv" else {}
+    node = helper.make_node(
+        op, ["x", *constants], ["y"], auto_pad="SAME_UPPER", strides=[stride], **options
+    )
+
+    def read(x: Any, length: Any) -> Any:
+        lengths = {"x": ["N", 2, length]}
+        return fd.load(io.BytesIO(graph([node], {"x": x}, {"y": 3}, constants, lengths=lengths)))
+
+    model = read(normal(1, 2, 7), "T")
+    for length in (1, 2, 5, 6, 7, 8):
+        x = normal(3, 2, length)
+        assert_close(model.predict(x), read(x, length).predict(x), FLOAT32)
+
+
+def test_means_that_count_padding_of_an_open_length() -> None:
+    options = {"auto_pad": "SAME_UPPER", "strides": [2], "kernel_shape": [3]}
+    node = helper.make_node("AveragePool", ["x"], ["y"], count_include_pad=1, **options)
+    data = graph([node], {"x": normal(1, 2, 7)}, {"y": 3}, {}, lengths={"x": ["N", 2, "T"]})
+    with pytest.raises(ModelFormatError, match="means that count padding of an open length"):
+        fd.load(io.BytesIO(data))
+
+
 @pytest.mark.parametrize("end", [10**9, 2**31 - 1])
 def test_all_rows_and_steps_are_all(end: int) -> None:
     """As tf2onnx writes `x[:, :, newaxis]`, with starts and ends for all axes."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,11 @@ from fastdrop.formats._values import (
 )
 
 Array = NDArray[Any]
+
+# Widths in front of each axis and behind it; or such that there are as many windows as places,
+# divided by the strides, which of an open length are not known.
+SAME: Literal["same"] = "same"
+Padding = Sequence[tuple[int, int]] | Literal["same"]
 
 # Parts of a length that are counted in binary64 as they are in whole numbers.
 _MOST_PARTS = 32
@@ -54,7 +59,7 @@ class Windows(Tensors):
         bias: Value | None,
         *,
         strides: Sequence[int],
-        padding: Sequence[tuple[int, int]],
+        padding: Padding,
         dilation: Sequence[int],
         groups: int = 1,
     ) -> Value:
@@ -65,12 +70,9 @@ class Windows(Tensors):
             raise UnsupportedError(f"a convolution over {axes} axes")
         tensor = self._channels_last(value, axes, "a convolution")
         sizes = kernel.shape[2:]
-        tensor = self._padded(tensor, padding, 0.0)
-        row = tensor.row[tensor.merged :]
-        counts = [
-            _windows(n, size, stride, step)
-            for n, size, stride, step in zip(row[:-1], sizes, strides, dilation, strict=True)
-        ]
+        if padding != SAME:
+            tensor = self._padded(tensor, padding, 0.0)
+        counts = _counts(tensor, sizes, strides, dilation, padding)
         kind = (layers.Conv1D, layers.Conv2D, layers.Conv3D)[axes - 1]
         layer = kind(
             name=self.scope,
@@ -78,6 +80,7 @@ class Windows(Tensors):
             strides=tuple(strides),
             dilation_rate=tuple(dilation),
             groups=groups,
+            padding="same" if padding == SAME else "valid",
         )
         leading = tensor.row[: tensor.merged]
         made = self.single(
@@ -141,7 +144,7 @@ class Windows(Tensors):
         kind: str,
         sizes: Sequence[int],
         strides: Sequence[int],
-        padding: Sequence[tuple[int, int]],
+        padding: Padding,
         *,
         dilation: Sequence[int] | None = None,
         ceil: bool = False,
@@ -157,21 +160,19 @@ class Windows(Tensors):
             raise UnsupportedError("means of windows with gaps (dilation)")
         if axes not in (1, 2, 3):
             raise UnsupportedError(f"pooling over {axes} axes")
+        if padding == SAME and kind == "mean" and count_padding:
+            raise UnsupportedError("means that count padding of an open length")
         tensor = self._channels_last(value, axes, "pooling")
-        pairs = [(a, b) for a, b in padding]
+        pairs = [(0, 0)] * axes if padding == SAME else [(a, b) for a, b in padding]
         if ceil:
             lengths = tensor.row[tensor.merged : -1]
             extents = [(n - 1) * gap + 1 for n, gap in zip(sizes, gaps, strict=True)]
             pairs = [
-                _for_ceil(*item) for item in zip(lengths, extents, strides, padding, strict=True)
+                _for_ceil(*item) for item in zip(lengths, extents, strides, pairs, strict=True)
             ]
         bare = tensor.row[tensor.merged : -1]
         tensor = self._padded(tensor, pairs, -math.inf if kind == "max" else 0.0)
-        row = tensor.row[tensor.merged :]
-        counts = [
-            _windows(n, size, stride, gap)
-            for n, size, stride, gap in zip(row[:-1], sizes, strides, gaps, strict=True)
-        ]
+        counts = _counts(tensor, sizes, strides, gaps, padding)
         pooling: Any = {
             ("max", 1): layers.MaxPooling1D,
             ("max", 2): layers.MaxPooling2D,
@@ -180,12 +181,13 @@ class Windows(Tensors):
             ("mean", 2): layers.AveragePooling2D,
             ("mean", 3): layers.AveragePooling3D,
         }[kind, axes]
-        options = {"dilation_rate": gaps} if kind == "max" else {}
+        options: dict[str, Any] = {"dilation_rate": gaps} if kind == "max" else {}
+        if padding == SAME:
+            options["padding"] = "same"
         layer = pooling(name=self.scope, pool_size=tuple(sizes), strides=tuple(strides), **options)
-        leading = tensor.row[: tensor.merged]
-        made = self.single(self.each(layer, tensor.merged), tensor, (*leading, *counts, row[-1]))
-        found = self._channels_first(made)
-        if kind == "max":
+        row = (*tensor.row[: tensor.merged], *counts, tensor.row[-1])
+        found = self._channels_first(self.single(self.each(layer, tensor.merged), tensor, row))
+        if kind == "max" or padding == SAME:
             return found
         for axis, (before, behind) in enumerate(padding):
             counted_behind = behind if count_padding else 0
@@ -440,6 +442,21 @@ def _with_channels_last(kernel: Array, bias: Value | None) -> dict[str, Any]:
         "kernel": np.ascontiguousarray(np.moveaxis(kernel, (1, 0), (-2, -1)), np.float32),
         "bias": None if bias is None else np.asarray(as_array(bias), np.float32),
     }
+
+
+def _counts(
+    tensor: Tensor,
+    sizes: Sequence[int],
+    strides: Sequence[int],
+    dilation: Sequence[int],
+    padding: Padding,
+) -> list[Length]:
+    """Return how many windows there are on each axis in front of the last."""
+    lengths = tensor.row[tensor.merged : -1]
+    if padding == SAME:
+        return [-(-length // stride) for length, stride in zip(lengths, strides, strict=True)]
+    windows = zip(lengths, sizes, strides, dilation, strict=True)
+    return [_windows(*window) for window in windows]
 
 
 def _windows(length: Length, size: int, stride: int, dilation: int) -> Length:

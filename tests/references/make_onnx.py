@@ -510,6 +510,25 @@ def functions_of_its_own() -> Written:
     return data, {"x": 1, "y": 2, "z": 1}, {"x": x}
 
 
+@handmade
+def windows_of_open_time() -> Written:
+    """A convolution and pooling with strides and "same" padding in front of a layer."""
+    from onnx import helper
+
+    same: dict[str, Any] = {"auto_pad": "SAME_UPPER", "strides": [2]}
+    nodes = [
+        helper.make_node("Conv", ["x", "K"], ["f"], **same),
+        helper.make_node("MaxPool", ["f"], ["p"], kernel_shape=[3], **same),
+        helper.make_node("AveragePool", ["p"], ["q"], kernel_shape=[4], **same),
+        helper.make_node("Transpose", ["q"], ["t"], perm=[2, 0, 1]),
+        helper.make_node("GRU", ["t", "W", "R", "B"], ["", "h"], hidden_size=3),
+    ]
+    x = normal(3, 4, 29)
+    constants = {"K": normal(2, 4, 5), **recurrent("GRU")}
+    data = graph(nodes, {"x": x}, {"h": 3}, constants, lengths={"x": ["N", 4, "time"]})
+    return data, {"x": 0, "h": 1}, {"x": x}
+
+
 def by_hand() -> Iterator[tuple[str, Written]]:
     for name, make in HANDMADE.items():
         yield name, make()

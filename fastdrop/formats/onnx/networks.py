@@ -8,6 +8,7 @@ import numpy as np
 
 from fastdrop.formats._lengths import divided, product
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
+from fastdrop.formats._windows import SAME, Padding
 from fastdrop.formats.onnx._rows import (
     Arguments,
     Array,
@@ -127,7 +128,7 @@ def _gemm(a: Arguments) -> Made:
 
 def _windows(
     a: Arguments, value: Value, sizes: Sequence[int], dilations: Sequence[int]
-) -> tuple[list[int], list[tuple[int, int]]]:
+) -> tuple[list[int], Padding]:
     """Return strides and padding."""
     axes = len(sizes)
     strides = a.numbers("strides") or [1] * axes
@@ -151,6 +152,8 @@ def _windows(
             total = max(0, (-(-length // stride) - 1) * stride + extent - length)
         elif stride == 1:
             total = extent - 1
+        elif auto == "SAME_UPPER" and not a.flag("ceil_mode"):
+            return strides, SAME
         else:
             raise UnsupportedError(f"attribute 'auto_pad': {auto}, of an open length")
         less, more = total // 2, total - total // 2
