@@ -274,3 +274,36 @@ DECLARED: list[tuple[Any, dict[str, Any], set[str]]] = [
 def test_weights_that_are_declared(kind: Any, sizes: dict[str, Any], weights: set[str]) -> None:
     inputs = [(5, 4), (5, 4)] if "Attention" in kind.__name__ else [(5, 4)]
     assert {*kind.declare(inputs, name="l", **sizes).weights()} == weights
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [(kind, sizes) for kind, sizes, weights in DECLARED if weights],
+    ids=[kind.__name__ for kind, _, weights in DECLARED if weights],
+)
+def test_what_can_be_written_to_is_copied(kind: Any, sizes: dict[str, Any]) -> None:
+    """Whoever trains on, in place, does not change a layer."""
+    inputs = [(5, 4), (5, 4)] if "Attention" in kind.__name__ else [(5, 4)]
+    declared = kind.declare(inputs, name="l", **sizes)
+    arrays = {name: normal(*weight.shape) for name, weight in declared.weights().items()}
+    layer = declared.with_weights(arrays)
+    flows = [layers.Flow(normal(1, 3, *shape)) for shape in inputs]
+    before = layer.run(flows, None)[0].values
+    for array in arrays.values():
+        array += 1
+    np.testing.assert_array_equal(layer.run(flows, None)[0].values, before)
+
+
+def test_what_cannot_be_written_to_is_taken_as_it_is() -> None:
+    kernel = normal(4, 3)
+    kernel.flags.writeable = False
+    assert layers.Dense(name="d", kernel=kernel).kernel is kernel
+
+
+def test_constants_of_operations_are_copied() -> None:
+    constant = normal(4)
+    layer = layers.Elementwise(name="e", function="add", operands=(0, constant))
+    kept = constant.copy()
+    constant += 1
+    (flow,) = layer.run([layers.Flow(normal(1, 3, 4))], None)
+    np.testing.assert_array_equal(flow.values, normal(1, 3, 4) + kept)

@@ -1,5 +1,8 @@
 """Layers that take a step at a time, against the whole sequence in one call of `rnn`."""
 
+import copy
+import pickle
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -290,3 +293,10 @@ def test_masks_are_laid_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls.clear()
     all_steps(stepper, x)
     assert {*calls} <= {"rnn", "project", "activate", "softmax"}
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stepper_is_not_copied(how: Callable[[Any], Any]) -> None:
+    stepper = fd.Stepper(fd.pack_lstm(np.ones((3, 20)), np.ones((5, 20))))
+    with pytest.raises(TypeError, match=r"neither copied nor pickled: .* initial_state="):
+        how(stepper)

@@ -1,5 +1,9 @@
 """Sequences that come a step at a time, and forecasts on a model's own output."""
 
+import copy
+import pickle
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -655,3 +659,46 @@ def test_steps_that_are_single_numbers() -> None:
         model.rollout(x, steps=3, samples=4, rng=0)
     path = model.rollout(x, steps=3, samples=4, rng=0, feedback=lambda y: y[..., 0])
     assert path.mean.shape == (2, 3, 1)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_is_not_copied(how: Callable[[Any], Any]) -> None:
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    with pytest.raises(TypeError, match=r"neither copied nor pickled: .* load_state"):
+        how(model.stream(samples=2, rng=0))
+
+
+def test_rows_that_begin_again_are_numbered_or_marked() -> None:
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    stream = model.stream(rows=3, samples=2, rng=0)
+    x = normal(3, 4)
+    stream.step(x)
+    stream.reset([])
+    assert stream.steps.tolist() == [1, 1, 1]
+    stream.reset([False, True, False])
+    assert stream.steps.tolist() == [1, 0, 1]
+    stream.reset(0)
+    assert stream.steps.tolist() == [0, 0, 1]
+    for wrong in ([True, False], [[0]], [0.5]):
+        with pytest.raises((TypeError, ValueError), match="rows: expected"):
+            stream.reset(wrong)
+
+
+def test_threads_wait_for_one_another() -> None:
+    model = fd.Model(CHAINS["lstm"], (None, 4))
+    one, several = (model.stream(samples=3, rng=0) for _ in range(2))
+    x = normal(4)
+
+    def steps() -> None:
+        for _ in range(50):
+            several.step(x)
+
+    threads = [threading.Thread(target=steps) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        one.step(x)
+    for thread in threads:
+        thread.join()
+    for name, value in one.state.items():
+        np.testing.assert_array_equal(several.state[name], value, name)

@@ -988,6 +988,26 @@ def test_time_steps_stay_open(kind: str) -> None:
     assert check(case).input_shape == (None, 3)
 
 
+def test_a_model_stays_as_it_is_when_the_module_trains_on() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(9, 4)
+            self.scale = nn.Parameter(torch.ones(4))
+            self.lstm, self.head = nn.LSTM(4, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x: Any) -> Any:
+            return self.head(self.lstm(self.words(x) * self.scale)[0][:, -1])
+
+    module, x = Net(), torch.randint(0, 9, (2, 6))
+    model = from_torch(module, x)
+    before = model.predict(x.numpy())
+    module(x).sum().backward()
+    torch.optim.SGD(module.parameters(), lr=1.0).step()
+    assert not np.allclose(module(x).detach().numpy(), before)
+    np.testing.assert_array_equal(model.predict(x.numpy()), before)
+
+
 def test_obstacles_name_all_and_the_line() -> None:
     class Odd(nn.Module):
         def forward(self, x: Any) -> Any:

@@ -435,7 +435,7 @@ class Layer:
     def check_weight(self, field: str, shape: tuple[int | None, ...]) -> None:
         """Refuse a weight of another shape, None being any length; float32, C order and aligned.
 
-        A field that is None by default may stay None.
+        A field that is None by default may stay None. What can be written to is copied.
         """
         value = getattr(self, field)
         label = f"{self.label} {field}"
@@ -443,7 +443,7 @@ class Layer:
             return
         if not isinstance(value, Declared):
             given = _check.array(value, label, ("float32",), len(shape))
-            value = _check.contiguous(given, np.dtype(np.float32))
+            value = kept(_check.contiguous(given, np.dtype(np.float32)))
             self.prepare(**{field: value})
         if len(shape) != value.ndim or any(
             n is not None and n != m for n, m in zip(shape, value.shape, strict=True)
@@ -455,6 +455,14 @@ class Layer:
         """Put what was checked and prepared in place of what was given."""
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+
+
+def kept(array: Array) -> Array:
+    """Return an array that nobody changes: itself if it cannot be written to, else a copy."""
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
 
 
 def _brief(value: Any) -> Any:

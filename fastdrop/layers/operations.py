@@ -22,6 +22,7 @@ from fastdrop.layers._layer import (
     Single,
     Weight,
     for_samples,
+    kept,
 )
 
 # ---- elementwise ----
@@ -138,7 +139,7 @@ class Elementwise(Layer):
                 ValueError, f"{self.label} operands", f"{count} of them", len(self.operands)
             )
         prepared = tuple(
-            o if isinstance(o, int) else np.asarray(o, np.float32) for o in self.operands
+            o if isinstance(o, int) else kept(np.asarray(o, np.float32)) for o in self.operands
         )
         self.prepare(operands=prepared)
 

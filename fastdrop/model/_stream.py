@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +26,9 @@ class Stream:
 
     Masks are those of `Model.mc_predict` and stay for the whole sequence; of each sample and row
     the state is kept. So a step gives, bit for bit, what `mc_predict` gives for the sequence so
-    far: its last step where an output is a sequence. Memory does not grow with the steps.
+    far: its last step where an output is a sequence. Memory does not grow with the steps. Of two
+    threads that use a stream at the same time one waits for the other. It is neither copied nor
+    pickled; another stream of the same options goes on from its `state`.
 
     Attributes
     ----------
@@ -66,6 +69,13 @@ class Stream:
         self._draws, self._source = draws(key), (key.k0, key.k1, key.base)
         self._memories: dict[int, Memory] = {}
         self.steps: NDArray[np.int64] = np.zeros(rows, np.int64)
+        self._lock = threading.Lock()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a Stream is neither copied nor pickled: Model.stream with the same options makes "
+            "another, which takes load_state(stream.state)"
+        )
 
     def _planned(self, step: Step, moving: set[int]) -> tuple[Step, Stepper | None, str]:
         """Decide how a call takes a step, and note which of its outputs are sequences."""
@@ -121,6 +131,11 @@ class Stream:
             and a layer's masks are numbered by them.
         """
         given = self._inputs(x)
+        with self._lock:
+            return self._arranged(self._step(given))
+
+    def _step(self, given: list[Array]) -> list[Prediction]:
+        """Take a step, of checked inputs."""
         if self._length and any(of == "places" for _, _, of in self._plan):
             most = int(self.steps.max(initial=0))
             if most >= self._length:
@@ -149,14 +164,14 @@ class Stream:
         # A step that fails is not taken.
         self._memories |= memories
         self.steps = self.steps + 1
-        return self._arranged(found)
+        return found
 
     def reset(self, rows: ArrayLike | None = None) -> None:
         """Begin again.
 
         Parameters
         ----------
-        rows : array_like of int, optional
+        rows : array_like of int, or of bool of shape (rows,), optional
             The rows whose sequences begin again; all if not given.
 
         Raises
@@ -165,13 +180,20 @@ class Stream:
             If a row is not there.
         """
         if rows is None:
-            self._memories, self.steps = {}, np.zeros(self._rows, np.int64)
+            with self._lock:
+                self._memories, self.steps = {}, np.zeros(self._rows, np.int64)
             return
-        numbers = _check.array(np.atleast_1d(_check.read(rows, "rows")), "rows", _check.INTEGERS, 1)
+        numbers = np.atleast_1d(_check.read(rows, "rows"))
+        if numbers.shape == (0,):
+            return
+        numbers = _check.array(numbers, "rows", (*_check.INTEGERS, "bool"), 1)
+        if numbers.dtype == bool:
+            numbers = np.flatnonzero(_check.shaped(numbers, "rows", (self._rows,)))
         if ((numbers < 0) | (numbers >= self._rows)).any():
             _check.refuse(ValueError, "rows", f"rows in [0, {self._rows})", rows)
-        self.steps = self.steps.copy()
-        self.steps[numbers] = 0
+        with self._lock:
+            self.steps = self.steps.copy()
+            self.steps[numbers] = 0
 
     @property
     def state(self) -> dict[str, NDArray[Any]]:
@@ -180,9 +202,10 @@ class Stream:
         ``"steps"`` (rows,), ``"key"``, the words of the key, ``"place"``, the first row and sample
         and whether masks are shared, and of each layer that remembers (samples or 1, rows, ...).
         """
-        found = {"steps": self.steps.copy(), "key": np.array(self._source, np.uint64)}
-        found["place"] = self._place()
-        for number, memory in self._memories.items():
+        with self._lock:
+            steps, memories = self.steps.copy(), dict(self._memories)
+        found = {"steps": steps, "key": np.array(self._source, np.uint64), "place": self._place()}
+        for number, memory in memories.items():
             name = self._graph.names[self._plan[number][0].outputs[0]]
             found |= {f"{name}:{field}": array.copy() for field, array in memory.items()}
         return found
@@ -231,7 +254,8 @@ class Stream:
             }
         if rest:
             _check.refuse(ValueError, "state", "that of a stream of the same model", [*rest])
-        self._memories, self.steps = memories, steps.astype(np.int64)
+        with self._lock:
+            self._memories, self.steps = memories, steps.astype(np.int64)
 
     # ---- inside ----
 

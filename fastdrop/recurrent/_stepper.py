@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from typing import Any, NoReturn, SupportsIndex, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,12 @@ optional
         self._only = self._layers[0].only if len(self._layers) == 1 else None
         # Kernels write to the state without Python's lock.
         self._lock = threading.Lock()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError(
+            "a Stepper is neither copied nor pickled: another of the same options, with "
+            "initial_state= its state and first_step= the steps taken, goes on from there"
+        )
 
     def __repr__(self) -> str:
         rows = f"{self._shape[0]} row{'s' * (self._shape[0] != 1)}"

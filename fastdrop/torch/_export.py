@@ -41,6 +41,7 @@ from fastdrop.formats._values import (
 from fastdrop.formats.aten import Arguments
 from fastdrop.formats.aten.fourier import Complex, is_complex
 from fastdrop.layers import Identity
+from fastdrop.layers._layer import kept
 from fastdrop.model import Model
 from fastdrop.torch._conditions import other_ways
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
@@ -726,7 +727,7 @@ class _Conversion:
             if tensor.is_floating_point() and tensor.dtype != torch.float32:
                 rounded.add(str(tensor.dtype).removeprefix("torch."))
                 tensor = tensor.float()
-            self.values[node] = tensor.detach().numpy()
+            self.values[node] = kept(tensor.detach().numpy())
         for dtype in sorted(rounded):
             self.notes.append(f"weights of {dtype} are taken in float32")
         fixed = [
