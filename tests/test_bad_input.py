@@ -913,6 +913,7 @@ def test_weights_are_prepared_once() -> None:
     assert kernel.dtype == np.dtype("float32")
     assert np.array_equal(kernel, given)
     plain = weights(3, 2)
+    plain.flags.writeable = False
     assert np.shares_memory(Dense(name="n", kernel=plain).kernel, plain)
 
 

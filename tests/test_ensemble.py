@@ -66,6 +66,14 @@ def test_classes_of_an_ensemble() -> None:
     np.testing.assert_allclose(p.expected_entropy, own, rtol=1e-10)
 
 
+def test_models_whose_outputs_mean_different_things() -> None:
+    ensemble = fd.Ensemble([member(0, activation="softmax"), member(1)])
+    with pytest.raises(ValueError, match=r"kind: .* models\[0\] are multiclass, .* regression"):
+        ensemble.mc_predict(X, 3, rng=0)
+    found = ensemble.mc_predict(X, 3, rng=0, kind="regression")
+    assert found.kind == "regression"
+
+
 def test_models_in_which_nothing_is_random() -> None:
     models = [member(seed, rate=0) for seed in (2, 3, 4)]
     ensemble = fd.Ensemble(models)

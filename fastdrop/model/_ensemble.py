@@ -207,6 +207,13 @@ class Ensemble:
             for report in reports:
                 report(number * total + done, count * total)
 
+        meanings = [model.graph.meanings for model in self.models]
+        for number, meaning in enumerate(meanings):
+            if kind == "auto" and transform is None and meaning != meanings[0]:
+                raise ValueError(
+                    "kind: expected one that is given, for the outputs of models[0] are "
+                    f"{', '.join(meanings[0])}, those of models[{number}] {', '.join(meaning)}"
+                )
         # Every model checks before anything is drawn.
         drawing = [
             model._sampled(

@@ -115,7 +115,8 @@ def rnn(
     Parameters
     ----------
     x : array_like, shape (batch, time, features)
-        float32 or float64. All arrays of a call are computed with in their common dtype.
+        float32 or float64. It and all weights are computed with in their common dtype, into which
+        states and masks must fit.
     layers : PackedWeights, pair or list
         One layer; a tuple (forward, backward) for a bidirectional one; or a list of such, stacked:
         each layer takes what the one before it puts out.
@@ -464,7 +465,8 @@ def lstm(
     Parameters
     ----------
     x : array_like, shape (batch, time, features)
-        float32 or float64. All arrays are computed with in their common dtype.
+        float32 or float64. It and all weights are computed with in their common dtype, into which
+        states and masks must fit.
     kernel : array_like, shape (features, 4 * units)
     recurrent_kernel : array_like, shape (units, 4 * units)
     bias : array_like, shape (4 * units,), optional
@@ -610,7 +612,8 @@ def gru(
     Parameters
     ----------
     x : array_like, shape (batch, time, features)
-        float32 or float64. All arrays are computed with in their common dtype.
+        float32 or float64. It and all weights are computed with in their common dtype, into which
+        states and masks must fit.
     kernel : array_like, shape (features, 3 * units)
     recurrent_kernel : array_like, shape (units, 3 * units)
     bias : array_like, shape (2, 3 * units) with `reset_after`, else (3 * units,), optional
@@ -757,7 +760,8 @@ def simple_rnn(
     Parameters
     ----------
     x : array_like, shape (batch, time, features)
-        float32 or float64. All arrays are computed with in their common dtype.
+        float32 or float64. It and all weights are computed with in their common dtype, into which
+        states and masks must fit.
     kernel : array_like, shape (features, units)
     recurrent_kernel : array_like, shape (units, units)
     bias : array_like, shape (units,), optional
