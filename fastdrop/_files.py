@@ -93,7 +93,9 @@ def _other(kind: str) -> NoFileError:
 def target(out: str, name: str, inputs: Iterable[str | PathLike[str]] = ()) -> str:
     """Return the path of a file to write, with links followed; `inputs` are not to be written."""
     place = os.path.realpath(out)
-    if not os.path.basename(out) or os.path.isdir(place):
+    if out == "-":
+        found = "'-', which would be standard output"
+    elif not os.path.basename(out) or os.path.isdir(place):
         found = "a directory" if out else "nothing"
     elif os.path.exists(out) and not os.path.isfile(out):
         found = "a special file"

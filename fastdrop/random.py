@@ -34,7 +34,7 @@ _ACCEPTED = (
 )
 
 
-@dataclass(frozen=True, slots=True, init=False)
+@dataclass(frozen=True, slots=True, init=False, repr=False)
 class Key:
     """A key of the mask contract ``fastdrop-mask/1``: immutable, hashable and picklable.
 
@@ -120,7 +120,7 @@ class Key:
         Examples
         --------
         >>> Key.from_words(1, 2)
-        Key(k0=1, k1=2, base=0)
+        Key.from_words(1, 2, 0)
         """
         key = cls.__new__(cls)
         base = _check.integer(base, "base", 0, 1 << 64)
@@ -164,6 +164,9 @@ class Key:
         return self._child(
             _FOLD_INT, _check.integer(data, "data", 0, 1 << 56, "a text or an integer")
         )
+
+    def __repr__(self) -> str:
+        return f"Key.from_words({self.k0}, {self.k1}, {self.base})"
 
     def split(self, n: int) -> tuple[Key, ...]:
         """Derive `n` child keys, one for each call that is to draw by itself.

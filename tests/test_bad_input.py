@@ -563,6 +563,8 @@ case(stacked, ValueError, "layers[1]: expected weights of 5 features", merge_mod
 for value in ("sum", "mul", "ave"):
     expected = "merge_mode: expected 'concat' where units differ"
     case(rnn, ValueError, expected, layers=(AHEAD, NARROW), merge_mode=value)
+    expected = "merge_mode: expected 'concat' but for layers in two directions, got"
+    case(rnn, ValueError, expected, layers=AHEAD, merge_mode=value)
 case(rnn, ValueError, "merge_mode: expected 'concat', 'sum', 'mul' or 'ave'", merge_mode="add")
 case(rnn, TypeError, "merge_mode: expected 'concat', 'sum', 'mul' or 'ave'", merge_mode=None)
 for value in ((AHEAD, AHEAD), [(AHEAD, AHEAD), WIDE]):

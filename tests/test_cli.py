@@ -1755,6 +1755,7 @@ def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     [
         pytest.param(MODEL, "no/m", "a directory that does not exist", id="no directory"),
         pytest.param(MODEL, ".", "found a directory", id="directory"),
+        pytest.param(MODEL, "-", "which would be standard output", id="standard output"),
         pytest.param(MODEL, "/dev/null", "a special file", id="device"),
         pytest.param("none.keras", "m", "none.keras", id="no model"),
         pytest.param("x", "x", "found a file that is read", id="itself"),

@@ -998,3 +998,10 @@ def test_what_loading_imports(tmp_path: Path) -> None:
     assert {"fastdrop.layers.rnn", "fastdrop.layers.core"} <= found
     others = {f"fastdrop.layers.{name}" for name in ("attention", "convolutional", "operations")}
     assert not found & {*others, "fastdrop.formats.keras", "fastdrop.uncertainty._store"}
+
+
+def test_custom_is_for_files_of_keras(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    fd.Model([layers.Dropout(name="d", rate=0.5)], (3,)).save(path)
+    with pytest.raises(fd.ModelFormatError, match="custom= is for files of Keras"):
+        fd.load(path, custom={"Mine": "Dropout"})

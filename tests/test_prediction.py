@@ -255,6 +255,14 @@ def test_a_prediction_of_no_inputs() -> None:
     assert p.quantile([[0.05, 0.95]]).shape == (1, 2, 0, 3)
 
 
+def test_a_prediction_is_not_merged_with_itself() -> None:
+    """Samples from elsewhere have no key by which they could be told."""
+    p = Prediction.from_samples(np.ones((3, 2, 1)))
+    with pytest.raises(ValueError, match="other: expected other samples of the same rows"):
+        p.merge(p)
+    assert p.merge(Prediction.from_samples(np.ones((3, 2, 1)))).n_samples == 6
+
+
 def test_predictions_of_no_inputs_are_merged() -> None:
     """They know how many samples there were, and what was asked for."""
     options: dict[str, Any] = {"keep_samples": True, "folds": ["covariance"]}

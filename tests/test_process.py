@@ -695,7 +695,9 @@ def test_memory_of_the_demonstration_model() -> None:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what glibc does with freed memory")
 @pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="another allocator may be there")
-@pytest.mark.parametrize("call", ["mc_predict(x, samples=64, rng=0, threads=1)", "predict(x)"])
+@pytest.mark.parametrize(
+    "call", ["mc_predict(x, samples=64, rng=0, threads=1)", "predict(x, threads=1)"]
+)
 def test_chunks_take_the_memory_of_those_before_them(call: str) -> None:
     code = f"""
 import resource

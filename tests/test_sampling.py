@@ -592,6 +592,8 @@ def test_probabilities_are_no_means_and_scales() -> None:
 def test_standard_deviations_are_not_negative() -> None:
     with pytest.raises(ValueError, match="scale: expected an output of standard deviations >= 0"):
         heads().mc_predict(X, 5, rng=0, likelihood="normal", scale="std")
+    with pytest.raises(ValueError, match="scale: expected none without a likelihood, got 'std'"):
+        heads().mc_predict(X, 5, rng=0, scale="std")
 
 
 def test_nothing_is_drawn_for_models_that_refuse() -> None:

@@ -173,6 +173,8 @@ def load(
                 raise ModelFormatError("custom= is for files of Keras")
             model = _described(data, entries, base, limits, allow_nonfinite)
         elif isinstance(data, memoryview):
+            if known:
+                raise ModelFormatError("custom= is for files of Keras")
             model = _saved_model(data, description is not None, limits, allow_nonfinite)
         elif data.startswith((_HDF5, _ZIP)):
             from fastdrop.formats import keras

@@ -148,7 +148,8 @@ class PReLU(Single):
         fits = len(shape) == self.alpha.ndim and all(
             a in (1, n) for a, n in zip(self.alpha.shape, shape, strict=True)
         )
-        self.check_fits(shape, f"to which {self.alpha.shape} broadcasts", fits)
+        axes = self.alpha.ndim
+        self.check_fits(shape, f"of {axes} axes, to which {self.alpha.shape} broadcasts", fits)
         return shape
 
     def each_step(self, inputs: Sequence[Shape]) -> bool:

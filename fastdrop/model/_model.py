@@ -750,6 +750,8 @@ class Model:
         if likelihood is not None:
             _check.choice(likelihood, "likelihood", LIKELIHOODS)
         _check.choice(scale, "scale", tuple(SCALES))
+        if likelihood is None and scale != "log_variance":
+            _check.refuse(ValueError, "scale", "none without a likelihood", scale)
         enough = _sampling.enough(until)
         _check.choice(on_interrupt, "on_interrupt", _sampling.INTERRUPTS)
         threads = _check.thread_count(threads, _threads.DEFAULT)

@@ -165,6 +165,9 @@ def checked(
     stack, listed = stacked(layers), isinstance(layers, list)
     every = [weights for layer in stack for weights in layer]
     merge_mode = _check.choice(given["merge_mode"], "merge_mode", _check.MERGE_MODES)
+    if merge_mode != "concat" and len(every) == len(stack):
+        expected = "'concat' but for layers in two directions"
+        _check.refuse(ValueError, "merge_mode", expected, merge_mode)
     widths = _chain(stack, merge_mode)
     x, embedding, dtype = _inputs(x, given["embedding"], every)
     rows, steps = x.shape[:2]

@@ -433,6 +433,8 @@ class Prediction:
         """
         if not isinstance(other, Prediction):
             _check.refuse(TypeError, "other", "a Prediction", other)
+        if other is self:
+            _check.refuse(ValueError, "other", "other samples of the same rows", other)
         what, found = self._described(), other._described()
         if what != found:
             raise ValueError(f"other: expected one of the same kind ({what}), got {found}")
@@ -496,7 +498,8 @@ class Prediction:
 
         It is a .npz file that says ``fastdrop-prediction/1`` of itself; NumPy's arrays in it are
         described in the project's ``docs/contracts.md``. It is written whole or not at all. The
-        members of an ensemble's prediction are not in it; each can be saved by itself.
+        members of an ensemble's prediction, and what is `within` and `between` them, are not in it;
+        each member can be saved by itself.
 
         Parameters
         ----------
