@@ -596,6 +596,11 @@ def test_standard_deviations_are_not_negative() -> None:
         heads().mc_predict(X, 5, rng=0, scale="std")
 
 
+def test_more_samples_than_memory_holds_are_not_drawn() -> None:
+    with pytest.raises(MemoryError):
+        heads().mc_predict(np.zeros((10**6, 5)), 2**32 - 1, rng=0, keep_samples=True)
+
+
 def test_nothing_is_drawn_for_models_that_refuse() -> None:
     def words(count: int) -> fd.Model:
         table = np.ones((count, 2), np.float32)

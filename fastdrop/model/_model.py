@@ -784,6 +784,10 @@ class Model:
             for meaning, shape in zip(self.graph.meanings, shapes, strict=False)
         ]
 
+        if keep_samples and enough is None:
+            for folding in foldings:  # a MemoryError now, not when most are drawn
+                np.empty((samples, len(inputs[0]), *folding.folded_shape), np.float32)
+
         def sampled(key: Key) -> Any:
             for i, folding in enumerate(foldings):
                 folding.key = key.fold_in("likelihood").fold_in(i)

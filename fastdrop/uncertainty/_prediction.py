@@ -433,8 +433,6 @@ class Prediction:
         """
         if not isinstance(other, Prediction):
             _check.refuse(TypeError, "other", "a Prediction", other)
-        if other is self:
-            _check.refuse(ValueError, "other", "other samples of the same rows", other)
         what, found = self._described(), other._described()
         if what != found:
             raise ValueError(f"other: expected one of the same kind ({what}), got {found}")
@@ -467,6 +465,9 @@ class Prediction:
                 if not len(a) and self._rows:
                     continue
                 _check_disjoint(mine.spans, theirs.spans)
+                if theirs is mine:  # of no key, by which samples could be told
+                    expected = "other samples of the same rows"
+                    _check.refuse(ValueError, "other", expected, other)
                 alone[a] = unused[b] = False
                 together = mine.take(a)
                 for name, statistic in theirs.take(b).statistics.items():
