@@ -117,6 +117,7 @@ TWO = {
 THREE = {
     "clip": lambda x, low, high: min(max(x, low), high),
     "where": lambda condition, x, y: x if condition != 0 else y,
+    "whole": lambda x, size, most: x,
 }
 
 
@@ -181,6 +182,8 @@ def test_functions_of_three(function: str) -> None:
     condition, x, y = whole(X) / 2, normal(7, 4, 3, seed=1), normal(7, 4, 3, seed=2)
     if function == "clip":
         x, y = -np.abs(x), np.abs(y)
+    if function == "whole":
+        y = np.full_like(y, 2.0**24)
     layer = Elementwise(name="f", function=function, operands=(0, 1, 2))
     compare(check_rows(layer, condition, x, y), THREE[function], condition, x, y)
     constants = Elementwise(name="f", function=function, operands=(0, np.float32(-0.5), np.ones(3)))
@@ -1044,6 +1047,16 @@ def test_operations_have_no_weights() -> None:
         assert layer.weights() == {}
         assert not layer.can_draw
         assert not any(isinstance(w, Declared) for w in layer.weights().values())
+
+
+def test_whole_numbers_are_computed_as_far_as_float32_holds_them() -> None:
+    layer = Elementwise(name="f", function="whole", operands=(0, 1, np.float32(2**24)))
+    x = np.array([[2.0**24 - 1, 1 - 2.0**24, np.nan]], np.float32)
+    np.testing.assert_array_equal(check_rows(layer, x, x), x)
+    for large in (2.0**24, -(2.0**24), np.inf):
+        sizes = np.array([[1.0, large, np.nan]], np.float32)
+        with pytest.raises(ValueError, match=r"layer 'f': expected whole .* below 2\*\*24 .*got"):
+            run(layer, x, sizes)
 
 
 @pytest.mark.parametrize("function", ["mod", "floor_divide"])

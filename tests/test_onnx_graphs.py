@@ -2151,8 +2151,8 @@ automatic
     -> attribute 'auto_pad': SAME
 automatic, of open steps
     (float[N,2,T] x) => (y) <float[3,2,2] c>
-    { y = Conv<auto_pad="SAME_UPPER", strides=[2]>(x, c) }
-    -> attribute 'auto_pad': SAME_UPPER, of an open length
+    { y = Conv<auto_pad="SAME_LOWER", strides=[2]>(x, c) }
+    -> attribute 'auto_pad': SAME_LOWER, of an open length
 another size
     (float[N,2,4] x) => (y) <float[3,2,2] c>
     { y = Conv<kernel_shape=[3]>(x, c) }
@@ -2760,6 +2760,22 @@ bytes
     (uint8[N,3] x) => (y) <uint8 k = {200}>
     { a = Add(x, k) y = Cast<to=1>(a) }
     -> Add of uint8, which may leave its range
+whole numbers for all rows that are too large
+    (int64[N,3] x) => (y) <int64[3] c = {1, 2, 16777217}, int64[1] k = {3}>
+    { ROWS y = Sub(x, m) }
+    -> whole numbers that float32 does not hold
+padding that is too large
+    (int64[N,3] x) => (y) <int64[4] p = {0, 1, 0, 0}, int64 k = {16777217}>
+    { y = Pad(x, p, k) }
+    -> whole numbers that float32 does not hold
+a quotient of what is too large
+    (int64[N,3] x) => (y) <int64 k = {1000000000}>
+    { y = Div(k, x) }
+    -> whole numbers that float32 does not hold
+multiples of products of whole numbers
+    (int32[N,3] x) => (y) <int32[3,2] k>
+    { y = Gemm<alpha=2.0>(x, k) }
+    -> multiples of whole numbers
 whole numbers without a sign
     (uint32[N,3] x) => (y) <uint32 k = {2}>
     { a = Sub(x, k) y = Cast<to=1>(a) }
@@ -3899,6 +3915,82 @@ GIVEN: dict[str, tuple[Any, type[Exception], str]] = {
         r"inputs\['x'\]: expected an integer in \[1, ",
     ),
 }
+
+
+# Of which small numbers are computed, and those of `LARGE` are not.
+GROWING = table(
+    """
+products
+    ([N,3] x) => (y) <[1] c = {1000001}, [1] d = {1000000}>
+    { a = Mul(x, c) b = Mul(x, d) y = Sub(a, b) }
+sums
+    ([N,3] x) => (y) <[1] c = {16776000}>
+    { y = Add(x, c) }
+differences
+    ([N,3] x) => (y) <[1] c = {-16776000}>
+    { y = Sub(x, c) }
+compared
+    ([N,3] x) => (y) <[1] c = {10000}, [1] k = {1}>
+    { a = Mul(x, c) b = Add(a, k) e = Equal(a, b) y = Cast<to=1>(e) }
+powers
+    ([N,3] x) => (y) <[1] c = {5}>
+    { y = Pow(x, c) }
+seconds of a day
+    ([N,3] x) => (y) <[1] c = {86400}>
+    { a = Mul(x, x) b = Div(a, c) d = Mul(b, c) y = Sub(a, d) }
+sums of a row
+    ([N,3] x) => (y) <int64[1] k = {1}, [1] t = {1300}>
+    { m = Mul(x, t) y = ReduceSum(m, k) }
+means of a row
+    ([N,3] x) => (y) <int64[1] k = {1}, [1] t = {1300}>
+    { m = Mul(x, t) y = ReduceMean(m, k) }
+sizes of a row
+    ([N,3] x) => (y) <int64[1] k = {1}, [1] t = {1300}>
+    { m = Mul(x, t) y = ReduceL1(m, k) }
+sums that were larger on the way
+    ([N,3] x) => (y) <int64[1] k = {1}, [3] t = {1300, 1300, -100000}>
+    { m = Mul(x, t) y = ReduceSum(m, k) }
+products of a row
+    ([N,3] x) => (y) <int64[1] k = {1}>
+    { y = ReduceProd(x, k) }
+squares of a row
+    ([N,3] x) => (y) <int64[1] k = {1}>
+    { y = ReduceSumSquare(x, k) }
+lengths of a row
+    ([N,3] x) => (y) <int64[1] k = {1}>
+    { y = ReduceL2(x, k) }
+up to each
+    ([N,3] x) => (y) <int64 k = {1}, [1] t = {1300}>
+    { m = Mul(x, t) y = CumSum(m, k) }
+of matrices
+    ([N,3] x) => (y) <[3,2] c = {5592000, 1, 2, 1, 1, 1}>
+    { y = MatMul(x, c) }
+of matrices, and sums
+    ([N,3] x) => (y) <[3,2] c = {1, 1, 2, 1, 1, 1}, [2] d = {16776000, 1}>
+    { y = Gemm(x, c, d) }
+by letters
+    ([N,3] x) => (y) <[3,2] c = {5592000, 1, 2, 1, 1, 1}>
+    { y = Einsum<equation="bi,ij->bj">(x, c) }
+put to places
+    ([N,3] x) => (y) <[3] c = {5592000, 1, 2}, int64[1] k = {3}, int64[1,3] p = {0, 0, 1}>
+    { m = Mul(x, c) n = Shape<end=1>(x) j = Concat<axis=0>(n, k) q = Expand(p, j)
+      y = ScatterElements<axis=1, reduction="add">(x, q, m) }
+"""
+)
+SMALL, LARGE = [[1, 2, 1], [2, 1, 2]], [[12345, 777, 5], [1, 2, 4097]]
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+@pytest.mark.parametrize("name", GROWING)
+def test_whole_numbers_stay_whole(name: str, kind: str) -> None:
+    proto = parsed(re.sub(r"(?<=[ (<])(?=\[)", kind, GROWING[name]))
+    model = loaded(proto)
+    wanted = ReferenceEvaluator(proto).run(None, {"x": np.array(SMALL, kind)})
+    found = model.predict(np.array(SMALL, kind))
+    for got, expected in zip(found.values() if len(wanted) > 1 else [found], wanted, strict=True):
+        np.testing.assert_array_equal(got, expected)
+    with pytest.raises(ValueError, match=r"expected whole numbers below 2\*\*24 .* got"):
+        model.predict(np.array(LARGE, kind))
 
 
 @pytest.mark.parametrize("name", GIVEN)

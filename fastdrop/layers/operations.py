@@ -102,6 +102,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "divide_no_nan": (2, lambda x, y: np.where(y == 0, _ZERO, np.true_divide(x, y))),
     "logaddexp": (2, np.logaddexp),
     "hypot": (2, np.hypot),
+    # The first as it is, where the second is of a size below the third, a power of 2.
+    "whole": (3, lambda x, size, most: x),
 }
 
 
@@ -169,7 +171,7 @@ class Elementwise(Layer):
             return (self.function, *tensors, *constants)
         if self.function.startswith("logical") or self.function in _COMPARISONS:
             return (self.function, *values) if None not in values else ("made by", self.name)
-        if self.function == "identity":
+        if self.function in ("identity", "whole"):
             return values[0]
         return (self.function, *values) if None not in values else None
 
@@ -188,8 +190,21 @@ class Elementwise(Layer):
                     f"{self.label}: expected numbers below 2**24, up to which float32 holds all "
                     f"whole ones, for {self.function}, got {largest:.9g}"
                 )
+        if self.function == "whole":
+            self._check_whole(*values[1:])
         with np.errstate(all="ignore"):
             return [Flow(np.asarray(compute(*values), np.float32))]
+
+    def _check_whole(self, sizes: Array, most: Array) -> None:
+        """Refuse whole numbers that came out so large that they may have been rounded."""
+        beyond = np.abs(sizes) >= most
+        if beyond.any():
+            largest = np.abs(sizes)[beyond].max()
+            power = round(math.log2(np.max(most)))
+            raise ValueError(
+                f"{self.label}: expected whole numbers below 2**{power} on the way, up to which "
+                f"all can be computed here, got {largest:.9g}"
+            )
 
 
 def broadcast(label: str, shapes: Sequence[Shape]) -> Shape:

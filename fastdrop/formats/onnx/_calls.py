@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._lengths import Length
 from fastdrop.formats._networks import Networks
-from fastdrop.formats._values import Tensor, UnsupportedError, Value
+from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
 
 Array = NDArray[Any]
+
+# Below it float32 holds all whole numbers.
+MOST_WHOLE = 2.0**24
+_TOO_LARGE = "whole numbers that float32 does not hold"
 
 
 class Calls(Networks):
@@ -25,6 +29,8 @@ class Calls(Networks):
         self._before: dict[str, tuple[Tensor, Tensor]] = {}
         # Of tensors of places along an axis how many there are.
         self.places: dict[str, int] = {}
+        # Tensors of whole numbers that are 0 or 1.
+        self.truths: set[str] = set()
 
     def once(self, array: Array, options: tuple[Any, ...], make: Callable[[Array], Array]) -> Array:
         """Return what is made of a constant, the same each time."""
@@ -36,8 +42,34 @@ class Calls(Networks):
             return array
         found = self.once(array, ("float32",), lambda a: np.asarray(a, np.float32))
         if array.dtype.kind in "iu" and (found.astype(np.float64) != array).any():
-            raise UnsupportedError("whole numbers that float32 does not hold")
+            raise UnsupportedError(_TOO_LARGE)
         return found
+
+    def elementwise(self, function: str, *operands: Value | float) -> Value:
+        if any(isinstance(o, Tensor) for o in operands):
+            operands = tuple(self._spread32(o) if isinstance(o, Spread) else o for o in operands)
+        return super().elementwise(function, *operands)
+
+    def tensor(self, value: Value, like: Tensor) -> Tensor:
+        return super().tensor(self._spread32(value) if isinstance(value, Spread) else value, like)
+
+    def _spread32(self, value: Spread) -> Spread:
+        return Spread(self.float32(value.value), value.at)
+
+    def whole(self, value: Value, sizes: Value | None = None, most: float = MOST_WHOLE) -> Value:
+        """Return whole numbers, which may not be as large as `most`, nor may other sizes be.
+
+        What depends on inputs is looked at when it is computed.
+        """
+        sizes = value if sizes is None else sizes
+        if isinstance(value, Tensor) and isinstance(sizes, Tensor):
+            return self.elementwise("whole", value, sizes, most)
+        held = sizes.value if isinstance(sizes, Spread) else sizes
+        if isinstance(value, Spread) and value.value.dtype.kind in "iu":
+            return value
+        if isinstance(held, np.ndarray) and (np.abs(held) >= most).any():
+            raise UnsupportedError(_TOO_LARGE)
+        return value
 
     def unsqueeze(self, value: Value, axis: int) -> Value:
         made = super().unsqueeze(value, axis)

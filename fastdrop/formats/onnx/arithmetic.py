@@ -95,6 +95,16 @@ def compute(a: Arguments, function: str, numpy: Callable[..., Any], *operands: A
         raise UnsupportedError("a length left open, computed with") from error
 
 
+def whole(a: Arguments, value: Value, sizes: Value | None = None) -> Value:
+    """Return what an operator made, whole numbers only if they are no larger than float32 holds.
+
+    `sizes` are those of what they were computed of, if these may be larger than what comes out.
+    """
+    if a.dtype.kind not in _INTEGERS or not isinstance(value, (Tensor, Spread)):
+        return value
+    return a.net.whole(value, sizes)
+
+
 def _check_broadcast(a: Arguments, shapes: Sequence[Any]) -> None:
     try:
         a.check_size(np.broadcast_shapes(*shapes))
@@ -127,6 +137,7 @@ def _numbers(a: Arguments) -> Made:
     found = compute(a, *_FUNCTIONS[a.op], *given)
     if isinstance(found, (Tensor, Spread)) and a.op in ("Add", "Sub", "Mul", "Neg"):
         _check_range(a)
+        return whole(a, found) if a.op != "Neg" else found
     return found
 
 
@@ -139,8 +150,8 @@ def _check_range(a: Arguments) -> None:
 
 def _place(a: Arguments, given: Sequence[Any]) -> OfRows:
     """Compute a place of each row; what is beside numbers of rows is one number or one a row."""
-    whole = [isinstance(v, np.ndarray) and v.size == 1 and v.ndim < 2 for v in given]
-    numbers = [_length(v) if single else v for v, single in zip(given, whole, strict=True)]
+    single = [isinstance(v, np.ndarray) and v.size == 1 and v.ndim < 2 for v in given]
+    numbers = [_length(v) if one else v for v, one in zip(given, single, strict=True)]
     functions = {"Mul": "multiply", "Add": "add", "Sub": "subtract"}
     return place_of_row(a.net, functions.get(a.op, a.op), *numbers)
 
@@ -181,8 +192,8 @@ def _power(a: Arguments) -> Made:
     found = compute(a, "power", np.power, *a.given())
     if a.dtype.kind not in _INTEGERS:
         return found
-    whole = compute(a, "trunc", np.trunc, found)
-    return whole.astype(a.dtype) if isinstance(whole, np.ndarray) else whole
+    cut = compute(a, "trunc", np.trunc, found)
+    return cut.astype(a.dtype) if isinstance(cut, np.ndarray) else whole(a, cut)
 
 
 @operator("Div")
@@ -195,7 +206,8 @@ def _divide(a: Arguments) -> Made:
             raise UnsupportedError("a division by zero")
         return compute(a, "", _whole_quotient, left, right)
     quotient = compute(a, "divide", np.true_divide, left, right)
-    return compute(a, "trunc", np.trunc, quotient)
+    # Of larger numbers one that is rounded up may be the next.
+    return whole(a, compute(a, "trunc", np.trunc, quotient), left)
 
 
 def _whole_quotient(left: Array, right: Array) -> Array:
@@ -312,6 +324,8 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
     """Return numbers of one type as those of another, all of which are kept as float32."""
     if a.dtype.kind == "b" and before.kind != "b":
         return a.net.elementwise("not_equal", value, 0.0)
+    if before.kind == "b" and isinstance(value, Tensor):
+        a.net.truths.add(value.name)
     if a.dtype.kind in _INTEGERS and before.kind == "f" and a.dtype.itemsize >= 4:
         return a.net.elementwise("trunc", value)
     most = a.net.places.get(value.name) if isinstance(value, Tensor) else None
@@ -527,12 +541,30 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     elif a.op in ("ReduceL2", "ReduceSumSquare"):
         value = compute(a, "square", np.square, value)
     found = _reduced(a, REDUCTIONS[a.op], value, axes, keepdims)
+    if a.op in ("ReduceSum", "ReduceMean"):
+        found = whole(a, found, _sum_of_sizes(a, value, axes, keepdims))
+    elif a.op not in ("ReduceMax", "ReduceMin"):
+        found = whole(a, found)
     if a.op == "ReduceMean" and a.dtype.kind in _INTEGERS:
         return compute(a, "trunc", np.trunc, found)
     if a.op == "ReduceL2":
         root = compute(a, "sqrt", np.sqrt, found)
         return compute(a, "trunc", np.trunc, root) if a.dtype.kind in _INTEGERS else root
     return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
+
+
+def _sum_of_sizes(
+    a: Arguments, value: Value, axes: Sequence[int] | None, keepdims: bool
+) -> Value | None:
+    """Return sums of the sizes of whole numbers, for sums on the way may be larger than the last.
+
+    Where they are truths there are fewer places.
+    """
+    if a.dtype.kind not in _INTEGERS or not isinstance(value, Tensor):
+        return None
+    if value.name in a.net.truths:
+        return None
+    return a.net.reduce("sum", a.net.elementwise("absolute", value), axes, keepdims)
 
 
 def _reduced(
@@ -576,7 +608,7 @@ def _cumulated(a: Arguments) -> Made:
         raise UnsupportedError("a length left open, computed with")
     if back:
         value = a.net.slice(value, axis, None, None, -1)
-    found = a.net.accumulate(function, value, axis)
+    found = whole(a, a.net.accumulate(function, value, axis))
     if others:
         widths = [(int(i == axis), 0) for i in range(found.ndim)]
         found = a.net.slice(a.net.pad(found, widths, nothing), axis, 0, -1)
@@ -591,7 +623,25 @@ def _einsum(a: Arguments) -> Made:
     if all(isinstance(v, np.ndarray) for v in values):
         return _einsum_of_constants(a, equation, values)
     given = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in values]
-    return a.net.einsum(equation, given)
+    made: Made = product_of(a, lambda operands: a.net.einsum(equation, operands), given)
+    return made
+
+
+def product_of(a: Arguments, multiply: Callable[[Sequence[Any]], Any], operands: Any) -> Any:
+    """Return sums of products, of whole numbers where those of their sizes are not too large."""
+    found = multiply(operands)
+    if a.dtype.kind not in _INTEGERS or isinstance(found, np.ndarray):
+        return found
+    sizes = multiply([_size(a, v) for v in operands])
+    if isinstance(found, Steps):
+        return Steps.of(whole(a, found.value, sizes.value))
+    return whole(a, found, sizes)
+
+
+def _size(a: Arguments, value: Any) -> Any:
+    if isinstance(value, Steps):
+        return Steps.of(_size(a, value.value))
+    return a.net.elementwise("absolute", value)
 
 
 def _einsum_of_constants(a: Arguments, equation: str, values: Sequence[Any]) -> Array:

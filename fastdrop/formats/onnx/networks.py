@@ -17,7 +17,7 @@ from fastdrop.formats.onnx._rows import (
     number_of,
     operator,
 )
-from fastdrop.formats.onnx.arithmetic import compute
+from fastdrop.formats.onnx.arithmetic import compute, product_of, whole
 
 # What is added to a deviation before it divides, as the standard has it.
 _LEAST = np.float32(1e-9)
@@ -75,7 +75,8 @@ def _product(a: Arguments, left: Value, right: Value) -> Value:
     if isinstance(left, Spread) and isinstance(right, np.ndarray) and right.ndim == 2:
         a.check_size([*left.value.shape[:-1], right.shape[1]])
     operands = [a.net.float32(v) if isinstance(v, np.ndarray) else v for v in (left, right)]
-    return a.net.matmul(*operands)
+    made: Value = product_of(a, lambda factors: a.net.matmul(*factors), operands)
+    return made
 
 
 def _check_product(a: Arguments, left: Array, right: Array) -> None:
@@ -94,12 +95,14 @@ def _check_product(a: Arguments, left: Array, right: Array) -> None:
 def _gemm(a: Arguments) -> Made:
     left, right, addend = a.input(0), a.input(1), a.optional(2)
     alpha, beta = float(a.attribute("alpha", 1.0)), float(a.attribute("beta", 1.0))
-    transposed = a.flag("transB")
+    transposed, integers = a.flag("transB"), a.dtype.kind in "iu"
+    if integers and (alpha, beta) != (1, 1):
+        raise UnsupportedError("multiples of whole numbers")
     if left.ndim != 2 or right.ndim != 2:
         raise UnsupportedError(f"a product of {left.ndim} and {right.ndim} axes")
     if a.flag("transA"):
         left = a.net.permute(left, [1, 0])
-    if isinstance(left, Tensor) and isinstance(right, np.ndarray):
+    if isinstance(left, Tensor) and isinstance(right, np.ndarray) and not integers:
 
         def as_kernel(array: Array) -> Array:
             kernel = np.ascontiguousarray(array.T if transposed else array, np.float32)
@@ -120,7 +123,7 @@ def _gemm(a: Arguments) -> Made:
         return found
     if beta != 1:
         addend = compute(a, "multiply", np.multiply, addend, np.float32(beta))
-    return compute(a, "add", np.add, found, addend)
+    return whole(a, compute(a, "add", np.add, found, addend))
 
 
 # ---- windows ----

@@ -35,6 +35,7 @@ from fastdrop.formats.onnx._rows import (
     simplified,
     whole_numbers,
 )
+from fastdrop.formats.onnx.arithmetic import whole
 
 _ENDLESS = 10**9  # what tf2onnx, too, has for an end that is not given
 
@@ -722,6 +723,8 @@ def _pad(a: Arguments) -> Made:
     else:
         pads, given = a.integers(1), a.constant(2)
         number = 0.0 if given is None else number_of(given)
+        if given is not None and not isinstance(value, np.ndarray):
+            a.net.float32(given)  # which refuses what it does not hold
     axes = a.integers(3) if a.opset >= 18 else None
     if pads is None:
         raise UnsupportedError("no widths")
@@ -892,13 +895,22 @@ def _scatter_elements(a: Arguments) -> Made:
         if any(map(is_lengths, (value, order, numbers))):
             raise UnsupportedError("lengths left open, put to places")
         if reduction == "add":
-            return add_along(a.net, value, order, numbers, axis, a.fixed_batch)
+            return _added(a, value, order, numbers, axis)
         return put_along(a.net, value, order, numbers, axis, a.fixed_batch)
     counted = isinstance(numbers, np.ndarray) and np.array_equal(numbers, np.arange(len(numbers)))
     counted = counted or (isinstance(numbers, RowNumbers) and numbers.ndim == 1)
     if not isinstance(order, Order) or not counted or axis:
         raise UnsupportedError("numbers put to places")
     return order
+
+
+def _added(a: Arguments, value: Value, places: Value, numbers: Value, axis: int) -> Value:
+    """Add numbers to places along an axis."""
+    made = add_along(a.net, value, places, numbers, axis, a.fixed_batch)
+    if a.dtype.kind not in "iu" or not isinstance(made, (Tensor, Spread)):
+        return made
+    sizes = [a.net.elementwise("absolute", v) for v in (value, numbers)]
+    return whole(a, made, add_along(a.net, sizes[0], places, sizes[1], axis, a.fixed_batch))
 
 
 @operator("OneHot")
