@@ -1960,7 +1960,7 @@ def test_models_alike(text: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["reflect", "wrap"])
-@pytest.mark.parametrize("widths", ["3, 0, 0, 0", "0, 0, 3, 0"])
+@pytest.mark.parametrize("widths", ["3, 0, 0, 0", "0, 0, 0, 3"])
 def test_steps_are_padded_by_no_more_than_are_there(mode: str, widths: str) -> None:
     model = loaded(
         parsed(
@@ -3371,6 +3371,40 @@ branches with a second condition
 """
 )
 
+# What is on an axis that is called as the batch is.
+REFUSALS |= table(
+    """
+rows by one another
+    (float[batch,seq] x) => (y)
+    { y = Softmax<axis=0>(x) }
+    -> (Softmax): rows of a batch are not computed with one another
+the mean of rows
+    (float[Batch_size,time,4] x) => (y)
+    { a = ReduceMean<axes=[0]>(x) y = Sub(x, a) }
+    -> (ReduceMean): rows of a batch are not computed with one another
+more rows by scales, between them
+    9 (float[batch,3,H,W] x) => (y) <float[4] k = {2, 1, 1, 1}>
+    { y = Upsample<mode="linear">(x, k) }
+    -> (Upsample): a constant or rows of a batch are interpolated
+more rows, of two names
+    (float[T,bs] x, float[B,M] z) => (y)
+    { a = Softmax<axis=1>(x) y = Add(a, z) }
+    -> (Softmax): rows of a batch are not computed with one another
+a recurrent layer over rows
+    (float[batch,T,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
+    { y = GRU(x, w, r) }
+    -> (GRU): it takes the batch on axis 1, and finds it on 0
+an input of one shape
+    (float[batch,3] x, float[3] b) => (y)
+    { y = Add(x, b) }
+    -> input 'b' of shape [3]: the same for all rows, of which input 'x' has any number
+an input of one shape beside a table
+    (float[N,3] x, float[3,3] b) => (y)
+    { y = Add(x, b) }
+    -> input 'b' of shape [3, 3]: the same for all rows, of which input 'x' has any number
+"""
+)
+
 
 @pytest.mark.parametrize("text", REFUSALS.values(), ids=REFUSALS)
 def test_refusals(text: str) -> None:
@@ -3728,9 +3762,17 @@ an open length behind a fixed one
     { y = Gather(x, k) }
     -> x 1, y 0
 a name of one input
-    (float[A,N,3] x, float[A,3] z) => (y, w)
+    (float[A,M,3] x, float[A,3] z) => (y, w)
     { y = Relu(x) w = Relu(z) }
     -> x 0, z 0, y 0, w 0
+a name beside an axis of open length and one of one row
+    (float[A,Batch,3] x, float[M,3] z, float[1,3] w) => (y)
+    { a = Add(x, z) y = Add(a, w) }
+    -> x 1, z 0, w 0, y 1
+another name, where steps are known by one another
+    (float[A,M] x) => (y)
+    { y = Softmax<axis=0>(x) }
+    -> x 1, y 1
 layer
     (float[A,M,2] x) => (y) <float[1,9,2] w, float[1,9,3] r>
     { y = GRU(x, w, r) }

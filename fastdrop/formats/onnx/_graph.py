@@ -91,7 +91,8 @@ def build(
     """Return the model of a graph, of which `given` says what its inputs leave open.
 
     The batch is on the first axis of each input, or where recurrent layers or the names of lengths
-    say, or else on an axis that is open; what fits is taken. A length that is open by its input
+    say, or else on an axis that is open; what fits is taken. Where a length is called as that of
+    the batch, it is nowhere else. A length that is open by its input
     alone is what the nodes say.
 
     Raises
@@ -206,10 +207,36 @@ def _places(graph: Graph) -> Iterator[dict[str, int]]:
     if recurrent:
         single = {g.name: g.lengths.index(1) if 1 in g.lengths else -1 for g in graph.inputs}
         found.append({name: required.get(name, axis) for name, axis in single.items()})
-    for i, places in enumerate(found):
-        fits = all(places[name] == axis for name, axis in required.items())
-        if fits and places not in found[:i]:
-            yield places
+    allowed = _allowed(graph)
+    if allowed is not None:
+        named_so = islice(product(*allowed.values()), _TRIED)
+        found += [dict(zip(ranks, some, strict=True)) for some in named_so]
+        found = [p for p in found if all(at in allowed[name] for name, at in p.items())]
+    fitting = [p for p in found if all(p[name] == axis for name, axis in required.items())]
+    if allowed is not None:  # where the names say, to tell what stands in the way
+        fitting = fitting or found
+    yield from (places for i, places in enumerate(fitting) if places not in fitting[:i])
+
+
+def _allowed(graph: Graph) -> dict[str, list[int]] | None:
+    """Return on which axes of each input the batch may be, None where no length is called so.
+
+    Where one is it is there; and beside such an input no other has it on an axis of so many places.
+    """
+    named = {g.name: [i for i, n in enumerate(g.lengths) if _is_batch(n)] for g in graph.inputs}
+    if not any(named.values()):
+        return None
+    found: dict[str, list[int]] = {}
+    for given in graph.inputs:
+        axes = [i for i, n in enumerate(given.lengths) if _kind(n) != "fixed"]
+        found[given.name] = named[given.name] or axes
+        if not axes:
+            other = next(name for name, its in named.items() if its)
+            raise ModelFormatError(
+                f"input {show(given.name)} of shape {[*given.lengths]}: the same for all rows, of "
+                f"which input {show(other)} has any number; only what each row has is taken here"
+            )
+    return found
 
 
 def _kind(length: int | str | None) -> str:
@@ -217,6 +244,11 @@ def _kind(length: int | str | None) -> str:
     if not isinstance(length, int):
         return "open"
     return "one" if length == 1 else "fixed"
+
+
+def _is_batch(length: int | str | None) -> bool:
+    """Whether a length is called as that of the batch is."""
+    return isinstance(length, str) and ("batch" in length.lower() or length in ("N", "B", "bs"))
 
 
 def _unlike_batch(name: str) -> bool:
