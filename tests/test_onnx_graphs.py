@@ -2764,6 +2764,14 @@ whole numbers for all rows that are too large
     (int64[N,3] x) => (y) <int64[3] c = {1, 2, 16777217}, int64[1] k = {3}>
     { ROWS y = Sub(x, m) }
     -> whole numbers that float32 does not hold
+numbers that may be negative, without a sign
+    (float[N,3] x) => (y)
+    { a = Cast<to=13>(x) y = Cast<to=1>(a) }
+    -> (Cast): whole numbers of which negative ones become others
+logarithms of constants, whole
+    (int64[N,3] x) => (y) <int64[3] c>
+    { a = ReduceLogSumExp(c) y = Add(x, a) }
+    -> logarithms of whole numbers
 padding that is too large
     (int64[N,3] x) => (y) <int64[4] p = {0, 1, 0, 0}, int64 k = {16777217}>
     { y = Pad(x, p, k) }
@@ -4019,6 +4027,28 @@ put to places
       y = ScatterElements<axis=1, reduction="add">(x, q, m) }
 """
 )
+# What ONNX Runtime gives.
+LOGARITHMS = {"ReduceLogSumExp": [3, 2, 1], "ReduceLogSum": [1, 1, 0]}
+
+
+@pytest.mark.parametrize("kind", ["int32", "int64"])
+@pytest.mark.parametrize("op", LOGARITHMS)
+def test_logarithms_of_whole_numbers_are_whole(op: str, kind: str) -> None:
+    model = loaded(parsed(f"({kind}[N,3] x) => (y) <int64[1] k = {{1}}> {{ y = {op}(x, k) }}"))
+    found = model.predict(np.array([[1, 2, 3], [2, 1, 1], [1, 0, 1]], kind))
+    np.testing.assert_array_equal(found[:, 0], LOGARITHMS[op])
+
+
+@pytest.mark.parametrize(("kind", "most"), [("6", 2.0**31), ("7", 2.0**63)])
+def test_numbers_made_whole_fit_their_type(kind: str, most: float) -> None:
+    model = loaded(parsed(f"(float[N,2] x) => (y) {{ y = Cast<to={kind}>(x) }}"))
+    x = np.array([[-1.5, most / 2], [2.5, -most / 4]], np.float32)
+    np.testing.assert_array_equal(model.predict(x), np.trunc(x))
+    for large in (most, -2 * most, np.inf):
+        with pytest.raises(ValueError, match=r"expected whole numbers below 2\*\*\d\d .* got"):
+            model.predict(np.array([[1.0, large]], np.float32))
+
+
 SMALL, LARGE = [[1, 2, 1], [2, 1, 2]], [[12345, 777, 5], [1, 2, 4097]]
 
 
@@ -4162,6 +4192,15 @@ def test_names_are_those_of_the_file() -> None:
 def test_notes(text: str, note: str) -> None:
     (found,) = loaded(parsed(text)).notes
     assert found.startswith(note)
+
+
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_doubles_are_told_once(kind: str) -> None:
+    graph = f"({kind}[N,3] x, {kind}[N,3] z) => (y) {{ a = Cast<to=11>(x) y = Add(a, z) }}"
+    if kind == "float":
+        graph = graph.replace("Add(a, z)", "Cast<to=11>(z) v = Mul(a, y)").replace("(y)", "(v)")
+    model = loaded(parsed(graph))
+    assert [n for n in model.notes if "64" in n] == ["float64 is computed with as float32"]
 
 
 @pytest.mark.parametrize("training", ["{0}", "{1}"])

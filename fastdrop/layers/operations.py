@@ -200,10 +200,10 @@ class Elementwise(Layer):
         beyond = np.abs(sizes) >= most
         if beyond.any():
             largest = np.abs(sizes)[beyond].max()
-            power = round(math.log2(np.max(most)))
+            why = ", up to which float32 holds all" if np.max(most) == _MOST_WHOLE else ""
             raise ValueError(
-                f"{self.label}: expected whole numbers below 2**{power} on the way, up to which "
-                f"all can be computed here, got {largest:.9g}"
+                f"{self.label}: expected whole numbers below 2**{round(math.log2(np.max(most)))}"
+                f" here and on the way{why}, got {largest:.9g}"
             )
 
 

@@ -413,7 +413,8 @@ class _Assembly:
             there = f"it is axis {at}" if at > 0 else "there is none for it"
             self.notes.append(f"input {show(given.name)}: {_FIRST}; in the file {there}")
         if given.dtype in ("float16", "bfloat16", "float64"):
-            self.notes.append(f"{given.dtype} is computed with as float32")
+            note = f"{given.dtype} is computed with as float32"
+            self.notes += [note] if note not in self.notes else []
 
     def _read(self, node: Node) -> None:
         """Write the calls of a node, or keep what stands in the way."""

@@ -162,8 +162,8 @@ class Arguments:
 
     # ---- outputs ----
 
-    def note(self, text: str) -> None:
-        note = f"{self.node.where}: {text}"
+    def note(self, text: str, *, of_node: bool = True) -> None:
+        note = f"{self.node.where}: {text}" if of_node else text
         if note not in self._notes:
             self._notes.append(note)
 

@@ -300,6 +300,8 @@ def _cast(a: Arguments) -> Made:
         a.dtype = np.dtype("float32" if name in ("float16", "bfloat16") else name)
         if name in ("float16", "bfloat16"):
             a.note(f"{name} is computed with as float32")
+    if a.dtype == np.float64 and not isinstance(a.input(), np.ndarray):
+        a.note("float64 is computed with as float32", of_node=False)
     value, before = a.input(), a.dtypes[0]
     if isinstance(value, OfRows) and (a.dtype.kind == "b" or a.dtype.itemsize < 4):
         raise UnsupportedError("numbers of rows, computed with")
@@ -326,15 +328,16 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
         return a.net.elementwise("not_equal", value, 0.0)
     if before.kind == "b" and isinstance(value, Tensor):
         a.net.truths.add(value.name)
-    if a.dtype.kind in _INTEGERS and before.kind == "f" and a.dtype.itemsize >= 4:
-        return a.net.elementwise("trunc", value)
+    if a.dtype.kind == "i" and before.kind == "f" and a.dtype.itemsize >= 4:
+        whole_ones = a.net.elementwise("trunc", value)
+        return a.net.whole(whole_ones, most=2.0 ** (8 * a.dtype.itemsize - 1))
     most = a.net.places.get(value.name) if isinstance(value, Tensor) else None
     if most is not None and a.dtype.kind in _INTEGERS and most - 1 <= np.iinfo(a.dtype).max:
         return value
     fits = np.can_cast(before, a.dtype)
     if a.dtype.kind in _INTEGERS and a.dtype.itemsize < 4 and not fits:
         raise UnsupportedError(f"whole numbers of {a.dtype.itemsize * 8} bits")
-    if a.dtype.kind == "u" and before.kind == "i":
+    if a.dtype.kind == "u" and before.kind in "if":
         raise UnsupportedError("whole numbers of which negative ones become others")
     return value
 
@@ -535,13 +538,16 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     if a.op == "ReduceLogSumExp":
         if is_lengths(value):
             raise UnsupportedError("a length left open, computed with")
-        return a.net.log_sum_exp(value, axes, keepdims)
+        if a.dtype.kind in _INTEGERS and isinstance(value, np.ndarray):
+            raise UnsupportedError("logarithms of whole numbers")
+        logs = a.net.log_sum_exp(value, axes, keepdims)
+        return compute(a, "trunc", np.trunc, logs) if a.dtype.kind in _INTEGERS else logs
     if a.op == "ReduceL1":
         value = compute(a, "absolute", np.abs, value)
     elif a.op in ("ReduceL2", "ReduceSumSquare"):
         value = compute(a, "square", np.square, value)
     found = _reduced(a, REDUCTIONS[a.op], value, axes, keepdims)
-    if a.op in ("ReduceSum", "ReduceMean"):
+    if a.op in ("ReduceSum", "ReduceMean", "ReduceLogSum"):
         found = whole(a, found, _sum_of_sizes(a, value, axes, keepdims))
     elif a.op not in ("ReduceMax", "ReduceMin"):
         found = whole(a, found)
@@ -550,7 +556,10 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     if a.op == "ReduceL2":
         root = compute(a, "sqrt", np.sqrt, found)
         return compute(a, "trunc", np.trunc, root) if a.dtype.kind in _INTEGERS else root
-    return compute(a, "log", np.log, found) if a.op == "ReduceLogSum" else found
+    if a.op == "ReduceLogSum":
+        logs = compute(a, "log", np.log, found)
+        return compute(a, "trunc", np.trunc, logs) if a.dtype.kind in _INTEGERS else logs
+    return found
 
 
 def _sum_of_sizes(
