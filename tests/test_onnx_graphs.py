@@ -203,6 +203,10 @@ steps from 1
     { r = Shape<start=1>(x) c = Squeeze(r) j = Range(o, c, o) f = Cast<to=1>(j)
       e = Add(c, o) g = Range(o, e, o) h = Cast<to=1>(g) b = Mul(x, h) t = Slice(x, k, r, k)
       a = Mul(t, f) l = Sub(c, o) i = Range(l, m, m) n = Cast<to=1>(i) d = Add(x, n) }
+the larger of lengths that are the same
+    (float[N,T,3] x) => (y, z) <int64[3] k = {1, 1, 3}>
+    { s = Shape(x) t = Div(s, k) a = Max(s, t) y = Expand(x, a) u = Shape(x) b = Min(s, t, u)
+      z = Expand(x, b) }
 quotients of lengths
     (float[N,T,3] x) => (y) <int64[3] d = {1, 1, 3}, int64[1] m = {-1}>
     { s = Shape(x) a = Div(s, d) y = Expand(x, a) }
@@ -2760,6 +2764,10 @@ bytes
     (uint8[N,3] x) => (y) <uint8 k = {200}>
     { a = Add(x, k) y = Cast<to=1>(a) }
     -> Add of uint8, which may leave its range
+the larger of lengths that differ
+    (float[N,T,S] x) => (y) <int64 o = {1}, int64 w = {2}>
+    { s = Shape(x) a = Gather(s, o) b = Gather(s, w) m = Max(a, b) f = Cast<to=1>(m) y = Mul(x, f) }
+    -> a length left open, computed with
 whole numbers for all rows that are too large
     (int64[N,3] x) => (y) <int64[3] c = {1, 2, 16777217}, int64[1] k = {3}>
     { ROWS y = Sub(x, m) }
@@ -2772,6 +2780,14 @@ logarithms of constants, whole
     (int64[N,3] x) => (y) <int64[3] c>
     { a = ReduceLogSumExp(c) y = Add(x, a) }
     -> logarithms of whole numbers
+quantized weights in blocks
+    (float[N,3] x) => (y) <int8[4,2] w, float[2,2] s>
+    { k = DequantizeLinear<axis=0, block_size=2>(w, s) y = Gemm<transB=1>(x, k) }
+    -> attribute 'block_size': 2
+quantized weights of another length
+    (float[N,3] x) => (y) <int8[3,2] w, float[3] s>
+    { k = DequantizeLinear(w, s) y = MatMul(x, k) }
+    -> scales of shape (3,) for an axis of 2
 padding that is too large
     (int64[N,3] x) => (y) <int64[4] p = {0, 1, 0, 0}, int64 k = {16777217}>
     { y = Pad(x, p, k) }
@@ -4117,6 +4133,33 @@ def test_quantized_models_are_called_so(op: str, domain: str) -> None:
     proto.graph.node[0].op_type, proto.graph.node[0].domain = op, domain
     with pytest.raises(ModelFormatError, match="quantized numbers; take the model from before"):
         loaded(proto)
+
+
+# What weights are quantized along, by their scales, and which zero there is.
+WEIGHTS = table(
+    """
+of all
+    (float[N,3] x) => (y) <int8[3,2] w, float s = {0.5}>
+    { k = DequantizeLinear(w, s) y = MatMul(x, k) }
+of all, of one number
+    (float[N,3] x) => (y) <int8[3,2] w, float[1] s = {0.5}, int8[1] z = {-100}>
+    { k = DequantizeLinear(w, s, z) y = MatMul(x, k) }
+of each column
+    (float[N,3] x) => (y) <uint8[3,2] w, float[2] s = {0.5, 0.25}, uint8[2] z = {3, 200}>
+    { k = DequantizeLinear(w, s, z) y = MatMul(x, k) }
+of each line
+    (float[N,3] x) => (y) <int8[3,2] w, float[3] s = {0.5, 0.25, 3}, int8[3] z = {3, -2, 1}>
+    { k = DequantizeLinear<axis=-2>(w, s, z) y = MatMul(x, k) }
+of sums
+    (float[N,3] x) => (y) <int32[3] w, float s = {0.5}>
+    { k = DequantizeLinear(w, s) y = Add(x, k) }
+"""
+)
+
+
+@pytest.mark.parametrize("text", WEIGHTS.values(), ids=WEIGHTS)
+def test_quantized_weights_are_constants(text: str) -> None:
+    check(text)
 
 
 def test_what_is_optimized_is_called_so() -> None:

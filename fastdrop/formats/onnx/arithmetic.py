@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastdrop.feedforward import activate
-from fastdrop.formats._lengths import BATCH
+from fastdrop.formats._lengths import BATCH, Open
 from fastdrop.formats._places import is_one_a_row, one_row, place_of_row
 from fastdrop.formats._values import (
     Counts,
@@ -242,10 +242,26 @@ def _several(a: Arguments) -> Made:
     }[a.op]
     first, *rest = a.given()
     for value in rest:
-        first = compute(a, function, numpy, first, value)
+        if is_lengths(first) and is_lengths(value) and a.op in ("Max", "Min"):
+            first = _one_of_lengths(a, first, value)
+        else:
+            first = compute(a, function, numpy, first, value)
     if a.op == "Mean":
         return compute(a, "multiply", np.multiply, first, np.float32(1 / len(a.values)))
     return first
+
+
+def _one_of_lengths(a: Arguments, one: Any, other: Any) -> Value:
+    """Return the larger lengths or the smaller, where open ones are beside the same."""
+    if one.shape != other.shape:
+        raise UnsupportedError("a length left open, computed with")
+    found = np.empty(one.shape, object)
+    for place in np.ndindex(*one.shape):
+        pair = one[place], other[place]
+        if pair[0] != pair[1] and any(isinstance(n, Open) for n in pair):
+            raise UnsupportedError("a length left open, computed with")
+        found[place] = pair[0] if pair[0] == pair[1] else (max if a.op == "Max" else min)(pair)
+    return found
 
 
 @operator("Where")

@@ -24,6 +24,7 @@ from fastdrop.formats._values import (
     Value,
     broadcast,
 )
+from fastdrop.formats.onnx._records import QUANTIZED
 from fastdrop.formats.onnx._rows import (
     Arguments,
     Array,
@@ -62,6 +63,39 @@ def _constant(a: Arguments) -> Made:
             raise UnsupportedError("a constant that is no tensor")
         return value
     return np.array(value, np.float32 if "float" in name else np.int64)
+
+
+@operator("DequantizeLinear")
+def _dequantize(a: Arguments) -> Made:
+    """Compute weights that are kept in few bits; whatever else is quantized is not read."""
+    if any(isinstance(v, (Tensor, Spread, Steps)) or is_lengths(v) for v in a.values):
+        raise UnsupportedError(QUANTIZED)
+    value, scale, zero = a.array(0), a.array(1), a.constant(2)
+    axis, blocks = a.attribute("axis", 1), a.attribute("block_size", 0)
+    if blocks:
+        raise UnsupportedError(f"attribute 'block_size': {blocks}")
+    if value.dtype.kind not in "iu" or scale.dtype != np.float32:
+        raise UnsupportedError(QUANTIZED)
+    a.dtype = scale.dtype
+    a.check_size(value.shape)
+    whole_ones = value.astype(np.int64)
+    if zero is not None:
+        if zero.dtype.kind not in "iu" or zero.shape != scale.shape:
+            raise UnsupportedError(f"zeros of shape {zero.shape} for scales of {scale.shape}")
+        whole_ones -= _along(zero.astype(np.int64), value, axis)
+    return np.asarray(whole_ones.astype(np.float32) * _along(scale, value, axis), np.float32)
+
+
+def _along(numbers: Array, value: Array, axis: int) -> Array:
+    """Return one number for all, or one for each place along an axis, beside an array."""
+    if numbers.size == 1 and numbers.ndim < 2:
+        return numbers.reshape((1,) * value.ndim)
+    axis = _axis(axis, value.ndim)
+    if numbers.shape != value.shape[axis : axis + 1]:
+        raise UnsupportedError(
+            f"scales of shape {numbers.shape} for an axis of {value.shape[axis]}"
+        )
+    return numbers.reshape(-1, *(1,) * (value.ndim - 1 - axis))
 
 
 @operator("ConstantOfShape")
