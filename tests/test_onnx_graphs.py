@@ -1588,6 +1588,24 @@ branches that each hold a weight of one name
                  else_branch = b () => (v) { v = Neg(x) }>
       y = If(d) <then_branch = e () => (m) { m = Neg(p) },
                  else_branch = f () => (n) <float[3] w = {4,5,6}> { n = Mul(p, w) }> }
+branches that call what they make the same
+    (float[N,3] x) => (y) <bool c = {1}, bool d = {0}, float[3] k>
+    { p = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { t = Add(x, w) u = Neg(t) },
+                 else_branch = b () => (v) { v = Neg(x) }>
+      q = If(c) <then_branch = e () => (u) { t = Mul(p, k) u = Relu(t) },
+                 else_branch = f () => (v) { v = Neg(x) }>
+      y = If(d) <then_branch = g () => (t) { t = Neg(x) },
+                 else_branch = h () => (u) <float[3] w = {4,5,6}> { t = Mul(q, w) u = Sub(t, p) }> }
+branches within branches that call what they make the same
+    (float[N,3] x) => (y) <bool c = {1}>
+    { y = If(c) <then_branch = a () => (u)
+        { p = If(c) <then_branch = e () => (m) { t = Relu(x) m = Neg(t) },
+                     else_branch = f () => (m) { m = Neg(x) }>
+          t = Add(p, x)
+          q = If(c) <then_branch = e () => (m) { m = Neg(t) },
+                     else_branch = f () => (m) { m = Neg(x) }>
+          u = Mul(q, p) },
+                 else_branch = b () => (v) { v = Neg(x) }> }
 branches by a length that is known beside open ones
     (float[2,N,T] x) => (y) <int64 i = {0}>
     { s = Shape(x) n = Gather(s, i) k = Cast<to=9>(n)
@@ -3361,6 +3379,19 @@ branches that make what is there
     { y = If(c) <then_branch = a () => (u) { u, x = Split<num_outputs=2, axis=1>(x) },
                  else_branch = b () => (v) { v = Relu(x) }> }
     -> a branch that makes what is made elsewhere
+branches that hide what is made around them
+    (float[N,4] x) => (y) <bool c = {1}>
+    { u = Neg(x)
+      y = If(c) <then_branch = a () => (v) { u = Relu(x) v = Neg(u) },
+                 else_branch = b () => (w) { w = Relu(u) }> }
+    -> a branch that makes what is made elsewhere
+branches that take what others make
+    (float[N,4] x) => (y) <bool c = {1}>
+    { p = If(c) <then_branch = a () => (u) { t = Relu(x) u = Neg(t) },
+                 else_branch = b () => (v) { v = Neg(x) }>
+      y = If(c) <then_branch = d () => (m) { m = Add(p, t) },
+                 else_branch = e () => (n) { n = Neg(x) }> }
+    -> no tensor is called 'm'
 branches with weights that are not taken, and others
     (float[N,3] x) => (y) <bool c = {0}>
     { y = If(c) <then_branch = a () => (u) <float[3] w = {1,2,3}> { u = Add(x, w) },

@@ -30,6 +30,7 @@ from fastdrop.formats._values import (
 from fastdrop.formats.onnx._calls import Calls
 from fastdrop.formats.onnx._records import (
     QUANTIZED,
+    Branch,
     Graph,
     Input,
     Node,
@@ -321,8 +322,6 @@ class _Assembly:
         self.values: dict[str, Value] = dict(graph.constants)
         self.dtypes = {name: array.dtype for name, array in graph.constants.items()}
         self.needed = _needed(graph)
-        # What branches hold, which nothing outside of them takes.
-        self.held: set[str] = set()
         # Which calls and arrays have been counted, of what all may take.
         self._counted = 0
         self._seen: dict[int, Any] = {}
@@ -499,36 +498,47 @@ class _Assembly:
         branch = node.branches["then_branch" if bool(condition) else "else_branch"]
         if branch.obstacle or len(branch.outputs) != len(node.outputs):
             return branch.obstacle or "a branch that makes other outputs"
-        before = len(self.obstacles)
+        before, outside = len(self.obstacles), {*self.values}
+        obstacle = self._inner(branch)
+        made = {
+            source: (self.values[source], self.dtypes[source])
+            for source in branch.outputs
+            if source in self.values
+        }
+        for name in self.values.keys() - outside:  # others may be called so in other branches
+            del self.values[name], self.dtypes[name]
+        for name, source in zip(node.outputs, branch.outputs, strict=True):
+            if source in made:
+                self.values[name], self.dtypes[name] = made[source]
+            elif len(self.obstacles) == before:
+                obstacle = obstacle or f"no tensor is called {show(source)}"
+        return obstacle
+
+    def _inner(self, branch: Branch) -> str:
+        """Read the nodes of a branch; return what stands in the way of all of it."""
         for name, array in branch.constants.items():
-            if name in self.values and name not in self.held:
+            if name in self.values:
                 return "a branch that holds what is made elsewhere"
             self.values[name], self.dtypes[name] = array, array.dtype
-            self.held.add(name)  # other branches may hold something else by that name
         for inner in branch.nodes:
             if any(name in self.values for name in inner.outputs if name):
                 return "a branch that makes what is made elsewhere"
             if not self.needed.isdisjoint(inner.outputs):
                 self._read(inner)
-        for name, source in zip(node.outputs, branch.outputs, strict=True):
-            if source in self.values:
-                self.values[name] = self.values[source]
-                self.dtypes[name] = self.dtypes[source]
-            elif len(self.obstacles) == before:
-                return f"no tensor is called {show(source)}"
         return ""
 
     def _certain(self, name: str) -> bool:
         """Whether a condition depends on no length that is open."""
-        made = {output: node for node in with_inner(self.graph.nodes) for output in node.outputs}
-        waiting = [name]
+        made: dict[str, list[Node]] = {}
+        for node in with_inner(self.graph.nodes):
+            for output in node.outputs:
+                made.setdefault(output, []).append(node)
+        waiting = made.pop(name, [])
         while waiting:
-            node = made.get(waiting.pop())
-            if node is None:
-                continue
+            node = waiting.pop()
             inputs = [n for n in node.inputs if n]
             if node.op in ("And", "Cast", "Identity", "Not", "Or", "Squeeze", "Unsqueeze", "Xor"):
-                waiting += inputs
+                waiting += [each for n in inputs for each in made.pop(n, [])]
             elif node.op in ("Gather", "Size", "Slice"):  # of lengths, some of which are known
                 continue
             elif any(is_lengths(self.values.get(n)) for n in inputs):
