@@ -146,6 +146,9 @@ both directions over steps of open length beside the batch
     { s = Shape<start=2, end=3>(x) k = Concat<axis=0>(m, s, f) a = Reshape(x, k)
       b = Transpose<perm=[1, 0, 2]>(a) c = LSTM<hidden_size=2, direction="bidirectional">(b, w, r)
       d = Gather<axis=0>(c, z) joined = Gather<axis=0>(d, z) }
+powers of constants
+    (int64[N,5] x) => (y) <int64[5] c = {-7, 2, -1, 1, -1}, int64[5] d = {3, -2, -3, -5, -4}>
+    { a = Pow(c, d) y = Add(x, a) }
 quotients of constants
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
     { a = Div(c, d) y = Add(x, a) }
@@ -4202,7 +4205,7 @@ def test_what_is_optimized_is_called_so() -> None:
 
 def test_a_loop_behind_another_obstacle_is_told() -> None:
     proto = parsed("(float[N,3] x) => (y) { a = NonZero(x) y = Relu(a) }")
-    proto.graph.node[1].op_type = "Loop"
+    proto.producer_name, proto.graph.node[1].op_type = "tf2onnx", "Loop"
     proto.graph.node[1].attribute.add(name="body", type=5).g.name = "g"
     with pytest.raises(ModelFormatError) as caught:
         loaded(proto)
@@ -4363,9 +4366,12 @@ def test_an_input_that_is_put_out_has_the_name_of_the_output() -> None:
 
 
 def test_what_is_said_of_loops_is_said_of_loops_alone() -> None:
-    for op, more in (("If", False), ("Loop", True), ("Scan", True)):
+    for op, producer, more in (
+        *(("If", "tf2onnx", False), ("Loop", "tf2onnx", True), ("Scan", "keras2onnx", True)),
+        *(("Loop", "pytorch", False), ("Loop", "", False)),
+    ):
         proto = parsed("(float[N,3] x) => (y) { y = Relu(x) }")
-        proto.graph.node[0].op_type = op
+        proto.producer_name, proto.graph.node[0].op_type = producer, op
         proto.graph.node[0].attribute.add(name="body", type=5).g.name = "g"
         with pytest.raises(ModelFormatError) as caught:
             loaded(proto)

@@ -146,6 +146,10 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     _check_names(nodes, constants, inputs)
     version = text(model.producer_version)
     producer = printable(" ".join(filter(None, [text(model.producer_name), version])), 60, "ascii")
+    if any(name in producer.lower() for name in ("tf2onnx", "keras")):
+        for node in with_inner(nodes):
+            if node.op in ("Loop", "Scan") and node.obstacle == _OWN_GRAPH:
+                node.obstacle += _OF_KERAS
     return Graph(opset, producer, nodes, constants, inputs, outputs)
 
 
@@ -306,6 +310,8 @@ _ATTRIBUTES: dict[int, str] = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8
 _TENSOR, _GRAPHS = 4, (5, 10)
 _MOST_DEPTH = 8  # of branches within branches
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
+_OWN_GRAPH = "the operator runs a graph of its own, which is not supported"
+_OF_KERAS = "; where it was a recurrent layer of Keras, that is read from its .keras file"
 QUANTIZED = "it computes with quantized numbers; take the model from before it was quantized"
 
 
@@ -354,11 +360,7 @@ def _node(proto: Any, number: int, depth: int = 0) -> Node:
         elif op == "If" and attribute.type == _GRAPHS[0] and depth < _MOST_DEPTH:
             node.branches[name] = _branch(attribute.g, depth + 1)
         elif attribute.type in _GRAPHS:
-            node.obstacle = "the operator runs a graph of its own, which is not supported"
-            if op in ("Loop", "Scan"):
-                node.obstacle += (
-                    "; where it was a recurrent layer of Keras, that is read from its .keras file"
-                )
+            node.obstacle = _OWN_GRAPH
         elif attribute.type == _TENSOR:
             where = f"{node.where}: attribute {show(name)}"
             node.attributes[name] = array_of(attribute.t, where)
