@@ -189,11 +189,28 @@ def _truths(a: Arguments) -> Made:
 @operator("Pow")
 def _power(a: Arguments) -> Made:
     """Raise numbers to powers: whole ones to whole ones, whatever the powers are."""
-    found = compute(a, "power", np.power, *a.given())
+    given: list[Any] = a.given()
+    base, power = given
+    if _is_whole(base) and _is_whole(power):
+        if (power < 0).any() and (base == 0).any():
+            raise UnsupportedError("a division by zero")
+        return compute(a, "", _whole_power, base, power)
+    found = compute(a, "power", np.power, base, power)
     if a.dtype.kind not in _INTEGERS:
         return found
     cut = compute(a, "trunc", np.trunc, found)
     return cut.astype(a.dtype) if isinstance(cut, np.ndarray) else whole(a, cut)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in _INTEGERS
+
+
+def _whole_power(base: Array, power: Array) -> Array:
+    """Return powers of whole numbers, those to negative ones rounded to zero."""
+    found = np.power(base, np.abs(power))
+    cut = np.where(np.abs(base) == 1, found, 0)
+    return np.asarray(np.where(power < 0, cut, found), base.dtype)
 
 
 @operator("Div")
