@@ -4286,6 +4286,17 @@ def test_a_model_that_is_not_in_training_mode_says_nothing(training: str) -> Non
     assert len(loaded(parsed(text.replace("TRAINING", training))).notes) == (training == "{1}")
 
 
+def test_layers_of_other_nodes_have_other_names() -> None:
+    proto = parsed("(float[N,4] x) => (y) { a = Dropout(x) b = Relu(a) y = Dropout(b) }")
+    for node, name in zip(proto.graph.node, ["a" * 100 + "b", "c:d", "a" * 100 + "c"], strict=True):
+        node.name = name
+    names = [layer.name for layer in loaded(proto).layers]
+    assert len({*names}) == 3
+    rates = {names[2]: 0.25}
+    model = fd.load(io.BytesIO(proto.SerializeToString()), rates=rates)
+    assert [getattr(layer, "rate", None) for layer in model.layers] == [0.5, None, 0.25]
+
+
 def test_lengths_without_names_are_each_ones_own() -> None:
     text = "(float[N,?,3] x, float[N,?,3] z) => (y) <int64[1] i = {0}, int64[1] o = {1}> "
     model = loaded(parsed(text + "{ s = Shape<start=1, end=2>(z) y = Slice(x, i, s, o) }"))

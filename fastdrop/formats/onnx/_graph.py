@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -324,6 +325,9 @@ class _Assembly:
         self.needed = _needed(graph)
         # Which calls and arrays have been counted, of what all may take.
         self._counted = 0
+        # What layers are called, by the names of nodes, and how many are so by what is shown.
+        self._names: dict[str, str] = {}
+        self._shown: Counter[str] = Counter()
         self._seen: dict[int, Any] = {}
         self.room = 4 * size + _FREE_BYTES
         batches = {
@@ -437,7 +441,7 @@ class _Assembly:
         if any(isinstance(v, OfRows) for v in given) and node.op not in _OF_ORDERS:
             obstacle = obstacle or "numbers of rows, computed with"
         if not obstacle and row is not None:
-            self.net.scope = printable(node.name, 100, "ascii").replace(":", ".")
+            self.net.scope = self._called(node.name)
             arguments = Arguments(
                 node,
                 [self.values[name] if name else None for name in node.inputs],
@@ -464,6 +468,15 @@ class _Assembly:
                 obstacle = str(error)
         if obstacle:
             self._refuse(f"{node.where}: {printable(obstacle, 200, 'ascii')}")
+
+    def _called(self, name: str) -> str:
+        """Return what the layers of nodes of a name are called, as others are not."""
+        if name not in self._names:
+            shown = printable(name, 100, "ascii").replace(":", ".")
+            count = self._shown[shown]
+            self._shown[shown] += 1
+            self._names[name] = f"{shown}~{count}" if count else shown
+        return self._names[name]
 
     def _tell(self, value: Value | None, shape: Value | None) -> None:
         """Keep which number the first axes have by a shape, where an input has them open."""
