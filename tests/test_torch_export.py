@@ -1149,6 +1149,46 @@ def test_masks_of_random_numbers_are_dropout(drop: Callable[..., Any]) -> None:
     assert np.abs(kept[..., 0].mean(0) - 0.7).max() < 5 * np.sqrt(0.3 * 0.7 / len(samples))
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ((x > 1) + (x > 0)).float(),
+        lambda x: (x > 1).logical_or(x < 0) + (x > 2) + 1,
+        lambda x: x.masked_fill((x > 1).__iadd__(x > 0), 3),
+        lambda x: ((x > 0) * (x < 1)).float(),
+        lambda x: sum([x > 0, x > 1]) * 1.0,  # from 0 on, a whole number
+        lambda x: ((x > 0) + (torch.arange(x.size(1)) > 2)[:, None]).float(),
+    ],
+    ids=["or", "three", "in-place", "and", "from-0", "beside-steps"],
+)
+def test_truths_are_computed_with_as_such(function: Callable[..., Any]) -> None:
+    model = from_torch(Function(function), torch.randn(2, 5, 3))
+    x = torch.randn(3, 5, 3) * 2
+    np.testing.assert_allclose(
+        model.predict(x.numpy()), function(x).numpy(), rtol=0, atol=TOLERANCE
+    )
+
+
+def test_words_of_one_kind_that_are_left_out_by_a_mask() -> None:
+    """What is mostly not so is not so in `predict`, also together with another condition."""
+
+    def forward(m: Any, x: Any) -> Any:
+        if m.training:
+            x = torch.where((torch.rand(x.shape) < 0.2) & (x == 5), 1, x)
+        return m(x)
+
+    module = With(nn.Embedding(11, 4), forward).eval()
+    x = torch.tensor([[1, 5, 3], [5, 6, 7]])
+    model = from_torch(module, x)
+    table = module.module.weight.detach().numpy()
+    np.testing.assert_array_equal(model.predict(x.numpy()), table[x])
+    samples = model.mc_predict(x.numpy(), 4000, rng=1, keep_samples=True).samples
+    np.testing.assert_array_equal(samples[:, 0, 2], np.broadcast_to(table[3], (4000, 4)))
+    left_out = (samples[:, 0, 1] == table[1]).all(-1)
+    np.testing.assert_array_equal(samples[~left_out, 0, 1][0], table[5])
+    assert np.abs(left_out.mean() - 0.2) < 5 * np.sqrt(0.2 * 0.8 / len(samples))
+
+
 def _unknown_words(x: Any) -> Any:
     return x.masked_fill(torch.rand(x.shape) < 0.3, 0)
 

@@ -22,7 +22,7 @@ from fastdrop.formats._values import (
     steps_beside,
 )
 from fastdrop.formats.aten._rows import ROWS, Arguments, Row
-from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, UNARY
+from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, LOGICAL, UNARY
 from fastdrop.formats.aten.chosen import of_chosen
 from fastdrop.formats.aten.fourier import is_complex, of_complex
 from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_dropped, of_uniform
@@ -127,7 +127,7 @@ def _changed(a: Arguments, kind: type, change: Callable[[Any], Any]) -> Argument
 # What is computed number by number, and what else takes `Steps`.
 _BY_NUMBER = frozenset(
     (
-        *(*BINARY, *UNARY, *ACTIVATIONS),
+        *(*BINARY, *LOGICAL, *UNARY, *ACTIVATIONS),
         *("add", "sub", "rsub", "div", "where", "masked_fill", "to", "_to_copy", "type_as"),
         *("bitwise_not", "bitwise_and", "bitwise_or", "__and__", "__or__", "clamp", "contiguous"),
         *("clone", "detach", "fmod", "full_like", "alias"),

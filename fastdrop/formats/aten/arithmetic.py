@@ -29,6 +29,9 @@ BINARY = {
     "ge": "greater_equal",
     "lt": "less",
     "le": "less_equal",
+}
+
+LOGICAL = {
     "logical_and": "logical_and",
     "logical_or": "logical_or",
     "logical_xor": "not_equal",
@@ -102,6 +105,9 @@ for _name, _function in UNARY.items():
 
 @row("add")
 def _add(b: Networks, a: Arguments) -> Any:
+    """Add; of what is true or false, say whether one of both is true."""
+    if a.truth:
+        return _logical("logical_or")(b, a)
     return _sum(b, "add", a)
 
 
@@ -273,7 +279,17 @@ def _bitwise(function: str) -> Row:
     def compute(b: Networks, a: Arguments) -> Any:
         if "self" not in a.bools:
             raise UnsupportedError("bits of whole numbers")
-        return b.elementwise(function, *a.values.values())
+        return _logical(function)(b, a)
+
+    return compute
+
+
+def _logical(function: str) -> Row:
+    """Compute of truths; of what is true with a probability, of whether it mostly is."""
+
+    def compute(b: Networks, a: Arguments) -> Any:
+        left, right = (truth(b, value) for value in list(a.values.values())[:2])
+        return b.elementwise(function, left, right)
 
     return compute
 
@@ -282,6 +298,9 @@ def _bitwise(function: str) -> Row:
 def _bitwise_not(b: Networks, a: Arguments) -> Any:
     return _logical_not(b, a) if "self" in a.bools else _bitwise("logical_not")(b, a)
 
+
+for _name, _function in LOGICAL.items():
+    row(_name)(_logical(_function))
 
 row("bitwise_and", "__and__")(_bitwise("logical_and"))
 
