@@ -2589,6 +2589,55 @@ def test_other_questions_of_numbers_are_refused(function: Any) -> None:
         from_torch(Recurrent(function), torch.randn(3, 6, 3))
 
 
+def _rare_words_left_out(m: Any, x: Any) -> Any:
+    x = torch.where((x == 5).any(-1, keepdim=True), 1, x) if m.training else x
+    return m(x)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: m(x.clamp(-3, 3) if m.training else x),
+        lambda m, x: m(x) * ((x != 0).any(-1, keepdim=True).float() if m.training else 1),
+        lambda m, x: m(x).clamp(max=6) if m.training else m(x),
+        lambda m, x: (
+            m(F.dropout(x, 0.3, m.training)) + (x < -2).any(-1)[..., None] if m.training else m(x)
+        ),
+    ],
+    ids=["clamped", "zeros", "output", "beside-dropout"],
+)
+def test_what_training_alone_does_elsewhere_is_refused(function: Callable[..., Any]) -> None:
+    """The example, of numbers from 0 to 1, does not tell."""
+    with pytest.raises(ModelFormatError, match="something else in eval mode, of other inputs"):
+        from_torch(With(nn.Linear(3, 4), function), torch.rand(2, 7, 3))
+
+
+def test_what_training_alone_does_of_other_words_is_refused() -> None:
+    module = With(nn.Embedding(11, 4), _rare_words_left_out)
+    with pytest.raises(ModelFormatError, match="something else in eval mode, of other inputs"):
+        from_torch(module, torch.tensor([[1, 2, 3], [4, 6, 7]]))
+
+
+def test_what_training_alone_does_of_more_steps_fixes_them() -> None:
+    module = With(nn.Linear(3, 4), lambda m, x: m(x[:, :10] if m.training else x))
+    model = from_torch(module, torch.rand(2, 7, 3))
+    assert "something else in eval mode, of other inputs" in model.notes[0]
+    with pytest.raises(ValueError, match="expected shape"):
+        model.predict(np.zeros((2, 20, 3), np.float32))
+
+
+def test_inputs_that_a_module_refuses_are_no_reason_to_refuse_it() -> None:
+    """Nor are those whose numbers are not finite, or hang on how they are rounded."""
+
+    def forward(m: Any, x: Any) -> Any:
+        torch._check(x.size(1) < 9)
+        place = (x[..., 0] * 1e4).sin().argmax(1, keepdim=True)
+        return torch.log(m(x)) + place.unsqueeze(-1)
+
+    module = With(nn.Linear(3, 4), forward)
+    from_torch(module, torch.rand(2, 7, 3))
+
+
 def test_sorted_rows_beside_others_are_refused() -> None:
     """Whether they are in another order than others is not seen where they came sorted."""
 

@@ -7,7 +7,7 @@ import operator
 import os
 import random
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count, islice
@@ -100,6 +100,8 @@ _SAME_IN_ALL_CALLS = (bool, int, float, str, type(None))
 _EXPECTED = "a tensor, or a tuple or dict of tensors"
 # With how many seeds a module is called that draws numbers outside PyTorch.
 _SEEDS = 16
+# How many tables are tried for numbers that may be looked up in them.
+_MOST_TABLES = 8
 # Where inputs may have their rows: how many ways are looked at, and how many tried.
 _MOST_PLACEMENTS, _TRIED = 1 << 12, 16
 _EVERY, _NONE = slice(None), slice(0)  # axes of an open length
@@ -453,7 +455,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                 walks = conversion.builder.walks
                 if free.start is not None and walks and all(isinstance(n, int) for n in walks):
                     continue  # an axis is open that no time steps are on
-                _check_numbers(module, model, example, axes)
+                _check_numbers(module, model, example, axes, program)
                 return model
             except _Failed as failed:
                 failures.append(failed)
@@ -483,7 +485,13 @@ def _single_axes(program: torch.export.ExportedProgram, axes: Sequence[int]) -> 
     return [slice(i, i + 1) for i in found]
 
 
-def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Sequence[int]) -> None:
+def _check_numbers(
+    module: nn.Module,
+    model: Model,
+    example: _Example,
+    axes: Sequence[int],
+    program: torch.export.ExportedProgram,
+) -> None:
     """Refuse a module that computes something else where it does not train."""
     tensors = example.tensors
     called = _Called(module, example)
@@ -503,6 +511,8 @@ def _check_numbers(module: nn.Module, model: Model, example: _Example, axes: Seq
     _compare_numbers(called, model, tensors, axes)
     if SORTED in model.notes and min(axes) >= 0:
         _compare_numbers(called, model, _of_other_lengths(tensors, axes), axes, any_order=True)
+    for others in _made_up(called, program, tensors):
+        _compare_made_up(called, model, others, axes)
 
 
 def _compare_numbers(
@@ -514,37 +524,212 @@ def _compare_numbers(
     any_order: bool = False,
 ) -> None:
     """Refuse a model that puts out other numbers than its module where it does not train."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one, two = (_numbers(called, tensors) for _ in range(2))
+        found = _predicted(model, tensors, axes)
+    except Exception:  # these do not run as they are, by the one or the other
+        return
+    for y, wanted, again in zip(found, one, two, strict=False):
+        if wanted is None or not np.array_equal(wanted, again, equal_nan=True):
+            continue  # it draws random numbers there, too
+        if y.size != wanted.size:
+            raise _Failed([f"the module puts out {wanted.shape}, and not {y.shape}"], 0.0)
+        if not _is_of_rows(y, wanted, axes, any_order=any_order):
+            when = "of rows in another order" if any_order else "in eval mode"
+            raise _Failed([f"the module computes something else {when}"], 0.0)
+
+
+def _compare_made_up(
+    called: _Called, model: Model, tensors: Sequence[torch.Tensor], axes: Sequence[int]
+) -> None:
+    """Refuse a model that puts out other numbers than its module of inputs that are made up.
+
+    Numbers that are not finite say nothing, nor do those that hang on how the inputs are rounded.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one = _numbers(called, tensors)
+            found = _predicted(model, tensors, axes)
+    except Exception:  # what is made up is not for this module, or not for the model
+        return
+    any_order = SORTED in model.notes
+    differ = [
+        not _is_of_rows(y, wanted, axes, any_order=any_order)
+        for y, wanted in zip(found, one, strict=False)
+        if wanted is not None
+    ]
+    if not any(differ):
+        return
+    near = [_moved_a_little(t) for t in tensors]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            others = [_numbers(called, some) for some in (tensors, near, near)]
+    except Exception:
+        return
+    for y, wanted, *again in zip(found, one, *others, strict=False):
+        if wanted is None or not np.isfinite(wanted).all():
+            continue
+        steady = all(v.shape == wanted.shape and _near(v, wanted, 1e-3) for v in again)
+        if steady and not _is_of_rows(y, wanted, axes, any_order=any_order):
+            text = "the module computes something else in eval mode, of other inputs than these"
+            raise _Failed([text], 0.0)
+
+
+def _numbers(called: _Called, tensors: Sequence[torch.Tensor]) -> list[Any]:
+    """Return the numbers that a module puts out where it does not train; None is for complex."""
+    found = [v.detach() for v in _put_out(called, tensors) if _is_tensor(v)]
+    return [None if v.is_complex() else v.double().resolve_neg().numpy() for v in found]
+
+
+def _predicted(model: Model, tensors: Sequence[torch.Tensor], axes: Sequence[int]) -> list[Any]:
+    """Return what a model puts out of the inputs of its module."""
     x = [
         np.moveaxis(t.detach().numpy(), at, 0) if at >= 0 else t.detach().numpy()[np.newaxis]
         for t, at in zip(tensors, axes, strict=True)
     ]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            one, two = (_put_out(called, tensors) for _ in range(2))
-        found = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
-    except Exception:  # these do not run as they are, by the one or the other
-        return
-    one, two = ([v for v in some if isinstance(v, torch.Tensor)] for some in (one, two))
-    for y, expected, again in zip(found, one, two, strict=False):
-        if expected.is_complex():
-            continue
-        wanted = expected.detach().double().resolve_neg().numpy()
-        again = again.detach().double().resolve_neg()
-        if not np.array_equal(wanted, again.numpy(), equal_nan=True):
-            continue  # it draws random numbers there, too
-        if y.size != wanted.size:
-            raise _Failed([f"the module puts out {wanted.shape}, and not {y.shape}"], 0.0)
-        near = [
-            _are_near(y, moved, any_order=any_order)
-            for at in range(wanted.ndim)
-            if (moved := np.moveaxis(wanted, at, 0)).shape == y.shape
+    found: list[Any] = pytree.tree_leaves(model.predict(x if len(x) > 1 else x[0]))
+    return found
+
+
+def _is_of_rows(found: Any, wanted: Any, axes: Sequence[int], *, any_order: bool) -> bool:
+    """Whether numbers are those that a module puts out, with the rows on some axis."""
+    near = [
+        _are_near(found, moved, any_order=any_order)
+        for at in range(wanted.ndim)
+        if (moved := np.moveaxis(wanted, at, 0)).shape == found.shape
+    ]
+    if -1 in axes and found.size == wanted.size:
+        near.append(_near(found.reshape(wanted.shape), wanted))
+    return any(near) if near else found.size == wanted.size
+
+
+def _made_up(
+    called: _Called, program: torch.export.ExportedProgram, tensors: Sequence[torch.Tensor]
+) -> Iterator[list[torch.Tensor]]:
+    """Yield inputs beside the example: of other lengths where these are open, and other numbers.
+
+    A module that does something else in training mode may not do so for the example.
+    """
+    longer, shorter = (_shapes(program, tensors, change) for change in (_longer, _shorter))
+    same = [[*tensor.shape] for tensor in tensors]
+    tops = _tops(called, tensors)
+    chance = torch.Generator().manual_seed(0)
+    for shapes, how in (
+        (longer, 1.0),
+        (shorter, 10.0),
+        (same, 1000.0),
+        (same, 0.0),
+        (longer, None),
+        (shorter, None),
+    ):
+        made = [
+            _filled(tensor, shape, how, top, chance)
+            for tensor, shape, top in zip(tensors, shapes, tops, strict=True)
         ]
-        if -1 in axes:
-            near.append(_near(y.reshape(wanted.shape), wanted))
-        if near and not any(near):
-            when = "of rows in another order" if any_order else "in eval mode"
-            raise _Failed([f"the module computes something else {when}"], 0.0)
+        yield [
+            tensor if ends is None else _lengths_up_to(ends, tensor, given, chance)
+            for tensor, given in zip(made, tensors, strict=True)
+            for ends in [_steps_of(given, tensors, made)]
+        ]
+
+
+def _filled(
+    tensor: torch.Tensor,
+    shape: Sequence[int],
+    scale: float | None,
+    top: int | None,
+    chance: torch.Generator,
+) -> torch.Tensor:
+    """Return numbers like those of an example, so many times as large; None is for the same ones.
+
+    Of a scale of 0 some are zeros.
+    """
+    given = tensor.detach().reshape(-1)
+    places = torch.randint(len(given), tuple(shape), generator=chance)
+    if scale is None or (top is None and not tensor.is_floating_point()):
+        return given[places]
+    if top is not None:
+        found = torch.randint(top, tuple(shape), generator=chance)
+    else:
+        found = torch.randn(tuple(shape), generator=chance) * (scale or 1.0)
+    if scale == 0:
+        zeros = torch.rand((*shape[:2], *[1] * len(shape[2:])), generator=chance) < 0.5
+        found = found.masked_fill(zeros, 0)
+    return found.to(tensor.dtype)
+
+
+def _steps_of(
+    lengths: torch.Tensor, tensors: Sequence[torch.Tensor], made: Sequence[torch.Tensor]
+) -> int | None:
+    """Return how many steps there are now, of which an example has the lengths of rows."""
+    if lengths.ndim != 1 or lengths.dtype not in (torch.int32, torch.int64):
+        return None
+    pairs = (zip(t.shape, now.shape, strict=True) for t, now in zip(tensors, made, strict=True))
+    longest = int(lengths.max())
+    return next((now for pair in pairs for was, now in pair if was == longest), None)
+
+
+def _lengths_up_to(
+    steps: int, like: torch.Tensor, given: torch.Tensor, chance: torch.Generator
+) -> torch.Tensor:
+    """Return lengths of rows, of which one is all steps, in order if those of the example are."""
+    found = torch.randint(1, steps + 1, like.shape, generator=chance)
+    found[-1] = steps
+    if bool((given.diff() <= 0).all()):
+        found = found.sort(descending=True).values
+    return found.to(like.dtype)
+
+
+def _moved_a_little(tensor: torch.Tensor) -> torch.Tensor:
+    """Return numbers next to some, so that none are equal that are so by chance."""
+    if not tensor.is_floating_point():
+        return tensor
+    size = tensor.abs().max().clamp(min=1.0) if tensor.numel() else 1.0
+    return tensor + 1e-6 * size * torch.randn(tensor.shape)
+
+
+def _tops(called: _Called, tensors: Sequence[torch.Tensor]) -> list[int | None]:
+    """Return below which number those of each input may be, if they are whole and of a table."""
+    tables = {len(p) for p in called.module.parameters() if p.ndim == 2}
+    sizes = sorted(tables, reverse=True)[:_MOST_TABLES]
+    found: list[int | None] = []
+    for place, tensor in enumerate(tensors):
+        whole = tensor.dtype in (torch.int32, torch.int64)
+        found.append(None)
+        for size in sizes if whole and tensor.numel() else []:
+            others = [torch.full_like(t, size - 1) if t is tensor else t for t in tensors]
+            with suppress(Exception), warnings.catch_warnings():  # it is not of that table
+                warnings.simplefilter("ignore")
+                _put_out(called, others)
+                found[place] = size
+                break
+    return found
+
+
+def _shapes(
+    program: torch.export.ExportedProgram,
+    tensors: Sequence[torch.Tensor],
+    change: Callable[[int], int],
+) -> list[list[int]]:
+    """Return the shapes of inputs with what is open made longer or shorter."""
+    names = program.graph_signature.user_inputs
+    told = [n.meta["val"].shape for n in program.graph.nodes if n.name in names]
+    return [
+        [change(n) if _open(_length(m)) else n for n, m in zip(t.shape, some, strict=True)]
+        for t, some in zip(tensors, told, strict=True)
+    ]
+
+
+def _longer(length: int) -> int:
+    return 3 * length + 7
+
+
+def _shorter(length: int) -> int:
+    return max(2, length // 2)
 
 
 def _of_other_lengths(tensors: Sequence[torch.Tensor], axes: Sequence[int]) -> list[torch.Tensor]:
@@ -604,11 +789,11 @@ def _decides(called: nn.Module, tensors: Sequence[torch.Tensor]) -> bool:
     return any(seeded(seed) and differ(first, outputs()) for seed in range(1, _SEEDS))
 
 
-def _near(found: Any, wanted: Any) -> bool:
+def _near(found: Any, wanted: Any, share: float = 0.01) -> bool:
     """Whether numbers are the same but for how they were rounded."""
     finite = np.abs(wanted[np.isfinite(wanted)])
     scale = max(float(finite.max(initial=0.0)), 1e-4)  # what is rounded of zeros is no larger
-    return bool(np.allclose(found, wanted, rtol=0, atol=0.01 * scale, equal_nan=True))
+    return bool(np.allclose(found, wanted, rtol=0, atol=share * scale, equal_nan=True))
 
 
 def _takes_time_first(module: nn.Module) -> bool:
