@@ -2638,6 +2638,95 @@ def test_inputs_that_a_module_refuses_are_no_reason_to_refuse_it() -> None:
     from_torch(module, torch.rand(2, 7, 3))
 
 
+class Remembers(nn.Module):
+    """What a call changes, in place."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+        self.linear = nn.Linear(3, 3)
+        self.weight = nn.Parameter(torch.ones(3))
+        self.register_buffer("count", torch.zeros(3))
+        self.plain = torch.ones(3)
+        self.kept: list[Any] = []
+        self.named: dict[str, Any] = {}
+
+    def forward(self, x: Any) -> Any:
+        return self.function(self, x)
+
+
+def _counted(m: Any, x: Any) -> Any:
+    m.count += 1
+    return m.linear(x) + m.count
+
+
+def _counted_in_part(m: Any, x: Any) -> Any:
+    m.count[0] = m.count[0] + 5
+    return m.linear(x) + m.count
+
+
+def _copied(m: Any, x: Any) -> Any:
+    m.count.copy_(m.count * 2 + 1)
+    return m.linear(x) + m.count
+
+
+def _plain(m: Any, x: Any) -> Any:
+    m.plain.mul_(2)
+    return m.linear(x) + m.plain
+
+
+def _weight(m: Any, x: Any) -> Any:
+    with torch.no_grad():
+        m.weight.mul_(2)
+    return m.linear(x) * m.weight
+
+
+def _listed(m: Any, x: Any) -> Any:
+    y = m.linear(x)
+    m.kept.append(y)
+    m.named["y"] = y
+    return y
+
+
+def _refused(m: Any, x: Any) -> Any:
+    return torch.linalg.svd(_listed(m, _counted(m, x)))[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (_counted, "count"),
+        (_counted_in_part, "count"),
+        (_copied, "count"),
+        (_plain, "plain"),
+        (_weight, "weight"),
+        (_listed, None),
+        (_refused, None),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_what_a_call_writes_into_is_left_as_it_was(
+    function: Callable[..., Any], name: str | None
+) -> None:
+    module = Remembers(function).eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    x = torch.randn(3, 5, 3)
+    if function is _refused:
+        with pytest.raises(ModelFormatError, match="linalg_svd"):
+            from_torch(module, x)
+    else:
+        model = from_torch(module, x)
+        noted = [note for note in model.notes if "from call to call" in note]
+        assert [repr(name) in note for note in noted] == ([True] if name else [])
+    assert all(torch.equal(before[key], value) for key, value in module.state_dict().items())
+    assert torch.equal(module.plain, torch.ones(3))
+    assert not module.kept
+    assert not module.named
+    if function is not _refused:
+        expected = module(x).detach().numpy()
+        np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+
+
 def test_sorted_rows_beside_others_are_refused() -> None:
     """Whether they are in another order than others is not seen where they came sorted."""
 

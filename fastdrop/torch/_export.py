@@ -7,6 +7,7 @@ import operator
 import os
 import random
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -283,20 +284,70 @@ def _check_module(module: nn.Module) -> None:
 
 # What every module has of its own.
 _OF_MODULES = frozenset(nn.Module().__dict__)
-# The parts of a module, each with its attributes and buffers.
-Attributes = list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
+_HOLDS = (torch.Tensor, tuple, list, dict, set, deque)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What a module holds: attributes and buffers of its parts, and what is in them."""
+
+    parts: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
+    # Tensors with their numbers, and lists and their like with what is in them.
+    tensors: list[tuple[torch.Tensor, torch.Tensor]]
+    others: list[tuple[Any, Any]]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Held:
+        parts = [(part, part.__dict__.copy(), part._buffers.copy()) for part in module.modules()]
+        found = cls(parts, [], [])
+        own = (v for _, held, _ in parts for name, v in held.items() if name not in _OF_MODULES)
+        waiting: list[Any] = [*module.parameters(), *module.buffers(), *own]
+        seen: set[int] = set()
+        while waiting:
+            value = waiting.pop()
+            if id(value) in seen or not isinstance(value, _HOLDS):
+                continue
+            seen.add(id(value))
+            if isinstance(value, torch.Tensor):
+                if value.layout is torch.strided:
+                    found.tensors.append((value, value.detach().clone()))
+                continue
+            inside = [*value.values()] if isinstance(value, dict) else [*value]
+            waiting += [v for v in inside if isinstance(v, _HOLDS)]
+            if not isinstance(value, tuple):
+                found.others.append((value, dict(value) if isinstance(value, dict) else inside))
+        return found
+
+    def put_back(self) -> None:
+        for part, attributes, buffers in self.parts:
+            part.__dict__.clear()
+            part.__dict__.update(attributes)
+            part._buffers.clear()
+            part._buffers.update(buffers)
+        for value, inside in self.others:
+            value.clear()
+            if isinstance(value, (dict, set)):
+                value.update(inside)
+            else:
+                value.extend(inside)
+        for tensor, numbers in self.written():
+            tensor.data.copy_(numbers)
+
+    def written(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Return the tensors into which something has been written, with what was in them."""
+        return [(tensor, was) for tensor, was in self.tensors if not torch.equal(tensor, was)]
 
 
 @contextmanager
-def _training(module: nn.Module, *, on: bool = True) -> Iterator[Attributes]:
+def _training(module: nn.Module, *, on: bool = True) -> Iterator[_Held]:
     """Put a module into training mode for a while, or out of it, and leave it as it was.
 
-    What each part had is what the context gives.
+    What it held is what the context gives.
 
     What computes weights stays in evaluation mode: spectral normalization estimates in the other.
     What the module remembers of a call is forgotten.
     """
-    before = [(part, part.__dict__.copy(), part._buffers.copy()) for part in module.modules()]
+    before = _Held.of(module)
     module.train(on)
     estimates = []
     for part in [*module.modules()] if on else []:
@@ -309,11 +360,7 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[Attributes]:
     try:
         yield before
     finally:
-        for part, attributes, buffers in before:
-            part.__dict__.clear()
-            part.__dict__.update(attributes)
-            part._buffers.clear()
-            part._buffers.update(buffers)
+        before.put_back()
         for hook, number in estimates:
             hook.n_power_iterations = number
 
@@ -352,20 +399,24 @@ def _export(
 def _kept_from_call_to_call(
     module: nn.Module, example: _Example, program: torch.export.ExportedProgram
 ) -> list[str]:
-    """Return the attributes of a module that a call reads and then writes."""
-    buffers = (tensor for _, tensor in module.named_buffers())
-    read = {v.data_ptr() for v in (*program.constants.values(), *buffers) if _is_tensor(v)}
+    """Return the attributes of a module that a call reads and then writes, or writes into."""
+    own = (*module.buffers(), *module.parameters())
+    read = {v.data_ptr() for v in (*program.constants.values(), *own) if _is_tensor(v)}
     if not read or _shortens(module):
         return []
     with _training(module, on=False) as before, warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
         _Called(module, example)(*(tensor.clone() for tensor in example.tensors))
+        written = {tensor.data_ptr() for tensor, _ in before.written()}
         return [
             name
-            for part, attributes, buffers in before
-            for name, value in (*attributes.items(), *buffers.items())
-            if name not in _OF_MODULES and getattr(part, name, None) is not value
-            if any(v.data_ptr() in read for v in filter(_is_tensor, pytree.tree_leaves(value)))
+            for part, attributes, buffers in before.parts
+            for name, value in (*attributes.items(), *buffers.items(), *part._parameters.items())
+            if name not in _OF_MODULES
+            if (
+                held := {v.data_ptr() for v in filter(_is_tensor, pytree.tree_leaves(value))} & read
+            )
+            if getattr(part, name, None) is not value or held & written
         ]
     return []  # the example does not run as it is
 
