@@ -7,6 +7,7 @@ steps where those stay open, is that of the example.
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ from fastdrop import torch as ours  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.formats.aten import OWN, ROWS  # noqa: E402
-from fastdrop.torch import from_torch  # noqa: E402
+from fastdrop.torch import _export, from_torch  # noqa: E402
 from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -2636,6 +2637,31 @@ def test_inputs_that_a_module_refuses_are_no_reason_to_refuse_it() -> None:
 
     module = With(nn.Linear(3, 4), forward)
     from_torch(module, torch.rand(2, 7, 3))
+
+
+def test_a_number_of_lengths_beside_a_part_of_them_fixes_these() -> None:
+    module = Function(lambda x: x[:, : math.ceil(x.size(1) / 2)] * math.sqrt(x.size(1)))
+    model = from_torch(module, torch.randn(2, 7, 3))
+    assert "lengths are those of the examples" in model.notes[0]
+    x = torch.randn(3, 7, 3)
+    np.testing.assert_allclose(model.predict(x.numpy()), module(x).numpy(), rtol=0, atol=TOLERANCE)
+
+
+def test_what_was_not_expected_of_open_lengths_fixes_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    def number(self: Any, function: str, operands: Any) -> Any:
+        raise AssertionError
+
+    monkeypatch.setattr(_export._Conversion, "_number", number)
+    model = from_torch(Function(lambda x: x * x.size(1) ** 0.5), torch.randn(2, 7, 3))
+    assert "something was not expected here (AssertionError: )" in model.notes[0]
+    assert model.predict(np.ones((4, 7, 3), np.float32))[0, 0, 0] == np.float32(7**0.5)
+
+
+def test_lengths_that_are_made_up_are_within_the_steps() -> None:
+    """What is beyond would be a step of the next row."""
+    module = Recurrent(lambda m, x, n: FLAT["index"](m.lstm(x)[0], n)).eval()
+    model = from_torch(module, (torch.randn(3, 6, 3), torch.tensor([5, 2, 4])))
+    assert not model.notes
 
 
 class Remembers(nn.Module):

@@ -37,6 +37,7 @@ from fastdrop.formats._values import (
     Steps,
     Tensor,
     UnsupportedError,
+    as_array,
     joined,
 )
 from fastdrop.formats.aten import Arguments
@@ -682,9 +683,8 @@ def _made_up(
             for tensor, shape, top in zip(tensors, shapes, tops, strict=True)
         ]
         yield [
-            tensor if ends is None else _lengths_up_to(ends, tensor, given, chance)
-            for tensor, given in zip(made, tensors, strict=True)
-            for ends in [_steps_of(given, tensors, made)]
+            now if top is not None else _lengths_within(now, given, tensors, made, chance)
+            for now, given, top in zip(made, tensors, tops, strict=True)
         ]
 
 
@@ -713,26 +713,29 @@ def _filled(
     return found.to(tensor.dtype)
 
 
-def _steps_of(
-    lengths: torch.Tensor, tensors: Sequence[torch.Tensor], made: Sequence[torch.Tensor]
-) -> int | None:
-    """Return how many steps there are now, of which an example has the lengths of rows."""
-    if lengths.ndim != 1 or lengths.dtype not in (torch.int32, torch.int64):
-        return None
-    pairs = (zip(t.shape, now.shape, strict=True) for t, now in zip(tensors, made, strict=True))
-    longest = int(lengths.max())
-    return next((now for pair in pairs for was, now in pair if was == longest), None)
-
-
-def _lengths_up_to(
-    steps: int, like: torch.Tensor, given: torch.Tensor, chance: torch.Generator
+def _lengths_within(
+    lengths: torch.Tensor,
+    given: torch.Tensor,
+    tensors: Sequence[torch.Tensor],
+    made: Sequence[torch.Tensor],
+    chance: torch.Generator,
 ) -> torch.Tensor:
-    """Return lengths of rows, of which one is all steps, in order if those of the example are."""
-    found = torch.randint(1, steps + 1, like.shape, generator=chance)
+    """Return whole numbers, one a row, that are no larger than there are steps if they were not.
+
+    One is all steps, and they are in order, if it is so in the example.
+    """
+    if given.ndim != 1 or given.dtype not in (torch.int32, torch.int64):
+        return lengths
+    longest = int(given.max())
+    both = (zip(t.shape, now.shape, strict=True) for t, now in zip(tensors, made, strict=True))
+    was, steps = min((p for pairs in both for p in pairs if p[0] >= longest), default=(0, 0))
+    if was != longest:
+        return lengths.clamp(max=steps) if was else lengths
+    found = torch.randint(1, steps + 1, lengths.shape, generator=chance)
     found[-1] = steps
     if bool((given.diff() <= 0).all()):
         found = found.sort(descending=True).values
-    return found.to(like.dtype)
+    return found.to(lengths.dtype)
 
 
 def _moved_a_little(tensor: torch.Tensor) -> torch.Tensor:
@@ -744,7 +747,11 @@ def _moved_a_little(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _tops(called: _Called, tensors: Sequence[torch.Tensor]) -> list[int | None]:
-    """Return below which number those of each input may be, if they are whole and of a table."""
+    """Return below which number those of each input may be, if they are whole and of a table.
+
+    One number a row that is no larger than there are steps may be how many the row has.
+    """
+    longest = max(n for tensor in tensors for n in tensor.shape)
     tables = {len(p) for p in called.module.parameters() if p.ndim == 2}
     sizes = sorted(tables, reverse=True)[:_MOST_TABLES]
     found: list[int | None] = []
@@ -752,6 +759,8 @@ def _tops(called: _Called, tensors: Sequence[torch.Tensor]) -> list[int | None]:
         whole = tensor.dtype in (torch.int32, torch.int64)
         found.append(None)
         for size in sizes if whole and tensor.numel() else []:
+            if tensor.ndim == 1 and size <= longest + 1:
+                break
             others = [torch.full_like(t, size - 1) if t is tensor else t for t in tensors]
             with suppress(Exception), warnings.catch_warnings():  # it is not of that table
                 warnings.simplefilter("ignore")
@@ -920,8 +929,11 @@ class _Conversion:
         self._constants()
         self.obstacles += other_ways(self.program)
         nodes = [*self.program.graph.nodes]
-        self._run(nodes)
-        outputs = self._outputs(nodes[-1])
+        try:
+            self._run(nodes)
+            outputs = self._outputs(nodes[-1])
+        except Exception as error:  # as of lengths that are left open: of others it may go
+            self.obstacles.append(f"something was not expected here ({_first_line(error)})")
         if self.obstacles:
             rank = (1.5 if self.misplaced else 1.0) - 1 / (1 + len(self.obstacles))
             # Where each row is taken by itself, rows are what are steps elsewhere.
@@ -1142,9 +1154,10 @@ class _Conversion:
                 v.value if isinstance(v, Steps) else self.builder.count(v) if _open(v) else v
                 for v in operands
             ]
-            return Steps.of(self.builder.elementwise(function, *values))
+            made = self.builder.elementwise(function, *values)
         except UnsupportedError:  # of the number of rows, or never to be used
             return _UNKNOWN
+        return Steps.of(made) if isinstance(made, Tensor) else as_array(made).item()
 
     def _compare(self, node: torch.fx.Node, made: Any) -> None:
         """Refuse what has another shape than PyTorch says, as where an open length may be 1."""
