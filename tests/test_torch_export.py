@@ -2664,6 +2664,42 @@ def test_lengths_that_are_made_up_are_within_the_steps() -> None:
     assert not model.notes
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, 1:] - x[:, :-1],
+        lambda x: x * 2,
+        lambda x: x + 100,
+        lambda x: -x,
+        lambda x: x.float().byte() - 1,
+        lambda x: (x.float() * 127).to(torch.int8),
+        lambda x: x.to(torch.int16) ** 2,
+        lambda x: x.add_(x),
+        lambda x: x.to(torch.int32).to(torch.int16) * x,
+    ],
+)
+def test_whole_numbers_of_few_bits_that_may_go_beyond_are_refused(function: Any) -> None:
+    with pytest.raises(ModelFormatError, match=r"in torch\.u?int(8|16), whose numbers begin anew"):
+        from_torch(Function(lambda x: function(x).float()), torch.ones(2, 5, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: 1 - (x > 3).byte(),
+        lambda x: (x > 3).to(torch.int8).unsqueeze(1) * (x > 5).to(torch.int8)[:, None] + 1,
+        lambda x: x.to(torch.int16) - x,
+        lambda x: x.int() * x - 1,
+        lambda x: (x.float() * 3).clamp(0, 255).byte(),
+        lambda x: (torch.arange(5, dtype=torch.uint8) + 3) * (x > 2),
+    ],
+)
+def test_whole_numbers_of_few_bits_that_are_known_to_fit(function: Any) -> None:
+    model = from_torch(Function(lambda x: function(x).float()), torch.ones(2, 5, dtype=torch.uint8))
+    x = torch.randint(0, 256, (3, 5), dtype=torch.uint8)
+    np.testing.assert_array_equal(model.predict(x.numpy()), function(x).float().numpy())
+
+
 class Remembers(nn.Module):
     """What a call changes, in place."""
 

@@ -109,6 +109,17 @@ _MOST_PLACEMENTS, _TRIED = 1 << 12, 16
 _EVERY, _NONE = slice(None), slice(0)  # axes of an open length
 _MISSING = object()
 _NARROW = (torch.float16, torch.bfloat16)
+# Whole numbers that begin anew beyond a few, and what may go there.
+_FEW_BITS = (torch.uint8, torch.int8, torch.int16)
+_TO = ("to", "_to_copy", "type_as")
+_LOOKED_AT = 1 << 16  # how many numbers of a constant are
+_ARITHMETIC = frozenset(
+    (
+        *("add", "sub", "rsub", "mul", "neg", "pow", "square", *_TO),
+        *("sum", "cumsum", "prod", "cumprod", "matmul", "mm", "bmm", "mv", "dot", "einsum"),
+        *("addcmul", "addmm", "baddbmm", "scatter_add"),
+    )
+)
 
 
 class _Unknown:
@@ -920,6 +931,7 @@ class _Conversion:
         self.builder = Networks()
         self.values: dict[torch.fx.Node, Any] = {}
         self.places: dict[torch.fx.Node, int] = {}
+        self.ranges: dict[torch.fx.Node, tuple[float, float]] = {}
         self.obstacles: list[str] = []
         self.misplaced = False
         self.notes: list[str] = []
@@ -1127,6 +1139,7 @@ class _Conversion:
         if any(isinstance(value, Chosen) for value in given) and name.startswith("sym_size"):
             return _UNKNOWN  # which only checks take
         try:
+            self._check_range(node)
             if row is None:
                 made = self._without_row(node)
                 if made is _MISSING:
@@ -1146,6 +1159,63 @@ class _Conversion:
         if isinstance(made, tuple):
             return tuple(_UNKNOWN if part is None else part for part in made)
         return made
+
+    def _check_range(self, node: torch.fx.Node) -> None:
+        """Refuse whole numbers of few bits that may go beyond what these hold."""
+        dtype, written = _dtype(node), _operator(node).endswith("_")
+        name = _operator(node).rstrip("_")
+        if written and not _operator(node).endswith("__"):
+            self.ranges.clear()  # what is a view of what, or the same, is not looked at
+        low, high = self._computed_range(node, name)
+        if dtype in _FEW_BITS and name in _ARITHMETIC:
+            most = torch.iinfo(dtype)
+            if not most.min <= low <= high <= most.max:
+                raise UnsupportedError(
+                    f"{name} in {dtype}, whose numbers begin anew beyond {most.max}; "
+                    "computed in torch.int32 they do not"
+                )
+        if not written and dtype is not torch.bool and low > -np.inf and high < np.inf:
+            self.ranges[node] = low, high
+
+    def _computed_range(self, node: torch.fx.Node, name: str) -> tuple[float, float]:
+        """Return between which numbers those are that an operator makes, as far as it is known."""
+        some = [self._range(given) for given in node.args[:3]]
+        if name in _TO or (name in _VIEWS | _SAME and len(some) > 0):
+            return some[0]
+        if name == "neg":
+            return -some[0][1], -some[0][0]
+        if name == "clamp" and len(some) == 3:
+            return max(some[0][0], some[1][0]), min(some[0][1], some[2][1])
+        if name not in ("add", "sub", "rsub", "mul") or node.kwargs.get("alpha", 1) != 1:
+            return -np.inf, np.inf
+        (a, b), (c, d) = some[:2]
+        if len(some) > 2 or not np.isfinite([a, b, c, d]).all():
+            return -np.inf, np.inf
+        if name == "add":
+            return a + c, b + d
+        if name == "sub":
+            return a - d, b - c
+        if name == "rsub":
+            return c - b, d - a
+        ends = (a * c, a * d, b * c, b * d)
+        return min(ends), max(ends)
+
+    def _range(self, given: Any) -> tuple[float, float]:
+        """Return between which numbers all of a value are known to be."""
+        if isinstance(given, (bool, int, float)):
+            return float(given), float(given)
+        if not isinstance(given, torch.fx.Node):
+            return -np.inf, np.inf
+        value, dtype = self.values.get(given), _dtype(given)
+        if given in self.ranges:
+            return self.ranges[given]
+        if isinstance(value, np.ndarray) and 0 < value.size <= _LOOKED_AT:
+            return float(value.min()), float(value.max())
+        if dtype is torch.bool:
+            return 0.0, 1.0
+        if dtype is None or dtype.is_floating_point or dtype.is_complex:
+            return -np.inf, np.inf
+        return float(torch.iinfo(dtype).min), float(torch.iinfo(dtype).max)
 
     def _number(self, function: str, operands: Sequence[Any]) -> Any:
         """Return a number computed of lengths, which each row computes by itself."""
