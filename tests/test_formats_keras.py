@@ -184,6 +184,31 @@ def test_inner_models_of_keras_2() -> None:
     assert "there is no such output" in obstacles(config, TF_KERAS)[0]
 
 
+@pytest.mark.parametrize("functional", [True, False])
+def test_inner_models_of_keras_3_whose_outputs_are_put_out(functional: bool) -> None:
+    """Among outputs the number skips the call that Keras does not list, but not of Sequentials."""
+    d = node("Dense", "d", call(ref("i")), units=3)
+    uses = [call(ref("x")), call(ref("inner"))]
+    if functional:
+        inner = graph("inner", [inputs("i", 3), d], [["i", 0, 0]], [["d", 0, 0]], *uses)
+    else:
+        inner = chain("inner", [layer("Dense", name="d", units=3)], *uses)
+    subtract = node("Subtract", "s", call([ref("inner", 0), ref("inner", 1)]))
+    first = 1 if functional else 0
+    config = graph(
+        "outer",
+        [inputs("x", 3), inner, subtract],
+        [["x", 0, 0]],
+        [["inner", first, 0], ["inner", first + 1, 0], ["s", 0, 0]],
+    )
+    calls = [
+        Call(dense("d"), "x", "u"),
+        Call(dense("d"), "u", "v"),
+        Call(Merge(name="s", function="subtract"), ["u", "v"]),
+    ]
+    agree(built(config), Model(calls, {"x": (3,)}, outputs=["u", "v", "s"]), (3,))
+
+
 def test_a_chain_in_a_graph_and_three_levels() -> None:
     deepest = graph(
         "deepest",
@@ -376,7 +401,9 @@ def test_a_mask_goes_past_a_model_at_every_step() -> None:
             ),
             "waits for what it",
         ),
-        (lambda g: g.update(output_layers=["in", 0, 1]), "there is no such output"),
+        (lambda g: g.update(output_layers=["in", 1, 1]), "there is no such output"),
+        (lambda g: g.update(output_layers=["in", 0, 0]), "there is no such call"),
+        (lambda g: g.update(output_layers=["in", 2, 0]), "there is no such call"),
         (lambda g: g.update(output_layers=["d", 0, 1]), "no tensor 'd:1' to put out"),
         (lambda g: g.update(output_layers=[]), "output_layers: expected one or more, found none"),
         (lambda g: g.update(input_layers=["d", 0, 0]), "'d' is not an input layer"),

@@ -214,7 +214,10 @@ class Reader:
             raise ModelFormatError(f"{where}: two layers have the same name")
         sequential = class_name == "Sequential"
         built = _build_shape(entry)
-        ends = (_sequential_ends if sequential else _functional_ends)(config, built, layers)
+        if sequential:
+            ends = _sequential_ends(config, built, layers)
+        else:
+            ends = _functional_ends(config, layers, self.version)
         return ModelRecord(
             name,
             "Sequential" if sequential else "Functional",
@@ -515,8 +518,11 @@ def _sequential_ends(config: Section, built: Shape | None, records: list[Record]
     return {"shapes": [shape_of_first], "dtypes": [None]}
 
 
-def _functional_ends(config: Section, built: Shape | None, records: list[Record]) -> dict[str, Any]:
-    """Return the inputs and outputs of a functional model."""
+def _functional_ends(config: Section, records: list[Record], version: Version) -> dict[str, Any]:
+    """Return the inputs and outputs of a functional model, outputs numbered as inputs of calls are.
+
+    Among outputs alone, Keras 3 counts the call by which an inner functional model was made.
+    """
     by_name = {record.name: record for record in records}
     inputs, _, _ = _ends(config, "input_layers")
     shapes: list[Shape | None] = []
@@ -531,6 +537,9 @@ def _functional_ends(config: Section, built: Shape | None, records: list[Record]
         shapes.append(shape)
         dtypes.append(dtype)
     outputs, names, several = _ends(config, "output_layers")
+    if not version.legacy:
+        functional = {record.name for record in records if record.class_name == "Functional"}
+        outputs = [ref._replace(node=ref.node - (ref.layer in functional)) for ref in outputs]
     return {
         "inputs": [ref.layer for ref in inputs],
         "outputs": outputs,

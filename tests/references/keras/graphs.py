@@ -1078,3 +1078,53 @@ def functions_behind_inner_models(keras: Any, x: Any) -> Any:
 
 
 add("functions-behind-inner-models", MASKED, functions_behind_inner_models, both=True)
+
+
+# Calls of an inner model that are outputs of the outer one. ---------------------------------------
+
+
+def dense_of(keras: Any, units: int = 4, name: str = "inner") -> Any:
+    x = keras.Input((4,))
+    return keras.Model(x, keras.layers.Dense(units, activation="tanh")(x), name=name)
+
+
+def inner_put_out(keras: Any, x: Any, y: Any) -> Any:
+    inner = dense_of(keras)
+    a, b = inner(x), inner(y)
+    return [a, keras.layers.Subtract()([a, b])]
+
+
+def inner_put_out_in_a_row(keras: Any, x: Any) -> Any:
+    inner = dense_of(keras)
+    a = inner(x)
+    return [a, keras.layers.Dense(3)(inner(keras.layers.Dense(4)(a)))]
+
+
+def inner_put_out_deeper(keras: Any, x: Any, y: Any) -> Any:
+    a, b = keras.Input((4,)), keras.Input((4,))
+    middle = keras.Model([a, b], inner_put_out(keras, a, b), name="middle")
+    first, second = middle([x, y]), middle([y, x])
+    return [*first, keras.layers.Subtract()([first[0], second[1]])]
+
+
+def variational(keras: Any, x: Any) -> Any:
+    layers = keras.layers
+    mean, log_variance = layers.Dense(4)(x), layers.Dense(4)(x)
+    z = layers.Add()([mean, log_variance])
+    return [dense_of(keras, 3, "decoder")(z), mean, log_variance]
+
+
+def inner_around_another(keras: Any, x: Any) -> Any:
+    first, second, layers = dense_of(keras), dense_of(keras, name="second"), keras.layers
+    return first(layers.Dense(4)(second(layers.Dense(4)(first(x)))))
+
+
+X2B = floats(3, 4, tag=1)
+for inputs, model in (
+    ([X2, X2B], inner_put_out),
+    (X2, inner_put_out_in_a_row),
+    ([X2, X2B], inner_put_out_deeper),
+    (X2, variational),
+    (X2, inner_around_another),
+):
+    add(f"graph-{model.__name__.replace('_', '-')}", inputs, model, both=True)
