@@ -607,6 +607,52 @@ def test_training_in_a_call(version: Version, training: Any) -> None:
     assert np.array_equal(model.predict(x), x)
 
 
+@pytest.mark.parametrize("version", [KERAS_3, TF_KERAS])
+@pytest.mark.parametrize("kind", [graph, chain, "steps"])
+@pytest.mark.parametrize("outermost", [None, False, True])
+@pytest.mark.parametrize("outer", [None, False, True])
+@pytest.mark.parametrize("own", [None, False, True])
+def test_training_in_calls_of_models(
+    version: Version, kind: Any, outermost: bool | None, outer: bool | None, own: bool | None
+) -> None:
+    """In Keras 2 the innermost call that says it decides, in Keras 3 none."""
+    drop = node("Dropout", "drop", call(ref("i"), training=own), rate=0.5)
+    inner = graph("inner", [inputs("i", 3), drop], ["i", 0, 0], ["drop", 0, 0])
+    inner["inbound_nodes"] = [call(ref("m"), training=outer)]
+    layers = [inputs("m", 3), inner]
+    uses, shape = [call(ref("x"), training=outermost)], (3,)
+    if kind is graph:
+        middle = graph("middle", layers, ["m", 0, 0], ["inner", 1, 0], *uses)
+    elif kind is chain:
+        outer = None  # it calls its layers with nothing
+        middle = chain("middle", [inner | {"inbound_nodes": None}], *uses)
+        del middle["config"]["layers"][0]["inbound_nodes"]
+    else:
+        within = graph("within", layers, ["m", 0, 0], ["inner", 1, 0])
+        del within["inbound_nodes"]
+        middle = node("TimeDistributed", "middle", *uses, layer=within)
+        shape = (4, 3)
+    first = 1 if kind is graph or (version.legacy and kind is chain) else 0
+    model = built(
+        graph("outer", [inputs("x", *shape), middle], ["x", 0, 0], ["middle", first, 0]), version
+    )
+    said = [training for training in (own, outer, outermost) if training is not None]
+    decides = said[0] if said and version.legacy else None
+    assert model.stochastic is (decides is not False)
+    assert len(model.notes) == (decides is not None)
+    if decides is not None:
+        assert "layer 'drop' (Dropout): called with training=" + str(decides) in model.notes[0]
+
+
+def test_arguments_of_calls_of_models_that_are_refused() -> None:
+    d = node("Dense", "d", call(ref("i")), units=3)
+    inner = graph("inner", [inputs("i", 3), d], ["i", 0, 0], ["d", 0, 0])
+    inner["inbound_nodes"] = [call(ref("x"), more=ref("x"))]
+    config = graph("outer", [inputs("x", 3), inner], ["x", 0, 0], ["inner", 1, 0])
+    (only,) = obstacles(config)
+    assert only == "layer 'inner' (Functional): unsupported argument 'more' of its call"
+
+
 def test_training_of_what_draws_nothing_is_not_said() -> None:
     for name, config in (("Dense", {"units": 3}), ("Activation", {"activation": "tanh"})):
         entry = node(name, "d", call(ref("x"), training=True), **config)

@@ -36,6 +36,7 @@ from fastdrop.formats.keras._rows import (
     agree,
     one_input,
     policy_note,
+    refuse_arguments,
     tensors_of,
 )
 from fastdrop.formats.keras._version import Version
@@ -54,13 +55,15 @@ _DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
 class FlatCall:
     """A call of a layer that is no model: what it makes, and its arguments with tensors by name.
 
-    `steps` counts the models at every time step around it.
+    `steps` counts the models at every time step around it, `training` is that of the calls of the
+    models around it.
     """
 
     record: Record
     name: str
     node: Node
     steps: int = 0
+    training: Any = None
     mask_of: Tensor | None = None
     borrowed: bool = False
     masked: bool = False
@@ -89,12 +92,19 @@ class _Scope:
     """One use of a model: its tensors by name."""
 
     def __init__(
-        self, model: ModelRecord, prefix: str, given: Sequence[Any], steps: int, outer: Any = None
+        self,
+        model: ModelRecord,
+        prefix: str,
+        given: Sequence[Any],
+        steps: int = 0,
+        training: Any = None,
+        outer: Any = None,
     ) -> None:
         self.model = _chained(model) if model.sequential else model
         self.prefix = prefix
         self.given = given
         self.steps = steps
+        self.training = training
         self.outer: _Scope | None = outer
         self.by_name = {record.name: record for record in self.model.layers}
         self.inner: dict[tuple[str, int], _Scope] = {}
@@ -170,9 +180,12 @@ class _Scope:
                 raise ModelFormatError(
                     f"{record.where}: expected {wanted} inputs, found {len(given)}"
                 )
+            refuse_arguments(call.kwargs, record.where, ("training", "mask"))
+            training = call.kwargs.get("training")
+            training = self.training if training is None else training
             timed = inner is not record
             prefix = f"{self.call_name(record, node)}/"
-            self.inner[key] = _Scope(inner, prefix, given, self.steps + timed, self)
+            self.inner[key] = _Scope(inner, prefix, given, self.steps + timed, training, self)
         return self.inner[key]
 
     def calls(self) -> Iterator[FlatCall]:
@@ -185,7 +198,8 @@ class _Scope:
                 if inner is None:
                     named = Node(self._named(node.args), self._named(node.kwargs))
                     name = self.call_name(record, number)
-                    yield FlatCall(record, name, named, self.steps, chained=self.model.sequential)
+                    chained = self.model.sequential
+                    yield FlatCall(record, name, named, self.steps, self.training, chained=chained)
                     continue
                 scope = self.scope(record, number, inner)
                 yield from scope.calls()
@@ -194,7 +208,8 @@ class _Scope:
                     made = scope.tensor(scope.model.outputs[0])
                     given = self.tensor(next(_refs(node.args)))
                     name = f"{self.call_name(record, number)}/out"
-                    yield FlatCall(record, name, Node([made], {}), self.steps, given, borrowed=True)
+                    passed = Node([made], {})
+                    yield FlatCall(record, name, passed, self.steps, mask_of=given, borrowed=True)
 
     def executed(self) -> Iterator[str]:
         """Yield the names of all calls in the order in which Keras 3 runs them.
@@ -450,7 +465,7 @@ class Assembly:
         self.reader.summary.inputs = dict(zip(names, shapes, strict=True))
         self._check_types()
         try:
-            scope = _Scope(model, "", [Tensor(name) for name in names], 0)
+            scope = _Scope(model, "", [Tensor(name) for name in names])
             if not scope.model.layers:
                 raise ModelFormatError("the model has no layers")
             calls = list(scope.calls())
@@ -523,7 +538,7 @@ class Assembly:
                 raise ModelFormatError(f"{call.record.where}: a mask without an input")
             name = f"{call.name}/mask"
             record = replace(call.record, class_name="WithMask", operation=True)
-            made.append(FlatCall(record, name, Node([first], {}), call.steps, mask))
+            made.append(FlatCall(record, name, Node([first], {}), call.steps, mask_of=mask))
             kwargs = {k: v for k, v in call.node.kwargs.items() if k != "mask"}
             args = _swapped(call.node.args, first, Tensor(name))
             made.append(replace(call, node=Node(args, kwargs), masked=True))
@@ -708,10 +723,12 @@ class Assembly:
     def _training(self, call: FlatCall) -> tuple[bool | None, dict[str, Any]]:
         """Take `training` out of a call's arguments.
 
-        Keras 3 lets the call of the model decide whatever is recorded. Keras 2 does not.
+        Keras 3 lets the call of the model decide whatever is recorded. Keras 2 does not: there the
+        innermost call that has one decides, of the layer or of a model around it.
         """
         kwargs = dict(call.node.kwargs)
         training = kwargs.pop("training", None)
+        training = call.training if training is None else training
         row = row_of(call.record)
         where = call.record.where
         if training is not None and not isinstance(training, bool | int):

@@ -197,6 +197,8 @@ class Reader:
         config = Section(where, value)
         config.refuse_others(_SEQUENTIAL_KEYS if class_name == "Sequential" else _FUNCTIONAL_KEYS)
         name = str(config.values.get("name", class_name))
+        if depth:
+            config.where = where = f"{outer}layer {show(name)} ({class_name})"
         entries = config.items("layers")
         self.count += len(entries)
         if self.count > self.max_layers:

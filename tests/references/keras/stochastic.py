@@ -330,6 +330,15 @@ def fixed_off_lstm(keras: Any, x: Any) -> Any:
     return layers.Dense(2)(layers.Flatten()(layers.Dropout(0.2)(h)))
 
 
+def fixed_off_inner(keras: Any, x: Any) -> Any:
+    """As models are trained on top of others."""
+    layers = keras.layers
+    inner = keras.Input((3,))
+    base = keras.Model(inner, layers.Dense(4)(layers.Dropout(0.4)(inner)), name="base")
+    a = base(layers.GRU(3)(x), training=False)
+    return [a, layers.Dense(2)(layers.Dropout(0.2)(base(layers.LSTM(3)(x))))]
+
+
 def decoder(keras: Any, x: Any, y: Any) -> Any:
     layers = keras.layers
     e, *s = layers.LSTM(3, return_sequences=True, return_state=True, dropout=0.2)(x)
@@ -356,6 +365,7 @@ for name, inputs, model in (
     ("two-outputs", X, two_outputs),
     ("fixed-off", X, fixed_off),
     ("fixed-off-lstm", X, fixed_off_lstm),
+    ("fixed-off-inner", X, fixed_off_inner),
     ("decoder", [X, floats(2, 4, 2, tag=9)], decoder),
     ("branches", [X, floats(2, 4, tag=9)], branches),
 ):
