@@ -587,6 +587,24 @@ def test_a_comparison_with_false_is_one_with_0() -> None:
 # ---- training, fixed in a call ----
 
 
+@pytest.mark.parametrize("version", [KERAS_3, TF_KERAS, Version(2, 2)])
+@pytest.mark.parametrize("training", [True, False, None])
+@pytest.mark.parametrize("trainable", [True, False])
+def test_normalization_by_the_batch_is_said(
+    version: Version, training: bool | None, trainable: bool
+) -> None:
+    """TensorFlow's Keras 2 does not do it where the layer is frozen."""
+    bn = node("BatchNormalization", "bn", call(ref("x"), training=training), trainable=trainable)
+    model = built(graph("g", [inputs("x", 3), bn], ["x", 0, 0], ["bn", 0, 0]), version)
+    if training and version.legacy and (trainable or not version.tensorflow):
+        assert model.notes == (
+            "layer 'bn' (BatchNormalization): called with training=True, so Keras 2 normalizes by "
+            "the batch; here it takes the moments in the file",
+        )
+    else:
+        assert model.notes == ()
+
+
 @pytest.mark.parametrize("training", [True, False, 1, 0, None])
 @pytest.mark.parametrize("version", [KERAS_3, TF_KERAS, Version(2, 2)])
 def test_training_in_a_call(version: Version, training: Any) -> None:

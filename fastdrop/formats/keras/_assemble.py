@@ -797,6 +797,12 @@ class Assembly:
             entries.append(Call(layer, call.inputs, call.name, call.training))
         for record, training in self._fixed:
             fixed = self.plans.get(record.key)
+            frozen = self.version.tensorflow and record.config.values.get("trainable") is False
+            if record.class_name == "BatchNormalization" and training and not frozen:
+                self.note(
+                    f"{record.where}: called with training=True, so Keras 2 normalizes by the "
+                    "batch; here it takes the moments in the file"
+                )
             if fixed is None or not fixed.layer.can_draw:
                 continue
             self.note(
