@@ -584,6 +584,36 @@ def test_a_comparison_with_false_is_one_with_0() -> None:
     assert "WithMask" in kinds(built(masked([compared], "not_equal")))
 
 
+def given_to_a_model(mask: Any, *more: Config, kind: str = "LSTM") -> Config:
+    """A mask that an inner model is given, and what else reads the tensor."""
+    within = node(kind, "l", call(ref("i")), units=2)
+    inner = graph("inner", [inputs("i", 4, 3), within], ["i", 0, 0], ["l", 0, 0])
+    inner["inbound_nodes"] = [call(ref("x"), mask=mask)]
+    kept = node("InputLayer", "k", batch_shape=[None, 4], dtype="bool")
+    ends = [["inner", 1, 0], *([entry["name"], 0, 0] for entry in more)]
+    ins = [["x", 0, 0], ["k", 0, 0]]
+    return graph("outer", [inputs("x", 4, 3), kept, inner, *more], ins, ends)
+
+
+@pytest.mark.parametrize("mask", [ref("k"), [ref("k")]], ids=["one", "listed"])
+def test_a_mask_that_an_inner_model_is_given(mask: Any) -> None:
+    model = built(given_to_a_model(mask))
+    x, kept = normal(2, 4, 3), np.array([[1, 1, 0, 0], [1, 0, 1, 1]], bool)
+    lstm = model.layers[-1]
+    assert isinstance(lstm, LSTM)
+    expected = fd.lstm(x, lstm.kernel, lstm.recurrent_kernel, lstm.bias, mask=kept)
+    assert np.array_equal(model.predict([x, kept]), expected)
+
+
+def test_masks_of_inner_models_that_are_refused() -> None:
+    reader = node("LSTM", "m", call(ref("x")), units=2)
+    (only,) = obstacles(given_to_a_model(ref("k"), reader))
+    assert only.startswith("layer 'inner' (Functional): mask: the model is given one with a tensor")
+    for mask in ([ref("k"), None], {"i": ref("k")}, [[ref("k")]]):
+        (only,) = obstacles(given_to_a_model(mask))
+        assert only == "layer 'inner' (Functional): mask: expected one for each input of the model"
+
+
 # ---- training, fixed in a call ----
 
 

@@ -8,6 +8,7 @@ made before everything fits.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -56,7 +57,8 @@ class FlatCall:
     """A call of a layer that is no model: what it makes, and its arguments with tensors by name.
 
     `steps` counts the models at every time step around it, `training` is that of the calls of the
-    models around it.
+    models around it. With `mask_of` it gives a tensor a mask: that tensor, or the
+    mask of that tensor if it is `borrowed`. One `handed` to an inner model stays with the tensor.
     """
 
     record: Record
@@ -66,6 +68,7 @@ class FlatCall:
     training: Any = None
     mask_of: Tensor | None = None
     borrowed: bool = False
+    handed: bool = False
     masked: bool = False
     chained: bool = False
 
@@ -107,6 +110,8 @@ class _Scope:
         self.training = training
         self.outer: _Scope | None = outer
         self.by_name = {record.name: record for record in self.model.layers}
+        # The inputs that a call gives masks to: what they are called then, themselves, their masks.
+        self.masked: list[tuple[Tensor, Ref, Ref]] = []
         self.inner: dict[tuple[str, int], _Scope] = {}
         self.skipped = {name: self._first_node(name) for name in self.by_name}
         self.naming: set[Ref] = set()
@@ -174,7 +179,7 @@ class _Scope:
         key = record.name, node
         if key not in self.inner:
             call = (record.nodes or [])[node]
-            given = list(_refs(call.args))
+            given: list[Any] = list(_refs(call.args))
             wanted = 1 if inner.sequential else len(inner.inputs)
             if len(given) != wanted:
                 raise ModelFormatError(
@@ -185,7 +190,14 @@ class _Scope:
             training = self.training if training is None else training
             timed = inner is not record
             prefix = f"{self.call_name(record, node)}/"
-            self.inner[key] = _Scope(inner, prefix, given, self.steps + timed, training, self)
+            masked = []
+            for i, mask in enumerate(_masks_of(call, len(given), record.where)):
+                if mask is not None:
+                    masked.append((Tensor(f"{prefix}/mask{i or ''}"), given[i], mask))
+                    given[i] = masked[-1][0]
+            scope = _Scope(inner, prefix, given, self.steps + timed, training, self)
+            scope.masked = masked
+            self.inner[key] = scope
         return self.inner[key]
 
     def calls(self) -> Iterator[FlatCall]:
@@ -202,11 +214,18 @@ class _Scope:
                     yield FlatCall(record, name, named, self.steps, self.training, chained=chained)
                     continue
                 scope = self.scope(record, number, inner)
+                for handed, ref, mask in scope.masked:
+                    with_mask = replace(record, class_name="WithMask", operation=True)
+                    taken, mask_of = Node([self.tensor(ref)], {}), self.tensor(mask)
+                    yield FlatCall(
+                        with_mask, handed, taken, self.steps, mask_of=mask_of, handed=True
+                    )
                 yield from scope.calls()
                 if inner is not record:
                     # At every time step: what comes out bears the mask of what went in.
                     made = scope.tensor(scope.model.outputs[0])
-                    given = self.tensor(next(_refs(node.args)))
+                    given = scope.given[0]
+                    given = given if isinstance(given, Tensor) else self.tensor(given)
                     name = f"{self.call_name(record, number)}/out"
                     passed = Node([made], {})
                     yield FlatCall(record, name, passed, self.steps, mask_of=given, borrowed=True)
@@ -222,7 +241,9 @@ class _Scope:
             record = self.by_name[name]
             inner = _inner_model(record)
             if inner is not None:
-                yield from self.scope(record, number, inner).executed()
+                scope = self.scope(record, number, inner)
+                yield from (handed for handed, _, _ in scope.masked)
+                yield from scope.executed()
             yield self.call_name(record, number) + ("/out" if inner is not None else "")
 
     def _order(self) -> list[tuple[str, int]]:
@@ -266,6 +287,18 @@ class _Scope:
         if isinstance(value, list):
             return [self._named(item) for item in value]
         return value
+
+
+def _masks_of(call: Node, count: int, where: str) -> Sequence[Ref | None]:
+    """Return the masks that a call gives to the inputs of an inner model."""
+    mask = call.kwargs.get("mask")
+    if not any(True for _ in _refs(mask)):
+        refuse_arguments(call.kwargs, where, ("training",))
+        return []
+    masks: list[Any] = [mask] if isinstance(mask, Ref) or not isinstance(mask, list) else mask
+    if len(masks) != count or not all(isinstance(m, Ref | None) for m in masks):
+        raise ModelFormatError(f"{where}: mask: expected one for each input of the model")
+    return masks
 
 
 Key = tuple[str, int]
@@ -351,6 +384,8 @@ class Assembly:
     _values: dict[str, object] = field(default_factory=dict)
     # Tensors that stand for others.
     _same: dict[str, str] = field(default_factory=dict)
+    # How many calls read a tensor.
+    _readers: Counter[str] = field(default_factory=Counter)
     # When calls run, by their names; when a tensor's mask is taken away, and what is read then.
     _ranks: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
@@ -484,6 +519,9 @@ class Assembly:
             for record in _leaves(model):
                 self.plan(record, None)
             return
+        self._readers.update(
+            tensor for call in calls for tensor in {*tensors_of([call.node.args, call.node.kwargs])}
+        )
         if not self.version.legacy:
             self._find_takers(scope, calls)
         known = {n: s for n, s in zip(names, shapes, strict=True) if s is not None}
@@ -515,7 +553,10 @@ class Assembly:
     def _find_takers(self, scope: _Scope, calls: Sequence[FlatCall]) -> None:
         """Find who reads tensors after the first call that takes their masks away."""
         numbers = {name: number for number, name in enumerate(scope.executed())}
-        self._ranks = {c.name: numbers.get(c.name.removesuffix("/mask"), 0) for c in calls}
+        self._ranks = {
+            c.name: numbers.get(c.name if c.handed else c.name.removesuffix("/mask"), 0)
+            for c in calls
+        }
         for call in calls:
             row = row_of(call.record)
             if row is None or row.takes_masks is None or self.version < row.takes_masks:
@@ -606,6 +647,13 @@ class Assembly:
             return None
         if given == self._masks.get(tensor):
             self._same[call.name] = tensor  # it has that mask already
+            return None
+        if call.handed and self._readers[tensor] > 1:
+            self.obstacle(
+                f"{where}: mask: the model is given one with a tensor that others read, to whom "
+                "Keras gives it or not, by the order in which it runs; let a layer make a tensor "
+                "for the model alone"
+            )
             return None
         self._masks[call.name] = given
         return Call(WithMask(name=call.name), [tensor, mask], call.name)

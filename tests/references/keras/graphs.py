@@ -1128,3 +1128,16 @@ for inputs, model in (
     (X2, inner_around_another),
 ):
     add(f"graph-{model.__name__.replace('_', '-')}", inputs, model, both=True)
+
+
+def inner_given_masks(keras: Any, x: Any, kept: Any) -> Any:
+    layers = keras.layers
+    i, j = keras.Input((6, 3)), keras.Input((6, 3))
+    functional = keras.Model(i, layers.LSTM(3)(i))
+    several = keras.Model([i, j], layers.Subtract()([layers.GRU(3)(i), layers.GRU(3)(j)]))
+    chain = keras.Sequential([keras.Input((6, 3)), layers.LSTM(3)])
+    a, b, c, d = (layers.Dense(3)(x) for _ in range(4))
+    return [functional(a, mask=kept), chain(b, mask=kept), several([c, d], mask=[kept, kept])]
+
+
+add("graph-inner-given-masks", [floats(4, 6, 3), SOME], inner_given_masks, both=True)
