@@ -146,9 +146,6 @@ both directions over steps of open length beside the batch
     { s = Shape<start=2, end=3>(x) k = Concat<axis=0>(m, s, f) a = Reshape(x, k)
       b = Transpose<perm=[1, 0, 2]>(a) c = LSTM<hidden_size=2, direction="bidirectional">(b, w, r)
       d = Gather<axis=0>(c, z) joined = Gather<axis=0>(d, z) }
-powers of constants
-    (int64[N,5] x) => (y) <int64[5] c = {-7, 2, -1, 1, -1}, int64[5] d = {3, -2, -3, -5, -4}>
-    { a = Pow(c, d) y = Add(x, a) }
 quotients of constants
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
     { a = Div(c, d) y = Add(x, a) }
@@ -4077,6 +4074,17 @@ put to places
       y = ScatterElements<axis=1, reduction="add">(x, q, m) }
 """
 )
+
+
+def test_whole_numbers_to_negative_powers_are_cut_off() -> None:
+    graph = "(int64[N,5] x) => (y) <int64[5] c = {-7, 2, -1, 1, BASE}, "
+    graph += "int64[5] d = {3, -2, -3, -5, -4}> { a = Pow(c, d) y = Add(x, a) }"
+    model = loaded(parsed(graph.replace("BASE", "-1")))
+    np.testing.assert_array_equal(model.predict(np.zeros((1, 5))), [[-343, 0, -1, 1, 1]])
+    with pytest.raises(ModelFormatError, match=r"\(Pow\): a division by zero"):
+        loaded(parsed(graph.replace("BASE", "0")))
+
+
 # What ONNX Runtime gives.
 LOGARITHMS = {"ReduceLogSumExp": [3, 2, 1], "ReduceLogSum": [1, 1, 0]}
 
