@@ -468,6 +468,46 @@ def test_ends_of_a_graph() -> None:
     assert np.array_equal(swapped.predict([x[1], x[0]]), e)
 
 
+@pytest.mark.parametrize("order", ["pq", "qp"])
+@pytest.mark.parametrize("own", ["pq", "qp"])
+@pytest.mark.parametrize("mask", [None, {"p": None, "q": None}, [None, None]])
+def test_dicts_of_inner_models_are_taken_in_the_order_of_their_keys(
+    order: str, own: str, mask: Any
+) -> None:
+    inner = graph(
+        "inner",
+        [
+            inputs("i", 3),
+            inputs("j", 3),
+            node("Dense", "d", call(ref("i")), units=3),
+            node("Dense", "e", call(ref("j")), units=2),
+        ],
+        {key: [{"p": "i", "q": "j"}[key], 0, 0] for key in own},
+        {key: [{"p": "d", "q": "e"}[key], 0, 0] for key in own},
+        call({key: ref({"p": "a", "q": "b"}[key]) for key in order}, mask=mask),
+    )
+    ends = [["inner", 1, 0], ["inner", 1, 1]]
+    config = graph(
+        "outer", [inputs("a", 3), inputs("b", 3), inner], [["a", 0, 0], ["b", 0, 0]], ends
+    )
+    calls = [Call(dense("d"), "a", "u"), Call(dense("e", units=2), "b", "v")]
+    expected = Model(calls, {"a": (3,), "b": (3,)}, outputs=["u", "v"])
+    agree(built(config), expected, (3,), (3,))
+
+
+def test_dicts_that_are_refused() -> None:
+    layers = [inputs("a", 3), node("Dense", "d", call(ref("a")), units=3)]
+    (only,) = obstacles(graph("g", layers, {"b": ["a", 0, 0]}, ["d", 0, 0]))
+    assert "input_layers: 'b' is the input layer 'a', and Keras goes by the former" in only
+    assert built(graph("g", layers, {"a": ["a", 0, 0]}, ["d", 0, 0])).input_names == ("a",)
+    inner = graph("inner", layers, ["a", 0, 0], ["d", 0, 0], call({"a": ref("x")}))
+    config = graph("outer", [inputs("x", 3), inner], ["x", 0, 0], ["inner", 1, 0])
+    assert "layer 'inner' (Functional): called with a dict of inputs" in obstacles(config)[0]
+    inner = graph("inner", layers, ["a", 0, 0], ["d", 0, 0], {"a": ["x", 0, 0, {}]})
+    config = graph("outer", [inputs("x", 3), inner], ["x", 0, 0], ["inner", 1, 0])
+    assert "call: inputs in a dict, which Keras 2 writes by name" in obstacles(config, TF_KERAS)[0]
+
+
 # ---- masks in calls ----
 
 
@@ -595,7 +635,7 @@ def given_to_a_model(mask: Any, *more: Config, kind: str = "LSTM") -> Config:
     return graph("outer", [inputs("x", 4, 3), kept, inner, *more], ins, ends)
 
 
-@pytest.mark.parametrize("mask", [ref("k"), [ref("k")]], ids=["one", "listed"])
+@pytest.mark.parametrize("mask", [ref("k"), [ref("k")], {"i": ref("k")}])
 def test_a_mask_that_an_inner_model_is_given(mask: Any) -> None:
     model = built(given_to_a_model(mask))
     x, kept = normal(2, 4, 3), np.array([[1, 1, 0, 0], [1, 0, 1, 1]], bool)
@@ -609,7 +649,7 @@ def test_masks_of_inner_models_that_are_refused() -> None:
     reader = node("LSTM", "m", call(ref("x")), units=2)
     (only,) = obstacles(given_to_a_model(ref("k"), reader))
     assert only.startswith("layer 'inner' (Functional): mask: the model is given one with a tensor")
-    for mask in ([ref("k"), None], {"i": ref("k")}, [[ref("k")]]):
+    for mask in ([ref("k"), None], {"i": ref("k"), "j": None}, [[ref("k")]], [True]):
         (only,) = obstacles(given_to_a_model(mask))
         assert only == "layer 'inner' (Functional): mask: expected one for each input of the model"
 

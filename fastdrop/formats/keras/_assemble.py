@@ -185,6 +185,12 @@ class _Scope:
                 raise ModelFormatError(
                     f"{record.where}: expected {wanted} inputs, found {len(given)}"
                 )
+            for arg in call.args:
+                if isinstance(arg, dict) and sorted(arg) != inner.input_keys:
+                    raise ModelFormatError(
+                        f"{record.where}: called with a dict of inputs that are not the keys of "
+                        "its own; call it with inputs arranged as its own are"
+                    )
             refuse_arguments(call.kwargs, record.where, ("training", "mask"))
             training = call.kwargs.get("training")
             training = self.training if training is None else training
@@ -292,10 +298,11 @@ class _Scope:
 def _masks_of(call: Node, count: int, where: str) -> Sequence[Ref | None]:
     """Return the masks that a call gives to the inputs of an inner model."""
     mask = call.kwargs.get("mask")
-    if not any(True for _ in _refs(mask)):
-        refuse_arguments(call.kwargs, where, ("training",))
-        return []
+    if isinstance(mask, dict):
+        mask = [mask[key] for key in sorted(mask)]
     masks: list[Any] = [mask] if isinstance(mask, Ref) or not isinstance(mask, list) else mask
+    if all(m is None for m in masks):
+        return []
     if len(masks) != count or not all(isinstance(m, Ref | None) for m in masks):
         raise ModelFormatError(f"{where}: mask: expected one for each input of the model")
     return masks
@@ -332,11 +339,12 @@ def _inner_model(record: Record) -> ModelRecord | None:
 
 
 def _refs(value: Any) -> Iterator[Ref]:
+    """Yield the tensors in arguments of a call, those of a dict in the order of its keys."""
     if isinstance(value, Ref):
         yield value
     elif isinstance(value, dict):
-        for item in value.values():
-            yield from _refs(item)
+        for key in sorted(value):
+            yield from _refs(value[key])
     elif isinstance(value, list):
         for item in value:
             yield from _refs(item)

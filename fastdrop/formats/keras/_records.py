@@ -96,6 +96,7 @@ class ModelRecord(Record):
     layers: list[Record] = field(default_factory=list)
     lost: frozenset[str] = frozenset()
     inputs: list[str] = field(default_factory=list)
+    input_keys: list[str] | None = None  # where they are a dict
     outputs: list[Ref] = field(default_factory=list)
     output_names: list[str] | None = None
     several_outputs: bool = False
@@ -219,7 +220,7 @@ class Reader:
         if sequential:
             ends = _sequential_ends(config, built, layers)
         else:
-            ends = _functional_ends(config, layers, self.version)
+            ends = _functional_ends(config, layers, self.version, depth)
         return ModelRecord(
             name,
             "Sequential" if sequential else "Functional",
@@ -369,6 +370,11 @@ class Reader:
 
     def _node(self, value: object, where: str) -> Node:
         if isinstance(value, dict):
+            if self.version.legacy and not {"args", "kwargs"} & {*value}:
+                raise ModelFormatError(
+                    f"{where}: inputs in a dict, which Keras 2 writes by name, are not supported; "
+                    "call it with a list of inputs"
+                )
             node = Section(where, value)
             node.refuse_others(frozenset({"args", "kwargs"}))
             kwargs = Section(where, node.values.get("kwargs") or {}).values
@@ -520,13 +526,21 @@ def _sequential_ends(config: Section, built: Shape | None, records: list[Record]
     return {"shapes": [shape_of_first], "dtypes": [None]}
 
 
-def _functional_ends(config: Section, records: list[Record], version: Version) -> dict[str, Any]:
+def _functional_ends(
+    config: Section, records: list[Record], version: Version, depth: int
+) -> dict[str, Any]:
     """Return the inputs and outputs of a functional model, outputs numbered as inputs of calls are.
 
     Among outputs alone, Keras 3 counts the call by which an inner functional model was made.
     """
     by_name = {record.name: record for record in records}
-    inputs, _, _ = _ends(config, "input_layers")
+    inputs, keys, _ = _ends(config, "input_layers")
+    for key, ref in zip(keys or (), inputs, strict=bool(keys)):
+        if key != ref.layer and not depth:
+            raise ModelFormatError(
+                f"{config.where}: input_layers: {show(key)} is the input layer {show(ref.layer)}, "
+                "and Keras goes by the former; give both the same name and save the model again"
+            )
     shapes: list[Shape | None] = []
     dtypes: list[str | None] = []
     for ref in inputs:
@@ -544,6 +558,7 @@ def _functional_ends(config: Section, records: list[Record], version: Version) -
         outputs = [ref._replace(node=ref.node - (ref.layer in functional)) for ref in outputs]
     return {
         "inputs": [ref.layer for ref in inputs],
+        "input_keys": keys,
         "outputs": outputs,
         "output_names": names,
         "several_outputs": several,
@@ -559,8 +574,8 @@ def _ends(config: Section, key: str) -> tuple[list[Ref], list[str] | None, bool]
     """
     value = config.values.get(key)
     where = f"{config.where}: {key}"
-    if isinstance(value, dict):
-        return [_ref(item, where) for item in value.values()], [*value], True
+    if isinstance(value, dict):  # which Keras flattens in the order of the keys
+        return [_ref(value[name], where) for name in sorted(value)], sorted(value), True
     value = config.items(key)
     if len(value) == 3 and isinstance(value[0], str):
         return [_ref(value, where)], None, False

@@ -1119,7 +1119,20 @@ def inner_around_another(keras: Any, x: Any) -> Any:
     return first(layers.Dense(4)(second(layers.Dense(4)(first(x)))))
 
 
+def inner_of_dicts(keras: Any, x: Any, y: Any) -> Any:
+    """Called with its inputs in another order than its own."""
+    layers = keras.layers
+    p, q = keras.Input((4,), name="p"), keras.Input((4,), name="q")
+    ends = {
+        "b": layers.Dense(3)(layers.Subtract()([p, layers.Dense(4)(q)])),
+        "a": layers.Dense(3)(p),
+    }
+    made = keras.Model({"q": q, "p": p}, ends)({"p": x, "q": y})
+    return layers.Subtract()([made["b"], layers.Dense(3)(made["a"])])
+
+
 X2B = floats(3, 4, tag=1)
+add("graph-inner-of-dicts", [X2, X2B], inner_of_dicts, only="3", both=True)
 for inputs, model in (
     ([X2, X2B], inner_put_out),
     (X2, inner_put_out_in_a_row),
