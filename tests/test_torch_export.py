@@ -2449,6 +2449,9 @@ FLAT: dict[str, Callable[[Any, Any], Any]] = {
     "index": lambda y, n: y.reshape(-1, 4)[torch.arange(len(y)) * y.size(1) + n - 1],
     "swapped": lambda y, n: y.reshape(-1, 4)[(n - 1) + torch.arange(len(y)) * y.size(1)],
     "first": lambda y, n: y.reshape(-1, 4)[y.size(1) * torch.arange(len(y)) + (n - 2 + 1)],
+    "selected": lambda y, n: y.reshape(-1, 4).index_select(
+        0, torch.arange(len(y)) * y.size(1) + n - 1
+    ),
 }
 
 
@@ -2698,6 +2701,27 @@ def test_whole_numbers_of_few_bits_that_are_known_to_fit(function: Any) -> None:
     model = from_torch(Function(lambda x: function(x).float()), torch.ones(2, 5, dtype=torch.uint8))
     x = torch.randint(0, 256, (3, 5), dtype=torch.uint8)
     np.testing.assert_array_equal(model.predict(x.numpy()), function(x).float().numpy())
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: x * (torch.arange(x.size(1)) >= torch.randint(0, 5, (1,)))[:, None], "random"),
+        (lambda x: x[:, torch.randint(0, 5, (1,))], "random whole numbers"),
+    ],
+    ids=["compared", "places"],
+)
+def test_random_whole_numbers_are_refused_by_name(function: Any, why: str) -> None:
+    with pytest.raises(ModelFormatError, match=f"{why}.*test_torch_export.py"):
+        from_torch(Function(function), torch.randn(2, 7, 3))
+
+
+def test_rolls_by_a_part_of_the_steps_fix_these() -> None:
+    module = Function(lambda x: torch.roll(x, x.size(1) // 2, 1))
+    model = from_torch(module, torch.randn(2, 7, 3))
+    assert "a tensor rolled by" in model.notes[0]
+    x = torch.randn(3, 7, 3)
+    np.testing.assert_array_equal(model.predict(x.numpy()), module(x).numpy())
 
 
 class Remembers(nn.Module):

@@ -25,8 +25,10 @@ from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, LOGICAL, UNARY
 from fastdrop.formats.aten.chosen import of_chosen
 from fastdrop.formats.aten.fourier import is_complex, of_complex
-from fastdrop.formats.aten.random import DroppedWeights, Uniform, of_dropped, of_uniform
+from fastdrop.formats.aten.random import DroppedWeights, Seed, Uniform, of_dropped, of_uniform
 
+# What takes seeds as well.
+_OF_SEEDS = frozenset(("dropout", "clone", "detach", "alias", "lift_fresh_copy"))
 # Of fastdrop's own, or taken for its seeds alone.
 OWN = frozenset(("copy_seed", "packed", "padded", "randint"))
 
@@ -65,6 +67,8 @@ def _all_given(a: Arguments) -> list[Any]:
 def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
     """Compute an operator of what may be `Steps`, which become tensors beside tensors."""
     given = _all_given(a)
+    if base not in OWN | _OF_SEEDS and any(isinstance(v, Seed) for v in given):
+        raise UnsupportedError("random whole numbers")
     if any(isinstance(v, Chosen) for v in given):
         return of_chosen(base, row, partial(_with_steps, row, base), b, a)
     if any(map(is_complex, given)):

@@ -303,6 +303,8 @@ def _roll(b: Networks, a: Arguments) -> Any:
         raise UnsupportedError("a tensor rolled along all axes at once")
     for shift, axis in zip(a.shifts, a.dims, strict=True):
         length = value.shape[axis]
+        if is_open(shift):
+            raise UnsupportedError(f"a tensor rolled by {shift} places")
         if is_open(length) and abs(shift) > 1 and isinstance(value, Tensor):  # perhaps by more
             places = b.elementwise("subtract", b.positions(length), float(shift))
             around = b.elementwise("mod", places, b.unsqueeze(b.count(length), 1))

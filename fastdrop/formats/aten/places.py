@@ -253,6 +253,10 @@ def _index_select(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     if isinstance(a.index, Order):
         return a.index.of(value, a.dim % value.ndim)
+    if isinstance(a.index, RowPlaces) and not a.dim % value.ndim:
+        return b.rows_laid_out(value, a.index)
+    if isinstance(a.index, OfRows):
+        raise UnsupportedError("places by numbers of rows")
     if isinstance(a.index, Steps):
         return _at_places(b, value, a.dim % value.ndim, a.index)
     if isinstance(value, np.ndarray) and isinstance(a.index, (Tensor, Spread)):
