@@ -2703,6 +2703,12 @@ def test_whole_numbers_of_few_bits_that_are_known_to_fit(function: Any) -> None:
     np.testing.assert_array_equal(model.predict(x.numpy()), function(x).float().numpy())
 
 
+def test_numbers_that_are_none_are_not_taken_for_written_ones() -> None:
+    module = Remembers(lambda m, x: m.linear(x) + m.plain.nan_to_num(1.0))
+    module.plain = torch.tensor([1.0, np.nan, 2.0])
+    assert not from_torch(module, torch.randn(3, 5, 3)).notes
+
+
 @pytest.mark.parametrize(
     ("function", "why"),
     [
