@@ -175,7 +175,10 @@ class Networks(Windows):
         """Return what is made of objects and options, the same each time."""
         key = (*map(id, sources), *options)
         if key not in self._made:
-            self._made[key] = (tuple(sources), make())
+            made = make()
+            if isinstance(made, np.ndarray):
+                made.flags.writeable = False  # for layers to share it
+            self._made[key] = (tuple(sources), made)
         return self._made[key][1]
 
     # ---- what is random ----

@@ -139,6 +139,7 @@ def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Aske
         raise ModelFormatError(
             f"{where} holds NaN or infinities; allow_nonfinite=True accepts them"
         )
+    array.flags.writeable = False  # for layers to take it as it is
     return array
 
 

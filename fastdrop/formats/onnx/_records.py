@@ -257,7 +257,9 @@ def array_of(tensor: Any, where: str) -> Array:
         numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
     elif dtype == "float16":
         numbers = numbers.astype(np.float32)
-    return numbers.reshape(dims)
+    numbers = numbers.reshape(dims)
+    numbers.flags.writeable = False  # for layers to share it
+    return numbers
 
 
 def _input(value: Any) -> Input:
