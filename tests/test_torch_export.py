@@ -1009,6 +1009,25 @@ def test_a_model_stays_as_it_is_when_the_module_trains_on() -> None:
     np.testing.assert_array_equal(model.predict(x.numpy()), before)
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda d, s: d * 86400 + s,
+        lambda d, s: (d * 9000).cumsum(1),
+        lambda d, s: (d * 9000).sum(1),
+        lambda d, s: d**2 - s,
+    ],
+    ids=["product", "running sum", "sum", "power"],
+)
+def test_whole_numbers_are_computed_as_far_as_float32_holds_them(compute: Any) -> None:
+    days, seconds = torch.arange(10).reshape(2, 5), torch.arange(10).reshape(2, 5) * 7
+    model = from_torch(Function(compute), (days, seconds))
+    found = model.predict([days.numpy(), seconds.numpy()])
+    np.testing.assert_array_equal(found, compute(days, seconds).numpy())
+    with pytest.raises(ValueError, match="whole"):
+        model.predict([(days + 19000).numpy(), seconds.numpy()])
+
+
 def test_obstacles_name_all_and_the_line() -> None:
     class Odd(nn.Module):
         def forward(self, x: Any) -> Any:
@@ -2269,7 +2288,7 @@ def test_whole_numbers_that_float32_does_not_hold_are_refused() -> None:
         model.predict(np.array([[1_600_000_001]]))
     hashed = Table(lambda t, x: t[(x * 1000003) % 97], 97, 4)
     model = from_torch(hashed, torch.arange(9)[None])
-    with pytest.raises(ValueError, match=r"below 2\*\*24, up to which float32 holds all whole"):
+    with pytest.raises(ValueError, match=r"below 2\*\*24.* up to which float32 holds all"):
         model.predict(np.array([[30_000]]))
 
 

@@ -112,6 +112,9 @@ _NARROW = (torch.float16, torch.bfloat16)
 # Whole numbers that begin anew beyond a few, and what may go there.
 _FEW_BITS = (torch.uint8, torch.int8, torch.int16)
 _TO = ("to", "_to_copy", "type_as")
+# Below it float32 holds all whole numbers; what may be far above is looked at when it is computed.
+_MOST_WHOLE = 2.0**24
+_MULTIPLIES = ("mul", "pow", "square", "prod", "cumprod")
 _LOOKED_AT = 1 << 16  # how many numbers of a constant are
 _ARITHMETIC = frozenset(
     (
@@ -1149,7 +1152,7 @@ class _Conversion:
                 if made is _MISSING:
                     return made
             else:
-                made = row(self.builder, self._arguments(node, target))
+                made = self._whole(node, row(self.builder, self._arguments(node, target)))
             self._compare(node, made)
             self._write(node, target, made)
         except BatchAxisError as error:
@@ -1180,6 +1183,20 @@ class _Conversion:
                 )
         if not written and dtype is not torch.bool and low > -np.inf and high < np.inf:
             self.ranges[node] = low, high
+
+    def _whole(self, node: torch.fx.Node, made: Any) -> Any:
+        """Return what an operator made, of whole numbers only those that float32 holds.
+
+        Sums of two are left alone: of numbers that it holds they are off by one at most.
+        """
+        name, dtype = _operator(node), _dtype(node)
+        if not isinstance(made, Tensor) or dtype not in (torch.int32, torch.int64):
+            return made
+        sums = name in ("sum", "cumsum") and _dtype(node.args[0]) is not torch.bool
+        low, high = self.ranges.get(node, (-np.inf, np.inf))
+        if not sums and (name not in _MULTIPLIES or -_MOST_WHOLE < low <= high < _MOST_WHOLE):
+            return made
+        return self.builder.elementwise("whole", made, made, _MOST_WHOLE)
 
     def _computed_range(self, node: torch.fx.Node, name: str) -> tuple[float, float]:
         """Return between which numbers those are that an operator makes, as far as it is known."""
