@@ -784,6 +784,34 @@ def test_arguments_of_recurrent_layers_that_are_refused(class_name: str) -> None
         assert f"layer 'l' ({class_name}): {message}" in obstacles(config)
 
 
+def of_type(dtype: str, *layers: Config) -> Config:
+    first = inputs("x", 5, 3)
+    first["config"]["dtype"] = dtype
+    return graph("g", [first, *layers], ["x", 0, 0], [layers[-1]["name"], 0, 0])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
+def test_numbers_of_few_bits_that_begin_anew(dtype: str) -> None:
+    """200 + 200 is 144 in Keras."""
+    twice = node("Add", "l", call([ref("x"), ref("x")]))
+    (only,) = obstacles(of_type(dtype, twice))
+    assert only.startswith("layer 'l' (Add): numbers of 8 and 16 bits, which begin anew")
+    built(of_type("int32", twice))
+    built(of_type("float32", twice))
+    # Rescaling computes in a floating-point type, and so does what has a number of one.
+    built(of_type(dtype, node("Rescaling", "l", call(ref("x")), scale=0.5)))
+    minus = node("Subtract", "l", call(ref("x"), 127.5))
+    built(of_type(dtype, minus | {"module": "keras.src.ops.numpy", "registered_name": "Subtract"}))
+
+
+def test_means_of_whole_numbers_are_whole_in_keras_2() -> None:
+    mean = node("GlobalAveragePooling1D", "l", call(ref("x")))
+    (only,) = obstacles(of_type("int32", mean), TF_KERAS)
+    assert only.startswith("layer 'l' (GlobalAveragePooling1D): of whole numbers it makes whole")
+    built(of_type("int32", mean))
+    built(of_type("float32", mean), TF_KERAS)
+
+
 def test_no_cells_are_refused() -> None:
     cells = layer("StackedRNNCells", cells=[])
     config = chain("c", [layer("RNN", name="r", cell=cells)], build_input_shape=[None, 5, 3])

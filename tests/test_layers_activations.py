@@ -126,11 +126,11 @@ def test_declared_prelus() -> None:
         ),
         (
             lambda: fd.Model([PReLU(name="p", alpha=np.ones((2, 3), "f4"))], (4, 3)),
-            r"layer 'p': expected an input of shape to which \(2, 3\) broadcasts",
+            r"layer 'p': expected an input of shape of . axes, to which \(2, 3\) broadcasts",
         ),
         (
             lambda: fd.Model([PReLU(name="p", alpha=np.ones(3, "f4"))], (4, 3)),
-            r"layer 'p': expected an input of shape to which \(3,\) broadcasts",
+            r"layer 'p': expected an input of shape of . axes, to which \(3,\) broadcasts",
         ),
         (
             lambda: PReLU(name="p", alpha=np.ones(3)),

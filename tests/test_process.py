@@ -24,8 +24,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and fork")
 
 
 def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a fresh interpreter with only these switches set."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("FASTDROP_")}
+    """Run code in a fresh interpreter with only these switches set.
+
+    Dask sets some of glibc's (MALLOC_TRIM_THRESHOLD_) for its workers, in the tests' process too.
+    """
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("FASTDROP_", "MALLOC_"))}
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         env=clean | environ,

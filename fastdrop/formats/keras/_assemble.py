@@ -41,12 +41,27 @@ from fastdrop.formats.keras._rows import (
     tensors_of,
 )
 from fastdrop.formats.keras._version import Version
-from fastdrop.layers import Identity, Layer, Shape, TimeDistributed, WithMask
+from fastdrop.layers import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    Identity,
+    Layer,
+    Shape,
+    TimeDistributed,
+    WithMask,
+)
 from fastdrop.model import Call, Model
 from fastdrop.model._graph import running_order
 
 _INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+# Types whose numbers begin anew beyond a few, and what may go there.
+_FEW_BITS = ("int8", "int16", "uint8", "uint16")
+_BEYOND = ("add", "subtract", "multiply", "average", "power", "square", "negative", "sum", "prod")
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
+
+
+_MEANS = (GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D)
 
 
 # ---- calls, written out in one list ----
@@ -731,8 +746,19 @@ class Assembly:
         """Return what stands in the way of a call whose layer and shapes are known."""
         if call.chained and outputs > 1:
             return f"it puts out {outputs} tensors, which a Sequential model cannot take"
-        whole = {n for n, kind in zip(self._inputs, self.model.dtypes, strict=True) if _whole(kind)}
-        if planned.rounds and whole & {*taken.tensors}:
+        kinds = {n: kind for n, kind in zip(self._inputs, self.model.dtypes, strict=True) if kind}
+        taken_kinds = {kinds[tensor] for tensor in taken.tensors if tensor in kinds}
+        function = getattr(planned.layer, "function", None)
+        few = all(kinds.get(tensor) in _FEW_BITS for tensor in taken.tensors)
+        if function in _BEYOND and few and not _has_floats([call.node.args, call.node.kwargs]):
+            return (
+                "numbers of 8 and 16 bits, which begin anew beyond what they hold; give the model "
+                "an input of a floating-point type, or of 32 bits"
+            )
+        # Keras 2 takes means of whole numbers as whole ones.
+        mean = function == "mean" or isinstance(planned.layer, _MEANS)
+        rounds = planned.rounds or (self.version.legacy and mean)
+        if rounds and any(map(_whole, taken_kinds)):
             return (
                 "of whole numbers it makes whole numbers; give the model an input of a "
                 "floating-point type, or do before it what this layer does"
@@ -903,6 +929,14 @@ def _zeros_elsewhere(record: Record) -> bool:
 
 def _whole(dtype: str | None) -> bool:
     return dtype is not None and dtype.startswith(("int", "uint"))
+
+
+def _has_floats(value: Any) -> bool:
+    """Whether there are floating-point numbers among arguments, with which whole ones are such."""
+    if isinstance(value, dict):
+        array = value.get("class_name") == "__numpy__"
+        return array or any(map(_has_floats, value.values()))
+    return any(map(_has_floats, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def _leaves(model: ModelRecord) -> Iterator[Record]:
