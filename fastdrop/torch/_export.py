@@ -102,6 +102,8 @@ _SAME_IN_ALL_CALLS = (bool, int, float, str, type(None))
 _EXPECTED = "a tensor, or a tuple or dict of tensors"
 # With how many seeds a module is called that draws numbers outside PyTorch.
 _SEEDS = 16
+# To how many steps inputs are made up that are longer than the example.
+_LONG = 256
 # How many tables are tried for numbers that may be looked up in them.
 _MOST_TABLES = 8
 # Where inputs may have their rows: how many ways are looked at, and how many tried.
@@ -803,7 +805,8 @@ def _shapes(
 
 
 def _longer(length: int) -> int:
-    return 3 * length + 7
+    """Return more than a length; of a long one little, for attention goes by its square."""
+    return max(length + 1, min(3 * length + 7, _LONG))
 
 
 def _shorter(length: int) -> int:
