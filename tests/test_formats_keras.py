@@ -967,7 +967,7 @@ def test_unrolled_loops_backwards_under_a_mask_that_is_given() -> None:
 def test_a_function_that_is_not_known() -> None:
     strange = layer("Rot90", name="r") | {"module": "keras.src.ops.numpy"}
     (said,) = obstacles(chain("c", [strange], build_input_shape=[None, 3]))
-    assert "(Rot90): the function is not supported, expected one of Abs, Absolute, Add" in said
+    assert said.endswith("(Rot90): the function is not supported")
 
 
 def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:
@@ -1215,7 +1215,7 @@ def test_layers_of_keras_are_nobodys_own() -> None:
         return str(caught.value)
 
     for name in ("SpectralNormalization", "LocallyConnected1D", "GroupedQueryAttention"):
-        assert f"({name}): the class is not supported, expected one of" in said(name)
+        assert f"({name}): the class is not supported" in said(name)
     assert "load(..., custom={'Mine': 'Dropout'})" in said("Mine")
 
 

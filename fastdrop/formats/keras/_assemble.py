@@ -27,7 +27,7 @@ from fastdrop.formats.keras._records import (
     Ref,
     hint,
 )
-from fastdrop.formats.keras._registry import OPERATIONS, row_of, supported
+from fastdrop.formats.keras._registry import row_of
 from fastdrop.formats.keras._rows import (
     WITHOUT_EFFECT,
     Planned,
@@ -475,11 +475,11 @@ class Assembly:
         if record.class_name in REASONS:
             return REASONS[record.class_name]
         if record.operation:
-            return f"the function is not supported, expected one of {', '.join(sorted(OPERATIONS))}"
+            return "the function is not supported"
         # A file that names no modules may mean a class of somebody's own.
         keras_own = self.reader.modules or record.class_name in OTHERS
         own = "" if keras_own else f" ({hint(record.class_name)})"
-        return f"the class is not supported{own}, expected one of {supported()}"
+        return f"the class is not supported{own}"
 
     def plan(
         self,
