@@ -109,7 +109,8 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
 
 # What means nothing of whole numbers that have been rounded.
 _OF_WHOLE = frozenset(("floor_divide", "mod"))
-_MOST_WHOLE = 2.0**24
+# Below it float32 holds all whole numbers.
+MOST_WHOLE = 2.0**24
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -184,7 +185,7 @@ class Elementwise(Layer):
         values = [inputs[o].values if isinstance(o, int) else o for o in self.operands]
         if self.function in _OF_WHOLE:
             number = np.abs(values[0])
-            if ((number >= _MOST_WHOLE) & (number < np.inf)).any():
+            if ((number >= MOST_WHOLE) & (number < np.inf)).any():
                 largest = number[number < np.inf].max()
                 raise ValueError(
                     f"{self.label}: expected numbers below 2**24, up to which float32 holds all "
@@ -200,7 +201,7 @@ class Elementwise(Layer):
         beyond = np.abs(sizes) >= most
         if beyond.any():
             largest = np.abs(sizes)[beyond].max()
-            why = ", up to which float32 holds all" if np.max(most) == _MOST_WHOLE else ""
+            why = ", up to which float32 holds all" if np.max(most) == MOST_WHOLE else ""
             raise ValueError(
                 f"{self.label}: expected whole numbers below 2**{round(math.log2(np.max(most)))}"
                 f" here and on the way{why}, got {largest:.9g}"

@@ -44,6 +44,7 @@ from fastdrop.formats.aten import Arguments
 from fastdrop.formats.aten.fourier import Complex, is_complex
 from fastdrop.layers import Identity
 from fastdrop.layers._layer import kept
+from fastdrop.layers.operations import MOST_WHOLE
 from fastdrop.model import Model
 from fastdrop.torch._conditions import other_ways
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
@@ -114,8 +115,7 @@ _NARROW = (torch.float16, torch.bfloat16)
 # Whole numbers that begin anew beyond a few, and what may go there.
 _FEW_BITS = (torch.uint8, torch.int8, torch.int16)
 _TO = ("to", "_to_copy", "type_as")
-# Below it float32 holds all whole numbers; what may be far above is looked at when it is computed.
-_MOST_WHOLE = 2.0**24
+# What may make whole numbers that float32 does not hold is looked at when it is computed.
 _MULTIPLIES = ("mul", "pow", "square", "prod", "cumprod")
 _LOOKED_AT = 1 << 16  # how many numbers of a constant are
 _ARITHMETIC = frozenset(
@@ -1197,9 +1197,9 @@ class _Conversion:
             return made
         sums = name in ("sum", "cumsum") and _dtype(node.args[0]) is not torch.bool
         low, high = self.ranges.get(node, (-np.inf, np.inf))
-        if not sums and (name not in _MULTIPLIES or -_MOST_WHOLE < low <= high < _MOST_WHOLE):
+        if not sums and (name not in _MULTIPLIES or -MOST_WHOLE < low <= high < MOST_WHOLE):
             return made
-        return self.builder.elementwise("whole", made, made, _MOST_WHOLE)
+        return self.builder.elementwise("whole", made, made, MOST_WHOLE)
 
     def _computed_range(self, node: torch.fx.Node, name: str) -> tuple[float, float]:
         """Return between which numbers those are that an operator makes, as far as it is known."""

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from fastdrop.formats._lengths import Length
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
+from fastdrop.layers.operations import MOST_WHOLE
 
 Array = NDArray[Any]
 
-# Below it float32 holds all whole numbers.
-MOST_WHOLE = 2.0**24
 _TOO_LARGE = "whole numbers that float32 does not hold"
 
 
