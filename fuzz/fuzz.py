@@ -323,8 +323,10 @@ def follow_each(names: list[str], jobs: int, given: list[str]) -> list[str]:
             name = waiting.pop(0)
             process = os.fork()
             if not process:
-                follow(name, given)
-                os._exit(0)
+                try:
+                    follow(name, given)
+                finally:  # the folder is the parent's to remove
+                    os._exit(1)
             running[process] = name
         process, status = os.wait()
         name = running.pop(process)

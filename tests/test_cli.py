@@ -1213,6 +1213,8 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
     "Latin": ("1,größe\n".encode("latin-1"), "expected lines of numbers (.csv), got text that is"),
     "columns": (b"1,2\n3,4\n", "expected lines of numbers that are an input of shape (10)"),
     "digits": ("1,\u0662\n".encode(), f"line 1: {NUMBERS} '\\u0662'"),
+    "a separator that is a space to NumPy": (b"1,\x1dinf\n", f"line 1: {NUMBERS} '\\x1dinf'"),
+    "a space that does not break": ("1,2\n3,\xa04\n".encode(), f"line 2: {NUMBERS} '\\xa04'"),
     "groups": (b"1,2\n1_000,3\n", f"line 2: {NUMBERS} '1_000'"),
     "too large": (
         b"1,2\n3,-1e400\n",

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -159,7 +160,8 @@ def _csv(name: str, data: bytes) -> _Table:
             f"{name}: expected numbers from the first line on, got 0, 1, 2, ... in it, which are "
             f"names as pandas writes them; {_NO_NAMES}, and .npy files hold any numbers"
         )
-    if all(line and not line.isspace() for line in lines):
+    plain = text.isascii() and not re.search(r"[\x1c-\x1f]", text)  # NumPy takes those for spaces
+    if plain and all(line and not line.isspace() for line in lines):
         try:
             numbers = np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
         except ValueError:
