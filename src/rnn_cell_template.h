@@ -91,8 +91,8 @@ static void SUFFIXED(cell_of_row)(const SUFFIXED(block) *b, REAL *h, REAL *c, co
 }
 
 /* One step of rows first .. last - 1 from their pre-activations: h and c. */
-static void SUFFIXED(cells)(const SUFFIXED(block) *b, const REAL *const *start, size_t first,
-                            size_t last) {
+FD_INLINE void SUFFIXED(cells)(const SUFFIXED(block) *b, const REAL *const *start, size_t first,
+                               size_t last) {
     const plan *p = b->p;
     const fd_weights *w = b->weights;
     const size_t rows = last - first, mask_stride = b->call->candidate_mask.stride ? p->units : 0;

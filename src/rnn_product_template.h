@@ -144,9 +144,9 @@ static void SUFFIXED(gather)(REAL *restrict a, const REAL *restrict v,
 /* a = the operands of numbers from .. from + some - 1 of row `place` of a block, the first n of
  * which count; from is a multiple of 8. reset: null, or the pre-activations of a GRU's gates of
  * these numbers, the second of which multiplies operands. */
-static void SUFFIXED(write_operands)(const SUFFIXED(block) *b, REAL *a, const SUFFIXED(source) *s,
-                                     size_t place, size_t from, size_t some, size_t n,
-                                     const REAL *reset) {
+FD_INLINE void SUFFIXED(write_operands)(const SUFFIXED(block) *b, REAL *a,
+                                        const SUFFIXED(source) *s, size_t place, size_t from,
+                                        size_t some, size_t n, const REAL *reset) {
     const fd_kernels *tier = b->tier;
     const REAL *v = s->numbers[place];
     const size_t first = from * s->listed, mask = s->mask_row[place] * s->stride;
@@ -180,9 +180,9 @@ static int SUFFIXED(written)(const SUFFIXED(source) *s, const SUFFIXED(source) *
 /* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns.
  * written: the operands are there. reset: null, or the pre-activations of a GRU's gates, the
  * second of which multiplies operands. */
-static void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
-                               const SUFFIXED(source) *s, size_t columns, size_t first,
-                               size_t rows, int written, const REAL *reset) {
+FD_INLINE void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
+                                  const SUFFIXED(source) *s, size_t columns, size_t first,
+                                  size_t rows, int written, const REAL *reset) {
     const fd_matrix *matrix = s->matrix;
     const size_t z_stride = b->p->z_stride;
     REAL *a = b->base + b->p->operands;

@@ -72,8 +72,8 @@ static void SUFFIXED(project_window)(SUFFIXED(block) *b, size_t s, size_t some) 
 
 /* The products of one step for rows first .. last - 1, on top of their input parts, where those
  * are not joint. */
-static void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *const *start,
-                                    size_t first, size_t last, int joint) {
+FD_INLINE void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *const *start,
+                                       size_t first, size_t last, int joint) {
     const plan *p = b->p;
     const fd_weights *w = b->weights;
     const size_t rows = last - first, simple = simple_parts(w->cell);
@@ -114,21 +114,25 @@ static void SUFFIXED(zone_out)(REAL *new, const REAL *old, const uint8_t *keep, 
         new[j] = keep[j] ? old[j] : new[j];
 }
 
-/* Step s of a block's rows, and what they put out. */
-static void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t from, size_t until) {
+/* Step s of a block's rows, and what they put out. plain: of one row, which takes all steps,
+ * without zoneout; a constant, for such steps are short. */
+FD_INLINE void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t from, size_t until,
+                                   const int plain) {
     const plan *p = b->p;
     const fd_rnn_call *call = b->call;
-    const uint8_t *zoneout_h = call->zoneout_h, *zoneout_c = call->zoneout_c;
-    const size_t steps = call->steps, units = b->weights->units;
+    const uint8_t *zoneout_h = plain ? NULL : call->zoneout_h;
+    const uint8_t *zoneout_c = plain ? NULL : call->zoneout_c;
+    const size_t steps = call->steps, units = b->weights->units, rows = plain ? 1 : b->rows;
     const size_t row_bytes = units * sizeof(REAL);
     const size_t t = call->backwards ? steps - 1 - s : s;
-    const uint8_t *valid = call->step_mask ? call->step_mask + b->first_row * steps + t : NULL;
+    const uint8_t *valid =
+        !plain && call->step_mask ? call->step_mask + b->first_row * steps + t : NULL;
     REAL *y_last = call->y_last, *y = call->y;
     const REAL *start[FD_ROWS];
     REAL *h = b->base + p->h, *c = b->base + p->c;
     REAL *old_h = b->base + p->old, *old_c = old_h + p->rows * p->units;
-    size_t first = b->rows, last = 0; /* of the rows that take this step */
-    for (size_t r = 0; r < b->rows; r++) {
+    size_t first = rows, last = 0; /* of the rows that take this step */
+    for (size_t r = 0; r < rows; r++) {
         start[r] = call->x ? b->base + p->input + (r * (until - from) + s - from) * p->z_stride
                            : (const REAL *)call->projected +
                                  (size_t)call->index[(b->first_row + r) * steps + t] * p->width;
@@ -140,16 +144,16 @@ static void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t from,
     if (first < last)
         SUFFIXED(multiply_step)(b, start, first, last, call->x && p->joint);
     if (zoneout_h)
-        memcpy(old_h, h, b->rows * p->units * sizeof *h);
+        memcpy(old_h, h, rows * p->units * sizeof *h);
     if (zoneout_c)
-        memcpy(old_c, c, b->rows * p->units * sizeof *c);
+        memcpy(old_c, c, rows * p->units * sizeof *c);
     for (size_t r = first, end; r < last; r = end + 1) { /* between rows that do not */
         for (end = r; end < last && (!valid || valid[end * steps]);)
             end++;
         if (r < end)
             SUFFIXED(cells)(b, start, r, end);
     }
-    for (size_t r = 0; r < b->rows; r++) {
+    for (size_t r = 0; r < rows; r++) {
         const size_t n = b->first_row + r, place = (n * steps + s) * units, own = r * p->units;
         const size_t event = (n * (call->last - call->first) + s - call->first) * units;
         if (!valid || valid[r * steps]) {
@@ -173,6 +177,7 @@ static void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t from,
 /* The steps of a block's rows. */
 static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
     const fd_rnn_call *call = b->call;
+    const int plain = b->rows == 1 && !call->step_mask && !call->zoneout_h && !call->zoneout_c;
     for (size_t s = call->first, from = s, until = s; s < call->last; s++) {
         if (call->x && s == until) {
             from = s;
@@ -180,7 +185,10 @@ static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
             SUFFIXED(project_window)(b, s, until - s);
         }
         b->backwards = !b->backwards;
-        SUFFIXED(take_step)(b, s, from, until);
+        if (plain)
+            SUFFIXED(take_step)(b, s, from, until, 1);
+        else
+            SUFFIXED(take_step)(b, s, from, until, 0);
     }
 }
 

@@ -19,37 +19,60 @@
 #define TILE_NUMBER(ROWS, PANELS, WIDTH)                                                         \
     (((ROWS) * (ROW_PANELS + 1) + (PANELS)) * 2 + (WIDTH) - 1)
 
+/* One row: groups of panels of almost equal size, so that none waits for its few sums. */
+static void NAMED(row_product)(REAL *z, const REAL *const *start, const REAL *a,
+                               const REAL *panel, size_t panel_stride, size_t n, size_t panels,
+                               size_t width, int backwards) {
+    /* Most often there is one group; a division would take longer than a panel. */
+    const size_t groups = (panels + ROW_PANELS - 1) / ROW_PANELS;
+    const size_t each = groups > 1 ? panels / groups : panels, more = panels - groups * each;
+    for (size_t done = 0, g = 0; g < groups; g++) {
+        const size_t together = each + (g < more);
+        const size_t p = backwards ? panels - done - together : done;
+        const REAL *from = panel + p * panel_stride;
+        switch (TILE_NUMBER(1, together, width)) {
+#define CASE(ROWS, PANELS, WIDTH)                                                                \
+    case TILE_NUMBER(ROWS, PANELS, WIDTH):                                                       \
+        NAMED(micro_kernel)(z, 0, start, p * PANEL, a, 0, from, panel_stride, 0, n, ROWS,        \
+                            (PANELS) * PER_PANEL, WIDTH);                                        \
+        break;
+            ROW_TILES(CASE)
+#undef CASE
+        }
+        done += together;
+    }
+}
+
 /* Some panels at a time, which stay in cache while the rows pass by. */
 static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, const REAL *a,
                            size_t a_stride, const REAL *panel, size_t panel_stride, size_t n,
                            size_t columns, size_t rows, size_t width, int backwards) {
     const size_t panels = (columns + PANEL - 1) / PANEL;
-    const size_t widest = rows == 1 ? ROW_PANELS : TILE_PANELS;
-    const size_t groups = (panels + widest - 1) / widest;
+    if (rows == 1) {
+        NAMED(row_product)(z, start, a, panel, panel_stride, n, panels, width, backwards);
+        return;
+    }
     const size_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
-    /* Of a last panel with columns in one half alone, several rows take that half. One row would
-     * gain nothing, for it waits for weights. */
-    const size_t whole = rows == 1 ? panels : (columns + PANEL / 2 - 1) / PANEL;
-    for (size_t done = 0, g = 0; done < panels; g++) {
-        /* One row: groups of almost equal size, so that none waits for its few sums. */
-        size_t together = panels / groups + (g < panels % groups), p = done;
-        if (rows > 1)
-            together = whole < p + TILE_PANELS ? 1 : TILE_PANELS;
-        else if (backwards)
-            p = panels - done - together;
+    const size_t each = tiles > 1 ? rows / tiles : rows, more = rows - tiles * each;
+    /* Of a last panel with columns in one half alone, that half is taken. One row would gain
+     * nothing, for it waits for weights. */
+    const size_t whole = (columns + PANEL / 2 - 1) / PANEL;
+    for (size_t p = 0, together; p < panels; p += together) {
+        together = whole < p + TILE_PANELS ? 1 : TILE_PANELS;
         const size_t taken = p < whole ? together : 0; /* whole ones */
         const REAL *from = panel + p * panel_stride;
         /* The next panels are fetched meanwhile, by each tile a part: where there are two, by
          * the tiles in turn. */
         const uintptr_t next = (uintptr_t)from + together * panel_stride * sizeof *from;
-        const size_t two = together == 2 && tiles > 1, part = n / ((tiles + two) >> two);
+        const size_t two = together == 2 && tiles > 1;
+        const size_t part = tiles > 1 ? n / ((tiles + two) >> two) : n;
         for (size_t t = 0, top = 0; t < tiles; t++) {
-            const size_t height = rows / tiles + (t < rows % tiles);
+            const size_t height = each + (t < more);
+            const uintptr_t soon =
+                next + (t & two) * panel_stride * sizeof *from + (t >> two) * part * FD_LINE;
             REAL *to = z + top * z_stride;
             const REAL *const *begin = start ? start + top : NULL;
             const REAL *operands = a + top * a_stride;
-            const uintptr_t soon =
-                next + (t & two) * panel_stride * sizeof *from + (t >> two) * part * FD_LINE;
             switch (TILE_NUMBER(height, taken, width)) {
 #define CASE(ROWS, PANELS, WIDTH)                                                                \
     case TILE_NUMBER(ROWS, PANELS, WIDTH):                                                       \
@@ -65,7 +88,6 @@ static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, c
             }
             top += height;
         }
-        done += together;
     }
 }
 

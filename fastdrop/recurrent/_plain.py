@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from fastdrop import _backend, _check
 from fastdrop._backend import RnnCall
-from fastdrop.random import as_key, check_rng
+from fastdrop.random import as_key, check_rng, stream_under
 from fastdrop.recurrent._arguments import SITES, Options
-from fastdrop.recurrent._masks import Undrawn
+from fastdrop.recurrent._masks import recurrent_masks
 from fastdrop.recurrent._packed import PackedWeights
-from fastdrop.recurrent._plan import is_small, may_share, stream_at
+from fastdrop.recurrent._plan import is_small, may_share
 
 Array = NDArray[Any]
 
@@ -68,23 +68,22 @@ class Plain:
             return None
         input_mask = recurrent_mask = None
         if any(rates):
-            if max(map(_check.threshold, rates)) >> 32 or may_share(weights, rows * steps):
+            thresholds = [_check.threshold(rate) for rate in rates]
+            if max(thresholds) >> 32 or may_share(weights, rows * steps):
                 return None
             key = as_key(given["rng"])  # the last check of a call: it may draw
-            input_mask, recurrent_mask = (
-                None
-                if stream is None
-                else Undrawn(stream, gates, width, dtype).of_rows(first_row, rows)
-                for width, stream in (
-                    (features, stream_at(key, given["site"], given["sample"], rates[0])),
-                    (units, stream_at(key, given["site"] + 1, given["sample"], rates[1])),
-                )
-            )
+            first = given["site"] << 32 | given["sample"]
+            shape = (1, rows, gates, features)
+            if thresholds[0]:
+                stream = stream_under(key, first, thresholds[0])
+                input_mask = recurrent_masks(stream, first_row, shape, dtype)[0]
+            if thresholds[1]:
+                stream = stream_under(key, first + (1 << 32), thresholds[1])
+                recurrent_mask = recurrent_masks(stream, first_row, (*shape[:3], units), dtype)[0]
         else:
             check_rng(given["rng"])
-        shape = (rows, units)
-        h, y_last = np.zeros(shape, dtype), np.zeros(shape, dtype)
-        c = np.zeros(shape, dtype) if weights.cell == "lstm" else None
+        h, y_last = np.zeros((rows, units), dtype), np.zeros((rows, units), dtype)
+        c = np.zeros((rows, units), dtype) if weights.cell == "lstm" else None
         y = np.empty((rows, steps, units), dtype) if given["return_sequences"] else None
         call = RnnCall(
             packed=weights.form(dtype, False),
