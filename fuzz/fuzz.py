@@ -20,12 +20,12 @@ import stat
 import sys
 import tempfile
 import time
+import traceback
 import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from traceback import extract_tb
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
@@ -210,7 +210,7 @@ def description(data: bytes) -> None:
         model = fd.load(io.BytesIO(STATE), architecture=architecture, max_layers=64)
     except (TypeError, ValueError) as error:
         # What is not said of the file is said of an argument, by `refuse`.
-        by_refuse = extract_tb(error.__traceback__)[-1].name == "refuse"
+        by_refuse = traceback.extract_tb(error.__traceback__)[-1].name == "refuse"
         if not by_refuse and not isinstance(error, fd.ModelFormatError):
             raise AssertionError("another error") from error
         return
@@ -325,6 +325,8 @@ def follow_each(names: list[str], jobs: int, given: list[str]) -> list[str]:
             if not process:
                 try:
                     follow(name, given)
+                except BaseException:
+                    traceback.print_exc()
                 finally:  # the folder is the parent's to remove
                     os._exit(1)
             running[process] = name
