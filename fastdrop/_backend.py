@@ -239,6 +239,12 @@ class Backend(Protocol):
     def softmax(self, v: Array, logarithm: bool) -> None:
         """In place: each row of v (n, width), width > 0, or its logarithm."""
 
+    def moments(self, total: Array, squares: Array, origin: Array, values: Array) -> None:
+        """Add what values (samples, n) are off an origin (n,), and its squares, to sums (n,).
+
+        Of one sample after another, in float64; origin and values are of one type.
+        """
+
     def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
         """Out (N, C) = bias + x (N, K) kernel (K, C).
 

@@ -138,6 +138,10 @@ cdef extern from "fastdrop.h" nogil:
                         int logarithm)
     void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t columns,
                         int logarithm)
+    void fd_moments_f32(double *sum, double *squares, const float *origin, const float *values,
+                        size_t samples, size_t width)
+    void fd_moments_f64(double *sum, double *squares, const double *origin, const double *values,
+                        size_t samples, size_t width)
     int FD_MAX_PARTS, FD_LINE, FD_PANEL_F32, FD_PANEL_F64
 
     size_t fd_panels_f32(size_t columns)

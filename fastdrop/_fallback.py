@@ -432,6 +432,19 @@ _FUNCTIONS: dict[str, Callable[..., Array]] = {
 }
 
 
+def added_in_turn(total: Array, values: Array) -> Array:
+    """Return a sum to which values (samples, width) are added one after another."""
+    if values.shape[1] < _NARROW:
+        return np.array(np.add.accumulate(np.concatenate([total[np.newaxis], values]), axis=0)[-1])
+    for value in values:
+        total += value
+    return total
+
+
+# Below this width a sum of many samples takes longer to call for than to compute.
+_NARROW = 256
+
+
 class Numpy:
     """Every kernel in NumPy."""
 
@@ -581,6 +594,12 @@ class Numpy:
             else:
                 total = reduce(np.add, e.T)[:, np.newaxis]
             v[:] = v - np.log(total) if logarithm else e / total
+
+    def moments(self, total: Array, squares: Array, origin: Array, values: Array) -> None:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            away = np.subtract(values, origin, dtype=np.float64)
+            total[:] = added_in_turn(total, away)
+            squares[:] = added_in_turn(squares, away * away)
 
     def dense(self, out: Array, x: Array, kernel: Array, bias: Array | None) -> None:
         out[:] = 0 if bias is None else bias

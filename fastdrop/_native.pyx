@@ -407,6 +407,22 @@ cdef class Native:
             else:
                 fd_softmax_f64(self.table, <double *>to, rows, columns, logarithm)
 
+    def moments(self, cnp.ndarray total, cnp.ndarray squares, cnp.ndarray origin,
+                cnp.ndarray values):
+        cdef size_t samples = values.shape[0], width = values.shape[1]
+        cdef size_t element = cnp.PyArray_ITEMSIZE(values)
+        cdef double *sums = <double *>cnp.PyArray_DATA(total)
+        cdef double *powers = <double *>cnp.PyArray_DATA(squares)
+        cdef const void *begin = cnp.PyArray_DATA(origin)
+        cdef const void *of = cnp.PyArray_DATA(values)
+        with nogil:
+            if element == 4:
+                fd_moments_f32(sums, powers, <const float *>begin, <const float *>of, samples,
+                               width)
+            else:
+                fd_moments_f64(sums, powers, <const double *>begin, <const double *>of, samples,
+                               width)
+
     def masks(self, cnp.ndarray out, double scale, stream, uint64_t first):
         cdef fd_stream s = stream_of(stream)
         cdef size_t _, i, rows = out.shape[0], n = out.shape[1]

@@ -467,9 +467,9 @@ static void (*const calls[])(void) = {
     machines,          philox,        bernoulli,      BOTH(dropout),   BOTH(apply_mask),
     dropout_f16,       dropout_bf16,  apply_mask_f16, apply_mask_bf16, BOTH(alpha_dropout),
     BOTH(apply_alpha), zoneout_u16,   zoneout_u32,    zoneout_u64,     BOTH(gaussian),
-    BOTH(activate),    BOTH(softmax), BOTH(pack),     pack_bf16,       BOTH(pack_bias),
-    BOTH(dense),       BOTH(matmul),  BOTH(project),  BOTH(rnn),       BOTH(rnn),
-    BOTH(rnn), /* most of the code */
+    BOTH(activate),    BOTH(softmax), BOTH(moments),  BOTH(pack),      pack_bf16,
+    BOTH(pack_bias),   BOTH(dense),   BOTH(matmul),   BOTH(project),   BOTH(rnn),
+    BOTH(rnn),         BOTH(rnn), /* most of the code */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -34,6 +34,21 @@ static void SUFFIXED(softmax)(void) {
     }
 }
 
+/* Samples in two parts are the same as all at once. */
+static void SUFFIXED(moments)(void) {
+    const fd_kernels *tier = tiers[0]; /* on none of its own */
+    const size_t samples = some(5), width = some(600), n = below(samples + 1);
+    const REAL *origin = SUFFIXED(numbers)(width), *v = SUFFIXED(numbers)(samples * width);
+    double *sum = array(width, sizeof *sum), *squares = array(width, sizeof *squares);
+    memset(sum, 0, width * sizeof *sum);
+    memset(squares, 0, width * sizeof *squares);
+    double *of_parts = copy(sum, width, sizeof *sum), *both = copy(sum, width, sizeof *sum);
+    SUFFIXED(fd_moments)(sum, squares, origin, v, samples, width);
+    SUFFIXED(fd_moments)(of_parts, both, origin, v, n, width);
+    SUFFIXED(fd_moments)(of_parts, both, origin, v + n * width, samples - n, width);
+    LAW(same_f64(sum, of_parts, width) && same_f64(squares, both, width));
+}
+
 /* ---- weights ---- */
 
 /* Rows are `stride` apart, and their ends are those of the array. */

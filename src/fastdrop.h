@@ -199,6 +199,14 @@ void fd_softmax_f32(const fd_kernels *tier, float *v, size_t rows, size_t column
 void fd_softmax_f64(const fd_kernels *tier, double *v, size_t rows, size_t columns,
                     int logarithm);
 
+/* sum, squares [width] += values [samples][width] - origin [width], and the squares of that, of
+ * one sample after another. In double, where denormal numbers stay what they are; on no tier of
+ * its own, for it waits for memory. */
+void fd_moments_f32(double *sum, double *squares, const float *origin, const float *values,
+                    size_t samples, size_t width);
+void fd_moments_f64(double *sum, double *squares, const double *origin, const double *values,
+                    size_t samples, size_t width);
+
 /* Matrices are packed once, into panels of one cache line's columns: panel p holds for each k
  * in turn the weights of its columns. The gates of a unit stand side by side: with `width`
  * gates in a matrix, column u * width + g is gate g of unit u. */

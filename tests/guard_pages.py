@@ -390,6 +390,19 @@ class Softmax(NamedTuple):
         return [v]
 
 
+class Moments(NamedTuple):
+    dtype: str
+    samples: int
+    n: int
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        sums = [place(numbers(NUMBERS, self.n, (self.n,), "float64")) for _ in range(2)]
+        origin = place(numbers(NUMBERS, self.n, (self.n,), self.dtype))
+        values = place(numbers(NUMBERS, self.n, (self.samples, self.n), self.dtype))
+        backend.moments(*sums, origin, values)
+        return sums
+
+
 class Product(NamedTuple):
     dtype: str
     n: int
@@ -433,6 +446,7 @@ def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
             yield Product(dtype, 3, *shape)
         yield from (Activation(dtype, n, name) for name in ACTIVATIONS)
         yield from (Softmax(dtype, 3, n, logarithm) for logarithm in (False, True))
+        yield Moments(dtype, 3, n)
         yield from (Masks(dtype, samples, n, 3 * n) for samples in (1, 3))
     # Products of more than 256 inputs are taken in parts; of matrices that are large, 64 rows
     # side by side.

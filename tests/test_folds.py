@@ -42,6 +42,31 @@ MAKERS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.parametrize("width", [0, 1, 5, 255, 256, 257, 700])
+@pytest.mark.parametrize(
+    ("dtype", "origin"), [("float32", "float32"), ("float64", "float64"), ("float64", "float32")]
+)
+def test_sums_of_moments_are_taken_in_turn(
+    backend: str, width: int, dtype: str, origin: str
+) -> None:
+    rng = np.random.default_rng(width)
+    values = (rng.normal(1e3, 30, (2 * width, 9)).astype(dtype)).T[:, ::2]  # not contiguous
+    moments = Moments(width, np.dtype(origin))
+    for part in (values[:4], values[4:4], values[4:5], values[5:]):
+        moments.add(part)
+    first = values[0].astype(origin).astype(float) if width else values[0]
+    for j, begin in enumerate(first.tolist()):
+        total = squares = 0.0
+        for value in values[:, j].tolist():
+            total += value - begin
+            squares += (value - begin) * (value - begin)
+        assert (moments._sum[j], moments._squares[j]) == (total, squares)
+    if width:
+        exact = values.astype(np.longdouble)
+        np.testing.assert_allclose(moments.mean, exact.mean(axis=0), rtol=1e-15)
+        np.testing.assert_allclose(moments.variance(), exact.var(axis=0, ddof=1), rtol=1e-13)
+
+
 def distributions(count: int, seed: int) -> Array:
     """Samples (count, WIDTH) of probabilities of classes, some of them certain."""
     rng = np.random.default_rng(seed)

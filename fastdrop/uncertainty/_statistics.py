@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from fastdrop import _backend
+from fastdrop._fallback import added_in_turn
+
 Array = NDArray[Any]
 
 
@@ -96,19 +99,6 @@ class Statistic:
         )
 
 
-def _added(total: Array, values: Array) -> Array:
-    """Return a sum to which values (samples, width) are added one after another."""
-    if values.shape[1] < _NARROW:
-        return np.array(np.add.accumulate(np.concatenate([total[np.newaxis], values]), axis=0)[-1])
-    for value in values:
-        total += value
-    return total
-
-
-# Below this width a sum of many samples takes longer to call for than to compute.
-_NARROW = 256
-
-
 class Moments(Statistic):
     """Mean and variance of many streams side by side.
 
@@ -132,13 +122,13 @@ class Moments(Statistic):
         if not len(values):
             return
         with np.errstate(all="ignore"):
-            values = values.astype(np.float64)
             if not self.count:
                 first = np.where(np.isfinite(values[0]), values[0], 0)
                 self._origin = first.astype(self._origin.dtype)
-            away = values - self._origin
-            self._sum = _added(self._sum, away)
-            self._squares = _added(self._squares, away * away)
+            dtype = values.dtype if values.dtype == self._origin.dtype else np.float64
+            given = np.ascontiguousarray(values, dtype)
+            origin = self._origin.astype(dtype, copy=False)
+            _backend.active.moments(self._sum, self._squares, origin, given)
             # A sum that is no number stays so, and is none only if a value is.
             if not np.isfinite(self._sum).all():
                 others = np.where(np.isfinite(values), 0, values).sum(axis=0)
@@ -251,16 +241,17 @@ def entropy(probabilities: Array, kind: str) -> NDArray[np.float64]:
     p = probabilities.astype(np.float64, copy=False)
     with np.errstate(all="ignore"):
         if kind == "binary":
-            found = _surprise(p) + _surprise(np.maximum(1 - p, 0))
+            rest = np.maximum(1 - p, 0)
+            found = p * _logarithm(p) + rest * _logarithm(rest)
         else:
-            found = _surprise(p).sum(axis=-1)
+            found = np.einsum("...c,...c->...", p, _logarithm(p))
         # A probability that is rounded up to more than 1 has a negative part.
-        return np.maximum(found, 0)
+        return np.maximum(0 - found, 0)
 
 
-def _surprise(p: Array) -> NDArray[np.float64]:
-    """Return -p log p, 0 at 0."""
-    found = -p * np.log(p)
+def _logarithm(p: Array) -> NDArray[np.float64]:
+    """Return log p, and 0 at 0."""
+    found = np.log(p)
     found[p == 0] = 0
     return found
 
@@ -289,7 +280,7 @@ class ExpectedEntropy(Statistic):
             return
         if not self.count:
             self._origin = found[0].copy()
-        self._sum = _added(self._sum, found - self._origin)
+        self._sum = added_in_turn(self._sum, found - self._origin)
         self.count += len(found)
 
     def merge(self, other: Self) -> None:
