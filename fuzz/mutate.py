@@ -22,11 +22,13 @@ Mutate = Callable[[bytes, int], bytes]
 _PICKLED = [
     *(
         bytes([code])
-        for code in b"(.NQRabehqrstuJKMXc]})\x80\x85\x86\x87\x88\x89\x8a\x8c\x93\x94\x95"
+        for code in b"(.BCNQRabehqrstuJKMXc]})\x80\x81\x85\x86\x87\x88\x89\x8a\x8c\x8e"
+        b"\x8f\x90\x91\x93\x94\x95\x96"
     ),
     *(b"K\0", b"h\0", b"q\0", b"J\xff\xff\xff\xff", b"J\xff\xff\xff\x7f", b"\x8a\x08" + bytes(8)),
     *(b"ctorch\nFloatStorage\n", b"ctorch\nSize\n", b"ccollections\nOrderedDict\n)R"),
     *(b"ctorch._utils\n_rebuild_tensor_v2\n", b"X\x07\0\0\0storage", b"cos\nsystem\n"),
+    *(b"cargparse\nNamespace\n)\x81", b"ccollections\ndefaultdict\n)R", b"cnumpy\ndtype\n"),
 ]
 _DIGITS = re.compile(r"[0-9]+")
 

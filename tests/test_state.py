@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
+import functools
+import http
 import io
 import json
 import os
 import pickle
 import pickletools
 import random
+import re
 import struct
 import tarfile
 import time
 import tracemalloc
+import types
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -24,7 +31,7 @@ import test_formats_hostile as hostile
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.formats import torch as description
 from fastdrop.formats._limits import Limits
-from fastdrop.formats._safe_pickle import Storage, Tensor, read_pickle
+from fastdrop.formats._safe_pickle import Beside, Storage, Tensor, read_pickle
 from fastdrop.formats._state import read_state
 from fastdrop.model._file import write_tensors
 from tensor_files import entry, file_of
@@ -80,6 +87,8 @@ def test_stored_files(name: str) -> None:
         ],
         "checkpoint": ["the weights are those under 'state_dict' in the file"],
         "lightning": ["the weights are those under 'state_dict' in the file"],
+        "beside": ["the weights are those under 'state_dict' in the file"],
+        "array": ["arrays of NumPy are left out, for only tensors are read: 'mean', 'std'"],
     }
     wanted = next((text for part, text in notes.items() if part in name), [])
     assert sorted(state.notes) == sorted(wanted)
@@ -99,7 +108,8 @@ def test_there_are_files() -> None:
         ("tensor", "expected a state_dict, found a Tensor"),
         ("plain", "found no tensors by name"),
         ("two", "found several in the checkpoint ('teacher', 'student'); save the one"),
-        ("numpy", "names 'numpy._core.multiarray.scalar'"),
+        ("arrays", "found no tensors by name beside numpy.ndarray; save"),
+        ("namespace", "expected a state_dict, found argparse.Namespace; save"),
         ("complex", "names 'torch.ComplexFloatStorage'"),
         ("sparse", "names 'torch._utils._rebuild_sparse_tensor'"),
         ("expanded", "other arguments of torch._utils._rebuild_tensor_v2"),
@@ -521,24 +531,83 @@ class Runs:
     [
         pytest.param(Runs(), "mkdir', which is no part of plain tensors; save the", id="run"),
         pytest.param(print, "print', which is no part", id="function"),
-        pytest.param(float, "float', which is no part", id="type"),
-        pytest.param(Path("a"), "which is no part", id="path"),
-        pytest.param({1, 2}, "the ", id="set"),
-        pytest.param(2**64, "an integer of 9 bytes", id="large"),
-        pytest.param({1.5: 2}, "a key that is neither", id="float key"),
-        pytest.param({(1, 2): 2}, "a key that is neither", id="tuple key"),
-        pytest.param({None: 2}, "a key that is neither", id="none key"),
-        pytest.param(1j, "complex', which is no part", id="complex"),
-        pytest.param(bytearray(b"x"), "the ", id="bytearray"),
-        pytest.param(np.ones(3), "which is no part", id="array"),
+        pytest.param(getattr, "getattr', which is no part", id="getattr"),
+        pytest.param(type, "type', which is no part", id="type"),
+        pytest.param(object(), "object', which is no part", id="object"),
+        pytest.param(re.compile("a"), "_compile', which is no part", id="pattern"),
+        pytest.param(functools.partial(print), "partial', which is no part", id="partial"),
+        pytest.param(http.HTTPStatus(200), "HTTPStatus', which is no part", id="enumeration"),
+        pytest.param(np.random.default_rng(0), "ctor', which is no part", id="generator"),
+        pytest.param(argparse.Namespace(a=Runs()), "mkdir', which is no part", id="in options"),
+        pytest.param({1: Runs()}, "mkdir', which is no part", id="in a dict"),
+        pytest.param(collections.defaultdict(os.getcwd), "getcwd', which is no part", id="makes"),
+        pytest.param(collections.deque([Runs()]), "mkdir', which is no part", id="in a deque"),
+        pytest.param(np.array([Runs()]), "mkdir', which is no part", id="in an array"),
+        pytest.param({Path, Runs}, "Runs', which is no part", id="in a set"),
     ],
 )
 def test_other_values(value: Any, fragment: str, protocol: int, tmp_path: Path) -> None:
     os.chdir(tmp_path)
-    if fragment == "the ":
-        fragment = "the opcode" if protocol > 3 + isinstance(value, bytearray) else "which is no"
     wrong(pickle.dumps(value, protocol), fragment)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        pytest.param(argparse.Namespace(a=1, b=[{}]), "argparse.Namespace", id="options"),
+        pytest.param(types.SimpleNamespace(a=1), "types.SimpleNamespace", id="namespace"),
+        pytest.param(collections.Counter("aab"), "collections.Counter", id="counts"),
+        pytest.param(collections.deque([1, 2], 3), "collections.deque", id="deque"),
+        pytest.param(Path("a/b"), r"pathlib\.(_local\.)?\w+Path", id="path"),
+        pytest.param(PureWindowsPath("a"), r"pathlib\.(_local\.)?PureWindowsPath", id="other path"),
+        pytest.param(float, r"(__builtin__|builtins)\.float", id="type"),
+        pytest.param({1, 2}, r"(__builtin__|builtins)\.set|a set", id="set"),
+        pytest.param(set(), r"(__builtin__|builtins)\.set|a set", id="empty set"),
+        pytest.param(frozenset({1}), r"(__builtin__|builtins)\.frozenset|a set", id="frozenset"),
+        pytest.param(2**64, "a large integer", id="large"),
+        pytest.param(-(2**3000), "a large integer", id="larger"),
+        pytest.param(1j, r"(__builtin__|builtins)\.complex", id="complex"),
+        pytest.param(b"x" * 300, r"bytes|_codecs\.encode", id="bytes"),
+        pytest.param(bytearray(b"x"), r"bytes|(__builtin__|builtins)\.bytearray", id="bytearray"),
+        pytest.param(np.ones(3), r"numpy\.ndarray", id="array"),
+        pytest.param(np.array(["a", None]), r"numpy\.ndarray", id="array of objects"),
+        pytest.param(np.float32(1), r"numpy\.(_?core)\.multiarray\.scalar", id="scalar"),
+        pytest.param(np.float32, r"numpy\.float32", id="type of numbers"),
+        pytest.param(np.dtype("i8"), r"numpy\.dtype", id="dtype"),
+        pytest.param(datetime.date(2024, 1, 2), r"datetime\.date", id="date"),
+    ],
+)
+def test_of_what_stands_beside_weights_only_what_it_is_is_known(
+    value: Any, what: str, protocol: int
+) -> None:
+    found = said(pickle.dumps([value, value, "end"], protocol))
+    assert [type(item) for item in found] == [Beside, Beside, str]
+    assert re.fullmatch(what, repr(found[0]))
+    assert re.fullmatch(what, found[1].text)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_keys_that_are_no_names(protocol: int) -> None:
+    """Each is a key of its own, whatever Python has for equal; dicts of any kind are dicts."""
+    keys = [None, 1.5, (1, 2), True, 1, Path("a"), Path("b"), "a", frozenset([1]), float]
+    found = said(pickle.dumps({key: [i] for i, key in enumerate(keys)}, protocol))
+    assert [*found.values()] == [[0], [1], [2], [4], [5], [6], [7], [8], [9]]  # True == 1
+    assert [key for key in found if type(key) is not Beside] == ["a"]
+    default = collections.defaultdict(list, {"a": 1, 2: []})
+    assert said(pickle.dumps(default, protocol)) == {"a": 1, 2: []}
+
+
+def test_what_is_filled_or_made_of_what_is_beside() -> None:
+    """A class of options that is a dict, as Lightning's, with entries and attributes."""
+    one = b"clightning_fabric.utilities.data\nAttributeDict\n)\x81"
+    filled = b"}(" + text("a") + one + b"(" + text("w") + tensor() + b"u" + text("b")
+    filled += one + text("w") + b"Ns}" + text("w") + b"Nsb" + text("c") + one + b"NbNa(NNe(NN\x90"
+    found = said(filled + b"u.")
+    assert {name: repr(item) for name, item in found.items()} == dict.fromkeys(
+        "abc", "lightning_fabric.utilities.data.AttributeDict"
+    )
 
 
 # Opcodes that are understood; all others are refused by the machine itself.
@@ -549,6 +618,8 @@ KNOWN = {
     *("EMPTY_LIST", "APPEND", "APPENDS", "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"),
     *("EMPTY_DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
     *("BINGET", "LONG_BINGET", "GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"),
+    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    *("EMPTY_SET", "ADDITEMS", "FROZENSET", "NEWOBJ"),
 }
 TEXT = b"X\x01\0\0\0a"
 
@@ -724,14 +795,32 @@ def test_a_tensor() -> None:
         pytest.param(b"NNa", "no list where one is filled", id="append to none"),
         pytest.param(b"NNNs", "no dict where one is filled", id="item of none"),
         pytest.param(b"}(Nu", "a key without a value", id="odd items"),
-        pytest.param(b"]Nb", "attributes that are no dict", id="state none"),
+        pytest.param(b"}Nb", "attributes that are no dict", id="state none"),
         pytest.param(b"]}b", "no dict where one is filled", id="state of a list"),
         pytest.param(b"NN.", "more than one value", id="two values"),
         pytest.param(b"(N.", "more than one value", id="open mark"),
         pytest.param(b"X\xff\xff\xff\xff", "is truncated", id="long text"),
         pytest.param(b"\x8d" + b"\xff" * 8, "is truncated", id="longest text"),
         pytest.param(b"X\1\0\0\0\xff", "no UTF-8", id="no text"),
-        pytest.param(b"\x8b\xff\xff\xff\x7f", "an integer of 2147483647 bytes", id="huge integer"),
+        pytest.param(b"\x8b\xff\xff\xff\x7f", "is truncated", id="huge integer"),
+        *(pytest.param(code + b"\xff" * 8, "is truncated", id=f"octets {code!r}")
+          for code in (b"C", b"B", b"\x8e", b"\x96")),
+        pytest.param(b"](N\x90", "no set where one is filled", id="items of a list"),
+        pytest.param(b"N(N\x90", "no set where one is filled", id="items of none"),
+        pytest.param(b"\x90", "an opcode without its mark", id="items without a mark"),
+        pytest.param(b"\x91", "an opcode without its mark", id="frozenset without a mark"),
+        pytest.param(b"\x8f(NNNu", "a key without a value", id="odd items beside"),
+        pytest.param(b"N)\x81", "makes what is no part of plain tensors", id="made of none"),
+        pytest.param(NAMES[1] + b")\x81", "makes what is no part", id="made of a storage"),
+        pytest.param(b"cargparse\nNamespace\nN\x81", "makes what is no part", id="made of none"),
+        pytest.param(b"cargparse\nNamespace\nNR", "a call of what is no function", id="no call"),
+        pytest.param(
+            NAMES[0] + b"(" + storage() + b"K\0cnumpy\nndarray\nK\1\x85\x89NtR",
+            "other arguments of torch._utils._rebuild_tensor_v2", id="shape beside"),
+        pytest.param(tensor(b"\x8a\x09" + bytes(9)), "other arguments", id="large offset"),
+        pytest.param(storage(count=b"\x8a\x09" + bytes(9)), "no storage", id="large count"),
+        pytest.param(storage(kind=b"ctorch\nfloat32\n"), "no storage", id="type beside"),
+        pytest.param(WHOLE + b"\x8ftR", "other arguments", id="metadata beside"),
         pytest.param(b"\x95" + b"\xff" * 8, "is truncated", id="frame"),
         pytest.param(b"\x95\3" + bytes(7) + b"N.", "is truncated", id="frame beyond"),
         pytest.param(b"G" + bytes(7), "is truncated", id="short number"),
@@ -769,6 +858,11 @@ NUMBERS = [struct.pack("<I", 7**11 * i % 2**31) for i in range(50_000)]
         pytest.param(b"X\4\0\x10\0" + "😀".encode() + b"a" * 2**20, id="widest text"),
         pytest.param(b"]q\0" + b"h\0" * 10**5, id="references"),
         pytest.param(tensor()[:-1] + b"q\0" + b"h\0R" * 10**5, id="calls"),
+        pytest.param(b"\x8f" * 10**5, id="sets"),
+        pytest.param(b"}" + b"NNs" * 10**5, id="keys"),
+        pytest.param(b"cargparse\nNamespace\nq\0" + b"h\0)\x81" * 10**5, id="made"),
+        pytest.param(b"\x8f" + b"(\x91" * 10**5, id="frozensets"),
+        pytest.param(b"B\0\0\x10\0" + bytes(2**20) + b"C\1x" * 10**5, id="bytes"),
     ],
 )  # fmt: skip
 def test_memory_and_time(data: bytes) -> None:
@@ -804,6 +898,9 @@ def several(one: bytes) -> bytes:
         pytest.param(several(b"K\0\x85"), id="tuples of one"),
         pytest.param(several(b"K\0K\0K\0\x87"), id="tuples of three"),
         pytest.param(several(b"(" + b"K\0" * 50 + b"t"), id="tuples of fifty"),
+        pytest.param(several(b"}NNs"), id="dicts of one by no name"),
+        pytest.param(b"}(" + b"NN" * 3000 + b"u.", id="keys that are no names"),
+        pytest.param(several(b"ccollections\ndefaultdict\n)R"), id="dicts with a default"),
         pytest.param(several(b"M\0\2"), id="integers"),
         pytest.param(several(b"J\0\0\0\x40"), id="larger integers"),
         pytest.param(several(b"\x8a\x08" + b"\x7f" * 8), id="largest integers"),

@@ -1,7 +1,8 @@
 """Read what a pickle of tensors says, by an interpreter that imports, makes and calls nothing.
 
-It knows the opcodes that plain values and tensors of PyTorch need. A name in a pickle is looked up
-in a table, never imported; what PyTorch would call is written down as a value of our own.
+It knows the opcodes of plain values and tensors of PyTorch, and of what checkpoints have beside
+them. A name in a pickle is looked up in a table, never imported; what PyTorch would call is written
+down as a value of our own, and of what stands beside the weights only what it is.
 """
 
 from __future__ import annotations
@@ -38,8 +39,6 @@ STORAGES = {
     "torch.ByteStorage": "u1",
     "torch.BoolStorage": "b1",
 }
-# Types of numbers, which checkpoints name among their options.
-_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8")
 
 
 class Storage(NamedTuple):
@@ -67,6 +66,18 @@ class Pickled(NamedTuple):
     storages: dict[str, Storage]
 
 
+class Beside:
+    """Something beside the weights, of which only what it is is known; no two are equal."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 class _Name(NamedTuple):
     """A class or function that a pickle names."""
 
@@ -77,8 +88,9 @@ def read_pickle(data: memoryview, part: str, file_bytes: int) -> Pickled:
     """Return what a pickle at the beginning of `data` says.
 
     That may be None, True, False, integers of 64 bits, floats, texts, lists, tuples, dicts whose
-    keys are texts or integers, and `Tensor`. Time is in proportion to the pickle; memory besides it
-    is at most 8 MiB, or three times the bytes of the file that it is in.
+    keys are texts or integers, `Tensor`, and `Beside` for larger integers, bytes, sets, other keys
+    and what has a name that is known to hold no weights. Time is in proportion to the pickle;
+    memory besides it is at most 8 MiB, or three times the bytes of the file that it is in.
 
     Raises
     ------
@@ -164,9 +176,10 @@ class _Machine:
         return self._stack.pop()
 
     def _top(self, kind: type) -> Any:
+        """Return what is filled, which stays where it is."""
         value = self._pop()
         self._stack.append(value)
-        if type(value) is not kind:
+        if type(value) not in (kind, Beside):
             raise self._wrong(f"no {kind.__name__} where one is filled")
         return value
 
@@ -195,9 +208,11 @@ class _Machine:
 
     def long(self, width: int) -> None:
         size = self._integer(width)
-        if size > _MAX_INTEGER_BYTES:
-            raise self._wrong(f"an integer of {size} bytes")
-        self._push(self._integer(size, signed=True), _NUMBER)
+        if size > _MAX_INTEGER_BYTES:  # seeds, and states of generators of random numbers
+            self._read(size)
+            self._push(_LARGE)
+        else:
+            self._push(self._integer(size, signed=True), _NUMBER)
 
     def text(self, width: int) -> None:
         content = bytes(self._read(self._integer(width)))
@@ -206,6 +221,10 @@ class _Machine:
             self._push(content.decode("utf-8", "surrogatepass"))
         except UnicodeDecodeError as error:
             raise self._wrong("a text that is no UTF-8") from error
+
+    def octets(self, width: int) -> None:
+        self._read(self._integer(width))
+        self._push(_BYTES)
 
     def put(self, number: int) -> None:
         value = self._pop()
@@ -224,17 +243,30 @@ class _Machine:
 
     def append(self, items: list[Any]) -> None:
         self._take(_SLOT * len(items))
-        self._top(list).extend(items)
+        target = self._top(list)
+        if type(target) is list:
+            target.extend(items)
 
     def set_items(self, items: list[Any]) -> None:
         if len(items) % 2:
             raise self._wrong("a key without a value")
         self._take(_ENTRY * (len(items) // 2))
         target = self._top(dict)
+        if type(target) is Beside:
+            return
         for key, value in zip(items[::2], items[1::2], strict=True):
-            if type(key) not in (str, int):
-                raise self._wrong("a key that is neither a text nor an integer")
+            if type(key) not in (str, int):  # others may be long to compare, or many that are alike
+                self._take(_EMPTY)
+                key = Beside("a key")
             target[key] = value
+
+    def add_items(self) -> None:
+        self._marked()
+        self._top(set)
+
+    def frozenset_of(self) -> None:
+        self._marked()
+        self._push(_SET)
 
     def two(self) -> list[Any]:
         value = self._pop()
@@ -266,7 +298,12 @@ class _Machine:
 
     def reduce(self) -> None:
         function, arguments = self.two()
-        if type(function) is not _Name or type(arguments) is not tuple:
+        if type(arguments) is not tuple:
+            raise self._wrong("a call of what is no function")
+        if type(function) is Beside:
+            self._push(function)
+            return
+        if type(function) is not _Name:
             raise self._wrong("a call of what is no function")
         if function.text not in _FUNCTIONS:
             raise self._refused(f"calls {show(function.text)}")
@@ -275,11 +312,17 @@ class _Machine:
             raise self._wrong(f"other arguments of {function.text} than are known")
         self._push(found, 4 * _EMPTY)
 
+    def new(self) -> None:
+        made, arguments = self.two()
+        if type(made) is not Beside or type(arguments) is not tuple:
+            raise self._refused("makes what is no part of plain tensors")
+        self._push(made)
+
     def build(self) -> None:
         """Attributes of an OrderedDict, in which state_dicts keep versions of modules."""
-        if type(self._pop()) is not dict:
+        attributes = self._pop()
+        if type(self._top(dict)) is dict and type(attributes) is not dict:
             raise self._wrong("attributes that are no dict")
-        self._top(dict)
 
 
 # ---- what PyTorch would call ----
@@ -322,20 +365,84 @@ def _ordered(*arguments: object) -> dict[Any, Any] | None:
     return None if arguments else {}
 
 
+def _default(factory: object = None) -> dict[Any, Any]:
+    return {}
+
+
 def _size(value: object = (), *rest: object) -> tuple[Any, ...] | None:
     return value if type(value) is tuple and not rest else None
 
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered,
+    "collections.defaultdict": _default,
     "torch.Size": _size,
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
 }
-_NAMES = {
-    text: _Name(text) for text in (*_FUNCTIONS, *STORAGES, *(f"torch.{name}" for name in _DTYPES))
+
+# What stands beside weights: options, paths, versions, results, states of random numbers. Whether a
+# class is meant, or what is made by it, makes no difference.
+_LARGE, _BYTES, _SET, _ARRAY = map(Beside, ("a large integer", "bytes", "a set", "numpy.ndarray"))
+_KINDS = """
+float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 complex64 complex128 bool
+"""
+_MODULES = {
+    "builtins": """
+        Ellipsis bool bytearray bytes complex dict float frozenset int list range set slice str
+        tuple
+        """,
+    "__builtin__": """
+        Ellipsis bool bytearray complex dict float frozenset int list long set slice str tuple
+        unicode xrange
+        """,
+    "_codecs": "encode",
+    "argparse": "Namespace",
+    "collections": "Counter deque",
+    "datetime": "date datetime time timedelta timezone",
+    "numpy": f"bool_ dtype float_ int_ str_ {_KINDS}",
+    "numpy.core.multiarray": "scalar",
+    "numpy._core.multiarray": "scalar",
+    "omegaconf.base": "ContainerMetadata Metadata",
+    "omegaconf.dictconfig": "DictConfig",
+    "omegaconf.listconfig": "ListConfig",
+    "omegaconf.nodes": """
+        AnyNode BooleanNode BytesNode EnumNode FloatNode IntegerNode PathNode StringNode
+        """,
+    "torch": f"device bfloat16 {_KINDS}",
+    "torch.serialization": "_get_layout",
+    "torch.torch_version": "TorchVersion",
+    "types": "SimpleNamespace",
+    "typing": "Any",
+    # Of PyTorch Lightning: options, and what states of callbacks were called by.
+    "lightning.fabric.utilities.data": "AttributeDict",
+    "lightning_fabric.utilities.data": "AttributeDict",
+    "pytorch_lightning.utilities.parsing": "AttributeDict",
+    "pytorch_lightning.callbacks.early_stopping": "EarlyStopping",
+    "pytorch_lightning.callbacks.model_checkpoint": "ModelCheckpoint",
+    **dict.fromkeys(
+        ("pathlib", "pathlib._local"),
+        "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+    ),
+}
+_ARRAYS = (
+    "numpy.ndarray",
+    *(
+        f"numpy.{core}.{function}"
+        for core in ("core", "_core")
+        for function in ("multiarray._reconstruct", "numeric._frombuffer")
+    ),
+)
+_NAMES: dict[str, _Name | Beside] = {
+    **{text: _Name(text) for text in (*_FUNCTIONS, *STORAGES)},
+    **{
+        text: Beside(text)
+        for module, names in _MODULES.items()
+        for text in (f"{module}.{name}" for name in names.split())
+    },
+    **dict.fromkeys(_ARRAYS, _ARRAY),
 }
 
 
@@ -361,6 +468,13 @@ _STEPS: dict[int, Callable[[_Machine], object]] = {
         "\x8d": lambda m: m.text(8),
         "U": lambda m: m.text(1),  # of Python 2, whose texts are bytes
         "T": lambda m: m.text(4),
+        "C": lambda m: m.octets(1),
+        "B": lambda m: m.octets(4),
+        "\x8e": lambda m: m.octets(8),
+        "\x96": lambda m: m.octets(8),  # a bytearray
+        "\x8f": lambda m: m._push(_SET),
+        "\x90": _Machine.add_items,
+        "\x91": _Machine.frozenset_of,
         "]": lambda m: m._push([], _LIST),
         "a": lambda m: m.append([m._pop()]),
         "e": lambda m: m.append(m._marked()),
@@ -381,6 +495,7 @@ _STEPS: dict[int, Callable[[_Machine], object]] = {
         "\x93": _Machine.name_on_stack,
         "Q": _Machine.persistent,
         "R": _Machine.reduce,
+        "\x81": _Machine.new,
         "b": _Machine.build,
     }.items()
 }

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._recognise import LEGACY, SCRIPT, is_legacy_checkpoint, recognise_members
-from fastdrop.formats._safe_pickle import RECIPE, Storage, Tensor, read_pickle
+from fastdrop.formats._safe_pickle import RECIPE, Beside, Storage, Tensor, read_pickle
 from fastdrop.formats._safe_tensors import Stored, is_safe_tensors, read_tensors
 from fastdrop.formats._safe_zip import Archive
 
@@ -158,7 +158,8 @@ def _legacy(data: bytes, limits: Limits) -> tuple[Any, _Source]:
 def _state_dict(value: object) -> tuple[dict[str, Tensor], list[str]]:
     """Return the tensors of a model that stand in a checkpoint."""
     if type(value) is not dict:
-        raise ModelFormatError(f"expected a state_dict, found a {type(value).__name__}; {RECIPE}")
+        found = value.text if type(value) is Beside else f"a {type(value).__name__}"
+        raise ModelFormatError(f"expected a state_dict, found {found}; {RECIPE}")
     # Of one dict under many keys each key is told, and the dict looked at once.
     dicts = {id(item): item for item in value.values()}
     with_tensors = {number for number, item in dicts.items() if _named_tensors(item)}
@@ -172,10 +173,22 @@ def _state_dict(value: object) -> tuple[dict[str, Tensor], list[str]]:
             'the one that is meant: torch.save(checkpoint["..."], "model.pt")'
         )
     if key is not None:
-        return _named_tensors(value[key]), [f"the weights are those under {show(key)} in the file"]
+        notes = [f"the weights are those under {show(key)} in the file"]
+        return _named_tensors(value[key]), notes + _arrays(value[key])
     if not own:
-        raise ModelFormatError(f"expected a state_dict, found no tensors by name; {RECIPE}")
-    return own, []
+        others = sorted({item.text for item in value.values() if type(item) is Beside})
+        beside = f" beside {', '.join(others[:3])}" if others else ""
+        raise ModelFormatError(f"expected a state_dict, found no tensors by name{beside}; {RECIPE}")
+    return own, _arrays(value)
+
+
+def _arrays(value: dict[Any, Any]) -> list[str]:
+    """Return a note of what might be taken for weights and is not read."""
+    found = [k for k, v in value.items() if type(v) is Beside and v.text == "numpy.ndarray"]
+    if not found:
+        return []
+    named = ", ".join(map(show, found[:3]))
+    return [f"arrays of NumPy are left out, for only tensors are read: {named}"]
 
 
 def _named_tensors(value: object) -> dict[str, Tensor]:

@@ -8,10 +8,16 @@ with the tensors of those that are to be read. What is to be refused is called r
 
 from __future__ import annotations
 
+import argparse
+import collections
+import datetime
 import io
+import pathlib
+import random
 import tarfile
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -102,6 +108,29 @@ def cases() -> dict[str, tuple[bytes, dict[str, torch.Tensor] | None]]:
         "hparams_name": "kwargs",
         "hyper_parameters": {"hidden": 2, "lr": 1e-3},
     }
+    generator = np.random.default_rng(0)
+    beside = {
+        "args": argparse.Namespace(hidden=2, device=torch.device("cuda:0"), out=pathlib.Path("a")),
+        "config": SimpleNamespace(kinds={1, 2}, frozen=frozenset([1])),
+        "best": np.float64(0.5),
+        "scores": [np.float32(0.5), np.int64(3), np.bool_(True)],
+        "confusion": np.eye(3),
+        "labels": np.array(["one", "two"]),
+        "history": collections.defaultdict(list, loss=[0.5]),
+        "counts": collections.Counter("aab"),
+        "last": collections.deque([1, 2], 3),
+        "seed": 2**63 + 1,
+        "generator": generator.bit_generator.state,
+        "numpy_state": np.random.RandomState(0).get_state(),
+        "python_state": random.Random(0).getstate(),
+        "rng_state": torch.get_rng_state(),
+        "classes": {None: 0, (1, 2): 1, 0.5: 2, True: 3},
+        "types": [torch.bool, torch.complex64, np.float32, np.dtype("f4"), float, torch.strided],
+        "torch": torch.__version__,
+        "saved": datetime.datetime(2024, 1, 2, tzinfo=datetime.UTC),
+        "raw": [b"\xff\n", b"x" * 300, bytearray(b"x"), 1j, slice(1), range(3)],
+        "state_dict": collections.defaultdict(int, state),
+    }
     parameters = {name: torch.nn.Parameter(t) for name, t in net.named_parameters()}
     found: dict[str, tuple[bytes, dict[str, torch.Tensor] | None]] = {
         "state": (saved(state), state),
@@ -113,6 +142,10 @@ def cases() -> dict[str, tuple[bytes, dict[str, torch.Tensor] | None]]:
         "checkpoint-protocol5": (saved(checkpoint, pickle_protocol=5), state),
         "legacy-checkpoint": (saved(checkpoint, _use_new_zipfile_serialization=False), state),
         "lightning": (saved(lightning), state),
+        "beside": (saved(beside), state),
+        **{f"beside{n}": (saved(beside, pickle_protocol=n), state) for n in (3, 4, 5)},
+        "legacy-beside": (saved(beside, _use_new_zipfile_serialization=False), state),
+        "array": (saved({**state, "mean": np.ones(2), "std": np.ones(2)}), state),
         "parallel": (saved(torch.nn.DataParallel(net).state_dict()), state),
         "parameters": (saved(parameters), parameters),
         "views": (saved(views), views),
@@ -124,7 +157,8 @@ def cases() -> dict[str, tuple[bytes, dict[str, torch.Tensor] | None]]:
         "refused-tensor": (saved(parts), None),
         "refused-plain": (saved({"epoch": 1}), None),
         "refused-two": (saved({"teacher": state, "student": state}), None),
-        "refused-numpy": (saved({"state_dict": state, "best": np.float64(1)}), None),
+        "refused-arrays": (saved({name: t.numpy() for name, t in state.items()}), None),
+        "refused-namespace": (saved(argparse.Namespace(**state)), None),
         "refused-complex": (saved({"a": torch.zeros(2, dtype=torch.complex64)}), None),
         "refused-sparse": (saved({"a": torch.eye(2).to_sparse()}), None),
         "refused-expanded": (saved({"a": torch.zeros(1).expand(1000)}), None),
