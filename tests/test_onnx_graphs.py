@@ -485,6 +485,22 @@ REDUCTIONS = table(
 nothing
     (float[N,3,2] x) => (a, b) <int64[0] k = {}>
     { a = ReduceSum<noop_with_empty_axes=1>(x) b = ReduceMean<noop_with_empty_axes=1>(x, k) }
+along no axis what else is done stays
+    (float[N,3,2] x) => (a, b, c, d, e) <int64[0] k = {}>
+    { a = ReduceL1<noop_with_empty_axes=1>(x) b = ReduceL2<noop_with_empty_axes=1>(x, k)
+      c = ReduceSumSquare<noop_with_empty_axes=1>(x, k) f = Exp(x)
+      d = ReduceLogSum<noop_with_empty_axes=1, keepdims=0>(f)
+      e = ReduceLogSumExp<noop_with_empty_axes=1>(x) }
+along no axis of constants
+    (float[N,3,2] x) => (y) <float[3,2] c, int64[0] k = {}>
+    { a = ReduceL1<noop_with_empty_axes=1>(c) b = ReduceSumSquare<noop_with_empty_axes=1>(c, k)
+      d = ReduceLogSumExp<noop_with_empty_axes=1>(c) e = Sum(a, b, d) y = Add(x, e) }
+along no axis of whole numbers
+    (int64[N,3] x) => (a, b) <int64[0] k = {}>
+    { a = ReduceSumSquare<noop_with_empty_axes=1>(x) b = ReduceL1<noop_with_empty_axes=1>(x, k) }
+along all axes in spite of none
+    (float[N,3] x) => (y) <float[3,2] c, int64[0] k = {}>
+    { a = ReduceL1<noop_with_empty_axes=0>(c, k) y = Add(x, a) }
 of old
     12 (float[N,3,2] x) => (a, b, c)
     { a = ReduceSum<axes=[1]>(x) b = ReduceMax<axes=[-1], keepdims=0>(x)
@@ -2107,10 +2123,6 @@ swish
     24 (float[N,2] x) => (y)
     { y = Swish<alpha=2.0>(x) }
     -> attribute 'alpha' other than 1
-nothing reduced
-    (float[N,2] x) => (y)
-    { y = ReduceL1<noop_with_empty_axes=1>(x) }
-    -> attribute 'noop_with_empty_axes': 1
 mean of whole numbers
     (int64[N,2] x) => (y) <int64[2] c>
     { a = ReduceMean(c) y = Add(x, a) }
@@ -2922,10 +2934,6 @@ letters from nowhere
     (float[N,3] x) => (y)
     { y = Einsum<equation="bi->bj">(x) }
     -> einsum 'bi->bj'
-no powers summed
-    (float[N,2] x) => (y)
-    { y = ReduceLogSumExp<noop_with_empty_axes=1>(x) }
-    -> attribute 'noop_with_empty_axes': 1
 powers of lengths
     (float[N,T] x) => (y) <int64[1] k = {0}>
     { s = Shape(x) t = ReduceLogSumExp(s, k) y = Expand(x, t) }

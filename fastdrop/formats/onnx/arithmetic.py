@@ -555,11 +555,7 @@ def _reduce(a: Arguments) -> Made:
     keepdims = a.flag("keepdims", default=True)
     none = a.flag("noop_with_empty_axes")
     if axes == [] or axes is None:
-        if none:
-            if a.op not in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd"):
-                raise UnsupportedError("attribute 'noop_with_empty_axes': 1")
-            return a.input()
-        axes = None
+        axes = [] if none else None
     if isinstance(value, Steps):
         inside = range(value.ndim) if axes is None else axes
         along = [counted(axis, value.ndim) + 1 for axis in inside]
@@ -571,6 +567,8 @@ def _reduction(a: Arguments, value: Value, axes: Sequence[int] | None, keepdims:
     if a.op == "ReduceLogSumExp":
         if is_lengths(value):
             raise UnsupportedError("a length left open, computed with")
+        if axes == []:
+            return value
         if a.dtype.kind in _INTEGERS and isinstance(value, np.ndarray):
             raise UnsupportedError("logarithms of whole numbers")
         logs = a.net.log_sum_exp(value, axes, keepdims)
@@ -602,7 +600,7 @@ def _sum_of_sizes(
 
     Where they are truths there are fewer places.
     """
-    if a.dtype.kind not in _INTEGERS or not isinstance(value, Tensor):
+    if a.dtype.kind not in _INTEGERS or not isinstance(value, Tensor) or axes == []:
         return None
     if value.name in a.net.truths:
         return None
@@ -612,6 +610,8 @@ def _sum_of_sizes(
 def _reduced(
     a: Arguments, function: str, value: Value, axes: Sequence[int] | None, keepdims: bool
 ) -> Value:
+    if axes == []:
+        return value
     if is_lengths(value):
         assert isinstance(value, np.ndarray)
         if function not in ("prod", "sum") or value.ndim != 1 or axes not in (None, [0], [-1]):
