@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -2602,6 +2603,67 @@ def _caught(m: Any, x: Any) -> Any:
     except ValueError:
         return m.lstm(x)[0] * 0
     return m.lstm(x)[0]
+
+
+def _layers_left_out(m: Any, x: Any) -> Any:
+    return x if m.training and torch.rand(1).item() < 0.5 else m.lstm(x)[0]
+
+
+def _as_many_as_said(m: Any, x: Any) -> Any:
+    return m.lstm(x[:, : int(x[0, 0, 0].abs()) + 1])[0]
+
+
+@pytest.mark.parametrize(
+    "function", [_chosen, _layers_left_out, _as_many_as_said], ids=lambda f: f.__name__
+)
+def test_what_to_do_instead_of_asking_for_a_number(function: Any) -> None:
+    with pytest.raises(ModelFormatError) as caught:
+        from_torch(Recurrent(function), torch.randn(3, 6, 3))
+    text = str(caught.value)
+    assert "asks for a number of a tensor" in text
+    assert "torch.where(keep, layer(x), x)" in text
+    assert re.search(r" \(test_torch_export\.py:\d+: .*(item|int|any|sum)\(", text)
+
+
+def test_layers_that_are_left_out_as_the_message_says() -> None:
+    """All rows of a call share what is drawn, or none does; in evaluation nothing is left out."""
+
+    def function(m: Any, x: Any) -> Any:
+        keep = torch.nn.functional.dropout(torch.ones(()), 0.3, m.training) > 0
+        y = m.lstm(x)[0]
+        return torch.where(keep, m.head(y), y)
+
+    module = Recurrent(function)
+    x = torch.randn(4, 6, 3)
+    model = from_torch(module, x)
+    module.eval()
+    with torch.no_grad():
+        wanted, without = module(x).numpy(), module.lstm(x)[0].numpy()
+    np.testing.assert_allclose(model.predict(x.numpy()), wanted, rtol=1e-5, atol=1e-5)
+    samples = model.mc_predict(x.numpy(), 400, rng=0, keep_samples=True).samples
+    left_out = np.isclose(samples, without, rtol=1e-5, atol=1e-5).all((-1, -2))
+    made = np.where(left_out[..., None, None], without, wanted)
+    np.testing.assert_allclose(samples, made, rtol=1e-5, atol=1e-5)
+    assert abs(left_out.mean() - 0.3) < 5 * np.sqrt(0.21 / left_out.size)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.logical_xor,
+        lambda x, y: torch.logical_xor(x > 0, y),
+        lambda x, y: torch.logical_xor(x.floor(), y > 0),
+        lambda x, y: torch.logical_xor(x.round(), x.floor()),
+        lambda x, y: torch.logical_xor(x, torch.tensor([2.0, 0.0, -1.0])),
+        lambda x, y: (x > 0) ^ (y > 0),
+    ],
+    ids=["numbers", "truths first", "truths last", "whole", "constant", "truths"],
+)
+def test_one_of_two_that_is_no_zero(function: Callable[..., Any]) -> None:
+    model = from_torch(Function(lambda x: function(x, x.flip(1)).float() + x), torch.randn(4, 3))
+    x = torch.randn(40, 3) * (torch.rand(40, 3) > 0.3)
+    wanted = function(x, x.flip(1)).float() + x
+    np.testing.assert_array_equal(model.predict(x.numpy()), wanted.numpy())
 
 
 @pytest.mark.parametrize(

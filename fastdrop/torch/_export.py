@@ -6,6 +6,7 @@ import inspect
 import operator
 import os
 import random
+import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -502,8 +503,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
             try:
                 program = _export(module, example, axes, free=free, fixed=fixed)
             except Exception as error:  # export raises whatever the module's own code does
-                text = f"torch.export refuses it: {_first_line(error)}"
-                failures.append(_Failed([text], 2.0))
+                failures.append(_Failed([_why_not_exported(error)], 2.0))
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 if free == _NONE and not fixed:  # the module may be for so many rows alone
                     waiting += [(_EVERY, True), (_NONE, True)]
@@ -911,6 +911,21 @@ def _of_one_row(module: nn.Module, tensors: Sequence[torch.Tensor]) -> list[tupl
     return [] if all(states) else [tuple(1 if state else -1 for state in states)]
 
 
+def _why_not_exported(error: Exception) -> str:
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+    line = _line("".join(traceback.format_tb(error.__traceback__)))
+    at = f" ({line})" if line else ""
+    if not isinstance(error, GuardOnDataDependentSymNode):
+        return f"torch.export refuses it: {_first_line(error)}{at}"
+    return (
+        "torch.export refuses it: the module asks for a number of a tensor (.item(), int(), if), "
+        "which may be another for each row and sample; compute with the tensor itself, as "
+        "torch.where(condition, a, b); layers are left out by chance by torch.where(keep, "
+        f"layer(x), x) with keep = F.dropout(torch.ones(()), rate, self.training) > 0{at}"
+    )
+
+
 def _first_line(error: BaseException) -> str:
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}"[:300]
@@ -1274,7 +1289,7 @@ class _Conversion:
 
     def _refused(self, node: torch.fx.Node, error: Exception) -> Any:
         where = ".".join(filter(None, [_scope(node, "")])) or "the module"
-        line = _line(node)
+        line = _line(node.meta.get("stack_trace") or "")
         text = f"{where}: {error}"
         self.obstacles.append(f"{text} ({line})" if line else text)
         return _MISSING
@@ -1518,10 +1533,10 @@ def _scope(node: torch.fx.Node, otherwise: str) -> str:
     return name or otherwise.partition(".")[0].strip("_")
 
 
-def _line(node: torch.fx.Node) -> str:
-    """Return the user's line of code that a node comes from."""
+def _line(trace: str) -> str:
+    """Return the last line of a trace that is the user's."""
     ours = [os.path.dirname(os.path.abspath(path)) for path in (torch.__file__, __file__)]
-    lines = (node.meta.get("stack_trace") or "").split("\n")
+    lines = trace.split("\n")
     found = ""
     for place, code in zip(lines, [*lines[1:], ""], strict=True):
         place = place.strip()

@@ -288,8 +288,13 @@ def _logical(function: str) -> Row:
     """Compute of truths; of what is true with a probability, of whether it mostly is."""
 
     def compute(b: Networks, a: Arguments) -> Any:
-        left, right = (truth(b, value) for value in list(a.values.values())[:2])
-        return b.elementwise(function, left, right)
+        left, right = (
+            value
+            if function != "not_equal" or name in a.bools
+            else b.elementwise("not_equal", value, 0.0)
+            for name, value in [*a.values.items()][:2]
+        )
+        return b.elementwise(function, truth(b, left), truth(b, right))
 
     return compute
 
