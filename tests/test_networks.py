@@ -1672,6 +1672,24 @@ def test_lengths_that_do_not_broadcast() -> None:
         net.matmul(x, y)
 
 
+@pytest.mark.parametrize(
+    ("at", "shape"),
+    [(1, [3, BATCH * 2, 4]), (0, [BATCH * 3, 8]), (0, [BATCH * 6, 4]), (2, [3, 4, BATCH * 2])],
+    ids=str,
+)
+def test_what_all_rows_share_is_laid_out_with_the_batch(at: int, shape: list[Length]) -> None:
+    """As heads of queries that are learned."""
+    net = Written()
+    net.value(normal(5, 2), "0")
+    shared = Spread(normal(3, 8), at)
+    lengths = [n if isinstance(n, int) else -1 for n in shape]
+    with pytest.raises(UnsupportedError, match="a tensor of shape"):
+        net.reshape(shared, [2, BATCH * 11])
+    found = net.reshape(shared, shape)
+    assert found.shape == tuple(shape)
+    np.testing.assert_array_equal(net.array(found, 5), net.array(shared, 5).reshape(lengths))
+
+
 def test_a_constant_for_all_rows() -> None:
     net = Written()
     net.value(X, "0")

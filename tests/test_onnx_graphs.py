@@ -109,6 +109,10 @@ ARITHMETIC = table(
 constant of all rows dropped
     (float[N,3] x) => (y) <float[3] c, int64[1] k = {3}>
     { ROWS a = Dropout(m) y = Add(x, a) }
+constant of all rows laid out with them
+    (float[N,3,4] x) => (y)
+    <float[3,4] c, int64[2] k = {3, 4}, int64[2] r = {-1, 2}, int64[3] q = {-1, 3, 4}>
+    { ROWS a = Reshape(m, r) b = Reshape(x, r) d = Mul(a, b) y = Reshape(d, q) }
 numbers up to lengths
     (float[N,T] x) => (y) <int64 z = {0}, int64 o = {1}>
     { s = Shape<start=1>(x) t = Squeeze(s) p = Range(z, t, o) q = Cast<to=1>(p) y = Add(x, q) }

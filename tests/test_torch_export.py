@@ -880,6 +880,48 @@ add(
     sequence(6),
     steps=5,
 )
+
+
+class Queries(nn.Module):
+    """Queries that are learned, the same for all rows, which look at those and put them out."""
+
+    def __init__(self, heads: int, expand: Callable[[Any, Any], Any], rate: float = 0.1) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.randn(3, 6))
+        self.attention = nn.MultiheadAttention(6, heads, dropout=rate, batch_first=True)
+        self.expand = expand
+
+    def forward(self, x: Any) -> Any:
+        return self.attention(self.expand(self.queries, x), x, x, need_weights=False)[0]
+
+
+QUERIES: dict[str, Callable[[Any, Any], Any]] = {
+    "expand": lambda q, x: q.expand(x.size(0), -1, -1),
+    "repeat": lambda q, x: q.unsqueeze(0).repeat(x.size(0), 1, 1),
+    "zeros": lambda q, x: torch.zeros_like(x[:, :3]) + q,
+}
+for _heads, (_how, _expand) in itertools.product((1, 2, 3), QUERIES.items()):
+    add(
+        f"attention-queries-{_heads}-{_how}",
+        lambda h=_heads, e=_expand: Queries(h, e),
+        sequence(6),
+    )
+for _first in (True, False):
+    add(
+        f"decoder-queries-{'batch' if _first else 'time'}",
+        lambda f=_first: With(
+            nn.TransformerDecoderLayer(6, 2, 12, batch_first=f),
+            lambda m, x, f=f: m(
+                (torch.arange(18.0) / 9)
+                .view((1, 3, 6) if f else (3, 1, 6))
+                .expand((x.size(0), 3, 6) if f else (3, x.size(1), 6)),
+                x,
+            ),
+        ),
+        sequence(6, first=_first),
+        in_axes=[1 - _first],
+        out_axes=[1 - _first],
+    )
 for _before, _first in itertools.product((True, False), (True, False)):
     _id = f"{'pre' if _before else 'post'}-{'batch' if _first else 'time'}"
     add(
@@ -1329,6 +1371,16 @@ def test_dropout_of_ours_is_taken_over(how: str, rng: Any) -> None:
         module.train()
         passes = np.stack([rows_first(module(given), axis) for _ in range(1500)])
     same_moments(model.mc_predict(x, 1500, rng=0, keep_samples=True).samples, passes)
+
+
+def test_attention_of_learned_queries_drops_as_the_module() -> None:
+    torch.manual_seed(2)
+    module = Queries(2, QUERIES["expand"], 0.3)
+    x = torch.randn(2, 4, 6)
+    model = from_torch(module, x)
+    with torch.no_grad():
+        passes = np.stack([module.train()(x) for _ in range(1500)])
+    same_moments(model.mc_predict(x.numpy(), 1500, rng=0, keep_samples=True).samples, passes)
 
 
 def same_moments(samples: np.ndarray, passes: np.ndarray) -> None:

@@ -235,12 +235,6 @@ class Networks(Windows):
             raise UnsupportedError("random numbers that rows of a batch share")
         return self.single(layers.GaussianNoise(name=self.scope, stddev=1.0), zeros)
 
-    def some_tensor(self, value: Value) -> Tensor:
-        """Return a constant as a tensor of rows."""
-        if not self.inputs:
-            raise UnsupportedError("rows of a batch that no input has")
-        return self.tensor(value, self.inputs[0])
-
     def _with_rows(self, value: Value) -> Value:
         """Return what all rows share as a tensor, and anything else as it is."""
         return self.some_tensor(value) if isinstance(value, Spread) else value

@@ -149,6 +149,12 @@ class Tensors:
         (name,) = self.call(layer, [like.name], [like.row])
         return Tensor(name, numbers.shape, value.at)
 
+    def some_tensor(self, value: Value) -> Tensor:
+        """Return a constant as a tensor of rows."""
+        if not self.inputs:
+            raise UnsupportedError("rows of a batch that no input has")
+        return self.tensor(value, self.inputs[0])
+
     def same(self, one: Value, other: Value) -> bool:
         """Whether two values are the same one, or computed number by number of the same."""
         if not isinstance(one, Tensor) or not isinstance(other, Tensor):
@@ -439,6 +445,8 @@ class Tensors:
         shape = self._with_batch(value, shape)
         if isinstance(value, Spread):
             if BATCH not in shape:
+                if any(divided(n, BATCH) is not None for n in shape):  # with it, heads or groups
+                    return self.reshape(self.some_tensor(value), shape)
                 raise UnsupportedError(f"a tensor of shape {list(value.shape)} as {shape}")
             at = shape.index(BATCH)
             lengths = [int(n) for i, n in enumerate(shape) if i != at and isinstance(n, int)]
@@ -504,7 +512,7 @@ class Tensors:
         if isinstance(value, Spread):
             inside = [n for i, n in enumerate(lengths) if i != value.at]
             if lengths[value.at] == BATCH and not all(isinstance(n, int) for n in inside):
-                return self.broadcast(self.tensor(value, self.inputs[0]), inside)
+                return self.broadcast(self.some_tensor(value), inside)
             if divided(lengths[value.at], BATCH) is None or not all(
                 isinstance(n, int) for n in inside
             ):
