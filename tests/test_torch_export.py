@@ -1470,6 +1470,38 @@ class Positions(nn.Module):
         return x + F.dropout(table, 0.3, self.training)
 
 
+class ByHand(nn.Module):
+    """A loop from a state of zeros, whose recurrent weights drop once for all steps."""
+
+    def __init__(self, product: Callable[[Any, Any], Any], begin: Any = torch.zeros) -> None:
+        super().__init__()
+        self.cell = nn.RNNCell(3, 2)
+        self.product, self.begin = product, begin
+
+    def forward(self, x: Any) -> Any:
+        h = self.begin(x.size(0), 2)
+        weight = F.dropout(self.cell.weight_hh, 0.3, self.training)
+        for t in range(x.size(1)):
+            h = torch.tanh(x[:, t] @ self.cell.weight_ih.t() + self.product(h, weight))
+        return h
+
+
+def test_weights_are_dropped_by_one_mask_or_refused() -> None:
+    """The same weights turned around have that mask turned around, even if they are the same."""
+
+    def function(m: Any, x: Any) -> Any:
+        weight = F.dropout(torch.ones(3, 3), 0.3, m.training)
+        return x @ weight + (x @ weight.t() if twice else x @ weight)
+
+    for twice in (False, True):
+        module = With(nn.Identity(), function)
+        if twice:
+            with pytest.raises(ModelFormatError, match="drawn once and used in two ways"):
+                from_torch(module, torch.randn(2, 4, 3))
+        else:
+            assert from_torch(module, torch.randn(2, 4, 3)).stochastic
+
+
 def _switched(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that a module in `With` is called by while it is trained."""
     return lambda m, x: function(m, x) if m.training else m(x)
@@ -1480,6 +1512,17 @@ FOR_ALL_ROWS: dict[str, tuple[Callable[[], nn.Module], bool]] = {
         lambda: With(
             nn.Linear(3, 2),
             _switched(lambda m, x: F.linear(x, F.dropout(m.weight, 0.3), m.bias)),
+        ),
+        True,
+    ),
+    "recurrent weights from zeros": (lambda: ByHand(lambda h, w: h @ w), False),
+    "recurrent weights by mm": (lambda: ByHand(lambda h, w: torch.mm(h, w.t())), False),
+    "recurrent weights by linear": (lambda: ByHand(F.linear), False),
+    "recurrent weights from ones": (lambda: ByHand(lambda h, w: h.matmul(w), torch.ones), False),
+    "weights by matmul": (
+        lambda: With(
+            nn.Linear(3, 2, bias=False),
+            _switched(lambda m, x: x @ F.dropout(m.weight, 0.3).t()),
         ),
         True,
     ),

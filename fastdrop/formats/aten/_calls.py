@@ -25,6 +25,7 @@ from fastdrop.formats.aten._rows import ROWS, Arguments, Row
 from fastdrop.formats.aten.arithmetic import ACTIVATIONS, BINARY, LOGICAL, UNARY
 from fastdrop.formats.aten.chosen import of_chosen
 from fastdrop.formats.aten.fourier import is_complex, of_complex
+from fastdrop.formats.aten.networks import by_each
 from fastdrop.formats.aten.random import DroppedWeights, Seed, Uniform, of_dropped, of_uniform
 
 # What takes seeds as well.
@@ -92,6 +93,11 @@ def _with_steps(row: Row, base: str, b: Networks, a: Arguments) -> Any:
         return row(b, a)
     if base in _ALONG and not any(isinstance(v, (Tensor, Spread)) for v in given):
         return _in_front(row, base, b, a)
+    if base in ("matmul", "mm"):
+        left, right = given[:2]
+        rows = isinstance(left, (Tensor, Spread)) and not left.at and left.ndim > 1
+        if rows and isinstance(right, Steps) and right.ndim == 2:
+            return by_each(b, left, right.value)
     if base == "matmul" and all(v.at == 0 and v.ndim == 3 for v in given if isinstance(v, Tensor)):
         return row(b, _changed(a, Steps, lambda v: v.value if v.ndim == 2 else v.single(b)))
     if base not in _BY_NUMBER:

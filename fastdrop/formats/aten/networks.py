@@ -12,6 +12,7 @@ from fastdrop.formats._lengths import BATCH, product
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import (
     RowNumbers,
+    Spread,
     Steps,
     Tensor,
     UnsupportedError,
@@ -34,12 +35,17 @@ def _linear(b: Networks, a: Arguments) -> Any:
 
 def _by_dropped(b: Networks, value: Any, weight: DroppedWeights, bias: Any) -> Value:
     """Multiply by weights (units, inputs) that each row drops by a mask of its own."""
-    if not isinstance(value, Tensor) or value.at:
-        raise UnsupportedError("weights are dropped where the batch is not in front")
-    rows = b.reshape(value, [BATCH, -1, value.shape[-1]])
-    found = b.matmul(rows, b.permute(weight.steps(b).value, [0, 2, 1]))
-    found = b.reshape(found, [*value.shape[:-1], weight.shape[0]])
+    found = by_each(b, value, b.permute(weight.steps(b).value, [0, 2, 1]))
     return found if bias is None else b.elementwise("add", found, as_array(bias))
+
+
+def by_each(b: Networks, value: Any, matrices: Value) -> Value:
+    """Multiply along the last axis by matrices (inputs, units), of which each row has its own."""
+    if not isinstance(value, (Tensor, Spread)) or value.at:
+        raise UnsupportedError("weights are dropped where the batch is not in front")
+    value = b.some_tensor(value)
+    found = b.matmul(b.reshape(value, [BATCH, -1, value.shape[-1]]), matrices)
+    return b.reshape(found, [*value.shape[:-1], matrices.shape[-1]])
 
 
 @row("matmul", "mm", "bmm", "mv", "dot", "vdot")

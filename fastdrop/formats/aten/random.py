@@ -66,13 +66,15 @@ class Uniform:
 class DroppedWeights:
     """Numbers that depend on no input, of which some are dropped, anew in each sample.
 
-    The mask's shape, `noise`, is broadcast to them. What is kept is times 1 / (1 - rate).
+    The mask's shape, `noise`, is broadcast to them. What is kept is times 1 / (1 - rate). Axes that
+    were `swapped` are so in the mask too.
     """
 
     numbers: Array
     rate: float
     noise: tuple[int, ...]
     uses: Uses = field(default_factory=Uses)
+    swapped: tuple[int, ...] = ()
 
     @property
     def ndim(self) -> int:
@@ -85,7 +87,7 @@ class DroppedWeights:
     def with_numbers(self, numbers: Array) -> DroppedWeights:
         """Return others, of as many axes or of more in front, dropped by the same mask."""
         wide = (1,) * (numbers.ndim - len(self.noise)) + self.noise
-        return DroppedWeights(numbers, self.rate, wide, self.uses)
+        return DroppedWeights(numbers, self.rate, wide, self.uses, self.swapped)
 
     def of_layer(self) -> tuple[Array, float]:
         """Return them and the rate, for a layer that drops them, which is the only one."""
@@ -98,7 +100,7 @@ class DroppedWeights:
         shared = [axis + 1 for axis, found in enumerate(longer) if found]
         drop = partial(b.shared_dropout, rate=self.rate, axes=shared)
         # The same numbers, and no others by the same mask.
-        key = "steps", self.numbers.tobytes(), self.noise
+        key = "steps", self.numbers.tobytes(), self.noise, self.swapped
         found: Steps = self.uses.once(key, lambda: of_rows(b, self.numbers, drop))
         if (self.numbers == 1 - self.rate).all():
             b.chances.add(found.value.name)
@@ -169,6 +171,12 @@ def of_dropped(base: str, a: Arguments) -> DroppedWeights | None:
         own = (1,) * (len(wanted) - first.ndim) + first.shape
         lengths = [n if m == -1 else m for n, m in zip(own, wanted, strict=True)]
         return first.with_numbers(np.broadcast_to(first.numbers, lengths))
+    if base in ("t", "numpy_T", "mT", "transpose") and first.ndim > 1:
+        axes = rest[:2] if base == "transpose" else (-1, -2)
+        noise = np.swapaxes(np.broadcast_to(0, first.noise), *axes).shape
+        swapped = (*first.swapped, *axes)
+        turned = np.swapaxes(first.numbers, *axes)
+        return DroppedWeights(turned, first.rate, noise, first.uses, swapped)
     if base not in ("mul", "div") or a.values.get("rounding_mode") is not None:
         return None
     if base == "mul" and isinstance(rest[0], DroppedWeights):
