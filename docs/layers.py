@@ -59,8 +59,8 @@ when a file is loaded.
 
 LSTM, GRU and RNN are read with all of their attributes, and run by the kernels where these have
 them. Dropout is off in `predict` and on in `mc_predict`, whatever mode the file is for. ONNX has no
-recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes. A
-row that `sequence_lens` gives no step keeps its initial state.
+recurrent dropout: `rates=` of [`load`](../reference/models.rst) gives it, by the names of nodes
+(`.` stands for `:`). A row that `sequence_lens` gives no step keeps its initial state.
 
 The batch may be on any axis of an input. A file for one row, also one that has no axis for it, or
 for so many, serves any number: rows are on the first axis here, and `notes` say where that differs.

@@ -653,6 +653,22 @@ def test_rows_that_are_sorted_and_put_back_are_themselves() -> None:
     assert sum("they stay in the order of the inputs" in note for note in model.notes) == 1
 
 
+def test_rates_are_set_by_names_of_nodes() -> None:
+    """In which ":" is ".", as it stands in front of the number of an output here."""
+    nodes = [
+        helper.make_node("Dropout", ["x"], ["d"], name="net/drop:0"),
+        helper.make_node("Dropout", ["d"], ["y"], name="net/drop.0"),
+    ]
+    data = graph(nodes, {"x": normal(2, 3)}, {"y": 2}, {}, lengths={"x": ["N", 3]})
+    model = fd.load(io.BytesIO(data), rates={"net/drop.0": 0.25})
+    assert [(v.name, v.rates()["rate"]) for v in model.layers] == [
+        ("net/drop.0", 0.25),
+        ("net/drop.0~1", 0.5),
+    ]
+    with pytest.raises(ValueError, match=r"one of the layers with rates \(net/drop\.0, "):
+        fd.load(io.BytesIO(data), rates={"net/drop:0": 0.25})
+
+
 def test_dropped_zeros_are_zeros() -> None:
     """A first state, made for as many rows as there are."""
     nodes = [

@@ -1486,6 +1486,41 @@ class ByHand(nn.Module):
         return h
 
 
+class Zoneout(nn.Module):
+    """A loop that keeps numbers of its state by chance, and has the mean of that in evaluation."""
+
+    def __init__(self, as_told: bool) -> None:
+        super().__init__()
+        self.cell, self.as_told = nn.GRUCell(3, 2), as_told
+
+    def forward(self, x: Any) -> Any:
+        h = x.new_zeros(x.size(0), 2)
+        for t in range(x.size(1)):
+            new = self.cell(x[:, t], h)
+            if self.as_told:
+                h = h + (1 - 0.3) * F.dropout(new - h, 0.3, self.training)
+            elif self.training:
+                h = torch.where(torch.rand_like(h) < 0.3, h, new)
+            else:
+                h = 0.3 * h + 0.7 * new
+        return h
+
+
+def test_zoneout_by_hand_is_refused_and_taken_as_the_message_says() -> None:
+    torch.manual_seed(3)
+    module, x = Zoneout(as_told=False), torch.randn(2, 4, 3)
+    told = re.escape("write old + (1 - rate) * F.dropout(new - old, rate, self.training)")
+    with pytest.raises(ModelFormatError, match=f"computes something else in eval mode; .*{told}"):
+        from_torch(module, x)
+    other = Zoneout(as_told=True)
+    other.load_state_dict(module.state_dict())
+    model = from_torch(other, x)
+    with torch.no_grad():
+        np.testing.assert_allclose(model.predict(x.numpy()), module.eval()(x), atol=1e-6)
+        passes = np.stack([module.train()(x) for _ in range(1500)])
+    same_moments(model.mc_predict(x.numpy(), 1500, rng=0, keep_samples=True).samples, passes)
+
+
 def test_weights_are_dropped_by_one_mask_or_refused() -> None:
     """The same weights turned around have that mask turned around, even if they are the same."""
 

@@ -128,8 +128,8 @@ def load(
     -----
     Models of ONNX: `predict` takes and returns arrays whose first axis is that of the batch,
     wherever it is in the file; where that is another axis is in ``notes``. Layers have the names of
-    the nodes, by which `rates` sets theirs, and dropout is off in `predict` and on in `mc_predict`,
-    whatever mode the file is for.
+    the nodes ("." stands for ":"), by which `rates` sets theirs, and dropout is off in `predict`
+    and on in `mc_predict`, whatever mode the file is for.
 
     Examples
     --------
