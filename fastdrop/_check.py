@@ -587,3 +587,18 @@ def float32(value: NDArray[Any], name: str) -> NDArray[np.float32]:
     if np.isinf(rounded).any() and (np.isinf(rounded) & np.isfinite(value)).any():
         refuse(ValueError, name, "numbers within the range of float32", value)
     return rounded
+
+
+def held(value: NDArray[Any], name: str, dtype: str, what: str) -> None:
+    """Refuse numbers that a type of whole numbers or of truths does not hold."""
+    if not value.size or value.dtype == dtype:
+        return
+    lowest, highest, expected = 0, 1, "0 or 1"
+    if dtype != "bool":
+        lowest, highest = np.iinfo(dtype).min, np.iinfo(dtype).max
+        expected = f"whole numbers that {dtype} holds"
+    wrong = value[value != np.trunc(value)] if value.dtype.kind == "f" else value[:0].ravel()
+    found = [wrong[0].item()] if wrong.size else [value.min().item(), value.max().item()]
+    for number in found:
+        if wrong.size or not lowest <= number <= highest:
+            refuse(ValueError, name, f"{expected}, for {what} is of {dtype}", number)

@@ -179,7 +179,8 @@ def mc_predict(
     key = as_key(rng)
     starts = first + np.cumsum([0, *arrays[0].chunks[0][:-1]])
     # Of what is pickled, which use does not change: calls for one model share its key.
-    token = tokenize(pickle.dumps((model._entries, model._inputs_given, model._outputs)))
+    made_of = model._entries, model._inputs_given, model._input_dtypes, model._outputs
+    token = tokenize(pickle.dumps(made_of))
     weights = delayed(model, name=f"fastdrop-model-{token}", traverse=False)
     settings = {
         "names": model.input_names,

@@ -1,5 +1,6 @@
 """What every public function refuses: the argument is named, and nothing has been written."""
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -964,6 +965,91 @@ def test_whole_numbers_that_float32_does_not_hold(dtype: str) -> None:
     with pytest.raises(ValueError, match=expected):
         model.predict(lost)
     np.testing.assert_array_equal(model.predict(lost.astype(float)), lost.astype(np.float32))
+
+
+def whole(dtype: str, *shape: int | None) -> Model:
+    drop = Dropout(name="drop", rate=0.5)
+    return Model([drop], shape or (2,), input_dtypes={"input": dtype})
+
+
+OF_TYPE = [
+    ("int32", [1.5, 0], "whole numbers that int32 holds", "1.5"),
+    ("int32", [np.nan, 0], "whole numbers that int32 holds", "nan"),
+    ("int32", [2.0**31, 0], "whole numbers that int32 holds", "2147483648.0"),
+    ("int64", [np.inf, 0], "whole numbers that int64 holds", "inf"),
+    ("int64", [2.0**63, 0], "whole numbers that int64 holds", "9.22337"),
+    ("uint8", [0, 256], "whole numbers that uint8 holds", "256"),
+    ("uint8", [0, -1], "whole numbers that uint8 holds", "-1"),
+    ("int8", np.array([200, 0], np.uint8), "whole numbers that int8 holds", "200"),
+    ("uint64", np.array([-1, 0], np.int8), "whole numbers that uint64 holds", "-1"),
+    ("bool", [0.5, 0], "0 or 1", "0.5"),
+    ("bool", [2, 0], "0 or 1", "2"),
+]
+
+
+@pytest.mark.parametrize(("dtype", "row", "expected", "got"), OF_TYPE)
+def test_inputs_of_a_type_refuse_what_it_does_not_hold(
+    dtype: str, row: Any, expected: str, got: str
+) -> None:
+    """Keras casts what it is given, and so loses fractions; nothing is drawn before."""
+    model = whole(dtype)
+    message = f"x: expected {expected}, for the input 'input' is of {dtype}, got {got}"
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
+    for call in (
+        lambda: model.predict([row]),
+        lambda: model.mc_predict([row], 3, rng=rng),
+        lambda: fd.Ensemble([model, model]).mc_predict([row], 3, rng=rng),
+        lambda: model.with_rates({"drop": 0.1}).predict([row]),
+        lambda: pickle.loads(pickle.dumps(model)).predict([row]),
+        lambda: whole(dtype, None, 2).stream(rng=0).step([row]),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            call()
+    assert rng.bit_generator.state == before
+
+
+def test_inputs_of_a_type_take_what_it_holds() -> None:
+    for dtype, row in (("int32", [1.0, -2.0]), ("uint8", [255, 0]), ("bool", [True, False])):
+        for given in (np.array([row], float), np.array([row], np.float16), np.array([row])):
+            np.testing.assert_array_equal(whole(dtype).predict(given), given)
+    assert whole("int32").predict(np.empty((0, 2))).shape == (0, 2)
+    assert whole("uint8").input_dtypes == {"input": "uint8"}
+    beyond = np.array([[2.0**24 + 1, 0]])
+    with pytest.raises(
+        ValueError, match=r"x: expected whole numbers that float32 holds \(.*\), got"
+    ):
+        whole("int32").predict(beyond)
+
+
+def round_of(y: np.ndarray) -> np.ndarray:
+    return np.round(y)
+
+
+def test_paths_of_whole_numbers() -> None:
+    same = whole("int32", 3, 2)
+    with pytest.raises(ValueError, match="x: expected whole numbers that int32 holds"):
+        same.rollout(np.full((1, 3, 2), 0.5), 2, samples=3, rng=0)
+    x = np.full((1, 3, 2), 3)  # what is kept is 6
+    thirds = same.with_rates({"drop": 1 / 3})  # 4.5
+    with pytest.raises(ValueError, match=r"feedback: expected whole numbers .*, got 4\.5"):
+        thirds.rollout(x, 2, samples=3, rng=0)
+    assert same.rollout(x, 2, samples=3, rng=0).mean.shape == (1, 2, 2)
+    assert thirds.rollout(x, 2, samples=3, feedback=round_of, rng=0).mean.shape == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ("int32", TypeError, r"input_dtypes: expected a dict of types of some inputs \(input\)"),
+        ({"x": "int32"}, TypeError, "input_dtypes: expected a dict of types of some inputs"),
+        ({"input": "float32"}, ValueError, r"input_dtypes\['input'\]: expected 'int8', "),
+        ({"input": np.int32}, TypeError, r"input_dtypes\['input'\]: expected 'int8', "),
+    ],
+)
+def test_types_of_inputs_that_are_refused(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        Model([Dropout(name="drop", rate=0.5)], (2,), input_dtypes=given)
 
 
 def test_models_that_do_not_fit() -> None:

@@ -119,6 +119,23 @@ def test_predict(case: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert_close(got, y.astype(np.float32), FLOAT32)
 
 
+@pytest.mark.parametrize(("case", "form"), cases("cut0"))
+def test_what_keras_cuts(case: str, form: str, tmp_path: Path) -> None:
+    """What an input's type does not hold is refused; what is left of it gives what Keras gave."""
+    arrays = arrays_of(case)
+    x, expected = arrays["x0"], numbered(arrays, "cut")
+    loaded = load(case, form)
+    loaded.save(tmp_path / "model.safetensors")
+    for model in (loaded, fd.load(tmp_path / "model.safetensors")):
+        (dtype,) = model.input_dtypes.values()
+        with pytest.raises(ValueError, match=f"^x: expected .*for the input .* is of {dtype}, got"):
+            model.predict(x)
+        left = (x != 0 if dtype == "bool" else np.trunc(x)).astype(np.float32)
+        assert not np.array_equal(left, x)
+        assert_close(model.predict(left), expected[0], FLOAT32)
+        assert_close(model.predict(left.astype(dtype)), expected[0], FLOAT32)
+
+
 @pytest.mark.parametrize(("case", "form"), cases("y0", refused=True))
 def test_what_is_refused(case: str, form: str) -> None:
     name = f"{case.replace('/', '-')}-{form}"

@@ -521,6 +521,18 @@ def test_rates_and_precision_are_kept(tmp_path: Path) -> None:
 # ---- writing ----
 
 
+def test_types_of_inputs_are_kept(tmp_path: Path) -> None:
+    drop = layers.Dropout(name="drop", rate=0.5)
+    model = Model([drop], (4,), input_dtypes={"input": "uint8"})
+    got = saved(model, tmp_path / "m")
+    assert got.input_dtypes == {"input": "uint8"}
+    check_same(got, model, np.arange(8).reshape(2, 4))
+    with pytest.raises(ValueError, match="x: expected whole numbers that uint8 holds"):
+        got.predict(np.full((2, 4), 0.5))
+    # Files of models without such inputs are as they were.
+    assert "input_dtypes" not in parts(Model([drop], (4,)))[0]
+
+
 def test_the_reference_package_reads_the_weights(tmp_path: Path) -> None:
     numpy = pytest.importorskip("safetensors.numpy")
     model = shared_drop()
@@ -824,6 +836,10 @@ FIELDS = ("layers", 0, "fields")
         pytest.param(on("inputs", "a", value=["4"]), "an integer >= 0", id="text"),
         pytest.param(on("inputs", "a", value=4), "a: expected a list", id="no list"),
         pytest.param(on("inputs", value={"b": [2**40, 4], "a": [2**40, 4]}), "bytes", id="long"),
+        pytest.param(on("input_dtypes", value=[]), "a dict of types", id="types list"),
+        pytest.param(on("input_dtypes", value={"c": "int8"}), "some inputs (b, a)", id="types c"),
+        pytest.param(on("input_dtypes", value={"a": "float32"}), "'int8', ", id="types float"),
+        pytest.param(on("input_dtypes", value={"a": 3}), "'int8', ", id="types number"),
         pytest.param(on("outputs", value=[]), "at least one tensor", id="no outputs"),
         pytest.param(on("outputs", value=3), "outputs: expected a list", id="outputs 3"),
         pytest.param(on("outputs", value=[3]), "a list of strings", id="outputs list"),

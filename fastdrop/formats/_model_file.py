@@ -22,6 +22,7 @@ from fastdrop.layers import Layer
 from fastdrop.model import Call, Model
 from fastdrop.model._file import (
     CLASS,
+    DTYPES,
     FIELDS,
     FLOAT,
     FORMAT,
@@ -71,7 +72,7 @@ def read_model(
     with malformed(_PART):
         text = metadata.get(MODEL_KEY, "").encode()
     section = Section(_PART, parse_object(text, _PART))
-    _check_keys(section, _KEYS, _KEYS)
+    _check_keys(section, _KEYS | {DTYPES}, _KEYS)
     reading = _Reading(tensors, limits, allow_nonfinite)
     layers = [reading.layer(e, f"layer {i}") for i, e in enumerate(section.items("layers"))]
     calls = [_call(layers, e, f"call {i}") for i, e in enumerate(section.items("calls"))]
@@ -88,6 +89,7 @@ def read_model(
             outputs=_outputs(section),
             source=section.string("source"),
             notes=_texts(section, "notes"),
+            input_dtypes=section.values.get(DTYPES),
         )
     for name, shape in zip(model.graph.names, model.graph.shapes, strict=True):
         size = 4 * math.prod(length or 1 for length in shape)

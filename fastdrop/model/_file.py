@@ -30,6 +30,8 @@ FORMAT = "fastdrop-model-file"
 VERSION = 1
 # Its keys in the metadata of the safetensors file.
 FORMAT_KEY, MODEL_KEY = "format", "model"
+# What is only there of models that have it.
+DTYPES = "input_dtypes"
 # What begins so in a file is no value of JSON's own: {"tensor": NAME}, and so on.
 TENSOR, SLICE, FLOAT, CLASS, FIELDS = "tensor", "slice", "float", "class", "fields"
 
@@ -152,7 +154,7 @@ def _described(model: "Model", tensors: dict[str, Array]) -> dict[str, Any]:
         outputs = dict(outputs)
     elif outputs is not None and not isinstance(outputs, str):
         outputs = list(outputs)
-    return {
+    found = {
         "inputs": model._inputs_given,
         "layers": described,
         "calls": calls,
@@ -160,6 +162,7 @@ def _described(model: "Model", tensors: dict[str, Array]) -> dict[str, Any]:
         "source": model.source,
         "notes": list(model._notes),
     }
+    return found | ({DTYPES: model._input_dtypes} if model._input_dtypes else {})
 
 
 def _layer(layer: Layer, place: str, tensors: dict[str, Array]) -> dict[str, Any]:

@@ -319,6 +319,19 @@ def check_inputs(value: object) -> dict[str, Shape]:
     return {"input": _check.open_shape(value, "input_shape")}
 
 
+def check_dtypes(value: object, inputs: Mapping[str, Shape]) -> dict[str, str]:
+    """Return the types of those inputs that hold whole numbers or truths alone."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not set(value) <= set(inputs):
+        expected = f"a dict of types of some inputs ({', '.join(inputs)})"
+        _check.refuse(TypeError, "input_dtypes", expected, value)
+    return {
+        name: _check.choice(dtype, f"input_dtypes[{name!r}]", (*_check.INTEGERS, "bool"))
+        for name, dtype in value.items()
+    }
+
+
 def check_sequence(
     value: object, name: str, kind: type | tuple[type, ...], what: str = "layer"
 ) -> tuple[Any, ...]:

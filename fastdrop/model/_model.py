@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from fastdrop import _check, _threads
 from fastdrop.layers._layer import Layer, Shape
 from fastdrop.model import _file, _sampling
-from fastdrop.model._graph import Call, Graph, build, check_inputs, check_sequence
+from fastdrop.model._graph import (
+    Call,
+    Graph,
+    build,
+    check_dtypes,
+    check_inputs,
+    check_sequence,
+)
 from fastdrop.model._sampling import Draws, Feedback, Sampling
 from fastdrop.model._stream import Stream
 from fastdrop.model._summary import LayerSummary, Summary, shown
@@ -53,6 +60,10 @@ class Model:
         Where the model came from, for people.
     notes : sequence of str, optional
         What a reader should know about it.
+    input_dtypes : dict of str to str, optional
+        Inputs that hold whole numbers or truths alone, by name (of a single one "input"), and their
+        types, as "int32" or "bool". They may be given in any type; what theirs does not hold is
+        refused.
 
     Attributes
     ----------
@@ -100,9 +111,11 @@ class Model:
         outputs: str | Sequence[str] | Mapping[str, str] | None = None,
         source: str = "",
         notes: Sequence[str] = (),
+        input_dtypes: Mapping[str, str] | None = None,
     ) -> None:
         self._entries = check_sequence(layers, "layers", (Layer, Call))
         self._inputs_given = check_inputs(input_shape)
+        self._input_dtypes = check_dtypes(input_dtypes, self._inputs_given)
         self.source: str = _check.text(source, "source")
         self._notes = tuple(notes)
         self._outputs = outputs
@@ -135,6 +148,11 @@ class Model:
         """Shape of one input, without the batch axis; of several inputs a dict by name."""
         shapes = self._inputs_given
         return dict(shapes) if len(shapes) > 1 else next(iter(shapes.values()))
+
+    @property
+    def input_dtypes(self) -> dict[str, str]:
+        """Types of the inputs that hold whole numbers or truths alone, by name."""
+        return dict(self._input_dtypes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -275,6 +293,7 @@ class Model:
             outputs=self._outputs,
             source=self.source,
             notes=self._notes,
+            input_dtypes=self._input_dtypes,
         )
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -320,8 +339,8 @@ class Model:
         ----------
         x : array_like, shape (batch, *input_shape), or list or dict of such
             Several inputs as a list in their order, or a dict by name. Whole numbers for what goes
-            into an embedding. Otherwise real numbers, which are converted to float32, as Keras
-            does: float64 is rounded.
+            into an embedding, and what is in `input_dtypes` as said there. Otherwise real numbers,
+            which are converted to float32, as Keras does: float64 is rounded.
         threads : int, optional
             At most this many threads; None means ``fastdrop.info().threads``.
 
@@ -572,7 +591,8 @@ class Model:
                 f"rollout: expected a model of one input and one output, got {len(graph.inputs)} "
                 f"and {len(graph.outputs)}"
             )
-        feed = Feedback(feedback, steps, graph.shapes[graph.inputs[0]])
+        dtype = self._input_dtypes.get(graph.names[graph.inputs[0]])
+        feed = Feedback(feedback, steps, graph.shapes[graph.inputs[0]], dtype)
         sampled = self._sampled(
             x,
             samples,
@@ -928,12 +948,18 @@ class Model:
         for layer in readers:
             if layer.takes_indices:
                 layer.check_indices(array, label)
+        name = self.graph.names[tensor]
+        dtype = self._input_dtypes.get(name)
+        if dtype is not None:
+            _check.held(array, label, dtype, f"the input {name!r}")
         if readers and all(layer.takes_indices for layer in readers):
             return array.astype(np.int64)
         rounded = _check.float32(array, label)
-        if array.dtype.kind in "iu" and array.itemsize > 2 and (rounded != array).any():
-            whole = "whole numbers that float32 holds (up to 2**24), or floating-point numbers"
-            _check.refuse(ValueError, label, whole, array)
+        whole = dtype is not None or array.dtype.kind in "iu"
+        if whole and array.itemsize > 2 and (rounded != array).any():
+            held = "whole numbers that float32 holds (up to 2**24)"
+            held += ", or floating-point numbers" if dtype is None else ""
+            _check.refuse(ValueError, label, held, array)
         return rounded
 
     def _sizes(self, inputs: Sequence[Array]) -> tuple[list[Shape], int]:

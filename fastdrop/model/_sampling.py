@@ -372,12 +372,18 @@ class Sampling:
 class Feedback:
     """How a path goes on: what becomes of an output to be the next step of the input."""
 
-    def __init__(self, function: Callable[..., Any] | None, steps: int, shape: Shape) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any] | None,
+        steps: int,
+        shape: Shape,
+        dtype: str | None = None,
+    ) -> None:
         self._arguments = 0 if function is None else arguments(function, "feedback")
         if not shape:
             raise ValueError("rollout: expected an input whose first axis is time, got numbers")
         self._function, self.steps = function, steps
-        self._window, self._next = shape[0], shape[1:]
+        self._window, self._next, self._dtype = shape[0], shape[1:], dtype
 
     def path_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a row's path, given that of an output."""
@@ -409,10 +415,14 @@ class Feedback:
         return np.stack(found, axis=2)
 
     def _following(self, y: Array, number: int) -> Array:
-        if self._function is None:
-            return y
+        following = y if self._function is None else self._made(self._function, y, number)
+        if self._dtype is not None:
+            _check.held(following, "feedback", self._dtype, "the input")
+        return following
+
+    def _made(self, function: Callable[..., Any], y: Array, number: int) -> Array:
         given = (y.copy(), number)[: self._arguments]  # what has been said stays so
-        made = self._function(*given)
+        made = function(*given)
         found = _check.array(made, "feedback", (*_check.NUMBERS, "bool"))
         expected = (*y.shape[:2], *(n or 0 for n in self._next))
         return _check.float32(_check.shaped(found, "feedback", expected), "feedback")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
+from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import (
     OTHERS,
     REASONS,
@@ -74,6 +75,7 @@ class FlatCall:
     `steps` counts the models at every time step around it, `training` is that of the calls of the
     models around it. With `mask_of` it gives a tensor a mask: that tensor, or the
     mask of that tensor if it is `borrowed`. One `handed` to an inner model stays with the tensor.
+    What is `cut` to whole numbers is so by an inner model that takes no others.
     """
 
     record: Record
@@ -86,6 +88,7 @@ class FlatCall:
     handed: bool = False
     masked: bool = False
     chained: bool = False
+    cut: bool = False
 
 
 def _chained(model: ModelRecord) -> ModelRecord:
@@ -125,8 +128,13 @@ class _Scope:
         self.training = training
         self.outer: _Scope | None = outer
         self.by_name = {record.name: record for record in self.model.layers}
+        # The inputs of the whole model, and which of them inner models take for whole numbers.
+        self.entrances: frozenset[Any] = outer.entrances if outer else frozenset(given)
+        self.whole: dict[Tensor, str] = outer.whole if outer else {}
+        # What a call cuts to whole numbers: what it is called then, itself, the type.
+        self.cut: list[tuple[Tensor, Tensor, str]] = []
         # The inputs that a call gives masks to: what they are called then, themselves, their masks.
-        self.masked: list[tuple[Tensor, Ref, Ref]] = []
+        self.masked: list[tuple[Tensor, Any, Ref]] = []
         self.inner: dict[tuple[str, int], _Scope] = {}
         self.skipped = {name: self._first_node(name) for name in self.by_name}
         self.naming: set[Ref] = set()
@@ -211,13 +219,23 @@ class _Scope:
             training = self.training if training is None else training
             timed = inner is not record
             prefix = f"{self.call_name(record, node)}/"
+            cut = []
+            for i, dtype in enumerate(inner.dtypes):
+                if dtype is None or not _whole(dtype):
+                    continue
+                tensor = given[i] if isinstance(given[i], Tensor) else self.tensor(given[i])
+                if tensor in self.entrances:
+                    self.whole.setdefault(tensor, dtype)
+                else:
+                    cut.append((Tensor(f"{prefix}/whole{i or ''}"), tensor, dtype))
+                    given[i] = cut[-1][0]
             masked = []
             for i, mask in enumerate(_masks_of(call, len(given), record.where)):
                 if mask is not None:
                     masked.append((Tensor(f"{prefix}/mask{i or ''}"), given[i], mask))
                     given[i] = masked[-1][0]
             scope = _Scope(inner, prefix, given, self.steps + timed, training, self)
-            scope.masked = masked
+            scope.cut, scope.masked = cut, masked
             self.inner[key] = scope
         return self.inner[key]
 
@@ -235,9 +253,15 @@ class _Scope:
                     yield FlatCall(record, name, named, self.steps, self.training, chained=chained)
                     continue
                 scope = self.scope(record, number, inner)
+                for whole, tensor, dtype in scope.cut:
+                    # A record of its own, for by its configuration a layer is known.
+                    config = Section(record.where, {"name": whole, "dtype": dtype})
+                    cast = Record(whole, "Cast", config, operation=True)
+                    yield FlatCall(cast, whole, Node([tensor], {}), self.steps, cut=True)
                 for handed, ref, mask in scope.masked:
                     with_mask = replace(record, class_name="WithMask", operation=True)
-                    taken, mask_of = Node([self.tensor(ref)], {}), self.tensor(mask)
+                    given = ref if isinstance(ref, Tensor) else self.tensor(ref)
+                    taken, mask_of = Node([given], {}), self.tensor(mask)
                     yield FlatCall(
                         with_mask, handed, taken, self.steps, mask_of=mask_of, handed=True
                     )
@@ -263,7 +287,7 @@ class _Scope:
             inner = _inner_model(record)
             if inner is not None:
                 scope = self.scope(record, number, inner)
-                yield from (handed for handed, _, _ in scope.masked)
+                yield from (name for name, _, _ in [*scope.cut, *scope.masked])
                 yield from scope.executed()
             yield self.call_name(record, number) + ("/out" if inner is not None else "")
 
@@ -413,6 +437,8 @@ class Assembly:
     _ranks: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _bare: dict[str, Tensor] = field(default_factory=dict)
+    # Inputs that inner models take for whole numbers.
+    _whole: dict[str, str] = field(default_factory=dict)
     # Whether some layer computes in another type than float32.
     _mixed: bool = False
     # Options of a layer's first call, and its layers for calls with others.
@@ -528,6 +554,7 @@ class Assembly:
                 raise ModelFormatError("the model has no layers")
             calls = list(scope.calls())
             outputs = [scope.tensor(ref) for ref in scope.model.outputs]
+            self._whole = {str(name): dtype for name, dtype in scope.whole.items()}
             calls = self._with_masks(calls)
             taken = [
                 [*tensors_of(call.node.args), *tensors_of(call.node.kwargs)]
@@ -630,6 +657,8 @@ class Assembly:
             tensors = [self._without_mask(tensor) for tensor in tensors]
         masks = [self._masks.get(tensor) for tensor in tensors]
         wrong = self._wrong(call, taken, planned, masks, len(shapes))
+        if call.cut and any(mask is not None for mask in masks):
+            wrong = "an input of whole numbers is given a tensor with a mask"
         if wrong:
             self.obstacle(f"{call.record.where}: {wrong}")
             return None
@@ -902,9 +931,15 @@ class Assembly:
                 outputs=self._output_names(),
                 source=self.reader.summary.source,
                 notes=self.notes,
+                input_dtypes=self._whole | self._own_types(),
             )
         except ValueError as error:  # what the model refuses is the file's fault
             raise ModelFormatError(printable(str(error), 200, "ascii")) from error
+
+    def _own_types(self) -> dict[str, str]:
+        """Return the types of the inputs to which Keras casts what it is given, losing some."""
+        pairs = zip(self._inputs, self.model.dtypes, strict=True)
+        return {name: t for name, t in pairs if t is not None and (_whole(t) or t == "bool")}
 
     def _output_names(self) -> Any:
         model = self.model

@@ -68,6 +68,7 @@ class Case:
     skip: tuple[str, ...] = ()  # versions that compute it wrongly
     unread: bool = False  # Keras itself cannot read it again
     constant: bool = False  # the outputs may be all the same
+    cut: bool = False  # the inputs are not what the model's types hold: Keras cuts them to it
 
 
 CASES: list[Case] = []

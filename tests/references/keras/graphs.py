@@ -1154,3 +1154,38 @@ def inner_given_masks(keras: Any, x: Any, kept: Any) -> Any:
 
 
 add("graph-inner-given-masks", [floats(4, 6, 3), SOME], inner_given_masks, both=True)
+
+
+# Inputs of whole numbers, which Keras makes of what is given. -------------------------------------
+
+
+def of_type(keras: Any, x: Any, dtype: str = "int32") -> Any:
+    """A model that computes with floating-point numbers of what are none."""
+    i = keras.Input(tuple(x.shape[1:]), dtype=dtype)
+    y = keras.ops.cast(i, "float32") if hasattr(keras, "ops") else None
+    if y is None:
+        import tensorflow as tf
+
+        y = tf.cast(i, "float32")
+    return keras.Model(i, keras.layers.Dense(3)(y * 0.5))
+
+
+def inner_of_type(keras: Any, x: Any) -> Any:
+    return of_type(keras, x)(x)
+
+
+def inner_of_type_in_a_row(keras: Any, x: Any) -> Any:
+    return keras.Sequential([keras.Input(tuple(x.shape[1:])), of_type(keras, x)])
+
+
+def inner_of_type_given_what_a_layer_made(keras: Any, x: Any) -> Any:
+    return of_type(keras, x)(keras.layers.Dense(4)(x) * 4)
+
+
+for dtype in ("int32", "int8", "int64", "bool"):
+    model = functools.partial(of_type, dtype=dtype)
+    add(f"whole-input-{dtype}", 3 * X2, model, cut=True, both=True)
+add("whole-input-uint8", np.abs(3 * X2), functools.partial(of_type, dtype="uint8"), cut=True)
+add("whole-input-inner", 3 * X2, inner_of_type, cut=True, both=True)
+add("whole-input-inner-in-a-row", 3 * X2, inner_of_type_in_a_row, cut=True, both=True)
+add("whole-inner-input", X2, inner_of_type_given_what_a_layer_made, both=True)

@@ -10,7 +10,8 @@ CASE.npz:
 * x0, x1, …: the inputs, in the order of the model's inputs; `input_names` where it takes a dict.
 * y0, y1, …: what Keras computed with dropout off; `output_names` where it returns a dict. Under
   policies that compute in less than float32 the same weights computed in float32, so that the
-  answer does not depend on roundings in between.
+  answer does not depend on roundings in between. They are cut0, cut1, … where Keras first casts
+  inputs to types that do not hold them.
 * for a stochastic case: `mean0`, `variance0`, …: the moments of the outputs over `n` passes with
   training=True, see `simulate.moments`. BatchNormalization is frozen.
 
@@ -200,7 +201,7 @@ def make(keras: Any, case: Case, forms: list[str]) -> tuple[dict[str, bytes], li
         bound = {"mixed_float16": 1e-2, "mixed_bfloat16": 6e-2, "float64": 1e-5}[case.policy]
         assert close(outputs, expected, bound), "the policy changes the result"
     if not case.random:
-        arrays |= {f"y{i}": y for i, y in enumerate(expected)}
+        arrays |= {f"{'cut' if case.cut else 'y'}{i}": y for i, y in enumerate(expected)}
     for y in expected:
         assert np.isfinite(y).all(), "not finite"
         assert y.size < 2 or y.std() > 0 or case.constant, "constant output"
