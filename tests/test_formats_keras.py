@@ -1210,6 +1210,8 @@ def test_layers_of_keras_are_nobodys_own() -> None:
     def said(name: str) -> str:
         config = sample().config
         config["config"]["layers"][-1] |= {"class_name": name, "registered_name": None}
+        config["config"]["layers"][-1]["config"]["trainable"] = True
+        config["config"]["layers"][-1].pop("module", None)
         with pytest.raises(ModelFormatError) as caught:
             fd.load(legacy_model(model_config=json.dumps(config).encode()))
         return str(caught.value)
@@ -1217,6 +1219,24 @@ def test_layers_of_keras_are_nobodys_own() -> None:
     for name in ("SpectralNormalization", "LocallyConnected1D", "GroupedQueryAttention"):
         assert f"({name}): the class is not supported" in said(name)
     assert "load(..., custom={'Mine': 'Dropout'})" in said("Mine")
+    # One's own class, of the name of a function.
+    assert "(Tanh): the class is not supported (if it is a known layer" in said("Tanh")
+
+
+@pytest.mark.parametrize("name", ["Rot90", "Mine"])
+def test_functions_in_h5_that_are_not_known(name: str) -> None:
+    """Keras says of layers, also of one's own, whether they are trainable."""
+    config = sample().config
+    entry = config["config"]["layers"][-1]
+    entry |= {"class_name": name, "registered_name": None, "config": {"name": "f"}}
+    entry.pop("module", None)
+    with pytest.raises(ModelFormatError, match=rf"\({name}\): the function is not"):
+        fd.load(legacy_model(model_config=json.dumps(config).encode()))
+    entry["config"]["rate"] = 0.5
+    model = fd.load(
+        legacy_model(model_config=json.dumps(config).encode()), custom={name: "Dropout"}
+    )
+    assert isinstance(model.layers[-1], Dropout)
 
 
 def test_whole_models_in_h5() -> None:

@@ -273,7 +273,7 @@ class Reader:
         config = self._shared(entry, known, name, config)
         self.rows.setdefault(id(config), row)
         operation = isinstance(module, str) and _FUNCTIONS.search(module) is not None
-        if module is None and not self.version.legacy and not self.modules:
+        if module is None and known == short and not self.version.legacy and not self.modules:
             operation = self.is_function(known, config.values)
         return Record(
             name,
@@ -465,7 +465,13 @@ OTHERS = frozenset(
     (
         *("Discretization", "GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing"),
         *("Hashing", "IntegerLookup", "LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram"),
-        *("RandomFourierFeatures", "SeparableConv3D", "SpectralNormalization", "STFTSpectrogram"),
+        *(
+            "RandomFourierFeatures",
+            "ReversibleEmbedding",
+            "SeparableConv3D",
+            "SpectralNormalization",
+            "STFTSpectrogram",
+        ),
     )
 )
 # Classes that no table will have, and why.

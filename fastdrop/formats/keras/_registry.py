@@ -46,11 +46,10 @@ def row_of(record: Record) -> Row | None:
 def is_function(class_name: str, config: Mapping[str, Any]) -> bool:
     """Return whether a class is that of a function: of some names there is a layer, too.
 
-    A function has no more than a name and its arguments.
+    Keras 3 says of every layer, also of one of somebody's own, whether it is trainable, and of a
+    function no more than its arguments.
     """
-    if class_name not in OPERATIONS:
-        return False
-    return class_name not in LAYERS or not {"trainable", "dtype"} & config.keys()
+    return "trainable" not in config and (class_name in OPERATIONS or class_name not in LAYERS)
 
 
 def supported() -> str:
