@@ -745,6 +745,35 @@ def test_products_of_tensorflow(transpose_b: bool) -> None:
     close(graph(entry, Version(2, 15, True), X, y), X.transpose(0, 2, 1) @ Y)
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Matmul", {"x2": [[[1.0]]]}, "x2: expected a tensor, or numbers along one axis or two"),
+        ("Matmul", {"x2": None}, "x2: expected a tensor, or numbers"),
+        ("Matmul", {"x2": [[1.0, 2.0], [3.0]]}, "x2: expected a tensor, or numbers"),
+        ("Matmul", {"x2": [[1.0] * 5]}, r"expected an input of shape as in .*, got \("),
+        ("Dot", {"x2": "x0"}, "x2: expected a tensor, or numbers along one axis or two"),
+        ("Tensordot", {"x2": [1.0], "axes": 2}, "axes: expected 1, found 2"),
+        ("Tensordot", {"x2": [1.0], "axes": [[1], [0]]}, "axes: expected 1"),
+        ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij,bj->bi"}, "that of the batch in fr"),
+        ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij,jk"}, "a letter for each axis"),
+        ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij"}, "a letter for each axis"),
+        ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij,jk->bi"}, "another one has"),
+    ],
+)
+def test_products_with_numbers_that_are_refused(
+    name: str, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ModelFormatError, match=f"layer 'f' .*{message}"):
+        keras_3(name, X, **options)
+
+
+def test_numbers_in_front_of_rows_without_an_axis_more() -> None:
+    """The axis that is summed would be that of the batch."""
+    with pytest.raises(ModelFormatError, match="that of the batch in front of inputs"):
+        graph(called("Matmul", [1.0, 2.0], *TENSORS), Version(3, 15), X[:, 0])
+
+
 SLICE = {"class_name": "__slice__", "config": {"start": None, "stop": None, "step": None}}
 
 
@@ -807,9 +836,11 @@ def test_functions_are_told_from_layers() -> None:
     """A function has no more than a name and its arguments, of which one may be a type."""
     assert is_function("Cast", {"name": "cast", "dtype": "float32"})
     assert is_function("Exp", {"name": "exp"})
+    assert is_function("Dot", {"name": "dot"})
+    assert is_function("Rot90", {"name": "rot90", "k": 1})
+    assert not is_function("Exp", {"name": "exp", "trainable": True, "dtype": "float32"})
     assert is_function("Softmax", {"name": "softmax", "axis": -1})
     assert not is_function("Softmax", {"name": "s", "trainable": True, "dtype": "float32"})
-    assert not is_function("Softmax", {"name": "s", "dtype": "float32", "axis": -1})
     assert not is_function("LSTM", {"name": "lstm"})
 
 

@@ -254,16 +254,19 @@ class EinsumDense(Single):
         whole: str = "",
         output: Sequence[int | None] = (),
         bias_axes: str = "",
+        kernel: Weight | None = None,
         **options: Any,
     ) -> Self:
         """Take what Keras does: `whole` names the batch too, and may have ellipses.
 
         `output` has the lengths of what the equation names in the result, but for the batch;
-        `bias_axes` are letters of those.
+        `bias_axes` are letters of those. With a `kernel` there is nothing more to know.
         """
         label, rank = f"layer {name!r}", len(inputs[0])
         named = whole.replace(" ", "").partition("->")[0].partition(",")[2]
         (x, k), out = terms_of_rows(label, whole, [rank + 1, len(named)], shared=1)
+        if kernel is not None:
+            return cls(name=name, equation=f"{x},{k}->{out}", kernel=kernel, **options)
         lengths = {c: n for c, n in zip(x, inputs[0], strict=True) if n is not None}
         told = whole.replace(" ", "").partition("->")[2]
         ellipsis, letters = "..." in told, told.replace("...", "")

@@ -23,6 +23,7 @@ from fastdrop.layers import (
     CategoryEncoding,
     Concatenate,
     Einsum,
+    EinsumDense,
     Elementwise,
     ExpandDims,
     Identity,
@@ -86,6 +87,14 @@ class Arguments:
             raise self.refuse(name, "a tensor or numbers")
         self.take(name)
         return constant
+
+    def matrix(self, name: str, transposed: bool = False) -> Any:
+        """Take constants along one axis or two."""
+        constant = _constant(self.values.get(name))
+        if constant is None or constant.ndim not in (1, 2):
+            raise self.refuse(name, "a tensor, or numbers along one axis or two")
+        self.take(name)
+        return constant.T if transposed else constant
 
     def axes(self, name: str) -> tuple[int, ...] | None:
         """Take axes that count the batch, and return those of a row; None for all."""
@@ -443,9 +452,17 @@ def _einsum(given: Arguments) -> Built:
     equation = given.take("subscripts")
     if not isinstance(equation, str):
         raise given.refuse("subscripts", "an equation", equation)
-    for name in _OPERANDS:
-        if name in given.values:
-            given.input(name)
+    names = [name for name in _OPERANDS if name in given.values]
+    constants = [n for n in names if _constant(given.values[n]) is not None]
+    if len(names) == 2 and len(constants) == 1:
+        inputs, _, out = equation.replace(" ", "").partition("->")
+        terms = dict(zip(names, inputs.split(","), strict=False))
+        (kernel,), (x,) = constants, (n for n in names if n not in constants)
+        given.input(x)
+        whole = f"{terms.get(x)},{terms.get(kernel)}->{out}"
+        return EinsumDense, {"whole": whole, "kernel": given.operand(kernel)}
+    for name in names:
+        given.input(name)
     return Einsum, {"whole": equation}
 
 
@@ -463,10 +480,37 @@ def _joined(layer: type[Layer], **options: Any) -> Function:
 
 
 def _matmul(given: Arguments) -> Built:
-    given.input("x1")
-    given.input("x2")
     sides = {key: given.flag(key) for key in ("transpose_a", "transpose_b")}
-    return MatMul, sides
+    of_tensors = [isinstance(given.values.get(key), Tensor) for key in ("x1", "x2")]
+    if all(of_tensors):
+        given.input("x1")
+        given.input("x2")
+        return MatMul, sides
+    if of_tensors[0]:
+        given.input("x1")
+        kernel = given.matrix("x2", sides["transpose_b"])
+        x, k, out = "...k", "kj", "...j"
+        if sides["transpose_a"]:
+            x, out = "...ki", "...ij"
+    else:
+        kernel = given.matrix("x1", sides["transpose_a"])
+        given.input("x2")
+        x, k, out = "...jk" if sides["transpose_b"] else "...kj", "ik", "...ij"
+    if kernel.ndim == 1:  # it has no other axis than the one that is summed
+        out = out.replace(k.replace("k", ""), "")
+        k = "k"
+    return EinsumDense, {"whole": f"{x},{k}->{out}", "kernel": kernel}
+
+
+def _dot(given: Arguments) -> Built:
+    """Multiply by numbers: the rows of two tensors would be mixed."""
+    axes = given.take("axes", 1)
+    if axes != 1:
+        raise given.refuse("axes", "1", axes)
+    given.input("x1")
+    kernel = given.matrix("x2")
+    whole = "...k,kj->...j" if kernel.ndim > 1 else "...k,k->..."
+    return EinsumDense, {"whole": whole, "kernel": kernel}
 
 
 def _cast(given: Arguments) -> Built:
@@ -675,6 +719,8 @@ KERAS: dict[str, Function] = {
     "Concatenate": _joined(Concatenate, masks="none"),
     "Stack": _joined(Stack),
     "Matmul": Function(("x1", "x2"), _matmul),
+    "Dot": Function(("x1", "x2"), _dot),
+    "Tensordot": Function(("x1", "x2", "axes"), _dot),
     "Cast": Function(("x", "dtype"), _cast),
     "ConvertToTensor": Function(("x", "dtype"), _convert),
     "Round": Function(("x", "decimals"), _round),
@@ -802,6 +848,7 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
         "Matmul",
         {"a": "x1", "b": "x2", "transpose_a": "transpose_a", "transpose_b": "transpose_b"},
     ),
+    "tensordot": ("Tensordot", {"a": "x1", "b": "x2", "axes": "axes"}),
     "reverse": ("Flip", {"tensor": "x", "axis": "axis"}),
     "concat": ("Concatenate", {"values": "xs", "axis": "axis"}),
     "stack": ("Stack", {"values": "xs", "axis": "axis"}),

@@ -1189,3 +1189,61 @@ add("whole-input-uint8", np.abs(3 * X2), functools.partial(of_type, dtype="uint8
 add("whole-input-inner", 3 * X2, inner_of_type, cut=True, both=True)
 add("whole-input-inner-in-a-row", 3 * X2, inner_of_type_in_a_row, cut=True, both=True)
 add("whole-inner-input", X2, inner_of_type_given_what_a_layer_made, both=True)
+
+
+# Products with numbers of the file. ---------------------------------------------------------------
+
+K, V = floats(3, 4, tag=2), floats(3, tag=2)
+P3T = np.ascontiguousarray(X3.swapaxes(1, 2))
+PRODUCTS: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "matmul": (X2, lambda ops, x: ops.matmul(x, K.T)),
+    "matmul-steps": (X3, lambda ops, x: ops.matmul(x, K)),
+    "matmul-vector": (X3, lambda ops, x: ops.matmul(x, V)),
+    "matmul-first": (P3T, lambda ops, x: ops.matmul(K.T, x)),
+    "matmul-first-vector": (P3T, lambda ops, x: ops.matmul(V, x)),
+    "matmul-tensor": (X3, lambda ops, x: ops.matmul(x, ops.convert_to_tensor(K))),
+    "dot": (X3, lambda ops, x: ops.dot(x, K)),
+    "dot-vector": (X3, lambda ops, x: ops.dot(x, V)),
+    "tensordot": (X3, lambda ops, x: ops.tensordot(x, K, axes=1)),
+    "einsum": (X3, lambda ops, x: ops.einsum("btc,cd->bdt", x, K)),
+    "einsum-first": (X3, lambda ops, x: ops.einsum("cd,btc->btd", K, x)),
+    "einsum-ellipsis": (X3, lambda ops, x: ops.einsum("...c,cd->...d", x, K)),
+    "einsum-each": (X3, lambda ops, x: ops.einsum("btc,c->btc", x, V)),
+}
+
+
+def with_numbers(keras: Any, x: Any, f: Callable[..., Any]) -> Any:
+    return f(keras.ops, x)
+
+
+for name, (x, f) in PRODUCTS.items():
+    add(f"ops-numbers-{name}", x, functools.partial(with_numbers, f=f), only="3")
+
+
+def tied_embeddings(keras: Any, x: Any) -> Any:
+    """A variable among the arguments, of which the file has the numbers at the time of saving."""
+    embedding = keras.layers.Embedding(7, 4)
+    h = keras.layers.LSTM(4, return_sequences=True)(embedding(x))
+    return keras.ops.einsum("btd,vd->btv", h, embedding.embeddings)
+
+
+add("ops-numbers-tied", tokens(3, 5, of=7), tied_embeddings, only="3")
+
+PRODUCTS_2: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "matmul": (X2, lambda tf, x: tf.matmul(x, K.T)),
+    "matmul-transpose-a": (P3T, lambda tf, x: tf.matmul(x, K, transpose_a=True)),
+    "matmul-transpose-b": (X3, lambda tf, x: tf.matmul(x, tf.constant(K.T), transpose_b=True)),
+    "matmul-first": (P3T, lambda tf, x: tf.matmul(K, x, transpose_a=True)),
+    "matmul-first-transposed": (X3, lambda tf, x: tf.matmul(K.T, x, transpose_b=True)),
+    "tensordot": (X3, lambda tf, x: tf.tensordot(x, K, 1)),
+}
+
+
+def with_numbers_2(keras: Any, x: Any, f: Callable[..., Any]) -> Any:
+    import tensorflow as tf
+
+    return f(tf, x)
+
+
+for name, (x, f) in PRODUCTS_2.items():
+    add(f"tf-numbers-{name}", x, functools.partial(with_numbers_2, f=f), only="2", both=True)
