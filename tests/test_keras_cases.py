@@ -51,6 +51,10 @@ REFUSED = {
     "names-unicode-h5": "as names that are not ASCII need them",
     # Keras wrote the shared layer's weights in one place and looks for them in another.
     "graph-shared-nested-layer-keras": "dense is missing",
+    **{
+        f"lora-{name}-h5": "those of LoRA are beside what they change"
+        for name in ("rank", "conv1d", "einsum-dense")
+    },
 }
 
 

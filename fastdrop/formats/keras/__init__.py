@@ -35,6 +35,11 @@ _CAPITAL_AFTER_SMALL = re.compile("([a-z])([A-Z])")
 _TRAINING = frozenset({"optimizer", "metrics"})
 _RANDOM = frozenset({"seed_generator"})
 
+_LORA = (
+    "those of LoRA are beside what they change, which Keras itself reads wrongly; save the model as "
+    ".keras, where they are one"
+)
+
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"
 
 
@@ -303,8 +308,10 @@ def _listed_arrays(
         wanted = _in_keras_order(record, assembly)
         weights = listed.pop(record.name, [])
         if len(wanted) != len(weights):
+            lora = any("lora_" in weight.name for weight in weights)
             raise ModelFormatError(
                 f"{record.where}: expected {len(wanted)} weights, found {len(weights)}"
+                + (f"; {_LORA}" if lora else "")
             )
         if assembly.version.legacy and len({leaf.key for leaf, _ in wanted}) == 1:
             leaf = wanted[0][0]

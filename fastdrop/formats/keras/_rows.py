@@ -39,6 +39,8 @@ WITHOUT_EFFECT = frozenset(
         "kernel_constraint",
         "kernel_initializer",
         "kernel_regularizer",
+        "lora_alpha",  # in the weights already, where these are kept as one
+        "lora_rank",
         "name",
         "recurrent_constraint",
         "recurrent_initializer",

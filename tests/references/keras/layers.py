@@ -1409,3 +1409,31 @@ add(
     functools.partial(attend_heads, layer=MHA(2, 3, flash_attention=False)),
     only="3",
 )
+
+
+# LoRA: two small matrices beside a kernel, in .keras files one with it. ---------------------------
+
+
+def with_lora(keras: Any, model: Any, *x: Any) -> None:
+    model.layers[0].enable_lora(2, lora_alpha=3)
+
+
+for name, x, layer in (
+    ("dense", X2, L.Dense(3)),
+    ("einsum-dense", X3, L.EinsumDense("btc,chd->bthd", output_shape=(None, 2, 3), bias_axes="h")),
+    ("embedding", tokens(3, 5, of=7), L.Embedding(7, 4)),
+    ("conv1d", X3, L.Conv1D(3, 2)),
+):
+    add(f"lora-{name}", x, [layer], only="3", prepare=with_lora)
+add("lora-rank", X2, [L.Dense(3, lora_rank=2)], only="3", both=True)
+
+
+def attention_to_itself(keras: Any, x: Any) -> Any:
+    return keras.layers.MultiHeadAttention(2, 3)(x, x)
+
+
+def with_lora_of_queries(keras: Any, model: Any, *x: Any) -> None:
+    model.layers[-1]._query_dense.enable_lora(2)
+
+
+add("lora-attention", X3, attention_to_itself, only="3", prepare=with_lora_of_queries)
