@@ -970,6 +970,47 @@ def test_a_function_that_is_not_known() -> None:
     assert said.endswith("(Rot90): the function is not supported")
 
 
+def counted(at: Any, *shape: Any, source: str = "x") -> Config:
+    """A reshape by TensorFlow, of numbers and of what stands at a place of a shape."""
+    of_shape = node("TFOpLambda", "s", ["x", 0, 0, {"name": None}], function="compat.v1.shape")
+    at_place = node("SlicingOpLambda", "n", [source, 0, 0, {"slice_spec": at}], function="getitem")
+    made = node("TFOpLambda", "r", ["x", 0, 0, {"shape": list(shape)}], function="reshape")
+    return graph("g", [inputs("x", 3, 4), of_shape, at_place, made], ["x", 0, 0], ["r", 0, 0])
+
+
+N = ["n", 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (counted(1, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(-3, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (
+            counted({"start": 0, "stop": None, "step": None}, N, 12, source="s"),
+            "newshape: expected a list",
+        ),
+        (counted(False, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, N, 12), "newshape: expected a list of lengths"),
+        (counted(0, 2, N, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, N, N, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, [2], 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, N, 11, source="s"), "expected an input"),
+    ],
+)
+def test_lengths_of_shapes_that_are_no_numbers_of_rows(config: Config, message: str) -> None:
+    assert any(message in said for said in obstacles(config, TF_KERAS))
+
+
+def test_numbers_of_rows_that_others_read() -> None:
+    config = counted(0, N, 12, source="s")
+    x = normal(2, 3, 4)
+    np.testing.assert_array_equal(built(config, TF_KERAS).predict(x), x.reshape(2, 12))
+    config["config"]["output_layers"] = [["r", 0, 0], ["n", 0, 0]]
+    (said,) = obstacles(config, TF_KERAS)
+    assert said.endswith("the function 'compat.v1.shape' is not supported")
+
+
 def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:
     strange = node("MCDropout", "m", call(ref("x")), rate=0.5) | {"module": "mine"}
     config = graph(

@@ -36,8 +36,8 @@ _TRAINING = frozenset({"optimizer", "metrics"})
 _RANDOM = frozenset({"seed_generator"})
 
 _LORA = (
-    "those of LoRA are beside what they change, which Keras itself reads wrongly; save the model as "
-    ".keras, where they are one"
+    "those of LoRA are beside what they change, which Keras itself reads wrongly; save the model "
+    "as .keras, where they are one"
 )
 
 _METADATA, _CONFIG, _WEIGHTS = "metadata.json", "config.json", "model.weights.h5"

@@ -555,7 +555,7 @@ class Assembly:
             calls = list(scope.calls())
             outputs = [scope.tensor(ref) for ref in scope.model.outputs]
             self._whole = {str(name): dtype for name, dtype in scope.whole.items()}
-            calls = self._with_masks(calls)
+            calls = self._with_masks(_without_counts(calls, outputs))
             taken = [
                 [*tensors_of(call.node.args), *tensors_of(call.node.kwargs)]
                 + ([call.mask_of] if call.mask_of else [])
@@ -982,6 +982,42 @@ def _leaves(model: ModelRecord) -> Iterator[Record]:
             yield from _leaves(inner)
         elif record.class_name != "InputLayer":
             yield record
+
+
+# What TensorFlow calls the function that gives a shape.
+_SHAPE = ("compat.v1.shape", "shape")
+
+
+def _without_counts(calls: Sequence[FlatCall], outputs: Sequence[Tensor]) -> list[FlatCall]:
+    """Leave out numbers of rows, as ``tf.shape(x)[0]``, that stand in front of new shapes."""
+
+    def function(call: FlatCall) -> Any:
+        record = call.record
+        return record.config.values.get("function") if record.class_name == "TFOpLambda" else None
+
+    shapes = {call.name for call in calls if function(call) in _SHAPE}
+    counts = {
+        call.name
+        for call in calls
+        if call.record.class_name == "SlicingOpLambda"
+        and not shapes.isdisjoint(tensors_of(call.node.args))
+        and type(number := call.node.kwargs.get("slice_spec")) is int
+        and number == 0
+    }
+    if not counts:
+        return list(calls)
+    found = []
+    for call in calls:
+        shape = call.node.kwargs.get("shape") if function(call) == "reshape" else None
+        shape = shape if isinstance(shape, list) else []
+        if shape and isinstance(shape[0], Tensor) and shape[0] in counts:
+            kwargs = call.node.kwargs | {"shape": [-1, *shape[1:]]}
+            call = replace(call, node=Node(call.node.args, kwargs))
+        found.append(call)
+    for unread in (counts, shapes):  # what others read stays, and is told
+        read = {*outputs, *tensors_of([[c.node.args, c.node.kwargs] for c in found])}
+        found = [call for call in found if call.name not in unread - read]
+    return found
 
 
 def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:

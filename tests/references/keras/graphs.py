@@ -1247,3 +1247,18 @@ def with_numbers_2(keras: Any, x: Any, f: Callable[..., Any]) -> Any:
 
 for name, (x, f) in PRODUCTS_2.items():
     add(f"tf-numbers-{name}", x, functools.partial(with_numbers_2, f=f), only="2", both=True)
+
+
+# The number of rows in front of a new shape. -----------------------------------------------------
+
+COUNTED: dict[str, Callable[..., Any]] = {
+    "tuple": lambda tf, x: tf.reshape(x, (tf.shape(x)[0], 15)),
+    "list": lambda tf, x: tf.reshape(x, [tf.shape(x)[0], 3, 5]),
+    "rest": lambda tf, x: tf.reshape(x, [tf.shape(x)[0], -1]),
+    "again": lambda tf, x: (
+        tf.reshape(tf.reshape(x, [tf.shape(x)[0], 15]), [tf.shape(x)[0], 1, 15]) + 0.5
+    ),
+}
+for name, f in COUNTED.items():
+    counted = functools.partial(with_numbers_2, f=f)
+    add(f"tf-reshape-counted-{name}", X3, counted, only="2", both=True)
