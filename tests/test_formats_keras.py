@@ -497,8 +497,9 @@ def test_dicts_of_inner_models_are_taken_in_the_order_of_their_keys(
 
 def test_dicts_that_are_refused() -> None:
     layers = [inputs("a", 3), node("Dense", "d", call(ref("a")), units=3)]
-    (only,) = obstacles(graph("g", layers, {"b": ["a", 0, 0]}, ["d", 0, 0]))
-    assert "input_layers: 'b' is the input layer 'a', and Keras goes by the former" in only
+    (only,) = obstacles(graph("g", layers, {"d": ["a", 0, 0]}, ["d", 0, 0]))
+    assert "input_layers: 'd' is the input layer 'a', and another layer bears that name" in only
+    assert built(graph("g", layers, {"b": ["a", 0, 0]}, ["d", 0, 0])).input_names == ("b",)
     assert built(graph("g", layers, {"a": ["a", 0, 0]}, ["d", 0, 0])).input_names == ("a",)
     inner = graph("inner", layers, ["a", 0, 0], ["d", 0, 0], call({"a": ref("x")}))
     config = graph("outer", [inputs("x", 3), inner], ["x", 0, 0], ["inner", 1, 0])

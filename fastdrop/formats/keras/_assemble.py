@@ -544,7 +544,8 @@ class Assembly:
     def build(self, shapes: Sequence[Shape | None]) -> None:
         """Write out all calls and plan all layers; what stands in the way is gathered."""
         model, obstacles = self.model, self.reader.obstacles
-        names = model.inputs if not model.sequential else ["input"]
+        # Inputs in a dict are called by its keys, whatever their layers are called.
+        names = model.input_keys or model.inputs if not model.sequential else ["input"]
         self._inputs = dict(zip(names, [shape or () for shape in shapes], strict=True))
         self.reader.summary.inputs = dict(zip(names, shapes, strict=True))
         self._check_types()

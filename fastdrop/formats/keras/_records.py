@@ -542,10 +542,12 @@ def _functional_ends(
     by_name = {record.name: record for record in records}
     inputs, keys, _ = _ends(config, "input_layers")
     for key, ref in zip(keys or (), inputs, strict=bool(keys)):
-        if key != ref.layer and not depth:
+        other = by_name.get(key)
+        if not depth and other is not None and other.class_name != "InputLayer":
             raise ModelFormatError(
                 f"{config.where}: input_layers: {show(key)} is the input layer {show(ref.layer)}, "
-                "and Keras goes by the former; give both the same name and save the model again"
+                "and another layer bears that name; call the one or the other otherwise and save "
+                "the model again"
             )
     shapes: list[Shape | None] = []
     dtypes: list[str | None] = []

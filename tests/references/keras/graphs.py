@@ -1262,3 +1262,34 @@ COUNTED: dict[str, Callable[..., Any]] = {
 for name, f in COUNTED.items():
     counted = functools.partial(with_numbers_2, f=f)
     add(f"tf-reshape-counted-{name}", X3, counted, only="2", both=True)
+
+
+# Inputs in dicts whose keys are not the names of their layers; masks for some inputs of a model. ---
+
+
+def by_keys(keras: Any, *tensors: Any, names: tuple[str, str] = ("p", "q")) -> Any:
+    p, q = (keras.Input((4,), name=name) for name in names)
+    difference = keras.layers.Subtract()([keras.layers.Dense(4)(p), keras.layers.Dense(4)(q)])
+    return keras.Model({"left": p, "right": q}, keras.layers.Dense(3)(difference))
+
+
+def by_a_key(keras: Any, *tensors: Any) -> Any:
+    p = keras.Input((4,), name="p")
+    return keras.Model({"left": p}, keras.layers.Dense(3)(p))
+
+
+KEYS = ["left", "right"]
+for kind, names in (("", ("p", "q")), ("-turned", ("z", "a")), ("-crossed", ("right", "left"))):
+    keyed = functools.partial(by_keys, names=names)
+    add(f"graph-keys{kind}", [X2, X2B], keyed, input_names=KEYS, both=True)
+add("graph-keys-one", X2, by_a_key, input_names=["left"], both=True)
+
+
+def inner_given_one_mask(keras: Any, x: Any, kept: Any) -> Any:
+    layers = keras.layers
+    i, j = keras.Input((6, 3)), keras.Input((6, 3))
+    inner = keras.Model([i, j], layers.Subtract()([layers.GRU(3)(i), layers.GRU(3)(j)]))
+    return inner([layers.Dense(3)(x), layers.Dense(3)(x)], mask=[kept, None])
+
+
+add("graph-inner-given-one-mask", [floats(4, 6, 3), SOME], inner_given_one_mask, both=True)
