@@ -955,6 +955,23 @@ def test_unrolled_loops_backwards_under_a_mask(sequences: bool, unroll: bool, ma
         built(config)
 
 
+@pytest.mark.parametrize("name", ["Discretization", "IntegerLookup"])
+def test_what_makes_other_numbers(name: str) -> None:
+    (said,) = obstacles(chain("c", [layer(name, name="l")], build_input_shape=[None, 3]))
+    assert said.startswith(f"layer 'l' ({name}): the class is not supported: do before the model")
+
+
+def test_spectral_normalization_of_what_has_no_kernel() -> None:
+    inner = layer("LayerNormalization", name="n")
+    wrapped = layer("SpectralNormalization", name="l", layer=inner)
+    (said,) = obstacles(chain("c", [wrapped], build_input_shape=[None, 3]))
+    assert said == "layer 'l' (SpectralNormalization): layer: expected one with a kernel"
+    inner = layer("Dense", name="d", units=2, strange=1)
+    wrapped = layer("SpectralNormalization", name="l", layer=inner)
+    (said,) = obstacles(chain("c", [wrapped], build_input_shape=[None, 3]))
+    assert said.endswith("layer 'd' (Dense): unsupported option 'strange': 1")
+
+
 def test_unrolled_loops_backwards_under_a_mask_that_is_given() -> None:
     forward = layer("GRU", name="g", units=2, return_sequences=True, unroll=True)
     both = node("Bidirectional", "b", call(ref("x"), mask=ref("k")), layer=forward)
@@ -1258,7 +1275,7 @@ def test_layers_of_keras_are_nobodys_own() -> None:
             fd.load(legacy_model(model_config=json.dumps(config).encode()))
         return str(caught.value)
 
-    for name in ("SpectralNormalization", "LocallyConnected1D", "GroupedQueryAttention"):
+    for name in ("STFTSpectrogram", "LocallyConnected1D", "GroupedQueryAttention"):
         assert f"({name}): the class is not supported" in said(name)
     assert "load(..., custom={'Mine': 'Dropout'})" in said("Mine")
     # One's own class, of the name of a function.

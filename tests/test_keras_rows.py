@@ -841,7 +841,9 @@ def test_functions_are_told_from_layers() -> None:
     assert not is_function("Exp", {"name": "exp", "trainable": True, "dtype": "float32"})
     assert is_function("Softmax", {"name": "softmax", "axis": -1})
     assert not is_function("Softmax", {"name": "s", "trainable": True, "dtype": "float32"})
+    assert not is_function("Softmax", {"name": "s", "dtype": "float32", "axis": -1})
     assert not is_function("LSTM", {"name": "lstm"})
+    assert not is_function("HashedCrossing", {"name": "h", "dtype": "int64", "num_bins": 3})
 
 
 @pytest.mark.parametrize("name", operations.KERAS)

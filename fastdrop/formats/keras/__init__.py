@@ -356,7 +356,8 @@ def _leaves(
             yield from _leaves(layer, assembly, trained)
         return
     for stored in assembly.stored_of(record):
-        yield record, stored, trained and stored.trainable
+        if stored.listed:
+            yield record, stored, trained and stored.trainable
 
 
 # ---- both ----

@@ -463,8 +463,8 @@ def hint(class_name: str) -> str:
 # Layers of Keras that are not read, which are nobody's own.
 OTHERS = frozenset(
     (
-        *("Discretization", "GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing"),
-        *("Hashing", "IntegerLookup", "LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram"),
+        *("GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing", "Hashing"),
+        *("LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram", "STFTSpectrogram"),
         *(
             "RandomFourierFeatures",
             "ReversibleEmbedding",
@@ -476,7 +476,10 @@ OTHERS = frozenset(
 )
 # Classes that no table will have, and why.
 _TEXTS = "it takes texts: do before the model what it does, and give the model its numbers"
+_NUMBERS = "the class is not supported: do before the model what it does"
 REASONS = {
+    "Discretization": f"{_NUMBERS}, as by numpy.digitize(x, bin_boundaries)",
+    "IntegerLookup": f"{_NUMBERS}, and give the model the numbers that it makes",
     "Lambda": "a Python function in the file, which is never run",
     "TextVectorization": _TEXTS,
     "StringLookup": _TEXTS,

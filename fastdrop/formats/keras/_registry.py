@@ -46,10 +46,14 @@ def row_of(record: Record) -> Row | None:
 def is_function(class_name: str, config: Mapping[str, Any]) -> bool:
     """Return whether a class is that of a function: of some names there is a layer, too.
 
-    Keras 3 says of every layer, also of one of somebody's own, whether it is trainable, and of a
-    function no more than its arguments.
+    A function has no more than a name and its arguments, of which one may be a type; layers, also
+    those of one's own, have said since Keras 3 whether they are trainable.
     """
-    return "trainable" not in config and (class_name in OPERATIONS or class_name not in LAYERS)
+    if class_name in OPERATIONS and class_name not in LAYERS:
+        return "trainable" not in config
+    return (class_name in OPERATIONS or class_name not in LAYERS) and not (
+        {"trainable", "dtype"} & config.keys()
+    )
 
 
 def supported() -> str:

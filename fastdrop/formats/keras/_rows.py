@@ -86,8 +86,8 @@ class Option:
 class Stored:
     """An array in the file and the weight that it becomes.
 
-    `group` is the path in the layer's own group of a ``.keras`` file. `field` is "" for whole
-    numbers that are of no use here, but must be there.
+    `group` is the path in the layer's own group of a ``.keras`` file. `field` is "" for numbers
+    that are of no use here, but must be there. What is not `listed` a ``.keras`` file has twice.
     """
 
     field: str
@@ -96,6 +96,7 @@ class Stored:
     trainable: bool = True
     convert: Callable[[Any], Any] | None = None
     whole_numbers: bool = False
+    listed: bool = True
 
 
 @dataclass(frozen=True)

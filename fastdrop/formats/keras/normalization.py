@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,16 @@ import numpy as np
 from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats.keras._records import Record
-from fastdrop.formats.keras._rows import Option, Row, Stored, agree, boolean, number
+from fastdrop.formats.keras._rows import (
+    Option,
+    Planned,
+    Planning,
+    Row,
+    Stored,
+    agree,
+    boolean,
+    number,
+)
 from fastdrop.formats.keras._version import Version
 from fastdrop.formats.keras.core import passes_mask_since_3
 from fastdrop.layers import (
@@ -130,7 +141,41 @@ def _batch(name: str) -> Row:
     )
 
 
+class _Spectral(Row):
+    """A layer whose kernel training has divided by its norm, and keeps as it is then."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        options = planning.options(self, record)
+        inner = planning.inner(record, "layer")
+        planned = None if inner is None else planning.plan(inner, inputs)
+        if options is None or planned is None:
+            return None
+        stored = [replace(s, group=f"layer/{s.group}") for s in planned.stored]
+        if not stored or stored[0].field.rpartition(".")[2] != "kernel":
+            raise ModelFormatError(f"{record.where}: layer: expected one with a kernel")
+        kernel = stored[0].shape
+        return Planned(
+            replace(planned.layer, name=record.name),
+            [
+                *stored,
+                Stored("", "vars/0", kernel, listed=False),
+                Stored("", "vars/1", (1, *kernel[-1:]), trainable=False),
+            ],
+            {"vars": record.name} | {f"layer/{path}": n for path, n in planned.groups.items()},
+            planned.notes,
+        )
+
+
 ROWS = (
+    _Spectral(
+        "SpectralNormalization", Layer, without_effect=frozenset({"layer", "power_iterations"})
+    ),
     _batch("BatchNormalization"),
     # Its names in TensorFlow 1.13 to 2.0.
     _batch("BatchNormalizationV1"),

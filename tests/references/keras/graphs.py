@@ -1264,7 +1264,7 @@ for name, f in COUNTED.items():
     add(f"tf-reshape-counted-{name}", X3, counted, only="2", both=True)
 
 
-# Inputs in dicts whose keys are not the names of their layers; masks for some inputs of a model. ---
+# Inputs in dicts whose keys are not the names of their layers; masks for some of a model's. ---
 
 
 def by_keys(keras: Any, *tensors: Any, names: tuple[str, str] = ("p", "q")) -> Any:

@@ -1437,3 +1437,15 @@ def with_lora_of_queries(keras: Any, model: Any, *x: Any) -> None:
 
 
 add("lora-attention", X3, attention_to_itself, only="3", prepare=with_lora_of_queries)
+
+
+# A wrapper whose weights the file has twice. ------------------------------------------------------
+
+for name, x, layer in (
+    ("dense", X2, L.Dense(3, activation="tanh")),
+    ("conv1d", X3, L.Conv1D(3, 2, use_bias=False)),
+    ("conv2d", X4, L.Conv2D(2, 3, padding="same")),
+):
+    spectral = [L.SpectralNormalization(layer, power_iterations=2), L.Dense(2)]
+    # Keras 2 writes it, and has no name for it when it reads.
+    add(f"spectral-{name}", x, spectral, both=True, unread=True)
