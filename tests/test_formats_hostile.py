@@ -169,7 +169,7 @@ def policy(name: str) -> dict[str, Any]:
     ("return_state", option("first", return_state=True), "it puts out 3 tensors"),
     ("stateful", option("first", stateful=1), "stateful: expected true or false"),
     ("time_major", option("first", time_major=True), "time_major: expected False, found True"),
-    ("lora", option("out", lora_rank=4), "unsupported option 'lora_rank'"),
+    ("adapter", option("out", adapter_rank=4), "unsupported option 'adapter_rank'"),
     ("quantized", option("out", quantization_config={"a": 1}), "'quantization_config'"),
     ("ragged", option("tokens", ragged=True), "unsupported option 'ragged'"),
     ("bfloat16", option("first", dtype="bfloat16"), "float64, found 'bfloat16'"),
