@@ -4486,3 +4486,22 @@ def test_the_axis_of_one_row_is_that_of_the_file_where_there_is_one() -> None:
     model = loaded(parsed(ONE_ROW["an axis taken away and put in again"]))
     assert model.output_shape == (None, 2)
     assert loaded(parsed(ONE_ROW["time alone"])).output_shape == (None, 2)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wrong", "expected"),
+    [
+        ("int64", 1.5, "whole numbers that int64 holds"),
+        ("int32", np.nan, "whole numbers that int32 holds"),
+        ("uint8", 256, "whole numbers that uint8 holds"),
+        ("bool", 2, "0 or 1"),
+    ],
+)
+def test_inputs_of_whole_numbers_take_no_others(dtype: str, wrong: Any, expected: str) -> None:
+    model = loaded(parsed(f"({dtype}[N,2] x) => (y) {{ y = Cast<to=1>(x) }}"))
+    assert model.input_dtypes == {"x": dtype}
+    np.testing.assert_array_equal(model.predict([[1.0, 0]]), [[1, 0]])
+    with pytest.raises(
+        ValueError, match=f"x: expected {expected}, for the input 'x' is of {dtype}"
+    ):
+        model.predict([[0, wrong]])

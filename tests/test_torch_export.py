@@ -3560,3 +3560,15 @@ def test_a_module_that_compares_lengths_has_those_of_the_example() -> None:
     model = from_torch(Function(_as_long), (x, y))
     assert [*model.input_shape.values()] == [(6, 3), (4, 3)]
     np.testing.assert_allclose(model.predict([x.numpy(), y.numpy()]), y.sum(1), rtol=1e-6)
+
+
+def test_inputs_of_whole_numbers_take_no_others() -> None:
+    module = Function(lambda x, y: x.float() * y)
+    x, y = torch.tensor([[1, 2], [3, 4]]), torch.randn(2, 2)
+    model = from_torch(module, (x, y))
+    whole, other = model.input_names
+    assert model.input_dtypes == {whole: "int64"}
+    given = {whole: x.double().numpy(), other: y.numpy()}
+    np.testing.assert_allclose(model.predict(given), module(x, y), rtol=1e-6)
+    with pytest.raises(ValueError, match="expected whole numbers that int64 holds, for the input"):
+        model.predict(given | {whole: x.numpy() + 0.5})

@@ -969,6 +969,7 @@ class _Conversion:
         self.misplaced = False
         self.notes: list[str] = []
         self.inputs: dict[str, Tensor] = {}
+        self.dtypes: dict[str, str] = {}  # of those of whole numbers or truths
 
     def model(self) -> Model:
         self._constants()
@@ -997,6 +998,7 @@ class _Conversion:
                 outputs=self._arranged(outputs),
                 source=type(self.module).__name__,
                 notes=[*self.notes, *self.builder.notes],
+                input_dtypes=self.dtypes,
             )
         except ValueError as error:
             raise _Failed([str(error)], 1.0) from error
@@ -1040,6 +1042,8 @@ class _Conversion:
             shape = lengths if at >= 0 else [BATCH, *lengths]
             self.inputs[single] = self.builder.input(single, shape, max(at, 0))
             self.values[node] = self.inputs[single]
+            if _is_whole(value.dtype) and not value.dtype.is_complex:
+                self.dtypes[single] = str(value.dtype).removeprefix("torch.")
             if at < 0:
                 self.values[node] = joined(self.inputs[single], 0)
                 self.notes.append(f"input {name!r}: the module takes one row, here axis 0 has rows")

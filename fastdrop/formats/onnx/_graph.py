@@ -364,6 +364,9 @@ class _Assembly:
                 outputs=put_out,
                 source=self.summary.source,
                 notes=[*self.notes, *self.net.notes],
+                input_dtypes={
+                    g.name: g.dtype for g in self.inputs if self.dtypes[g.name].kind in "biu"
+                },
             )
         except ValueError as error:  # what the model refuses is the file's fault
             raise ModelFormatError(printable(str(error), 200, "ascii")) from error
