@@ -464,14 +464,8 @@ def hint(class_name: str) -> str:
 OTHERS = frozenset(
     (
         *("GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing", "Hashing"),
-        *("LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram", "STFTSpectrogram"),
-        *(
-            "RandomFourierFeatures",
-            "ReversibleEmbedding",
-            "SeparableConv3D",
-            "SpectralNormalization",
-            "STFTSpectrogram",
-        ),
+        *("LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram", "RandomFourierFeatures"),
+        *("ReversibleEmbedding", "SeparableConv3D", "STFTSpectrogram"),
     )
 )
 # Classes that no table will have, and why.
