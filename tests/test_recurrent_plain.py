@@ -39,7 +39,10 @@ def planned_calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return calls
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("dtype", "precision"),
+    [("float32", None), ("float64", None), ("float32", "bfloat16")],
+)
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize(
     "options",
@@ -61,9 +64,10 @@ def test_plain_calls_are_what_all_are(
     options: dict[str, Any],
     sequences: bool,
     dtype: str,
+    precision: str | None,
     planned_calls: list[Any],
 ) -> None:
-    x, weights = X.astype(dtype), weights_of(cell, dtype)
+    x, weights = X.astype(dtype), weights_of(cell, dtype, precision=precision)
     options = {"rng": KEY, **options, "return_sequences": sequences}
     alone = fd.rnn(x, weights, **options)
     at_once = fd.rnn(x, weights, **options, return_state=True)
@@ -90,7 +94,6 @@ def every_other_way() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
         "another byte order": (x.astype(">f4"), w, on),
         "read-only": (np.frombuffer(x.tobytes(), np.float32).reshape(x.shape), w, on),
         "another dtype": (x.astype(np.float64), w, on),
-        "bfloat16": (x, weights_of("lstm", precision="bfloat16"), on),
         "precision": (x, w, {**on, "precision": "bfloat16"}),
         "shared": (x, w, {**on, "scope": "shared"}),
         "per_step": (x, w, {"dropout": 0.5, "scheme": "per_step"}),

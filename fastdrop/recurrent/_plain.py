@@ -53,8 +53,8 @@ class Plain:
             return None
         if not all(map(operator.is_, self._fixed(given), self._values)):
             return None
-        dtype = weights.dtype
-        if x.dtype != dtype or weights.precision == "bfloat16" or not x.flags.carray:
+        dtype, bfloat16 = weights.dtype, weights.precision == "bfloat16"
+        if x.dtype != dtype or not x.flags.carray or (bfloat16 and x.itemsize > 4):
             return None
         rows, steps, features = x.shape
         units, rates = weights.units, (given["dropout"], given["recurrent_dropout"])
@@ -86,7 +86,7 @@ class Plain:
         c = np.zeros((rows, units), dtype) if weights.cell == "lstm" else None
         y = np.empty((rows, steps, units), dtype) if given["return_sequences"] else None
         call = RnnCall(
-            packed=weights.form(dtype, False),
+            packed=weights.form(dtype, bfloat16),
             y_last=y_last,
             h=h,
             c=c,
