@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -309,6 +309,15 @@ class Backend(Protocol):
         """
 
     def rnn(self, call: RnnCall) -> None: ...
+
+    @property
+    def plain_rnn(self) -> Callable[..., Array | tuple[Any, ...] | None] | None:
+        """Do `fastdrop.rnn` of one layer, or nothing and return None; None if all go by `rnn`.
+
+        Arguments: x (N, T, D), not empty, of the dtype of the weights; the packed weights; options,
+        by name, not checked; names and defaults of those that must be at their default; the key, or
+        None; the last site there is; and whether masks are to be left to `share`.
+        """
 
     def hold(self, call: RnnCall) -> Held:
         """Keep a call of one step, whose masks are not looked at again, with its state."""

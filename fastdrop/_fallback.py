@@ -680,6 +680,8 @@ class Numpy:
                 x = _masked(x, factors[:, np.newaxis])[:, 0]
             _add_product(z, packed.operand(_masked(x, mask)), packed.kernel)
 
+    plain_rnn = None  # steps take far longer than all around them
+
     def rnn(self, call: Any) -> None:
         packed, h, c, x, index = call.packed, call.h, call.c, call.x, call.index
         input_mask, recurrent_mask = call.input_mask, call.recurrent_mask

@@ -7,7 +7,7 @@ cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.long cimport PyLong_AsLongLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, UINT32_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 import numpy as np
@@ -78,14 +78,25 @@ cdef bint is_in(value, long long low, long long high, long long *number) except 
     return overflow == 0 and low <= number[0] <= high
 
 
-cdef bint is_draw(p, key, number, offset, threads, Draw *draw) except -1:
-    """Whether draw.n elements are a piece, and the rest is in range: then the rest of `draw`."""
-    cdef long long first, below, count
+cdef bint is_rate(p, uint64_t *threshold) except -1:
+    """Whether it is a float in [0, 1]: then T of the mask contract."""
     cdef double t
-    if type(p) is not float or not 0 < draw.n <= PIECE:
+    if type(p) is not float:
         return False
     t = <double>p * 4294967296.0
     if not 0 <= t <= 4294967296.0:
+        return False
+    threshold[0] = <uint64_t>t
+    t -= <double>threshold[0]  # exact, so that half to even needs no rounding mode
+    if t > 0.5 or (t == 0.5 and threshold[0] & 1):
+        threshold[0] += 1
+    return True
+
+
+cdef bint is_draw(p, key, number, offset, threads, Draw *draw) except -1:
+    """Whether draw.n elements are a piece, and the rest is in range: then the rest of `draw`."""
+    cdef long long first, below, count
+    if not 0 < draw.n <= PIECE or not is_rate(p, &draw.stream.threshold):
         return False
     if threads is not None and not is_in(threads, 1, MAX_THREADS, &count):
         return False
@@ -94,12 +105,42 @@ cdef bint is_draw(p, key, number, offset, threads, Draw *draw) except -1:
     if not is_in(number, 0, INT64_MAX, &below):
         return False
     draw.first = first
-    draw.stream.threshold = <uint64_t>t
-    t -= <double>draw.stream.threshold  # exact, so that half to even needs no rounding mode
-    if t > 0.5 or (t == 0.5 and draw.stream.threshold & 1):
-        draw.stream.threshold += 1
     draw.stream.k0, draw.stream.k1 = key.k0, key.k1
     draw.stream.stream = <uint64_t>key.base + <uint64_t>below
+    return True
+
+
+cdef struct Plain:
+    uint64_t input, recurrent  # the thresholds
+    uint64_t number, first_row
+    size_t gates
+
+
+cdef bint is_plain(dict options, Packed packed, size_t rows, long long last_site,
+                   Plain *plain) except -1:
+    """Whether options of `rnn` are of their plainest types and in range: then what is drawn."""
+    cdef size_t units = packed.weights.units, width = max(packed.weights.features, units)
+    cdef long long site, sample, first_row, threads
+    scheme = options["scheme"]
+    if not isinstance(scheme, str) or scheme not in ("per_gate", "tied"):
+        return False
+    plain.gates = 1 if scheme == "tied" else packed.kernel.shape[1] // units
+    if not is_rate(options["dropout"], &plain.input) or plain.input >> 32:
+        return False
+    if not is_rate(options["recurrent_dropout"], &plain.recurrent) or plain.recurrent >> 32:
+        return False
+    if not is_in(options["site"], 0, last_site, &site):
+        return False
+    if not is_in(options["sample"], 0, UINT32_MAX, &sample):
+        return False
+    if not is_in(options["row_offset"], 0, INT64_MAX // (plain.gates * width) - rows, &first_row):
+        return False
+    if options["threads"] is not None and not is_in(options["threads"], 1, MAX_THREADS, &threads):
+        return False
+    for name in ("go_backwards", "return_sequences", "return_state"):
+        if options[name] is not True and options[name] is not False:
+            return False
+    plain.number, plain.first_row = <uint64_t>site << 32 | <uint64_t>sample, first_row
     return True
 
 
@@ -424,12 +465,15 @@ cdef class Native:
                                width)
 
     def masks(self, cnp.ndarray out, double scale, stream, uint64_t first):
-        cdef fd_stream s = stream_of(stream)
-        cdef size_t _, i, rows = out.shape[0], n = out.shape[1]
+        self.fill_masks(out, out.shape[0], scale, stream_of(stream), first)
+
+    cdef fill_masks(self, cnp.ndarray out, size_t samples, double scale, fd_stream s,
+                    uint64_t first):
+        cdef size_t _, i, n = cnp.PyArray_SIZE(out) // samples
         cdef size_t width = cnp.PyArray_ITEMSIZE(out)
         cdef char *row = <char *>cnp.PyArray_DATA(out)
         with nogil:
-            for _ in range(rows):
+            for _ in range(samples):
                 if width == 4:
                     for i in range(n):
                         (<float *>row)[i] = 1
@@ -518,6 +562,59 @@ cdef class Native:
         cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &c))
         with nogil:
             fd_rnn(self.table, &c, scratch.data)
+
+    def plain_rnn(self, cnp.ndarray x, Packed packed, dict options, tuple defaults, key,
+                  long long last_site, bint shares):
+        cdef size_t rows = x.shape[0], steps = x.shape[1]
+        cdef size_t features = packed.weights.features, units = packed.weights.units
+        cdef Plain plain
+        for name, default in defaults:
+            if options[name] is not default:
+                return None
+        if not cnp.PyArray_ISCARRAY(x) or not is_plain(options, packed, rows, last_site, &plain):
+            return None
+        if (plain.input or plain.recurrent) and (shares or key is None):
+            return None
+        cdef fd_rnn_call c
+        cdef int kind = cnp.PyArray_TYPE(x)
+        cdef cnp.npy_intp[2] one_step = [x.shape[0], <cnp.npy_intp>units]
+        cdef cnp.npy_intp[3] all_steps = [x.shape[0], x.shape[1], <cnp.npy_intp>units]
+        cdef cnp.ndarray y_last = cnp.PyArray_ZEROS(2, one_step, kind, 0)
+        cdef cnp.ndarray h = cnp.PyArray_ZEROS(2, one_step, kind, 0)
+        cdef cnp.ndarray cell = None, y = None, input_mask = None, recurrent_mask = None
+        if packed.weights.cell == FD_LSTM:
+            cell = cnp.PyArray_ZEROS(2, one_step, kind, 0)
+        if options["return_sequences"]:
+            y = cnp.PyArray_SimpleNew(3, all_steps, kind)
+        if plain.input:
+            input_mask = self.drawn(x, plain, features, key, 0, plain.input)
+        if plain.recurrent:
+            recurrent_mask = self.drawn(x, plain, units, key, 1, plain.recurrent)
+        memset(&c, 0, sizeof(c))
+        c.weights, c.rows, c.steps, c.last = &packed.weights, rows, steps, steps
+        c.backwards, c.x = options["go_backwards"], cnp.PyArray_DATA(x)
+        c.y_last, c.h = cnp.PyArray_DATA(y_last), cnp.PyArray_DATA(h)
+        c.c, c.y = <void *>address(cell), <void *>address(y)
+        c.input_mask, c.recurrent_mask = masks_of(input_mask), masks_of(recurrent_mask)
+        cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &c))
+        with nogil:
+            fd_rnn(self.table, &c, scratch.data)
+        out = y_last if y is None else y
+        if not options["return_state"]:
+            return out
+        return (out, h) if cell is None else (out, h, cell)
+
+    cdef cnp.ndarray drawn(self, cnp.ndarray x, Plain plain, size_t width, key, uint64_t site,
+                           uint64_t threshold):
+        """Masks (rows, gates, width) for rows of x, of its type, at a site of the layer."""
+        cdef cnp.npy_intp[3] shape = [x.shape[0], <cnp.npy_intp>plain.gates, <cnp.npy_intp>width]
+        cdef cnp.ndarray out = cnp.PyArray_SimpleNew(3, shape, cnp.PyArray_TYPE(x))
+        cdef uint64_t number = <uint64_t>key.base + plain.number + (site << 32)
+        cdef fd_stream s = fd_stream(key.k0, key.k1, number, threshold)
+        if cnp.PyArray_SIZE(out):
+            self.fill_masks(out, 1, scale_of(threshold, x), s,
+                            plain.first_row * plain.gates * width)
+        return out
 
     def hold(self, call):
         return Held(self, call)

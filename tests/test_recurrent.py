@@ -1667,6 +1667,8 @@ def test_no_call_of_a_kernel_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
             return clock
 
     class Spy:
+        plain_rnn = None
+
         def pack(self, *args: Any) -> Any:
             return BACKENDS["numpy"].pack(*args)
 
@@ -1911,6 +1913,8 @@ def test_pieces_have_at_most_so_many_rows(monkeypatch: pytest.MonkeyPatch) -> No
     heights: list[int] = []
 
     class Spy:
+        plain_rnn = None
+
         def pack(self, *args: Any) -> Any:
             return BACKENDS["numpy"].pack(*args)
 

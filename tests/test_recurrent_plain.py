@@ -1,4 +1,7 @@
-"""Small calls of the plainest kind: what they do at once is what all calls do, bit by bit."""
+"""Small calls of the plainest kind: what they do at once is what all calls do, bit by bit.
+
+In NumPy none is done at once.
+"""
 
 from typing import Any
 
@@ -71,7 +74,8 @@ def test_plain_calls_are_what_all_are(
     options = {"rng": KEY, **options, "return_sequences": sequences}
     alone = fd.rnn(x, weights, **options)
     at_once = fd.rnn(x, weights, **options, return_state=True)
-    assert not planned_calls
+    assert len(planned_calls) == (2 if backend == "numpy" else 0)
+    planned_calls.clear()
     expected, state = fd.rnn(x, [weights], **options, return_state=True)
     assert len(planned_calls) == 1
     assert alone.tobytes() == expected.tobytes()
@@ -106,6 +110,8 @@ def every_other_way() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
         "input mask": (x, w, {"input_mask": np.full((3, 4), 2, "f4")}),
         "embedding": (np.eye(3, 5, dtype=int), w, {**on, "embedding": X[0]}),
         "a pair": (x, (w, w), on),
+        "fresh entropy": (x, w, {**on, "rng": None}),
+        "a generator": (x, w, {**on, "rng": np.random.default_rng(0)}),
         "an integer rate": (x, w, {"dropout": 0}),
         "a rate of NumPy": (x, w, {"dropout": np.float64(0.5)}),
         "an offset of NumPy": (x, w, {**on, "row_offset": np.int64(3)}),
@@ -119,7 +125,7 @@ def every_other_way() -> dict[str, tuple[Any, Any, dict[str, Any]]]:
 @pytest.mark.parametrize("way", list(every_other_way()))
 def test_others_take_the_way_of_all(backend: str, way: str, planned_calls: list[Any]) -> None:
     x, weights, options = every_other_way()[way]
-    assert np.isfinite(fd.rnn(x, weights, **options, rng=KEY)).all()
+    assert np.isfinite(fd.rnn(x, weights, **{"rng": KEY, **options})).all()
     assert len(planned_calls) == 1
 
 
@@ -128,7 +134,9 @@ def test_masks_that_rows_share_are_put_into_weights(backend: str, planned_calls:
     weights = fd.pack_simple_rnn(np.ones((96, 1), np.float32), np.ones((1, 1), np.float32))
     x = np.ones((1, 64, 96), np.float32)
     fd.rnn(x[:, 1:], weights, dropout=0.5, rng=0)
-    assert not planned_calls
+    fd.rnn(x, weights)
+    assert len(planned_calls) == (2 if backend == "numpy" else 0)
+    planned_calls.clear()
     fd.rnn(x, weights, dropout=0.5, rng=0)
     assert len(planned_calls) == 1
 
