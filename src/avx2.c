@@ -196,16 +196,19 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 
 #define TILE_ROWS 6
 #define TILE_PANELS 1
+#define FEW_ROWS 3
+#define REGISTERS 16
 #define ROW_PANELS 5
 #define HALF(name) V(name)
 #define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
 #define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 0) WIDTHS(TILE, ROWS, 1)
 /* clang-format off */
+#define FEW(TILE, ROWS) TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 2)
 #define ROW_TILES(TILE)                                                                          \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
     WIDTHS(TILE, 1, 5)
 #define TILES(TILE)                                                                              \
-    TALL(TILE, 2) TALL(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6)
+    FEW(TILE, 2) FEW(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6)
 /* clang-format on */
 
 typedef __m256 f32_vec;

@@ -153,16 +153,19 @@ static inline void prefetch(uintptr_t at, size_t bytes) {
 
 #define TILE_ROWS 8
 #define TILE_PANELS 2
+#define FEW_ROWS 3
+#define REGISTERS 32
 #define ROW_PANELS 8
 #define HALF(name) V(half_##name)
 #define WIDTHS(TILE, ROWS, PANELS) TILE(ROWS, PANELS, 1) TILE(ROWS, PANELS, 2)
 #define TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 0) WIDTHS(TILE, ROWS, 1) WIDTHS(TILE, ROWS, 2)
 /* clang-format off */
+#define FEW(TILE, ROWS) TALL(TILE, ROWS) WIDTHS(TILE, ROWS, 4)
 #define ROW_TILES(TILE)                                                                          \
     WIDTHS(TILE, 1, 1) WIDTHS(TILE, 1, 2) WIDTHS(TILE, 1, 3) WIDTHS(TILE, 1, 4)                  \
     WIDTHS(TILE, 1, 5) WIDTHS(TILE, 1, 6) WIDTHS(TILE, 1, 7) WIDTHS(TILE, 1, 8)
 #define TILES(TILE)                                                                              \
-    TALL(TILE, 2) TALL(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6) TALL(TILE, 7)          \
+    FEW(TILE, 2) FEW(TILE, 3) TALL(TILE, 4) TALL(TILE, 5) TALL(TILE, 6) TALL(TILE, 7)          \
     TALL(TILE, 8)
 /* clang-format on */
 

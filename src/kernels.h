@@ -56,6 +56,13 @@
 #define FD_PREFETCH(AT) ((void)(AT))
 #endif
 
+/* Keeps compilers from reading a vector again wherever it is used. */
+#if defined(__GNUC__) && defined(__x86_64__)
+#define FD_IN_REGISTER(V) __asm__("" : "+v"(V))
+#else
+#define FD_IN_REGISTER(V) ((void)(V))
+#endif
+
 /* Rows of a product, at most. */
 #define FD_ROWS 64
 

@@ -10,8 +10,9 @@
  * set; bits past the vector's do not matter); and with n the integer that was rounded by adding
  * ROUNDER: power (2^n, a normal number), scaled (a * 2^n, rounded once). TILES(CASE) lists the
  * tiles that fit into registers: CASE(rows, panels, width) with 2 .. TILE_ROWS rows and 0 (half a
- * panel), 1 or TILE_PANELS panels; ROW_TILES(CASE) one row with 1 .. ROW_PANELS. HALF(name) has
- * vec, load, store, all, repeat1, repeat2, add and fma for vectors of half a panel.
+ * panel), 1 or TILE_PANELS panels, and twice as many up to FEW_ROWS; ROW_TILES(CASE) one row with
+ * 1 .. ROW_PANELS. There are REGISTERS for vectors. HALF(name) has vec, load, store, all,
+ * repeat1, repeat2, add and fma for vectors of half a panel.
  *
  * Every tier does the same operations in the same order, so all agree bit for bit. */
 

@@ -29,6 +29,10 @@ FD_INLINE void KERNEL(REAL *z, size_t z_stride, const REAL *const *start, size_t
             for (int v = 0; v < vectors; v++) {
                 const REAL *of = panel + (size_t)(v / per_panel) * panel_stride;
                 weight[v] = PART(OF(load)(of + v % per_panel * lanes), part);
+                /* Of few rows each would read the weight itself, and loads take longer. */
+                if (rows > 1 && rows <= FEW_ROWS && (rows + 1) * vectors < REGISTERS &&
+                    PARTS == 1)
+                    FD_IN_REGISTER(weight[v]);
             }
             FD_UNROLL
             for (int r = 0; r < rows; r++) {

@@ -1,6 +1,7 @@
 /* Both types' layers for one vector tier, with the constants that all of them share: TILE_ROWS,
- * TILE_PANELS, ROW_PANELS, TILES and the types' vector operations, as simd_layers_template.h
- * takes them; and f32_upper, f32_lower (of two halves of each number, one as bfloat16). */
+ * TILE_PANELS, FEW_ROWS, ROW_PANELS, REGISTERS, TILES and the types' vector operations, as
+ * simd_layers_template.h takes them; and f32_upper, f32_lower (of two halves of each number, one
+ * as bfloat16). */
 
 #define REAL float
 #define SUFFIXED(name) name##_f32

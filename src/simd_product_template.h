@@ -57,8 +57,12 @@ static void NAMED(product)(REAL *z, size_t z_stride, const REAL *const *start, c
     /* Of a last panel with columns in one half alone, that half is taken. One row would gain
      * nothing, for it waits for weights. */
     const size_t whole = (columns + PANEL / 2 - 1) / PANEL;
+    /* Few rows have so few sums that each would wait for itself: they take more panels, but not
+     * where weights need registers, too, for what is done to them. */
+    const int fits = (rows + 1) * 2 * TILE_PANELS * PER_PANEL < REGISTERS;
+    const size_t most = rows <= FEW_ROWS && (fits || PARTS == 1) ? 2 * TILE_PANELS : TILE_PANELS;
     for (size_t p = 0, together; p < panels; p += together) {
-        together = whole < p + TILE_PANELS ? 1 : TILE_PANELS;
+        together = whole >= p + most ? most : whole >= p + TILE_PANELS ? TILE_PANELS : 1;
         const size_t taken = p < whole ? together : 0; /* whole ones */
         const REAL *from = panel + p * panel_stride;
         /* The next panels are fetched meanwhile, by each tile a part: where there are two, by

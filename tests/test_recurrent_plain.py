@@ -131,13 +131,14 @@ def test_others_take_the_way_of_all(backend: str, way: str, planned_calls: list[
 
 def test_masks_that_rows_share_are_put_into_weights(backend: str, planned_calls: list[Any]) -> None:
     """Of one row, where that pays."""
-    weights = fd.pack_simple_rnn(np.ones((96, 1), np.float32), np.ones((1, 1), np.float32))
-    x = np.ones((1, 64, 96), np.float32)
-    fd.rnn(x[:, 1:], weights, dropout=0.5, rng=0)
-    fd.rnn(x, weights)
-    assert len(planned_calls) == (2 if backend == "numpy" else 0)
+    weights = fd.pack_simple_rnn(np.ones((96, 256), "f4"), np.ones((256, 256), "f4"))
+    x = np.ones((2, 67, 96), np.float32)
+    fd.rnn(x[:1, 1:], weights, dropout=0.5, rng=0)
+    fd.rnn(x[:1], weights)
+    fd.rnn(x, weights, dropout=0.5, rng=0)  # each row has its own
+    assert len(planned_calls) == (3 if backend == "numpy" else 0)
     planned_calls.clear()
-    fd.rnn(x, weights, dropout=0.5, rng=0)
+    fd.rnn(x[:1], weights, dropout=0.5, rng=0)
     assert len(planned_calls) == 1
 
 

@@ -33,6 +33,8 @@ _FREE = (
     "threads",
 )
 _LAST_SITE = (1 << 32) - 2 * SITES
+# To leave out what a row's masks drop pays for the long way from so many weights times steps on.
+_LISTED_WORK = 6_000_000
 
 
 class Plain:
@@ -60,5 +62,6 @@ class Plain:
         elif rng is not None and type(rng) is not Key:
             return None
         form = weights.form(x.dtype, weights.precision == "bfloat16")
-        shares = may_share(weights, rows * steps)
+        work = weights.gates * weights.units * (weights.features + weights.units) * steps
+        shares = rows == 1 and work >= _LISTED_WORK and may_share(weights, steps)
         return run(x, form, options, self._fixed, rng, _LAST_SITE, shares)
