@@ -955,10 +955,43 @@ def test_unrolled_loops_backwards_under_a_mask(sequences: bool, unroll: bool, ma
         built(config)
 
 
-@pytest.mark.parametrize("name", ["Discretization", "IntegerLookup"])
+@pytest.mark.parametrize("name", ["Hashing", "HashedCrossing"])
 def test_what_makes_other_numbers(name: str) -> None:
     (said,) = obstacles(chain("c", [layer(name, name="l")], build_input_shape=[None, 3]))
     assert said.startswith(f"layer 'l' ({name}): the class is not supported: do before the model")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("Discretization", {}, "(bin_boundaries=layer.bin_boundaries)"),
+        ("Discretization", {"bin_boundaries": [1, "x"]}, "expected a list of numbers"),
+        ("Discretization", {"bin_boundaries": [1, 0.5]}, "one or more in rising order"),
+        ("IntegerLookup", {}, "IntegerLookup(vocabulary=layer.get_vocabulary())"),
+        ("IntegerLookup", {"vocabulary": [1, 2.5]}, "expected a list of integers"),
+        ("IntegerLookup", {"vocabulary": [1, 2, 1]}, "all different, and not the mask_token"),
+        ("IntegerLookup", {"vocabulary": [1, 2**63]}, "vocabulary: expected an integer"),
+        ("IntegerLookup", {"vocabulary": [3], "num_oov_indices": -1}, "expected an integer >= 0"),
+        ("IntegerLookup", {"vocabulary": [3], "salt": [1, 2]}, "unsupported option 'salt'"),
+        (
+            "IntegerLookup",
+            {"vocabulary": [3], "output_mode": "count", "pad_to_max_tokens": True},
+            "pad_to_max_tokens: expected false",
+        ),
+        ("IntegerLookup", {"vocabulary": [3], "output_mode": "tf_idf"}, "expected int, one_hot"),
+    ],
+)
+def test_categories_that_are_refused(name: str, options: dict[str, Any], message: str) -> None:
+    (said,) = obstacles(chain("c", [layer(name, name="l", **options)], build_input_shape=[None, 3]))
+    assert said.startswith(f"layer 'l' ({name})")
+    assert message in said
+
+
+def test_how_a_layer_is_quantized_is_said_once() -> None:
+    dtype = policy("int4/128", "QuantizedDTypePolicy")
+    dense = layer("Dense", name="d", units=2, dtype=dtype, quantization_config={"a": 1})
+    (said,) = obstacles(chain("c", [dense], build_input_shape=[None, 3]))
+    assert "a quantized layer ('int4/128') is not supported" in said
 
 
 def test_spectral_normalization_of_what_has_no_kernel() -> None:
@@ -1469,7 +1502,7 @@ def test_policies(dtype: Any, note: str) -> None:
         ),
         (policy("float8_from_float32", "QuantizedFloat8DTypePolicy"), "a quantized layer"),
         (policy("int8"), "a quantized layer"),
-        (policy("float8"), "found 'float8'"),
+        (policy("float8"), "a quantized layer"),
         (7, "found 7"),
         ({"config": 3}, "found"),
     ],

@@ -173,7 +173,14 @@ ONE_VALUE_OF = {
         )
         for name in ("Conv1DTranspose", "Conv2DTranspose")
     },
-    ("CategoryEncoding", "sparse"): "all others are refused",
+    **{
+        (name, "sparse"): "all others are refused"
+        for name in ("CategoryEncoding", "Discretization")
+    },
+    **{
+        ("IntegerLookup", option): "all others are refused"
+        for option in ("sparse", "invert", "vocabulary_dtype", "oov_method")
+    },
     ("Attention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("AdditiveAttention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("MultiHeadAttention", "use_gate"): "of Keras 3.14, tested against NumPy",
@@ -263,6 +270,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "axes": (int,),
     "axis": (int, list, *NOTHING),
     "bias_axes": NOTHING,
+    "bin_boundaries": (list,),
     "causal": FLAG,
     "center": FLAG,
     "dropout": NUMBER,
@@ -271,6 +279,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "implementation": (int,),
     "invert": FLAG,
     "keepdims": FLAG,
+    "mask_token": (int, *NOTHING),
     "mask_value": NUMBER,
     "mask_zero": FLAG,
     "max_value": (*NUMBER, *NOTHING),
@@ -278,6 +287,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "merge_mode": NOTHING,
     "negative_slope": NUMBER,
     "normalize": FLAG,
+    "num_oov_indices": (int,),
     "offset": (*NUMBER, list),
     "output_padding": (int, list, *NOTHING),
     "output_shape": (list, *NOTHING),
@@ -301,6 +311,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "use_scale": FLAG,
     "groups": (int,),  # -1: one of each channel
     "variance": (*NUMBER, list),
+    "vocabulary": (list,),
     "zero_output_for_mask": FLAG,
 }
 VALUES = [

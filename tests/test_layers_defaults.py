@@ -199,6 +199,11 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.Repeat(name="r", axis=0, count=2), {"whole": False}),
     (layers.Resizing(name="r", size=(2, 2)), {"scale": None, "interpolation": "bilinear"}),
     (layers.CategoryEncoding(name="c", num_tokens=2), {"output_mode": "multi_hot"}),
+    (layers.Discretization(name="d", bin_boundaries=(0.0,)), {"output_mode": "int"}),
+    (
+        layers.IntegerLookup(name="i", vocabulary=(3,)),
+        {"mask_token": None, "num_oov_indices": 1, "output_mode": "int"},
+    ),
     (layers.Split(name="s", axis=0, cuts=(1,)), {"unstacked": False}),
     (
         layers.EinsumDense(name="e", equation="c,cd->d", kernel=K2),

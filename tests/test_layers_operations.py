@@ -12,12 +12,14 @@ from fastdrop.layers import (
     ArgSort,
     Declared,
     Dense,
+    Discretization,
     Dropout,
     Einsum,
     EinsumDense,
     Elementwise,
     ExpandDims,
     Flow,
+    IntegerLookup,
     Interpolate,
     MatMul,
     Reduce,
@@ -1068,3 +1070,45 @@ def test_whole_numbers_are_divided_as_far_as_float32_holds_them(function: str) -
     for large in (2.0**24, -(2.0**24)):
         with pytest.raises(ValueError, match=f"layer 'f': expected numbers below .* {function}"):
             output(layer, np.array([[1.0, large, np.inf]], np.float32))
+
+
+# Categories of numbers.
+
+
+def test_intervals_of_numbers() -> None:
+    layer = Discretization(name="d", bin_boundaries=(-1.0, 0.0, 2.5))
+    x = np.array([[-np.inf, -1.0, -0.5, 0.0, 2.5, np.inf, np.nan]], np.float32)
+    found = layer.run([Flow(x[np.newaxis])], None)[0].values[0]
+    assert found.tolist() == [[0, 1, 1, 2, 3, 3, 3]]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [2, 1, 0, 0, 0]),
+        ({"mask_token": 0}, [3, 2, 1, 1, 0]),
+        ({"num_oov_indices": 3}, [4, 3, 0, 1, 0]),
+        ({"num_oov_indices": 3, "mask_token": 0}, [5, 4, 1, 2, 0]),
+    ],
+)
+def test_places_in_a_vocabulary(options: dict[str, Any], expected: list[int]) -> None:
+    layer = IntegerLookup(name="i", vocabulary=(2**40, 5), **options)
+    x = np.array([[5, 2**40, -3, 4, 0]])
+    assert layer.run([Flow(x[np.newaxis])], None)[0].values[0].tolist() == [expected]
+
+
+@pytest.mark.parametrize(
+    ("options", "x", "message"),
+    [
+        ({}, [[1.5]], "expected whole numbers for layer 'i', got 1.5"),
+        (
+            {"num_oov_indices": 0},
+            [[5, 6]],
+            "expected numbers in the vocabulary for layer 'i', got 6",
+        ),
+    ],
+)
+def test_numbers_without_a_place(options: dict[str, Any], x: Any, message: str) -> None:
+    model = fd.Model([IntegerLookup(name="i", vocabulary=(5,), **options)], {"x": (None,)})
+    with pytest.raises(ValueError, match=message):
+        model.predict(np.array(x))

@@ -234,6 +234,20 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [{"num_tokens": 9, "output_mode": mode} for mode in ("one_hot", "multi_hot", "count")],
         np.arange(15).reshape(3, 5) % 9,
     ),
+    "Discretization": (
+        [
+            {"bin_boundaries": (-0.5, 0.25), "output_mode": mode}
+            for mode in ("int", "one_hot", "multi_hot", "count")
+        ],
+        SEQUENCE,
+    ),
+    "IntegerLookup": (
+        [
+            {"vocabulary": (7, 3, 4)},
+            {"vocabulary": (7, 3), "mask_token": 0, "num_oov_indices": 2, "output_mode": "count"},
+        ],
+        np.arange(15).reshape(3, 5) % 9,
+    ),
     "Elementwise": (
         [
             {"function": "exp"},

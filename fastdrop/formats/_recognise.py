@@ -66,8 +66,9 @@ _MEMBERS = (
 # Folders of a .keras file, whose members that file is known by.
 _ASSETS = (
     "assets/",
-    "a Keras model with layers that look up words, which take texts: do before the model what they "
-    "do, and save a model that takes numbers",
+    "a Keras model with layers that look words or numbers up in lists of their own: do before the "
+    "model what they do with texts, give IntegerLookup its vocabulary when it is made, and save "
+    "the model again",
 )
 _OWN = "model.weights.h5"
 

@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from fastdrop.layers.core import (
         CategoryEncoding,
         Dense,
+        Discretization,
         EinsumDense,
         Embedding,
         EmbeddingDropout,
         Identity,
+        IntegerLookup,
         Masking,
     )
     from fastdrop.layers.loops import RecurrentLoop
@@ -150,6 +152,7 @@ __all__ = [
     "Cropping3D",
     "Declared",
     "Dense",
+    "Discretization",
     "Dot",
     "Draw",
     "Dropout",
@@ -171,6 +174,7 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "Identity",
+    "IntegerLookup",
     "Interpolate",
     "Layer",
     "LayerNormalization",

@@ -13,6 +13,7 @@ from fastdrop.family import embedding_dropout
 from fastdrop.feedforward import activate, dense, matmul
 from fastdrop.layers._equations import check_equation, terms_of_rows
 from fastdrop.layers._layer import (
+    Array,
     Declared,
     Draw,
     Flow,
@@ -174,12 +175,144 @@ class CategoryEncoding(Single):
         numbers = flow.values
         for sample in numbers:
             self.check_indices(sample, f"{self.label} input")
-        hot = (numbers[..., np.newaxis] == np.arange(self.num_tokens)).astype(np.float32)
+        return Flow(_encoded(numbers, self.num_tokens, self.output_mode))
+
+
+def _encoded(numbers: Array, count: int, mode: str) -> Array:
+    """Return numbers of categories as vectors of them; of none of these nothing is said."""
+    if mode == "int":
+        return numbers.astype(np.float32)
+    hot: Array = (numbers[..., np.newaxis] == np.arange(count)).astype(np.float32)
+    if mode == "one_hot":
+        return hot
+    found: Array = hot.max(axis=-2, initial=0) if mode == "multi_hot" else hot.sum(axis=-2)
+    return found
+
+
+class _Categories(Single):
+    """What says of each number which category it is, or makes vectors of these."""
+
+    output_mode: str
+
+    @property
+    def count(self) -> int:
+        """How many categories there are."""
+        raise NotImplementedError
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.output_mode == "int":
+            return shape
         if self.output_mode == "one_hot":
-            return Flow(hot)
-        if self.output_mode == "multi_hot":
-            return Flow(hot.max(axis=-2, initial=0))
-        return Flow(hot.sum(axis=-2))
+            return (*shape, self.count)
+        self.check_fits(shape, "with an axis of numbers", len(shape) > 0)
+        return (*shape[:-1], self.count)
+
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        each = 1 if self.output_mode == "int" else self.count
+        return math.prod(n or 1 for n in inputs[0]) * each
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Discretization(_Categories):
+    """Say in which interval each number is: 0 below the first bound, 1 from there on, and so on.
+
+    `output_mode` is "int", or one of those in which `CategoryEncoding` makes vectors of these.
+    """
+
+    bin_boundaries: tuple[float, ...]
+    output_mode: str = "int"
+
+    def __post_init__(self) -> None:
+        what = f"{self.label} bin_boundaries"
+        bounds = tuple(_check.finite(bound, what) for bound in self.bin_boundaries)
+        if not bounds or list(bounds) != sorted(bounds):
+            _check.refuse(ValueError, what, "one or more in rising order", self.bin_boundaries)
+        _check.choice(self.output_mode, f"{self.label} output_mode", ("int", *ENCODINGS))
+        self.prepare(bin_boundaries=bounds)
+
+    @property
+    def count(self) -> int:
+        return len(self.bin_boundaries) + 1
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return self.output_mode in ("int", "one_hot") or len(inputs[0]) > 1
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        with np.errstate(over="ignore"):
+            bounds = np.array(self.bin_boundaries, np.float64).astype(np.float32)
+        numbers = np.searchsorted(bounds, flow.values, side="right")
+        return Flow(_encoded(numbers, self.count, self.output_mode))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class IntegerLookup(_Categories):
+    """Number whole numbers by their places in a vocabulary.
+
+    In front of it are 0 for the `mask_token`, if there is one and `output_mode` is "int", and
+    `num_oov_indices` categories for what is not in it, of which the remainder of a division
+    chooses one. In vectors of categories the mask's token is none.
+    """
+
+    vocabulary: tuple[int, ...]
+    mask_token: int | None = None
+    num_oov_indices: int = 1
+    output_mode: str = "int"
+
+    takes_indices = True
+
+    def __post_init__(self) -> None:
+        what = f"{self.label} vocabulary"
+        words = [
+            _check.integer(word, what, -(2**63), 2**63)
+            for word in _check.integers(self.vocabulary, what, -(2**63))
+        ]
+        if len({*words, self.mask_token}) != len(words) + 1:
+            expected = "numbers that are all different, and not the mask_token"
+            _check.refuse(ValueError, what, expected, self.vocabulary)
+        if self.mask_token is not None:
+            _check.integer(self.mask_token, f"{self.label} mask_token", -(2**63), 2**63)
+        _check.integer(self.num_oov_indices, f"{self.label} num_oov_indices", 0, None)
+        _check.choice(self.output_mode, f"{self.label} output_mode", ("int", *ENCODINGS))
+        self.prepare(vocabulary=tuple(words))
+
+    @property
+    def _first(self) -> int:
+        """The category of what is not in the vocabulary, or the first of them."""
+        return int(self.mask_token is not None and self.output_mode == "int")
+
+    @property
+    def count(self) -> int:
+        return self._first + self.num_oov_indices + len(self.vocabulary)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return self.output_mode in ("int", "one_hot") or len(inputs[0]) > 1
+
+    def check_indices(self, values: Any, where: str) -> None:
+        """Refuse what is no whole number, and without a category for them what is unknown."""
+        known = [*self.vocabulary] + [n for n in (self.mask_token,) if n is not None]
+        with np.errstate(invalid="ignore"):
+            bad = values != np.floor(values)
+        expected = "whole numbers"
+        if not self.num_oov_indices:
+            bad |= ~np.isin(values, known)
+            expected = "numbers in the vocabulary"
+        if bad.any():
+            value = values[bad][0].item()
+            raise ValueError(f"{where}: expected {expected} for {self.label}, got {value}")
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        self.check_indices(flow.values, f"{self.label} input")
+        given = flow.values.astype(np.int64)
+        words = np.array(self.vocabulary, np.int64)
+        order = np.argsort(words)
+        place = order[np.minimum(np.searchsorted(words, given, sorter=order), len(words) - 1)]
+        unknown = self._first + given % max(self.num_oov_indices, 1)
+        found = self._first + self.num_oov_indices + place
+        numbers = np.where(words[place] == given, found, unknown)
+        if self.mask_token is not None:
+            masked = 0 if self.output_mode == "int" else -1
+            numbers = np.where(given == self.mask_token, masked, numbers)
+        return Flow(_encoded(numbers, self.count, self.output_mode))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

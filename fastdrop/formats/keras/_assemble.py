@@ -452,6 +452,7 @@ class Assembly:
 
     def options(self, row: Row, record: Record) -> dict[str, Any] | None:
         config, options, fine = record.config, {}, True
+        known = WITHOUT_EFFECT | row.without_effect | {option.key for option in row.options}
         try:
             note = policy_note(config)
             if note:
@@ -460,7 +461,7 @@ class Assembly:
         except ModelFormatError as error:
             self.obstacle(error)
             fine = False
-        known = WITHOUT_EFFECT | row.without_effect | {option.key for option in row.options}
+            known |= {"quantization_config"}  # which says more of a type that is refused
         for key, value in config.values.items():
             if key not in known and value is not None and value is not False:
                 self.obstacle(f"{config.where}: unsupported option {show(key)}: {show(value)}")

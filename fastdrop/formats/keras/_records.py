@@ -472,11 +472,10 @@ OTHERS = frozenset(
 _TEXTS = "it takes texts: do before the model what it does, and give the model its numbers"
 _NUMBERS = "the class is not supported: do before the model what it does"
 REASONS = {
-    "Discretization": f"{_NUMBERS}, as by numpy.digitize(x, bin_boundaries)",
-    "IntegerLookup": f"{_NUMBERS}, and give the model the numbers that it makes",
     "Lambda": "a Python function in the file, which is never run",
     "TextVectorization": _TEXTS,
     "StringLookup": _TEXTS,
+    **dict.fromkeys(("HashedCrossing", "Hashing"), f"{_NUMBERS}, and give it the numbers made"),
 }
 # Names under which functions of TensorFlow are saved, which Keras itself does not find again.
 _OF_TENSORFLOW = {"softmax_v2": "softmax", "log_softmax_v2": "log_softmax"}

@@ -489,13 +489,17 @@ _POLICIES = {
 }
 
 
+# What the names of types begin with in which Keras keeps weights of quantized layers.
+_QUANTIZED = ("int8", "int4", "float8", "gptq", "awq")
+
+
 def policy_note(config: Section) -> str:
     """Return a remark about the types that a layer computes in, refusing what is not float32."""
     value = config.values.get("dtype")
     name = "float32" if value is None else policy_name(value)
     if name is None or name not in _POLICIES:
         if isinstance(value, dict) and (
-            "Quantized" in str(value.get("class_name")) or "int8" in str(name)
+            "Quant" in str(value.get("class_name")) or str(name).startswith(_QUANTIZED)
         ):
             raise ModelFormatError(
                 f"{config.where}: dtype: a quantized layer ({show(name)}) is not supported; save "

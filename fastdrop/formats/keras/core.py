@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from fastdrop.formats._errors import ModelFormatError
 from fastdrop.formats._safe_json import Section, is_dimension
-from fastdrop.formats.keras._records import Record
+from fastdrop.formats.keras._records import Record, policy_name
 from fastdrop.formats.keras._rows import (
     Option,
     Planned,
@@ -25,9 +26,11 @@ from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
     CategoryEncoding,
     Dense,
+    Discretization,
     EinsumDense,
     Embedding,
     Identity,
+    IntegerLookup,
     Masking,
     Shape,
 )
@@ -63,17 +66,86 @@ def _output(config: Section, key: str, version: Version) -> tuple[int | None, ..
     return tuple(listed)
 
 
-class _CategoryEncoding(Row):
-    """An axis of one number is one that "one_hot" takes away: it makes a vector of that number."""
+_MODES = ("int", *ENCODINGS)
+
+
+class _Categories(Row):
+    """What makes numbers of categories, or vectors of them."""
+
+    def plan(
+        self,
+        planning: Planning,
+        record: Record,
+        inputs: Sequence[Shape] | None,
+        more: Mapping[str, Any],
+    ) -> Planned | None:
+        """Take a type of whole numbers, in which their numbers are put out."""
+        values = record.config.values
+        if policy_name(values.get("dtype")) in ("int32", "int64"):
+            kept = {key: value for key, value in values.items() if key != "dtype"}
+            record = replace(record, config=Section(record.where, kept))
+        return super().plan(planning, record, inputs, more)
 
     def settled(
         self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
     ) -> Planned:
-        assert isinstance(planned.layer, CategoryEncoding)
-        if planned.layer.output_mode != "one_hot" or inputs[0][-1:] != (1,):
+        """Take away an axis of one number with "one_hot": it makes a vector of that number."""
+        layer: Any = planned.layer
+        if layer.output_mode != "one_hot" or inputs[0][-1:] != (1,):
             return planned
-        tokens = planned.layer.num_tokens
-        return replace(planned, layer=CategoryEncoding(name=record.name, num_tokens=tokens))
+        return replace(planned, layer=replace(layer, output_mode="multi_hot"))
+
+
+def _bounds(config: Section, key: str, version: Version) -> tuple[float, ...]:
+    value = config.values.get(key)
+    if value is None:
+        raise ModelFormatError(
+            f"{config.where}: {key}: not in the file, for adapt found them; save a model with "
+            "Discretization(bin_boundaries=layer.bin_boundaries)"
+        )
+    listed = value if isinstance(value, list) else []
+    if not listed or not all(type(n) in (int, float) and abs(n) < 2**1000 for n in listed):
+        raise config.wrong(key, "a list of numbers")
+    return tuple(map(float, listed))
+
+
+def _integer(default: int | None) -> Callable[[Section, str, Version], int | None]:
+    def read(config: Section, key: str, version: Version) -> int | None:
+        value = config.values.get(key, default)
+        if value is not None and not (type(value) is int and abs(value) < 2**63):
+            raise config.wrong(key, "an integer, or null")
+        return value
+
+    return read
+
+
+def _vocabulary(config: Section, key: str, version: Version) -> tuple[int, ...]:
+    value = config.values.get(key)
+    if value is None:
+        raise ModelFormatError(
+            f"{config.where}: {key}: not among its options, for adapt or another file gave it; "
+            "save a model with IntegerLookup(vocabulary=layer.get_vocabulary())"
+        )
+    if not isinstance(value, list) or not value or not all(type(n) is int for n in value):
+        raise config.wrong(key, "a list of integers")
+    return tuple(value)
+
+
+def _looked_up(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Leave out of the vocabulary the tokens that stand for others, if it begins with them."""
+    config, unknown = record.config, options["num_oov_indices"]
+    values = config.values
+    if unknown is None or unknown < 0:
+        raise config.wrong("num_oov_indices", "an integer >= 0")
+    if values.get("pad_to_max_tokens") and options["output_mode"] != "int":
+        raise config.wrong("pad_to_max_tokens", "false")
+    masked = options["mask_token"] is not None and options["output_mode"] == "int"
+    words, count = options["vocabulary"], masked + unknown
+    masks, others = {*words[:masked]}, {*words[masked:count]}
+    special = masks <= {options["mask_token"]} and others <= {values.get("oov_token", -1)}
+    if special and len(words) >= count:
+        options["vocabulary"] = words[count:]
+    return options
 
 
 ROWS = (
@@ -107,13 +179,41 @@ ROWS = (
             Option("activation", activation()),
         ),
     ),
-    _CategoryEncoding(
+    _Categories(
         "CategoryEncoding",
         CategoryEncoding,
         (
             Option("num_tokens", positive),
             Option("output_mode", choice(*ENCODINGS, default="multi_hot")),
             Option("sparse", must_be(False), ""),
+        ),
+    ),
+    _Categories(
+        "Discretization",
+        Discretization,
+        (
+            Option("bin_boundaries", _bounds),
+            Option("output_mode", choice(*_MODES, default="int")),
+            Option("sparse", must_be(False), ""),
+        ),
+        without_effect=frozenset(("num_bins", "epsilon")),  # by which adapt finds the bounds
+    ),
+    _Categories(
+        "IntegerLookup",
+        IntegerLookup,
+        (
+            Option("vocabulary", _vocabulary),
+            Option("mask_token", _integer(None)),
+            Option("num_oov_indices", _integer(1)),
+            Option("output_mode", choice(*_MODES, default="int")),
+            Option("vocabulary_dtype", must_be("int64", "int32"), ""),
+            Option("oov_method", must_be(None, "floormod"), ""),
+            Option("sparse", must_be(False), ""),
+            Option("invert", must_be(False), ""),
+        ),
+        rule=_looked_up,
+        without_effect=frozenset(
+            ("oov_token", "max_tokens", "pad_to_max_tokens", "vocabulary_size", "idf_weights")
         ),
     ),
     Row("Masking", Masking, (Option("mask_value", number(0.0)),)),

@@ -753,6 +753,54 @@ add(
     only="3",
     both=True,
 )
+BOUNDS = [-0.75, 0.0, 0.5]
+for mode in ("int", "one_hot", "multi_hot", "count"):
+    add(
+        f"discretization-{mode}",
+        X2,
+        [L.Discretization(bin_boundaries=BOUNDS, output_mode=mode)],
+        only="3" if mode == "one_hot" else "",
+    )
+add("discretization-one", X2[:, :1], [L.Discretization([-0.5, 0.25], output_mode="one_hot")])
+add(
+    "discretization-embedding",
+    X3,
+    [L.Discretization([-1.0, 1]), L.Embedding(3, 4), L.Flatten(), L.Dense(2)],
+    both=True,
+)
+NUMBERS = np.array([[12, 30, 7], [-1, 11, 12], [99, 100, 101], [30, 0, 2**40]], "int64")
+LOOKUPS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "masked": {"mask_token": 0},
+    "masked-vectors": {"mask_token": 0, "output_mode": "multi_hot"},
+    "unknown": {"num_oov_indices": 3},
+    "unknown-masked": {"num_oov_indices": 2, "mask_token": 7},
+    "special": {"vocabulary": [0, -1, 30, 11], "mask_token": 0},
+    "special-other": {"vocabulary": [-2, 30, 11], "oov_token": -2},
+    "count": {"output_mode": "count"},
+    "large": {"vocabulary": [2**40, 2**40 + 1, 7]},
+}
+for name, options in LOOKUPS.items():
+    lookup = L.IntegerLookup(**{"vocabulary": [30, 12, 11]} | options)
+    add(f"integer_lookup-{name}", NUMBERS, [lookup], both=name == "default")
+for mode in ("int", "one_hot"):
+    lookup = L.IntegerLookup(vocabulary=[30, 12, 11, 7], output_mode=mode)
+    add(f"integer_lookup-one-{mode}", NUMBERS[:, :1], [lookup], both=True)
+add(
+    "integer_lookup-embedding",
+    NUMBERS,
+    [
+        L.IntegerLookup(vocabulary=[30, 12, 11], mask_token=0),
+        L.Embedding(6, 4, mask_zero=True),
+        L.LSTM(3),
+    ],
+    both=True,
+)
+add(
+    "integer_lookup-all",
+    LABELS.astype("int64"),
+    [L.IntegerLookup(vocabulary=[5, 3, 1, 0, 2, 4], num_oov_indices=0)],
+)
 for mode in ("nearest", "bilinear"):
     add(f"resizing-{mode}", X4, [L.Resizing(3, 7, interpolation=mode)])
 add("resizing-smaller", X4, [L.Resizing(2, 3), L.Flatten(), L.Dense(2)], both=True)
