@@ -1021,6 +1021,36 @@ def test_a_function_that_is_not_known() -> None:
     assert said.endswith("(Rot90): the function is not supported")
 
 
+def cast_of(value: list[Config], dtype: str, given: str = "float32") -> Config:
+    """A cast of the input, or of what the last of some functions makes of it."""
+    last = value[-1]["name"] if value else "x"
+    return of_type(given, *value, node("Cast", "c", call(ref(last)), dtype=dtype) | OF_OPS)
+
+
+OF_OPS = {"module": "keras.src.ops.numpy"}
+POSITIVE = node("Greater", "g", {"args": [ref("x"), 0.0], "kwargs": {}}) | OF_OPS
+MINUS = node("Negative", "m", call(ref("g"))) | OF_OPS
+FEWER = [
+    *((cast_of([], dtype), False) for dtype in ("int8", "uint8", "int16", "uint16", "uint32")),
+    *((cast_of([], "uint8", given), False) for given in ("int8", "int32", "uint16")),
+    *((cast_of([], "int16", given), True) for given in ("int8", "uint8", "int16", "bool")),
+    *((cast_of([POSITIVE], dtype), True) for dtype in ("int8", "uint8", "uint64")),
+    (cast_of([POSITIVE, MINUS], "uint8"), False),
+    (cast_of([], "int32"), True),
+]
+
+
+@pytest.mark.parametrize(("config", "fits"), FEWER)
+def test_casts_to_types_that_hold_fewer_numbers(config: Config, fits: bool) -> None:
+    """What a type does not hold begins anew there."""
+    if fits:
+        built(config)
+        return
+    (said,) = obstacles(config)
+    assert said.startswith("layer 'c' (Cast): dtype: expected one that holds its numbers, found ")
+    assert "cast to int32" in said
+
+
 def counted(at: Any, *shape: Any, source: str = "x") -> Config:
     """A reshape by TensorFlow, of numbers and of what stands at a place of a shape."""
     of_shape = node("TFOpLambda", "s", ["x", 0, 0, {"name": None}], function="compat.v1.shape")
@@ -1036,6 +1066,9 @@ N = ["n", 0, 0]
     ("config", "message"),
     [
         (counted(1, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(1, -1, N, 3, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, 2, N, 3, source="s"), "newshape: expected a list of lengths"),
+        (counted(-1, N, 12, source="s"), "newshape: expected a list of lengths"),
         (counted(-3, N, 12, source="s"), "newshape: expected a list of lengths"),
         (
             counted({"start": 0, "stop": None, "step": None}, N, 12, source="s"),

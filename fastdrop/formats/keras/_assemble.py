@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
@@ -56,9 +57,16 @@ from fastdrop.model import Call, Model
 from fastdrop.model._graph import running_order
 
 _INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+# Types that do not hold all whole numbers that are kept here.
+_NARROW = ("int8", "int16", "uint8", "uint16", "uint32", "uint64")
 # Types whose numbers begin anew beyond a few, and what may go there.
 _FEW_BITS = ("int8", "int16", "uint8", "uint16")
 _BEYOND = ("add", "subtract", "multiply", "average", "power", "square", "negative", "sum", "prod")
+# How truths are made, as far as layers tell.
+_OF_TRUTHS = (
+    *("equal", "not equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
+    *("any", "all", "made by", "zeros", "ones"),
+)
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
 
 
@@ -786,6 +794,13 @@ class Assembly:
                 "numbers of 8 and 16 bits, which begin anew beyond what they hold; give the model "
                 "an input of a floating-point type, or of 32 bits"
             )
+        dtype = _cast_to(call)
+        if dtype in _NARROW and not all(self._held(t, dtype, kinds) for t in taken.tensors):
+            return (
+                f"dtype: expected one that holds its numbers, found {show(dtype)}, in which those "
+                "begin anew that it does not hold; cast to int32, or give the model an input of "
+                "that type"
+            )
         # Keras 2 takes means of whole numbers as whole ones.
         mean = function == "mean" or isinstance(planned.layer, _MEANS)
         rounds = planned.rounds or (self.version.legacy and mean)
@@ -800,6 +815,12 @@ class Assembly:
                 "than those masked; save the model with unroll=False"
             )
         return ""
+
+    def _held(self, tensor: str, dtype: str, kinds: Mapping[str, str]) -> bool:
+        """Whether a type holds all numbers of a tensor: of truths, or of an input of few bits."""
+        kind = kinds.get(tensor)
+        known = kind is not None and kind != "bfloat16" and np.can_cast(kind, dtype)
+        return known or _is_truth(self._values.get(tensor))
 
     def _fits(self, record: Record, shape: Shape) -> bool:
         """Whether an output is within the limits; it is an obstacle if not."""
@@ -964,6 +985,27 @@ def _zeros_elsewhere(record: Record) -> bool:
     return config.get("unroll") is True and config.get("return_sequences") is True
 
 
+def _is_truth(symbol: object) -> bool:
+    """Whether what is known of how a tensor is computed says that it holds 0 and 1 alone."""
+    if not isinstance(symbol, tuple):
+        return isinstance(symbol, str)  # an input of truths
+    function, *values = symbol
+    if function in ("expand", "identity", "trunc"):
+        return _is_truth(values[-1])
+    return function in _OF_TRUTHS or str(function).startswith("logical")
+
+
+def _cast_to(call: FlatCall) -> str | None:
+    """Return the type to which a call of a function casts; None for any other call."""
+    config, kwargs = call.record.config.values, call.node.kwargs
+    if call.record.class_name == "TFOpLambda" and config.get("function") == "cast":
+        args = call.node.args
+        return str(kwargs.get("dtype", args[1] if len(args) > 1 else None))
+    if call.record.operation and call.record.class_name in ("Cast", "ConvertToTensor"):
+        return str(kwargs.get("dtype", config.get("dtype")))
+    return None
+
+
 def _whole(dtype: str | None) -> bool:
     return dtype is not None and dtype.startswith(("int", "uint"))
 
@@ -991,35 +1033,48 @@ _SHAPE = ("compat.v1.shape", "shape")
 
 
 def _without_counts(calls: Sequence[FlatCall], outputs: Sequence[Tensor]) -> list[FlatCall]:
-    """Leave out numbers of rows, as ``tf.shape(x)[0]``, that stand in front of new shapes."""
+    """Leave out lengths, as ``tf.shape(x)[0]``, of which new shapes are made.
+
+    The number of rows stands in front. Behind it one other length may stand for what fits there.
+    """
 
     def function(call: FlatCall) -> Any:
         record = call.record
         return record.config.values.get("function") if record.class_name == "TFOpLambda" else None
 
     shapes = {call.name for call in calls if function(call) in _SHAPE}
-    counts = {
-        call.name
+    places = {
+        call.name: call.node.kwargs["slice_spec"]
         for call in calls
         if call.record.class_name == "SlicingOpLambda"
         and not shapes.isdisjoint(tensors_of(call.node.args))
-        and type(number := call.node.kwargs.get("slice_spec")) is int
-        and number == 0
+        and type(call.node.kwargs.get("slice_spec")) is int
+        and call.node.kwargs["slice_spec"] >= 0
     }
-    if not counts:
+    if not places:
         return list(calls)
     found = []
     for call in calls:
         shape = call.node.kwargs.get("shape") if function(call) == "reshape" else None
-        shape = shape if isinstance(shape, list) else []
-        if shape and isinstance(shape[0], Tensor) and shape[0] in counts:
-            kwargs = call.node.kwargs | {"shape": [-1, *shape[1:]]}
+        if isinstance(shape, list):
+            kwargs = call.node.kwargs | {"shape": _with_open_lengths(shape, places)}
             call = replace(call, node=Node(call.node.args, kwargs))
         found.append(call)
-    for unread in (counts, shapes):  # what others read stays, and is told
+    for unread in ({*places}, shapes):  # what others read stays, and is told
         read = {*outputs, *tensors_of([[c.node.args, c.node.kwargs] for c in found])}
         found = [call for call in found if call.name not in unread - read]
     return found
+
+
+def _with_open_lengths(shape: Sequence[Any], places: Mapping[str, int]) -> list[Any]:
+    """Return a shape with -1 for the number of rows in front, and for one length behind it."""
+    if not shape or not isinstance(shape[0], Tensor) or places.get(shape[0]) != 0:
+        return list(shape)  # of rows that are only counted, no length is known
+    rest = list(shape[1:])
+    named = [i for i, n in enumerate(rest) if isinstance(n, Tensor) and places.get(n, 0) > 0]
+    if len(named) == 1 and -1 not in rest:
+        rest[named[0]] = -1
+    return [-1, *rest]
 
 
 def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:

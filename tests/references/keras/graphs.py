@@ -1259,9 +1259,38 @@ COUNTED: dict[str, Callable[..., Any]] = {
         tf.reshape(tf.reshape(x, [tf.shape(x)[0], 15]), [tf.shape(x)[0], 1, 15]) + 0.5
     ),
 }
+COUNTED |= {
+    "steps": lambda tf, x: tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 3, 1]),
+    "features": lambda tf, x: tf.reshape(x, (tf.shape(x)[0], 5, 1, tf.shape(x)[2])),
+}
 for name, f in COUNTED.items():
     counted = functools.partial(with_numbers_2, f=f)
     add(f"tf-reshape-counted-{name}", X3, counted, only="2", both=True)
+
+
+def heads_of_any_length(keras: Any, x: Any) -> Any:
+    """Heads of an attention by hand, for any number of steps."""
+    import tensorflow as tf
+
+    shape = tf.shape(x)
+    y = tf.reshape(keras.layers.Dense(6)(x), [shape[0], shape[1], 2, 3])
+    return keras.layers.LSTM(3)(tf.reduce_mean(y, axis=2))
+
+
+add("tf-reshape-heads", X3, heads_of_any_length, only="2", shapes=[(None, 3)], both=True)
+
+
+# Casts to types of few bits, of what these hold. --------------------------------------------------
+
+
+def few_bits(keras: Any, x: Any, n: Any) -> Any:
+    import tensorflow as tf
+
+    cast = keras.ops.cast if hasattr(keras, "ops") else tf.cast
+    return cast(cast(x > 0.0, "uint8"), "float32") + cast(cast(n, "int16"), "float32")
+
+
+add("cast-few-bits", [X3, tokens(2, 5, 3, of=9, dtype="uint8")], few_bits, both=True)
 
 
 # Inputs in dicts whose keys are not the names of their layers; masks for some of a model's. ---
