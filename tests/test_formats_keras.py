@@ -1015,6 +1015,13 @@ def test_unrolled_loops_backwards_under_a_mask_that_is_given() -> None:
     assert "puts zeros at other steps than those masked" in obstacles(config)[0]
 
 
+@pytest.mark.parametrize("name", ["LSTMCell", "GRUCell"])
+def test_a_cell_that_is_called_by_itself(name: str) -> None:
+    (said,) = obstacles(chain("c", [layer(name, name="l", units=2)], build_input_shape=[None, 3]))
+    assert said.startswith(f"layer 'l' ({name}): a cell that is called by itself")
+    assert "RNN(cell, return_state=True)" in said
+
+
 def test_a_function_that_is_not_known() -> None:
     strange = layer("Rot90", name="r") | {"module": "keras.src.ops.numpy"}
     (said,) = obstacles(chain("c", [strange], build_input_shape=[None, 3]))

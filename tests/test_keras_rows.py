@@ -770,6 +770,22 @@ def test_products_of_tensorflow(transpose_b: bool) -> None:
         ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij,jk"}, "a letter for each axis"),
         ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij"}, "a letter for each axis"),
         ("Einsum", {"operand 2": [[1.0]], "subscripts": "bij,jk->bi"}, "another one has"),
+        (
+            "Einsum",
+            {"operand 2": [[1.0]], "operand 3": [1.0, 2.0], "subscripts": "bij,jk,k->bi"},
+            "a letter for each axis of numbers",
+        ),
+        (
+            "Einsum",
+            {"operand 2": [[1.0]], "operand 3": [1.0], "subscripts": "bij,j...,j->bi"},
+            "a letter for each axis of numbers",
+        ),
+        (
+            "Einsum",
+            {"operand 2": [1.0] * 5000, "operand 3": [1.0] * 5000, "subscripts": "bij,k,l->bkl"},
+            "of which 16777216 are made at most",
+        ),
+        ("TakeAlongAxis", {"indices": [[0]], "axis": 1}, "indices: expected a tensor"),
     ],
 )
 def test_products_with_numbers_that_are_refused(

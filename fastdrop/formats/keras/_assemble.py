@@ -70,6 +70,7 @@ _OF_TRUTHS = (
 _DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
 
 
+_CELLS = ("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells")
 _MEANS = (GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D)
 
 
@@ -511,6 +512,11 @@ class Assembly:
             return REASONS[record.class_name]
         if record.operation:
             return "the function is not supported"
+        if record.class_name in _CELLS:
+            return (
+                "a cell that is called by itself is not supported; let a layer take the step: "
+                "RNN(cell, return_state=True) on x[:, None], its initial_state being the states"
+            )
         # A file that names no modules may mean a class of somebody's own.
         keras_own = self.reader.modules or record.class_name in OTHERS
         own = "" if keras_own else f" ({hint(record.class_name)})"

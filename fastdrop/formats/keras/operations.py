@@ -38,6 +38,7 @@ from fastdrop.layers import (
     Squeeze,
     Stack,
     Take,
+    TakeAlong,
     Transpose,
     UnitNormalization,
 )
@@ -410,6 +411,12 @@ def _take(given: Arguments) -> Built:
     return Slice, {"whole": whole}
 
 
+def _take_along(given: Arguments) -> Built:
+    given.input("x")
+    given.input("indices")
+    return TakeAlong, {"axis": given.axis("axis")}
+
+
 def _one_hot(given: Arguments) -> Built:
     given.input("x")
     count, axis = given.take("num_classes"), given.take("axis", -1)
@@ -448,19 +455,46 @@ def _unit(given: Arguments) -> Built:
 _OPERANDS = tuple(f"operand {n + 1}" for n in range(8))
 
 
+_MOST_NUMBERS = 2**24  # that a product of numbers of the file may have
+
+
+def _multiplied(
+    given: Arguments, terms: Sequence[str], names: Sequence[str], wanted: str
+) -> tuple[str, Any]:
+    """Return the product of several constants by Einstein's convention, and its axes."""
+    arrays = [given.operand(name) for name in names]
+    pairs = list(zip(terms, arrays, strict=True))
+    fits = all(term.isalpha() and len(term) == array.ndim for term, array in pairs)
+    lengths: dict[str, int] = {}
+    for term, array in pairs:
+        for letter, length in zip(term, array.shape, strict=False):
+            fits &= lengths.setdefault(letter, length) == length
+    if not fits or math.prod(lengths.values()) > _MOST_NUMBERS:
+        expected = f"a letter for each axis of numbers, of which {_MOST_NUMBERS} are made at most"
+        raise given.refuse("subscripts", expected, ",".join(terms))
+    out = "".join(letter for letter in lengths if letter in wanted)
+    found = np.einsum(f"{','.join(terms)}->{out}", *arrays, dtype=np.float64)
+    return out, found.astype(np.float32)
+
+
 def _einsum(given: Arguments) -> Built:
     equation = given.take("subscripts")
     if not isinstance(equation, str):
         raise given.refuse("subscripts", "an equation", equation)
     names = [name for name in _OPERANDS if name in given.values]
     constants = [n for n in names if _constant(given.values[n]) is not None]
-    if len(names) == 2 and len(constants) == 1:
+    if constants and len(names) == len(constants) + 1:
         inputs, _, out = equation.replace(" ", "").partition("->")
         terms = dict(zip(names, inputs.split(","), strict=False))
-        (kernel,), (x,) = constants, (n for n in names if n not in constants)
+        (x,) = (n for n in names if n not in constants)
         given.input(x)
-        whole = f"{terms.get(x)},{terms.get(kernel)}->{out}"
-        return EinsumDense, {"whole": whole, "kernel": given.operand(kernel)}
+        if len(constants) == 1:
+            term, kernel = terms.get(constants[0]), given.operand(constants[0])
+        else:
+            term, kernel = _multiplied(
+                given, [terms.get(n, "") for n in constants], constants, f"{terms.get(x)}{out}"
+            )
+        return EinsumDense, {"whole": f"{terms.get(x)},{term}->{out}", "kernel": kernel}
     for name in names:
         given.input(name)
     return Einsum, {"whole": equation}
@@ -664,6 +698,7 @@ KERAS: dict[str, Function] = {
     "Normalize": Function(("x", "axis", "order", "epsilon"), _normalize),
     "Roll": Function(("x", "shift", "axis"), _roll),
     "Take": Function(("x", "indices", "axis"), _take),
+    "TakeAlongAxis": Function(("x", "indices", "axis"), _take_along),
     "OneHot": Function(("x", "num_classes", "axis", "dtype"), _one_hot),
     "Average": Function(("x", "axis", "weights"), _average),
     "Argmax": _place("argmax"),

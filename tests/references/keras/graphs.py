@@ -1220,6 +1220,17 @@ for name, (x, f) in PRODUCTS.items():
     add(f"ops-numbers-{name}", x, functools.partial(with_numbers, f=f), only="3")
 
 
+SCALES, CUBE = floats(4, tag=3), floats(3, 4, 2, tag=4)
+EINSUMS_OF_NUMBERS: dict[str, tuple[Any, Callable[..., Any]]] = {
+    "two": (X3, lambda ops, x: ops.einsum("btc,cd,d->btd", x, K, SCALES)),
+    "two-around": (X3, lambda ops, x: ops.einsum("cd,btc,d->bt", K, x, SCALES)),
+    "three-axes": (X3, lambda ops, x: ops.einsum("btc,cde->btde", x, CUBE)),
+    "three-axes-summed": (X3, lambda ops, x: ops.einsum("btc,cde,e->btd", x, CUBE, V[:2])),
+}
+for name, (x, f) in EINSUMS_OF_NUMBERS.items():
+    add(f"ops-einsum-numbers-{name}", x, functools.partial(with_numbers, f=f), only="3")
+
+
 def tied_embeddings(keras: Any, x: Any) -> Any:
     """A variable among the arguments, of which the file has the numbers at the time of saving."""
     embedding = keras.layers.Embedding(7, 4)
@@ -1278,6 +1289,21 @@ def heads_of_any_length(keras: Any, x: Any) -> Any:
 
 
 add("tf-reshape-heads", X3, heads_of_any_length, only="2", shapes=[(None, 3)], both=True)
+
+
+def last_of_each(keras: Any, x: Any, last: Any) -> Any:
+    """The last step that counts of each row, as many write it."""
+    h = keras.layers.GRU(4, return_sequences=True)(x)
+    return keras.ops.take_along_axis(h, keras.ops.expand_dims(last, -1), axis=1)
+
+
+add("ops-take_along_axis", [X3, np.array([[2], [4]], "int32")], last_of_each, only="3", both=True)
+add(
+    "ops-take_along_axis-behind",
+    [X3, np.array([[[-1, 0], [2, 1]]] * 2, "int32")[:, :1]],
+    lambda keras, x, n: keras.ops.take_along_axis(x, n, -1),
+    only="3",
+)
 
 
 # Casts to types of few bits, of what these hold. --------------------------------------------------
