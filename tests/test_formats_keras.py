@@ -1208,6 +1208,8 @@ def test_streams(tmp_path: Path) -> None:
         fd.load(words)  # type: ignore[arg-type]
     with pytest.raises(ModelFormatError, match=r"<BytesIO>: neither a \.keras nor an \.h5 file"):
         fd.load(io.BytesIO(b"nothing"))
+    with pytest.raises(ValueError, match=r"architecture: expected a file; .*to_json\(\)"):
+        fd.load(path, architecture='{"class_name": "Sequential"}')
     with pytest.raises(TypeError, match=r"architecture: expected .*, or a list of layers"):
         fd.load(path, architecture=3)  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError):

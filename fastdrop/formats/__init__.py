@@ -158,6 +158,9 @@ def load(
         from fastdrop.formats import torch
 
         entries = torch.check(architecture)
+    elif isinstance(architecture, str) and architecture.lstrip()[:1] == "{":
+        expected = "a file; of the text that to_json() returns, io.BytesIO(text.encode()) makes one"
+        _check.refuse(ValueError, "architecture", expected, architecture[:20])
     elif architecture is not None:
         other = _name(architecture, "architecture", ", or a list of layers")
     try:

@@ -242,7 +242,7 @@ def read_h5(data: bytes, file_name: str, asked: Asked) -> Model:
     elif asked.architecture is None:
         raise ModelFormatError(
             "it holds weights alone, not the layers that they belong to: give these too, as "
-            "architecture= the .json that model.to_json() returns or a .keras file of the same "
+            "architecture= a file of what model.to_json() returns or a .keras file of the same "
             "model; or save the whole model"
         )
     else:
