@@ -339,6 +339,9 @@ activations of constants
 by channels
     (float[N,3,2] x) => (y) <float[3,1] c>
     { y = PRelu(x, c) }
+swish of another slope
+    (float[N,3] x) => (a, b)
+    { a = Swish<alpha=2.0>(x) b = Swish(x) }
 gelus
     (float[N,3] x) => (a, b)
     { a = Gelu(x) b = Gelu<approximate="tanh">(x) }
@@ -397,6 +400,10 @@ one of several
 one of several, of old
     11 (float[N,4,3] x) => (y)
     { y = Hardmax<axis=2>(x) }
+the last of the largest
+    (float[N,4,3] x) => (y, z)
+    { r = Round(x) y = ArgMax<axis=1, select_last_index=1>(r)
+      z = ArgMin<axis=2, keepdims=0, select_last_index=1>(r) }
 of length 1
     (float[N,4,3] x) => (a, b, d)
     { a = LpNormalization(x) e = Exp(x) b = LpNormalization<axis=1, p=1>(e) r = Relu(x)
@@ -702,6 +709,9 @@ layer normalization
     (float[N,3,4] x) => (a, b, g) <float[4] c, float[4] d, float[3,4] e, float[1] f>
     { a = LayerNormalization(x, c, d) b = LayerNormalization<axis=1, epsilon=0.1>(x, e)
       g = LayerNormalization<axis=-2>(x, f, d) }
+layer normalization, and by what
+    (float[N,3,4] x) => (a, m, d, e) <float[4] c, float[3,4] f>
+    { a, m, d = LayerNormalization<epsilon=0.1>(x, c) b, , e = LayerNormalization<axis=1>(x, f) }
 layer normalization of steps
     (float[N,T,4] x) => (y) <float[4] c>
     { y = LayerNormalization(x, c) }
@@ -1400,6 +1410,33 @@ all of open steps in order
 the largest, whole
     (int64[N,5] x) => (a, b) <int64[1] k = {1}, int64 t = {2}>
     { c, d = TopK(x, k) a = Div(c, t) b = Div(d, t) }
+places of the largest, computed with as whole numbers
+    (float[N,5] x) => (y, z) <int64[1] k = {3}, int64 t = {2}>
+    { a, b = TopK(x, k) c = Div(b, t) y = Cast<to=1>(c) d = ReduceSum(c) e = Div(d, t)
+      f = Cast<to=2>(b) z = Cast<to=1>(f) }
+a place of each row by one number
+    (float[N,3,4] x, int64[N,1] p) => (y) <int64 o = {1}, int64 t = {3}>
+    { a = Abs(p) b = Mod(a, t) c = Sub(b, o) y = GatherND<batch_dims=1>(x, c) }
+places of each row by two numbers
+    (float[N,3,4,2] x, int64[N,2,2] p) => (y) <int64 o = {2}, int64 t = {3}>
+    { a = Abs(p) b = Mod(a, t) c = Sub(b, o) y = GatherND<batch_dims=1>(x, c) }
+places of open steps of each row, on several axes
+    (float[N,T,4] x, int64[N,2,3,1] p) => (y) <int64 t = {5}>
+    { a = Abs(p) b = Mod(a, t) y = GatherND<batch_dims=1>(x, b) }
+computed places of a table, from its end
+    (int64[N,3] x) => (y, z, v) <int64 o = {4}, int64 l = {0}, float[20,2] c, float[20] d>
+    { a = Sub(x, o) y = Gather(c, a) b = Max(a, l) z = Gather(c, b) e = Neg(b) v = Gather(d, e) }
+rounded places of a table, from its end
+    (float[N,3] x) => (y) <float[9,2] c>
+    { a = Cast<to=7>(x) y = Gather(c, a) }
+distances of steps looked up, from its end
+    (float[N,T,4] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {0},
+     float[40,4] c>
+    { STEPS a = Unsqueeze(p, k) b = Unsqueeze(p, l) d = Sub(a, b) e = Gather(c, d)
+      f = ReduceSum<keepdims=0>(e, k) y = Add(x, f) }
+constants for each row, from the end of a table
+    (float[N,3,2] x) => (y) <int64[3] c = {-1, 0, -4}, int64[1] k = {3}, float[4,2] d>
+    { n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) a = Gather(d, m) y = Add(x, a) }
 places repeated
     (float[N,2,T] x) => (y, u, v)
     <float[3] s = {1.0, 1.0, 3.0}, float[2] r = {1.0, 2.0}, int64[1] h = {2}, int64[2] z = {0, 1}>
@@ -1495,6 +1532,26 @@ rows of a fixed number in order and back
 ones among zeros
     (int64[N,3] x) => (a, b, d) <int64 n = {20}, float[2] e = {0, 1}, float[2] f = {-1, 3}>
     { a = OneHot(x, n, e) b = OneHot<axis=1>(x, n, f) d = OneHot<axis=-2>(x, n, e) }
+as many of a constant for each row
+    (float[N,3,4] x) => (y)
+    <float[3,1,2] c, int64[2] k = {1, 2}, int64[3] r = {-1, 3, 4},
+     int64[3] q = {-1, 1, 4}>
+    { s = Shape<end=1>(x) t = Concat<axis=0>(s, k) a = Tile(c, t) b = Reshape(x, q) d = Add(a, b)
+      y = Reshape(d, r) }
+heads side by side, of which one has an axis of length 1 more
+    (float[N,T,2,4] x) => (y)
+    <int64[1] k = {3}, int64[1] l = {1}, int64[2] f = {0, 1}, int64[1] m = {-1}, int64[1] q = {4},
+     int64[1] w = {2}>
+    { a = Unsqueeze(x, k) b = Transpose<perm=[0, 2, 1, 3, 4]>(a) c = Unsqueeze(x, l)
+      d = Transpose<perm=[0, 3, 1, 2, 4]>(c) s = Shape(b) g = Gather(s, f) p = ReduceProd(g)
+      r = Concat<axis=0>(p, m, q) e = Reshape(b, r) h = Reshape(d, r)
+      i = Transpose<perm=[0, 2, 1]>(h) j = MatMul(e, i) t = Gather(s, w) o = Concat<axis=0>(g, t, t)
+      y = Reshape(j, o) }
+heads of two open lengths, without an axis of length 1
+    (float[N,2,T,1,S] x) => (y)
+    <int64[2] f = {0, 1}, int64[1] m = {-1}, int64[1] l = {4}>
+    { s = Shape(x) g = Gather(s, f) p = ReduceProd(g) n = Gather(s, l) r = Concat<axis=0>(p, m, n)
+      a = Reshape(x, r) b = Softmax(a) y = Reshape(b, s) }
 ones among zeros of all rows
     (float[N,3,5] x) => (y)
     <int64[3] c = {1, 0, 4}, int64[1] k = {3}, int64 d = {5},
@@ -1878,6 +1935,12 @@ softmax of several axes
     as
     (float[N,3,4] x) => (y) <int64[2] k = {0, 12}, int64[3] l = {0, 3, 4}>
     { a = Reshape(x, k) b = Softmax(a) y = Reshape(b, l) }
+one of several axes
+    11 (float[N,2,3,4] x) => (y)
+    { y = Hardmax<axis=2>(x) }
+    as
+    (float[N,2,3,4] x) => (y) <int64[3] k = {0, 0, -1}, int64[4] q = {0, 0, 3, 4}>
+    { a = Reshape(x, k) b = Hardmax(a) y = Reshape(b, q) }
 log of softmax of several axes
     12 (float[N,3,4] x) => (y)
     { y = LogSoftmax(x) }
@@ -2119,22 +2182,10 @@ softmax of a constant
     (float[N,2] x) => (y) <float[2] c>
     { a = Softmax(c) y = Add(x, a) }
     -> Softmax of a constant
-gelu
-    (float[N,2] x) => (y)
-    { y = Gelu<approximate="no">(x) }
-    -> attribute 'approximate': no
-swish
-    24 (float[N,2] x) => (y)
-    { y = Swish<alpha=2.0>(x) }
-    -> attribute 'alpha' other than 1
 mean of whole numbers
     (int64[N,2] x) => (y) <int64[2] c>
     { a = ReduceMean(c) y = Add(x, a) }
     -> the mean of whole numbers
-last of the greatest
-    (float[N,2] x) => (y)
-    { y = ArgMax<axis=1, select_last_index=1>(x) }
-    -> attribute 'select_last_index': 1
 product of constants
     (float[N,2] x) => (y) <float[2,3] c>
     { a = MatMul(c, c) y = Add(x, a) }
@@ -2224,9 +2275,29 @@ pool with one gap of two
     { y = MaxPool<kernel_shape=[2,2], dilations=[2]>(x) }
     -> attribute 'dilations': [2]
 storage
-    (float[N,2,4] x) => (y)
-    { y = MaxPool<kernel_shape=[2], storage_order=1>(x) }
-    -> attribute 'storage_order': 1
+    (float[N,2,4] x) => (y, i)
+    { y, i = MaxPool<kernel_shape=[2], storage_order=1>(x) }
+    -> the places of what is largest, which is the second output
+a mask, of old
+    11 (float[N,2] x) => (y, m)
+    { y, m = Dropout<ratio=0.3>(x) }
+    -> a mask of before operator set 12, on which runtimes differ
+places of rows by their numbers alone
+    (float[N,3] x) => (y) <int64[2,1] p = {1, 0}>
+    { y = GatherND<batch_dims=1>(x, p) }
+    -> attribute 'batch_dims': 1, of what is no row of the batch
+places of several axes of rows
+    (float[N,3,4] x, int64[N,3,1] p) => (y)
+    { y = GatherND<batch_dims=2>(x, p) }
+    -> attribute 'batch_dims': 2, of what is no row of the batch
+constants for each row, beyond a table
+    (float[N,3,2] x) => (y) <int64[3] c = {1, 0, 4}, int64[1] k = {3}, float[4,2] d>
+    { n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) a = Gather(d, m) y = Add(x, a) }
+    -> places beyond a table of 4
+the last of the largest of open steps
+    (float[N,T] x) => (y)
+    { y = ArgMax<axis=1, select_last_index=1>(x) }
+    -> the last of the largest of 'T' places
 pool of all features
     (float[N,2] x) => (y)
     { y = GlobalMaxPool(x) }
@@ -3095,12 +3166,6 @@ places of an axis by numbers of rows
     { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
       a = Unsqueeze(j, k) b = Unsqueeze(n, k) i = Concat<axis=1>(b, a) y = GatherND(x, i) }
     -> places taken out by numbers
-places of batches in front
-    (float[N,4,3] x, int64[N,1] n) => (y)
-    <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] e = {0}, int64 t = {2}>
-    { r = Shape<end=1>(x) c = Squeeze(r) j = Range(z, c, o)
-      y = GatherND<batch_dims=1>(x, n) }
-    -> places taken out by numbers
 places between others, within bounds
     (float[N,2,4] x) => (y) <float[3] s = {1.0, 1.0, 2.0}>
     { y = Resize<coordinate_transformation_mode="tf_crop_and_resize">(x, , s) }
@@ -3544,6 +3609,11 @@ reverse
 reverse with the batch in front
     (float[N,T,2] x) => (y, h) <float[1,3,2] w, float[1,3,3] r, float[1,6] b>
     { y, h = RNN<direction="reverse", layout=1>(x, w, r, b) }
+constants of several sequences for each of a fixed number of rows
+    (float[2,9] x) => (y)
+    <float[1,9,2] w, float[1,9,3] r, int64[3] k = {1, 6, 3}, int64[2] q = {2, -1},
+     float[1,6,2] c = {1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6}>
+    { h = Reshape(x, k) a, b = GRU<hidden_size=3>(c, w, r, , , h) y = Reshape(b, q) }
 state without its axis
     (float[T,N,2] x) => (y) <float[1,9,2] w, float[1,9,3] r, float[1,18] b, float[3,2] m>
     { a, h = GRU(x, w, r, b) s = Squeeze(h) y = MatMul(s, m) }
@@ -4340,6 +4410,35 @@ def test_numbers_are_drawn_while_sampling_alone() -> None:
     np.testing.assert_allclose(even.std(0), 1 / np.sqrt(3), rtol=0.1)
     assert even.min() > -1 - 1e-6
     assert even.max() < 1 + 1e-6
+
+
+def test_a_mask_is_that_of_what_is_dropped() -> None:
+    """Also where numbers are infinite, which zeros in a mask do not make zero."""
+    text = "(float[N,40] x) => (y, m) <float r = {0.3}> { y, m = Dropout(x, r) }"
+    model = loaded(parsed(text))
+    x = normal(3, 40)
+    x[0, :20] = np.inf
+    still = model.predict(x)
+    assert np.array_equal(still["y"], x)
+    assert (still["m"] == 1).all()
+    kept, alone = (
+        loaded(parsed(each)).mc_predict(x, samples=50, rng=3, keep_samples=True)
+        for each in (text, text.replace("(y, m)", "(y)"))
+    )
+    masks, samples = kept["m"].samples, kept["y"].samples
+    assert masks.mean() == pytest.approx(0.7, abs=0.02)
+    expected = np.where(masks == 1, x * np.float32(1 / 0.7), np.float32(0))
+    np.testing.assert_allclose(samples, expected, rtol=1e-6)
+    np.testing.assert_allclose(samples, alone.samples, rtol=1e-6)
+
+
+def test_a_mask_alone_has_its_rate_changed_too() -> None:
+    text = """(float[N,40] x) => (z) <float r = {0.3}>
+        { y, m = Dropout(x, r) a = Not(m) z = Cast<to=1>(a) }"""
+    model = loaded(parsed(text))
+    p = model.with_rates({"Dropout_0": 0.6}).mc_predict(normal(20, 40), samples=50, rng=3)
+    assert p.mean.mean() == pytest.approx(0.6, abs=0.02)
+    assert not model.predict(normal(3, 40)).any()
 
 
 def test_layers_are_counted() -> None:

@@ -346,10 +346,12 @@ class Networks(Windows):
             tokens = self.some_tensor(tokens)
             dropping = layers.EmbeddingDropout(name=self.scope, table=rows, rate=rate)
             return self.single(dropping, tokens, (*tokens.row, rows.shape[1]))
-        if isinstance(tokens, Spread):
-            return Spread(rows[tokens.value.astype(np.int64)], tokens.at)
         if not isinstance(tokens, Tensor):
-            return np.asarray(rows[tokens.astype(np.int64)])
+            known = tokens.value if isinstance(tokens, Spread) else tokens
+            if known.size and not -len(rows) <= known.min() <= known.max() < len(rows):
+                raise UnsupportedError(f"places beyond a table of {len(rows)}")
+            found = np.asarray(rows[known.astype(np.int64)])
+            return Spread(found, tokens.at) if isinstance(tokens, Spread) else found
         layer = layers.Embedding(name=self.scope, table=rows)
         return self.single(layer, tokens, (*tokens.row, rows.shape[1]))
 

@@ -462,12 +462,27 @@ class Tensors:
             return self.squeeze(replace(value, before=0, behind=0, at=0))
         target = list(known(row))
         if target.count(None) > 1:
+            if _longer(row) == _longer(value.row):
+                return self._with_ones(made, value)
             moved = [i for i, n in enumerate(row) if i >= len(value.row) or value.row[i] != n]
             raise UnsupportedError(f"several open lengths in {shape} (axis {moved[0]})")
         layer = layers.Reshape(
             name=self.scope, target_shape=tuple(-1 if n is None else n for n in target)
         )
         (name,) = self.call(layer, [value.name], [value.row])
+        return self._known(replace(made, name=name))
+
+    def _with_ones(self, made: Tensor, value: Tensor) -> Tensor:
+        """Lay out a tensor as another, of which only the axes of length 1 are elsewhere."""
+        name, row = value.name, _longer(value.row)
+        if len(row) < len(value.row):
+            gone = tuple(i for i, n in enumerate(value.row) if n == 1)
+            (name,) = self.call(layers.Squeeze(name=self.scope, axes=gone), [name], [value.row])
+        for axis, n in enumerate(made.row):
+            if n == 1:
+                layer = layers.ExpandDims(name=self.scope, axis=axis)
+                (name,) = self.call(layer, [name], [row])
+                row.insert(axis, 1)
         return self._known(replace(made, name=name))
 
     def _in_parts(self, value: Tensor, shape: Sequence[Length]) -> Tensor | None:
@@ -1127,6 +1142,11 @@ def _numpy_accumulated(function: str, array: Array, axis: int) -> Array:
     return np.asarray(found if whole else found.astype(array.dtype))
 
 
+def _longer(row: Sequence[Length]) -> list[Length]:
+    """Return the lengths that are not 1."""
+    return [n for n in row if n != 1]
+
+
 def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], int, int, int]:
     """Return a row's shape, and how the batch is joined with it, for a tensor of another shape."""
     wrong = UnsupportedError(f"a tensor of shape {list(tensor.shape)} as {list(shape)}")
@@ -1147,9 +1167,12 @@ def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], i
 
 
 def _kept(axes: Sequence[Length], outer: Sequence[Length], merged: Length) -> Sequence[Length]:
-    """Return the axes of a row that are joined with the batch: those there are, or one."""
+    """Return the axes of a row that are joined with the batch: those there are, or one.
+
+    Of length 1 there are none, by which those of two tensors would differ.
+    """
     if merged == 1:
         return ()
     if tuple(axes[: len(outer)]) == tuple(outer):
-        return axes[len(outer) :]
+        return _longer(axes[len(outer) :])
     return (merged,)

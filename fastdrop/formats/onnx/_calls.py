@@ -12,11 +12,22 @@ from numpy.typing import NDArray
 from fastdrop.formats._lengths import Length
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
+from fastdrop.layers import Elementwise, Layer, Positions, Reduce
 from fastdrop.layers.operations import MOST_WHOLE
 
 Array = NDArray[Any]
 
 _TOO_LARGE = "whole numbers that float32 does not hold"
+# Functions of which no number is negative, and those by which none becomes so.
+_NEVER = frozenset(
+    (
+        *("absolute", "equal", "greater", "greater_equal", "less", "less_equal", "logical_and"),
+        *("logical_not", "logical_or", "logical_xor", "not_equal", "ones", "zeros"),
+    )
+)
+_KEEPING = frozenset(
+    ("add", "clip", "divide", "maximum", "minimum", "mod", "multiply", "trunc", "where", "whole")
+)
 
 
 class Calls(Networks):
@@ -30,6 +41,16 @@ class Calls(Networks):
         self.places: dict[str, int] = {}
         # Tensors of whole numbers that are 0 or 1.
         self.truths: set[str] = set()
+        # Tensors in which whole numbers may be negative, other than inputs.
+        self.negative: set[str] = set()
+
+    def call(
+        self, layer: Layer, inputs: Sequence[str], rows: Sequence[Sequence[Length]]
+    ) -> list[str]:
+        names = super().call(layer, inputs, rows)
+        if _may_be_negative(layer, any(name in self.negative for name in inputs)):
+            self.negative.update(names)
+        return names
 
     def once(self, array: Array, options: tuple[Any, ...], make: Callable[[Array], Array]) -> Array:
         """Return what is made of a constant, the same each time."""
@@ -54,6 +75,14 @@ class Calls(Networks):
 
     def _spread32(self, value: Spread) -> Spread:
         return Spread(self.float32(value.value), value.at)
+
+    def from_the_front(self, places: Value, count: int) -> Value:
+        """Return places of so many as they are counted from the front, where some may not be."""
+        if not isinstance(places, Tensor) or places.name not in self.negative:
+            return places
+        behind = self.elementwise("less", places, 0.0)
+        moved = self.elementwise("add", places, float(count))
+        return self.elementwise("where", behind, moved, places)
 
     def whole(self, value: Value, sizes: Value | None = None, most: float = MOST_WHOLE) -> Value:
         """Return whole numbers, which may not be as large as `most`, nor may other sizes be.
@@ -104,3 +133,18 @@ class Calls(Networks):
         if made.name != value.name:
             self._before[made.name] = (made, value)
         return made
+
+
+def _may_be_negative(layer: Layer, given: bool) -> bool:
+    """Say whether a layer may make negative numbers, of what may be such or not."""
+    if isinstance(layer, Positions) or (isinstance(layer, Reduce) and layer.function == "argmax"):
+        return False
+    if not isinstance(layer, Elementwise):
+        return given
+    if layer.function in _NEVER:
+        return False
+    constants = [np.asarray(o) for o in layer.operands if not isinstance(o, int)]
+    signs = [bool((o < 0).any()) for o in constants]
+    if layer.function == "maximum" and not all(signs):
+        return False
+    return given or layer.function not in _KEEPING or any(signs)

@@ -445,8 +445,9 @@ class _Assembly:
             obstacle = obstacle or "numbers of rows, computed with"
         if not obstacle and row is not None:
             self.net.scope = self._called(node.name)
+            taken = [name if name in self.needed else "" for name in node.outputs]
             arguments = Arguments(
-                node,
+                replace(node, outputs=taken),
                 [self.values[name] if name else None for name in node.inputs],
                 [self.dtypes[n] if n else np.dtype(np.float32) for n in node.inputs],
                 self.graph.opset,
@@ -461,7 +462,9 @@ class _Assembly:
                 if alone and isinstance(made, Tensor):
                     made = Steps(made)
                 arguments.check_read()
-                self._keep(node, made if isinstance(made, list) else [made], arguments.dtype)
+                several = made if isinstance(made, list) else [made]
+                dtypes = [arguments.others.get(i, arguments.dtype) for i in range(len(several))]
+                self._keep(node, several, dtypes)
             except UnsupportedError as error:
                 obstacle = str(error)
                 self.misplaced |= isinstance(error, BatchAxisError)
@@ -561,8 +564,8 @@ class _Assembly:
                 return False
         return True
 
-    def _keep(self, node: Node, made: Sequence[Any], dtype: np.dtype[Any]) -> None:
-        for name, value in zip(node.outputs, made, strict=False):
+    def _keep(self, node: Node, made: Sequence[Any], dtypes: Sequence[np.dtype[Any]]) -> None:
+        for name, value, dtype in zip(node.outputs, made, dtypes, strict=False):
             if not name:
                 continue
             if not isinstance(value, (Tensor, Spread, OfRows, Steps)):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastdrop.formats._errors import show
-from fastdrop.formats._lengths import Length, Open
+from fastdrop.formats._lengths import BATCH, Length, Open
 from fastdrop.formats._places import of_rows
 from fastdrop.formats._values import OfRows, Order, Steps, UnsupportedError, Value
 from fastdrop.formats.onnx._calls import Calls
@@ -44,6 +44,8 @@ class Arguments:
         Of what elements they are in the file.
     dtype : dtype
         What the outputs are of; of the first input's, unless a row says otherwise.
+    others : dict of int to dtype
+        What outputs are of that differ from the first, by their number.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Arguments:
         self.net = net
         self.fixed_batch = fixed_batch
         self.dtype: np.dtype[Any] = self.dtypes[0] if self.dtypes else np.dtype(np.float32)
+        self.others: dict[int, np.dtype[Any]] = {}
         self._most = most
         self._notes = notes
         self._unread = dict(node.attributes)
@@ -80,15 +83,21 @@ class Arguments:
             raise UnsupportedError(f"input {number} is missing")
         return value
 
-    def of_rows(self, value: Value, at: int) -> Value:
-        """Return a constant for a fixed number of rows as the same for all, else what it is."""
-        if (
-            isinstance(value, np.ndarray)
-            and value.ndim > at
-            and value.shape[at] == self.fixed_batch
-        ):
-            return of_rows(self.fixed_batch, value, at)
-        return value
+    def of_rows(self, value: Value, at: int, times: int = 1) -> Value:
+        """Return a constant for a fixed number of rows as the same for all, else what it is.
+
+        Each row may have several places along the axis.
+        """
+        many = self.fixed_batch
+        if many is None or not isinstance(value, np.ndarray) or value.ndim <= at:
+            return value
+        if value.shape[at] != many * times:
+            return value
+        if times == 1:
+            return of_rows(many, value, at)
+        before, behind = value.shape[:at], value.shape[at + 1 :]
+        found = of_rows(many, value.reshape(*before, many, times, *behind), at)
+        return self.net.reshape(found, [*before, BATCH * times, *behind])
 
     def given(self) -> list[Value]:
         """Return all inputs, none of which may be missing."""
@@ -161,6 +170,10 @@ class Arguments:
             raise UnsupportedError(f"attribute {show(name)}: {show(value)}")
 
     # ---- outputs ----
+
+    def makes(self, number: int) -> bool:
+        """Whether something takes an output."""
+        return number < len(self.node.outputs) and bool(self.node.outputs[number])
 
     def note(self, text: str, *, of_node: bool = True) -> None:
         note = f"{self.node.where}: {text}" if of_node else text

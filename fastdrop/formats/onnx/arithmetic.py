@@ -363,7 +363,10 @@ def _numbers_cast(a: Arguments, value: Tensor | Spread, before: np.dtype[Any]) -
         a.net.truths.add(value.name)
     if a.dtype.kind == "i" and before.kind == "f" and a.dtype.itemsize >= 4:
         whole_ones = a.net.elementwise("trunc", value)
-        return a.net.whole(whole_ones, most=2.0 ** (8 * a.dtype.itemsize - 1))
+        found = a.net.whole(whole_ones, most=2.0 ** (8 * a.dtype.itemsize - 1))
+        if isinstance(found, Tensor):
+            a.net.negative.add(found.name)
+        return found
     most = a.net.places.get(value.name) if isinstance(value, Tensor) else None
     if most is not None and a.dtype.kind in _INTEGERS and most - 1 <= np.iinfo(a.dtype).max:
         return value
@@ -452,9 +455,11 @@ def _gelu(a: Arguments) -> Made:
 
 @operator("Swish")
 def _swish(a: Arguments) -> Made:
-    if a.attribute("alpha", 1.0) != 1:
-        raise UnsupportedError("attribute 'alpha' other than 1")
-    return activated(a, a.input(), "silu")
+    value, alpha = a.input(), float(a.attribute("alpha", 1.0))
+    if alpha == 1:
+        return activated(a, value, "silu")
+    gate = activated(a, compute(a, "multiply", np.multiply, value, np.float32(alpha)), "sigmoid")
+    return compute(a, "multiply", np.multiply, value, gate)
 
 
 @operator("HardSigmoid")
@@ -495,12 +500,15 @@ def _hardmax(a: Arguments) -> Made:
     """1 at the first of the largest numbers along an axis, else 0."""
     value = a.input()
     axis = counted(a.attribute("axis", -1 if a.opset >= 13 else 1), value.ndim)
+    shape = value.shape
+    if a.opset < 13:  # when all axes from this one on were taken together
+        value = a.net.reshape(value, [*shape[:axis], -1])
     length = value.shape[axis]
-    if not isinstance(length, int) or (a.opset < 13 and axis != value.ndim - 1):
-        raise UnsupportedError(f"Hardmax over {length} places, or several axes")
+    if not isinstance(length, int):
+        raise UnsupportedError(f"Hardmax over {length} places")
     place = a.net.reduce("argmax", value, [axis], keepdims=True)
     numbers = np.arange(length, dtype=np.float32).reshape(-1, *(1,) * (value.ndim - 1 - axis))
-    return compute(a, "equal", np.equal, place, numbers)
+    return a.net.reshape(compute(a, "equal", np.equal, place, numbers), shape)
 
 
 @operator("Softmax", "LogSoftmax")
@@ -628,13 +636,20 @@ def _reduced(
 def _arg(a: Arguments) -> Made:
     value, axis = a.input(), a.attribute("axis", 0)
     keepdims = a.flag("keepdims", default=True)
-    if a.flag("select_last_index"):
-        raise UnsupportedError("attribute 'select_last_index': 1")
+    last = a.flag("select_last_index")
+    axis = counted(axis, value.ndim)
+    count = value.shape[axis]
     if a.op == "ArgMin":
         value = compute(a, "negative", np.negative, value)
     a.dtype = np.dtype(np.int64)
-    found = a.net.reduce("argmax", value, [axis], keepdims)
-    count = value.shape[counted(axis, value.ndim)]
+    if not last:
+        found = a.net.reduce("argmax", value, [axis], keepdims)
+    elif isinstance(count, int):
+        turned = a.net.slice(value, axis, None, None, -1)
+        place = a.net.reduce("argmax", turned, [axis], keepdims)
+        found = compute(a, "subtract", np.subtract, np.int64(count - 1), place)
+    else:
+        raise UnsupportedError(f"the last of the largest of {count} places")
     if isinstance(found, Tensor) and isinstance(count, int):
         a.net.places[found.name] = count
     return found

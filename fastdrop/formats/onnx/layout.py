@@ -148,6 +148,7 @@ def _no_sequence(a: Arguments) -> Made:
 @operator("SequenceInsert")
 def _inserted(a: Arguments) -> Made:
     values, position = [*_listed(a)], a.constant(2)
+    a.dtype = a.dtypes[1]
     place = len(values) if position is None else int(number_of(position))
     if not -len(values) <= place <= len(values):
         raise UnsupportedError(f"place {place} of {len(values)} tensors")

@@ -34,11 +34,26 @@ def _dropout(a: Arguments) -> Made:
         if training is not None and training.size == 1 and training.item():
             a.note("in training mode; here mc_predict drops, and predict does not")
     value = a.input()
+    if a.makes(1):
+        return _dropout_and_mask(a, value, rate)
     if not isinstance(value, Tensor):
         held = value.value if isinstance(value, Spread) else value
         if not held.any():
             return value  # zeros, as first states are, stay so
     return a.net.dropout(value, rate)
+
+
+def _dropout_and_mask(a: Arguments, value: Value, rate: float) -> Made:
+    """Drop numbers, and say which are kept: those of ones that are not dropped."""
+    if a.opset < 12:
+        raise UnsupportedError("a mask of before operator set 12, on which runtimes differ")
+    a.others[1] = np.dtype(bool)
+    scales = a.net.dropout(a.net.elementwise("ones", value), rate)
+    kept = a.net.elementwise("not_equal", scales, 0.0)
+    if not a.makes(0):
+        return [value, kept]
+    scaled = a.net.elementwise("multiply", value, scales)
+    return [a.net.elementwise("where", kept, scaled, 0.0), kept]
 
 
 @operator("RandomNormalLike", "RandomUniformLike")
@@ -239,8 +254,9 @@ def _pool(a: Arguments) -> Made:
     dilations = a.numbers("dilations") or [1] * len(sizes)
     if len(dilations) != len(sizes):
         raise UnsupportedError(f"attribute 'dilations': {dilations}")
-    if a.flag("storage_order"):
-        raise UnsupportedError("attribute 'storage_order': 1")
+    a.flag("storage_order")  # of the second output
+    if a.makes(1):
+        raise UnsupportedError("the places of what is largest, which is the second output")
     strides, padding = _windows(a, value, sizes, dilations)
     return a.net.pool(
         value,
@@ -292,7 +308,15 @@ def _layer_norm(a: Arguments) -> Made:
             weight = np.broadcast_to(weight, [n for n in shape if isinstance(n, int)])
         weights.append(weight)
     epsilon = float(a.attribute("epsilon", 1e-5))
-    return a.net.layer_norm(value, axes, weights[0], weights[1], epsilon)
+    found = a.net.layer_norm(value, axes, weights[0], weights[1], epsilon)
+    if not a.makes(1) and not a.makes(2):
+        return found
+    along = [*range(value.ndim - axes, value.ndim)]
+    mean = a.net.reduce("mean", value, along, keepdims=True)
+    squares = compute(a, "square", np.square, compute(a, "subtract", np.subtract, value, mean))
+    variance = a.net.reduce("mean", squares, along, keepdims=True)
+    root = compute(a, "sqrt", np.sqrt, compute(a, "add", np.add, variance, np.float32(epsilon)))
+    return [found, mean, compute(a, "reciprocal", np.reciprocal, root)]
 
 
 @operator("InstanceNormalization")

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastdrop import layers
 from fastdrop.formats._errors import show
+from fastdrop.formats._lengths import BATCH, divided
 from fastdrop.formats._networks import Cell, gates
 from fastdrop.formats._places import one_row
 from fastdrop.formats._values import Spread, Tensor, UnsupportedError, Value
@@ -74,9 +75,9 @@ def _recurrent(a: Arguments) -> Made:
     count = 1 + (direction == "bidirectional")
     cells = _cells(a, count, direction == "reverse")
     at = 0 if batch_first else 1
-    value = a.net.row_on(a.of_rows(a.input(), at), at)
-    lengths = _lengths(a, value, 1 if batch_first else 0)
     names = (5, 6) if a.op == "LSTM" else (5,)
+    value = a.net.row_on(a.of_rows(a.input(), at, _sequences_a_row(a, at, names)), at)
+    lengths = _lengths(a, value, 1 if batch_first else 0)
     states = [_state(a, number, cells, batch_first) for number in names]
     zeros = np.zeros((count, 1, cells[0].outputs), np.float32)
     output, final = a.net.recurrent(
@@ -97,6 +98,14 @@ def _recurrent(a: Arguments) -> Made:
         made = made if batch_first else a.net.permute(made, [0, 2, 1, 3])
     ends = [a.net.permute(state, [1, 0, 2]) if batch_first else state for state in final]
     return [made, *ends]
+
+
+def _sequences_a_row(a: Arguments, at: int, states: Sequence[int]) -> int:
+    """Return how many sequences each row of the batch has, by the states that come in."""
+    given = (a.optional(number) for number in states)
+    state = next((v for v in given if isinstance(v, Tensor) and v.ndim == 3), None)
+    times = None if state is None else divided(state.shape[at], BATCH)
+    return times if isinstance(times, int) else 1
 
 
 def _parted(a: Arguments, value: Value, count: int) -> Value:

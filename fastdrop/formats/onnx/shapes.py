@@ -402,6 +402,9 @@ def _tile(a: Arguments) -> Made:
 
 def _repeated(a: Arguments, value: Any, axis: int, times: Length) -> Any:
     """Repeat what is along an axis longer than 1."""
+    of_each_row = divided(times, BATCH)
+    if isinstance(value, np.ndarray) and isinstance(of_each_row, int):
+        return _repeated_for_rows(a, value, axis, of_each_row)
     if not isinstance(times, int) or times < 1:
         raise UnsupportedError(f"{value.shape[axis]} places repeated {times} times")
     if isinstance(value, Steps):
@@ -409,6 +412,15 @@ def _repeated(a: Arguments, value: Any, axis: int, times: Length) -> Any:
     if not isinstance(value, Tensor):
         a.check_size([times, *(n for n in value.shape if isinstance(n, int))])
     return a.net.repeat(value, axis, times)
+
+
+def _repeated_for_rows(a: Arguments, value: Array, axis: int, times: int) -> Value:
+    """Repeat what is along an axis so many times for each row of the batch."""
+    a.check_size([times, *value.shape])
+    wide = np.concatenate([value] * times, axis)
+    before, behind = wide.shape[:axis], wide.shape[axis:]
+    rows = a.net.expand(np.expand_dims(wide, axis), [*before, BATCH, *behind])
+    return a.net.reshape(rows, [*before, BATCH * behind[0], *behind[1:]])
 
 
 # ---- parts ----
@@ -584,8 +596,11 @@ def _side_by_side(a: Arguments, value: Any) -> Sequence[Any]:
 @operator("GatherND")
 def _gather_nd(a: Arguments) -> Made:
     value, indices = a.given()
-    if a.attribute("batch_dims", 0) or is_lengths(value) or is_lengths(indices):
+    shared = a.attribute("batch_dims", 0)
+    if is_lengths(value) or is_lengths(indices):
         raise UnsupportedError("places taken out by numbers")
+    if shared:
+        return _of_each_row(a, value, indices, shared)
     if isinstance(indices, np.ndarray) and indices.dtype.kind in "iu" and indices.ndim:
         return _at_known_places(a, value, [*np.moveaxis(indices, -1, 0)])
     if not isinstance(value, Tensor):
@@ -594,6 +609,22 @@ def _gather_nd(a: Arguments) -> Made:
     if a.fixed_batch == 1 and isinstance(indices, Tensor) and value.at < len(numbers):
         numbers[value.at] = RowNumbers()  # of the one row, which no other number can be of
     return a.net.rows_at(value, numbers)
+
+
+def _of_each_row(a: Arguments, value: Value, indices: Value, shared: int) -> Value:
+    """Take places of each row by numbers for each of its first axes."""
+    rows = isinstance(value, Tensor) and isinstance(indices, Tensor)
+    if shared != 1 or not rows or {*value.shape[:1], *indices.shape[:1]} != {BATCH}:
+        raise UnsupportedError(f"attribute 'batch_dims': {shared}, of what is no row of the batch")
+    count, places = fixed(indices.shape[-1]), indices.shape[1:-1]
+    behind = value.shape[1 + count :]
+    for i in range(count):
+        numbers = a.net.reshape(a.net.select(indices, -1, i), [BATCH, product(places)])
+        while numbers.ndim < value.ndim:
+            numbers = a.net.unsqueeze(numbers, numbers.ndim)
+        value = a.net.take_along(value, numbers, 2 if i else 1)
+        value = a.net.squeeze(value, [2]) if i else value
+    return reshaped(a, value, [BATCH, *places, *behind])
 
 
 def _at_known_places(a: Arguments, value: Value, indices: Sequence[Array]) -> Value:
@@ -675,7 +706,7 @@ def _gather(a: Arguments) -> Made:
         if isinstance(places, Spread):
             a.check_size([*places.value.shape, table.shape[1]])
         table = a.net.float32(table)
-        found = a.net.embedding(table, places)
+        found = a.net.embedding(table, a.net.from_the_front(places, len(table)))
         found = found if value.ndim == 2 else a.net.squeeze(found, [-1])
         return Steps.of(found) if steps else found
     if places.dtype.kind not in "iu":
@@ -908,11 +939,16 @@ def _topk(a: Arguments) -> Made:
         raise UnsupportedError("one number of places is expected")
     largest = a.flag("largest", default=True)
     a.flag("sorted", default=True)
+    a.others[1] = np.dtype(np.int64)
     if value.shape == (BATCH,):
         if counts[0] not in (BATCH, a.fixed_batch):
             raise UnsupportedError("some rows of the batch are taken out")
         return [*a.net.sorted_rows(value)]
-    return [*a.net.largest(value, axis, counts[0], smallest=not largest)]
+    found, places = a.net.largest(value, axis, counts[0], smallest=not largest)
+    length = value.shape[axis]
+    if isinstance(places, Tensor) and isinstance(length, int):
+        a.net.places[places.name] = length
+    return [found, places]
 
 
 @operator("ScatterElements")
