@@ -124,7 +124,8 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     opset = _opset(model, obstacles)
     graph = model.graph
     if len(graph.sparse_initializer):
-        obstacles.append("sparse tensors")
+        first = show(text(graph.sparse_initializer[0].values.name))
+        obstacles.append(f"tensor {first} is sparse, and only dense ones are read")
     tensors = _all_tensors(graph)
     if len(tensors) > limits.max_tensors:
         raise ModelFormatError(f"{len(tensors)} tensors, max_tensors is {limits.max_tensors}")
