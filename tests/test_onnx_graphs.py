@@ -150,6 +150,13 @@ both directions over steps of open length beside the batch
     { s = Shape<start=2, end=3>(x) k = Concat<axis=0>(m, s, f) a = Reshape(x, k)
       b = Transpose<perm=[1, 0, 2]>(a) c = LSTM<hidden_size=2, direction="bidirectional">(b, w, r)
       d = Gather<axis=0>(c, z) joined = Gather<axis=0>(d, z) }
+both directions side by side over steps of open length beside the batch
+    (float[N,T,S,4] x) => (joined)
+    <float[2,8,4] w, float[2,8,2] r, int64 z = {0}, int64[1] f = {4}, int64[1] m = {-1},
+     int64[3] q = {0, 0, -1}>
+    { s = Shape<start=2, end=3>(x) k = Concat<axis=0>(m, s, f) a = Reshape(x, k)
+      b = Transpose<perm=[1, 0, 2]>(a) c = LSTM<hidden_size=2, direction="bidirectional">(b, w, r)
+      d = Transpose<perm=[0, 2, 1, 3]>(c) e = Reshape(d, q) joined = Gather<axis=0>(e, z) }
 quotients of constants
     (int64[N,4] x) => (y) <int64[4] c = {-7, 7, -8, 0}, int64[4] d = {2, -2, 4, 5}>
     { a = Div(c, d) y = Add(x, a) }

@@ -47,6 +47,8 @@ MOST_BEHIND = 16
 MOST_TIMES = 64
 # Of an axis of open length that a slice asks for.
 _MOST_PLACES = 4096
+# How many places are put side by side, where a row has several open lengths.
+_MOST_JOINED = 16
 # How many lengths are looked through for one that is near another, and how long its text may be.
 MOST_LENGTHS, MOST_TEXT = 256, 2000
 
@@ -464,6 +466,9 @@ class Tensors:
         if target.count(None) > 1:
             if _longer(row) == _longer(value.row):
                 return self._with_ones(made, value)
+            count = _side_by_side(value.row, row)
+            if count and made.at == value.at < value.ndim - 2:
+                return self.concatenate([self.select(value, -2, i) for i in range(count)], -1)
             moved = [i for i, n in enumerate(row) if i >= len(value.row) or value.row[i] != n]
             raise UnsupportedError(f"several open lengths in {shape} (axis {moved[0]})")
         layer = layers.Reshape(
@@ -1145,6 +1150,14 @@ def _numpy_accumulated(function: str, array: Array, axis: int) -> Array:
 def _longer(row: Sequence[Length]) -> list[Length]:
     """Return the lengths that are not 1."""
     return [n for n in row if n != 1]
+
+
+def _side_by_side(row: Sequence[Length], made: Sequence[Length]) -> int:
+    """Return how many places of a row come side by side, where no other axes change; 0 else."""
+    count = row[-2] if len(row) > 1 else 0
+    if not isinstance(count, int) or not 0 < count <= _MOST_JOINED:
+        return 0
+    return count if [*row[:-2], count * row[-1]] == [*made] else 0
 
 
 def _regrouped(tensor: Tensor, shape: Sequence[Length]) -> tuple[list[Length], int, int, int]:
