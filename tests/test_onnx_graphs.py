@@ -772,6 +772,9 @@ normalization by mean and deviation
 attention
     23 (float[N,2,T,3] x, float[N,2,S,3] k, float[N,2,S,4] v) => (a, b)
     { a = Attention(x, k, v) b = Attention<is_causal=1, scale=0.7>(x, k, v) }
+attention by two masks
+    23 (float[N,2,4,3] x, bool[N,1,4,4] n) => (y, z) <float[4,4] m>
+    { y = Attention<is_causal=1>(x, x, x, m) z = Attention<is_causal=1>(x, x, x, n) }
 attention of heads side by side
     23 (float[N,5,6] x, float[N,4,3] k, float[N,4,3] v) => (a, b) <bool[5,4] m, float[5,4] c>
     { n = Not(m) o = Or(m, n) a = Attention<q_num_heads=2, kv_num_heads=1>(x, k, v, o)
@@ -2972,10 +2975,6 @@ attention of no such heads
     23 (float[N,5,6] x) => (y)
     { y = Attention<q_num_heads=4, kv_num_heads=4>(x, x, x) }
     -> 6 features of 4 heads
-attention by two masks
-    23 (float[N,2,4,3] x) => (y) <float[4,4] m>
-    { y = Attention<is_causal=1>(x, x, x, m) }
-    -> a mask beside a causal one
 attention that is capped
     23 (float[N,2,4,3] x) => (y)
     { y = Attention<softcap=2.0>(x, x, x) }
@@ -4513,6 +4512,8 @@ def test_what_is_said_of_loops_is_said_of_loops_alone() -> None:
         with pytest.raises(ModelFormatError) as caught:
             loaded(proto)
         assert ("its .keras file" in str(caught.value)) is more
+        of_torch = (op, producer) == ("Loop", "pytorch")
+        assert ("from_torch takes the module itself" in str(caught.value)) is of_torch
 
 
 # ---- one row ----

@@ -393,7 +393,10 @@ class Networks(Windows):
         scale: float | None = None,
         boolean: bool = False,
     ) -> Value:
-        """Scaled dot-product attention, of (..., places, features)."""
+        """Scaled dot-product attention, of (..., places, features).
+
+        A mask may be beside a causal one.
+        """
         width = query.shape[-1]
         if not isinstance(width, int):
             raise UnsupportedError(f"attention over {width} features")
@@ -402,27 +405,14 @@ class Networks(Windows):
         query = self.elementwise("multiply", query, factor)
         scores = self.matmul(query, self.permute(key, swapped))
         if causal:
-            steps = scores.shape[-2:]
-            if all(isinstance(n, int) for n in steps):
-                mask = np.tri(*steps, dtype=bool)
-            else:
-                own, others = (
-                    np.arange(n)[np.newaxis] if isinstance(n, int) else self.positions(n)
-                    for n in steps
-                )
-                mask = self.elementwise(
-                    "greater_equal", self.unsqueeze(own, 2), self.unsqueeze(others, 1)
-                )
-                for _ in range(scores.ndim - mask.ndim):
-                    mask = self.unsqueeze(mask, 1)
-            boolean = True
+            scores = self.elementwise("where", self._not_behind(scores), scores, -math.inf)
         if mask is not None:
             if boolean:
                 scores = self.elementwise("where", mask, scores, -math.inf)
             else:
                 scores = self.elementwise("add", scores, mask)
         weights = self.activation(scores, "softmax", -1)
-        if mask is not None and not causal and _may_hide_all(mask, boolean):
+        if mask is not None and (causal or _may_hide_all(mask, boolean)):
             # Who may look at nothing takes nothing.
             most = self.reduce("max", scores, [-1], keepdims=True)
             nothing = self.elementwise("equal", most, -math.inf)
@@ -430,6 +420,19 @@ class Networks(Windows):
         if rate:
             weights = self.dropout(weights, rate)
         return self.matmul(weights, value)
+
+    def _not_behind(self, scores: Value) -> Value:
+        """Return the mask of places that are not behind the one that looks at them."""
+        steps = scores.shape[-2:]
+        if all(isinstance(n, int) for n in steps):
+            return np.tri(*steps, dtype=bool)
+        own, others = (
+            np.arange(n)[np.newaxis] if isinstance(n, int) else self.positions(n) for n in steps
+        )
+        mask = self.elementwise("greater_equal", self.unsqueeze(own, 2), self.unsqueeze(others, 1))
+        while mask.ndim < scores.ndim:
+            mask = self.unsqueeze(mask, 1)
+        return mask
 
     # ---- recurrent layers ----
 

@@ -147,10 +147,10 @@ def read_graph(model: Any, limits: Limits) -> Graph:
     _check_names(nodes, constants, inputs)
     version = text(model.producer_version)
     producer = printable(" ".join(filter(None, [text(model.producer_name), version])), 60, "ascii")
-    if any(name in producer.lower() for name in ("tf2onnx", "keras")):
-        for node in with_inner(nodes):
-            if node.op in ("Loop", "Scan") and node.obstacle == _OWN_GRAPH:
-                node.obstacle += _OF_KERAS
+    instead = next((way for name, way in _INSTEAD.items() if name in producer.lower()), "")
+    for node in with_inner(nodes):
+        if node.op in ("Loop", "Scan") and node.obstacle == _OWN_GRAPH:
+            node.obstacle += instead
     return Graph(opset, producer, nodes, constants, inputs, outputs)
 
 
@@ -315,6 +315,12 @@ _MOST_DEPTH = 8  # of branches within branches
 _OPTIMIZED = ("com.microsoft", "com.microsoft.nchwc")
 _OWN_GRAPH = "the operator runs a graph of its own, which is not supported"
 _OF_KERAS = "; where it was a recurrent layer of Keras, that is read from its .keras file"
+# What to do about loops, by who wrote the file.
+_INSTEAD = {
+    "tf2onnx": _OF_KERAS,
+    "keras": _OF_KERAS,
+    "pytorch": "; where it was an EmbeddingBag, fastdrop.torch.from_torch takes the module itself",
+}
 QUANTIZED = "it computes with quantized numbers; take the model from before it was quantized"
 
 

@@ -399,8 +399,6 @@ def _attention(a: Arguments) -> Made:
             raise UnsupportedError(f"past {what} of attention")
     query, key, value, mask = a.input(0), a.input(1), a.input(2), a.optional(3)
     causal, scale = a.flag("is_causal"), a.attribute("scale")
-    if causal and mask is not None:
-        raise UnsupportedError("a mask beside a causal one")
     side_by_side = query.ndim == 3
     if side_by_side:
         own, others = a.attribute("q_num_heads"), a.attribute("kv_num_heads")
