@@ -1444,6 +1444,18 @@ distances of steps looked up, from its end
      float[40,4] c>
     { STEPS a = Unsqueeze(p, k) b = Unsqueeze(p, l) d = Sub(a, b) e = Gather(c, d)
       f = ReduceSum<keepdims=0>(e, k) y = Add(x, f) }
+computed places of tables by numbers of one axis
+    (int64[N,3] x) => (y, z) <int64 o = {4}, int64[1] m = {2}, float[20,2] c, float[20] d>
+    { a = Sub(x, o) b = Unsqueeze(a, m) y = GatherND(c, b) z = GatherND(d, b) }
+distances of steps looked up by numbers of one axis
+    (float[N,T,4] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] k = {1}, int64[1] l = {0},
+     int64[1] m = {2}, float[40,4] c>
+    { STEPS a = Unsqueeze(p, k) b = Unsqueeze(p, l) d = Sub(a, b) g = Unsqueeze(d, m)
+      e = GatherND(c, g) f = ReduceSum<keepdims=0>(e, k) y = Add(x, f) }
+steps of each row by numbers of one axis
+    (float[N,T,4] x) => (y) <int64 z = {0}, int64 o = {1}, int64[1] m = {1}>
+    { STEPS a = Transpose<perm=[1, 0, 2]>(x) b = Sub(p, o) d = Unsqueeze(b, m) e = GatherND(a, d)
+      y = Transpose<perm=[1, 0, 2]>(e) }
 constants for each row, from the end of a table
     (float[N,3,2] x) => (y) <int64[3] c = {-1, 0, -4}, int64[1] k = {3}, float[4,2] d>
     { n = Shape<end=1>(x) s = Concat<axis=0>(n, k) m = Expand(c, s) a = Gather(d, m) y = Add(x, a) }

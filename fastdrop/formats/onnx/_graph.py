@@ -50,7 +50,18 @@ _FREE_BYTES = 16 * 2**20
 # What takes `Steps` as they are.
 _OF_STEPS = frozenset(
     (
-        *("Cast", "Einsum", "Expand", "Gather", "Identity", "Range", "Reshape", "Shape", "Slice"),
+        *(
+            "Cast",
+            "Einsum",
+            "Expand",
+            "Gather",
+            "GatherND",
+            "Identity",
+            "Range",
+            "Reshape",
+            "Shape",
+            "Slice",
+        ),
         *(
             "EyeLike",
             "Size",

@@ -595,6 +595,8 @@ def _side_by_side(a: Arguments, value: Any) -> Sequence[Any]:
 
 @operator("GatherND")
 def _gather_nd(a: Arguments) -> Made:
+    value: Any
+    indices: Any
     value, indices = a.given()
     shared = a.attribute("batch_dims", 0)
     if is_lengths(value) or is_lengths(indices):
@@ -603,6 +605,12 @@ def _gather_nd(a: Arguments) -> Made:
         return _of_each_row(a, value, indices, shared)
     if isinstance(indices, np.ndarray) and indices.dtype.kind in "iu" and indices.ndim:
         return _at_known_places(a, value, [*np.moveaxis(indices, -1, 0)])
+    steps = isinstance(indices, Steps)
+    along = isinstance(value, np.ndarray) or (steps and isinstance(value, Tensor) and value.at > 0)
+    if along and not isinstance(indices, OfRows) and indices.shape[-1] == 1:
+        places = a.net.squeeze(indices.value if steps else indices, [-1])
+        a.values = [value, Steps.of(places) if steps else places]
+        return _gather(a)  # along the first axis
     if not isinstance(value, Tensor):
         raise UnsupportedError("places of a constant taken out by numbers")
     numbers: list[Any] = [*_side_by_side(a, indices)]
