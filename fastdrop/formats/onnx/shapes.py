@@ -608,8 +608,9 @@ def _gather_nd(a: Arguments) -> Made:
     steps = isinstance(indices, Steps)
     along = isinstance(value, np.ndarray) or (steps and isinstance(value, Tensor) and value.at > 0)
     if along and not isinstance(indices, OfRows) and indices.shape[-1] == 1:
-        places = a.net.squeeze(indices.value if steps else indices, [-1])
-        a.values = [value, Steps.of(places) if steps else places]
+        places: Any = a.net.squeeze(indices.value if steps else indices, [-1])
+        places = Steps.of(places) if steps else places
+        a.values = [value, places]
         return _gather(a)  # along the first axis
     if not isinstance(value, Tensor):
         raise UnsupportedError("places of a constant taken out by numbers")
