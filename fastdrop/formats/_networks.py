@@ -32,6 +32,7 @@ from fastdrop.formats._values import (
 )
 from fastdrop.formats._windows import Windows
 from fastdrop.layers._layer import Layer
+from fastdrop.layers.operations import FUNCTIONS
 from fastdrop.layers.rnn import Recurrent
 from fastdrop.model import Call
 
@@ -168,6 +169,32 @@ class Networks(Windows):
         self.walks: set[Length] = set()
         # The last step of what a recurrent layer puts out, where that is its state.
         self._last: dict[str, tuple[int, Tensor]] = {}
+
+    def elementwise(self, function: str, *operands: Value | float) -> Value:
+        """Compute a function of `FUNCTIONS`; of numbers that are the same everywhere, note them."""
+        found = super().elementwise(function, *operands)
+        if isinstance(found, Tensor):
+            number = self._everywhere(function, operands)
+            if number is not None:
+                self.filled[found.name] = number
+        return found
+
+    def _everywhere(self, function: str, operands: Sequence[Value | float]) -> float | None:
+        """Return the number that a function is everywhere, if it is known."""
+        if function in ("ones", "zeros"):
+            return float(function == "ones")
+        numbers = [self._single_number(operand) for operand in operands]
+        if None in numbers:
+            return None
+        with np.errstate(all="ignore"):
+            return float(FUNCTIONS[function][1](*map(np.asarray, numbers)))
+
+    def _single_number(self, operand: Value | float) -> float | None:
+        """Return the number that something is everywhere, if it is known."""
+        if isinstance(operand, Tensor):
+            return self.filled.get(operand.name)
+        value = np.asarray(operand.value if isinstance(operand, Spread) else operand)
+        return float(value.flat[0]) if value.size == 1 else None
 
     def kept(
         self, sources: Sequence[Any], options: tuple[Any, ...], make: Callable[[], Any]

@@ -88,10 +88,7 @@ def _empty_like(b: Networks, a: Arguments) -> Any:
 @row("fill", "zero")
 def _fill(b: Networks, a: Arguments) -> Any:
     value = a.values.get("value", 0.0)
-    found = b.elementwise("multiply", b.elementwise("ones", a.first()), value)
-    if isinstance(found, Tensor) and isinstance(value, (int, float)):
-        b.filled[found.name] = float(value)
-    return found
+    return b.elementwise("multiply", b.elementwise("ones", a.first()), value)
 
 
 @row("arange", "arange.start", "arange.start_step")
