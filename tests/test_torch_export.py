@@ -1194,7 +1194,18 @@ def _kept_in_place(x: Any) -> Any:
     return x * (torch.empty(x.size(0), 1).uniform_() > 0.3) / 0.7
 
 
-@pytest.mark.parametrize("drop", [_stochastic_depth, _kept_below, _kept_above, _kept_in_place])
+def _kept_of_ones(x: Any) -> Any:
+    return x * torch.bernoulli(torch.ones_like(x[:, :1]) * (1 - 0.3)) / 0.7
+
+
+def _kept_of_zeros(x: Any) -> Any:
+    return x * torch.bernoulli(1 - (torch.zeros_like(x[:, :1]) + 0.3)) / 0.7
+
+
+MASKS = (_stochastic_depth, _kept_below, _kept_above, _kept_in_place, _kept_of_ones, _kept_of_zeros)
+
+
+@pytest.mark.parametrize("drop", MASKS)
 def test_masks_of_random_numbers_are_dropout(drop: Callable[..., Any]) -> None:
     """Of a row as a whole: as blocks are left out of (Huang et al., 2016)."""
 
@@ -2841,6 +2852,50 @@ def test_what_training_alone_does_of_more_steps_fixes_them() -> None:
         model.predict(np.zeros((2, 20, 3), np.float32))
 
 
+def _every_step(m: Any, x: Any) -> Any:
+    return torch.stack([m(x[:, t]) for t in range(x.size(1))], 1)
+
+
+def _steps_apart(m: Any, x: Any) -> Any:
+    return torch.stack([m(step) for step in x.unbind(1)], 1)
+
+
+def _by_the_root_of_the_steps(m: Any, x: Any) -> Any:
+    return m(x) * math.sqrt(x.size(1))
+
+
+@pytest.mark.parametrize("function", [_every_step, _steps_apart, _by_the_root_of_the_steps])
+def test_what_fixes_lengths_that_a_module_leaves_open_is_noted(function: Any) -> None:
+    model = from_torch(With(nn.Linear(3, 4), function), torch.randn(2, 7, 3))
+    assert model.input_shape == (7, 3)
+    (note,) = (note for note in model.notes if note.startswith("lengths are those"))
+    assert "axis 1 of input 'inputs" in note
+    assert "(test_torch_export.py:" in note
+
+
+def test_lengths_that_a_module_fixes_have_no_note() -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.Flatten(), nn.Linear(28, 2))
+    assert not from_torch(module, torch.randn(2, 7, 3)).notes
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * (torch.rand_like(x) < 0.8) / 0.8,
+        lambda x: F.dropout(x, 0.2),
+        lambda x: x + torch.randn_like(x),
+    ],
+)
+def test_numbers_that_are_drawn_in_eval_mode_are_noted(function: Any) -> None:
+    note = "the module draws random numbers in eval mode, too"
+    model = from_torch(Function(function), torch.randn(2, 3))
+    assert any(found.startswith(note) for found in model.notes)
+    x = np.ones((4, 3), np.float32)
+    np.testing.assert_array_equal(model.predict(x), model.predict(x))
+    switched = With(nn.Identity(), lambda m, x: function(x) if m.training else x)
+    assert not from_torch(switched, torch.randn(2, 3)).notes
+
+
 def test_inputs_that_a_module_refuses_are_no_reason_to_refuse_it() -> None:
     """Nor are those whose numbers are not finite, or hang on how they are rounded."""
 
@@ -3028,6 +3083,52 @@ def test_what_a_call_writes_into_is_left_as_it_was(
     if function is not _refused:
         expected = module(x).detach().numpy()
         np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+
+
+class DroppedWeight(nn.Module):
+    """A weight that is taken out of a layer, and put there anew in each call, as people do it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = nn.GRU(3, 4, batch_first=True)
+        self.raw = self.gru._parameters.pop("weight_hh_l0")
+
+    def forward(self, x: Any) -> Any:
+        self.gru.weight_hh_l0 = F.dropout(self.raw, 0.5, self.training)
+        return self.gru(x)[0]
+
+
+def test_what_a_call_registers_is_registered_no_more() -> None:
+    module = DroppedWeight()
+    names = [name for name, _ in module.named_parameters()]
+    x = torch.randn(2, 5, 3)
+    model = from_torch(module, x)
+    assert [name for name, _ in module.named_parameters()] == names
+    module(x)  # which cannot be called in training mode once a parameter has that name
+    expected = module.eval()(x).detach().numpy()
+    np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.utils.weight_norm(nn.GRU(3, 4, batch_first=True), "weight_hh_l0"),
+        lambda: nn.utils.spectral_norm(nn.Linear(3, 4)),
+    ],
+    ids=["weight-norm", "spectral-norm"],
+)
+def test_weights_that_are_computed_anew_are_not_kept(make: Callable[[], nn.Module]) -> None:
+    module = With(make(), lambda m, x: _first_of(m(x))).eval()
+    model = from_torch(module, torch.randn(2, 5, 3))
+    assert not model.notes
+    x = torch.randn(3, 7, 3)
+    expected = module(x).detach().numpy()
+    np.testing.assert_allclose(model.predict(x.numpy()), expected, rtol=0, atol=TOLERANCE)
+
+
+def _first_of(made: Any) -> Any:
+    return made[0] if isinstance(made, tuple) else made
 
 
 def test_sorted_rows_beside_others_are_refused() -> None:

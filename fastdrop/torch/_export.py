@@ -102,7 +102,7 @@ _NUMBERS: dict[Any, str] = {
 # What a module may be called with beside tensors.
 _SAME_IN_ALL_CALLS = (bool, int, float, str, type(None))
 _EXPECTED = "a tensor, or a tuple or dict of tensors"
-# With how many seeds a module is called that draws numbers outside PyTorch.
+# How often a module is called that draws numbers, and with how many seeds outside PyTorch.
 _SEEDS = 16
 # To how many steps inputs are made up that are longer than the example.
 _LONG = 256
@@ -125,6 +125,12 @@ _ARITHMETIC = frozenset(
         *("sum", "cumsum", "prod", "cumprod", "matmul", "mm", "bmm", "mv", "dot", "einsum"),
         *("addcmul", "addmm", "baddbmm", "scatter_add"),
     )
+)
+
+
+_FIXED = "lengths are those of the examples; what allows no others: "
+_DRAWS = (
+    "the module draws random numbers in eval mode, too; here predict draws none, mc_predict does"
 )
 
 
@@ -307,16 +313,16 @@ _HOLDS = (torch.Tensor, tuple, list, dict, set, deque)
 
 @dataclass(frozen=True)
 class _Held:
-    """What a module holds: attributes and buffers of its parts, and what is in them."""
+    """What a module holds: attributes, parameters and the like of its parts, what is in them."""
 
-    parts: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]
+    parts: list[tuple[nn.Module, dict[str, Any], dict[str, dict[str, Any]]]]
     # Tensors with their numbers, and lists and their like with what is in them.
     tensors: list[tuple[torch.Tensor, torch.Tensor]]
     others: list[tuple[Any, Any]]
 
     @classmethod
     def of(cls, module: nn.Module) -> _Held:
-        parts = [(part, part.__dict__.copy(), part._buffers.copy()) for part in module.modules()]
+        parts = [(part, part.__dict__.copy(), _registered(part)) for part in module.modules()]
         found = cls(parts, [], [])
         own = (v for _, held, _ in parts for name, v in held.items() if name not in _OF_MODULES)
         waiting: list[Any] = [*module.parameters(), *module.buffers(), *own]
@@ -337,11 +343,12 @@ class _Held:
         return found
 
     def put_back(self) -> None:
-        for part, attributes, buffers in self.parts:
+        for part, attributes, registered in self.parts:
             part.__dict__.clear()
             part.__dict__.update(attributes)
-            part._buffers.clear()
-            part._buffers.update(buffers)
+            for name, inside in registered.items():
+                part.__dict__[name].clear()
+                part.__dict__[name].update(inside)
         for value, inside in self.others:
             value.clear()
             if isinstance(value, (dict, set)):
@@ -358,6 +365,12 @@ class _Held:
             for tensor, was in self.tensors
             if not ((tensor == was) | (tensor.isnan() & was.isnan())).all()
         ]
+
+
+def _registered(part: nn.Module) -> dict[str, dict[str, Any]]:
+    """Return what a module has registered: parameters, buffers, parts and hooks, by their kinds."""
+    own = {name: part.__dict__[name] for name in _OF_MODULES}
+    return {name: dict(held) for name, held in own.items() if isinstance(held, dict)}
 
 
 @contextmanager
@@ -389,10 +402,11 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[_Held]:
 
 def _export(
     module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice, fixed: bool
-) -> torch.export.ExportedProgram:
+) -> tuple[torch.export.ExportedProgram, dict[tuple[int, int], str]]:
     """Export a module, with the lengths left open of which axes beside that of the rows.
 
-    The number of rows is open, too, if it is not fixed to that of the example.
+    The number of rows is open, too, if it is not fixed to that of the example. The export may fix
+    others: inputs and axes are returned, with a trace of where it did.
     """
     shapes, given = [], []
     rows = _number_of_rows(module, example.tensors)
@@ -411,11 +425,12 @@ def _export(
         _training(module),
         warnings.catch_warnings(),
         _quiet(),
-        shapes_alone(),
+        shapes_alone() as closed,
     ):
         warnings.simplefilter("ignore")
         called = _Called(module, example)
-        return torch.export.export(called, tuple(given), dynamic_shapes={"tensors": tuple(shapes)})
+        dynamic = {"tensors": tuple(shapes)}
+        return torch.export.export(called, tuple(given), dynamic_shapes=dynamic), closed
 
 
 def _kept_from_call_to_call(
@@ -423,24 +438,82 @@ def _kept_from_call_to_call(
 ) -> list[str]:
     """Return the attributes of a module that a call reads and then writes, or writes into."""
     own = (*module.buffers(), *module.parameters())
-    read = {v.data_ptr() for v in (*program.constants.values(), *own) if _is_tensor(v)}
+    read = _pointers([*program.constants.values(), *own])
     if not read or _shortens(module):
         return []
     with _training(module, on=False) as before, warnings.catch_warnings(), suppress(Exception):
         warnings.simplefilter("ignore")
         _Called(module, example)(*(tensor.clone() for tensor in example.tensors))
         written = {tensor.data_ptr() for tensor, _ in before.written()}
+        registered = {tensor.data_ptr() for tensor in own}
         return [
             name
-            for part, attributes, buffers in before.parts
-            for name, value in (*attributes.items(), *buffers.items(), *part._parameters.items())
-            if name not in _OF_MODULES
-            if (
-                held := {v.data_ptr() for v in filter(_is_tensor, pytree.tree_leaves(value))} & read
-            )
-            if getattr(part, name, None) is not value or held & written
+            for part, attributes, kinds in before.parts
+            for name, value in _held_by(attributes, kinds)
+            # What computes a weight may hold it as an attribute, too.
+            if (held := _pointers(value) & read - (registered if name in attributes else set()))
+            if held - _pointers(getattr(part, name, None)) or held & written
         ]
     return []  # the example does not run as it is
+
+
+def _why_fixed(
+    module: nn.Module,
+    example: _Example,
+    axes: Sequence[int],
+    closed: Mapping[tuple[int, int], str],
+) -> list[str]:
+    """Return what fixes lengths of which the module itself takes others, with the line."""
+    found = []
+    called, tensors = _Called(module, example), example.tensors
+    for (place, axis), trace in closed.items():
+        length = tensors[place].shape[axis]
+        if axis == axes[place] or not _takes_longer(called, tensors, axis, length):
+            continue
+        line = _line(trace)
+        text = f"torch.export, which fixes axis {axis} of input {example.names[place]!r}"
+        found.append(f"{text} ({line})" if line else text)
+    return found
+
+
+def _takes_longer(called: _Called, tensors: Sequence[torch.Tensor], axis: int, length: int) -> bool:
+    """Whether a module takes inputs that are longer along an axis, all that are as long there."""
+    chance = torch.Generator().manual_seed(0)
+    longer = []
+    for tensor in tensors:
+        shape = [*tensor.shape]
+        if axis < len(shape) and shape[axis] == length:
+            shape[axis] = _longer(length)
+        longer.append(_filled(tensor, shape, None, None, chance))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _put_out(called, longer)
+    except Exception:  # whatever the module's own code raises
+        return False
+    return True
+
+
+def _draws(module: nn.Module, example: _Example) -> bool:
+    """Whether a module draws numbers of PyTorch where it does not train."""
+    before = torch.get_rng_state()
+    with suppress(Exception), warnings.catch_warnings():  # the example may not run as it is
+        warnings.simplefilter("ignore")
+        _put_out(_Called(module, example), example.tensors)
+    return not torch.equal(before, torch.get_rng_state())
+
+
+def _held_by(
+    attributes: dict[str, Any], kinds: dict[str, dict[str, Any]]
+) -> Iterator[tuple[str, Any]]:
+    """Yield what a module holds under names of its own, as it was."""
+    yield from ((name, value) for name, value in attributes.items() if name not in _OF_MODULES)
+    yield from (*kinds["_buffers"].items(), *kinds["_parameters"].items())
+
+
+def _pointers(value: Any) -> set[int]:
+    """Return where in memory the numbers of all tensors of something begin."""
+    return {v.data_ptr() for v in filter(_is_tensor, pytree.tree_leaves(value))}
 
 
 def _shortens(module: nn.Module) -> bool:
@@ -489,6 +562,7 @@ def _converted(module: nn.Module, example: _Example) -> Model:
     tensors = example.tensors
     failures: list[_Failed] = []
     elsewhere = _takes_time_first(module)
+    draws = _draws(module, example)
     in_front = False
     for axes in [*_placements(tensors), *_of_one_row(module, tensors)]:
         if any(axes) and in_front and not elsewhere:
@@ -501,9 +575,10 @@ def _converted(module: nn.Module, example: _Example) -> Model:
         while waiting:
             free, fixed = waiting.pop(0)
             try:
-                program = _export(module, example, axes, free=free, fixed=fixed)
+                program, closed = _export(module, example, axes, free=free, fixed=fixed)
             except Exception as error:  # export raises whatever the module's own code does
                 failures.append(_Failed([_why_not_exported(error)], 2.0))
+                opened = opened or failures[-1]
                 elsewhere |= len(tensors) > 1  # of which one may have been given other rows
                 if free == _NONE and not fixed:  # the module may be for so many rows alone
                     waiting += [(_EVERY, True), (_NONE, True)]
@@ -518,16 +593,16 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                 if fixed and -1 not in axes:
                     rows = tensors[0].shape[axes[0]]
                     conversion.notes.append(f"the module is for {rows} rows; here there may be any")
+                whys = _why_fixed(module, example, axes, closed)
                 if free == _NONE and opened is not None:
-                    why = opened.obstacles[0]
-                    conversion.notes.append(
-                        f"lengths are those of the examples; what allows no others: {why}"
-                    )
+                    whys = [opened.obstacles[0]]
+                conversion.notes += [_FIXED + why for why in whys]
+                conversion.notes += [_DRAWS] if draws else []
                 model = conversion.model()
                 walks = conversion.builder.walks
                 if free.start is not None and walks and all(isinstance(n, int) for n in walks):
                     continue  # an axis is open that no time steps are on
-                _check_numbers(module, model, example, axes, program)
+                _check_numbers(module, model, example, axes, program, _SEEDS if draws else 1)
                 return model
             except _Failed as failed:
                 failures.append(failed)
@@ -563,8 +638,12 @@ def _check_numbers(
     example: _Example,
     axes: Sequence[int],
     program: torch.export.ExportedProgram,
+    times: int,
 ) -> None:
-    """Refuse a module that computes something else where it does not train."""
+    """Refuse a module that computes something else where it does not train.
+
+    It is called so many times, for it may draw numbers: what differs then is not compared.
+    """
     tensors = example.tensors
     called = _Called(module, example)
     if any(part.dtype in _NARROW for part in (*module.parameters(), *tensors)):
@@ -580,11 +659,12 @@ def _check_numbers(
     if decided:
         text = "the module decides by numbers of Python's random or NumPy's, which differ from call"
         raise _Failed([f"{text} to call; say how in what it is called with"], 0.0)
-    _compare_numbers(called, model, tensors, axes)
+    _compare_numbers(called, model, tensors, axes, times)
     if SORTED in model.notes and min(axes) >= 0:
-        _compare_numbers(called, model, _of_other_lengths(tensors, axes), axes, any_order=True)
+        others = _of_other_lengths(tensors, axes)
+        _compare_numbers(called, model, others, axes, times, any_order=True)
     for others in _made_up(called, program, tensors):
-        _compare_made_up(called, model, others, axes)
+        _compare_made_up(called, model, others, axes, times)
 
 
 # What zoneout does by the book, and how to write it.
@@ -599,6 +679,7 @@ def _compare_numbers(
     model: Model,
     tensors: Sequence[torch.Tensor],
     axes: Sequence[int],
+    times: int,
     *,
     any_order: bool = False,
 ) -> None:
@@ -606,12 +687,12 @@ def _compare_numbers(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            one, two = (_numbers(called, tensors) for _ in range(2))
+            runs = [_numbers(called, tensors) for _ in range(times)]
         found = _predicted(model, tensors, axes)
     except Exception:  # these do not run as they are, by the one or the other
         return
-    for y, wanted, again in zip(found, one, two, strict=False):
-        if wanted is None or not np.array_equal(wanted, again, equal_nan=True):
+    for y, wanted, *again in zip(found, *runs, strict=False):
+        if wanted is None or not all(np.array_equal(wanted, v, equal_nan=True) for v in again):
             continue  # it draws random numbers there, too
         if y.size != wanted.size:
             raise _Failed([f"the module puts out {wanted.shape}, and not {y.shape}"], 0.0)
@@ -622,7 +703,11 @@ def _compare_numbers(
 
 
 def _compare_made_up(
-    called: _Called, model: Model, tensors: Sequence[torch.Tensor], axes: Sequence[int]
+    called: _Called,
+    model: Model,
+    tensors: Sequence[torch.Tensor],
+    axes: Sequence[int],
+    times: int,
 ) -> None:
     """Refuse a model that puts out other numbers than its module of inputs that are made up.
 
@@ -647,7 +732,8 @@ def _compare_made_up(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            others = [_numbers(called, some) for some in (tensors, near, near)]
+            inputs = [*[tensors] * times, near, near]
+            others = [_numbers(called, some) for some in inputs]
     except Exception:
         return
     for y, wanted, *again in zip(found, one, *others, strict=False):

@@ -12,6 +12,7 @@ import builtins
 import random
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,10 +20,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._dynamo.source import TensorPropertySource
 from torch._subclasses.fake_tensor import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.distributions import Distribution
-from torch.fx.experimental.symbolic_shapes import statically_known_true
+from torch.fx.experimental.symbolic_shapes import ShapeEnv, statically_known_true
 from torch.nn import functional as F  # noqa: N812
 from torch.nn.modules import rnn as modules
 from torch.nn.modules import transformer
@@ -187,10 +189,31 @@ def _pool(
 _DATA = property(torch.Tensor.detach, torch.Tensor.data.__set__)
 
 
+def _fixing(before: Callable[..., None], fixed: dict[tuple[int, int], str]) -> Callable[..., None]:
+    """Return what puts numbers in the place of lengths, which keeps where in the code it did."""
+
+    def replace(self: ShapeEnv, symbol: Any, target: Any, *rest: Any) -> None:
+        sources = self.var_to_sources.get(symbol, ()) if target.is_number else ()
+        for source in sources:
+            if isinstance(source, TensorPropertySource):
+                base: Any = source.base
+                fixed.setdefault((base.index, source.idx), "".join(traceback.format_stack()))
+        before(self, symbol, target, *rest)
+
+    return replace
+
+
 @contextmanager
-def shapes_alone() -> Iterator[None]:
-    """Let recurrent modules say their shapes, for a while."""
+def shapes_alone() -> Iterator[dict[tuple[int, int], str]]:
+    """Let recurrent modules say their shapes, for a while.
+
+    What the context gives is filled with where lengths are fixed that were left open: input and
+    axis, with a trace.
+    """
+    fixed: dict[tuple[int, int], str] = {}
     with _LOCK, ExitStack() as stack:
+        replaced = _fixing(ShapeEnv._set_replacement, fixed)
+        stack.enter_context(_replaced(ShapeEnv, "_set_replacement", replaced))
         # The number of rows or steps stays open, and what is decided by chance falls as in
         # evaluation, where nothing is forced.
         stack.enter_context(_replaced(builtins, "len", _length(builtins.len)))
@@ -219,7 +242,7 @@ def shapes_alone() -> Iterator[None]:
         stack.enter_context(_replaced(Distribution, "_validate_args", False))
         # Whether a mask is causal is looked for in its numbers, for kernels that know such.
         stack.enter_context(_replaced(transformer, "_detect_is_causal_mask", _said_causal))
-        yield
+        yield fixed
 
 
 @contextmanager
