@@ -2757,11 +2757,13 @@ def _as_many_as_said(m: Any, x: Any) -> Any:
 @pytest.mark.parametrize(
     "function", [_chosen, _layers_left_out, _as_many_as_said], ids=lambda f: f.__name__
 )
-def test_what_to_do_instead_of_asking_for_a_number(function: Any) -> None:
+def test_what_to_do_instead_of_asking_for_a_number(function: Any, capfd: Any) -> None:
     with pytest.raises(ModelFormatError) as caught:
         from_torch(Recurrent(function), torch.randn(3, 6, 3))
     text = str(caught.value)
     assert "asks for a number of a tensor" in text
+    assert "lengths.max(), are x.size(1) here" in text
+    assert capfd.readouterr() == ("", "")  # where export prints what it has until then
     assert "torch.where(keep, layer(x), x)" in text
     assert re.search(r" \(test_torch_export\.py:\d+: .*(item|int|any|sum)\(", text)
 
@@ -2871,6 +2873,17 @@ def test_what_fixes_lengths_that_a_module_leaves_open_is_noted(function: Any) ->
     (note,) = (note for note in model.notes if note.startswith("lengths are those"))
     assert "axis 1 of input 'inputs" in note
     assert "(test_torch_export.py:" in note
+
+
+def test_another_way_for_a_single_step_is_noted() -> None:
+    module = With(
+        nn.GRU(3, 4, batch_first=True), lambda m, x: m(x[:, 1:] if x.size(1) > 1 else x)[0].sum(1)
+    )
+    model = from_torch(module, torch.randn(2, 7, 3))
+    assert model.notes[-1] == "of a single step the module computes something else than here"
+    assert model.input_shape == (None, 3)
+    one = With(nn.GRU(3, 4, batch_first=True), lambda m, x: m(x[:, -1:])[0].sum(1))
+    assert not any("single step" in note for note in from_torch(one, torch.randn(2, 7, 3)).notes)
 
 
 def test_lengths_that_a_module_fixes_have_no_note() -> None:

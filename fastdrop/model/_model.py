@@ -277,7 +277,11 @@ class Model:
             _check.refuse(ValueError, "precision", expected, precision)
         return self._replaced({id(layer): layer.with_precision(precision) for layer in recurrent})
 
-    def _replaced(self, layers: Mapping[int, Layer]) -> Model:
+    def _noted(self, notes: Sequence[str]) -> Model:
+        """Return the same model with more notes."""
+        return self._replaced({}, notes) if notes else self
+
+    def _replaced(self, layers: Mapping[int, Layer], notes: Sequence[str] = ()) -> Model:
         """Return the same model with other layers in the place of some, by their identity."""
         entries: list[Layer | Call] = []
         for entry in self._entries:
@@ -292,7 +296,7 @@ class Model:
             self._inputs_given,
             outputs=self._outputs,
             source=self.source,
-            notes=self._notes,
+            notes=[*self._notes, *notes],
             input_dtypes=self._input_dtypes,
         )
 

@@ -118,6 +118,14 @@ _FEW_BITS = (torch.uint8, torch.int8, torch.int16)
 _TO = ("to", "_to_copy", "type_as")
 # What may make whole numbers that float32 does not hold is looked at when it is computed.
 _MULTIPLIES = ("mul", "pow", "square", "prod", "cumprod")
+# Of which the largest and the smallest are those of some ends of what they are given.
+_OF_ENDS: dict[str, Callable[..., float]] = {
+    "neg": operator.neg,
+    "add": operator.add,
+    "sub": operator.sub,
+    "rsub": lambda a, b: b - a,
+    "mul": operator.mul,
+}
 _LOOKED_AT = 1 << 16  # how many numbers of a constant are
 _ARITHMETIC = frozenset(
     (
@@ -132,6 +140,8 @@ _FIXED = "lengths are those of the examples; what allows no others: "
 _DRAWS = (
     "the module draws random numbers in eval mode, too; here predict draws none, mc_predict does"
 )
+
+_OF_ONE_STEP = "of a single step the module computes something else than here"
 
 
 class _Unknown:
@@ -546,13 +556,16 @@ def _chance_left() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what export logs to itself: what it raises says all."""
+    """Keep what export logs and prints to itself: what it raises says all."""
     import logging
+
+    from torch.export import _trace
 
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
-        yield
+        with mock.patch.object(_trace, "print", create=True):
+            yield
     finally:
         logging.disable(before)
 
@@ -602,8 +615,8 @@ def _converted(module: nn.Module, example: _Example) -> Model:
                 walks = conversion.builder.walks
                 if free.start is not None and walks and all(isinstance(n, int) for n in walks):
                     continue  # an axis is open that no time steps are on
-                _check_numbers(module, model, example, axes, program, _SEEDS if draws else 1)
-                return model
+                times = _SEEDS if draws else 1
+                return model._noted(_check_numbers(module, model, example, axes, program, times))
             except _Failed as failed:
                 failures.append(failed)
                 opened = opened or failed
@@ -639,17 +652,18 @@ def _check_numbers(
     axes: Sequence[int],
     program: torch.export.ExportedProgram,
     times: int,
-) -> None:
+) -> list[str]:
     """Refuse a module that computes something else where it does not train.
 
-    It is called so many times, for it may draw numbers: what differs then is not compared.
+    It is called so many times, for it may draw numbers: what differs then is not compared. What is
+    to be known of other lengths is returned.
     """
     tensors = example.tensors
     called = _Called(module, example)
     if any(part.dtype in _NARROW for part in (*module.parameters(), *tensors)):
-        return  # PyTorch's own numbers are rounded
+        return []  # PyTorch's own numbers are rounded
     if _shortens(module):
-        return
+        return []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -663,14 +677,22 @@ def _check_numbers(
     if SORTED in model.notes and min(axes) >= 0:
         others = _of_other_lengths(tensors, axes)
         _compare_numbers(called, model, others, axes, times, any_order=True)
-    for others in _made_up(called, program, tensors):
+    tops = _tops(called, tensors)
+    for others in _made_up(program, tensors, tops):
         _compare_made_up(called, model, others, axes, times)
+    try:
+        others = _of_one_step(program, tensors, tops, axes)
+        _compare_made_up(called, model, others, axes, times)
+    except _Failed:
+        return [_OF_ONE_STEP]
+    return []
 
 
 # What zoneout does by the book, and how to write it.
 _OF_A_MEAN = (
     "; where it has the mean there of what training chooses by chance (zoneout), write old + "
-    "(1 - rate) * F.dropout(new - old, rate, self.training) for both"
+    "(1 - rate) * F.dropout(new - old, rate, self.training) for both; numbers that are kept by "
+    "chance in training alone are divided by how likely that is"
 )
 
 
@@ -774,7 +796,9 @@ def _is_of_rows(found: Any, wanted: Any, axes: Sequence[int], *, any_order: bool
 
 
 def _made_up(
-    called: _Called, program: torch.export.ExportedProgram, tensors: Sequence[torch.Tensor]
+    program: torch.export.ExportedProgram,
+    tensors: Sequence[torch.Tensor],
+    tops: Sequence[int | None],
 ) -> Iterator[list[torch.Tensor]]:
     """Yield inputs beside the example: of other lengths where these are open, and other numbers.
 
@@ -782,7 +806,6 @@ def _made_up(
     """
     longer, shorter = (_shapes(program, tensors, change) for change in (_longer, _shorter))
     same = [[*tensor.shape] for tensor in tensors]
-    tops = _tops(called, tensors)
     chance = torch.Generator().manual_seed(0)
     for shapes, how in (
         (longer, 1.0),
@@ -792,14 +815,43 @@ def _made_up(
         (longer, None),
         (shorter, None),
     ):
-        made = [
-            _filled(tensor, shape, how, top, chance)
-            for tensor, shape, top in zip(tensors, shapes, tops, strict=True)
-        ]
-        yield [
-            now if top is not None else _lengths_within(now, given, tensors, made, chance)
-            for now, given, top in zip(made, tensors, tops, strict=True)
-        ]
+        yield _of_shapes(tensors, shapes, how, tops, chance)
+
+
+def _of_one_step(
+    program: torch.export.ExportedProgram,
+    tensors: Sequence[torch.Tensor],
+    tops: Sequence[int | None],
+    axes: Sequence[int],
+) -> list[torch.Tensor]:
+    """Return inputs of as many rows, and length 1 where lengths are open.
+
+    An export takes all that are open for longer.
+    """
+    shapes = _shapes(program, tensors, lambda length: 1)
+    for shape, tensor, at in zip(shapes, tensors, axes, strict=True):
+        if at >= 0:
+            shape[at] = tensor.shape[at]
+    chance = torch.Generator().manual_seed(0)
+    return _of_shapes(tensors, shapes, 1.0, tops, chance)
+
+
+def _of_shapes(
+    tensors: Sequence[torch.Tensor],
+    shapes: Sequence[Sequence[int]],
+    how: float | None,
+    tops: Sequence[int | None],
+    chance: torch.Generator,
+) -> list[torch.Tensor]:
+    """Return inputs like those of an example, of other shapes and numbers."""
+    made = [
+        _filled(tensor, shape, how, top, chance)
+        for tensor, shape, top in zip(tensors, shapes, tops, strict=True)
+    ]
+    return [
+        now if top is not None else _lengths_within(now, given, tensors, made, chance)
+        for now, given, top in zip(made, tensors, tops, strict=True)
+    ]
 
 
 def _filled(
@@ -1015,7 +1067,8 @@ def _why_not_exported(error: Exception) -> str:
     return (
         "torch.export refuses it: the module asks for a number of a tensor (.item(), int(), if), "
         "which may be another for each row and sample; compute with the tensor itself, as "
-        "torch.where(condition, a, b); layers are left out by chance by torch.where(keep, "
+        "torch.where(condition, a, b); the most steps of all rows, lengths.max(), are x.size(1) "
+        "here; layers are left out by chance by torch.where(keep, "
         f"layer(x), x) with keep = F.dropout(torch.ones(()), rate, self.training) > 0{at}"
     )
 
@@ -1317,24 +1370,15 @@ class _Conversion:
     def _computed_range(self, node: torch.fx.Node, name: str) -> tuple[float, float]:
         """Return between which numbers those are that an operator makes, as far as it is known."""
         some = [self._range(given) for given in node.args[:3]]
-        if name in _TO or (name in _VIEWS | _SAME and len(some) > 0):
+        if some and name in (*_TO, *_VIEWS, *_SAME):
             return some[0]
-        if name == "neg":
-            return -some[0][1], -some[0][0]
         if name == "clamp" and len(some) == 3:
             return max(some[0][0], some[1][0]), min(some[0][1], some[2][1])
-        if name not in ("add", "sub", "rsub", "mul") or node.kwargs.get("alpha", 1) != 1:
+        compute = _OF_ENDS.get(name)
+        scaled = len(some) > 2 or node.kwargs.get("alpha", 1) != 1
+        if compute is None or scaled or not np.isfinite(some).all():
             return -np.inf, np.inf
-        (a, b), (c, d) = some[:2]
-        if len(some) > 2 or not np.isfinite([a, b, c, d]).all():
-            return -np.inf, np.inf
-        if name == "add":
-            return a + c, b + d
-        if name == "sub":
-            return a - d, b - c
-        if name == "rsub":
-            return c - b, d - a
-        ends = (a * c, a * d, b * c, b * d)
+        ends = [compute(*numbers) for numbers in choices(*some)]
         return min(ends), max(ends)
 
     def _range(self, given: Any) -> tuple[float, float]:
