@@ -343,6 +343,19 @@ def test_the_input_can_be_told() -> None:
     assert model.predict(numbers(2, 6, 4)).shape == (2, 4)
 
 
+def test_a_shape_that_was_guessed_is_told_where_it_does_not_fit() -> None:
+    """Of a dense layer in front of a recurrent one, a row may be a sequence."""
+    tensors = {"dense.weight": numbers(4, 3), "dense.bias": numbers(4)}
+    tensors |= {"rnn.weight_ih_l0": numbers(2, 4), "rnn.weight_hh_l0": numbers(2, 2)}
+    layers = [("dense", "Linear"), ("rnn", "RNN", {"bias": False})]
+    with pytest.raises(ModelFormatError) as caught:
+        read(tensors, layers)
+    hint = """a row is taken to be (3,): ("Input", {"shape": …}) in front says another"""
+    assert hint in str(caught.value)
+    model = read(tensors, [("Input", {"shape": (None, 3)}), *layers])
+    assert model.predict(numbers(2, 5, 3)).shape == (2, 5, 2)
+
+
 def test_a_layer_by_itself_has_no_name() -> None:
     x = numbers(2, 3)
     tensors = {"weight": numbers(4, 3), "bias": numbers(4)}

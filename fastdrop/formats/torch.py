@@ -317,9 +317,17 @@ class _Reading:
             self.obstacles.append(f"{entry.where}: expected the option {error}")
         except (UnsupportedError, ArithmeticError, ValueError, TypeError, IndexError) as error:
             if not own.wrong:
-                self.obstacles.append(f"{entry.where}: {error}")
+                self.obstacles.append(f"{entry.where}: {error}{self._guessed(error)}")
         own.failed = True
         return None
+
+    def _guessed(self, error: Exception) -> str:
+        """Return how to say the shape of the input, where that is the first layer's guess."""
+        told = any(LAYERS[entry.kind].shape is None for entry in self.entries)
+        if told or not self.builder.inputs or not isinstance(error, UnsupportedError):
+            return ""
+        shape = show(known(self.builder.inputs[0].row))
+        return f'; a row is taken to be {shape}: ("Input", {{"shape": …}}) in front says another'
 
     def _look_at(self, row: Row, own: _Weights, entry: Entry) -> None:
         """Take an entry's weights where its input is not known, for what is wrong with them."""
