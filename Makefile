@@ -116,7 +116,7 @@ release-check: $(STAMP)-dist ## Go through the checklist of a release, and say w
 	  build/release/bin/pip --disable-pip-version-check --quiet install cffconvert==2.0.0 "readme-renderer[md]==46.0"; }
 	$(BIN)/python .ci/release-check $(if $(RELEASE),,--dry-run)
 
-demo: $(STAMP)-built ## Say which of some text messages are spam, and how surely
+demo: $(STAMP)-alone ## Say which of some text messages are spam, and how surely
 	$(BIN)/fastdrop demo
 
 tools: $(STAMP)-lint $(STAMP)-fuzz $(STAMP)-docs $(STAMP)-dist ## Install what lint, fuzz, docs and dist need
@@ -131,9 +131,13 @@ $(VENV)/pyvenv.cfg:
 	$(PYTHON) -m venv $(VENV)
 
 # Build requirements first, so that the extension is built in place and only what changed again.
-$(STAMP)-built: $(VENV)/pyvenv.cfg $(EXTENSION)
+$(STAMP)-alone: $(VENV)/pyvenv.cfg $(EXTENSION)
 	$(PIP) "setuptools>=77" "cython>=3.1" "numpy>=2.0"
-	$(PIP) --no-build-isolation --editable ".[test,test-bridges]"
+	$(PIP) --no-build-isolation --editable .
+	@touch $@
+
+$(STAMP)-built: $(STAMP)-alone
+	$(PIP) "fastdrop-rnn[test,test-bridges]"
 	@touch $@
 
 # What an extra lacks, and no more: the project itself is there, and would be compiled again.

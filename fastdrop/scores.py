@@ -408,7 +408,8 @@ def nll(y: ArrayLike, probabilities: ArrayLike) -> Floats:
         Labels: whole numbers, or bool.
     probabilities : array_like, shape (*y.shape, classes), or y.shape for two classes
         Adding up to 1 (within 0.001) along the last axis; for two classes those of class 1. An
-        array of `y`'s own shape always is the latter, so labels may not be one-hot.
+        array of `y`'s own shape always is the latter, so labels may not be one-hot: what looks so,
+        for all of both add up to 1, is refused, but with an axis of length 1 behind probabilities.
 
     Returns
     -------
@@ -419,8 +420,8 @@ def nll(y: ArrayLike, probabilities: ArrayLike) -> Floats:
     Raises
     ------
     TypeError, ValueError
-        If labels are not whole numbers in [0, classes), probabilities are outside [0, 1] or do not
-        add up, or shapes do not fit.
+        If labels are not whole numbers in [0, classes), or one-hot, probabilities are outside
+        [0, 1] or do not add up, or shapes do not fit.
 
     Examples
     --------
@@ -603,9 +604,16 @@ def _unknown(values: NDArray[Any], y: Floats, *more: Any) -> Floats:
 
 def _classes(y: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], Floats, bool]:
     """Return labels, probabilities with an axis of classes, and whether they came without one."""
-    of = _check.array(y, "y", ("bool", *_check.NUMBERS)).shape
+    seen = _check.array(y, "y", ("bool", *_check.NUMBERS))
     given = _check.probabilities(probabilities, "probabilities")
+    of = seen.shape
     binary = given.shape in (of, (*of, 1))
+    if given.shape == of and _are_one_hot(seen, given):
+        expected = (
+            "labels, y.argmax(-1) (of several outputs with two classes each, "
+            "probabilities[..., np.newaxis] beside it)"
+        )
+        raise ValueError(f"y: expected {expected}, got one-hot vectors")
     if binary:
         shares = _forecasts.two_classes(given.reshape(of), "probabilities")
     elif given.shape[:-1] == of and given.ndim:
@@ -614,6 +622,14 @@ def _classes(y: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], 
         expected = f"shape {of} for two classes, or {(*of, 'classes')}"
         _check.refuse(ValueError, "probabilities", expected, given)
     return _forecasts.labels(y, shares.shape[-1]), shares, binary
+
+
+def _are_one_hot(y: NDArray[Any], probabilities: Floats) -> bool:
+    """Whether labels look like vectors of classes, over which probabilities are distributions."""
+    if y.ndim < 2 or y.shape[-1] < 2 or not y.size or not ((y == 0) | (y == 1)).all():
+        return False
+    sums = np.abs(probabilities.sum(axis=-1) - 1) <= _forecasts.SUM_TOLERANCE
+    return bool(sums.all() and (y.sum(axis=-1) == 1).all())
 
 
 def _of_labels(shares: Floats, labels: NDArray[np.intp]) -> Floats:

@@ -615,6 +615,26 @@ def test_labels_of_any_dtype() -> None:
     assert np.array_equal(scores.nll(ANSWERS, CHANCES[..., np.newaxis]), expected)
 
 
+@pytest.mark.parametrize(
+    "score",
+    [scores.nll, scores.brier, scores.expected_calibration_error, scores.reliability],
+)
+def test_one_hot_labels_are_refused(score: Any) -> None:
+    """They would be taken for outputs of two classes each; an axis more says that they are."""
+    shares = np.array([[0.5, 0.25, 0.25], [0.125, 0.75, 0.125]])
+    hot = np.eye(3)[[0, 1]]
+    for y in (hot, hot == 1, hot.astype(np.int32)):
+        with pytest.raises(ValueError, match=r"^y: expected labels, y.argmax\(-1\).*got one-hot"):
+            score(y, shares)
+    score(hot.argmax(-1), shares)
+    score(hot, shares[..., np.newaxis])
+    for other in (1 - hot, np.zeros_like(hot)):  # several answers, or none
+        score(other, shares)
+    score(hot, np.full_like(shares, 0.5))  # no distributions over three classes
+    score(np.array([0, 1]), np.array([0.25, 0.75]))  # two rows of one output
+    score(np.array([[0], [1]]), np.array([[0.25], [0.5]]))
+
+
 def test_probabilities_that_were_rounded() -> None:
     """To float16, sums are off by less than 1e-3."""
     rounded = PROBABILITIES.astype(np.float16)
