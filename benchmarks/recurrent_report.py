@@ -161,7 +161,7 @@ dropout, for they have none inside their recurrent kernels. Jobs: `load(file).mc
 two threads, against the fastest Keras, on TensorFlow, JAX or PyTorch, inputs tiled in one compiled
 call or called 100 times; model A is an Embedding, an LSTM of 100 units with dropout and a Dense
 layer over 498 steps. The second of each is the one of all {layers} layers, and of all {jobs} jobs,
-where fastdrop does worst.
+where fastdrop does worst. On two threads the worst layer is at {worst} times the best.
 
 {summary}
 GFLOP/s of these layers and of wider ones:
@@ -243,6 +243,7 @@ def block(results: Results, jobs: montecarlo_tables.Jobs) -> str:
         tier=results.tiers[0],
         layers=len(results.shapes) * len(recurrent_tables.CELLS),
         jobs=len(beside_keras),
+        worst=recurrent_tables.worst_layer(results, 2),
         summary=recurrent_tables.summary(results, beside_keras),
         plot=recurrent_tables.plot(results),
         caption=caption(results.about, "one and two threads"),

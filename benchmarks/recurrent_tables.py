@@ -380,14 +380,23 @@ BAR_OF_OURS = "fastdrop with dropout"
 def shown(results: Results) -> list[tuple[str, Shape]]:
     """Return the layers of the README: some LSTMs, and the layer where fastdrop does worst."""
     layers = [("lstm", shape) for shape in SHOWN if shape in results.shapes]
-    found = [
+    found = [(cell, shape) for _, cell, shape in by_times(results, 1)]
+    return layers + [layer for layer in found if layer not in layers][:1]
+
+
+def by_times(results: Results, threads: int) -> list[tuple[float, str, Shape]]:
+    """Return how many times as fast as the best without dropout layers are, the worst first."""
+    return sorted(
         (times, cell, shape)
         for cell in CELLS
         for shape in results.shapes
-        if (cell, shape) not in layers
-        and (times := results.times_best(PER_GATE, cell, shape, 1)) is not None
-    ]
-    return layers + [(cell, shape) for _, cell, shape in sorted(found)[:1]]
+        if (times := results.times_best(PER_GATE, cell, shape, threads)) is not None
+    )
+
+
+def worst_layer(results: Results, threads: int) -> str:
+    """Render the first of them, if there is any."""
+    return next((number(times) for times, _, _ in by_times(results, threads)), NONE)
 
 
 def summary(results: Results, jobs: Sequence[BesideKeras]) -> str:
