@@ -35,19 +35,31 @@ from fastdrop.recurrent import (
 if TYPE_CHECKING:
     from fastdrop import calibration, layers, scores, typing
     from fastdrop.formats import ModelFormatError, load
-    from fastdrop.model import Call, Ensemble, Model
+    from fastdrop.model import (
+        Call,
+        Ensemble,
+        EnsemblePrediction,
+        LayerSummary,
+        Model,
+        Stream,
+        Summary,
+    )
     from fastdrop.uncertainty import Prediction
 
 __all__ = [
     "Call",
     "Ensemble",
+    "EnsemblePrediction",
     "Info",
     "Key",
+    "LayerSummary",
     "Model",
     "ModelFormatError",
     "PackedWeights",
     "Prediction",
     "Stepper",
+    "Stream",
+    "Summary",
     "__version__",
     "activate",
     "alpha_dropout",
@@ -85,9 +97,13 @@ __all__ = [
 _LAZY = {
     "Call": "fastdrop.model",
     "Ensemble": "fastdrop.model",
+    "EnsemblePrediction": "fastdrop.model",
+    "LayerSummary": "fastdrop.model",
     "Model": "fastdrop.model",
     "ModelFormatError": "fastdrop.formats",
     "Prediction": "fastdrop.uncertainty",
+    "Stream": "fastdrop.model",
+    "Summary": "fastdrop.model",
     "calibration": "",
     "layers": "",
     "load": "fastdrop.formats",

@@ -224,6 +224,22 @@ def test_annotations_can_be_looked_up(name: str) -> None:
     assert set(hints) >= {*inspect.signature(function).parameters} - {"self"}
 
 
+def test_what_comes_back_has_a_public_name() -> None:
+    """For annotations of users, who meet what methods return."""
+    found: set[str] = set()
+    for name, function in public_callables().items():
+        if name == "PackedWeights.form" or inspect.isclass(function):  # backends call it
+            continue
+        for word in re.findall(r"\w+", str(inspect.signature(function).return_annotation)):
+            item = inspect.unwrap(function).__globals__.get(word)
+            if inspect.isclass(item) and item.__module__.startswith("fastdrop"):
+                found.add(word)
+    assert found >= {"Stream", "Summary", "EnsemblePrediction", "Prediction", "Reliability"}
+    public = {*fd.__all__, *fd.scores.__all__, *fd.calibration.__all__}
+    assert found <= public
+    assert isinstance(MODEL.described().layers[0], fd.LayerSummary)
+
+
 def test_types_do_not_wait_for_numpys_generators() -> None:
     """RNGLike is looked up when it is asked for."""
 

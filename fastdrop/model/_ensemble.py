@@ -190,7 +190,7 @@ class Ensemble:
 
         Returns
         -------
-        Prediction, or list or dict of Prediction
+        EnsemblePrediction, or list or dict of such
             Of all samples together, with ``within``, the mean of the models' variances,
             ``between``, the variance of their means, and ``members``, the models' own predictions.
 
