@@ -1278,7 +1278,12 @@ def test_architectures() -> None:
         (lambda: io.BytesIO(sample().h5()), None, "it holds weights alone"),
         (legacy_weights, None, "it holds weights alone"),
         (lambda: stream(sample()), lambda: stream(sample()), "this one is a model"),
-        (legacy_weights, lambda: io.BytesIO(b"[]"), "architecture: expected an object"),
+        (legacy_weights, lambda: io.BytesIO(b"[]"), "architecture: expected a list of layers"),
+        (
+            legacy_weights,
+            lambda: io.BytesIO(b'["ReLU"]'),
+            "a list of layers is for weights of PyTorch",
+        ),
         (legacy_weights, lambda: io.BytesIO(b"{"), "architecture is malformed"),
         (legacy_weights, lambda: io.BytesIO(b'"{}'), "architecture is malformed"),
         (legacy_weights, lambda: io.BytesIO(b'"\\ud800"'), "architecture is malformed"),

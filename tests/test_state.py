@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 
 import test_formats_hostile as hostile
+from fastdrop import cli
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.formats import torch as description
 from fastdrop.formats._limits import Limits
@@ -352,6 +353,49 @@ def test_models_of_stored_files(name: str) -> None:
     assert [*model.notes] == [*read_state(FILES[name], LIMITS).notes, *notes]
 
 
+LISTED = b"""[
+  ["table", "Embedding"], ["lstm", "LSTM", {"take": "last", "dropout": 0.3}],
+  ["norm", "BatchNorm1d"], ["out", "Linear"]
+]"""
+
+
+@pytest.mark.parametrize("name", ["state.pt", "legacy.pt", "state.safetensors"])
+@pytest.mark.parametrize("space", [b"", b" \n"])
+def test_a_list_of_layers_in_a_file(name: str, space: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "net.json"
+    path.write_bytes(space + LISTED)
+    model = load(io.BytesIO(FILES[name]), architecture=path)
+    options = {"take": "last", "dropout": 0.3}
+    wanted = load(
+        io.BytesIO(FILES[name]), architecture=[NET[0], ("lstm", "LSTM", options), *NET[2:]]
+    )
+    tokens = np.arange(20).reshape(4, 5) % 5
+    np.testing.assert_array_equal(model.predict(tokens), wanted.predict(tokens))
+    assert model.described() == wanted.described()
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [
+        (b"[", "architecture is malformed"),
+        (b"[]", "architecture: expected a list of layers"),
+        (b'["ReLU", "ReLU"', "architecture is malformed"),
+        (b'[["lstm", "LTSM"]]', "architecture[0] class: expected"),
+        (b'["ReLU", ["lstm", "LSTM", {"rate": 0.5}]]', "architecture[1] option: expected"),
+        (b'["ReLU", 3]', "architecture[1]: expected names of its weights"),
+        (b'[["lstm", "LSTM", {"take": 1, "take": 2}]]', "the key 'take' occurs twice"),
+        (b'[["drop", "Dropout", {"p": NaN}]]', "architecture holds NaN"),
+        (b"[" * 100, "architecture nests deeper than 64"),
+        (b"[" + b" " * (1 << 20) + b"]", "the file has 1048578 bytes, max_json_bytes is 1000000"),
+        (b"{}", "a PyTorch checkpoint; where it holds weights by name, say which layers"),
+    ],
+)
+def test_lists_of_layers_are_refused_with_the_place(text: bytes, fragment: str) -> None:
+    with pytest.raises(ModelFormatError, match=r"^<BytesIO>: ") as caught:
+        load(io.BytesIO(FILES["state.pt"]), architecture=io.BytesIO(text), max_json_bytes=1_000_000)
+    assert fragment in str(caught.value)
+
+
 def test_what_load_is_told_of_weights(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     path.write_bytes(FILES["state.pt"])
@@ -372,6 +416,23 @@ def test_what_load_is_told_of_weights(tmp_path: Path) -> None:
         load(tmp_path / "none.pt", architecture=["Nothing"])
     with pytest.raises(FileNotFoundError):
         load(tmp_path / "none.pt", architecture=NET)
+
+
+def test_the_command_reads_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "state.pt"
+    path.write_bytes(FILES["state.pt"])
+    layers, out = tmp_path / "net.json", tmp_path / "net.safetensors"
+    layers.write_text('[["table", "Embedding"], ["lstm", "LSTM"], ["norm", "Unused"]]')
+    assert cli.main(["inspect", str(path), "--architecture", str(layers)]) == 1
+    assert "'out.weight'" in capsys.readouterr().err
+    layers.write_bytes(LISTED)
+    assert cli.main(["inspect", str(path), "--architecture", str(layers)]) == 0
+    assert "Bidirectional" in capsys.readouterr().out
+    assert cli.main(["convert", str(path), str(out), "--architecture", str(layers)]) == 0
+    assert load(out).output_shape == (1,)
+    with pytest.raises(SystemExit):
+        cli.main(["inspect", "--help"])
+    assert ".pt or .pth" in capsys.readouterr().out
 
 
 def test_weights_that_are_not_finite_are_taken_where_they_may() -> None:

@@ -114,13 +114,14 @@ def sampling(sub: argparse.ArgumentParser, samples: int, least: int, more: str =
 
 
 def loading(sub: argparse.ArgumentParser) -> None:
-    formats = ".keras, .h5, .onnx or .safetensors"
+    formats = ".keras, .h5, .onnx, .safetensors, .pt or .pth"
     sub.add_argument("model", type=Path, metavar="MODEL", help=f"a {formats} file")
     sub.add_argument(
         "--architecture",
         type=Path,
         metavar="FILE",
-        help="for a file of weights alone: the JSON or .keras file of its layers",
+        help="for a file of weights alone: the JSON or .keras file of its layers; for weights of "
+        'PyTorch a JSON list, as [["lstm", "LSTM", {"dropout": 0.3}], "ReLU", ["head", "Linear"]]',
     )
     sub.add_argument(
         "--custom",

@@ -81,7 +81,8 @@ def load(
         For a file of weights alone. Of Keras: what ``model.to_json()`` returned, as a file, or a
         ``.keras`` file of the same model. Of PyTorch: a list of its layers in their order, each by
         the name of its weights, its class and its options, as in ``[("lstm", "LSTM", {"dropout":
-        0.3, "take": "last"}), "ReLU", ("head", "Linear")]``; docs/pytorch.md has them all.
+        0.3, "take": "last"}), "ReLU", ("head", "Linear")]``, or a file with such a list in JSON;
+        docs/pytorch.md has them all.
     custom : mapping of str to str, optional
         Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
         "Dropout"}``, or functions and activations, as in ``{"my_swish": "silu"}``. Nothing is
@@ -168,6 +169,8 @@ def load(
         description = None
         if other is not None:
             description = bytes(_content(architecture, other, limits))  # type: ignore[arg-type]
+            if _is_list(description):
+                entries = _listed(description, limits)
         base = os.path.basename(name)
         if told and not _is_onnx(data, suffix):
             raise ModelFormatError("inputs= is for files of ONNX")
@@ -233,6 +236,25 @@ def _checked_inputs(given: object) -> dict[str, tuple[int | None, ...] | int | f
     return found
 
 
+def _is_list(description: bytes) -> bool:
+    return description.lstrip(b" \t\r\n").startswith(b"[")
+
+
+def _listed(description: bytes, limits: Limits) -> list[Entry]:
+    """Return the list of layers in a JSON document."""
+    from fastdrop.formats import torch
+    from fastdrop.formats._safe_json import parse_list
+
+    if len(description) > limits.max_json_bytes:
+        size, most = len(description), limits.max_json_bytes
+        raise ModelFormatError(f"architecture: the file has {size} bytes, max_json_bytes is {most}")
+    layers = parse_list(description, "architecture")
+    try:
+        return torch.check(layers)
+    except (TypeError, ValueError) as error:  # of the file, not of the call
+        raise ModelFormatError(str(error)) from error
+
+
 def _described(
     data: bytes | memoryview,
     entries: list[Entry],
@@ -268,7 +290,7 @@ def _saved_model(data: memoryview, described: bool, limits: Limits, allow_nonfin
     if not is_model(metadata):
         raise ModelFormatError(
             "weights without a model; what Model.save writes has both, and other weights need "
-            "architecture="
+            "architecture=, a list of their layers"
         )
     if described:
         raise ModelFormatError("architecture= is for files of weights alone; this one is a model")

@@ -47,6 +47,22 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
         would take more memory than 8 MiB and three times their bytes, or are
         something else than an object.
     """
+    value = _parse(data, part)
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"{part}: expected an object, found {show(value)}")
+    return value
+
+
+def parse_list(data: bytes, part: str) -> list[Any]:
+    """Return the JSON list in `data`, as strictly as `parse_object`."""
+    value = _parse(data, part)
+    if not isinstance(value, list):
+        raise ModelFormatError(f"{part}: expected a list, found {show(value)}")
+    return value
+
+
+def _parse(data: bytes, part: str) -> Any:
+    """Return what a JSON document holds."""
     _check_amount(data, part)
     with malformed(part):
         text = data.decode("utf-8")
@@ -72,16 +88,13 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
         return int(text)
 
     with malformed(part):
-        value = json.loads(
+        return json.loads(
             text,
             object_pairs_hook=pairs,
             parse_constant=constant,
             parse_float=real,
             parse_int=integer,
         )
-    if not isinstance(value, dict):
-        raise ModelFormatError(f"{part}: expected an object, found {show(value)}")
-    return value
 
 
 def unquoted(data: bytes, part: str) -> bytes:

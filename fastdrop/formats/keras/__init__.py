@@ -76,8 +76,6 @@ def read(data: bytes, file_name: str, asked: Asked) -> Model:
     ModelFormatError
         The file is malformed, unsafe or not supported.
     """
-    if asked.architecture is not None:
-        raise ModelFormatError("architecture= is for files of weights alone; this one is a model")
     limits = asked.limits
     members = read_members(
         data,
@@ -87,6 +85,8 @@ def read(data: bytes, file_name: str, asked: Asked) -> Model:
             _WEIGHTS: limits.max_file_bytes,
         },
     )
+    if asked.architecture is not None:
+        raise ModelFormatError("architecture= is for files of weights alone; this one is a model")
     version, text, config = _described(members)
     assembly = assemble(config, version, asked, source=f"Keras {text}, {file_name}")
     with _summarised(assembly.reader.summary):
