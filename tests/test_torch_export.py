@@ -7,9 +7,11 @@ steps where those stay open, is that of the example.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import random
 import re
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -2152,7 +2154,10 @@ def test_steps_that_are_taken_one_by_one_are_in_front() -> None:
     torch.manual_seed(0)
     module = Cells()
     model = from_torch(module, torch.randn(5, 2, 3))
-    assert model.notes == ("input 'x': the module takes rows along axis 1, here it is axis 0",)
+    fixed, turned = model.notes
+    assert "fixes axis 0 of input 'x'" in fixed
+    assert "for t in range(x.size(0))" in fixed
+    assert turned == "input 'x': the module takes rows along axis 1, here it is axis 0"
     x = torch.randn(5, 4, 3)
     expected = module(x).detach()
     np.testing.assert_allclose(model.predict(x.transpose(0, 1).numpy()), expected, atol=1e-6)
@@ -2766,6 +2771,35 @@ def test_what_to_do_instead_of_asking_for_a_number(function: Any, capfd: Any) ->
     assert capfd.readouterr() == ("", "")  # where export prints what it has until then
     assert "torch.where(keep, layer(x), x)" in text
     assert re.search(r" \(test_torch_export\.py:\d+: .*(item|int|any|sum)\(", text)
+
+
+def test_nothing_else_is_said_of_what_is_refused(capfd: Any, caplog: Any) -> None:
+    """PyTorch logs and prints the graph of it; what the module logs, and others do, is theirs."""
+    own, theirs = logging.getLogger("own"), logging.getLogger("torch.export._trace")
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        own.warning("called")
+        other = threading.Thread(target=theirs.warning, args=("of another thread",))
+        other.start()
+        other.join()
+        return x if x.sum() > 0 else -x
+
+    import torch.export._trace as trace
+
+    theirs.addHandler(caplog.handler)
+    try:
+        with pytest.raises(ModelFormatError, match="asks for a number of a tensor"):
+            from_torch(Function(forward), torch.ones(2, 3))
+        theirs.warning("afterwards")
+    finally:
+        theirs.removeHandler(caplog.handler)
+    told = {record.message for record in caplog.records if record.levelno >= logging.WARNING}
+    assert told == {"called", "of another thread", "afterwards"}
+    said = capfd.readouterr().err
+    assert "def forward" not in said
+    assert "exportdb" not in said
+    assert "print" not in vars(trace)
+    assert not theirs.filters
 
 
 def test_layers_that_are_left_out_as_the_message_says() -> None:

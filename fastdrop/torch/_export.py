@@ -6,6 +6,7 @@ import inspect
 import operator
 import os
 import random
+import threading
 import traceback
 import warnings
 from collections import deque
@@ -434,8 +435,8 @@ def _export(
         torch.no_grad(),
         _training(module),
         warnings.catch_warnings(),
-        _quiet(),
         shapes_alone() as closed,
+        _quiet(),
     ):
         warnings.simplefilter("ignore")
         called = _Called(module, example)
@@ -556,18 +557,34 @@ def _chance_left() -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what export logs and prints to itself: what it raises says all."""
+    """Keep what export logs and prints in this thread to itself: what it raises says all.
+
+    Other loggers than PyTorch's, and other threads, are left alone. One thread at a time is here.
+    """
     import logging
 
     from torch.export import _trace
 
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
+    own = threading.get_ident()
+
+    def passes(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.WARNING or threading.get_ident() != own
+
+    def said(*texts: object, **options: Any) -> None:
+        if threading.get_ident() != own:
+            print(*texts, **options)
+
+    names = [name for name in [*logging.root.manager.loggerDict] if name.startswith("torch")]
+    loggers = [logging.getLogger(name) for name in names]
+    for logger in loggers:
+        logger.addFilter(passes)
+    vars(_trace)["print"] = said  # by which it shows the graph of what fails
     try:
-        with mock.patch.object(_trace, "print", create=True):
-            yield
+        yield
     finally:
-        logging.disable(before)
+        del vars(_trace)["print"]
+        for logger in loggers:
+            logger.removeFilter(passes)
 
 
 def _converted(module: nn.Module, example: _Example) -> Model:
