@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from fastdrop import _check, _threads
+from fastdrop import _check, _environment, _threads
 from fastdrop._fallback import Numpy
 from fastdrop._version import __version__
 
@@ -344,19 +344,20 @@ def _native_tiers() -> list[Backend]:
 
 def _choose(native: Sequence[Backend], environ: dict[str, str]) -> tuple[Backend, str]:
     """Return the backend to use and the reason, honouring the two switches or refusing them."""
-    wanted = environ.get("FASTDROP_BACKEND")
-    isa = environ.get("FASTDROP_ISA")
+    wanted = _environment.read("FASTDROP_BACKEND", environ)
+    isa = _environment.read("FASTDROP_ISA", environ)
     tiers = {backend.tier: backend for backend in native}
     possible = ["native", "numpy"] if native else ["numpy"]
     if wanted is not None and wanted not in possible:
-        raise ImportError(
+        _environment.refuse(
             f"FASTDROP_BACKEND: expected {_check.words(possible)} here, got {wanted!r}"
         )
     if isa is not None:
         if wanted == "numpy" or not native:
-            raise ImportError(f"FASTDROP_ISA={isa}: the NumPy backend has no tiers; unset it")
+            _environment.refuse(f"FASTDROP_ISA={isa}: the NumPy backend has no tiers; unset it")
         if isa not in tiers:
-            raise ImportError(f"FASTDROP_ISA: expected {_check.words([*tiers])} here, got {isa!r}")
+            expected = _check.words([*tiers])
+            _environment.refuse(f"FASTDROP_ISA: expected {expected} here, got {isa!r}")
         return tiers[isa], f"FASTDROP_ISA={isa}"
     if wanted == "numpy":
         return Numpy(), "FASTDROP_BACKEND=numpy"

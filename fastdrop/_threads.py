@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from fastdrop import _check
+from fastdrop import _check, _environment
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -79,10 +79,10 @@ def _unescaped(path: str) -> str:
 
 
 def _default() -> tuple[int, str]:
-    text = os.environ.get("FASTDROP_NUM_THREADS")
+    text = _environment.read("FASTDROP_NUM_THREADS")
     if text is not None:
         if not re.fullmatch("[0-9]{1,4}", text) or not 1 <= int(text) <= _check.MAX_THREADS:
-            raise ImportError(
+            _environment.refuse(
                 "FASTDROP_NUM_THREADS: expected an integer in "
                 f"[1, {_check.MAX_THREADS}], got {text!r}"
             )

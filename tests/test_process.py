@@ -1,6 +1,7 @@
 """What takes a process of its own: switches, imports, memory, signals, forks."""
 
 import os
+import re
 import platform
 import subprocess
 import sys
@@ -138,13 +139,11 @@ def test_switches(tier: str) -> None:
     ("environ", "names"),
     [
         ({"FASTDROP_BACKEND": "fast"}, ["FASTDROP_BACKEND: expected", "'numpy'", "got 'fast'"]),
-        ({"FASTDROP_BACKEND": ""}, ["FASTDROP_BACKEND: expected", "'numpy'"]),
         ({"FASTDROP_ISA": "sse9"}, ["FASTDROP_ISA"]),
         ({"FASTDROP_BACKEND": "numpy", "FASTDROP_ISA": "portable"}, ["FASTDROP_ISA"]),
         ({"FASTDROP_NUM_THREADS": "0"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
         ({"FASTDROP_NUM_THREADS": "two"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
         ({"FASTDROP_NUM_THREADS": "-1"}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
-        ({"FASTDROP_NUM_THREADS": ""}, ["FASTDROP_NUM_THREADS: expected an integer in [1, "]),
         ({"FASTDROP_NUM_THREADS": "1025"}, ["FASTDROP_NUM_THREADS: expected", "got '1025'"]),
         ({"FASTDROP_NUM_THREADS": "²"}, ["FASTDROP_NUM_THREADS: expected", "got '²'"]),
         ({"FASTDROP_NUM_THREADS": "٣"}, ["FASTDROP_NUM_THREADS: expected", "got '٣'"]),
@@ -160,6 +159,31 @@ def test_a_switch_that_cannot_be_honoured(environ: dict[str, str], names: list[s
     last = result.stderr.strip().split("\n")[-1]
     assert last.startswith("ImportError: ")
     assert all(name in last for name in names)
+
+
+def test_an_empty_switch_is_none() -> None:
+    """As Compose and Kubernetes hand on what is not set."""
+    names = ("FASTDROP_BACKEND", "FASTDROP_ISA", "FASTDROP_NUM_THREADS")
+    result = run(INFO, **dict.fromkeys(names, ""))
+    assert result.stdout == run(INFO).stdout != ""
+
+
+@pytest.mark.parametrize("name", ["FASTDROP_BACKEND", "FASTDROP_ISA", "FASTDROP_NUM_THREADS"])
+@pytest.mark.parametrize("way", ["module", "script"])
+def test_the_command_says_in_a_line_what_is_wrong(way: str, name: str, tmp_path: Path) -> None:
+    script = tmp_path / "fastdrop"
+    script.write_text("import sys\nfrom fastdrop.cli import main\nsys.exit(main())\n")
+    result = subprocess.run(
+        [sys.executable, *(["-m", "fastdrop"] if way == "module" else [str(script)]), "info"],
+        env=os.environ | {"PYTHONPATH": str(Path(fd.__file__).parents[1]), name: "x"},
+        cwd=tmp_path if way == "script" else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(rf"fastdrop: {name}: expected .*, got 'x'\n", result.stderr)
 
 
 def test_without_the_extension() -> None:
