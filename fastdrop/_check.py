@@ -411,7 +411,8 @@ def operand(
         refuse(TypeError, name, expected, value)
     plain = read(value, name, expected)
     if plain.dtype.name not in dtypes:
-        refuse(TypeError, name, expected, plain)
+        more = ", as .astype('float32') gives it" if plain.dtype.name == "bfloat16" else ""
+        refuse(TypeError, name, f"{expected}{more}", plain)
     if ndim is not None and plain.ndim != ndim:
         refuse(ValueError, name, f"an array of {ndim} dimensions", plain)
     return plain
@@ -442,6 +443,11 @@ def read(value: object, name: str, expected: str = "an array") -> NDArray[Any]:
     except ValueError:  # a ragged list
         refuse(ValueError, name, f"{expected}, its rows of one length", value)
     except (TypeError, RuntimeError, BufferError) as error:  # what tensors say that cannot be read
+        if str(getattr(value, "dtype", "")).endswith("bfloat16"):
+            got = f"{type(value).__name__} of bfloat16"
+            raise TypeError(
+                f"{name}: expected {expected}, as .float() gives it, got {got}"
+            ) from error
         reason = " ".join(str(error).split())
         got = f"{type(value).__name__}: {reason}"
         raise TypeError(f"{name}: expected {expected}, got {got}") from error
@@ -467,9 +473,13 @@ def contiguous(value: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return np.require(value, dtype, ["C", "A"])
 
 
-def shaped(value: NDArray[Any], name: str, expected: tuple[int, ...]) -> NDArray[Any]:
+def shaped(
+    value: NDArray[Any], name: str, expected: tuple[int, ...], given: object = None
+) -> NDArray[Any]:
+    """An array of that shape; `given` is what it has been converted from."""
     if value.shape != expected:
-        refuse(ValueError, name, f"shape {expected}", value)
+        got = given if isinstance(given, np.ndarray) else value
+        refuse(ValueError, name, f"shape {expected}", got)
     return value
 
 

@@ -27,7 +27,8 @@ def forecast(
     """Numbers of shape (*before, *of), from which a last axis of length 1 has been taken away."""
     given = numbers(value, name)
     whole = (*before, *of)
-    return _check.shaped(given[..., 0] if given.shape == (*whole, 1) else given, name, whole)
+    fitting = given[..., 0] if given.shape == (*whole, 1) else given
+    return _check.shaped(fitting, name, whole, value)
 
 
 def deviations(value: object, name: str, of: tuple[int, ...]) -> NDArray[np.float64]:
@@ -46,7 +47,7 @@ def samples(value: object, of: tuple[int, ...]) -> NDArray[np.float64]:
     given = numbers(value, "samples")
     if given.ndim == 0 or not len(given):
         _check.refuse(ValueError, "samples", f"shape {('n', *of)} with n >= 1", value)
-    return forecast(given, "samples", of, given.shape[:1])
+    return forecast(value, "samples", of, given.shape[:1])
 
 
 def levels(value: object) -> NDArray[np.float64]:

@@ -282,7 +282,7 @@ def _shares(p: Any, level: float) -> tuple[Floats, ...]:
 
 def _lac_scores(y: ArrayLike, shares: Floats) -> Floats:
     labels = _forecasts.labels(y, shares.shape[-1])
-    chosen = _as_outputs(labels, shares.shape[:-1])[..., np.newaxis]
+    chosen = _as_outputs(labels, shares.shape[:-1], y)[..., np.newaxis]
     return 1 - np.take_along_axis(shares, chosen, axis=-1)[..., 0]
 
 
@@ -333,12 +333,12 @@ def _finite(value: Floats, name: str) -> Floats:
     return value
 
 
-def _as_outputs(value: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+def _as_outputs(value: NDArray[Any], shape: tuple[int, ...], given: object) -> NDArray[Any]:
     """Return y in the shape of the outputs, where a last axis of length 1 was missing too."""
     if (*value.shape, 1) == shape:
         return value[..., np.newaxis]
-    return _check.shaped(value, "y", shape)
+    return _check.shaped(value, "y", shape, given)
 
 
 def _came(y: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    return _as_outputs(_finite(_forecasts.numbers(y, "y"), "y"), shape)
+    return _as_outputs(_finite(_forecasts.numbers(y, "y"), "y"), shape, y)

@@ -219,7 +219,7 @@ def _blocks_of_rows(model: Model, x: Any) -> list[Any]:
     names = model.input_names
     if isinstance(x, Mapping):
         if set(x) != set(names):
-            expected = f"arrays by the names {', '.join(names)}"
+            expected = f"arrays by the names {', '.join(map(repr, names))}"
             raise ValueError(f"x: expected {expected}, got {', '.join(map(str, x))}")
         values = [x[name] for name in names]
     elif len(names) == 1:

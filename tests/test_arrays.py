@@ -329,6 +329,25 @@ def test_arrow() -> None:
     np.testing.assert_array_equal(fd.dropout(tensor, 0.5, rng=0), fd.dropout(X, 0.5, rng=0))
 
 
+def test_what_to_do_with_bfloat16() -> None:
+    """Where another library gives it, a tensor of its own or NumPy's array."""
+
+    class Tensor:
+        dtype = "torch.bfloat16"
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise TypeError("Got unsupported ScalarType BFloat16")
+
+    with pytest.raises(
+        TypeError, match=r"^x: .*, as \.float\(\) gives it, got Tensor of bfloat16$"
+    ):
+        MODEL.predict(Tensor())  # type: ignore[arg-type]
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    array = SEQUENCE.astype(ml_dtypes.bfloat16)
+    with pytest.raises(TypeError, match=r"as \.astype\('float32'\) gives it, got bfloat16 array"):
+        MODEL.predict(array)
+
+
 @pytest.mark.live
 def test_torch() -> None:
     torch = pytest.importorskip("torch")
@@ -345,6 +364,12 @@ def test_torch() -> None:
         fd.dropout(torch.from_numpy(X).to_sparse(), 0.5)
     with pytest.raises(TypeError, match=r"^x: expected an array of .*, got Tensor: "):
         fd.dropout(torch.empty(3, device="meta"), 0.5)
+    half = sequence.to(torch.bfloat16)
+    with pytest.raises(
+        TypeError, match=r"^x: .*, as \.float\(\) gives it, got Tensor of bfloat16$"
+    ):
+        MODEL.predict(half)
+    np.testing.assert_array_equal(MODEL.predict(half.float()), MODEL.predict(half.float().numpy()))
 
 
 @pytest.mark.live

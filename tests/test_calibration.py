@@ -535,3 +535,10 @@ def test_what_does_not_fit_is_refused() -> None:
         sets.sets(Classes(np.full((60, 2, 3), 1 / 3)))
     with pytest.raises(ValueError, match=r"p.std: expected numbers >= 0"):
         intervals.interval(Normal(MEAN, -STD))
+
+
+def test_what_came_is_told_as_it_came() -> None:
+    with pytest.raises(ValueError, match=r"^y: expected shape .*, got int8 array of shape \(3,\)$"):
+        calibrate(Normal(MEAN, STD), np.ones(3, np.int8))
+    with pytest.raises(ValueError, match=r"^samples: .*, got int16 array of shape \(2, 3\)$"):
+        scores.crps(np.ones(4), np.ones((2, 3), np.int16))

@@ -408,6 +408,13 @@ def test_inspect_of_a_model_whose_weights_do_not_fit(
     assert ["soft", "Activation", "(batch,", "5)", "-", "-"] in [s.split() for s in out.split("\n")]
     assert err.count("\n") == 1
     assert "dense/vars/1" in err
+    assert "weights;" not in out
+    with pytest.raises(fd.ModelFormatError) as caught:
+        fd.load(path)
+    assert caught.value.summary is not None
+    lines = caught.value.summary.lines()
+    assert "weights; stochastic" in lines[-1]
+    assert lines[:-1] == caught.value.summary.lines(refused=True)
 
 
 def test_inspect_of_what_has_no_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -1755,6 +1762,8 @@ def test_convert(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("source", "out", "fragment"),
     [
+        pytest.param(MODEL, "m.h5", "OUT: expected a name as model.safetensors", id="format"),
+        pytest.param(MODEL, "m.h5", "not written, got 'm.h5'", id="as it was given"),
         pytest.param(MODEL, "no/m", "a directory that does not exist", id="no directory"),
         pytest.param(MODEL, ".", "found a directory", id="directory"),
         pytest.param(MODEL, "-", "which would be standard output", id="standard output"),

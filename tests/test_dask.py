@@ -420,7 +420,7 @@ REFUSED: dict[str, tuple[Any, Any, dict[str, Any], type[Exception], str]] = {
         {"left": in_parts(X[:, :3], 2), "r": in_parts(X[:, :3], 2)},
         {},
         ValueError,
-        "x: expected arrays by the names left, right",
+        "x: expected arrays by the names 'left', 'right'",
     ),
     "other rows": (
         several("c"),

@@ -99,7 +99,8 @@ def test_progress_goes_once_to_the_end() -> None:
     ("models", "error", "match"),
     [
         (lambda: member(2), TypeError, "models: expected"),
-        (lambda: [member(2)], ValueError, "models: expected two models or more"),
+        (lambda: [], ValueError, "models: expected at least 2 fastdrop.Models, got "),
+        (lambda: [member(2)], ValueError, "models: expected at least 2 fastdrop.Models, got "),
         (lambda: [member(2), 3], TypeError, "models"),
         (
             lambda: [member(2), fd.Model([layers.Dropout(name="d", rate=0.5)], (3,))],

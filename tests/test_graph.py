@@ -113,7 +113,7 @@ def test_one_input_by_name() -> None:
     assert model.input_shape == (2,)
     assert model.input_names == ("words",)
     assert np.array_equal(model.predict({"words": x}), model.predict(x))
-    with pytest.raises(ValueError, match="x: expected arrays by the names words, got input"):
+    with pytest.raises(ValueError, match="x: expected arrays by the names 'words', got 'input'"):
         model.predict({"input": x})
     assert Model([dense("d", 2)], (2,)).input_names == ("input",)
 
@@ -121,13 +121,13 @@ def test_one_input_by_name() -> None:
 @pytest.mark.parametrize(
     ("x", "error", "message"),
     [
-        ({"left": 0}, ValueError, "x: expected arrays by the names left, right, got left"),
+        ({"left": 0}, ValueError, "x: expected arrays by the names 'left', 'right', got 'left'"),
         (
             {"left": 0, "right": 0, "more": 0},
             ValueError,
-            "x: expected arrays by the names left, right, got left, right, more",
+            "x: expected arrays by the names 'left', 'right', got 'left', 'right', 'more'",
         ),
-        ({"left": 0, "other": 0}, ValueError, "got left, other"),
+        ({"left": 0, "other": 0}, ValueError, "got 'left', 'other'"),
         ([np.ones((1, 2))], ValueError, r"x: expected 2 arrays \(left, right\), got 1"),
         ([np.ones((1, 2))] * 3, ValueError, "x: expected 2 arrays .*, got 3"),
         (np.ones((2, 2)), TypeError, "x: expected 2 arrays in a list or dict, got float64"),

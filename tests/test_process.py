@@ -1,8 +1,8 @@
 """What takes a process of its own: switches, imports, memory, signals, forks."""
 
 import os
-import re
 import platform
+import re
 import subprocess
 import sys
 import sysconfig

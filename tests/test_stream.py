@@ -702,3 +702,23 @@ def test_threads_wait_for_one_another() -> None:
         thread.join()
     for name, value in one.state.items():
         np.testing.assert_array_equal(several.state[name], value, name)
+
+
+def test_what_came_is_told_as_it_came() -> None:
+    table = np.ones((9, 2), np.float32)
+    words = fd.Model(
+        [
+            layers.Embedding(name="words", table=table),
+            layers.Dropout(name="drop", rate=0.5),
+        ],
+        (None,),
+    )
+    stream = words.stream(rows=2, samples=3, rng=0, scope="shared")
+    with pytest.raises(
+        ValueError, match=r"^x: expected shape \(2\), got int32 array of shape \(3,\)"
+    ):
+        stream.step(np.ones(3, np.int32))
+    with pytest.raises(
+        ValueError, match=r"^x: expected shape \(2\), got int8 array of shape \(2, 1\)"
+    ):
+        stream.step(np.ones((2, 1), np.int8))

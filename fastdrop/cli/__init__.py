@@ -17,6 +17,7 @@ from fastdrop.cli import _predict, _selftest
 from fastdrop.cli._arguments import load, loading, sampling, shown
 from fastdrop.demo.table import table
 from fastdrop.formats._errors import printable
+from fastdrop.model._file import check_name
 
 
 class _Refused(NamedTuple):
@@ -37,11 +38,12 @@ def _inspect(args: argparse.Namespace) -> str | _Refused:
     if args.json:
         text = json.dumps(summary.asdict() | {"obstacles": obstacles}, indent=2)
     else:
-        text = "\n".join(summary.lines(shown))
+        text = "\n".join(summary.lines(shown, refused=bool(obstacles)))
     return _Refused(text, obstacles) if obstacles else text
 
 
 def _convert(args: argparse.Namespace) -> str:
+    check_name(args.out, "OUT")
     target = _files.target(args.out, "OUT ", [args.model])
     model = load(args)
     try:

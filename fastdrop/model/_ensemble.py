@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop import _check
 from fastdrop.model._graph import check_sequence
 from fastdrop.model._model import Model
 from fastdrop.model._sampling import reporter
@@ -116,9 +115,7 @@ class Ensemble:
     """
 
     def __init__(self, models: Sequence[Model]) -> None:
-        found = check_sequence(models, "models", Model, "fastdrop.Model")
-        if len(found) < 2:
-            _check.refuse(ValueError, "models", "two models or more", models)
+        found = check_sequence(models, "models", Model, "fastdrop.Model", least=2)
         self.models: tuple[Model, ...] = found
         first = found[0]
         for number, model in enumerate(found[1:], 1):

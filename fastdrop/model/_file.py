@@ -98,9 +98,7 @@ def save(model: "Model", path: str | PathLike[str]) -> None:
     if not isinstance(path, str | PathLike):
         _check.refuse(TypeError, "path", "a str or path-like", path)
     name = os.fsdecode(path)
-    if name.lower().endswith(_OTHERS):
-        expected = "a name as model.safetensors, for other formats are not written"
-        _check.refuse(ValueError, "path", expected, name)
+    check_name(name, "path")
     target = _files.target(name, "path: ")
     tensors: dict[str, Array] = {}
     metadata = {
@@ -108,6 +106,13 @@ def save(model: "Model", path: str | PathLike[str]) -> None:
         MODEL_KEY: json.dumps(_described(model, tensors), separators=(",", ":")),
     }
     _files.replace(target, partial(write_tensors, tensors=tensors, metadata=metadata))
+
+
+def check_name(name: str, label: str) -> None:
+    """Refuse the name of a file that says another format."""
+    if name.lower().endswith(_OTHERS):
+        expected = "a name as model.safetensors, for other formats are not written"
+        _check.refuse(ValueError, label, expected, name)
 
 
 def write_tensors(

@@ -333,14 +333,15 @@ def check_dtypes(value: object, inputs: Mapping[str, Shape]) -> dict[str, str]:
 
 
 def check_sequence(
-    value: object, name: str, kind: type | tuple[type, ...], what: str = "layer"
+    value: object, name: str, kind: type | tuple[type, ...], what: str = "layer", least: int = 1
 ) -> tuple[Any, ...]:
-    """Return a list or tuple of one thing or more of a kind."""
+    """Return a list or tuple of so many things or more of a kind."""
     if not isinstance(value, (list, tuple)):
         _check.refuse(TypeError, name, f"a list or tuple of {what}s", value)
     for i, item in enumerate(value):
         if not isinstance(item, kind):
             _check.refuse(TypeError, f"{name}[{i}]", f"a {what}", item)
-    if not value:
-        _check.refuse(ValueError, name, f"at least one {what}", value)
+    if len(value) < least:
+        expected = f"at least one {what}" if least == 1 else f"at least {least} {what}s"
+        _check.refuse(ValueError, name, expected, value)
     return tuple(value)

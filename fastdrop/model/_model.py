@@ -696,9 +696,7 @@ class Model:
             expected = f"a dict of some of the inputs ({', '.join(numbers)})"
             _check.refuse(ValueError, "constants", expected, constants)
         shapes = {numbers[name]: graph.shapes[numbers[name]] for name in given}
-        arrays = self._inputs(given, shapes, "constants") if given else []
-        for array in arrays:
-            _check.shaped(array, "constants", (rows, *array.shape[1:]))
+        arrays = self._inputs(given, shapes, "constants", rows) if given else []
         moving = {i: graph.shapes[i][1:] for i in graph.inputs if i not in shapes}
         if any(not graph.shapes[i] for i in moving):
             raise ValueError("stream: expected inputs whose first axis is time, got single numbers")
@@ -718,10 +716,7 @@ class Model:
                 x = with_rows(x, next(iter(steps.values())))
             elif isinstance(x, (list, tuple)) and len(x) == len(steps):
                 x = [with_rows(v, shape) for v, shape in zip(x, steps.values(), strict=True)]
-            found = self._inputs(x, moving)
-            for array in found:
-                _check.shaped(array, "x", (rows, *array.shape[1:]))
-            return found
+            return self._inputs(x, moving, rows=rows)
 
         def folding(number: int, shape: tuple[int, ...]) -> Folding:
             return wanted.folding(graph.meanings[number], shape, samples)
@@ -910,16 +905,20 @@ class Model:
         return list(values)
 
     def _inputs(
-        self, x: Any, shapes: Mapping[int, Shape] | None = None, name: str = "x"
+        self,
+        x: Any,
+        shapes: Mapping[int, Shape] | None = None,
+        name: str = "x",
+        rows: int | None = None,
     ) -> list[Array]:
-        """Check inputs, of other shapes than the model's if given, and convert them."""
+        """Check inputs, of other shapes than the model's or of so many rows, and convert them."""
         if shapes is None:
             shapes = {tensor: self.graph.shapes[tensor] for tensor in self.graph.inputs}
         names = [self.graph.names[tensor] for tensor in shapes]
         if isinstance(x, Mapping):
             if set(x) != set(names):
-                expected = f"arrays by the names {', '.join(names)}"
-                raise ValueError(f"{name}: expected {expected}, got {', '.join(map(str, x))}")
+                expected = f"arrays by the names {', '.join(map(repr, names))}"
+                raise ValueError(f"{name}: expected {expected}, got {', '.join(map(repr, x))}")
             values = [x[n] for n in names]
         elif len(names) == 1:
             values = [x]
@@ -932,22 +931,30 @@ class Model:
             values = list(x)
         labels = [name] if len(names) == 1 else [f"{name}[{n!r}]" for n in names]
         arrays = [
-            self._input(value, tensor, shape, label)
-            for value, (tensor, shape), label in zip(values, shapes.items(), labels, strict=True)
+            self._fitting(value, (rows, *shape), label)
+            for value, shape, label in zip(values, shapes.values(), labels, strict=True)
         ]
         for array, label in zip(arrays, labels, strict=True):
             if len(array) != len(arrays[0]):
                 _check.refuse(ValueError, label, f"{len(arrays[0])} rows, as the first has", array)
-        return arrays
+        return [
+            self._converted(array, tensor, label)
+            for array, tensor, label in zip(arrays, shapes, labels, strict=True)
+        ]
 
-    def _input(self, value: ArrayLike, tensor: int, shape: Shape, label: str) -> Array:
-        """Check one input."""
+    def _fitting(self, value: ArrayLike, shape: Shape, label: str) -> Array:
+        """Return an input as the array that was given, of a shape with its rows."""
         array = _check.array(value, label, (*_check.NUMBERS, "bool"))
-        expected = ("batch", *("any" if n is None else n for n in shape))
-        if array.ndim != len(expected) or any(
-            n is not None and n != m for n, m in zip(shape, array.shape[1:], strict=True)
+        if array.ndim != len(shape) or any(
+            n is not None and n != m for n, m in zip(shape, array.shape, strict=True)
         ):
-            _check.refuse(ValueError, label, f"shape ({', '.join(map(str, expected))})", array)
+            names = ("batch" if shape[0] is None else shape[0], *shape[1:])
+            expected = ", ".join("any" if n is None else str(n) for n in names)
+            _check.refuse(ValueError, label, f"shape ({expected})", array)
+        return array
+
+    def _converted(self, array: Array, tensor: int, label: str) -> Array:
+        """Check the numbers of an input, and convert them."""
         readers = self.graph.readers(tensor)
         for layer in readers:
             if layer.takes_indices:

@@ -94,10 +94,16 @@ class Summary:
     layers: list[LayerSummary] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def lines(self, show: Callable[[str, int], str] = lambda text, room: text) -> list[str]:
+    def lines(
+        self,
+        show: Callable[[str, int], str] = lambda text, room: text,
+        *,
+        refused: bool = False,
+    ) -> list[str]:
         """Return where it is from, the table, its sum and the notes.
 
-        `show` makes a text from elsewhere fit to be shown, in some room.
+        `show` makes a text from elsewhere fit to be shown, in some room. There is no sum of a model
+        that is `refused`, for not all of it may have been read.
         """
         rows: list[tuple[str, ...]] = [_HEAD]
         for name, shape in self.inputs.items():
@@ -116,7 +122,7 @@ class Summary:
                 "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
                 for row in rows
             ),
-            *self._sum(),
+            *([] if refused else self._sum()),
             *(f"note: {show(note, _ROOM[-1])}" for note in self.notes),
         ]
 
