@@ -75,6 +75,7 @@ MARKS: tuple[str, ...] = get_args(Marks)
 ROW_ACTIVATIONS: tuple[str, ...] = get_args(RowActivation)
 ACTIVATIONS: tuple[str, ...] = get_args(ElementActivation)
 MAX_THREADS = 1024
+_FEW = 12  # names that a message may have in front of what came
 
 
 def describe(value: object) -> str:
@@ -108,12 +109,28 @@ def words(options: Sequence[str]) -> str:
 # ---- scalars ----
 
 
-def choice(value: object, name: str, options: Sequence[str]) -> str:
+def choice(value: object, name: str, options: Sequence[str], more: str = "") -> str:
+    """One of some names; `more` may be expected besides."""
     if not isinstance(value, str):
-        refuse(TypeError, name, words(options), value)
+        _unknown(TypeError, name, options, value, more)
     if value not in options:
-        refuse(ValueError, name, words(options), value)
+        _unknown(ValueError, name, options, value, more)
     return value
+
+
+def _unknown(
+    error: type[Exception], name: str, options: Sequence[str], got: object, more: str
+) -> NoReturn:
+    """Refuse a name; where many are known, what came stands in front, and what is close to it."""
+    if len(options) <= _FEW:
+        refuse(error, name, words(options) + more, got)
+    from difflib import get_close_matches
+
+    near = get_close_matches(got[:100], options, 1, 0.7) if isinstance(got, str) else []
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    known = ", ".join(map(repr, options))
+    expected = f"expected one of {len(options)} names{more}"
+    raise error(f"{name}: {expected}, got {describe(got)}; {meant}known: {known}")
 
 
 def text(value: object, name: str) -> str:
@@ -296,9 +313,7 @@ def activation(value: object, name: str) -> Activation:
     given: tuple[object, ...] = ()
     if isinstance(value, tuple) and value:
         value, *given = value  # type: ignore[assignment]
-    elif not isinstance(value, str):
-        refuse(TypeError, name, f"{words(options)}, or a tuple of it and its parameters", value)
-    function = choice(value, name, options)
+    function = choice(value, name, options, ", or a tuple of one and its parameters")
     function = _SAME.get(function, function)
     parameters = _PARAMETERS.get(function, ())
     if len(given) > len(parameters):

@@ -812,3 +812,13 @@ def test_dense_of_nothing(backend: str, shapes: tuple[tuple[int, ...], tuple[int
     assert np.array_equal(fd.dense(x, kernel), x @ kernel)
     got = fd.dense(x, kernel, activation="softmax")
     assert np.array_equal(got, np.full_like(x @ kernel, 1 / max(1, kernel.shape[1])))
+
+
+def test_of_many_names_a_close_one_is_told() -> None:
+    message = r"^activation: .* 32 names, or .*, got 'tahn' \(str\); did you mean 'tanh'\? known: "
+    with pytest.raises(ValueError, match=message):
+        fd.activate(np.ones(3), "tahn")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^activation: .*, got 'xyz' \(str\); known: 'linear', "):
+        fd.activate(np.ones(3), "xyz")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"got 'LTSM' \(str\); did you mean 'LSTM'\?"):
+        fd.load("m.pt", architecture=[("lstm", "LTSM")])

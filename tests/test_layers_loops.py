@@ -308,7 +308,7 @@ def test_declared_weights() -> None:
         (lambda: loop("gru", reset_after=False), "bias: expected an array of 1 dimensions"),
         (lambda: loop("lstm", reset_after=1), "reset_after: expected True or False"),
         (lambda: loop("lstm", activation=("affine", 1, "2")), "activation beta: expected a finite"),
-        (lambda: loop("lstm", activation="affine"), "activation: expected 'linear'"),
+        (lambda: loop("lstm", activation="affine"), "activation: expected one of 32 names"),
         (
             lambda: run(loop("lstm", True), X, None, [normal(4, 4), normal(4, 4)]),
             r"expected an input of shape \(2,\) as a state",

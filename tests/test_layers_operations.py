@@ -231,7 +231,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Elementwise(name="f", function="erf"), "layer 'f' function: expected 'add'"),
+        (lambda: Elementwise(name="f", function="erf"), "layer 'f' function: expected one of"),
         (
             lambda: Elementwise(name="f", function="add"),
             "layer 'f' operands: expected 2 of them, got 1",
@@ -262,7 +262,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             ),
             "layer 'f': expected shapes that broadcast",
         ),
-        (lambda: Reduce(name="r", function="spread"), "layer 'r' function: expected 'mean'"),
+        (lambda: Reduce(name="r", function="spread"), "layer 'r' function: expected one of 15"),
         (
             lambda: Reduce(name="r", function="sum", keepdims=1),
             "layer 'r' keepdims: expected True or False",

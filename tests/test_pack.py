@@ -305,3 +305,32 @@ def test_infinite_weights_are_found_wherever_they_are(
                 assert not weights.finite()
                 assert not weights.finite()  # also when asked again
                 array.flat[k] = 0
+
+
+@pytest.mark.parametrize(("pack", "gates"), [(fd.pack_lstm, 4), (fd.pack_gru, 3)])
+def test_weights_as_pytorch_has_them(pack: Any, gates: int) -> None:
+    """Transposed; of a simple RNN only the kernel shows it."""
+    kernel, recurrent = np.ones((5, gates * 8)), np.ones((8, gates * 8))
+    message = (
+        rf"^recurrent_kernel: expected shape \(8, {gates * 8}\), as recurrent_kernel\.T has .*, got"
+    )
+    with pytest.raises(ValueError, match=message):
+        pack(kernel.T, recurrent.T)
+    with pytest.raises(
+        ValueError, match=rf"^kernel: expected shape \(5, {gates * 8}\), as kernel\.T"
+    ):
+        pack(kernel.T, recurrent)
+    with pytest.raises(ValueError, match=rf"^kernel: expected shape \(5, {gates * 8}\), got"):
+        pack(kernel[:, 1:], recurrent)
+    with pytest.raises(
+        ValueError, match=rf"^recurrent_kernel: expected shape \(8, {gates * 8}\), got"
+    ):
+        pack(kernel, recurrent[:, 1:])
+    with pytest.raises(ValueError, match=r"^kernel: expected shape \(5, 8\), as kernel\.T has"):
+        fd.pack_simple_rnn(np.ones((8, 5)), np.ones((8, 8)))
+
+
+def test_a_bias_for_the_other_kind_of_gru() -> None:
+    message = r"^bias: expected shape \(2, 24\), or \(24,\) with reset_after=False, got"
+    with pytest.raises(ValueError, match=message):
+        fd.pack_gru(np.ones((5, 24)), np.ones((8, 24)), np.ones(24))

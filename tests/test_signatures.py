@@ -72,7 +72,7 @@ def test_types_of_names_hold_what_is_accepted(name: str) -> None:
         call(one)
     with pytest.raises(ValueError, match=rf"^{argument}: expected ") as caught:
         call("nonsense")
-    expected = str(caught.value).partition(", got ")[0]
+    expected = str(caught.value).replace("'nonsense'", "")
     assert sorted(re.findall(r"'(\w+)'", expected)) == sorted(names)
 
 

@@ -65,9 +65,7 @@ def check(architecture: object) -> list[Entry]:
             what = 'names of its weights and its class, as in ("lstm", "LSTM", {"dropout": 0.3})'
             _check.refuse(TypeError, label, what, item)
         kind = parts[-1]
-        if kind not in LAYERS:
-            _check.refuse(ValueError, f"{label} class", _check.words(tuple(LAYERS)), kind)
-        row = LAYERS[kind]
+        row = LAYERS[_check.choice(kind, f"{label} class", tuple(LAYERS))]
         if len(parts) == 1 and row.weights:
             what = f'the name of its weights before it, as in ("fc", "{kind}")'
             _check.refuse(ValueError, label, what, item)

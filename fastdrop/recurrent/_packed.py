@@ -218,16 +218,29 @@ def _fitting(
 ) -> tuple[Array, Array, Array | None, np.dtype[Any]]:
     """Weights that fit each other, and their common dtype."""
     recurrent = _check.array(recurrent_kernel, "recurrent_kernel", _check.FLOATS, 2)
+    _check_way(recurrent, "recurrent_kernel", gates * len(recurrent), gates * recurrent.shape[1])
     width = gates * len(recurrent)
-    _check.shaped(recurrent, "recurrent_kernel", (len(recurrent), width))
     inputs = _check.array(kernel, "kernel", _check.FLOATS, 2)
-    _check.shaped(inputs, "kernel", (len(inputs), width))
+    _check_way(inputs, "kernel", width, width)
     dtype = inputs.dtype if inputs.dtype == recurrent.dtype else np.dtype(np.float64)
     if bias is None:
         return inputs, recurrent, None, dtype
     shape = (width,) if rows_of_bias == 1 else (rows_of_bias, width)
-    start = _check.shaped(_check.array(bias, "bias", _check.FLOATS), "bias", shape)
+    start = _check.array(bias, "bias", _check.FLOATS)
+    if rows_of_bias == 2 and start.shape == (width,):
+        expected = f"shape {shape}, or {start.shape} with reset_after=False"
+        _check.refuse(ValueError, "bias", expected, start)
+    _check.shaped(start, "bias", shape)
     return inputs, recurrent, start, dtype if start.dtype == dtype else np.dtype(np.float64)
+
+
+def _check_way(weights: Array, name: str, width: int, transposed: int) -> None:
+    """Refuse weights of another width, and say so where they are transposed, as in PyTorch."""
+    rows, columns = weights.shape
+    if columns != width and rows == transposed:
+        expected = f"shape {(columns, rows)}, as {name}.T has (gates in the order of Keras)"
+        _check.refuse(ValueError, name, expected, weights)
+    _check.shaped(weights, name, (rows, width))
 
 
 def pack_lstm(
