@@ -117,7 +117,8 @@ def docstring(
     """Write a docstring in the words of Sphinx, before numpydoc sees it.
 
     `name` in it becomes a link where it is public and no parameter of what is described. A star,
-    as in (rows, *output axes), must not be read as the beginning of emphasis.
+    as in (rows, *output axes), must not be read as the beginning of emphasis. Where ``docs/x.md``
+    is named, there is its page.
     """
     own = set(inspect.signature(item).parameters) if callable(item) else set()
 
@@ -131,6 +132,7 @@ def docstring(
     for number, line in enumerate(lines):
         if ">>>" in line:
             continue
+        line = re.sub(r"``(docs/(\w+)\.md)``", r":doc:`\1 </\2>`", line)
         line = re.sub(r"(?<![`:\w])`([\w.]+)`(?!`)", link, line)
         if "``" not in line:
             line = re.sub(r"(?<![\w*\\])\*(?=\w)(?![\w. ]*\*)", r"\\*", line)

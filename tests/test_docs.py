@@ -154,6 +154,22 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert place in slugs, target
 
 
+# Pages that are written for those who read files.
+READ_AS_FILES = ("docs/contributing/", "docs/guides/performance.md")
+
+
+def test_pages_of_the_site_are_linked() -> None:
+    """A path of the repository is no address on the site."""
+    for page in ROOT.glob("docs/**/*.md"):
+        name = page.relative_to(ROOT).as_posix()
+        if not name.startswith(READ_AS_FILES):
+            assert re.findall(r"`docs/[\w/]+\.md`", page.read_text("utf-8")) == [], name
+    for file in (ROOT / "fastdrop").glob("**/*.py"):
+        for before, path, after in re.findall(r"(`*)\b(docs/\w+\.md)(`*)", file.read_text("utf-8")):
+            assert (before, after) == ("``", "``"), file  # which is made a link of
+            assert (ROOT / path).is_file()
+
+
 def test_numpys_addresses_are_of_what_numpy_has() -> None:
     lines = (ROOT / "docs" / "numpy.inv").read_text("utf-8").splitlines()[3:]
     assert lines

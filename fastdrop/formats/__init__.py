@@ -82,7 +82,7 @@ def load(
         ``.keras`` file of the same model. Of PyTorch: a list of its layers in their order, each by
         the name of its weights, its class and its options, as in ``[("lstm", "LSTM", {"dropout":
         0.3, "take": "last"}), "ReLU", ("head", "Linear")]``, or a file with such a list in JSON;
-        docs/pytorch.md has them all.
+        ``docs/pytorch.md`` has them all.
     custom : mapping of str to str, optional
         Classes of your own and the classes of Keras that they stand for, as in ``{"MCDropout":
         "Dropout"}``, or functions and activations, as in ``{"my_swish": "silu"}``. Nothing is
