@@ -446,3 +446,13 @@ def test_it_costs_no_more_than_the_weights_deserve(backend: str) -> None:
         deviations.append(drawn.std)
     assert np.abs(means[0] - means[1]).mean() < 0.1 * deviations[0].mean()
     assert ((means[0] > 0.5) == (means[1] > 0.5)).all()
+
+
+def test_a_model_shows_its_precision() -> None:
+    model = fd.load(model_path())
+    assert "bfloat16" not in repr(model)
+    changed = model.with_precision("bfloat16")
+    assert "4 layers, 2 stochastic, in bfloat16, (batch, 498) -> (batch, 1)>" in repr(changed)
+    lstm = next(layer for layer in changed.layers if layer.rounds)
+    both = fd.layers.TimeDistributed(name="each", layer=lstm)
+    assert both.rounds

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastdrop.formats import ModelFormatError
+from fastdrop.formats import ModelFormatError, load
 from fastdrop.formats._recognise import (
     LEGACY,
     is_legacy_checkpoint,
@@ -229,3 +229,19 @@ def test_errors_of_a_stream_are_its_own() -> None:
 
     with pytest.raises(ConnectionResetError, match="gone"):
         read_stream(Broken(), 100)
+
+
+@pytest.mark.parametrize(
+    ("module", "way"),
+    [
+        ("torch.nn.modules.module", "; fastdrop.torch.from_torch takes modules of PyTorch, got"),
+        ("keras.src.models.functional", r', such as of model.save\("model.keras"\), got'),
+        ("tf_keras.src.engine", r', such as of model.save\("model.keras"\), got'),
+        ("other", "a binary file object, got"),
+    ],
+)
+def test_models_in_memory_are_told_the_way(module: str, way: str) -> None:
+    base = type("Base", (), {"__module__": module})
+    own = type("Own", (base,), {"__module__": "mine"})
+    with pytest.raises(TypeError, match=rf"^path: expected a str .*{way}"):
+        load(own())  # type: ignore[arg-type]

@@ -240,6 +240,14 @@ def test_what_comes_back_has_a_public_name() -> None:
     assert isinstance(MODEL.described().layers[0], fd.LayerSummary)
 
 
+def test_what_a_model_gives_is_annotated() -> None:
+    """As the one of it that most models have; of several outputs it is a list or dict."""
+    assert typing.get_type_hints(fd.Stream.step)["return"] == fd.Prediction | Any
+    for name in ("input_shape", "output_shape"):
+        hint = typing.get_type_hints(getattr(fd.Model, name).fget)["return"]
+        assert hint == fd.layers.Shape | Any
+
+
 def test_types_do_not_wait_for_numpys_generators() -> None:
     """RNGLike is looked up when it is asked for."""
 

@@ -1048,3 +1048,10 @@ def test_a_traced_module_draws(layers: int) -> None:
         assert torch.allclose(torch.where(y == 0, kept, y), kept)
         assert 0.3 < float((y == 0).float().mean()) < 0.7
     assert not torch.equal(one == 0, two == 0)
+
+
+def test_replaced_modules_are_told_from_pytorchs() -> None:
+    net = torch.nn.Sequential(torch.nn.Dropout(0.3), torch.nn.Dropout1d(0.2, inplace=True))
+    ft.replace_dropout(net)
+    assert repr(net[0]) == "fastdrop.torch.Dropout(p=0.3, inplace=False)"
+    assert repr(net[1]) == "fastdrop.torch.Dropout1d(p=0.2, inplace=True)"

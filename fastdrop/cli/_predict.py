@@ -112,10 +112,8 @@ def run(args: argparse.Namespace) -> str:
     _check_options(args)
     model = load(args)
     shapes = model.input_shape
-    several = isinstance(shapes, dict)
-    arrays = _read.inputs(
-        args.inputs, model.input_names, list(shapes.values()) if several else [shapes]
-    )
+    each = list(shapes.values()) if isinstance(shapes, dict) else [shapes]
+    arrays = _read.inputs(args.inputs, model.input_names, each)
     start = time.perf_counter()
     found = _Found(model, arrays, args, tabular=_is_table(targets))
     contents = found.contents(targets)

@@ -305,12 +305,22 @@ def _name(source: object, argument: str, more: str = "") -> str:
     try:
         file = os.fsdecode(source)  # type: ignore[arg-type]
     except TypeError:
-        expected = f"a str or path-like, or a binary file object{more}"
+        expected = f"a str or path-like, or a binary file object{more}{_way_of(source)}"
         _check.refuse(TypeError, argument, expected, source)
     if "\0" in file:
         expected = "a str or path-like without null characters"
         _check.refuse(ValueError, argument, expected, source)
     return file
+
+
+def _way_of(source: object) -> str:
+    """Return how a model in memory gets here, of a library that is not imported for that."""
+    owners = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
+    if "torch" in owners:
+        return "; fastdrop.torch.from_torch takes modules of PyTorch"
+    if owners & {"keras", "tf_keras", "tensorflow"}:
+        return ', such as of model.save("model.keras")'
+    return ""
 
 
 def _content(source: Source, name: str, limits: Limits) -> bytes | memoryview:

@@ -411,6 +411,11 @@ class Layer:
         own = {f: rates[f] for f in self.rate_fields if f in rates}
         return self._with_parts(lambda part: part._changed(rates), **own)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether it takes products in bfloat16."""
+        return any(part.rounds for part in self.parts)
+
     def with_precision(self, precision: _check.Precision) -> Self:
         """Return the same layer, whose recurrent parts take products in "float32" or "bfloat16"."""
         return self._with_parts(lambda part: part.with_precision(precision))

@@ -153,6 +153,11 @@ class Recurrent(OverTime):
         _check.choice(self.precision, f"{label} precision", _check.PRECISIONS)
         self._check_more(label)
 
+    @property
+    def rounds(self) -> bool:
+        """Whether it takes products in bfloat16."""
+        return self.precision == "bfloat16"
+
     def with_precision(self, precision: _check.Precision) -> Self:
         changed = copy(self)  # what is packed stays so
         changed.prepare(precision=precision)

@@ -144,7 +144,7 @@ class Model:
         return tuple(self.graph.names[i] for i in self.graph.outputs)
 
     @property
-    def input_shape(self) -> Any:
+    def input_shape(self) -> Shape | Any:
         """Shape of one input, without the batch axis; of several inputs a dict by name."""
         shapes = self._inputs_given
         return dict(shapes) if len(shapes) > 1 else next(iter(shapes.values()))
@@ -178,7 +178,7 @@ class Model:
         return any(step.draws for step in self.graph.steps)
 
     @property
-    def output_shape(self) -> Any:
+    def output_shape(self) -> Shape | Any:
         """Shape of one output, without the batch axis, None for a length left open.
 
         A list or dict of such where `predict` returns one.
@@ -190,9 +190,10 @@ class Model:
         inputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.inputs)
         outputs = ", ".join(shown(self.graph.shapes[i]) for i in self.graph.outputs)
         of = f" of {self.source}" if self.source else ""
-        return (
-            f"<Model{of}: {len(self.layers)} layers, {drawing} stochastic, {inputs} -> {outputs}>"
-        )
+        kinds = f"{len(self.layers)} layers, {drawing} stochastic"
+        if any(layer.rounds for layer in self.layers):
+            kinds += ", in bfloat16"
+        return f"<Model{of}: {kinds}, {inputs} -> {outputs}>"
 
     def with_rates(self, rates: object) -> Model:
         """Return the same model with other rates of dropout.

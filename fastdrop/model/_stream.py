@@ -15,6 +15,7 @@ from fastdrop.layers._layer import Draw, Flow, Memory, Stepper, for_samples
 from fastdrop.model._graph import Graph, Step, as_given
 from fastdrop.model._sampling import Draws
 from fastdrop.random import Key, as_key
+from fastdrop.typing import Inputs
 from fastdrop.uncertainty._folding import Folding
 from fastdrop.uncertainty._prediction import Part, Prediction
 
@@ -44,7 +45,7 @@ class Stream:
         rows: int,
         samples: range,
         constants: Mapping[int, Array],
-        inputs: Callable[[Any], list[Array]],
+        inputs: Callable[[Inputs], list[Array]],
         fold: Callable[[int, tuple[int, ...]], Folding],
         arranged: Callable[[Sequence[Any]], Any],
     ) -> None:
@@ -109,7 +110,7 @@ class Stream:
         rows = f"{self._rows} row{'s' * (self._rows != 1)}"
         return f"<Stream: {rows}, {len(self._samples)} samples of each, after step {steps}>"
 
-    def step(self, x: Any) -> Any:
+    def step(self, x: Inputs) -> Prediction | Any:
         """Take the next time step of every row.
 
         Parameters

@@ -51,6 +51,10 @@ class _Dropout(_Drawing):
         super().__init__(functional.rate_of(p), inplace)
         self._draw_from(rng)
 
+    def _get_name(self) -> str:
+        """Return what it is shown by, which tells it from PyTorch's own."""
+        return f"fastdrop.torch.{type(self).__name__}"
+
 
 class Dropout(_Dropout, torch.nn.Dropout):
     """Set elements to zero with probability `p` in training, and scale the others by 1 / (1 - p).
