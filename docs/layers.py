@@ -1,16 +1,18 @@
-"""Write the lists of what is read of Keras, ONNX and PyTorch: pages, and parts of pages.
+"""Write the lists of what is read of Keras, ONNX and PyTorch, and of the command's options.
 
-They come from the rows by which files are read, so they say what these do.
+They come from the rows by which files are read, and from the command's parser, so they say what
+these do.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 
-from fastdrop import _check
+from fastdrop import _check, cli
 from fastdrop.formats import aten
 from fastdrop.formats.keras import _registry, _rows, operations, rnn
 from fastdrop.formats.onnx import _registry as onnx
@@ -48,6 +50,16 @@ TFOpLambda in models of Keras 2:
 {tensorflow}.
 SlicingOpLambda is GetItem.
 """
+
+COMMAND_PAGE = """# The command
+
+Written by `make docs` from the command's parser. It is called as `fastdrop COMMAND` or
+`python -m fastdrop COMMAND`; `fastdrop COMMAND --help` says the same.
+
+Bad data or a bad model exit with 1 and a line on standard error, bad usage and
+[variables](environment.md) that cannot be honoured with 2, Ctrl-C with 130.
+
+{commands}"""
 
 ONNX_PAGE = """# What is read of ONNX
 
@@ -138,6 +150,31 @@ def onnx_page() -> str:
     return ONNX_PAGE.format(count=len(onnx.OPERATORS), families="\n".join(parts))
 
 
+def options(command: argparse.ArgumentParser) -> Iterator[str]:
+    """Return a row of a table for each argument of a command."""
+    for action in command._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        takes = action.metavar or "|".join(map(str, action.choices or ())) or action.dest.upper()
+        names = ", ".join(action.option_strings)
+        if action.nargs != 0:
+            names = f"{names} {takes}{' ...' if action.nargs in ('+', '*') else ''}".strip()
+        text = (action.help or "").replace("%%", "%")
+        yield "| " + f"`{names}` | {text}".replace("|", r"\|").replace(r"` \|", "` |") + " |"
+
+
+def command_page() -> str:
+    """Return docs/reference/command.md."""
+    parts = []
+    parser = cli._parser()
+    commands = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in commands.choices.items():
+        rows = "\n".join(options(command))
+        table = f"\n| argument | |\n|---|---|\n{rows}\n" if rows else ""
+        parts.append(f"## fastdrop {name}\n\n{filled(command.description or '')}\n{table}")
+    return COMMAND_PAGE.format(commands="\n".join(parts))
+
+
 def torch_names() -> list[str]:
     """Return the names of PyTorch's operators."""
     return sorted({name.partition(".")[0] for name in aten.ROWS} - aten.OWN)
@@ -155,7 +192,11 @@ def with_blocks(page: str, text: str) -> str:
     return text
 
 
-PAGES: dict[str, Callable[[], str]] = {"docs/layers.md": page, "docs/formats/onnx.md": onnx_page}
+PAGES: dict[str, Callable[[], str]] = {
+    "docs/layers.md": page,
+    "docs/formats/onnx.md": onnx_page,
+    "docs/reference/command.md": command_page,
+}
 BLOCKS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/pytorch.md": {"operators": lambda: filled(code(torch_names())) + ".\n"},
 }

@@ -13,6 +13,7 @@ import pytest
 
 import fastdrop as fd
 import fastdrop.typing
+from fastdrop import _check, cli
 from fastdrop.formats.keras import operations
 from fastdrop.formats.keras._registry import LAYERS
 from fastdrop.formats.onnx._registry import OPERATORS
@@ -38,7 +39,9 @@ def made() -> ModuleType:
     return script("layers")
 
 
-@pytest.mark.parametrize("page", ["docs/layers.md", "docs/formats/onnx.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/layers.md", "docs/formats/onnx.md", "docs/reference/command.md"]
+)
 def test_the_pages_are_those_of_the_rows(made: ModuleType, page: str) -> None:
     assert (ROOT / page).read_text("utf-8") == made.PAGES[page](), "run `make docs`"
 
@@ -51,9 +54,37 @@ def test_parts_of_pages_are_those_of_the_rows(made: ModuleType, page: str) -> No
 
 def test_all_pages_that_are_written_are_tested(made: ModuleType) -> None:
     assert [*made.PAGES, *made.BLOCKS] == [
-        *("docs/layers.md", "docs/formats/onnx.md"),
+        *("docs/layers.md", "docs/formats/onnx.md", "docs/reference/command.md"),
         "docs/pytorch.md",
     ]
+
+
+def test_the_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """By its help, which names every command, and each option of these."""
+    page = (ROOT / "docs" / "reference" / "command.md").read_text("utf-8")
+    found = re.split(r"^## fastdrop (\w+)\n", page, flags=re.MULTILINE)
+    parts = dict(zip(found[1::2], found[2::2], strict=True))
+    assert len(parts) >= 6
+    for name, part in parts.items():
+        with pytest.raises(SystemExit):
+            cli.main([name, "--help"])
+        said = {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", capsys.readouterr().out)} - {"--help"}
+        assert said == {*re.findall(r"(?<![\w-])--[a-z][a-z-]*", part)}, name
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert {*re.findall(r"^    (\w+)  ", capsys.readouterr().out, re.MULTILINE)} == {*parts}
+
+
+def test_variables_are_those_that_are_read() -> None:
+    page = (ROOT / "docs" / "reference" / "environment.md").read_text("utf-8")
+    told = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    read = set()
+    for file in [*(ROOT / "fastdrop").glob("**/*.py"), ROOT / "setup.py"]:
+        read |= {*re.findall(r"(?:read|get)\(\"(FASTDROP_\w+)\"", file.read_text("utf-8"))}
+        plain = {*re.findall(r"environ(?:\.get\(|\[)\"(\w+)", file.read_text("utf-8"))}
+        assert plain <= {"FASTDROP_BUILD", "CFLAGS", "SOURCE_DATE_EPOCH"}, file
+    assert sorted(told) == sorted(read)
+    assert f"[1, {_check.MAX_THREADS}]" in page
 
 
 def test_everything_is_listed() -> None:
