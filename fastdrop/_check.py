@@ -112,13 +112,13 @@ def words(options: Sequence[str]) -> str:
 def choice(value: object, name: str, options: Sequence[str], more: str = "") -> str:
     """One of some names; `more` may be expected besides."""
     if not isinstance(value, str):
-        _unknown(TypeError, name, options, value, more)
+        refuse_name(TypeError, name, options, value, more)
     if value not in options:
-        _unknown(ValueError, name, options, value, more)
+        refuse_name(ValueError, name, options, value, more)
     return value
 
 
-def _unknown(
+def refuse_name(
     error: type[Exception], name: str, options: Sequence[str], got: object, more: str
 ) -> NoReturn:
     """Refuse a name; where many are known, what came stands in front, and what is close to it."""
