@@ -51,7 +51,8 @@ def main() -> None:
     for page in PAGES:
         made = notebook((DOCS / page).read_text("utf-8"))
         with tempfile.TemporaryDirectory() as folder:
-            nbclient.NotebookClient(made, config=SETTINGS, timeout=300, cwd=folder).execute()
+            here = {"metadata": {"path": folder}}
+            nbclient.NotebookClient(made, config=SETTINGS, timeout=300, resources=here).execute()
         nbformat.write(made, to / f"{Path(page).stem}.ipynb")
         print(f"{page}: {sum(cell.cell_type == 'code' for cell in made.cells)} cells ran")
 

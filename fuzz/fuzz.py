@@ -216,7 +216,7 @@ def description(data: bytes) -> None:
         # What is not said of the file is said of an argument, by `refuse` or `refuse_name`.
         last = traceback.extract_tb(error.__traceback__)[-1].name
         if not last.startswith("refuse") and not isinstance(error, fd.ModelFormatError):
-            raise AssertionError("another error") from error
+            raise AssertionError(f"another error: {error!r}") from error
         return
     assert model.output_names
 
@@ -260,7 +260,17 @@ def bounded(name: str) -> Callable[[bytes], None]:
         if measured and peak > 4 * (len(data) + min(expanded, 2**20)) + free:
             raise AssertionError(f"{peak} bytes of memory for a file of {len(data)}")
 
-    return one
+    def kept(data: bytes) -> None:
+        try:
+            one(data)
+        except BaseException as error:
+            failed = Path(f"crash-{name}-{zlib.crc32(data):08x}")
+            failed.write_bytes(data)
+            traceback.print_exc()
+            print(f"{error!r}: failed on what is now in {failed}, which begins {data[:2000]!r}")
+            raise
+
+    return kept
 
 
 def write_seeds(begin: list[bytes], folder: Path) -> Path:
@@ -285,13 +295,7 @@ def plainly(name: str, count: int) -> None:
             generator.choice(begin + children), generator, mutate.plainly(generator), 2**18
         )
         start = time.process_time()
-        try:
-            one(data)
-        except BaseException:
-            failed = Path(f"crash-{zlib.crc32(data):08x}")
-            failed.write_bytes(data)
-            print(f"failed on what is now in {failed}")
-            raise
+        one(data)
         slowest = max(slowest, time.process_time() - start)
         if generator.random() < 0.02:  # go on from here, beside the seeds themselves
             children = [*children[-200:], data]
