@@ -1191,6 +1191,14 @@ def test_rates() -> None:
     assert [layer.stochastic for layer in none.layers if layer.stochastic] == ["dropout 0.25"]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b", b"a\0b"])
+def test_names_that_no_file_can_have(name: Any) -> None:
+    with pytest.raises(ValueError, match=r"^path: expected a str or path-like that can be a path"):
+        fd.load(name)
+    with pytest.raises(ValueError, match=r"^architecture: expected a str or path-like that can be"):
+        fd.load(io.BytesIO(b"weights"), architecture=name)
+
+
 def test_streams(tmp_path: Path) -> None:
     path = sample().write(tmp_path / "model.keras")
     with path.open("rb") as file:

@@ -307,8 +307,12 @@ def _name(source: object, argument: str, more: str = "") -> str:
     except TypeError:
         expected = f"a str or path-like, or a binary file object{more}{_way_of(source)}"
         _check.refuse(TypeError, argument, expected, source)
-    if "\0" in file:
-        expected = "a str or path-like without null characters"
+    try:
+        usable = b"\0" not in os.fsencode(file)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        expected = "a str or path-like that can be a path"
         _check.refuse(ValueError, argument, expected, source)
     return file
 
