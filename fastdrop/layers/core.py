@@ -141,43 +141,6 @@ class EmbeddingDropout(Embedding):
 ENCODINGS = ("one_hot", "multi_hot", "count")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class CategoryEncoding(Single):
-    """Make vectors of categories out of their numbers, of which there are so many.
-
-    "one_hot" makes one of each number: 1 at its place, 0 elsewhere. "multi_hot" and "count" make
-    one of all numbers along the last axis: whether there is such, or how many.
-    """
-
-    num_tokens: int
-    output_mode: str = "multi_hot"
-
-    takes_indices = True
-
-    def __post_init__(self) -> None:
-        _check.integer(self.num_tokens, f"{self.label} num_tokens", 1, None)
-        _check.choice(self.output_mode, f"{self.label} output_mode", ENCODINGS)
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if self.output_mode == "one_hot":
-            return (*shape, self.num_tokens)
-        self.check_fits(shape, "with an axis of numbers", len(shape) > 0)
-        return (*shape[:-1], self.num_tokens)
-
-    def work_elements(self, inputs: Sequence[Shape]) -> int:
-        return math.prod(n or 1 for n in inputs[0]) * self.num_tokens
-
-    def check_indices(self, values: Any, where: str) -> None:
-        """Refuse what is no category, by its place and number."""
-        _check_indices(values, self.num_tokens, where, self.label)
-
-    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
-        numbers = flow.values
-        for sample in numbers:
-            self.check_indices(sample, f"{self.label} input")
-        return Flow(_encoded(numbers, self.num_tokens, self.output_mode))
-
-
 def _encoded(numbers: Array, count: int, mode: str) -> Array:
     """Return numbers of categories as vectors of them; of none of these nothing is said."""
     if mode == "int":
@@ -210,6 +173,38 @@ class _Categories(Single):
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         each = 1 if self.output_mode == "int" else self.count
         return math.prod(n or 1 for n in inputs[0]) * each
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class CategoryEncoding(_Categories):
+    """Make vectors of categories out of their numbers, of which there are so many.
+
+    "one_hot" makes one of each number: 1 at its place, 0 elsewhere. "multi_hot" and "count" make
+    one of all numbers along the last axis: whether there is such, or how many.
+    """
+
+    num_tokens: int
+    output_mode: str = "multi_hot"
+
+    takes_indices = True
+
+    def __post_init__(self) -> None:
+        _check.integer(self.num_tokens, f"{self.label} num_tokens", 1, None)
+        _check.choice(self.output_mode, f"{self.label} output_mode", ENCODINGS)
+
+    @property
+    def count(self) -> int:
+        return self.num_tokens
+
+    def check_indices(self, values: Any, where: str) -> None:
+        """Refuse what is no category, by its place and number."""
+        _check_indices(values, self.num_tokens, where, self.label)
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        numbers = flow.values
+        for sample in numbers:
+            self.check_indices(sample, f"{self.label} input")
+        return Flow(_encoded(numbers, self.num_tokens, self.output_mode))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
