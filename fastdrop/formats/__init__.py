@@ -243,11 +243,9 @@ def _is_list(description: bytes) -> bool:
 def _listed(description: bytes, limits: Limits) -> list[Entry]:
     """Return the list of layers in a JSON document."""
     from fastdrop.formats import torch
-    from fastdrop.formats._safe_json import parse_list
+    from fastdrop.formats._safe_json import check_size, parse_list
 
-    if len(description) > limits.max_json_bytes:
-        size, most = len(description), limits.max_json_bytes
-        raise ModelFormatError(f"architecture: the file has {size} bytes, max_json_bytes is {most}")
+    check_size(description, limits.max_json_bytes)
     layers = parse_list(description, "architecture")
     try:
         return torch.check(layers)

@@ -53,6 +53,14 @@ def parse_object(data: bytes, part: str) -> dict[str, Any]:
     return value
 
 
+def check_size(data: bytes, limit: int) -> None:
+    """Refuse a description of layers that is larger than ``max_json_bytes``."""
+    if len(data) > limit:
+        raise ModelFormatError(
+            f"architecture: the file has {len(data)} bytes, max_json_bytes is {limit}"
+        )
+
+
 def parse_list(data: bytes, part: str) -> list[Any]:
     """Return the JSON list in `data`, as strictly as `parse_object`."""
     value = _parse(data, part)

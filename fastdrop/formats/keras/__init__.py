@@ -15,7 +15,7 @@ from fastdrop import _check
 from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_hdf5 import Group, read_arrays
-from fastdrop.formats._safe_json import Section, parse_object, unquoted
+from fastdrop.formats._safe_json import Section, check_size, parse_object, unquoted
 from fastdrop.formats._safe_legacy import Legacy, Weight, read_legacy
 from fastdrop.formats._safe_zip import read_members
 from fastdrop.formats.keras._assemble import Assembly
@@ -277,10 +277,7 @@ def _architecture(asked: Asked, file: Legacy) -> tuple[Version, str, Section]:
     if data.startswith(b"PK\x03\x04"):
         sizes = {_METADATA: limit, _CONFIG: limit, _WEIGHTS: asked.limits.max_file_bytes}
         return _described(read_members(data, sizes))
-    if len(data) > limit:
-        raise ModelFormatError(
-            f"architecture: the file has {len(data)} bytes, max_json_bytes is {limit}"
-        )
+    check_size(data, limit)
     config = Section("architecture", parse_object(unquoted(data, "architecture"), "architecture"))
     text = config.values.get("keras_version", file.keras_version)
     if text is None:  # Keras 3 writes it into neither
