@@ -10,6 +10,7 @@ import doctest
 import re
 import sys
 import tempfile
+from contextlib import chdir
 from pathlib import Path
 
 import nbclient
@@ -46,13 +47,13 @@ def notebook(text: str) -> nbformat.NotebookNode:
 
 
 def main() -> None:
-    to = Path(sys.argv[1])
+    to = Path(sys.argv[1]).resolve()
     to.mkdir(parents=True, exist_ok=True)
     for page in PAGES:
         made = notebook((DOCS / page).read_text("utf-8"))
-        with tempfile.TemporaryDirectory() as folder:
-            here = {"metadata": {"path": folder}}
-            nbclient.NotebookClient(made, config=SETTINGS, timeout=300, resources=here).execute()
+        # Files of a page stay there; so do the sockets, whose names both processes see from here.
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            nbclient.NotebookClient(made, config=SETTINGS, timeout=300).execute()
         nbformat.write(made, to / f"{Path(page).stem}.ipynb")
         print(f"{page}: {sum(cell.cell_type == 'code' for cell in made.cells)} cells ran")
 
