@@ -182,6 +182,14 @@ class Backend(Protocol):
 
     def dropout(self, out: Array, x: Array, scale: float, stream: Stream, first: int) -> None: ...
 
+    def dropout_streams(
+        self, out: Array, x: Array, scale: float, stream: Stream, first: int
+    ) -> None:
+        """Do `dropout` into each row of out (S, n), whose stream is the next after the row before.
+
+        Of its own row of x (S, n), or of the only one (1, n).
+        """
+
     def apply_mask(
         self,
         out: Array,
@@ -332,6 +340,7 @@ def _usable() -> list[Backend]:
         return []
     from fastdrop import _native
 
+    _threads.keep_apart = _native.keep_apart
     return [backend for backend, here in _native.tiers(*_native.this_cpu()) if here]
 
 

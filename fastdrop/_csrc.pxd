@@ -247,3 +247,7 @@ cdef extern from "fastdrop.h" nogil:
     void fd_held_steps(const fd_rnn_call *call, void *held)
     void fd_held_state(const fd_rnn_call *call, const void *held, void *h, void *c)
     void fd_set_held_state(const fd_rnn_call *call, void *held, const void *h, const void *c)
+
+
+cdef extern from "affinity.h" nogil:
+    void fd_keep_apart(unsigned long thread)

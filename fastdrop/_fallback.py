@@ -498,6 +498,13 @@ class Numpy:
         _scaled(out, x, scale)
         out[drop] = 0
 
+    def dropout_streams(
+        self, out: Array, x: Array, scale: float, stream: Stream, first: int
+    ) -> None:
+        k0, k1, number, threshold = stream
+        for j, (row, given) in enumerate(zip(out, np.broadcast_to(x, out.shape), strict=True)):
+            self.dropout(row, given, scale, (k0, k1, number + j & 0xFFFFFFFFFFFFFFFF, threshold), first)
+
     def apply_mask(
         self,
         out: Array,

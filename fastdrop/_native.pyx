@@ -284,13 +284,15 @@ cdef class Native:
     def dropout_at(self, size_t out, size_t x, size_t n, str dtype, double scale, list seed,
                    uint64_t threshold):
         cdef int width = WIDTHS[dtype]
+        cdef bint half = dtype == "float16"
         cdef fd_stream stream
         if not (n and out and x) or (out | x) % width:
             return False
         cdef uint64_t key = <uint64_t><int64_t>seed[0]
         stream.k0, stream.k1 = key & 0xFFFFFFFF, key >> 32
         stream.stream, stream.threshold = <uint64_t><int64_t>seed[1], threshold
-        self.drop(<void *>out, <const void *>x, n, width, dtype == "float16", scale, stream, 0)
+        with nogil:
+            self.drop(<void *>out, <const void *>x, n, width, half, scale, stream, 0)
         return True
 
     def dropout(self, cnp.ndarray out, cnp.ndarray x, double scale, stream, uint64_t first):
@@ -298,23 +300,40 @@ cdef class Native:
 
     cdef drop_array(self, cnp.ndarray out, cnp.ndarray x, double scale, fd_stream s,
                     uint64_t first):
-        self.drop(cnp.PyArray_DATA(out), cnp.PyArray_DATA(x), cnp.PyArray_SIZE(x),
-                  cnp.PyArray_ITEMSIZE(x), cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16, scale, s, first)
-
-    cdef drop(self, void *to, const void *of, size_t n, int width, bint half, double scale,
-              fd_stream s, uint64_t first):
+        cdef size_t n = cnp.PyArray_SIZE(x)
+        cdef int width = cnp.PyArray_ITEMSIZE(x)
+        cdef bint half = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16
+        cdef void *to = cnp.PyArray_DATA(out)
+        cdef const void *of = cnp.PyArray_DATA(x)
         with nogil:
-            if width == 4:
-                fd_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale, &s,
-                               first, n)
-            elif width == 8:
-                fd_dropout_f64(self.table, <double *>to, <const double *>of, scale, &s, first, n)
-            elif half:
-                fd_dropout_f16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale,
-                               &s, first, n)
-            else:
-                fd_dropout_bf16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale,
-                                &s, first, n)
+            self.drop(to, of, n, width, half, scale, s, first)
+
+    cdef void drop(self, void *to, const void *of, size_t n, int width, bint half, double scale,
+                   fd_stream s, uint64_t first) noexcept nogil:
+        if width == 4:
+            fd_dropout_f32(self.table, <float *>to, <const float *>of, <float>scale, &s, first, n)
+        elif width == 8:
+            fd_dropout_f64(self.table, <double *>to, <const double *>of, scale, &s, first, n)
+        elif half:
+            fd_dropout_f16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale, &s,
+                           first, n)
+        else:
+            fd_dropout_bf16(self.table, <uint16_t *>to, <const uint16_t *>of, <float>scale, &s,
+                            first, n)
+
+    def dropout_streams(self, cnp.ndarray out, cnp.ndarray x, double scale, stream,
+                        uint64_t first):
+        cdef fd_stream s = stream_of(stream)
+        cdef size_t j, rows = cnp.PyArray_DIM(out, 0), n = cnp.PyArray_DIM(out, 1)
+        cdef int width = cnp.PyArray_ITEMSIZE(x)
+        cdef bint half = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT16
+        cdef size_t size = n * width, step = size if cnp.PyArray_DIM(x, 0) > 1 else 0
+        cdef char *to = cnp.PyArray_BYTES(out)
+        cdef const char *of = cnp.PyArray_BYTES(x)
+        with nogil:
+            for j in range(rows):
+                self.drop(to + j * size, of + j * step, n, width, half, scale, s, first)
+                s.stream += 1
 
     def apply_mask(self, cnp.ndarray out, cnp.ndarray x, double scale, cnp.ndarray bits,
                    tuple lengths, tuple strides, uint64_t first):
@@ -860,6 +879,11 @@ cdef class Packed:
                 new.panels(part, gate, gates, input, recurrent)
             gate += gates
         return new
+
+
+def keep_apart(unsigned long thread):
+    """Let a thread, which must not have ended, begin on another CPU than this one is on."""
+    fd_keep_apart(thread)
 
 
 def this_cpu():

@@ -10,13 +10,11 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeVar
+from typing import Generic, TypeVar, cast
 
 from fastdrop import _check, _environment
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 # A call into a backend does at most about this much arithmetic, or draws this many elements: even
 # on a slow machine Ctrl-C is then seen within 100 ms.
@@ -101,6 +99,35 @@ def _default() -> tuple[int, str]:
 DEFAULT, DEFAULT_REASON = _default()
 
 
+# Lets a thread begin on another CPU than this one is on; the extension's, where it is installed.
+keep_apart: Callable[[int], object] | None = None
+
+
+def _begin(run: Callable[[], None]) -> None:
+    """Start a thread that runs what must not raise; RuntimeError where there is no room for one.
+
+    It is a raw one, because starting a Thread waits for it to begin, for ever if there is no memory
+    left for that.
+    """
+    placing = _thread.allocate_lock()
+    cpus: set[int] = set()
+    if sys.platform == "linux" and keep_apart is not None:
+        cpus = os.sched_getaffinity(0)
+
+    def begin() -> None:
+        if cpus:  # it has begun, and may go anywhere from now on
+            with suppress(OSError):
+                os.sched_setaffinity(0, cpus)
+        run()
+        with placing:  # who is placed must not have ended
+            pass
+
+    with placing:
+        thread = _thread.start_new_thread(begin, ())
+        if cpus and keep_apart is not None:
+            keep_apart(thread)
+
+
 _worker = threading.local()
 
 
@@ -110,40 +137,91 @@ def abandoned() -> bool:
     return ended is not None and ended.is_set()
 
 
+class _Task(Generic[Item, Result]):
+    """An item, and what became of it."""
+
+    __slots__ = ("done", "error", "item", "result")
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.result: Result | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+    def run(self, function: Callable[[Item], Result]) -> None:
+        try:
+            self.result = function(self.item)
+        except BaseException as error:  # for the thread that waits to raise
+            self.error = error
+        finally:
+            self.done.set()
+
+
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], threads: int
 ) -> Iterator[Result]:
-    """Yield function(item) in the order of the items, on up to `threads` threads.
+    """Yield function(item) in the order of the items, on this thread and up to threads - 1 others.
 
-    At most threads + 1 results exist at a time, whatever the number of items. The pool lives as
-    long as the iteration, so nothing outlives a call that returns, for a fork to inherit. When the
-    iteration ends early (an error, Ctrl-C) work not yet started is dropped and work under way
+    At most threads + 1 results exist at a time, whatever the number of items. A thread ends when it
+    finds nothing to do, so nothing outlives an iteration that comes to its end, for a fork to
+    inherit. When it ends early (an error, Ctrl-C) work not yet begun is dropped and work under way
     is not waited for: it sees `abandoned()`.
     """
     if threads == 1:
         yield from map(function, items)
         return
-    from concurrent.futures import ThreadPoolExecutor  # not when fastdrop is imported: it is slow
-
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="fastdrop")
     ended = threading.Event()
+    pending: deque[_Task[Item, Result]] = deque()
+    waiting: deque[_Task[Item, Result]] = deque()
+    helpers: list[None] = []  # appending and popping are atomic
 
-    def work(item: Item) -> Result:
+    def help_out() -> None:
         _worker.ended = ended
-        return function(item)
+        while (task := _next(waiting)) is not None:
+            task.run(function)
+        helpers.pop()
 
-    pending: deque[Future[Result]] = deque()
+    def first() -> Result:
+        """Wait for the first result that is pending, and do what waits meanwhile."""
+        task = pending.popleft()
+        while not task.done.is_set():
+            other = _next(waiting)
+            if other is None:
+                task.done.wait()
+                break
+            other.run(function)
+            if other.error is not None and not isinstance(other.error, Exception):
+                raise other.error  # Ctrl-C is for now, whatever comes first
+        if task.error is not None:
+            raise task.error
+        return cast("Result", task.result)
+
     try:
         for item in items:
-            pending.append(pool.submit(work, item))
+            task: _Task[Item, Result] = _Task(item)
+            pending.append(task)
+            waiting.append(task)
+            if len(waiting) > 1 and len(helpers) < threads - 1:  # one is for this thread
+                helpers.append(None)
+                try:
+                    _begin(help_out)
+                except RuntimeError:  # no room for one more; this one works anyway
+                    helpers.pop()
             if len(pending) > threads:
-                yield pending.popleft().result()
+                yield first()
         while pending:
-            yield pending.popleft().result()
-        pool.shutdown()
+            yield first()
     finally:
         ended.set()
-        pool.shutdown(wait=False, cancel_futures=True)
+        waiting.clear()
+
+
+def _next(waiting: deque[Item]) -> Item | None:
+    """Take what waits longest, if anything does."""
+    try:
+        return waiting.popleft()
+    except IndexError:
+        return None
 
 
 def for_each(
@@ -169,9 +247,8 @@ def for_each(
                 return
             function(item)
 
-    # Raw threads, because starting a Thread waits for it to begin, for ever if there is no memory
-    # left for that. Each is in this list before it takes an item, and who waits for those in it
-    # first empties what waits: who begins after that finds nothing to do.
+    # Each thread is in this list before it takes an item, and who waits for those in it first
+    # empties what waits: who begins after that finds nothing to do.
     begun: list[threading.Event] = []
 
     def help_out() -> None:
@@ -190,7 +267,7 @@ def for_each(
     try:
         for _ in range(min(threads, len(waiting)) - 1):
             try:
-                _thread.start_new_thread(help_out, ())
+                _begin(help_out)
             except RuntimeError:  # no room for one more; this one works anyway
                 break
         work()

@@ -524,26 +524,35 @@ def drop_streams(
     x: NDArray[Any],
     rate: float,
     key: Key,
-    streams: Iterable[int],
+    stream: int,
     offset: int,
     noise: tuple[int, ...],
     out: NDArray[Any],
 ) -> None:
-    """Do what `dropout` does for each of some streams, on one thread, having checked nothing.
+    """Do what `dropout` does for each of the streams from one on, on one thread, unchecked.
 
     x (streams or 1, ...) and out (streams, ...) are of one dtype, contiguous and apart.
     """
     threshold = _check.threshold(rate)
-    scale, shape = _check.scale(threshold, out.dtype), out.shape[1:]
-    lengths, strides = layout(shape, noise)
-    for j, stream in enumerate(streams):
-        arrays = out[j].reshape(-1), x[j if len(x) > 1 else 0].reshape(-1)
-        source = stream_under(key, stream, threshold)
-        if noise == shape:
-            run(_backend.active.dropout, arrays, (scale, source), offset, 1)
+    scale, (count, *shape) = _check.scale(threshold, out.dtype), out.shape
+    size = math.prod(shape)
+    results, given = out.reshape(count, size), x.reshape(len(x), size)
+    if noise == (*shape,) and size <= _PIECE:
+        together = _PIECE // max(1, size)
+        for first in range(0, count, together):
+            part = slice(first, first + together)
+            source = stream_under(key, stream + first, threshold)
+            own = given[part] if len(given) > 1 else given
+            _backend.active.dropout_streams(results[part], own, scale, source, offset)
+        return
+    lengths, strides = layout((*shape,), noise)
+    for j, result in enumerate(results):
+        source, own = stream_under(key, stream + j, threshold), given[j if len(given) > 1 else 0]
+        if noise == (*shape,):
+            run(_backend.active.dropout, (result, own), (scale, source), offset, 1)
         else:
             mask = draw_packed(math.prod(noise), source, offset, 1)
-            run(_backend.active.apply_mask, arrays, (scale, mask, lengths, strides), 0, 1)
+            run(_backend.active.apply_mask, (result, own), (scale, mask, lengths, strides), 0, 1)
 
 
 def draw_packed(

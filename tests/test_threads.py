@@ -4,7 +4,6 @@ import _thread
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -19,8 +18,20 @@ def wait(event: threading.Event) -> None:
     assert event.wait(SOON)
 
 
-def pool_threads() -> list[threading.Thread]:
-    return [t for t in threading.enumerate() if t.name.startswith("fastdrop")]
+def wait_until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + SOON
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What would run on threads of their own, which do not start."""
+    runs: list[Callable[[], None]] = []
+    monkeypatch.setattr(_thread, "start_new_thread", lambda function, _: runs.append(function))
+    monkeypatch.setattr(_threads, "keep_apart", None)
+    return runs
 
 
 # ---- for_each ----
@@ -42,27 +53,28 @@ def test_for_each_works_where_no_thread_starts(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("threads", "items", "started"), [(1, 9, 0), (4, 9, 3), (4, 2, 1), (4, 1, 0), (4, 0, 0)]
+    ("threads", "items", "others"), [(1, 9, 0), (4, 9, 3), (4, 2, 1), (4, 1, 0), (4, 0, 0)]
 )
+@pytest.mark.parametrize("function", [_threads.for_each, _threads.ordered_map])
 def test_no_more_threads_than_items(
-    threads: int, items: int, started: int, monkeypatch: pytest.MonkeyPatch
+    function: Callable[..., Any],
+    threads: int,
+    items: int,
+    others: int,
+    started: list[Callable[[], None]],
 ) -> None:
     """And this thread is one of them."""
-    begun = []
-    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: begun.append(1))
     done: list[int] = []
-    _threads.for_each(done.append, iter(range(items)), threads)
+    list(function(done.append, iter(range(items)), threads) or ())
     assert done == list(range(items))
-    assert len(begun) == started
+    assert len(started) == others
 
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_thread_that_begins_too_late_does_nothing(
-    fails: bool, monkeypatch: pytest.MonkeyPatch
+    fails: bool, started: list[Callable[[], None]]
 ) -> None:
     """Also where items were left over: the caller may use its arrays again."""
-    late: list[Callable[[], None]] = []
-    monkeypatch.setattr(_thread, "start_new_thread", lambda function, _: late.append(function))
     done: list[int] = []
 
     def work(n: int) -> None:
@@ -77,8 +89,8 @@ def test_a_thread_that_begins_too_late_does_nothing(
         _threads.for_each(work, range(10), 3)
     expected = [0] if fails else list(range(10))
     assert done == expected
-    assert len(late) == 2
-    for function in late:
+    assert len(started) == 2
+    for function in started:
         function()
     assert done == expected
 
@@ -160,52 +172,70 @@ def test_an_error_here_comes_before_one_there() -> None:
 # ---- ordered_map ----
 
 
-def test_what_waits_is_dropped_when_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two items are under way and one waits when Ctrl-C comes: that one never starts."""
-    began, saw = [threading.Event() for _ in range(10)], []
+def test_what_waits_is_dropped_when_interrupted() -> None:
+    """Three items are under way and one waits when Ctrl-C comes: that one never starts."""
+    main, began, saw = threading.get_ident(), [], []
 
     def work(n: int) -> None:
-        began[n].set()
+        began.append(n)
+        if threading.get_ident() == main:
+            wait_until(lambda: len(began) == 3)
+            raise KeyboardInterrupt
         end = time.monotonic() + SOON
         while not _threads.abandoned() and time.monotonic() < end:
             time.sleep(0.001)
         saw.append(_threads.abandoned())
 
-    def interrupt(*_: Any) -> None:
-        wait(began[0])
-        wait(began[1])
-        raise KeyboardInterrupt
-
-    others = pool_threads()
-    results = _threads.ordered_map(work, range(10), 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(Future, "result", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            next(results)
-    for thread in set(pool_threads()) - set(others):
-        thread.join(SOON)
-    assert [event.is_set() for event in began] == [True, True] + [False] * 8
+    with pytest.raises(KeyboardInterrupt):
+        list(_threads.ordered_map(work, range(10), 3))
+    wait_until(lambda: len(saw) == 2)
+    time.sleep(0.05)
+    assert sorted(began) == [0, 1, 2]
     assert saw == [True, True]
+
+
+def test_ctrl_c_while_waiting_for_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while this thread has nothing to do itself."""
+    main, helping, saw = threading.get_ident(), threading.Event(), threading.Event()
+
+    def work(n: int) -> None:
+        if threading.get_ident() == main:
+            wait(helping)
+            return
+        helping.set()
+        wait_until(_threads.abandoned)
+        saw.set()
+
+    monkeypatch.setattr(Waiting, "interrupts", [KeyboardInterrupt("1")], raising=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(_threads.threading, "Event", Waiting)
+        with pytest.raises(KeyboardInterrupt, match="1"):
+            list(_threads.ordered_map(work, range(2), 2))
+    wait(saw)
 
 
 def test_work_under_way_is_not_waited_for() -> None:
     """When the iteration ends early: what is under way may take long, and nobody wants it."""
-    began, free, others = threading.Event(), threading.Event(), pool_threads()
+    main, began, free = threading.get_ident(), threading.Event(), threading.Event()
+    finished = threading.Event()
 
     def work(n: int) -> None:
-        if n:
-            began.set()
-            wait(free)
+        if n == 0:
+            return
+        if threading.get_ident() == main:
+            wait(began)
+            return
+        began.set()
+        wait(free)
+        finished.set()
 
     results = _threads.ordered_map(work, range(3), 2)
     next(results)
     wait(began)
     results.close()
-    still = set(pool_threads()) - set(others)
+    assert not finished.is_set()
     free.set()
-    assert still
-    for thread in still:
-        thread.join(SOON)
+    wait(finished)
 
 
 def test_items_are_taken_as_results_are() -> None:
@@ -228,22 +258,31 @@ def test_items_are_taken_as_results_are() -> None:
 def test_one_thread_is_this_one() -> None:
     here = threading.get_ident()
     assert set(_threads.ordered_map(lambda _: threading.get_ident(), range(5), 1)) == {here}
-    there = set(_threads.ordered_map(lambda _: threading.get_ident(), range(5), 2))
-    assert there
-    assert here not in there
 
 
-def test_no_thread_outlives_the_iteration() -> None:
-    """When the last result is there all threads have ended: a fork may follow."""
-    before = pool_threads()
+def test_two_threads_are_this_one_and_another() -> None:
+    both = threading.Barrier(2)
+
+    def work(_: int) -> int:
+        both.wait(SOON)
+        return threading.get_ident()
+
+    used = set(_threads.ordered_map(work, range(6), 2))
+    assert len(used) == 2
+    assert threading.get_ident() in used
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_no_thread_outlives_the_iteration(threads: int) -> None:
+    """When the last result is there all threads end: a fork may follow."""
+    before = _thread._count()
 
     def work(n: int) -> int:
         time.sleep(0.02 * n)
         return n
 
-    for threads in (2, 5):
-        assert list(_threads.ordered_map(work, range(4), threads)) == [0, 1, 2, 3]
-        assert pool_threads() == before
+    assert list(_threads.ordered_map(work, range(4), threads)) == [0, 1, 2, 3]
+    wait_until(lambda: _thread._count() <= before)
 
 
 def test_workers_are_not_abandoned_while_they_are_waited_for() -> None:

@@ -254,9 +254,9 @@ def dropped(
     noise = (1, period, *noise[1:]) if rows else noise
     if function is dropout:  # the most common layer: checked once for all samples
         given = np.ascontiguousarray(flow.values).reshape(len(flow.values), *shape)
-        streams = (draw.stream(sample) for sample in draw.samples)
+        first = draw.stream(draw.samples.start)  # each further sample has the next
         out = values.reshape(len(values), *shape)
-        drop_streams(given, rate, draw.key, streams, offset, noise, out)
+        drop_streams(given, rate, draw.key, first, offset, noise, out)
         return flow.with_values(values)
     for j, sample in enumerate(draw.samples):
         function(
