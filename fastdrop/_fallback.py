@@ -503,7 +503,9 @@ class Numpy:
     ) -> None:
         k0, k1, number, threshold = stream
         for j, (row, given) in enumerate(zip(out, np.broadcast_to(x, out.shape), strict=True)):
-            self.dropout(row, given, scale, (k0, k1, number + j & 0xFFFFFFFFFFFFFFFF, threshold), first)
+            self.dropout(
+                row, given, scale, (k0, k1, number + j & 0xFFFFFFFFFFFFFFFF, threshold), first
+            )
 
     def apply_mask(
         self,

@@ -115,12 +115,12 @@ def _begin(run: Callable[[], None]) -> None:
         cpus = os.sched_getaffinity(0)
 
     def begin() -> None:
-        if cpus:  # it has begun, and may go anywhere from now on
+        with placing:  # who is placed must not have ended
+            pass
+        if cpus:  # having begun there, it may go anywhere
             with suppress(OSError):
                 os.sched_setaffinity(0, cpus)
         run()
-        with placing:  # who is placed must not have ended
-            pass
 
     with placing:
         thread = _thread.start_new_thread(begin, ())

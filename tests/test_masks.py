@@ -11,6 +11,7 @@ import contract
 import fastdrop as fd
 from fastdrop import _backend
 from fastdrop._backend import Stream
+from fastdrop.masks import drop_streams
 
 GOLDEN = [
     ((0, 0), 0, 0, 0.5, "99d8172a 1e963a72 43a853b3 64ff2427"),
@@ -420,6 +421,39 @@ def test_memory_at_an_address(backend: str, dtype: str, seed: list[int]) -> None
     assert y[0] == y[-1] == 7
     for out, given, n in ((to + 1, of, 9), (to, of + 1, 9), (to, of, 0), (0, of, 9), (to, 0, 9)):
         assert not draw(out, given, n, threshold=1 << 30)
+
+
+@pytest.mark.parametrize("number", [3, 2**64 - 2])
+@pytest.mark.parametrize("dtype", ["float16", "uint16", "float32", "float64"])
+@pytest.mark.parametrize("own", [False, True], ids=["one-x", "own-x"])
+def test_rows_of_streams_that_follow(backend: str, dtype: str, own: bool, number: int) -> None:
+    """Each row is what its stream alone gives; after the last stream comes the first."""
+    x = np.arange(1, 1201, dtype=dtype).reshape(4, 300)[: 4 if own else 1]
+    rows = np.empty((4, 300), dtype)
+    _backend.active.dropout_streams(rows, x, 1.25, Stream(5, 6, number, 1 << 30), 77)
+    for j, row in enumerate(rows):
+        expected = np.empty_like(row)
+        stream = Stream(5, 6, (number + j) % 2**64, 1 << 30)
+        _backend.active.dropout(expected, x[j if own else 0], 1.25, stream, 77)
+        assert row.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("piece", [8, 64, 312, 320, 640, 1 << 23])
+@pytest.mark.parametrize("own", [False, True], ids=["one-x", "own-x"])
+def test_dropout_of_many_streams_in_pieces(
+    backend: str, own: bool, piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the pieces, each stream drops what `dropout` drops with it."""
+    monkeypatch.setattr("fastdrop.masks._PIECE", piece)
+    x = np.random.default_rng(0).random((4 if own else 1, 4, 80))
+    out = np.empty((4, 4, 80))
+    for noise, shape in (((4, 80), None), ((1, 80), (1, None)), ((4, 1), (None, 1))):
+        drop_streams(x, 0.3, fd.Key(9), 21, 7, noise, out)
+        for j, dropped in enumerate(out):
+            expected = fd.dropout(
+                x[j if own else 0], 0.3, rng=fd.Key(9), stream=21 + j, offset=7, noise_shape=shape
+            )
+            assert dropped.tobytes() == expected.tobytes()
 
 
 def test_large_masks_are_drawn_in_pieces(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:

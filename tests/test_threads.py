@@ -1,6 +1,7 @@
 """Work on threads when something goes wrong: errors, interrupts, threads that cannot start."""
 
 import _thread
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -93,6 +94,48 @@ def test_a_thread_that_begins_too_late_does_nothing(
     for function in started:
         function()
     assert done == expected
+
+
+@pytest.mark.skipif(_threads.keep_apart is None, reason="this is for the extension on Linux")
+def test_a_thread_is_kept_apart() -> None:
+    """It gets the CPUs that this thread has, but for one; all of them if there is only that one."""
+    assert _threads.keep_apart is not None
+    begun, free, number = threading.Event(), threading.Event(), []
+
+    def sleep() -> None:
+        number.append(threading.get_native_id())
+        begun.set()
+        wait(free)
+
+    cpus = os.sched_getaffinity(0)
+    thread = _thread.start_new_thread(sleep, ())
+    try:
+        wait(begun)
+        _threads.keep_apart(thread)
+        left = os.sched_getaffinity(number[0])
+        assert left <= cpus
+        assert len(left) == max(1, len(cpus) - 1)
+        os.sched_setaffinity(0, left)
+        _threads.keep_apart(thread)
+        assert len(os.sched_getaffinity(number[0])) == max(1, len(left) - 1)
+    finally:
+        os.sched_setaffinity(0, cpus)
+        free.set()
+
+
+def test_helpers_may_run_where_this_thread_may() -> None:
+    """They are kept apart only until they have begun."""
+    here, both = threading.get_ident(), threading.Barrier(2)
+    allowed: dict[int, object] = {}
+
+    def work(_: int) -> None:
+        both.wait(SOON)
+        allowed[threading.get_ident()] = os.sched_getaffinity(0)
+
+    for _ in range(10):
+        _threads.for_each(work, range(2), 2)
+    assert len(allowed) > 1
+    assert set(map(frozenset, allowed.values())) == {frozenset(allowed[here])}
 
 
 class Waiting(threading.Event):
