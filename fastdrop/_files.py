@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import Any, BinaryIO
 
+from fastdrop import _check
+
 # O_NONBLOCK: opening a FIFO must not wait for a writer. O_NOCTTY: nor a terminal become ours.
 _FLAGS = os.O_RDONLY
 for _name in ("O_NONBLOCK", "O_CLOEXEC", "O_NOCTTY", "O_BINARY"):
@@ -25,6 +27,20 @@ class NoFileError(ValueError):
     def __init__(self, message: str, kind: str = "") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+def path(source: object, argument: str, expected: str = "a str or path-like") -> str:
+    """Return the path that is given; TypeError or ValueError where that is none."""
+    if not isinstance(source, str | PathLike):
+        _check.refuse(TypeError, argument, expected, source)
+    name = os.fsdecode(source)
+    try:
+        usable = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        usable = False
+    if not usable:
+        _check.refuse(ValueError, argument, "a str or path-like that can be a path", source)
+    return name
 
 
 @contextmanager

@@ -226,6 +226,16 @@ def test_folds_of_ones_own_are_not_stored(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+def test_names_that_no_file_can_have(name: str) -> None:
+    """On POSIX a name is octets, of which these have none."""
+    message = r"^path: expected a str or path-like that can be a path, got "
+    model = fd.Model([Dropout(name="drop", rate=0.5)], (2,))
+    for call in (fd.Prediction.load, drawn().save, model.save):
+        with pytest.raises(ValueError, match=message):
+            call(name)
+
+
 def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     for path, found in (
         (tmp_path, "a directory"),

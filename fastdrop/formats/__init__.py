@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
-from fastdrop import _check
+from fastdrop import _check, _files
 from fastdrop.formats._errors import ModelFormatError, printable
 from fastdrop.formats._limits import MIB, Limits
 from fastdrop.formats._model_file import is_model, read_model
@@ -300,19 +300,10 @@ def _name(source: object, argument: str, more: str = "") -> str:
     if callable(getattr(source, "read", None)):
         name = getattr(source, "name", None)
         return name if isinstance(name, str) else f"<{type(source).__name__}>"
-    try:
-        file = os.fsdecode(source)  # type: ignore[arg-type]
-    except TypeError:
-        expected = f"a str or path-like, or a binary file object{more}{_way_of(source)}"
-        _check.refuse(TypeError, argument, expected, source)
-    try:
-        usable = b"\0" not in os.fsencode(file)
-    except UnicodeEncodeError:
-        usable = False
-    if not usable:
-        expected = "a str or path-like that can be a path"
-        _check.refuse(ValueError, argument, expected, source)
-    return file
+    expected = f"a str or path-like, or a binary file object{more}{_way_of(source)}"
+    return _files.path(
+        os.fsdecode(source) if isinstance(source, bytes) else source, argument, expected
+    )
 
 
 def _way_of(source: object) -> str:

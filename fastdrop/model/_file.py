@@ -6,7 +6,6 @@ written field by field, whatever their classes are.
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from functools import partial
@@ -95,9 +94,7 @@ _OTHERS = (".keras", ".h5", ".hdf5", ".pt", ".pth", ".onnx")
 
 
 def save(model: "Model", path: str | PathLike[str]) -> None:
-    if not isinstance(path, str | PathLike):
-        _check.refuse(TypeError, "path", "a str or path-like", path)
-    name = os.fsdecode(path)
+    name = _files.path(path, "path")
     check_name(name, "path")
     target = _files.target(name, "path: ")
     tensors: dict[str, Array] = {}

@@ -1,7 +1,6 @@
 """Predictions in files: `fastdrop-prediction/1`."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -49,7 +48,7 @@ class _DamagedError(ValueError):
 
 
 def save(p: "Prediction", path: str | PathLike[str]) -> None:
-    name = _named(path)
+    name = _files.path(path, "path")
     own = [key.removeprefix(OWN) for key in p._names() if key.startswith(OWN)]
     if own:
         expected = "a prediction without folds of your own, which may be anything"
@@ -93,7 +92,7 @@ def _header(p: "Prediction") -> dict[str, Any]:
 
 def load(path: str | PathLike[str]) -> dict[str, Any]:
     """Return what a prediction is made of."""
-    name = _named(path)
+    name = _files.path(path, "path")
     try:
         arrays = _npy.archive(_files.read(name), stored=True)
         return _loaded(arrays)
@@ -102,12 +101,6 @@ def load(path: str | PathLike[str]) -> dict[str, Any]:
     except (_npy.NoArrayError, _DamagedError) as error:
         expected = f"expected a file that Prediction.save wrote ({FORMAT}/{VERSION})"
         raise ValueError(f"{name}: {expected}, got {error}") from error
-
-
-def _named(path: object) -> str:
-    if not isinstance(path, str | PathLike):
-        _check.refuse(TypeError, "path", "a str or path-like", path)
-    return os.fsdecode(path)
 
 
 def _loaded(arrays: Mapping[str, Array]) -> dict[str, Any]:
