@@ -1,6 +1,7 @@
 /* On which CPU a thread begins. Linux may queue one that was just made, or just woken, behind the
- * thread that did so, though other CPUs are idle, and see milliseconds later that it can move it;
- * what was given to two threads is done by then, one after the other. Elsewhere nothing is done. */
+ * thread that did so, though other CPUs are idle, and see milliseconds later that it can move it:
+ * what was given to two threads is done by then, one after the other. Elsewhere nothing is done.
+ */
 #ifndef FASTDROP_AFFINITY_H
 #define FASTDROP_AFFINITY_H
 
@@ -12,9 +13,11 @@
 static inline void fd_keep_apart(unsigned long thread) {
     cpu_set_t cpus;
     const int here = sched_getcpu();
-    if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus)) return;
+    if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus))
+        return;
     CPU_CLR(here, &cpus);
-    if (CPU_COUNT(&cpus)) pthread_setaffinity_np((pthread_t)thread, sizeof cpus, &cpus);
+    if (CPU_COUNT(&cpus))
+        pthread_setaffinity_np((pthread_t)thread, sizeof cpus, &cpus);
 }
 #else
 static inline void fd_keep_apart(unsigned long thread) { (void)thread; }
