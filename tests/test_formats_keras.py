@@ -805,6 +805,33 @@ def test_numbers_of_few_bits_that_begin_anew(dtype: str) -> None:
     built(of_type(dtype, minus | {"module": "keras.src.ops.numpy", "registered_name": "Subtract"}))
 
 
+def function(class_name: str, *args: Any, **options: Any) -> Config:
+    """Return a call of one of Keras's functions, whose configuration has its arguments alone."""
+    entry = node(class_name, "l", call(*args)) | {"module": "keras.ops", "registered_name": None}
+    return entry | {"config": {"name": "l", **options}}
+
+
+def test_functions_that_keep_the_type_of_their_input() -> None:
+    """Half of a whole number is none, and between truths there is no difference but whether."""
+    half, one = (function("FullLike", ref("x"), number) for number in (0.5, 1))
+    of_float = function("FullLike", ref("x"), 0.5, dtype="float32")
+    for dtype in ("int32", "bool"):
+        (only,) = obstacles(of_type(dtype, half))
+        assert only.startswith("layer 'l' (FullLike): of whole numbers it makes whole numbers")
+        built(of_type(dtype, one))
+        built(of_type(dtype, of_float))
+    built(of_type("float32", half))
+    for dtype, message in (("bool", "of truths it makes truths"), ("uint8", "numbers of 8 and")):
+        (only,) = obstacles(of_type(dtype, function("Diff", ref("x"))))
+        assert only.startswith(f"layer 'l' (Diff): {message}")
+    built(of_type("int32", function("Diff", ref("x"))))
+
+
+def test_einsum_of_tensorflow_has_lost_its_tensors() -> None:
+    entry = node("TFOpLambda", "l", ["_CONSTANT_VALUE", -1, "bij,bkj->bik", {}], function="einsum")
+    assert "saved without its tensors" in obstacles(of_type("float32", entry), TF_KERAS)[0]
+
+
 def test_means_of_whole_numbers_are_whole_in_keras_2() -> None:
     mean = node("GlobalAveragePooling1D", "l", call(ref("x")))
     (only,) = obstacles(of_type("int32", mean), TF_KERAS)

@@ -647,7 +647,31 @@ def test_einsum_and_parts() -> None:
         ("Einsum", {"subscripts": "bij->jb"}, "a letter for each axis"),
         ("ExpandDims", {"axis": [1, -1]}, "axis: expected axes counted from the front"),
         ("ExpandDims", {"axis": [0, 1]}, "axis: expected no axis 0"),
-        ("Average", {"axis": 1, "weights": [1, 2, 3]}, "weights: expected none"),
+        ("Average", {"axis": 1, "weights": [1, -1]}, "weights: expected numbers along one axis"),
+        ("Average", {"axis": 1, "weights": [[1, 2]]}, "weights: expected numbers along one axis"),
+        ("Average", {"axis": 1, "weights": [1, 2, 3]}, "expected an input of shape as in"),
+        ("Average", {"axis": -3, "weights": [1, 2]}, "that of the batch in front"),
+        ("Average", {"axis": 0, "weights": [1, 2]}, "axis: expected no axis 0"),
+        ("Average", {"weights": [1, 2]}, "axis: expected one axis"),
+        ("Sort", {"axis": None}, "axis: expected one axis"),
+        ("Sort", {"axis": 0}, "axis: expected no axis 0"),
+        ("Sort", {"axis": 1, "direction": "UP"}, "direction: expected 'ASCENDING' or"),
+        ("Argsort", {"axis": None}, "axis: expected one axis"),
+        ("TopK", {"k": 0}, "k: expected a positive integer"),
+        ("TopK", {"k": 6}, "of 6 places or more on axis -1"),
+        ("TopK", {"k": 2, "sorted": False}, "sorted: expected true"),
+        ("Median", {"axis": None}, "axis: expected axes"),
+        ("Diff", {"n": "2"}, "n: expected an integer"),
+        ("Diff", {"n": 65}, "times: expected an integer"),
+        ("Diff", {"axis": 0}, "axis: expected no axis 0"),
+        ("FullLike", {"fill_value": "a"}, "fill_value: expected a tensor or numbers"),
+        ("FullLike", {"fill_value": 0.5, "dtype": "int32"}, "dtype: expected a floating-point"),
+        ("NanToNum", {"nan": "0"}, "nan: expected a number"),
+        ("Softmax", {"axis": None}, "axis: expected one axis"),
+        ("LogSoftmax", {"axis": None}, "axis: expected one axis"),
+        ("Normalize", {"axis": None}, "axis: expected axes: without"),
+        ("Glu", {}, "of an even length on axis -1"),
+        ("Glu", {"axis": 0}, "axis: expected no axis 0"),
         ("Roll", {"shift": 1}, "axis: expected one axis"),
         ("Roll", {"shift": [1], "axis": 1}, "shift: expected an integer"),
         ("Roll", {"shift": 1, "axis": 0}, "axis: expected no axis 0"),
@@ -672,6 +696,18 @@ def test_einsum_and_parts() -> None:
 def test_what_a_function_cannot_do(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ModelFormatError, match=message):
         keras_3(name, X, **options)
+
+
+def test_numbers_in_their_order() -> None:
+    """Without an axis it is the last one."""
+    x = np.round(X)
+    for got in (keras_3("Sort", x), tensorflow("sort", x)):
+        close(got, np.sort(x))
+    for got in (keras_3("Argsort", x), tensorflow("argsort", x, stable=True)):
+        close(got, np.argsort(x, kind="stable"))
+    for options in ({"sorted": True}, {"index_type": {"class_name": "int64"}}):
+        close(tensorflow("math.top_k", x, k=2, **options), -np.sort(-x)[..., :2])
+    close(keras_3("Diff", X), np.diff(X))
 
 
 def test_lengths_of_parts_in_tensorflow() -> None:

@@ -8,10 +8,12 @@ import pytest
 
 import fastdrop as fd
 from fastdrop.layers import (
+    GLU,
     Accumulate,
     ArgSort,
     Declared,
     Dense,
+    Difference,
     Discretization,
     Dropout,
     Einsum,
@@ -21,11 +23,14 @@ from fastdrop.layers import (
     Flow,
     IntegerLookup,
     Interpolate,
+    Layer,
     MatMul,
     Reduce,
     Repeat,
     Resizing,
+    Single,
     Slice,
+    Sort,
     Split,
     Squeeze,
     Stack,
@@ -121,6 +126,7 @@ THREE = {
     "where": lambda condition, x, y: x if condition != 0 else y,
     "whole": lambda x, size, most: x,
 }
+FOUR = {"nan_to_num": lambda x, nan, high, low: x if math.isfinite(x) else nan}
 
 
 def compare(got: np.ndarray, function: Any, *xs: np.ndarray) -> None:
@@ -130,8 +136,9 @@ def compare(got: np.ndarray, function: Any, *xs: np.ndarray) -> None:
 
 
 def test_every_function_has_its_formula() -> None:
-    assert set(FUNCTIONS) == {*ONE, *OF_POSITIVE, *OF_PARTS, *TWO, *THREE, "power"}
-    for functions, count in ((ONE, 1), (OF_POSITIVE, 1), (OF_PARTS, 1), (TWO, 2), (THREE, 3)):
+    assert set(FUNCTIONS) == {*ONE, *OF_POSITIVE, *OF_PARTS, *TWO, *THREE, *FOUR, "power"}
+    families = ((ONE, 1), (OF_POSITIVE, 1), (OF_PARTS, 1), (TWO, 2), (THREE, 3), (FOUR, 4))
+    for functions, count in families:
         assert {FUNCTIONS[name][0] for name in functions} == {count}
 
 
@@ -262,7 +269,7 @@ def test_constants_with_an_axis_for_the_batch() -> None:
             ),
             "layer 'f': expected shapes that broadcast",
         ),
-        (lambda: Reduce(name="r", function="spread"), "layer 'r' function: expected one of 15"),
+        (lambda: Reduce(name="r", function="spread"), "layer 'r' function: expected one of 16"),
         (
             lambda: Reduce(name="r", function="sum", keepdims=1),
             "layer 'r' keepdims: expected True or False",
@@ -373,6 +380,16 @@ def test_constants_with_an_axis_for_the_batch() -> None:
         (lambda: Interpolate(name="i", axis=1, size=2).output_shapes([(4,)]), "axis of a row of 1"),
         (lambda: ArgSort(name="o", axis=2).output_shape((4, 3)), "axis of a row of 2 axes, got 2"),
         (lambda: ArgSort(name="o", axis=0, descending=1), "layer 'o' descending"),
+        (lambda: Sort(name="o", axis=2).output_shapes([(4, 3)]), "axis of a row of 2 axes, got 2"),
+        (lambda: Sort(name="o", axis=0, count=5).output_shapes([(4, 3)]), "of 5 places or more"),
+        (lambda: Sort(name="o", axis=0, count=0), "layer 'o' count"),
+        (lambda: Sort(name="o", axis=0, descending=1), "layer 'o' descending"),
+        (lambda: Difference(name="d", axis=2).output_shape((4, 3)), "of a row of 2 axes, got 2"),
+        (lambda: Difference(name="d", axis=0, times=65), "layer 'd' times"),
+        (lambda: Difference(name="d", axis=0, times=-1), "layer 'd' times"),
+        (lambda: GLU(name="g").output_shape((4, 3)), "of an even length on axis -1"),
+        (lambda: GLU(name="g", axis=0).output_shape((None, 3)), "of an even length on axis 0"),
+        (lambda: GLU(name="g", axis=2).output_shape((4, 3)), "of a row of 2 axes, got 2"),
         (lambda: Accumulate(name="a", axis=0, function="mean"), "layer 'a' function"),
         (lambda: Accumulate(name="a", axis=-3, function="sum").output_shape((4, 3)), "got -3"),
         (
@@ -390,6 +407,14 @@ def test_constants_with_an_axis_for_the_batch() -> None:
         (
             lambda: MatMul(name="p", transpose_b=True).output_shapes([(4, 3), (3, 4)]),
             "layer 'p': expected matrices that fit",
+        ),
+        (
+            lambda: MatMul(name="p").output_shapes([(2, 4, 3), (3, 4)]),
+            "layer 'p': expected two inputs of matrices",
+        ),
+        (
+            lambda: MatMul(name="p").output_shapes([(2, 4, 3), (3, 3, 4)]),
+            "layer 'p': expected shapes that broadcast",
         ),
     ],
 )
@@ -413,7 +438,9 @@ def test_reductions(function: str, axes: Any, keepdims: bool) -> None:
     check_laws(layer, x)
     at = (1, 2) if axes is None else tuple(1 + a % 2 for a in axes)
     values = x.astype(float) != 0 if function in ("any", "all") else x.astype(float)
-    if function == "median":  # the lower one of two in the middle
+    if function == "middle":
+        expected = np.median(values, axis=at, keepdims=keepdims)
+    elif function == "median":  # the lower one of two in the middle
         expected = np.quantile(values, 0.5, axis=at, method="lower", keepdims=keepdims)
     elif function == "logsumexp":
         expected = np.log(np.exp(values).sum(axis=at, keepdims=keepdims))
@@ -440,8 +467,25 @@ def test_norms_of_large_numbers() -> None:
 
 def test_the_median_of_what_is_no_number_is_none() -> None:
     x = np.array([[1.0, np.nan, 2.0], [3.0, 2.0, np.inf]], np.float32)
-    found = output(Reduce(name="r", function="median", axes=(0,)), x)
-    np.testing.assert_array_equal(found, [np.nan, 3])
+    for function in ("median", "middle"):
+        found = output(Reduce(name="r", function=function, axes=(0,)), x)
+        np.testing.assert_array_equal(found, [np.nan, 3])
+
+
+def test_halfway_between_two_numbers() -> None:
+    """Also where their sum is more than float32 holds."""
+    x = np.array([[3e38, 5, 3e38, -np.inf], [np.inf, 1, np.inf, 2]], np.float32)
+    found = output(Reduce(name="r", function="middle", axes=(0,)), x)
+    np.testing.assert_array_equal(
+        found, np.array([(5 + np.float64(np.float32(3e38))) / 2, np.inf], np.float32)
+    )
+
+
+def test_numbers_for_those_that_are_none() -> None:
+    x = np.array([[1, np.nan, np.inf, -np.inf]], np.float32)
+    layer = Elementwise(name="f", function="nan_to_num", operands=(0, 2.0, 3.0, 4.0))
+    np.testing.assert_array_equal(output(layer, x), [[1, 2, 3, 4]])
+    check_laws(layer, np.where(X > 1, np.nan, X))
 
 
 # ---- orders ----
@@ -463,6 +507,66 @@ def test_what_is_no_number_is_the_largest() -> None:
     np.testing.assert_array_equal(output(ArgSort(name="o", axis=0), x), [[1, 2, 3, 0]])
     back = ArgSort(name="o", axis=0, descending=True)
     np.testing.assert_array_equal(output(back, x), [[0, 3, 2, 1]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, -2])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("count", [None, 1, 3])
+def test_numbers_in_order(descending: bool, axis: int, count: int | None) -> None:
+    x = whole(X)  # of which many are equal
+    layer = Sort(name="o", axis=axis, descending=descending, count=count)
+    at = 1 + axis % 2
+    places = np.argsort(-x if descending else x, axis=at, kind="stable")
+    places = np.take(places, range(count or x.shape[at]), axis=at)
+    numbers = np.sort(x, axis=at)
+    numbers = np.take(np.flip(numbers, at) if descending else numbers, range(places.shape[at]), at)
+    for k, expected in enumerate((numbers, places)):
+        check_laws(Of(layer, k), x)
+        np.testing.assert_array_equal(output(Of(layer, k), x), expected)
+
+
+class Of(Single):
+    """One of several outputs of a layer."""
+
+    def __init__(self, layer: Layer, number: int) -> None:
+        object.__setattr__(self, "name", layer.name)
+        object.__setattr__(self, "layer", layer)
+        object.__setattr__(self, "number", number)
+
+    def output_shapes(self, inputs: Any) -> list[Any]:
+        return [self.layer.output_shapes(inputs)[self.number]]
+
+    def run(self, inputs: Any, draw: Any) -> list[Flow]:
+        return [self.layer.run(inputs, draw)[self.number]]
+
+
+def test_numbers_in_order_where_there_are_fewer() -> None:
+    layer = Sort(name="o", axis=0, count=3)
+    assert layer.output_shapes([(None, 2)]) == [(3, 2)] * 2
+    with pytest.raises(ValueError, match="layer 'o': expected 3 numbers or more"):
+        output(layer, X[:, :2])
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize("times", [0, 1, 2, 5])
+def test_differences(axis: int, times: int) -> None:
+    layer = Difference(name="d", axis=axis, times=times)
+    check_laws(layer, X)
+    expected = np.diff(X.astype(float), times, axis=1 + axis % 2)
+    np.testing.assert_allclose(output(layer, X), expected, rtol=1e-6, atol=1e-6)
+    assert layer.output_shape((None, None)) == (None, None)
+
+
+@pytest.mark.parametrize("axis", [0, -2])
+def test_halves_that_gate_each_other(backend: str, axis: int) -> None:
+    layer = GLU(name="g", axis=axis)
+    check_laws(layer, X)
+    x = X.astype(float)
+    np.testing.assert_allclose(
+        output(layer, X), x[:, :2] / (1 + np.exp(-x[:, 2:])), rtol=1e-5, atol=1e-6
+    )
+    assert GLU(name="g").each_step([(4, 6)])
+    assert not layer.each_step([(4, 6)])
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
@@ -961,6 +1065,21 @@ def test_matmul(backend: str, transpose_a: bool, transpose_b: bool) -> None:
     # The second alone is random.
     (flow,) = MatMul(name="p").run([Flow(normal(1, 2, 4, 3)), Flow(normal(5, 2, 3, 2))], None)
     assert flow.values.shape == (5, 2, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [((2, 5), (2, 5)), ((2, 5), (2, 1)), ((1, 5), (2, 1)), ((1, 1), (2, 5))]
+)
+def test_matmul_of_stacks(backend: str, one: tuple[int, ...], other: tuple[int, ...]) -> None:
+    a, b = normal(7, *one, 4, 3), normal(7, *other, 3, 2)
+    got = check_rows(MatMul(name="p"), a, b)
+    np.testing.assert_allclose(got, a.astype(float) @ b, rtol=1e-5, atol=1e-6)
+    for n in range(7):  # the same as of single matrices
+        for i, j in np.ndindex(2, 5):
+            pair = a[n : n + 1, i % one[0], j % one[1]], b[n : n + 1, i % other[0], j % other[1]]
+            np.testing.assert_array_equal(run(MatMul(name="p"), *pair).values[0, 0], got[n, i, j])
+    layer = MatMul(name="p", transpose_b=True)
+    assert layer.output_shapes([(None, 4, 3), (1, 2, 3)]) == [(None, 4, 2)]
 
 
 def test_operations_behind_something_random() -> None:

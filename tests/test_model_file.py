@@ -234,6 +234,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [{"num_tokens": 9, "output_mode": mode} for mode in ("one_hot", "multi_hot", "count")],
         np.arange(15).reshape(3, 5) % 9,
     ),
+    "Difference": ([{"axis": 0}, {"axis": -1, "times": 2}], SEQUENCE),
     "Discretization": (
         [
             {"bin_boundaries": (-0.5, 0.25), "output_mode": mode}
@@ -263,6 +264,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "ExpandDims": ([{"axis": -2}], SEQUENCE),
     "Flatten": ([{}], SEQUENCE),
+    "GLU": ([{}, {"axis": 1}], SEQUENCE),
     "GRU": (
         [
             {**GRU, "bias": normal(2, 6), "recurrent_dropout": 0.3, "return_sequences": True},
@@ -348,6 +350,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     ),
     "Slice": ([{"key": (slice(1, None, 2), None, -1)}, {"key": (slice(None),)}], SEQUENCE),
     "Softmax": ([{"axes": (0, 1)}], SEQUENCE),
+    "Sort": ([{"axis": 0}, {"axis": -1, "descending": True, "count": 2}], SEQUENCE),
     "SpatialDropout1D": ([{"rate": 0.5}], SEQUENCE),
     "SpatialDropout2D": ([{"rate": 0.5}], IMAGE),
     "SpatialDropout3D": ([{"rate": 0.5}], VOLUME),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
-    from fastdrop.layers.activations import Activation, PReLU, Softmax
+    from fastdrop.layers.activations import GLU, Activation, PReLU, Softmax
     from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
     from fastdrop.layers.convolutional import (
         Conv1D,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         Accumulate,
         ArgSort,
         Constant,
+        Difference,
         Einsum,
         Elementwise,
         ExpandDims,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         Repeat,
         Resizing,
         Slice,
+        Sort,
         Split,
         Squeeze,
         Stack,
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "GLU",
     "GRU",
     "LSTM",
     "Accumulate",
@@ -152,6 +155,7 @@ __all__ = [
     "Cropping3D",
     "Declared",
     "Dense",
+    "Difference",
     "Discretization",
     "Dot",
     "Draw",
@@ -205,6 +209,7 @@ __all__ = [
     "Single",
     "Slice",
     "Softmax",
+    "Sort",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpatialDropout3D",

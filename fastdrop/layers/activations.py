@@ -66,6 +66,40 @@ def along(values: Array, activation: _check.Activation, axis: int) -> Array:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class GLU(Single):
+    """Multiply the first half of the numbers along an axis by the sigmoid of the second.
+
+    See "Language Modeling with Gated Convolutional Networks" (Dauphin et al., 2017).
+
+    Examples
+    --------
+    >>> from fastdrop.layers import GLU
+    >>> model = fd.Model([GLU(name="gated")], (4,))
+    >>> model.predict(np.array([[1, 2, 0, 100]], np.float32))
+    array([[0.5, 2. ]], dtype=float32)
+    """
+
+    axis: int = -1
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape))
+        length = shape[at]
+        expected = f"of an even length on axis {self.axis}"
+        self.check_fits(shape, expected, length is not None and length % 2 == 0)
+        assert length is not None
+        return (*shape[:at], length // 2, *shape[at + 1 :])
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return axis_of(self.label, self.axis, len(inputs[0])) > 0
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        values, gates = np.split(flow.values, 2, axis=at)
+        with np.errstate(all="ignore"):
+            return Flow(values * activate(np.ascontiguousarray(gates), "sigmoid"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Softmax(Layer):
     """Softmax along axes of a row together.
 

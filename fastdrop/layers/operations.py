@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastdrop import _check, feedforward
 from fastdrop.layers._equations import check_equation, terms_of_rows
@@ -104,6 +105,13 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "hypot": (2, np.hypot),
     # The first as it is, where the second is of a size below the third, a power of 2.
     "whole": (3, lambda x, size, most: x),
+    # What stands for NaN, for infinity and for the negative one.
+    "nan_to_num": (
+        4,
+        lambda x, nan, high, low: np.where(
+            np.isnan(x), nan, np.where(x == np.inf, high, np.where(x == -np.inf, low, x))
+        ),
+    ),
 }
 
 
@@ -228,6 +236,13 @@ def _median(x: Array, axis: int) -> Array:
     return np.where(np.isnan(x).any(axis=axis), np.float32(np.nan), middle)
 
 
+def _middle(x: Array, axis: int) -> Array:
+    """Return the middle number, or what lies halfway between two: NaN where there is one."""
+    length, ordered = x.shape[axis], np.sort(x, axis=axis).astype(np.float64)
+    pair = (np.take(ordered, place, axis=axis) for place in ((length - 1) // 2, length // 2))
+    return np.where(np.isnan(x).any(axis=axis), np.nan, sum(pair) / 2)
+
+
 REDUCTIONS: dict[str, Callable[..., Any]] = {
     "mean": np.mean,
     "sum": np.sum,
@@ -235,6 +250,7 @@ REDUCTIONS: dict[str, Callable[..., Any]] = {
     "min": np.min,
     "prod": np.prod,
     "median": _median,
+    "middle": _middle,
     "any": lambda x, axis: np.any(x != 0, axis=axis).astype(np.float32),
     "all": lambda x, axis: np.all(x != 0, axis=axis).astype(np.float32),
     "var": lambda x, axis: np.var(x, axis=axis, dtype=np.float64),
@@ -282,7 +298,7 @@ class Reduce(Single):
         )
 
 
-_OF_SOME = ("max", "min", "argmax", "argmin", "median")  # of nothing they are nothing
+_OF_SOME = ("max", "min", "argmax", "argmin", "median", "middle")  # of nothing they are nothing
 
 
 def reduced(values: Array, function: str, axes: Sequence[int], keepdims: bool) -> Array:
@@ -467,25 +483,41 @@ class Transpose(Single):
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class MatMul(Layer):
-    """Multiply the matrices of two inputs (..., a, k) and (..., k, b), row by row."""
+    """Multiply the matrices of two inputs (..., a, k) and (..., k, b), row by row.
+
+    Axes in front of those of the matrices are of equal lengths or 1.
+    """
 
     transpose_a: bool = False
     transpose_b: bool = False
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
-        if len(inputs) != 2 or {len(shape) for shape in inputs} != {2}:
+        ranks = {len(shape) for shape in inputs}
+        if len(inputs) != 2 or len(ranks) > 1 or min(ranks) < 2:
             raise ValueError(f"{self.label}: expected two inputs of matrices, got {list(inputs)}")
-        left = inputs[0][::-1] if self.transpose_a else inputs[0]
-        right = inputs[1][::-1] if self.transpose_b else inputs[1]
-        if len({left[1], right[0]} - {None}) > 1:
+        (*stack, a, k), (*other, m, b) = inputs
+        (a, k) = (k, a) if self.transpose_a else (a, k)
+        (m, b) = (b, m) if self.transpose_b else (m, b)
+        if len({k, m} - {None}) > 1:
             raise ValueError(f"{self.label}: expected matrices that fit, got {list(inputs)}")
-        return [(left[0], right[1])]
+        return [(*broadcast(self.label, [tuple(stack), tuple(other)]), a, b)]
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         left, right = (flow.values for flow in inputs)
         left = np.swapaxes(left, -1, -2) if self.transpose_a else left
         right = np.swapaxes(right, -1, -2) if self.transpose_b else right
-        return [Flow(matmul(left, right))]
+        stack = np.broadcast_shapes(left.shape[2:-2], right.shape[2:-2])
+        count = math.prod(stack)
+
+        def flat(values: Array) -> Array:
+            """Let the matrices of a row stand beside those of the next one."""
+            samples, rows, *_, a, b = values.shape
+            whole = np.broadcast_to(values, (samples, rows, *stack, a, b))
+            return whole.reshape(samples, rows * count, a, b)
+
+        found = matmul(flat(left), flat(right))
+        samples, _, a, b = found.shape
+        return [Flow(found.reshape(samples, left.shape[1], *stack, a, b))]
 
 
 def matmul(left: Array, right: Array) -> Array:
@@ -833,11 +865,94 @@ class ArgSort(_Along):
 
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
-        if not self.descending:
-            return Flow(np.argsort(flow.values, axis=at, kind="stable").astype(np.float32))
-        # Back from the end equal numbers are in their order if they were when seen from there.
-        places = np.argsort(np.flip(flow.values, at), axis=at, kind="stable")
-        return Flow(np.flip(flow.values.shape[at] - 1 - places, at).astype(np.float32))
+        return Flow(_order(flow.values, at, self.descending).astype(np.float32))
+
+
+def _order(values: Array, axis: int, descending: bool) -> NDArray[np.intp]:
+    """Return the places along an axis in the order of their numbers, those of equal ones as is."""
+    if not descending:
+        return np.argsort(values, axis=axis, kind="stable")
+    # Back from the end equal numbers are in their order if they were when seen from there.
+    places = np.argsort(np.flip(values, axis), axis=axis, kind="stable")
+    return np.flip(values.shape[axis] - 1 - places, axis)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Sort(Single):
+    """Sort the numbers along an axis, and say where they were, in a second output.
+
+    They go from the smallest to the largest or back, the first `count` of them or all (None).
+    Equal numbers stay in their order, and NaN counts as the largest. See `numpy.sort`.
+
+    Examples
+    --------
+    >>> from fastdrop.layers import Sort
+    >>> model = fd.Model([Sort(name="largest", axis=-1, descending=True, count=2)], (4,))
+    >>> numbers, places = model.predict(np.array([[3, 1, 4, 2]], np.float32))
+    >>> numbers, places
+    (array([[4., 3.]], dtype=float32), array([[2., 0.]], dtype=float32))
+    """
+
+    axis: int
+    descending: bool = False
+    count: int | None = None
+
+    def __post_init__(self) -> None:
+        _check.flag(self.descending, f"{self.label} descending")
+        if self.count is not None:
+            _check.integer(self.count, f"{self.label} count", 1, None)
+
+    def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
+        shape = self.only(inputs)
+        at = axis_of(self.label, self.axis, len(shape))
+        length, count = shape[at], self.count
+        if count is not None:
+            expected = f"of {count} places or more on axis {self.axis}"
+            self.check_fits(shape, expected, length is None or count <= length)
+            length = count
+        return [(*shape[:at], length, *shape[at + 1 :])] * 2
+
+    def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
+        values = inputs[0].values
+        at = 2 + axis_of(self.label, self.axis, values.ndim - 2)
+        count = values.shape[at] if self.count is None else self.count
+        if count > values.shape[at]:
+            raise ValueError(f"{self.label}: expected {count} numbers or more along its axis")
+        places = np.take(_order(values, at, self.descending), range(count), axis=at)
+        found = np.take_along_axis(values, places, axis=at)
+        return [Flow(found), Flow(places.astype(np.float32))]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Difference(Single):
+    """Subtract each number along an axis from the next one, so many `times`. See `numpy.diff`.
+
+    Examples
+    --------
+    >>> from fastdrop.layers import Difference
+    >>> model = fd.Model([Difference(name="growth", axis=0)], (4,))
+    >>> model.predict(np.array([[1, 2, 4, 8]], np.float32))
+    array([[1., 2., 4.]], dtype=float32)
+    """
+
+    axis: int
+    times: int = 1
+
+    function: ClassVar[str] = "difference"
+
+    def __post_init__(self) -> None:
+        _check.integer(self.times, f"{self.label} times", 0, 64)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        at = axis_of(self.label, self.axis, len(shape))
+        length = shape[at]
+        left = None if length is None else max(0, length - self.times)
+        return (*shape[:at], left, *shape[at + 1 :])
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        with np.errstate(all="ignore"):
+            return Flow(np.diff(flow.values, self.times, axis=at))
 
 
 # How numbers up to a place are taken together. Sums and products are of binary64, in which what is

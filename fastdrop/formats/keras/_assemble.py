@@ -61,7 +61,18 @@ _INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
 _NARROW = ("int8", "int16", "uint8", "uint16", "uint32", "uint64")
 # Types whose numbers begin anew beyond a few, and what may go there.
 _FEW_BITS = ("int8", "int16", "uint8", "uint16")
-_BEYOND = ("add", "subtract", "multiply", "average", "power", "square", "negative", "sum", "prod")
+_BEYOND = (
+    "difference",
+    "add",
+    "subtract",
+    "multiply",
+    "average",
+    "power",
+    "square",
+    "negative",
+    "sum",
+    "prod",
+)
 # How truths are made, as far as layers tell.
 _OF_TRUTHS = (
     *("equal", "not equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
@@ -810,7 +821,10 @@ class Assembly:
         # Keras 2 takes means of whole numbers as whole ones.
         mean = function == "mean" or isinstance(planned.layer, _MEANS)
         rounds = planned.rounds or (self.version.legacy and mean)
-        if rounds and any(map(_whole, taken_kinds)):
+        truths = any(_is_truth(self._values.get(tensor)) for tensor in taken.tensors)
+        if function == "difference" and truths:
+            return "of truths it makes truths; cast them to a floating-point type before"
+        if (rounds and any(map(_whole, taken_kinds))) or (planned.rounds and truths):
             return (
                 "of whole numbers it makes whole numbers; give the model an input of a "
                 "floating-point type, or do before it what this layer does"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats.keras._records import Node, Record
 from fastdrop.formats.keras._rows import Planned, Planning, Row, Tensor
 from fastdrop.layers import (
+    GLU,
     Accumulate,
     Activation,
+    ArgSort,
     CategoryEncoding,
     Concatenate,
+    Difference,
     Einsum,
     EinsumDense,
     Elementwise,
@@ -34,6 +38,7 @@ from fastdrop.layers import (
     Repeat,
     Reshape,
     Slice,
+    Sort,
     Split,
     Squeeze,
     Stack,
@@ -50,6 +55,7 @@ class Arguments:
 
     def __init__(self, values: Mapping[str, Any], where: str) -> None:
         self.values: dict[str, Any] = {k: v for k, v in values.items() if v is not None}
+        self.said = {*values}  # also what is said to be none
         self.where = where
         self.tensors: list[Tensor] = []
 
@@ -214,8 +220,7 @@ def _gelu(default: bool) -> Function:
 def _softmax(name: str) -> Function:
     def build(given: Arguments) -> Built:
         given.input("x")
-        axis = -1 if given.values.get("axis") is None else given.axis("axis")
-        return Activation, {"activation": name, "axis": axis}
+        return Activation, {"activation": name, "axis": _last_or(given)}
 
     return Function(("x", "axis"), build)
 
@@ -279,9 +284,25 @@ def _expand_dims(given: Arguments) -> Built:
 
 
 def _average(given: Arguments) -> Built:
-    if given.values.get("weights") is not None:
-        raise given.refuse("weights", "none")
-    return _reduction("mean").build(given)
+    found = given.values.get("weights")
+    if found is None:
+        return _reduction("mean").build(given)
+    weights = _constant(found)
+    if weights is None or weights.ndim != 1 or not 0 < abs(total := weights.sum()) < math.inf:
+        raise given.refuse("weights", "numbers along one axis, whose sum is not 0")
+    given.take("weights")
+    given.input("x")
+    axis = given.axis("axis")
+    before, behind = (
+        ("...", ascii_lowercase[: -axis - 1])
+        if axis < 0
+        else (
+            ascii_lowercase[: axis + 1],
+            "...",
+        )
+    )
+    equation = f"{before}Z{behind},Z->{before}{behind}"
+    return EinsumDense, {"whole": equation, "kernel": weights / total}
 
 
 def _flip(given: Arguments) -> Built:
@@ -385,6 +406,70 @@ def _place(function: str) -> Function:
     return Function(("x", "axis", "keepdims"), build)
 
 
+def _sort(given: Arguments) -> Built:
+    given.input("x")
+    return Sort, {"axis": _last_or(given), "descending": _descending(given)}
+
+
+def _argsort(given: Arguments) -> Built:
+    given.input("x")
+    given.flag("stable")  # it always is
+    return ArgSort, {"axis": _last_or(given), "descending": _descending(given)}
+
+
+def _last_or(given: Arguments) -> int:
+    """Take one axis, the last one where a call says nothing; null is all of them in Keras 3."""
+    return given.axis("axis") if "axis" in given.said else -1
+
+
+def _descending(given: Arguments) -> bool:
+    direction = given.take("direction", "ASCENDING")
+    if direction not in ("ASCENDING", "DESCENDING"):
+        raise given.refuse("direction", "'ASCENDING' or 'DESCENDING'", direction)
+    return bool(direction == "DESCENDING")
+
+
+def _top_k(given: Arguments) -> Built:
+    given.input("x")
+    count, ordered = given.take("k", 1), given.take("sorted", True)
+    if type(count) is not int or count < 1:
+        raise given.refuse("k", "a positive integer", count)
+    if ordered is not True:
+        raise given.refuse("sorted", "true: without, the order is not defined", ordered)
+    given.take("index_type")  # of whole numbers, which float32 holds
+    return Sort, {"axis": -1, "descending": True, "count": count}
+
+
+def _diff(given: Arguments) -> Built:
+    given.input("a")
+    times = given.take("n", 1)
+    if type(times) is not int:
+        raise given.refuse("n", "an integer", times)
+    return Difference, {"axis": _last_or(given), "times": times}
+
+
+def _glu(given: Arguments) -> Built:
+    given.input("x")
+    return GLU, {"axis": _last_or(given)}
+
+
+def _full_like(given: Arguments) -> Built:
+    given.input("x")
+    given.floating("dtype")
+    value = given.operand("fill_value")
+    return Elementwise, {"function": "where", "operands": (0, value, value)}
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def _nan_to_num(given: Arguments) -> Built:
+    given.input("x")
+    names = {"nan": 0.0, "posinf": _LARGEST, "neginf": -_LARGEST}
+    numbers = [np.float32(given.number(name, default)) for name, default in names.items()]
+    return Elementwise, {"function": "nan_to_num", "operands": (0, *numbers)}
+
+
 def _roll(given: Arguments) -> Built:
     given.input("x")
     shift = given.values.get("shift")
@@ -442,7 +527,9 @@ def _normalize(given: Arguments) -> Built:
     if order != 2:
         raise given.refuse("order", "2", order)
     given.input("x")
-    axis = (-1,) if given.values.get("axis") is None else given.axes("axis")
+    axis = given.axes("axis") if "axis" in given.said else (-1,)
+    if axis is None:
+        raise given.refuse("axis", "axes: without, rows of a batch would be mixed")
     return UnitNormalization, {"axis": axis, "least_norm": least}
 
 
@@ -692,10 +779,18 @@ KERAS: dict[str, Function] = {
             "Std": "std",
             "Logsumexp": "logsumexp",
             "CountNonzero": "count_nonzero",
+            "Median": "middle",
         }.items()
     },
     "Norm": Function(("x", "ord", "axis", "keepdims"), _norm),
     "Normalize": Function(("x", "axis", "order", "epsilon"), _normalize),
+    "Sort": Function(("x", "axis", "direction"), _sort),
+    "Argsort": Function(("x", "axis", "direction", "stable"), _argsort),
+    "TopK": Function(("x", "k", "sorted", "index_type"), _top_k),
+    "Diff": Function(("a", "n", "axis"), _diff),
+    "FullLike": Function(("x", "fill_value", "dtype"), _full_like),
+    "NanToNum": Function(("x", "nan", "posinf", "neginf"), _nan_to_num),
+    "Glu": Function(("x", "axis"), _glu),
     "Roll": Function(("x", "shift", "axis"), _roll),
     "Take": Function(("x", "indices", "axis"), _take),
     "TakeAlongAxis": Function(("x", "indices", "axis"), _take_along),
@@ -917,6 +1012,15 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
         "Take",
         {"params": "x", "indices": "indices", "axis": "axis", "batch_dims": "batch_dims"},
     ),
+    "sort": ("Sort", {"values": "x", "axis": "axis", "direction": "direction"}),
+    "argsort": (
+        "Argsort",
+        {"values": "x", "axis": "axis", "direction": "direction", "stable": "stable"},
+    ),
+    "math.top_k": (
+        "TopK",
+        {"input": "x", "k": "k", "sorted": "sorted", "index_type": "index_type"},
+    ),
     "roll": ("Roll", {"input": "x", "shift": "shift", "axis": "axis"}),
     "math.argmax": ("Argmax", {"input": "x", "axis": "axis", "output_type": "dtype"}),
     "math.argmin": ("Argmin", {"input": "x", "axis": "axis", "output_type": "dtype"}),
@@ -969,6 +1073,11 @@ def _of_keras(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]
 def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
     """Take apart a call of a function of TensorFlow, whose options are keywords."""
     name = record.config.string("function")
+    if name == "einsum":
+        raise ModelFormatError(
+            f"{record.where}: 'einsum' is saved without its tensors, so Keras itself cannot read "
+            "the file; build the model with tf.matmul, or with layers, and give it the weights"
+        )
     if name not in TENSORFLOW:
         raise ModelFormatError(f"{record.where}: the function {show(name)} is not supported")
     class_name, names = TENSORFLOW[name]
@@ -1014,7 +1123,10 @@ class OperationRow(Row):
         options = dict(more)
         layer: type[Layer] = options.pop("layer")
         made = layer.declare(inputs, name=record.name, **options)
-        return Planned(made, groups={"vars": record.name})
+        # What is filled has the type of its input, if the call names none.
+        own = record.class_name == "FullLike" and record.config.values.get("dtype") is None
+        rounds = own and not all((o == np.trunc(o)).all() for o in options["operands"][1:])
+        return Planned(made, groups={"vars": record.name}, rounds=rounds)
 
 
 ROWS = tuple(OperationRow(name, Layer, call=_of_keras) for name in KERAS)

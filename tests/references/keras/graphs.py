@@ -305,6 +305,35 @@ add("ops-soft_shrink-threshold", X3, ops3("soft_shrink", threshold=0.25), only="
 add("ops-squareplus-b", X3, ops3("squareplus", b=1), only="3")
 add("ops-threshold", X3, ops3("threshold", 0.25, -1.5), only="3")
 add("ops-average", X3, ops3("average", axis=1), only="3", both=True)
+X4H, X4K = floats(2, 2, 5, 3), floats(2, 2, 3, 4)
+ONE = np.array([[3, 1, 4, 1], [2, 7, 1, 8]], np.float32)  # some are equal
+GAPS = np.where(X3 > 1, np.nan, np.where(X3 < -1, np.inf, np.where(X3 == 0.5, -np.inf, X3)))
+add("ops-sort", X3, ops3("sort", axis=1), only="3", both=True)
+add("ops-sort--1", X3, ops3("sort"), only="3")
+add("ops-argsort", ONE, ops3("argsort"), only="3")
+add("ops-argsort-1", X3, ops3("argsort", axis=1), only="3")
+add("ops-top_k", ONE, ops3("top_k", 3), only="3", both=True)
+add("ops-top_k-values", X3, lambda keras, x: keras.ops.top_k(x, k=2)[0], only="3")
+add("ops-top_k-places", X3, lambda keras, x: keras.ops.top_k(x, k=1)[1], only="3")
+for kind in ("axis-1", "axes", "keepdims"):
+    add(f"ops-median-{kind}", X4, ops3("median", **REDUCTIONS[kind]), only="3")
+add("ops-diff", X3, ops3("diff"), only="3")
+add("ops-diff-twice", X3, ops3("diff", n=2, axis=1), only="3", both=True)
+add("ops-full_like", X3, ops3("full_like", 0.5), only="3", both=True, constant=True)
+add("ops-full_like-array", X3, ops3("full_like", [1.0, -2.0, 0.5]), only="3")
+add("ops-nan_to_num", GAPS, ops3("nan_to_num", posinf=9.0, neginf=-3.5), only="3")
+add("ops-nan_to_num-value", GAPS, ops3("nan_to_num", nan=2, posinf=5.0, neginf=0.5), only="3")
+add("ops-glu", X4H[..., :2], ops3("glu"), only="3")
+add("ops-glu-axis", X4H, ops3("glu", axis=1), only="3", both=True)
+for axis, numbers in ((1, [1.0, 2, 0, 0.5, 4]), (-1, [0.25, 2.0, -0.5])):
+    add(
+        f"ops-average-weights-{axis}",
+        X3,
+        ops3("average", axis=axis, weights=np.array(numbers, np.float32)),
+        only="3",
+    )
+add("ops-matmul-heads", [X4H, X4K], ops3("matmul", count=2), only="3", both=True)
+add("ops-matmul-broadcast", [X4H, X4K[:, :1]], ops3("matmul", count=2), only="3")
 add("ops-expand_dims-two", X3, ops3("expand_dims", (1, 3)), only="3")
 
 
@@ -316,6 +345,19 @@ def gated_by_hand(keras: Any, x: Any) -> Any:
     return layers.LSTM(3)(value * keras.ops.sigmoid(gate))
 
 
+def heads_by_hand(keras: Any, x: Any) -> Any:
+    """Attention of several heads, as many write it."""
+    layers, ops = keras.layers, keras.ops
+    h = layers.GRU(6, return_sequences=True)(x)
+    q, k, v = (
+        ops.transpose(layers.Reshape((5, 2, 3))(layers.Dense(6)(h)), (0, 2, 1, 3)) for _ in range(3)
+    )
+    scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2))) / 1.75
+    found = ops.transpose(ops.matmul(ops.softmax(scores, axis=-1), v), (0, 2, 1, 3))
+    return layers.LSTM(3)(layers.Reshape((5, 6))(found))
+
+
+add("heads-by-hand", X3, heads_by_hand, only="3", both=True)
 add("gated-by-hand", X3, gated_by_hand, only="3", both=True)
 
 
@@ -451,6 +493,13 @@ add("tf-tile", X3, tf2("tile", [1, 1, 2]), only="2", both=True)
 add("tf-split", X4, tf2("split", 2, axis=2), only="2", both=True)
 add("tf-split-lengths", X3, tf2("split", [1, 2, 2], axis=1), only="2")
 add("tf-unstack", X3, tf2("unstack", axis=1), only="2")
+add("tf-sort", X3, tf2("sort", axis=1), only="2")
+add("tf-sort-descending", X3, tf2("sort", direction="DESCENDING"), only="2", both=True)
+add("tf-argsort", ONE, tf2("argsort"), only="2")
+add("tf-argsort-descending", ONE, tf2("argsort", -1, "DESCENDING", stable=True), only="2")
+add("tf-top_k", ONE, tf2("math.top_k", k=3), only="2", both=True)
+add("tf-top_k-values", X3, lambda keras, x: tf2("nn.top_k", 2)(keras, x)[0], only="2")
+add("tf-matmul-heads", [X4H, X4H], tf2("matmul", transpose_b=True), only="2", both=True)
 add("tf-norm", X3, tf2("norm", axis=-1), only="2", both=True)
 add("tf-norm-keepdims", X3, tf2("norm", ord=2, axis=1, keepdims=True), only="2")
 add("tf-norm-matrix", X3, tf2("norm", axis=[1, 2]), only="2")
