@@ -2,6 +2,7 @@
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -1099,11 +1100,13 @@ N = ["n", 0, 0]
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (counted(1, N, 12, source="s"), "newshape: expected a list of lengths"),
-        (counted(1, -1, N, 3, source="s"), "newshape: expected a list of lengths"),
+        (counted(1, N, 12, source="s"), "newshape: expected -1 for the batch"),
+        (counted(1, -1, N, 3, source="s"), "expected an input of shape of 9 numbers"),
         (counted(0, 2, N, 3, source="s"), "newshape: expected a list of lengths"),
-        (counted(-1, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(0, 2, N, 3, source="s"), "lengths by tf.shape: expected those"),
+        (counted(-1, N, 12, source="s"), "newshape: expected -1 for the batch"),
         (counted(-3, N, 12, source="s"), "newshape: expected a list of lengths"),
+        (counted(3, N, 12, source="s"), "newshape: expected a list of lengths"),
         (
             counted({"start": 0, "stop": None, "step": None}, N, 12, source="s"),
             "newshape: expected a list",
@@ -1126,7 +1129,44 @@ def test_numbers_of_rows_that_others_read() -> None:
     np.testing.assert_array_equal(built(config, TF_KERAS).predict(x), x.reshape(2, 12))
     config["config"]["output_layers"] = [["r", 0, 0], ["n", 0, 0]]
     (said,) = obstacles(config, TF_KERAS)
-    assert said.endswith("the function 'compat.v1.shape' is not supported")
+    assert said.startswith("output 'n': lengths by tf.shape: expected those of axes")
+
+
+def products(count: int) -> Config:
+    """A reshape to a length that is multiplied by itself, so many times."""
+    config = counted(1, -1, ["m0", 0, 0], 12, source="s")
+    *first, made = config["config"]["layers"]
+    names = ["n", *(f"m{count - 1 - i}" for i in range(count))]
+    for before, name in pairwise(names):
+        args = [before, 0, 0, {"y": [before, 0, 0], "name": None}]
+        first.append(node("TFOpLambda", name, args, function="math.multiply"))
+    config["config"]["layers"] = [*first, made]
+    return config
+
+
+def test_lengths_that_are_computed() -> None:
+    """They grow fast, so they end at 2**31."""
+    x = normal(2, 3, 4)
+    at = counted(2, -1, 3, N, 1, source="s")
+    np.testing.assert_array_equal(built(at, TF_KERAS).predict(x), x.reshape(2, 3, 4, 1))
+    for count, message in (
+        (1, "expected an input of shape of 108 numbers"),
+        (1000, "lengths by tf.shape"),
+    ):
+        assert any(message in said for said in obstacles(products(count), TF_KERAS))
+
+
+def test_one_length_that_is_left_open_may_be_what_fits() -> None:
+    config = counted(1, ["r0", 0, 0], N, 2, 2, source="s")
+    rows = node("SlicingOpLambda", "r0", ["s", 0, 0, {"slice_spec": 0}], function="getitem")
+    config["config"]["layers"].insert(2, rows)
+    config["config"]["layers"][0] = inputs("x", None, 4)
+    x = normal(2, 5, 4)
+    np.testing.assert_array_equal(built(config, TF_KERAS).predict(x), x.reshape(2, 5, 2, 2))
+    config["config"]["layers"][-1] = node(
+        "TFOpLambda", "r", ["x", 0, 0, {"multiples": [1, N, 1]}], function="tile"
+    )
+    assert any("lengths by tf.shape: expected" in said for said in obstacles(config, TF_KERAS))
 
 
 def test_what_reads_an_unknown_layer_is_no_obstacle_of_its_own() -> None:

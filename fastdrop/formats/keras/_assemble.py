@@ -8,8 +8,9 @@ made before everything fits.
 from __future__ import annotations
 
 import math
+import operator
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_json import Section
+from fastdrop.formats.keras import operations
 from fastdrop.formats.keras._records import (
     OTHERS,
     REASONS,
@@ -457,6 +459,8 @@ class Assembly:
     _ranks: dict[str, int] = field(default_factory=dict)
     _taken: dict[str, int] = field(default_factory=dict)
     _bare: dict[str, Tensor] = field(default_factory=dict)
+    # Lengths that the file computes: all of a tensor in a list, or one; None is no such.
+    _lengths: dict[str, Any] = field(default_factory=dict)
     # Inputs that inner models take for whole numbers.
     _whole: dict[str, str] = field(default_factory=dict)
     # Whether some layer computes in another type than float32.
@@ -616,7 +620,9 @@ class Assembly:
             for name, tensor in zip(model.output_names or outputs, self._outputs, strict=True)
         }
         for tensor in self._outputs:
-            if tensor not in known and not obstacles.layers:
+            if tensor in self._lengths:
+                self._refuse_lengths(f"output {show(str(tensor))}")
+            elif tensor not in known and not obstacles.layers:
                 obstacles.add(f"no tensor {show(str(tensor))} to put out", structure=True)
 
     def _check_types(self) -> None:
@@ -666,6 +672,10 @@ class Assembly:
         """Plan a call's layer and add the shapes of what it makes."""
         if call.mask_of is not None:
             return self._mask_call(call, call.mask_of, known)
+        if self._counts_lengths(call, known):
+            return None
+        if self._lengths:
+            call = self._with_lengths(call)
         taken = self._taken_apart(call)
         layer = self._layer(call, taken, self._shapes_of(call, taken, known))
         if layer is None:
@@ -736,6 +746,51 @@ class Assembly:
             return None
         self._masks[call.name] = given
         return Call(WithMask(name=call.name), [tensor, mask], call.name)
+
+    def _counts_lengths(self, call: FlatCall, known: Mapping[str, Shape]) -> bool:
+        """Whether a call gives lengths, as ``tf.shape(x)[1] * 2`` does, which are kept then."""
+        if call.record.class_name not in ("TFOpLambda", "SlicingOpLambda"):
+            return False
+        (first, *_), function = [*tensors_of(call.node.args), Tensor("")], _function(call)
+        if function in _SHAPE:
+            shape = known.get(first)
+            if shape is None:
+                return False
+            # The number of rows is none of them.
+            lengths = [_OPEN if n is None else n for n in shape[call.steps :]]
+            self._lengths[call.name] = [None, *lengths]
+            return True
+        given = self._lengths.get(first)
+        if isinstance(given, list) and call.record.class_name == "SlicingOpLambda":
+            at: Any = call.node.kwargs.get("slice_spec")
+            fits = type(at) is int and -len(given) <= at < len(given)
+            self._lengths[call.name] = given[at] if fits else None
+            return True
+        row = operations.TENSORFLOW.get(function) if given is not None else None
+        compute = None if row is None else _OF_LENGTHS.get(row[0])
+        pair = _filled([*call.node.args, call.node.kwargs.get("y")], self._lengths)
+        if compute is None or not all(type(n) is int for n in pair[:2]):
+            return False
+        fits = all(0 <= n < _MOST for n in pair[:2])
+        self._lengths[call.name] = compute(*pair[:2]) if fits else None
+        return True
+
+    def _with_lengths(self, call: FlatCall) -> FlatCall:
+        """Return a call with numbers in place of lengths; what is left of these is an obstacle."""
+        shape = call.node.kwargs.get("shape")
+        # One length may be what fits, where only the number of rows is left open besides.
+        fits = _function(call) == "reshape" and isinstance(shape, list) and shape[:1] == [-1]
+        lengths = {k: n for k, n in self._lengths.items() if type(n) is int and (fits or n >= 0)}
+        node = Node(_filled(call.node.args, lengths), _filled(call.node.kwargs, lengths))
+        if not self._lengths.keys().isdisjoint(tensors_of([node.args, node.kwargs])):
+            self._refuse_lengths(call.record.where)
+        return replace(call, node=node)
+
+    def _refuse_lengths(self, where: str) -> None:
+        self.obstacle(
+            f"{where}: lengths by tf.shape: expected those of axes whose length is known, besides "
+            "the number of rows in front of a new shape; give the model inputs of fixed lengths"
+        )
 
     def _taken_apart(self, call: FlatCall) -> _Taken:
         """Take a call apart: the tensors that it reads, and options that go with it."""
@@ -1048,53 +1103,49 @@ def _leaves(model: ModelRecord) -> Iterator[Record]:
             yield record
 
 
-# What TensorFlow calls the function that gives a shape.
+# What TensorFlow calls the function that gives a shape, and what lengths are computed by.
 _SHAPE = ("compat.v1.shape", "shape")
+_OF_LENGTHS: dict[str, Callable[[int, int], int]] = {
+    "Add": operator.add,
+    "Subtract": operator.sub,
+    "Multiply": operator.mul,
+    "FloorDivide": lambda a, b: a // b if b else -1,
+}
+_OPEN = -1  # a length that is not known
+_MOST = 2**31
+
+
+def _function(call: FlatCall) -> Any:
+    """Return the name of the function of TensorFlow that is called; None for anything else."""
+    record = call.record
+    return record.config.values.get("function") if record.class_name == "TFOpLambda" else None
 
 
 def _without_counts(calls: Sequence[FlatCall], outputs: Sequence[Tensor]) -> list[FlatCall]:
-    """Leave out lengths, as ``tf.shape(x)[0]``, of which new shapes are made.
-
-    The number of rows stands in front. Behind it one other length may stand for what fits there.
-    """
-
-    def function(call: FlatCall) -> Any:
-        record = call.record
-        return record.config.values.get("function") if record.class_name == "TFOpLambda" else None
-
-    shapes = {call.name for call in calls if function(call) in _SHAPE}
-    places = {
-        call.name: call.node.kwargs["slice_spec"]
+    """Leave out the number of rows, ``tf.shape(x)[0]``, in front of new shapes."""
+    shapes = {call.name for call in calls if _function(call) in _SHAPE}
+    counts = {
+        call.name
         for call in calls
         if call.record.class_name == "SlicingOpLambda"
         and not shapes.isdisjoint(tensors_of(call.node.args))
         and type(call.node.kwargs.get("slice_spec")) is int
-        and call.node.kwargs["slice_spec"] >= 0
+        and call.node.kwargs["slice_spec"] == 0
     }
-    if not places:
+    if not shapes:
         return list(calls)
     found = []
     for call in calls:
-        shape = call.node.kwargs.get("shape") if function(call) == "reshape" else None
-        if isinstance(shape, list):
-            kwargs = call.node.kwargs | {"shape": _with_open_lengths(shape, places)}
+        shape = call.node.kwargs.get("shape") if _function(call) == "reshape" else None
+        if isinstance(shape, list) and shape and isinstance(shape[0], Tensor):
+            first = -1 if shape[0] in counts else shape[0]
+            kwargs = call.node.kwargs | {"shape": [first, *shape[1:]]}
             call = replace(call, node=Node(call.node.args, kwargs))
         found.append(call)
-    for unread in ({*places}, shapes):  # what others read stays, and is told
+    for unread in (counts, shapes):  # what others read stays
         read = {*outputs, *tensors_of([[c.node.args, c.node.kwargs] for c in found])}
         found = [call for call in found if call.name not in unread - read]
     return found
-
-
-def _with_open_lengths(shape: Sequence[Any], places: Mapping[str, int]) -> list[Any]:
-    """Return a shape with -1 for the number of rows in front, and for one length behind it."""
-    if not shape or not isinstance(shape[0], Tensor) or places.get(shape[0]) != 0:
-        return list(shape)  # of rows that are only counted, no length is known
-    rest = list(shape[1:])
-    named = [i for i, n in enumerate(rest) if isinstance(n, Tensor) and places.get(n, 0) > 0]
-    if len(named) == 1 and -1 not in rest:
-        rest[named[0]] = -1
-    return [-1, *rest]
 
 
 def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
@@ -1102,4 +1153,16 @@ def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
         return new if value == old else value
     if isinstance(value, list):
         return [_swapped(item, old, new) for item in value]
+    return value
+
+
+def _filled(value: Any, lengths: Mapping[str, Any]) -> Any:
+    """Return arguments with numbers in place of lengths that are known."""
+    if isinstance(value, Tensor):
+        length = lengths.get(value)
+        return length if type(length) is int else value
+    if isinstance(value, list):
+        return [_filled(item, lengths) for item in value]
+    if isinstance(value, dict):
+        return {key: _filled(item, lengths) for key, item in value.items()}
     return value

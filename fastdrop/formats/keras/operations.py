@@ -33,6 +33,7 @@ from fastdrop.layers import (
     Identity,
     Layer,
     MatMul,
+    Merge,
     Pad,
     Reduce,
     Repeat,
@@ -267,6 +268,28 @@ def _squeeze(given: Arguments) -> Built:
 
 _MOST_AXES = 64  # of NumPy's arrays
 _MOST_TIMES = 4096  # that a tensor is repeated
+
+
+def _slice(given: Arguments) -> Built:
+    given.input("x")
+    begin, size = (_integers(given, name) for name in ("begin", "size"))
+    fits = len(begin) == len(size) and begin[:1] == [0] and size[:1] == [-1]
+    if not fits or min(begin) < 0 or min(size) < -1:
+        raise given.refuse("size", "-1 for the batch, all of which is taken", size)
+    pairs = zip(begin, size, strict=True)
+    return Slice, {"whole": tuple(slice(at or None, None if n < 0 else at + n) for at, n in pairs)}
+
+
+def _integers(given: Arguments, name: str) -> list[int]:
+    value = given.take(name)
+    if not isinstance(value, list) or not all(type(n) is int for n in value):
+        raise given.refuse(name, "a list of integers", value)
+    return value
+
+
+def _add_all(given: Arguments) -> Built:
+    given.inputs("xs")
+    return Merge, {"function": "add"}
 
 
 def _expand_dims(given: Arguments) -> Built:
@@ -1021,6 +1044,9 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
         "TopK",
         {"input": "x", "k": "k", "sorted": "sorted", "index_type": "index_type"},
     ),
+    "slice": ("SliceOfTensorFlow", {"input_": "x", "begin": "begin", "size": "size"}),
+    "math.add_n": ("AddOfTensorFlow", {"inputs": "xs"}),
+    "nn.bias_add": ("Add", {"value": "x1", "bias": "x2"}),
     "roll": ("Roll", {"input": "x", "shift": "shift", "axis": "axis"}),
     "math.argmax": ("Argmax", {"input": "x", "axis": "axis", "output_type": "dtype"}),
     "math.argmin": ("Argmin", {"input": "x", "axis": "axis", "output_type": "dtype"}),
@@ -1047,6 +1073,8 @@ TENSORFLOW: dict[str, tuple[str, dict[str, str]]] = {
 TENSORFLOW["nn.gelu"] = ("GeluOfTensorFlow", _SAME | {"approximate": "approximate"})
 _TF_ONLY = {
     "SquaredDifference": _elementwise("squared_difference", "x1", "x2"),
+    "SliceOfTensorFlow": Function(("x", "begin", "size"), _slice),
+    "AddOfTensorFlow": Function(("xs",), _add_all),
     "UnitOfTensorFlow": Function(("x", "axis", "epsilon"), _unit),
     "GeluOfTensorFlow": _gelu(False),
     "SplitOfTensorFlow": Function(("x", "indices_or_sections", "axis"), _split_by_lengths),
@@ -1083,7 +1111,7 @@ def _of_tensorflow(node: Node, record: Record) -> tuple[list[Tensor], dict[str, 
     class_name, names = TENSORFLOW[name]
     function = _TF_ONLY.get(class_name) or KERAS[class_name]
     first = node.args
-    if class_name in ("Concatenate", "Stack"):
+    if class_name in ("Concatenate", "Stack", "AddOfTensorFlow"):
         listed = bool(node.args) and isinstance(node.args[0], list)
         first = [node.args[0] if listed else node.args]
     values = dict(zip(names, first, strict=False)) | node.kwargs

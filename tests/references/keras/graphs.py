@@ -500,6 +500,9 @@ add("tf-argsort-descending", ONE, tf2("argsort", -1, "DESCENDING", stable=True),
 add("tf-top_k", ONE, tf2("math.top_k", k=3), only="2", both=True)
 add("tf-top_k-values", X3, lambda keras, x: tf2("nn.top_k", 2)(keras, x)[0], only="2")
 add("tf-matmul-heads", [X4H, X4H], tf2("matmul", transpose_b=True), only="2", both=True)
+add("tf-slice", X3, tf2("slice", [0, 1, 0], [-1, 3, -1]), only="2", both=True)
+add("tf-add_n", [X3, X3B, P3], tf2("add_n", listed=True), only="2", both=True)
+add("tf-bias_add", X3, tf2("nn.bias_add", [0.5, -1.0, 2.0]), only="2")
 add("tf-norm", X3, tf2("norm", axis=-1), only="2", both=True)
 add("tf-norm-keepdims", X3, tf2("norm", ord=2, axis=1, keepdims=True), only="2")
 add("tf-norm-matrix", X3, tf2("norm", axis=[1, 2]), only="2")
@@ -1321,6 +1324,10 @@ COUNTED: dict[str, Callable[..., Any]] = {
 }
 COUNTED |= {
     "steps": lambda tf, x: tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 3, 1]),
+    "two": lambda tf, x: tf.reshape(x, [tf.shape(x)[0], tf.shape(x)[1], 1, tf.shape(x)[-1]]),
+    "product": lambda tf, x: tf.reshape(x, [-1, tf.shape(x)[1] * tf.shape(x)[2]]),
+    "tiled": lambda tf, x: x * tf.tile(x[:, -1:], [1, tf.shape(x)[1], 1]),
+    "half": lambda tf, x: tf.repeat(x, tf.shape(x)[1] // 2, axis=1),
     "features": lambda tf, x: tf.reshape(x, (tf.shape(x)[0], 5, 1, tf.shape(x)[2])),
 }
 for name, f in COUNTED.items():
