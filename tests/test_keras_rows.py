@@ -710,6 +710,20 @@ def test_numbers_in_their_order() -> None:
     close(keras_3("Diff", X), np.diff(X))
 
 
+def test_slices_and_sums_of_tensorflow() -> None:
+    close(tensorflow("slice", X, begin=[0, 1, 0], size=[-1, 1, 2]), X[:, 1:2, :2])
+    close(tensorflow("slice", X, begin=[0, 0, 1], size=[-1, -1, -1]), X[:, :, 1:])
+    for begin, size in (([1, 0, 0], [-1, 1, 1]), ([0, 0, 0], [2, 1, 1]), ([0, 0], [-1, 1, 1])):
+        with pytest.raises(ModelFormatError, match="size: expected -1 for the batch"):
+            tensorflow("slice", X, begin=begin, size=size)
+    for begin, size in (([0, -1, 0], [-1, 1, 1]), ([0, 0, 0], [-1, -2, 1]), ([], [])):
+        with pytest.raises(ModelFormatError, match="size: expected -1 for the batch"):
+            tensorflow("slice", X, begin=begin, size=size)
+    for begin, size in ((0, [-1, 1, 1]), ([0, "x1", 0], [-1, 1, 1])):
+        with pytest.raises(ModelFormatError, match="begin: expected a list of integers"):
+            tensorflow("slice", X, begin=begin, size=size)
+
+
 def test_lengths_of_parts_in_tensorflow() -> None:
     for parts in ([1, -1], [1, 2]):
         with pytest.raises(ModelFormatError, match=r"layer 'f' \(TFOpLambda\)|expected parts of"):

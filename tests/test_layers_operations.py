@@ -1080,6 +1080,7 @@ def test_matmul_of_stacks(backend: str, one: tuple[int, ...], other: tuple[int, 
             np.testing.assert_array_equal(run(MatMul(name="p"), *pair).values[0, 0], got[n, i, j])
     layer = MatMul(name="p", transpose_b=True)
     assert layer.output_shapes([(None, 4, 3), (1, 2, 3)]) == [(None, 4, 2)]
+    assert layer.work_elements([(1, 4, 3), (5, 2, 3)]) == 5 * (4 * 3 + 2 * 3)
 
 
 def test_operations_behind_something_random() -> None:

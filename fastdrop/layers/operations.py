@@ -502,6 +502,12 @@ class MatMul(Layer):
             raise ValueError(f"{self.label}: expected matrices that fit, got {list(inputs)}")
         return [(*broadcast(self.label, [tuple(stack), tuple(other)]), a, b)]
 
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        """Both sides, each as often as the other has matrices for it."""
+        (*stack, _, _) = self.output_shapes(inputs)[0]
+        sides = sum(math.prod(n or 1 for n in shape[-2:]) for shape in inputs)
+        return sides * math.prod(n or 1 for n in stack)
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         left, right = (flow.values for flow in inputs)
         left = np.swapaxes(left, -1, -2) if self.transpose_a else left
