@@ -124,6 +124,10 @@ def test_intervals_that_are_too_wide_shrink_to_their_middle_at_most() -> None:
     low, high = made.interval(Ends([[0.0, 0.0, 2.0], [20.0, 10.0, 4.0]]))
     assert np.allclose([low, high], [[5, 5, 3], [15, 5, 3]], rtol=1e-12)
     assert scores.coverage([4.0, 6.0, 4.0], low, high) == 0
+    # The sum of such ends is infinite, their middle is not.
+    huge = calibrate(Ends([np.full(19, -1e307), np.full(19, 1e307)]), np.zeros(19), method="cqr")
+    low, high = huge.interval(Ends([[1.5e308], [1.6e308]]))
+    assert np.allclose([low, high], 1.55e308, rtol=1e-12)
 
 
 PROBABILITIES = RNG.dirichlet(np.full(4, 0.7), (N, 2))
@@ -180,7 +184,7 @@ def test_the_rank_is_that_of_the_level_as_it_was_written(n: int, percent: int) -
         assert calibrate(p, np.arange(n), level).score == rank - 1
 
 
-@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.99])
+@pytest.mark.parametrize("level", [0.5, 0.7, 0.85, 0.9, 0.95, 0.99])
 def test_the_fewest_rows(level: float) -> None:
     rows = next(n for n in range(1, 1000) if plain_rank(n, level) <= n)
     assert calibrate(Normal(np.zeros(rows), np.ones(rows)), np.zeros(rows), level).n == rows
@@ -423,6 +427,16 @@ def test_what_it_says() -> None:
     assert calibrate(Normal(MEAN, STD), Y).level == 0.9
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_copy_is_of_its_method(method: str) -> None:
+    p, y = (C, LABELS) if method == "lac" else (P, Y)
+    made = calibrate(p, y, 0.8, method=method)
+    for again in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+        assert repr(again) == repr(made)
+        use = "sets" if method == "lac" else "interval"
+        assert np.array_equal(getattr(again, use)(p), getattr(made, use)(p))
+
+
 def test_it_is_immutable() -> None:
     made = calibrate(Normal(MEAN, STD), Y)
     for again in (made, pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
@@ -502,6 +516,8 @@ REFUSED: list[tuple[Any, Any, dict[str, Any], type[Exception], str]] = [
     (Classes(PROBABILITIES / 2), LABELS, {}, ValueError, "p.probabilities: .* add up to 1"),
     (Classes([0.5, 0.5]), 0, {}, ValueError, "p.probabilities: expected rows"),
     (Classes(0.5), 0, {}, ValueError, "p.probabilities: expected two classes or more"),
+    (Classes(np.ones((60, 1))), LABELS[:, 0] * 0, {}, ValueError, "p.probabilities: .*two classes"),
+    (Classes(PROBABILITIES * 0.998), LABELS, {}, ValueError, "p.probabilities: .* add up to 1"),
     (Classes(0.5, "binary"), 0, {}, ValueError, "p.probabilities: expected rows"),
     (Normal(MEAN[:0], STD[:0]), Y[:0], {}, ValueError, "y: expected at least 9 rows"),
 ]  # fmt: skip

@@ -212,7 +212,9 @@ def test_sketches_are_merged_beyond_what_they_hold() -> None:
         parts.append(sketch)
     whole = parts[0]
     for part in parts[1:]:
+        before = part.quantile(np.linspace(0, 1, 21))
         whole.merge(part)
+        assert np.array_equal(part.quantile(np.linspace(0, 1, 21)), before)
     assert whole.count == 7000
     q = np.linspace(0, 1, 21)
     got = whole.quantile(q)
@@ -246,6 +248,13 @@ def test_the_error_of_a_deviation() -> None:
     normal = FourthMoments(500)
     normal.add(samples[0])
     assert np.median(normal.error_of_std()) == pytest.approx(1 / np.sqrt(800), rel=0.1)
+    # Exactly, of few: Mood, Graybill and Boes, "Introduction to the Theory of Statistics", 1974.
+    few = np.array([[0.0], [1.0], [1.0], [6.0]])
+    variance, central = few.var(ddof=1), np.mean((few - few.mean()) ** 4)
+    of_variance = np.sqrt((central - (4 - 3) / (4 - 1) * variance**2) / 4)
+    four = FourthMoments(1)
+    four.add(few)
+    assert four.error_of_std() == pytest.approx(of_variance / (2 * variance))
     same = FourthMoments(1)
     same.add(np.full((10, 1), 0.3))
     assert same.error_of_std() == 0

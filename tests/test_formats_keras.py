@@ -1015,6 +1015,32 @@ def test_categories_that_are_refused(name: str, options: dict[str, Any], message
     assert message in said
 
 
+@pytest.mark.parametrize("mode", ["int", "multi_hot"])
+def test_special_tokens_may_stand_in_front_of_a_vocabulary(mode: str) -> None:
+    """As get_vocabulary has them: in vectors of categories there is none for the mask."""
+    special = [0, -1, -1] if mode == "int" else [-1, -1]
+    found = [
+        built(
+            chain(
+                "c",
+                [
+                    layer(
+                        "IntegerLookup",
+                        name="l",
+                        vocabulary=[*before, 5, 7],
+                        mask_token=0,
+                        num_oov_indices=2,
+                        output_mode=mode,
+                    )
+                ],
+                build_input_shape=[None, 3],
+            )
+        ).predict(np.array([[5, 7, 0], [9, 4, 7]]))
+        for before in (special, [])
+    ]
+    np.testing.assert_array_equal(*found)
+
+
 def test_how_a_layer_is_quantized_is_said_once() -> None:
     dtype = policy("int4/128", "QuantizedDTypePolicy")
     dense = layer("Dense", name="d", units=2, dtype=dtype, quantization_config={"a": 1})
@@ -1067,11 +1093,12 @@ POSITIVE = node("Greater", "g", {"args": [ref("x"), 0.0], "kwargs": {}}) | OF_OP
 MINUS = node("Negative", "m", call(ref("g"))) | OF_OPS
 FEWER = [
     *((cast_of([], dtype), False) for dtype in ("int8", "uint8", "int16", "uint16", "uint32")),
-    *((cast_of([], "uint8", given), False) for given in ("int8", "int32", "uint16")),
+    *((cast_of([], "uint8", given), False) for given in ("int8", "int32", "uint16", "bfloat16")),
     *((cast_of([], "int16", given), True) for given in ("int8", "uint8", "int16", "bool")),
     *((cast_of([POSITIVE], dtype), True) for dtype in ("int8", "uint8", "uint64")),
     (cast_of([POSITIVE, MINUS], "uint8"), False),
     (cast_of([], "int32"), True),
+    (of_type("float32", node("Cast", "c", call(ref("x"), dtype="int8")) | OF_OPS), False),
 ]
 
 

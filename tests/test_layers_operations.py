@@ -11,6 +11,7 @@ from fastdrop.layers import (
     GLU,
     Accumulate,
     ArgSort,
+    CategoryEncoding,
     Declared,
     Dense,
     Difference,
@@ -1215,6 +1216,18 @@ def test_places_in_a_vocabulary(options: dict[str, Any], expected: list[int]) ->
     layer = IntegerLookup(name="i", vocabulary=(2**40, 5), **options)
     x = np.array([[5, 2**40, -3, 4, 0]])
     assert layer.run([Flow(x[np.newaxis])], None)[0].values[0].tolist() == [expected]
+
+
+def test_all_whole_numbers_may_be_in_a_vocabulary() -> None:
+    ends = (-(2**63), -(2**40), 2**63 - 1)
+    layer = IntegerLookup(name="i", vocabulary=ends, num_oov_indices=0)
+    assert layer.run([Flow(np.array([[ends]]))], None)[0].values[0].tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize("mode", ["multi_hot", "count"])
+def test_of_no_number_there_is_no_category(mode: str) -> None:
+    layer = CategoryEncoding(name="c", num_tokens=3, output_mode=mode)
+    assert output(layer, np.empty((2, 0), np.int64)).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,8 @@ def test_quantiles_of_infinite_samples() -> None:
     halves = sketched(np.array([[-INF], [INF]])).quantile(np.array([0, 0.5, 1]))[:, 0]
     assert (halves[0], halves[2]) == (-INF, INF)
     assert np.isnan(halves[1])
+    # At its rank it is the sample, whatever comes behind.
+    assert sketched(np.array([[1.0], [2.0], [INF]])).quantile(np.array([0.5])) == 2
 
 
 @pytest.mark.parametrize("n", [3000, 20_000])

@@ -186,6 +186,17 @@ def test_what_is_wrong_is_refused_in_the_same_words(
     assert messages[0] == messages[1]
 
 
+def test_the_last_row_follows_the_wider_side(backend: str) -> None:
+    """Of masks that are 6 wide for each row, and of others that are 4 wide."""
+    weights = fd.pack_simple_rnn(np.ones((6, 4), np.float32), np.ones((4, 4), np.float32))
+    x, last = np.ones((3, 1, 6), np.float32), (2**63 - 1) // 6 - 3
+    on: dict[str, Any] = {"dropout": 0.5, "rng": KEY}
+    taken = fd.rnn(x, weights, row_offset=last, **on)
+    assert np.array_equal(taken, fd.rnn(x, [weights], row_offset=last, **on))
+    with pytest.raises(ValueError, match="^row_offset: expected "):
+        fd.rnn(x, weights, row_offset=last + 1, **on)
+
+
 def test_nothing_is_drawn_where_something_is_refused(backend: str) -> None:
     rng, same = np.random.default_rng(0), np.random.default_rng(0)
     with pytest.raises(ValueError, match="threads"):

@@ -596,6 +596,15 @@ def test_standard_deviations_are_not_negative() -> None:
         heads().mc_predict(X, 5, rng=0, scale="std")
 
 
+def test_a_standard_deviation_may_be_0() -> None:
+    dense = layers.Dense(name="dense", kernel=np.array([[1, 0]], np.float32))
+    model = fd.Model([layers.Dropout(name="drop", rate=0.5), dense], (1,))
+    p = model.mc_predict(X[:, :1], 9, rng=0, likelihood="normal", scale="std", keep_samples=True)
+    assert p.aleatoric.tolist() == [[0]] * len(X)
+    assert p.samples is not None
+    assert np.isin(p.samples[..., 0], [*X[:, 0] * 2, 0]).all()
+
+
 def test_more_samples_than_memory_holds_are_not_drawn() -> None:
     with pytest.raises(MemoryError):
         heads().mc_predict(np.zeros((10**6, 5)), 2**32 - 1, rng=0, keep_samples=True)

@@ -586,6 +586,7 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], type[Exception], str]] =
                 r"probabilities: expected shape \(2,\) for two classes, or",
             ),
             ({"probabilities": TWO * 1.01}, ValueError, r"add up to 1 \(within 0\.001\)"),
+            ({"probabilities": TWO * 0.998}, ValueError, r"add up to 1 \(within 0\.001\)"),
             ({"probabilities": TWO[:, :1] * 3}, ValueError, r"probabilities in \[0, 1\]"),
             ({"probabilities": TWO - [2, -2]}, ValueError, r"probabilities in \[0, 1\]"),
             ({"probabilities": TWO * NAN}, ValueError, r"probabilities in \[0, 1\]"),
