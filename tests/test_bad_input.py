@@ -280,6 +280,8 @@ case(lstm, TypeError, "rng: expected", rng="unused", dropout=0.0)
 # ---- shapes, dtypes and out ----
 for value in (-1, (2, -1), (2**40, 2**40), 2**63, 2**60, (0, 2**60), (1,) * 65, 10**5000):
     case(bernoulli, ValueError, "shape: expected", shape=value)
+# Of 2^64 + 2^22 elements, which 64 bits take for 2^22.
+case(bernoulli, ValueError, "shape: expected", shape=(2**22, 213005, 1429, 14449))
 for value in (None, 1.5, "3", b"46", (2, 1.0), (2, None), True, {2, 3}, {2: 3}):
     case(bernoulli, TypeError, "shape: expected", shape=value)
 for value in (np.array(3), np.array([[4, 6]])):

@@ -70,8 +70,9 @@ def test_models_whose_outputs_mean_different_things() -> None:
     ensemble = fd.Ensemble([member(0, activation="softmax"), member(1)])
     with pytest.raises(ValueError, match=r"kind: .* models\[0\] are multiclass, .* regression"):
         ensemble.mc_predict(X, 3, rng=0)
-    found = ensemble.mc_predict(X, 3, rng=0, kind="regression")
-    assert found.kind == "regression"
+    for options in ({"kind": "regression"}, {"transform": lambda values: 2 * values}):
+        found = ensemble.mc_predict(X, 3, rng=0, **options)
+        assert found.kind == "regression"
 
 
 def test_models_in_which_nothing_is_random() -> None:
@@ -106,6 +107,14 @@ def test_progress_goes_once_to_the_end() -> None:
             lambda: [member(2), fd.Model([layers.Dropout(name="d", rate=0.5)], (3,))],
             ValueError,
             "models: expected models of one output shape",
+        ),
+        (
+            lambda: [
+                fd.Model([layers.GlobalAveragePooling1D(name="mean")], (None, 3)),
+                fd.Model([layers.Reshape(name="r", target_shape=(3,))], (1, 3)),
+            ],
+            ValueError,
+            r"models: expected models of one input shape \(\(None, 3\)\), got \(1, 3\) of model 1",
         ),
     ],
 )
@@ -155,3 +164,11 @@ def test_members_are_the_models_with_keys_of_their_own(options: dict[str, Any]) 
         assert np.array_equal(member.samples, alone.samples), number
     assert np.array_equal(p.samples, np.concatenate([m.samples for m in p.members]))
     assert p.n_samples == 60
+
+
+def test_ensembles_of_other_numbers_of_models_are_merged_as_samples() -> None:
+    two, three = (fd.Ensemble([member(seed) for seed in range(n)]) for n in (2, 3))
+    first, second = two.mc_predict(X, SAMPLES, rng=0), three.mc_predict(X, SAMPLES, rng=1)
+    found = first.merge(second)
+    assert found.n_samples == 5 * SAMPLES
+    np.testing.assert_allclose(found.mean, (2 * first.mean + 3 * second.mean) / 5, atol=1e-6)

@@ -2915,6 +2915,10 @@ quantized weights of another length
     (float[N,3] x) => (y) <int8[3,2] w, float[3] s>
     { k = DequantizeLinear(w, s) y = MatMul(x, k) }
     -> scales of shape (3,) for an axis of 2
+quantized weights with a scale of two axes
+    (float[N,3] x) => (y) <int8[3,2] w, float[1,1] s>
+    { k = DequantizeLinear(w, s) y = MatMul(x, k) }
+    -> scales of shape (1, 1) for an axis of 2
 padding that is too large
     (int64[N,3] x) => (y) <int64[4] p = {0, 1, 0, 0}, int64 k = {16777217}>
     { y = Pad(x, p, k) }

@@ -221,6 +221,22 @@ def test_a_callers_error_state_changes_nothing() -> None:
     assert np.array_equal(got, sketched(samples).quantile(Q), equal_nan=True)
 
 
+def test_a_sum_beyond_float64_hides_no_infinite_sample() -> None:
+    values = np.array([[-1e308], [1e308], [-INF]])
+    whole, first, last = Moments(1), Moments(1), Moments(1)
+    whole.add(values)
+    first.add(values[:2])
+    last.add(values[2:])
+    first.merge(last)
+    assert whole.mean == first.mean == -INF
+
+
+def test_an_interval_has_the_quantiles_of_its_level_as_it_was_written() -> None:
+    """0.05 and 0.95 of 21 samples are two of them; (1 - 0.9) / 2 is less than 0.05 in binary."""
+    low, high = Prediction.from_samples(np.arange(21.0)[:, np.newaxis]).interval(0.9)
+    assert (low.item(), high.item()) == (1, 19)
+
+
 @pytest.mark.parametrize("width", [0, 1])
 def test_no_quantile_and_no_stream(width: int) -> None:
     sketch = sketched(np.ones((4, width), np.float32))

@@ -109,6 +109,11 @@ CHAINS: dict[str, list[Any]] = {
         lstm("l", 5, 3, **both),
     ],
     "dropped weights": [lstm("l", 4, 5, weight_dropout=0.4, return_sequences=True), gru("g", 5, 3)],
+    "categories": [
+        layers.Discretization(name="in", bin_boundaries=(-0.5, 0.5)),
+        layers.CategoryEncoding(name="c", num_tokens=3, output_mode="count"),
+        gru("g", 3, 2, dropout=0.3),
+    ],
     "random before a convolution": [
         layers.SpatialDropout1D(name="drop", rate=0.3),
         layers.Conv1D(name="c", kernel=normal(2, 4, 5), padding="causal", activation="tanh"),
@@ -230,6 +235,23 @@ def test_what_needs_the_whole_sequence_is_named(entries: Any, name: str) -> None
     with pytest.raises(ValueError, match=f"stream: layer '{name}' needs the whole sequence"):
         model.stream(rng=rng)
     assert rng.bit_generator.state == state
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        layers.CategoryEncoding(name="c", num_tokens=3),
+        layers.Discretization(name="c", bin_boundaries=(0.0,), output_mode="count"),
+        layers.IntegerLookup(name="c", vocabulary=(3, 5), output_mode="multi_hot"),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_categories_of_all_steps_need_the_whole_sequence(layer: Any) -> None:
+    """Where a step is a number, and not where it has some."""
+    entries = [layer, layers.Dropout(name="d", rate=0.5)]
+    with pytest.raises(ValueError, match="stream: layer 'c' needs the whole sequence"):
+        fd.Model(entries, (STEPS,)).stream()
+    assert fd.Model(entries, (STEPS, 2)).stream().steps == 0
 
 
 def branching(steps: int | None) -> fd.Model:

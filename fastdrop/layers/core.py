@@ -170,6 +170,9 @@ class _Categories(Single):
         self.check_fits(shape, "with an axis of numbers", len(shape) > 0)
         return (*shape[:-1], self.count)
 
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return self.output_mode in ("int", "one_hot") or len(inputs[0]) > 1
+
     def work_elements(self, inputs: Sequence[Shape]) -> int:
         each = 1 if self.output_mode == "int" else self.count
         return math.prod(n or 1 for n in inputs[0]) * each
@@ -229,9 +232,6 @@ class Discretization(_Categories):
     def count(self) -> int:
         return len(self.bin_boundaries) + 1
 
-    def each_step(self, inputs: Sequence[Shape]) -> bool:
-        return self.output_mode in ("int", "one_hot") or len(inputs[0]) > 1
-
     def forward(self, flow: Flow, draw: Draw | None) -> Flow:
         with np.errstate(over="ignore"):
             bounds = np.array(self.bin_boundaries, np.float64).astype(np.float32)
@@ -278,9 +278,6 @@ class IntegerLookup(_Categories):
     @property
     def count(self) -> int:
         return self._first + self.num_oov_indices + len(self.vocabulary)
-
-    def each_step(self, inputs: Sequence[Shape]) -> bool:
-        return self.output_mode in ("int", "one_hot") or len(inputs[0]) > 1
 
     def check_indices(self, values: Any, where: str) -> None:
         """Refuse what is no whole number, and without a category for them what is unknown."""
