@@ -193,7 +193,7 @@ def test_the_last_row_follows_the_wider_side(backend: str) -> None:
     on: dict[str, Any] = {"dropout": 0.5, "rng": KEY}
     taken = fd.rnn(x, weights, row_offset=last, **on)
     assert np.array_equal(taken, fd.rnn(x, [weights], row_offset=last, **on))
-    with pytest.raises(ValueError, match="^row_offset: expected "):
+    with pytest.raises(ValueError, match=r"^row_offset: expected "):
         fd.rnn(x, weights, row_offset=last + 1, **on)
 
 
