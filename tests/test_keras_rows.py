@@ -608,6 +608,12 @@ def test_shapes_and_choices_of_tensorflow() -> None:
     close(graph(entry, Version(2, 15, True), ZEROS, X, Y), np.where(ZEROS != 0, X, Y))
 
 
+def test_places_of_each_row_are_none_of_all_rows() -> None:
+    close(tensorflow("compat.v1.gather", X, indices=[1, 0], axis=1), X[:, [1, 0]])
+    with pytest.raises(ModelFormatError, match="batch_dims: expected 0, found 1"):
+        tensorflow("compat.v1.gather", X, indices=[1, 0], axis=1, batch_dims=1)
+
+
 def test_what_is_no_number() -> None:
     x = np.where(X > 2, np.nan, X)
     close(keras_3("Isnan", x), np.isnan(x))

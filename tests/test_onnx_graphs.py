@@ -1860,6 +1860,9 @@ a place of each row of a fixed number
     <int64 f = {4}, int64[2] j = {0, 4}, int64[2,1] i = {0, 1}, int64[1] k = {1}>
     { p = Mod(n, f) q = Add(j, p) g = Flatten<axis=2>(x) a = Gather(g, q)
       r = Unsqueeze(p, k) d = Concat<axis=1>(i, r) b = GatherND(x, d) }
+no place, from the last one up to the first
+    (float[N,T,3] x) => (y) <int64[1] k = {1}, int64[1] s = {-1}, int64[1] e = {0}>
+    { p = Slice(x, s, e, k) q = ReduceSum(p, k) y = Add(x, q) }
 a place of the one row
     (float[1,4,3] x, int64[1] n) => (y) <int64 f = {4}>
     { p = Mod(n, f) g = Flatten<axis=2>(x) y = Gather(g, p) }

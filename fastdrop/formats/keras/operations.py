@@ -509,8 +509,9 @@ def _take(given: Arguments) -> Built:
     if not whole or not numbers.size:
         raise given.refuse("indices", "whole numbers, which are the same for each row")
     given.take("indices")
-    if given.take("batch_dims", 0) != 0:
-        raise given.refuse("batch_dims", "0")
+    shared = given.take("batch_dims", 0)
+    if shared != 0:
+        raise given.refuse("batch_dims", "0", shared)
     axis = given.axis("axis")
     if numbers.ndim:
         return Take, {"axis": axis, "places": tuple(int(n) for n in numbers)}

@@ -498,8 +498,8 @@ def _one_place(start: Any, end: Any) -> int | None:
         return None
     if start == -1 and (end is None or (isinstance(end, int) and end >= _ENDLESS)):
         return -1
-    same_side = isinstance(end, int) and (start >= 0) == (end > 0)
-    return start if same_side and end == start + 1 else None
+    # From the last one up to the first there is none.
+    return start if end == start + 1 and end != 0 else None
 
 
 @operator("Split")
