@@ -4457,6 +4457,16 @@ def test_a_mask_is_that_of_what_is_dropped() -> None:
     np.testing.assert_allclose(samples, alone.samples, rtol=1e-6)
 
 
+def test_a_mask_is_made_of_truths() -> None:
+    """Of which whole numbers of any type are 0 and 1."""
+    check(
+        """
+        (float[N,3] x) => (y) <float r = {0.3}>
+        { d, m = Dropout(x, r) c = Cast<to=2>(m) f = Cast<to=1>(c) y = Add(d, f) }
+        """
+    )
+
+
 def test_a_mask_alone_has_its_rate_changed_too() -> None:
     text = """(float[N,40] x) => (z) <float r = {0.3}>
         { y, m = Dropout(x, r) a = Not(m) z = Cast<to=1>(a) }"""

@@ -231,6 +231,17 @@ def test_a_sum_beyond_float64_hides_no_infinite_sample() -> None:
     assert whole.mean == first.mean == -INF
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_samples_are_those_that_were_given(dtype: Any) -> None:
+    """Whatever becomes of the array."""
+    given = np.arange(6, dtype=dtype).reshape(3, 2, 1)
+    p = Prediction.from_samples(given)
+    given[:] = -1
+    assert p.samples is not None
+    assert p.samples.reshape(-1).tolist() == [0, 1, 2, 3, 4, 5]
+    assert p.mean.tolist() == [[2], [3]]
+
+
 def test_an_interval_has_the_quantiles_of_its_level_as_it_was_written() -> None:
     """0.05 and 0.95 of 21 samples are two of them; (1 - 0.9) / 2 is less than 0.05 in binary."""
     low, high = Prediction.from_samples(np.arange(21.0)[:, np.newaxis]).interval(0.9)

@@ -351,10 +351,15 @@ def test_a_state_is_kept_and_loaded() -> None:
     other.load_state(state)
     for t in range(3, STEPS):
         assert np.array_equal(other.step(x[:, t]).samples, expected[t - 3])
-    stream.load_state(state)  # what was kept is as it was
+    kept = {name: array.copy() for name, array in state.items()}
+    stream.load_state(kept)  # what was kept is as it was
+    for array in (*kept.values(), *stream.state.values()):
+        array[...] = 0  # and is nobody else's
     assert np.array_equal(stream.step(x[:, 3]).samples, expected[0])
     sizes = {name: array.shape for name, array in stream.state.items()}
     assert sizes == {name: array.shape for name, array in other.state.items()}  # no growth
+    other.reset()
+    assert other.state.keys() == model.stream(**options).state.keys()  # nothing is remembered
     for wrong in ({}, {"steps": np.zeros(2, int)}, state | {"l:x": 1.0}, state | {"y": 1}, 3):
         with pytest.raises((TypeError, ValueError), match="state"):
             stream.load_state(wrong)  # type: ignore[arg-type]
