@@ -1015,6 +1015,22 @@ def test_categories_that_are_refused(name: str, options: dict[str, Any], message
     assert message in said
 
 
+def test_options_that_are_not_written_are_those_of_keras() -> None:
+    """Its documentation has several hot, one category for what is unknown, and no mask."""
+
+    def model(*entries: Config) -> Model:
+        return built(chain("c", [*entries], build_input_shape=[None, 3]))
+
+    x = np.array([[0, 2, 2]])
+    hot = model(layer("CategoryEncoding", name="l", num_tokens=3)).predict(x)
+    assert hot.tolist() == [[1, 0, 1]]
+    found = model(layer("IntegerLookup", name="l", vocabulary=[2])).predict(x)
+    assert found.tolist() == [[0, 1, 1]]
+    (table,) = model(layer("Embedding", name="l", input_dim=3, output_dim=2)).layers
+    assert isinstance(table, Embedding)
+    assert not table.mask_zero
+
+
 @pytest.mark.parametrize("mode", ["int", "multi_hot"])
 def test_special_tokens_may_stand_in_front_of_a_vocabulary(mode: str) -> None:
     """As get_vocabulary has them: in vectors of categories there is none for the mask."""
