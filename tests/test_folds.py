@@ -206,7 +206,7 @@ def test_sketches_are_merged_beyond_what_they_hold() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=(7000, 2)).astype(np.float32)
     parts = []
-    for start, stop in ((0, 300), (300, 2900), (2900, 7000)):
+    for start, stop in ((0, 300), (300, 2000), (2000, 3800), (3800, 7000)):
         sketch = QuantileSketch(2, 10, values.dtype)
         sketch.add(values[start:stop])
         parts.append(sketch)

@@ -998,6 +998,7 @@ def test_what_makes_other_numbers(name: str) -> None:
         ("IntegerLookup", {}, "IntegerLookup(vocabulary=layer.get_vocabulary())"),
         ("IntegerLookup", {"vocabulary": [1, 2.5]}, "expected a list of integers"),
         ("IntegerLookup", {"vocabulary": [1, 2, 1]}, "all different, and not the mask_token"),
+        ("IntegerLookup", {"vocabulary": [3, 0], "mask_token": 0}, "and not the mask_token"),
         ("IntegerLookup", {"vocabulary": [1, 2**63]}, "vocabulary: expected an integer"),
         ("IntegerLookup", {"vocabulary": [3], "num_oov_indices": -1}, "expected an integer >= 0"),
         ("IntegerLookup", {"vocabulary": [3], "salt": [1, 2]}, "unsupported option 'salt'"),
