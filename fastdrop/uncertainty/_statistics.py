@@ -85,8 +85,8 @@ class Statistic:
 
         def some(array: Array) -> Array:
             *lead, width = array.shape
-            taken = array.reshape(*lead, of, width // max(of, 1))[..., rows, :]
-            return np.array(taken.reshape(*lead, taken.shape[-2] * taken.shape[-1]))
+            taken = array.reshape(*lead, of, width // max(of, 1))[..., rows, :]  # a copy
+            return taken.reshape(*lead, taken.shape[-2] * taken.shape[-1])
 
         return self.with_arrays({name: some(array) for name, array in self.arrays().items()})
 
