@@ -2918,6 +2918,10 @@ quantized weights of another length
     (float[N,3] x) => (y) <int8[3,2] w, float[3] s>
     { k = DequantizeLinear(w, s) y = MatMul(x, k) }
     -> scales of shape (3,) for an axis of 2
+sums of numbers of 16 bits
+    (int16[N,3] x) => (y)
+    { y = Add(x, x) }
+    -> Add of int16, which may leave its range
 quantized weights with a scale of two axes
     (float[N,3] x) => (y) <int8[3,2] w, float[1,1] s>
     { k = DequantizeLinear(w, s) y = MatMul(x, k) }

@@ -181,6 +181,10 @@ def test_random_states() -> None:
     first, second = twice(np.random.RandomState(1)), twice(np.random.RandomState(1))
     assert np.array_equal(first, second)
     assert not np.array_equal(*first)
+    drawn, state = np.random.RandomState(1), np.random.RandomState(1)
+    twice(drawn)
+    state.randint(0, 1 << 32, 2 * 4, np.uint32)  # words of 32 bits, of which a key has 128 bits
+    assert drawn.randint(1 << 30) == state.randint(1 << 30)
 
 
 def classifier_of(kind: str, **more: Any) -> tuple[Any, Any, np.ndarray]:

@@ -266,7 +266,7 @@ def _pool(a: Arguments) -> Made:
         padding,
         dilation=dilations,
         ceil=a.flag("ceil_mode"),
-        count_padding=a.flag("count_include_pad") or a.op == "MaxPool",
+        count_padding=a.flag("count_include_pad"),
     )
 
 
