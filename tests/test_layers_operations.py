@@ -1224,6 +1224,11 @@ def test_all_whole_numbers_may_be_in_a_vocabulary() -> None:
     assert layer.run([Flow(np.array([[ends]]))], None)[0].values[0].tolist() == [[0, 1, 2]]
 
 
+def test_the_mask_has_a_place_where_nothing_else_is_unknown() -> None:
+    layer = IntegerLookup(name="i", vocabulary=(5,), mask_token=0, num_oov_indices=0)
+    assert layer.run([Flow(np.array([[[5, 0]]]))], None)[0].values[0].tolist() == [[1, 0]]
+
+
 @pytest.mark.parametrize("mode", ["multi_hot", "count"])
 def test_of_no_number_there_is_no_category(mode: str) -> None:
     layer = CategoryEncoding(name="c", num_tokens=3, output_mode=mode)

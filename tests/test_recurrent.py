@@ -2235,3 +2235,18 @@ def test_shared_denormal_factors(backend: str, cell: str) -> None:
     mask[:, 0, 2] = 1e-42
     shared = fd.rnn(x, weights, input_mask=mask[:1], **ALL)
     assert same(shared, fd.rnn(x, weights, input_mask=mask, **ALL))
+
+
+@pytest.mark.parametrize("rows", [2, 5, 40])
+def test_more_units_than_operands_at_a_time(backend: str, rows: int) -> None:
+    """Whose second half of gates does not find all operands of the first half where they were."""
+    rng = np.random.default_rng(0)
+    kernel, recurrent = (rng.normal(0, 0.05, (n, 4 * 300)).astype(np.float32) for n in (8, 300))
+    x = rng.normal(size=(rows, 3, 8)).astype(np.float32)
+    h = c = np.zeros((rows, 300))
+    for t in range(3):
+        gates = x[:, t].astype(float) @ kernel + h @ recurrent.astype(float)
+        i, f, g, o = np.split(gates, 4, axis=1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+    np.testing.assert_allclose(fd.lstm(x, kernel, recurrent), h, atol=2e-6)
