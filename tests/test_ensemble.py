@@ -172,3 +172,9 @@ def test_ensembles_of_other_numbers_of_models_are_merged_as_samples() -> None:
     found = first.merge(second)
     assert found.n_samples == 5 * SAMPLES
     np.testing.assert_allclose(found.mean, (2 * first.mean + 3 * second.mean) / 5, atol=1e-6)
+
+
+def test_a_function_of_likely_values_is_averaged_over_the_models() -> None:
+    ensemble = fd.Ensemble([member(seed) for seed in (2, 3)])
+    p = ensemble.mc_predict(X, SAMPLES, rng=0, likelihood="normal", transform=np.exp)
+    np.testing.assert_allclose(p.mean, np.mean([m.mean for m in p.members], axis=0), rtol=1e-6)
