@@ -618,6 +618,42 @@ def test_steps_of_an_open_length_are_numbered() -> None:
     np.testing.assert_allclose(found["z"], np.cumsum(x, 1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("axes", "shape"), [(["N", "T", 4], [-1, 6, 1]), (["T", "N", 4], [6, -1, 1])]
+)
+def test_a_length_joined_with_the_batch_is_what_nodes_take_it_for(
+    axes: list[str | int], shape: list[int]
+) -> None:
+    """As where a file was made smaller by the lengths of an example, but for that of the batch."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "each"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["z"]),
+        helper.make_node("Reshape", ["z", "shape"], ["y"]),
+    ]
+    constants = {"each": np.array([-1, 4]), "w": normal(4, 1), "shape": np.array(shape)}
+    x = normal(*(6 if n == 6 else 3 for n in shape[:2]), 4)
+    model = fd.load(io.BytesIO(graph(nodes, {"x": x}, {"y": 3}, constants, lengths={"x": axes})))
+    assert model.input_shape == (6, 4)
+    assert "the file is for 6 places along what it calls 'T'" in model.notes
+    for rows in (3, 5):
+        x = normal(rows, 6, 4)
+        np.testing.assert_allclose(model.predict(x), x @ constants["w"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_further_result_that_is_the_one_output_has_its_name() -> None:
+    node = helper.make_node("GRU", ["x", "w", "r"], ["", "last"], name="GRU_1", hidden_size=2)
+    data = graph(
+        [node],
+        {"x": normal(5, 3, 4)},
+        {"last": 3},
+        {"w": normal(1, 6, 4), "r": normal(1, 6, 2)},
+        lengths={"x": ["T", "N", 4]},
+    )
+    model = fd.load(io.BytesIO(data))
+    assert model.output_names == ("last",)
+    assert model.output_shape == (1, 2)
+
+
 def test_a_length_is_what_nodes_take_it_for() -> None:
     nodes = [
         helper.make_node("Reshape", ["x", "shape"], ["flat"]),

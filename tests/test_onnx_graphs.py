@@ -1197,6 +1197,18 @@ all rows
 divided
     (float[N,7] x) => (a, b, c)
     { a, b, c = Split<axis=1, num_outputs=3>(x) }
+halves of steps
+    (float[N,T,3] x) => (a, b, y) <int64[1] k = {1}>
+    { a, b = Split<axis=1, num_outputs=2>(x) c = ReduceSum<keepdims=0>(b, k)
+      d = Transpose<perm=[1,0,2]>(x) e, f = Split<num_outputs=2>(d) g = Neg(f)
+      h = Transpose<perm=[1,0,2]>(g) i = ReduceSum<keepdims=0>(h, k) y = Add(c, i) }
+thirds of three times as many steps
+    (float[N,T,2] x) => (a, b, c)
+    { d = Concat<axis=1>(x, x, x) a, b, c = Split<axis=1, num_outputs=3>(d) }
+absolute values of lengths
+    (float[N,T,3] x) => (y) <int64[1] k = {1}>
+    { s = Shape<start=1, end=2>(x) a = Abs(s) f = Cast<to=1>(a) t = ReduceSum<keepdims=0>(x, k)
+      y = Div(t, f) }
 divided as told
     (float[N,7] x) => (a, b, c) <int64[3] k = {1, 2, 4}>
     { a, b, c = Split<axis=-1>(x, k) }
@@ -2574,9 +2586,17 @@ number of parts
     { a, b = Split<axis=1, num_outputs=3>(x) }
     -> attribute 'num_outputs': 3
 open parts
-    (float[N,T] x) => (a, b)
-    { a, b = Split<axis=1, num_outputs=2>(x) }
-    -> parts of an axis of open length
+    (float[N,T] x) => (a, b, c)
+    { a, b, c = Split<axis=1, num_outputs=3>(x) }
+    -> 3 parts of an axis of open length
+parts of the batch
+    (float[N,2] x) => (a, b)
+    { a, b = Split<num_outputs=2>(x) }
+    -> rows of a batch apart from one another
+an absolute value of a length that may be below 0
+    (float[N,T] x) => (y) <int64[1] k = {5}>
+    { s = Shape<start=1, end=2>(x) d = Sub(s, k) a = Abs(d) f = Cast<to=1>(a) y = Mul(x, f) }
+    -> a length left open, computed with
 parts of less
     (float[N,4] x) => (a, b) <int64[2] k = {1, 2}>
     { a, b = Split<axis=1>(x, k) }
@@ -3819,11 +3839,11 @@ batch moved
 state
     (float[T,N,2] x) => (h) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {0}>
     { y, s = GRU(x, w, r) h = Squeeze(s, k) }
-    -> GRU
+    -> GRU Identity
 last step
     (float[T,N,2] x) => (h) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {1}, int64 p = {-1}>
     { y = GRU(x, w, r) s = Squeeze(y, k) h = Gather(s, p) }
-    -> GRU
+    -> GRU Identity
 all steps
     (float[T,N,2] x) => (s) <float[1,9,2] w, float[1,9,3] r, int64[1] k = {1}>
     { y = GRU(x, w, r) s = Squeeze(y, k) }
@@ -3849,7 +3869,7 @@ last step by a slice
     <float[1,9,2] w, float[1,9,3] r, int64[1] k = {1}, int64[1] m = {-1}, int64[1] z = {0},
      int64[1] e = {9223372036854775807}>
     { y = GRU(x, w, r) s = Squeeze(y, k) t = Slice(s, m, e, z) h = Squeeze(t, z) }
-    -> GRU
+    -> GRU Identity
 first step by a slice
     (float[N,T,2] x) => (y) <int64[1] z = {0}, int64[1] o = {1}>
     { a = Slice(x, z, o, o) b = Squeeze(a, o) y = Relu(b) }

@@ -40,6 +40,13 @@ class Open:
     def __neg__(self) -> Length:
         return self * -1
 
+    def __abs__(self) -> Length:
+        if all(
+            n > 0 and not any(name.startswith("[") for name in names) for names, n in self.terms
+        ):
+            return self
+        raise TypeError(f"the absolute value of a length that may be below 0 ({self})")
+
     def __sub__(self, other: Length) -> Length:
         return self + other * -1
 

@@ -499,7 +499,11 @@ class _Assembly:
         """Keep which number the first axes have by a shape, where an input has them open."""
         if not isinstance(value, Tensor) or not isinstance(shape, np.ndarray):
             return
-        for own, n in zip(value.shape, shape.reshape(-1).tolist(), strict=False):
+        end = value.at + value.before
+        apart = [*value.row[:end], BATCH, *value.row[end:]]  # what is joined with it by itself
+        for own, n in zip(apart, shape.reshape(-1).tolist(), strict=False):
+            if own == BATCH and n == -1 and value.behind:
+                continue
             if isinstance(own, Open) and own != BATCH and isinstance(n, int) and n > 0:
                 self.told.setdefault(own, n)
             if own != n:
@@ -703,8 +707,10 @@ def _renamed(
     """Return calls of which one makes a tensor by the name of the output, and what it is called."""
     name, tensor = output
     made = {call.name for call in entries}
-    if tensor not in made or name in made or name in inputs:
+    if name in made or name in inputs:
         return list(entries), tensor
+    if tensor not in made:  # a further result of a call
+        return [*entries, Call(layers.Identity(name=name), [tensor], name)], name
     renamed = []
     for call in entries:
         taken = [name if n == tensor else n for n in call.inputs or ()]

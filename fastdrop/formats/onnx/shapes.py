@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -512,8 +513,11 @@ def _split(a: Arguments) -> Made:
         raise UnsupportedError(f"attribute 'num_outputs': {a.node.attributes['num_outputs']}")
     length = value.shape[axis]
     if sizes is None:
+        if length == BATCH:
+            raise UnsupportedError("rows of a batch apart from one another")
         if not isinstance(length, int):
-            raise UnsupportedError(f"parts of an axis of open length ({length})")
+            ends = [0, *_ends(length, count)]
+            return [_part(a, value, axis, *pair, 1) for pair in pairwise(ends)]
         size = -(-length // count)
         sizes = [min(size, length - i * size) for i in range(count)]
     if len(sizes) != len(a.node.outputs) or min(sizes) < 0 or sum(sizes) != length:
@@ -523,6 +527,16 @@ def _split(a: Arguments) -> Made:
         found.append(_part(a, value, axis, start, start + size, 1))
         start += size
     return found
+
+
+def _ends(length: Open, count: int) -> list[Length]:
+    """Return where equal parts of an open length end, of which the last may be shorter."""
+    size = divided(length, count)
+    if size is not None:
+        return [size * (i + 1) for i in range(count)]
+    if count != 2:
+        raise UnsupportedError(f"{count} parts of an axis of open length ({length})")
+    return [length - length // 2, length]
 
 
 @operator("Concat")
