@@ -271,6 +271,55 @@ for _kind, _layers, _both, _first, _order in itertools.product(
         out_axes=[1 - _first, 0, 0],
     )
 
+
+class Document(nn.Module):
+    """Sentences of words: a recurrent layer over the words of all sentences of all rows."""
+
+    def __init__(self, take: str) -> None:
+        super().__init__()
+        self.take = take
+        self.words = nn.Embedding(11, 4)
+        self.inner = nn.LSTM(4, 3, batch_first=True, bidirectional=True)
+        self.outer = nn.GRU(6, 5, batch_first=True)
+
+    def forward(self, x: Any, lengths: Any) -> Any:
+        rows, sentences, steps = x.shape
+        n = lengths.reshape(rows * sentences)
+        y = self.words(x).view(rows * sentences, steps, -1)
+        if self.take == "in an order of mine":
+            n, order = n.sort(descending=True)
+            packed, y = self.inner(pack_padded_sequence(y[order], n, True))
+            y = pad_packed_sequence(packed, batch_first=True)[0][order.argsort()].sum(1)
+        else:
+            start = None
+            if self.take == "from states":
+                start = (y.new_ones(2, len(n), 3), y.new_zeros(2, len(n), 3))
+            packed = pack_padded_sequence(y, n, batch_first=True, enforce_sorted=False)
+            packed, (h, c) = self.inner(packed, start)
+            y = {"cells": c, "from states": h}.get(self.take, h).transpose(0, 1).reshape(len(n), 6)
+        if self.take == "all steps":
+            y = pad_packed_sequence(packed, batch_first=True, padding_value=-2.0)[0].amax(1)
+        if self.take == "a mean":
+            y, back = pad_packed_sequence(packed, batch_first=True, total_length=steps)
+            y = y.sum(1) / back.unsqueeze(1)
+        if self.take == "attention":
+            y, _ = pad_packed_sequence(packed, batch_first=True, total_length=steps)
+            behind = torch.arange(steps) >= n[:, None]
+            y = (torch.softmax(y.sum(-1).masked_fill(behind, -1e9), 1)[..., None] * y).sum(1)
+        return self.outer(y.view(rows, sentences, 6))[0]
+
+
+def _sentences(rows: int, steps: int) -> tuple[torch.Tensor, ...]:
+    lengths = torch.randint(1, steps + 1, (rows, steps - 1))
+    lengths[0, 0] = steps
+    return torch.randint(0, 11, (rows, steps - 1, steps)), lengths
+
+
+for _take in ("states", "cells", "from states", "all steps", "a mean", "attention"):
+    add(f"packed-sentences-{_take}", lambda t=_take: Document(t), _sentences)
+add("packed-sentences-sorted", lambda: Document("in an order of mine"), _sentences)
+
+
 # ---- windows ----
 
 for _size, _stride, _padding, _dilation, _groups, _bias in (
@@ -1517,6 +1566,34 @@ class Zoneout(nn.Module):
             else:
                 h = 0.3 * h + 0.7 * new
         return h
+
+
+class TrainsOtherwise(nn.Module):
+    """What is done in training alone, and changes numbers."""
+
+    def __init__(self, change: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.change, self.out = change, nn.Linear(3, 2)
+
+    def forward(self, x: Any) -> Any:
+        if self.training:
+            x = self.change(x)
+        return self.out(x)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: x * torch.bernoulli(torch.full((x.size(0), 1, 3), 0.8)),
+        lambda x: x * (torch.rand_like(x) > 0.3).float(),
+        lambda x: x * 0.5,
+    ],
+    ids=["mask", "random numbers", "factor"],
+)
+def test_what_training_alone_does_is_refused_with_its_line(change: Callable[[Any], Any]) -> None:
+    told = r"computes something else in eval mode.*\(test_torch_export.py:\d+: x = self.change\(x\)"
+    with pytest.raises(ModelFormatError, match=told):
+        from_torch(TrainsOtherwise(change), torch.randn(2, 4, 3))
 
 
 def test_zoneout_by_hand_is_refused_and_taken_as_the_message_says() -> None:
@@ -3176,6 +3253,23 @@ def test_weights_that_are_computed_anew_are_not_kept(make: Callable[[], nn.Modul
 
 def _first_of(made: Any) -> Any:
     return made[0] if isinstance(made, tuple) else made
+
+
+def test_rows_that_are_packed_unsorted_stay_without_a_word_of_it() -> None:
+    def forward(m: Any, x: Any, n: Any) -> Any:
+        return m.lstm(pack_padded_sequence(x, n, batch_first=True, enforce_sorted=False))[1][0][-1]
+
+    model = from_torch(Recurrent(forward), (torch.randn(3, 6, 3), torch.tensor([2, 6, 4])))
+    assert model.notes == ()
+
+
+def test_lengths_of_more_rows_than_are_packed_are_refused() -> None:
+    def forward(m: Any, x: Any, n: Any) -> Any:
+        packed = pack_padded_sequence(x, n[:, 0].repeat(2), batch_first=True, enforce_sorted=False)
+        return m.lstm(packed)[1][0][-1]
+
+    with pytest.raises(ModelFormatError, match=r"test_torch_export.py:\d+: packed = "):
+        from_torch(Recurrent(forward), (torch.randn(3, 6, 3), torch.full((3, 2), 6)))
 
 
 def test_sorted_rows_beside_others_are_refused() -> None:

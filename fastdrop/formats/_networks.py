@@ -493,7 +493,7 @@ class Networks(Windows):
         single = self.bundled_first(value)
         self.walks.add(single.row[-2])
         extra = single.merged
-        mask = None if lengths is None else self._mask(single.row[-2], lengths)
+        mask = None if lengths is None else self.bundled_first(self._mask(value, lengths))
         finals: list[list[Tensor]] = []
         for level, directions in enumerate(cells):
             if level and rate is not None:
@@ -607,12 +607,21 @@ class Networks(Windows):
             state = inner
         return self.broadcast(state, (*leading, width))
 
-    def _mask(self, steps: Length, lengths: Value) -> Tensor:
-        """Return (batch, steps): 1 for each step that a row has, else 0."""
+    def _mask(self, value: Tensor, lengths: Value) -> Tensor:
+        """Return (batch, steps) for a sequence: 1 for each step that a row has, else 0."""
         if not isinstance(lengths, Tensor) or lengths.ndim != 1:
             raise UnsupportedError("lengths of sequences that are no input")
-        numbers: Value = np.arange(steps) if isinstance(steps, int) else self.positions(steps)
-        found = self.elementwise("less", numbers, self.unsqueeze(lengths, 1))
+        if (lengths.before, lengths.behind) != (value.before, value.behind):
+            raise UnsupportedError("lengths of rows in another order")
+        steps = value.shape[0 if value.at else 1]
+        ends = self.unsqueeze(lengths, 1)
+        assert isinstance(ends, Tensor)
+        numbers: Value
+        if isinstance(steps, int):
+            numbers = np.arange(steps)
+        else:
+            numbers = Steps.of(self.positions(steps)).under(self, 2, ends)
+        found = self.elementwise("less", numbers, ends)
         assert isinstance(found, Tensor)
         return found
 
@@ -620,7 +629,7 @@ class Networks(Windows):
         """Return (batch, steps, ...) with zeros behind each row's length."""
         if not isinstance(value, Tensor) or value.name in self._zeros_behind:
             return value
-        mask: Value = self._mask(value.row[0], lengths)
+        mask: Value = self._mask(value, lengths)
         for _ in range(value.ndim - 2):
             mask = self.unsqueeze(mask, mask.ndim)
         return self.elementwise("where", mask, value, 0.0)

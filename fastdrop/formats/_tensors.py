@@ -923,7 +923,7 @@ class Tensors:
     def sorted_rows(self, value: Value) -> tuple[Value, Order]:
         """Sort rows by one number of each: they stay where they are, for none knows of another."""
         self.notes += [SORTED] if SORTED not in self.notes else []
-        return value, Order()
+        return value, Order(*value.shape)
 
     def sort(self, value: Value, axis: int, *, descending: bool = False) -> tuple[Value, Value]:
         """Sort along an axis, and say where the numbers were."""

@@ -228,11 +228,21 @@ class RowIndices(OfRows):
 
 @dataclass(frozen=True, slots=True)
 class Order(OfRows):
-    """An order of rows, by anything: rows know nothing of one another."""
+    """An order of rows, by anything: rows know nothing of one another.
+
+    They may be joined with other axes, all of which are in this order then.
+    """
+
+    length: Length = BATCH
+
+    @property
+    def shape(self) -> tuple[Length, ...]:
+        return (self.length,)
 
     def of(self, value: Value, axis: int) -> Value:
         """Put rows into this order, which no row knows of."""
-        if isinstance(value, (Tensor, Spread)) and axis == value.at:
+        rows = isinstance(value, (Tensor, Spread)) and axis == value.at
+        if rows and value.shape[axis] == self.length:
             return value
         raise UnsupportedError("places put into an order of rows")
 

@@ -28,17 +28,42 @@ def other_ways(program: torch.export.ExportedProgram) -> Iterator[str]:
 
     An export goes one way, that of the example. What raises on the other way is no other way.
     """
-    values = [node.meta["val"] for node in program.graph.nodes if "val" in node.meta]
-    mode = detect_fake_mode(values)
-    if mode is None or mode.shape_env is None:
-        return
-    for guard in mode.shape_env.guards:
+    mode = _mode(program)
+    for guard in [] if mode is None else mode.shape_env.guards:
         frame = guard.sloc.framework_loc
         if not isinstance(frame, FrameSummary) or frame.filename.startswith(_LIBRARIES):
             continue
         if not (_is_known(guard.expr) or _always(guard.expr) or _is_check(frame)):
             where = f"{Path(frame.filename).name}:{frame.lineno}"
             yield f"the module goes another way for other lengths or rows ({where}: {frame.line})"
+
+
+def same_lengths(program: torch.export.ExportedProgram, rows: Sequence[Any]) -> dict[str, str]:
+    """Return which open lengths are others by another name, as conditions of an export have it.
+
+    Those of `rows` are all the number of rows, which says so much of products with it.
+    """
+    mode = _mode(program)
+    numbers = [n.node.expr for n in rows if isinstance(n, torch.SymInt)]
+    one = dict.fromkeys(numbers, numbers[0] if numbers else None)
+    found: dict[str, str] = {}
+    for guard in [] if mode is None else mode.shape_env.guards:
+        if not guard.expr.is_Relational or guard.expr.rel_op != "==":
+            continue
+        left, right = (mode.shape_env.replace(side).subs(one) for side in guard.expr.args)
+        pair = (left / right).as_numer_denom()
+        if all(side.is_Symbol for side in pair):
+            kept, other = (found.get(str(side), str(side)) for side in pair)
+            found = {
+                n: kept if was == other else was for n, was in (*found.items(), (other, other))
+            }
+    return found
+
+
+def _mode(program: torch.export.ExportedProgram) -> Any:
+    """Return what knows the conditions of an export, if it has any."""
+    mode = detect_fake_mode([n.meta["val"] for n in program.graph.nodes if "val" in n.meta])
+    return None if mode is None or mode.shape_env is None else mode
 
 
 def _is_known(condition: Any) -> bool:

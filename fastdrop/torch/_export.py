@@ -48,7 +48,7 @@ from fastdrop.layers import Identity
 from fastdrop.layers._layer import kept
 from fastdrop.layers.operations import MOST_WHOLE
 from fastdrop.model import Model
-from fastdrop.torch._conditions import other_ways
+from fastdrop.torch._conditions import other_ways, same_lengths
 from fastdrop.torch._decomposition import computed, decomposed, name_of, row_of
 from fastdrop.torch._tracing import ALMOST_1, shapes_alone
 
@@ -412,7 +412,13 @@ def _training(module: nn.Module, *, on: bool = True) -> Iterator[_Held]:
 
 
 def _export(
-    module: nn.Module, example: _Example, axes: Sequence[int], *, free: slice, fixed: bool
+    module: nn.Module,
+    example: _Example,
+    axes: Sequence[int],
+    *,
+    free: slice,
+    fixed: bool,
+    trains: bool = True,
 ) -> tuple[torch.export.ExportedProgram, dict[tuple[int, int], str]]:
     """Export a module, with the lengths left open of which axes beside that of the rows.
 
@@ -433,7 +439,7 @@ def _export(
         shapes.append([Dim.AUTO if i in left_open else Dim.STATIC for i in range(tensor.ndim)])
     with (
         torch.no_grad(),
-        _training(module),
+        _training(module, on=trains),
         warnings.catch_warnings(),
         shapes_alone() as closed,
         _quiet(),
@@ -690,7 +696,11 @@ def _check_numbers(
     if decided:
         text = "the module decides by numbers of Python's random or NumPy's, which differ from call"
         raise _Failed([f"{text} to call; say how in what it is called with"], 0.0)
-    _compare_numbers(called, model, tensors, axes, times)
+    try:
+        _compare_numbers(called, model, tensors, axes, times)
+    except _Failed as failed:
+        line = _of_training_alone(module, example, axes, program)
+        raise (_Failed([f"{failed.obstacles[0]} ({line})"], 0.0) if line else failed) from None
     if SORTED in model.notes and min(axes) >= 0:
         others = _of_other_lengths(tensors, axes)
         _compare_numbers(called, model, others, axes, times, any_order=True)
@@ -703,6 +713,25 @@ def _check_numbers(
     except _Failed:
         return [_OF_ONE_STEP]
     return []
+
+
+def _of_training_alone(
+    module: nn.Module,
+    example: _Example,
+    axes: Sequence[int],
+    program: torch.export.ExportedProgram,
+) -> str:
+    """Return the first line of a module that computes something where it trains alone, if any."""
+    try:
+        fixed = -1 in axes
+        evaluated, _ = _export(module, example, axes, free=_NONE, fixed=fixed, trains=False)
+    except Exception:  # it goes a way there that cannot be exported
+        return ""
+    lines, others = (
+        [_line(node.meta.get("stack_trace") or "") for node in some.graph.nodes]
+        for some in (program, evaluated)
+    )
+    return next((line for line in lines if line not in others), "")
 
 
 # What zoneout does by the book, and how to write it.
@@ -1187,9 +1216,11 @@ class _Conversion:
         ]
         self.builder.rows = next((n for n in fixed if isinstance(n, int)), None)
         self.builder.single_row = self.builder.rows == 1
+        pairs = zip(user, self.axes, strict=True)
+        same = same_lengths(self.program, [n.meta["val"].shape[at] for n, at in pairs if at >= 0])
         for node, name, at in zip(user, self.names, self.axes, strict=True):
             value = node.meta["val"]
-            lengths = [_length(n) for n in value.shape]
+            lengths = [_length(n, same) for n in value.shape]
             if at > 0:
                 self.notes.append(
                     f"input {name!r}: the module takes rows along axis {at}, here it is axis 0"
@@ -1662,10 +1693,10 @@ def _has_unknown(value: Any) -> bool:
     return value is _UNKNOWN
 
 
-def _length(length: Any) -> Length:
+def _length(length: Any, same: Mapping[str, str] = {}) -> Length:
     if isinstance(length, torch.SymInt):
-        fixed = length.node.maybe_as_int()
-        return Open.named(str(length)) if fixed is None else int(fixed)
+        fixed, name = length.node.maybe_as_int(), str(length)
+        return Open.named(same.get(name, name)) if fixed is None else int(fixed)
     return int(length)
 
 

@@ -224,6 +224,9 @@ def shapes_alone() -> Iterator[dict[tuple[int, int], str]]:
         for kind in (nn.LSTM, nn.GRU, nn.RNN):
             stack.enter_context(_replaced(kind, "forward", _forward(kind.forward)))
         stack.enter_context(_replaced(packing, "_VF", _Padded()))
+        # By its code, for modules have imported the function.
+        packed = pack_padded_sequence.__code__
+        stack.enter_context(_replaced(packing.pack_padded_sequence, "__code__", packed))
         stack.enter_context(_replaced(torch, "max_pool1d", _pool))
         stack.enter_context(_replaced(torch, "linspace", _line(torch.linspace)))
         means = _over_all(F.avg_pool1d, lambda x: x.mean(-1, keepdim=True))
@@ -343,6 +346,18 @@ def _said_causal(mask: Any, is_causal: bool | None = None, size: int | None = No
     return is_causal is True
 
 
+def pack_padded_sequence(
+    input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
+) -> PackedSequence:
+    """Pack rows without sorting them, for none is taken before another here.
+
+    It runs among the names of PyTorch's module.
+    """
+    lengths = torch.as_tensor(lengths).to(torch.int64)
+    data, sizes = _VF._pack_padded_sequence(input, lengths, batch_first)  # type: ignore[name-defined]  # noqa: F821
+    return PackedSequence(data, sizes)
+
+
 class _Padded:
     """What packs sequences: all steps of a row, and then those of the next, beside lengths."""
 
@@ -355,6 +370,7 @@ class _Padded:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         # One matrix row, for a sequence may not be padded to fewer steps than there are sizes.
         x = x if batch_first else x.transpose(0, 1)
+        torch._check(lengths.shape[0] == x.shape[0])
         return x.flatten(0, 1), lengths.unsqueeze(0)
 
     @staticmethod

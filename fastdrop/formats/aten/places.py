@@ -286,7 +286,7 @@ def _sort(b: Networks, a: Arguments) -> Any:
     value = a.first()
     if isinstance(value, Order):
         return value, value
-    if isinstance(value, Tensor) and value.shape == (BATCH,):
+    if isinstance(value, Tensor) and value.ndim == 1:  # rows, and what is joined with them
         return b.sorted_rows(value)
     return b.sort(value, a.dim, descending=bool(a.descending))
 
