@@ -731,7 +731,8 @@ def _of_training_alone(
         [_line(node.meta.get("stack_trace") or "") for node in some.graph.nodes]
         for some in (program, evaluated)
     )
-    return next((line for line in lines if line not in others), "")
+    # What PyTorch itself puts in, as sizes of rows, has a place without code.
+    return next((n for n in lines if n not in others and not n.endswith(": ")), "")
 
 
 # What zoneout does by the book, and how to write it.
