@@ -39,14 +39,9 @@ from fastdrop.layers import (
     Transpose,
     WithMask,
 )
-from fastdrop.layers.operations import (
-    ACCUMULATIONS,
-    COORDINATES,
-    FUNCTIONS,
-    METHODS,
-    REDUCTIONS,
-    ROUNDINGS,
-)
+from fastdrop.layers.operations import FUNCTIONS, REDUCTIONS
+from fastdrop.layers.ordering import ACCUMULATIONS
+from fastdrop.layers.resizing import COORDINATES, METHODS, ROUNDINGS
 from layer_laws import check_laws, normal, output
 from test_layers_merging import check_rows, run
 

@@ -33,7 +33,8 @@ from fastdrop.formats._values import (
     without_row,
 )
 from fastdrop.layers._layer import Layer
-from fastdrop.layers.operations import ACCUMULATIONS, FUNCTIONS
+from fastdrop.layers.operations import FUNCTIONS
+from fastdrop.layers.ordering import ACCUMULATIONS
 from fastdrop.model import Call, Model
 
 Array = NDArray[Any]

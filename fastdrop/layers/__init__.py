@@ -9,6 +9,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fastdrop.layers._layer import Declared, Draw, Flow, Layer, Shape, Single
     from fastdrop.layers.activations import GLU, Activation, PReLU, Softmax
+    from fastdrop.layers.arranging import (
+        Constant,
+        ExpandDims,
+        Pad,
+        Positions,
+        Repeat,
+        Slice,
+        Split,
+        Squeeze,
+        Stack,
+        Take,
+        TakeAlong,
+        Transpose,
+        WithMask,
+    )
     from fastdrop.layers.attention import AdditiveAttention, Attention, MultiHeadAttention
     from fastdrop.layers.convolutional import (
         Conv1D,
@@ -52,31 +67,8 @@ if TYPE_CHECKING:
         RMSNormalization,
         UnitNormalization,
     )
-    from fastdrop.layers.operations import (
-        Accumulate,
-        ArgSort,
-        Constant,
-        Difference,
-        Einsum,
-        Elementwise,
-        ExpandDims,
-        Interpolate,
-        MatMul,
-        Pad,
-        Positions,
-        Reduce,
-        Repeat,
-        Resizing,
-        Slice,
-        Sort,
-        Split,
-        Squeeze,
-        Stack,
-        Take,
-        TakeAlong,
-        Transpose,
-        WithMask,
-    )
+    from fastdrop.layers.operations import Elementwise, Reduce
+    from fastdrop.layers.ordering import Accumulate, ArgSort, Difference, Sort
     from fastdrop.layers.pooling import (
         AdaptiveAveragePooling1D,
         AdaptiveAveragePooling2D,
@@ -97,6 +89,7 @@ if TYPE_CHECKING:
         MaxPooling2D,
         MaxPooling3D,
     )
+    from fastdrop.layers.products import Einsum, MatMul
     from fastdrop.layers.regularization import (
         AlphaDropout,
         Dropout,
@@ -107,6 +100,7 @@ if TYPE_CHECKING:
         SpatialDropout3D,
     )
     from fastdrop.layers.reshaping import ChannelsFirst, Flatten, Permute, RepeatVector, Reshape
+    from fastdrop.layers.resizing import Interpolate, Resizing
     from fastdrop.layers.rnn import (
         GRU,
         LSTM,
@@ -245,6 +239,10 @@ _FAMILIES = (
     "regularization",
     "reshaping",
     "operations",
+    "arranging",
+    "ordering",
+    "products",
+    "resizing",
     "activations",
     "merging",
     "normalization",

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.feedforward import activate
+from fastdrop.layers._axes import axis_of
 from fastdrop.layers._layer import (
     Array,
     Declared,
@@ -21,7 +22,6 @@ from fastdrop.layers._layer import (
     meaning_of,
     refuse_shape,
 )
-from fastdrop.layers.operations import axis_of
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.feedforward import activate, dense
+from fastdrop.layers._axes import axis_of
 from fastdrop.layers._layer import (
     Array,
     Declared,
@@ -20,7 +21,7 @@ from fastdrop.layers._layer import (
     Weight,
     last_axis,
 )
-from fastdrop.layers.operations import axis_of, matmul
+from fastdrop.layers.products import matmul
 from fastdrop.layers.regularization import dropped
 
 # What is added to scores of what must not be seen, and how else they are left out.

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastdrop import _check
+from fastdrop.layers._axes import axis_of, broadcast
 from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, for_samples
-from fastdrop.layers.operations import axis_of, broadcast, matmul
+from fastdrop.layers.products import matmul
 
 MERGES: dict[str, Any] = {
     "add": np.add,
