@@ -14,7 +14,9 @@ from types import ModuleType
 
 from fastdrop import _check, cli
 from fastdrop.formats import aten
-from fastdrop.formats.keras import _registry, _rows, operations, rnn
+from fastdrop.formats.keras import _registry, _rows, rnn
+from fastdrop.formats.keras.functions import KERAS
+from fastdrop.formats.keras.tensorflow_functions import TENSORFLOW
 from fastdrop.formats.onnx import _registry as onnx
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +123,7 @@ def page() -> str:
             options = code(option.key for option in row.options)
             tables[-1] += f"\n| {row.name} | {options} | {code(sorted(row.without_effect))} |"
     activations = [*_rows.NAMES, *_check.ROW_ACTIVATIONS]
-    functions = operations.KERAS.items()
+    functions = KERAS.items()
     return PAGE.format(
         common=filled(f"Without effect in every layer: {code(sorted(_rows.WITHOUT_EFFECT))}"),
         cells=filled(
@@ -131,7 +133,7 @@ def page() -> str:
         activations=filled(code(activations)),
         objects=", ".join(_rows.LAYER_ACTIVATIONS),
         keras=filled(code(f"{name}({', '.join(f.arguments)})" for name, f in functions)),
-        tensorflow=filled(code(sorted(operations.TENSORFLOW))),
+        tensorflow=filled(code(sorted(TENSORFLOW))),
     )
 
 

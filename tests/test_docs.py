@@ -14,8 +14,9 @@ import pytest
 import fastdrop as fd
 import fastdrop.typing
 from fastdrop import _check, cli
-from fastdrop.formats.keras import operations
 from fastdrop.formats.keras._registry import LAYERS
+from fastdrop.formats.keras.functions import KERAS
+from fastdrop.formats.keras.tensorflow_functions import TENSORFLOW
 from fastdrop.formats.onnx._registry import OPERATORS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,9 +95,9 @@ def test_everything_is_listed() -> None:
     for name, row in LAYERS.items():
         if not row.per_call:
             assert re.findall(r"`(\w+)`", rows[name]) == [option.key for option in row.options]
-    for name, function in operations.KERAS.items():
+    for name, function in KERAS.items():
         assert f"`{name}({', '.join(function.arguments)})`" in page.replace("\n", " ")
-    for name in operations.TENSORFLOW:
+    for name in TENSORFLOW:
         assert f"`{name}`" in page
     page = (ROOT / "docs" / "formats" / "onnx.md").read_text("utf-8")
     assert set(OPERATORS) == set(re.findall(r"`(\w+)`", page.partition("\n## ")[2]))

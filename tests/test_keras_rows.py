@@ -25,10 +25,12 @@ from fastdrop.formats import ModelFormatError
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_json import Section
 from fastdrop.formats._safe_legacy import Legacy, read_legacy
-from fastdrop.formats.keras import Asked, assemble, operations
+from fastdrop.formats.keras import Asked, assemble
 from fastdrop.formats.keras._assemble import Assembly
 from fastdrop.formats.keras._registry import FAMILIES, is_function
 from fastdrop.formats.keras._version import Version, parse_version
+from fastdrop.formats.keras.functions import KERAS
+from fastdrop.formats.keras.tensorflow_functions import TENSORFLOW
 from fastdrop.layers import Declared, Layer
 from tolerances import FLOAT32, assert_close
 
@@ -477,7 +479,7 @@ X = np.array([[[-2.5, -0.5, 0.5], [1.5, 2.5, 3.25]], [[-3.0, -1.0, 1.0], [2.0, 0
 Y = np.array([[[2.5, -0.5, 2.0], [1.5, -2.0, 0.5]], [[3.0, 2.0, 1.0], [-2.0, 0.25, 3.0]]])
 POSITIVE, ZEROS = np.abs(X), np.where(np.abs(X) > 2, 0.0, X)
 FUNCTIONS = {
-    *(name for name in operations.TENSORFLOW if name.rpartition(".")[2] in {*TF_TWO, *TF_ONE}),
+    *(name for name in TENSORFLOW if name.rpartition(".")[2] in {*TF_TWO, *TF_ONE}),
     *(f"math.{name}" for name in TF_REDUCED),
     *TF_OTHERS,
 }
@@ -544,9 +546,9 @@ def close(got: Any, expected: np.ndarray) -> None:
 
 def test_every_function_has_a_case_or_a_test() -> None:
     stored = seen()
-    assert {*operations.KERAS} - stored.operations <= {*TWO, *ONE, *REDUCED, *OTHERS}
-    assert {*operations.TENSORFLOW} - stored.functions <= FUNCTIONS
-    assert {*operations.TENSORFLOW} >= FUNCTIONS
+    assert {*KERAS} - stored.operations <= {*TWO, *ONE, *REDUCED, *OTHERS}
+    assert {*TENSORFLOW} - stored.functions <= FUNCTIONS
+    assert {*TENSORFLOW} >= FUNCTIONS
 
 
 @pytest.mark.parametrize("name", TWO)
@@ -930,12 +932,12 @@ def test_functions_are_told_from_layers() -> None:
     assert not is_function("HashedCrossing", {"name": "h", "dtype": "int64", "num_bins": 3})
 
 
-@pytest.mark.parametrize("name", operations.KERAS)
+@pytest.mark.parametrize("name", KERAS)
 def test_functions_refuse_what_they_do_not_know(name: str) -> None:
-    inputs = (X,) if len(operations.KERAS[name].arguments) == 1 else (X, Y)
+    inputs = (X,) if len(KERAS[name].arguments) == 1 else (X, Y)
     with pytest.raises(ModelFormatError, match="layer 'f'"):
         keras_3(name, *inputs, unknown=3)
-    for key in (*operations.KERAS[name].arguments, "unknown"):
+    for key in (*KERAS[name].arguments, "unknown"):
         for value in VALUES:
             with contextlib.suppress(ModelFormatError):  # nothing else may be raised
                 keras_3(name, X, **{key: value})

@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 
-from fastdrop.layers._layer import (
-    Shape,
-)
+from fastdrop.layers._layer import Shape
 
 
 def broadcast(label: str, shapes: Sequence[Shape]) -> Shape:

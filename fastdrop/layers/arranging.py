@@ -9,15 +9,7 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.layers._axes import axes_of, axis_of, broadcast
-from fastdrop.layers._layer import (
-    Draw,
-    Flow,
-    Layer,
-    Shape,
-    Single,
-    Weight,
-    for_samples,
-)
+from fastdrop.layers._layer import Draw, Flow, Layer, Shape, Single, Weight, for_samples
 
 # ---- slices and shapes ----
 

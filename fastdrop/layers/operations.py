@@ -9,15 +9,7 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.layers._axes import axes_of, broadcast
-from fastdrop.layers._layer import (
-    Array,
-    Draw,
-    Flow,
-    Layer,
-    Shape,
-    Single,
-    kept,
-)
+from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, Single, kept
 
 # ---- elementwise ----
 

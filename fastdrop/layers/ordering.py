@@ -9,13 +9,7 @@ from numpy.typing import NDArray
 
 from fastdrop import _check
 from fastdrop.layers._axes import axis_of
-from fastdrop.layers._layer import (
-    Array,
-    Draw,
-    Flow,
-    Shape,
-    Single,
-)
+from fastdrop.layers._layer import Array, Draw, Flow, Shape, Single
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -10,14 +10,7 @@ import numpy as np
 from fastdrop import feedforward
 from fastdrop.layers._axes import broadcast
 from fastdrop.layers._equations import check_equation, terms_of_rows
-from fastdrop.layers._layer import (
-    Array,
-    Draw,
-    Flow,
-    Layer,
-    Shape,
-    for_samples,
-)
+from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, for_samples
 from fastdrop.layers.operations import reduced
 
 

@@ -9,14 +9,7 @@ import numpy as np
 
 from fastdrop import _check
 from fastdrop.layers._axes import axis_of
-from fastdrop.layers._layer import (
-    Array,
-    Draw,
-    Flow,
-    Layer,
-    Shape,
-    Single,
-)
+from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, Single
 
 METHODS = ("nearest", "linear", "cubic")
 COORDINATES = ("half_pixel", "asymmetric", "align_corners")

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
 from fastdrop.formats._safe_json import Section
-from fastdrop.formats.keras import operations
 from fastdrop.formats.keras._records import (
     OTHERS,
     REASONS,
@@ -45,6 +44,7 @@ from fastdrop.formats.keras._rows import (
     tensors_of,
 )
 from fastdrop.formats.keras._version import Version
+from fastdrop.formats.keras.tensorflow_functions import TENSORFLOW
 from fastdrop.layers import (
     GlobalAveragePooling1D,
     GlobalAveragePooling2D,
@@ -766,7 +766,7 @@ class Assembly:
             fits = type(at) is int and -len(given) <= at < len(given)
             self._lengths[call.name] = given[at] if fits else None
             return True
-        row = operations.TENSORFLOW.get(function) if given is not None else None
+        row = TENSORFLOW.get(function) if given is not None else None
         compute = None if row is None else _OF_LENGTHS.get(row[0])
         pair = _filled([*call.node.args, call.node.kwargs.get("y")], self._lengths)
         if compute is None or not all(type(n) is int for n in pair[:2]):
