@@ -19,17 +19,18 @@ from numpy.typing import NDArray
 
 from fastdrop.formats._errors import ModelFormatError, printable, show
 from fastdrop.formats._limits import Limits
-from fastdrop.formats._safe_json import Section
-from fastdrop.formats.keras._records import (
-    OTHERS,
-    REASONS,
-    ModelRecord,
-    Node,
-    Reader,
-    Record,
-    Ref,
-    hint,
+from fastdrop.formats.keras._calls import (
+    INDEX_DTYPES,
+    SHAPE,
+    FlatCall,
+    LostError,
+    Scope,
+    function_of,
+    inner_model,
+    is_whole,
+    without_counts,
 )
+from fastdrop.formats.keras._records import OTHERS, REASONS, ModelRecord, Node, Reader, Record, hint
 from fastdrop.formats.keras._registry import row_of
 from fastdrop.formats.keras._rows import (
     WITHOUT_EFFECT,
@@ -40,7 +41,6 @@ from fastdrop.formats.keras._rows import (
     agree,
     one_input,
     policy_note,
-    refuse_arguments,
     tensors_of,
 )
 from fastdrop.formats.keras._version import Version
@@ -58,7 +58,6 @@ from fastdrop.layers import (
 from fastdrop.model import Call, Model
 from fastdrop.model._graph import running_order
 
-_INDEX_DTYPES = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 # Types that do not hold all whole numbers that are kept here.
 _NARROW = ("int8", "int16", "uint8", "uint16", "uint32", "uint64")
 # Types whose numbers begin anew beyond a few, and what may go there.
@@ -80,338 +79,9 @@ _OF_TRUTHS = (
     *("equal", "not equal", "not_equal", "greater", "greater_equal", "less", "less_equal"),
     *("any", "all", "made by", "zeros", "ones"),
 )
-_DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *_INDEX_DTYPES)
-
-
+_DTYPES = ("float32", "float64", "float16", "bfloat16", "bool", *INDEX_DTYPES)
 _CELLS = ("LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells")
 _MEANS = (GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D)
-
-
-# ---- calls, written out in one list ----
-
-
-@dataclass(frozen=True)
-class FlatCall:
-    """A call of a layer that is no model: what it makes, and its arguments with tensors by name.
-
-    `steps` counts the models at every time step around it, `training` is that of the calls of the
-    models around it. With `mask_of` it gives a tensor a mask: that tensor, or the
-    mask of that tensor if it is `borrowed`. One `handed` to an inner model stays with the tensor.
-    What is `cut` to whole numbers is so by an inner model that takes no others.
-    """
-
-    record: Record
-    name: str
-    node: Node
-    steps: int = 0
-    training: Any = None
-    mask_of: Tensor | None = None
-    borrowed: bool = False
-    handed: bool = False
-    masked: bool = False
-    chained: bool = False
-    cut: bool = False
-
-
-def _chained(model: ModelRecord) -> ModelRecord:
-    """Return a Sequential model as a functional one."""
-    layers = [record for record in model.layers if record.class_name != "InputLayer"]
-    before: Ref = Ref("", 0, 0)
-    linked: list[Record] = []
-    for record in layers:
-        linked.append(replace(record, nodes=[Node([before], {})]))
-        before = Ref(record.name, 0, 0)
-    return replace(model, layers=linked, inputs=[""], outputs=[before])
-
-
-class _LostError(ModelFormatError):
-    """A call reads what a layer makes that could not be read."""
-
-    def __init__(self) -> None:
-        super().__init__("a layer could not be read")
-
-
-class _Scope:
-    """One use of a model: its tensors by name."""
-
-    def __init__(
-        self,
-        model: ModelRecord,
-        prefix: str,
-        given: Sequence[Any],
-        steps: int = 0,
-        training: Any = None,
-        outer: Any = None,
-    ) -> None:
-        self.model = _chained(model) if model.sequential else model
-        self.prefix = prefix
-        self.given = given
-        self.steps = steps
-        self.training = training
-        self.outer: _Scope | None = outer
-        self.by_name = {record.name: record for record in self.model.layers}
-        # The inputs of the whole model, and which of them inner models take for whole numbers.
-        self.entrances: frozenset[Any] = outer.entrances if outer else frozenset(given)
-        self.whole: dict[Tensor, str] = outer.whole if outer else {}
-        # What a call cuts to whole numbers: what it is called then, itself, the type.
-        self.cut: list[tuple[Tensor, Tensor, str]] = []
-        # The inputs that a call gives masks to: what they are called then, themselves, their masks.
-        self.masked: list[tuple[Tensor, Any, Ref]] = []
-        self.inner: dict[tuple[str, int], _Scope] = {}
-        self.skipped = {name: self._first_node(name) for name in self.by_name}
-        self.naming: set[Ref] = set()
-
-    def _first_node(self, name: str) -> int:
-        """Return the number by which the first call of a layer is referred to.
-
-        Keras may count the call by which an inner model was made, or calls within one, and not list
-        them.
-        """
-        used = [ref.node for ref in self._refs() if ref.layer == name]
-        first = min(used, default=0)
-        return first if max(used, default=0) < first + len(self.by_name[name].nodes or ()) else 0
-
-    def _refs(self) -> Iterator[Ref]:
-        yield from self.model.outputs
-        for record in self.model.layers:
-            for node in record.nodes or ():
-                yield from _refs(node.args)
-                yield from _refs(node.kwargs)
-
-    def where(self, ref: Ref) -> str:
-        return f"{self.model.where}: {show(list(ref))}"
-
-    def tensor(self, ref: Ref) -> Tensor:
-        """Return the name of a tensor of this model."""
-        if ref.layer in self.model.inputs and (
-            ref.layer == "" or self.by_name[ref.layer].class_name == "InputLayer"
-        ):
-            given = self.given[self.model.inputs.index(ref.layer)]
-            if isinstance(given, Tensor):
-                return given
-            assert self.outer is not None
-            return self.outer.tensor(given)
-        record = self.by_name.get(ref.layer)
-        if record is None and ref.layer in self.model.lost:
-            raise _LostError
-        if record is None:
-            raise ModelFormatError(f"{self.where(ref)}: there is no such layer")
-        node = ref.node - self.skipped[ref.layer]
-        if not 0 <= node < len(record.nodes or ()):
-            raise ModelFormatError(f"{self.where(ref)}: there is no such call")
-        inner = _inner_model(record)
-        if inner is None:
-            base = self.call_name(record, node)
-            return Tensor(f"{base}:{ref.tensor}" if ref.tensor else base)
-        if ref in self.naming:
-            raise ModelFormatError(f"{self.where(ref)}: it waits for what it makes itself")
-        self.naming.add(ref)
-        try:
-            scope = self.scope(record, node, inner)
-            if ref.tensor >= len(scope.model.outputs):
-                raise ModelFormatError(f"{self.where(ref)}: there is no such output")
-            if inner is not record:
-                return Tensor(f"{self.call_name(record, node)}/out")
-            return scope.tensor(scope.model.outputs[ref.tensor])
-        finally:
-            self.naming.discard(ref)
-
-    def call_name(self, record: Record, node: int) -> str:
-        return f"{self.prefix}{record.name}" + (f"@{node}" if node else "")
-
-    def scope(self, record: Record, node: int, inner: ModelRecord) -> _Scope:
-        """Return one use of an inner model."""
-        key = record.name, node
-        if key not in self.inner:
-            call = (record.nodes or [])[node]
-            given: list[Any] = list(_refs(call.args))
-            wanted = 1 if inner.sequential else len(inner.inputs)
-            if len(given) != wanted:
-                raise ModelFormatError(
-                    f"{record.where}: expected {wanted} inputs, found {len(given)}"
-                )
-            for arg in call.args:
-                if isinstance(arg, dict) and sorted(arg) != inner.input_keys:
-                    raise ModelFormatError(
-                        f"{record.where}: called with a dict of inputs that are not the keys of "
-                        "its own; call it with inputs arranged as its own are"
-                    )
-            refuse_arguments(call.kwargs, record.where, ("training", "mask"))
-            training = call.kwargs.get("training")
-            training = self.training if training is None else training
-            timed = inner is not record
-            prefix = f"{self.call_name(record, node)}/"
-            cut = []
-            for i, dtype in enumerate(inner.dtypes):
-                if dtype is None or not _whole(dtype):
-                    continue
-                tensor = given[i] if isinstance(given[i], Tensor) else self.tensor(given[i])
-                if tensor in self.entrances:
-                    self.whole.setdefault(tensor, dtype)
-                else:
-                    cut.append((Tensor(f"{prefix}/whole{i or ''}"), tensor, dtype))
-                    given[i] = cut[-1][0]
-            masked = []
-            for i, mask in enumerate(_masks_of(call, len(given), record.where)):
-                if mask is not None:
-                    masked.append((Tensor(f"{prefix}/mask{i or ''}"), given[i], mask))
-                    given[i] = masked[-1][0]
-            scope = _Scope(inner, prefix, given, self.steps + timed, training, self)
-            scope.cut, scope.masked = cut, masked
-            self.inner[key] = scope
-        return self.inner[key]
-
-    def calls(self) -> Iterator[FlatCall]:
-        """Yield all calls, in the file's order."""
-        for record in self.model.layers:
-            if record.class_name == "InputLayer":
-                continue
-            inner = _inner_model(record)
-            for number, node in enumerate(record.nodes or ()):
-                if inner is None:
-                    named = Node(self._named(node.args), self._named(node.kwargs))
-                    name = self.call_name(record, number)
-                    chained = self.model.sequential
-                    yield FlatCall(record, name, named, self.steps, self.training, chained=chained)
-                    continue
-                scope = self.scope(record, number, inner)
-                for whole, tensor, dtype in scope.cut:
-                    # A record of its own, for by its configuration a layer is known.
-                    config = Section(record.where, {"name": whole, "dtype": dtype})
-                    cast = Record(whole, "Cast", config, operation=True)
-                    yield FlatCall(cast, whole, Node([tensor], {}), self.steps, cut=True)
-                for handed, ref, mask in scope.masked:
-                    with_mask = replace(record, class_name="WithMask", operation=True)
-                    given = ref if isinstance(ref, Tensor) else self.tensor(ref)
-                    taken, mask_of = Node([given], {}), self.tensor(mask)
-                    yield FlatCall(
-                        with_mask, handed, taken, self.steps, mask_of=mask_of, handed=True
-                    )
-                yield from scope.calls()
-                if inner is not record:
-                    # At every time step: what comes out bears the mask of what went in.
-                    made = scope.tensor(scope.model.outputs[0])
-                    given = scope.given[0]
-                    given = given if isinstance(given, Tensor) else self.tensor(given)
-                    name = f"{self.call_name(record, number)}/out"
-                    passed = Node([made], {})
-                    yield FlatCall(record, name, passed, self.steps, mask_of=given, borrowed=True)
-
-    def executed(self) -> Iterator[str]:
-        """Yield the names of all calls in the order in which Keras 3 runs them.
-
-        That is by how far a call is from the outputs; of equally far ones those come first that are
-        met first on the way back from what a search through the inputs, depth first, finishes last.
-        """
-        by_key = {key: number for number, key in enumerate(self._order())}
-        for name, number in sorted(by_key, key=by_key.__getitem__):
-            record = self.by_name[name]
-            inner = _inner_model(record)
-            if inner is not None:
-                scope = self.scope(record, number, inner)
-                yield from (name for name, _, _ in [*scope.cut, *scope.masked])
-                yield from scope.executed()
-            yield self.call_name(record, number) + ("/out" if inner is not None else "")
-
-    def _order(self) -> list[tuple[str, int]]:
-        """Return the calls of this model, (layer, number), in Keras's order."""
-        if self.model.sequential:
-            return [(record.name, 0) for record in self.model.layers if record.nodes]
-        calls = {
-            (record.name, number): [*_refs([node.args, dict(sorted(node.kwargs.items()))])]
-            for record in self.model.layers
-            for number, node in enumerate(record.nodes or ())
-            if record.class_name != "InputLayer"
-        }
-        before = {
-            key: [(ref.layer, ref.node - self.skipped.get(ref.layer, 0)) for ref in refs]
-            for key, refs in calls.items()
-        }
-        outputs = [(ref.layer, ref.node - self.skipped.get(ref.layer, 0)) for ref in self._ends()]
-        depths: dict[tuple[str, int], int] = {}
-        of_layers: dict[str, int] = {}
-        for key in reversed(_finished(outputs, before)):
-            depth = max(depths.setdefault(key, 0), of_layers.get(key[0], 0))
-            depths[key] = of_layers[key[0]] = depth
-            for earlier in before[key]:
-                if earlier in before:
-                    depths[earlier] = max(depth + 1, depths.get(earlier, 0))
-        return sorted(depths, key=lambda key: -depths[key])
-
-    def _ends(self) -> list[Ref]:
-        """Return the outputs in Keras's order, which is that of their names where they have any."""
-        names = self.model.output_names
-        if names is None:
-            return self.model.outputs
-        pairs = sorted(zip(names, self.model.outputs, strict=True), key=lambda pair: pair[0])
-        return [ref for _, ref in pairs]
-
-    def _named(self, value: Any) -> Any:
-        if isinstance(value, Ref):
-            return self.tensor(value)
-        if isinstance(value, dict):
-            return {key: self._named(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._named(item) for item in value]
-        return value
-
-
-def _masks_of(call: Node, count: int, where: str) -> Sequence[Ref | None]:
-    """Return the masks that a call gives to the inputs of an inner model."""
-    mask = call.kwargs.get("mask")
-    if isinstance(mask, dict):
-        mask = [mask[key] for key in sorted(mask)]
-    masks: list[Any] = [mask] if isinstance(mask, Ref) or not isinstance(mask, list) else mask
-    if all(m is None for m in masks):
-        return []
-    if len(masks) != count or not all(isinstance(m, Ref | None) for m in masks):
-        raise ModelFormatError(f"{where}: mask: expected one for each input of the model")
-    return masks
-
-
-Key = tuple[str, int]
-
-
-def _finished(outputs: Sequence[Key], before: Mapping[Key, Sequence[Key]]) -> list[Key]:
-    """Return calls, each behind those that it waits for, by a search depth first."""
-    found: dict[Key, None] = {}
-    for output in outputs:
-        waiting = [(output, iter(before.get(output, ())))]
-        begun = {output}
-        while waiting:
-            key, rest = waiting[-1]
-            following = next((k for k in rest if k not in found and k not in begun), None)
-            if following is not None:
-                begun.add(following)
-                waiting.append((following, iter(before.get(following, ()))))
-                continue
-            waiting.pop()
-            if key in before:
-                found[key] = None
-    return [*found]
-
-
-def _inner_model(record: Record) -> ModelRecord | None:
-    """Return the model that a record is, or that stands in it at every time step."""
-    if isinstance(record, ModelRecord):
-        return record
-    inner = record.config.values.get("layer") if record.class_name == "TimeDistributed" else None
-    return inner if isinstance(inner, ModelRecord) else None
-
-
-def _refs(value: Any) -> Iterator[Ref]:
-    """Yield the tensors in arguments of a call, those of a dict in the order of its keys."""
-    if isinstance(value, Ref):
-        yield value
-    elif isinstance(value, dict):
-        for key in sorted(value):
-            yield from _refs(value[key])
-    elif isinstance(value, list):
-        for item in value:
-            yield from _refs(item)
-
-
-# ---- layers ----
 
 
 @dataclass(frozen=True)
@@ -580,13 +250,13 @@ class Assembly:
         self.reader.summary.inputs = dict(zip(names, shapes, strict=True))
         self._check_types()
         try:
-            scope = _Scope(model, "", [Tensor(name) for name in names])
+            scope = Scope(model, "", [Tensor(name) for name in names])
             if not scope.model.layers:
                 raise ModelFormatError("the model has no layers")
             calls = list(scope.calls())
             outputs = [scope.tensor(ref) for ref in scope.model.outputs]
             self._whole = {str(name): dtype for name, dtype in scope.whole.items()}
-            calls = self._with_masks(_without_counts(calls, outputs))
+            calls = self._with_masks(without_counts(calls, outputs))
             taken = [
                 [*tensors_of(call.node.args), *tensors_of(call.node.kwargs)]
                 + ([call.mask_of] if call.mask_of else [])
@@ -594,7 +264,7 @@ class Assembly:
             ]
             order = running_order([call.name for call in calls], taken, self._inputs)
         except (ModelFormatError, ValueError) as error:
-            if not isinstance(error, _LostError):
+            if not isinstance(error, LostError):
                 obstacles.add(str(error), structure=True)
             # Without an order no shape is known, but what is not supported can be said.
             for record in _leaves(model):
@@ -633,7 +303,7 @@ class Assembly:
                     "model numbers: do before it what it does with them"
                 )
 
-    def _find_takers(self, scope: _Scope, calls: Sequence[FlatCall]) -> None:
+    def _find_takers(self, scope: Scope, calls: Sequence[FlatCall]) -> None:
         """Find who reads tensors after the first call that takes their masks away."""
         numbers = {name: number for number, name in enumerate(scope.executed())}
         self._ranks = {
@@ -751,8 +421,8 @@ class Assembly:
         """Whether a call gives lengths, as ``tf.shape(x)[1] * 2`` does, which are kept then."""
         if call.record.class_name not in ("TFOpLambda", "SlicingOpLambda"):
             return False
-        (first, *_), function = [*tensors_of(call.node.args), Tensor("")], _function(call)
-        if function in _SHAPE:
+        (first, *_), function = [*tensors_of(call.node.args), Tensor("")], function_of(call)
+        if function in SHAPE:
             shape = known.get(first)
             if shape is None:
                 return False
@@ -779,7 +449,7 @@ class Assembly:
         """Return a call with numbers in place of lengths; what is left of these is an obstacle."""
         shape = call.node.kwargs.get("shape")
         # One length may be what fits, where only the number of rows is left open besides.
-        fits = _function(call) == "reshape" and isinstance(shape, list) and shape[:1] == [-1]
+        fits = function_of(call) == "reshape" and isinstance(shape, list) and shape[:1] == [-1]
         lengths = {k: n for k, n in self._lengths.items() if type(n) is int and (fits or n >= 0)}
         node = Node(_filled(call.node.args, lengths), _filled(call.node.kwargs, lengths))
         if not self._lengths.keys().isdisjoint(tensors_of([node.args, node.kwargs])):
@@ -879,7 +549,7 @@ class Assembly:
         truths = any(_is_truth(self._values.get(tensor)) for tensor in taken.tensors)
         if function == "difference" and truths:
             return "of truths it makes truths; cast them to a floating-point type before"
-        if (rounds and any(map(_whole, taken_kinds))) or (planned.rounds and truths):
+        if (rounds and any(map(is_whole, taken_kinds))) or (planned.rounds and truths):
             return (
                 "of whole numbers it makes whole numbers; give the model an input of a "
                 "floating-point type, or do before it what this layer does"
@@ -1037,7 +707,7 @@ class Assembly:
     def _own_types(self) -> dict[str, str]:
         """Return the types of the inputs to which Keras casts what it is given, losing some."""
         pairs = zip(self._inputs, self.model.dtypes, strict=True)
-        return {name: t for name, t in pairs if t is not None and (_whole(t) or t == "bool")}
+        return {name: t for name, t in pairs if t is not None and (is_whole(t) or t == "bool")}
 
     def _output_names(self) -> Any:
         model = self.model
@@ -1081,10 +751,6 @@ def _cast_to(call: FlatCall) -> str | None:
     return None
 
 
-def _whole(dtype: str | None) -> bool:
-    return dtype is not None and dtype.startswith(("int", "uint"))
-
-
 def _has_floats(value: Any) -> bool:
     """Whether there are floating-point numbers among arguments, with which whole ones are such."""
     if isinstance(value, dict):
@@ -1096,15 +762,13 @@ def _has_floats(value: Any) -> bool:
 def _leaves(model: ModelRecord) -> Iterator[Record]:
     """Yield the layers of a model and of the models in it, each once, inputs left out."""
     for record in model.layers:
-        inner = _inner_model(record)
+        inner = inner_model(record)
         if inner is not None:
             yield from _leaves(inner)
         elif record.class_name != "InputLayer":
             yield record
 
 
-# What TensorFlow calls the function that gives a shape, and what lengths are computed by.
-_SHAPE = ("compat.v1.shape", "shape")
 _OF_LENGTHS: dict[str, Callable[[int, int], int]] = {
     "Add": operator.add,
     "Subtract": operator.sub,
@@ -1113,39 +777,6 @@ _OF_LENGTHS: dict[str, Callable[[int, int], int]] = {
 }
 _OPEN = -1  # a length that is not known
 _MOST = 2**31
-
-
-def _function(call: FlatCall) -> Any:
-    """Return the name of the function of TensorFlow that is called; None for anything else."""
-    record = call.record
-    return record.config.values.get("function") if record.class_name == "TFOpLambda" else None
-
-
-def _without_counts(calls: Sequence[FlatCall], outputs: Sequence[Tensor]) -> list[FlatCall]:
-    """Leave out the number of rows, ``tf.shape(x)[0]``, in front of new shapes."""
-    shapes = {call.name for call in calls if _function(call) in _SHAPE}
-    counts = {
-        call.name
-        for call in calls
-        if call.record.class_name == "SlicingOpLambda"
-        and not shapes.isdisjoint(tensors_of(call.node.args))
-        and type(call.node.kwargs.get("slice_spec")) is int
-        and call.node.kwargs["slice_spec"] == 0
-    }
-    if not shapes:
-        return list(calls)
-    found = []
-    for call in calls:
-        shape = call.node.kwargs.get("shape") if _function(call) == "reshape" else None
-        if isinstance(shape, list) and shape and isinstance(shape[0], Tensor):
-            first = -1 if shape[0] in counts else shape[0]
-            kwargs = call.node.kwargs | {"shape": [first, *shape[1:]]}
-            call = replace(call, node=Node(call.node.args, kwargs))
-        found.append(call)
-    for unread in (counts, shapes):  # what others read stays
-        read = {*outputs, *tensors_of([[c.node.args, c.node.kwargs] for c in found])}
-        found = [call for call in found if call.name not in unread - read]
-    return found
 
 
 def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
