@@ -29,11 +29,16 @@ class NoFileError(ValueError):
         self.kind = kind
 
 
-def path(source: object, argument: str, expected: str = "a str or path-like") -> str:
+def path(
+    source: object,
+    argument: str,
+    expected: str = "a str or path-like",
+    kinds: tuple[type, ...] = (str, PathLike),
+) -> str:
     """Return the path that is given; TypeError or ValueError where that is none."""
-    if not isinstance(source, str | PathLike):
+    if not isinstance(source, kinds):
         _check.refuse(TypeError, argument, expected, source)
-    name = os.fsdecode(source)
+    name = os.fsdecode(source)  # type: ignore[arg-type]
     try:
         usable = b"\0" not in os.fsencode(name)
     except UnicodeEncodeError:

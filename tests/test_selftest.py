@@ -163,7 +163,7 @@ FAULTS = {
     "philox": ("philox", of_words, {"philox", "keys", "mc_predict"}),
     "packed": ("bernoulli_packed", one_bit, {"masks"}),
     "bernoulli": ("bernoulli", one_bit, {"masks"}),
-    "dropout": ("dropout", one_bit, {"mc_predict"}),
+    "dropout": ("dropout_streams", one_bit, {"mc_predict"}),
     "small dropout": ("plain_dropout", of_result, {"masks"}),
     "normals": ("gaussian_noise", one_bit, {"normals"}),
     "rnn": ("rnn", of_state, {"predict", "mc_predict"}),

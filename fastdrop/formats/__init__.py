@@ -301,9 +301,7 @@ def _name(source: object, argument: str, more: str = "") -> str:
         name = getattr(source, "name", None)
         return name if isinstance(name, str) else f"<{type(source).__name__}>"
     expected = f"a str or path-like, or a binary file object{more}{_way_of(source)}"
-    return _files.path(
-        os.fsdecode(source) if isinstance(source, bytes) else source, argument, expected
-    )
+    return _files.path(source, argument, expected, (str, bytes, PathLike))
 
 
 def _way_of(source: object) -> str:

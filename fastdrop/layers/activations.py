@@ -73,6 +73,8 @@ class GLU(Single):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
     >>> from fastdrop.layers import GLU
     >>> model = fd.Model([GLU(name="gated")], (4,))
     >>> model.predict(np.array([[1, 2, 0, 100]], np.float32))

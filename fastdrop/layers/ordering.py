@@ -58,11 +58,12 @@ class Sort(Single):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
     >>> from fastdrop.layers import Sort
     >>> model = fd.Model([Sort(name="largest", axis=-1, descending=True, count=2)], (4,))
-    >>> numbers, places = model.predict(np.array([[3, 1, 4, 2]], np.float32))
-    >>> numbers, places
-    (array([[4., 3.]], dtype=float32), array([[2., 0.]], dtype=float32))
+    >>> model.predict(np.array([[3, 1, 4, 2]], np.float32))
+    array([[4., 3.]], dtype=float32)
     """
 
     axis: int
@@ -101,6 +102,8 @@ class Difference(Single):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
     >>> from fastdrop.layers import Difference
     >>> model = fd.Model([Difference(name="growth", axis=0)], (4,))
     >>> model.predict(np.array([[1, 2, 4, 8]], np.float32))
