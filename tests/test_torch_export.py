@@ -33,7 +33,8 @@ from fastdrop import torch as ours  # noqa: E402
 from fastdrop.formats import ModelFormatError  # noqa: E402
 from fastdrop.formats import torch as description  # noqa: E402
 from fastdrop.formats.aten import OWN, ROWS  # noqa: E402
-from fastdrop.torch import _export, from_torch  # noqa: E402
+from fastdrop.torch import from_torch  # noqa: E402
+from fastdrop.torch._conversion import Conversion  # noqa: E402
 from torch_models import MODELS  # noqa: E402
 
 pytestmark = pytest.mark.live
@@ -3044,7 +3045,7 @@ def test_what_was_not_expected_of_open_lengths_fixes_these(monkeypatch: pytest.M
     def number(self: Any, function: str, operands: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(_export._Conversion, "_number", number)
+    monkeypatch.setattr(Conversion, "_number", number)
     model = from_torch(Function(lambda x: x * x.size(1) ** 0.5), torch.randn(2, 7, 3))
     assert "something was not expected here (AssertionError: )" in model.notes[0]
     assert model.predict(np.ones((4, 7, 3), np.float32))[0, 0, 0] == np.float32(7**0.5)
