@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -123,6 +124,26 @@ def test_a_thread_is_kept_apart() -> None:
         free.set()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are placed on Linux alone")
+@pytest.mark.parametrize("function", [_threads.for_each, _threads.ordered_map])
+def test_each_thread_is_kept_apart_before_it_works(
+    function: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, both = threading.get_ident(), threading.Barrier(2)
+    placed: list[int] = []
+    seen: list[list[int]] = []
+
+    def work(_: int) -> None:
+        both.wait(SOON)
+        if threading.get_ident() != here:
+            seen.append([*placed, threading.get_ident()])
+
+    monkeypatch.setattr(_threads, "keep_apart", placed.append)
+    list(function(work, range(2), 2) or ())
+    assert seen == [[placed[0]] * 2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are placed on Linux alone")
 def test_helpers_may_run_where_this_thread_may() -> None:
     """They are kept apart only until they have begun."""
     here, both = threading.get_ident(), threading.Barrier(2)
