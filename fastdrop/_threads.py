@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from types import BuiltinFunctionType
 from typing import Generic, TypeVar, cast
 
 from fastdrop import _check, _environment
@@ -110,8 +111,13 @@ def _begin(run: Callable[[], None]) -> None:
     left for that.
     """
     placing = _thread.allocate_lock()
-    cpus: set[int] = set()
-    if sys.platform == "linux" and keep_apart is not None:
+    start, cpus = _thread.start_new_thread, set[int]()
+    # What others, as gevent, put in its place may not return a thread.
+    if (
+        sys.platform == "linux"
+        and keep_apart is not None
+        and isinstance(start, BuiltinFunctionType)
+    ):
         cpus = os.sched_getaffinity(0)
 
     def begin() -> None:
@@ -123,9 +129,31 @@ def _begin(run: Callable[[], None]) -> None:
         run()
 
     with placing:
-        thread = _thread.start_new_thread(begin, ())
+        thread = start(begin, ())
         if cpus and keep_apart is not None:
             keep_apart(thread)
+
+
+class _Once:
+    """What one thread waits for, and another sets, once.
+
+    A `threading.Event` is kept by a lock that Ctrl-C, at the wrong moment of a wait, leaves taken.
+    """
+
+    __slots__ = ("_lock", "is_set")
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def set(self) -> None:
+        self.is_set = True
+        self._lock.release()
+
+    def wait(self) -> None:
+        if not self.is_set:
+            self._lock.acquire()
 
 
 _worker = threading.local()
@@ -133,8 +161,8 @@ _worker = threading.local()
 
 def abandoned() -> bool:
     """Whether this is a worker thread whose result nobody waits for any more."""
-    ended: threading.Event | None = getattr(_worker, "ended", None)
-    return ended is not None and ended.is_set()
+    ended: _Once | None = getattr(_worker, "ended", None)
+    return ended is not None and ended.is_set
 
 
 class _Task(Generic[Item, Result]):
@@ -146,7 +174,7 @@ class _Task(Generic[Item, Result]):
         self.item = item
         self.result: Result | None = None
         self.error: BaseException | None = None
-        self.done = threading.Event()
+        self.done = _Once()
 
     def run(self, function: Callable[[Item], Result]) -> None:
         try:
@@ -170,7 +198,7 @@ def ordered_map(
     if threads == 1:
         yield from map(function, items)
         return
-    ended = threading.Event()
+    ended = _Once()
     pending: deque[_Task[Item, Result]] = deque()
     waiting: deque[_Task[Item, Result]] = deque()
     helpers: list[None] = []  # appending and popping are atomic
@@ -184,11 +212,11 @@ def ordered_map(
     def first() -> Result:
         """Wait for the first result that is pending, and do what waits meanwhile."""
         task = pending.popleft()
-        while not task.done.is_set():
+        while not task.done.is_set:
             other = _next(waiting)
             if other is None:
                 task.done.wait()
-                break
+                continue
             other.run(function)
             if other.error is not None and not isinstance(other.error, Exception):
                 raise other.error  # Ctrl-C is for now, whatever comes first
@@ -249,10 +277,10 @@ def for_each(
 
     # Each thread is in this list before it takes an item, and who waits for those in it first
     # empties what waits: who begins after that finds nothing to do.
-    begun: list[threading.Event] = []
+    begun: list[_Once] = []
 
     def help_out() -> None:
-        ended = threading.Event()
+        ended = _Once()
         begun.append(ended)
         try:
             work()
@@ -275,14 +303,16 @@ def for_each(
         stop()
         raise
     finally:
-        waiting.clear()
         # Ctrl-C interrupts the waiting itself, too.
-        for ended in begun:
-            while not ended.is_set():
-                try:
-                    ended.wait()
-                except BaseException as interrupt:
-                    interrupts.append(interrupt)
+        while True:
+            try:
+                if interrupts:
                     stop()
+                waiting.clear()
+                for ended in begun:
+                    ended.wait()
+                break
+            except BaseException as interrupt:
+                interrupts.append(interrupt)
     if interrupts or failures:
         raise (interrupts or failures)[0]

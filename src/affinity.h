@@ -11,13 +11,17 @@
 
 /* Lets a thread run on the CPUs that this one may use, but for the one that this one is on. */
 static inline void fd_keep_apart(unsigned long thread) {
-    cpu_set_t cpus;
+    cpu_set_t own, others;
     const int here = sched_getcpu();
-    if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus))
+    if (here < 0 || pthread_getaffinity_np(pthread_self(), sizeof own, &own))
         return;
-    CPU_CLR(here, &cpus);
-    if (CPU_COUNT(&cpus))
-        pthread_setaffinity_np((pthread_t)thread, sizeof cpus, &cpus);
+    others = own;
+    CPU_CLR(here, &others);
+    if (!CPU_COUNT(&others))
+        return;
+    pthread_setaffinity_np((pthread_t)thread, sizeof others, &others);
+    /* A thread that has died of want of memory is taken for this one. */
+    pthread_setaffinity_np(pthread_self(), sizeof own, &own);
 }
 #else
 static inline void fd_keep_apart(unsigned long thread) { (void)thread; }

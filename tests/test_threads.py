@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -143,6 +143,17 @@ def test_each_thread_is_kept_apart_before_it_works(
     assert seen == [[placed[0]] * 2]
 
 
+def test_what_starts_no_thread_is_not_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As gevent's own function, which returns the address of something else."""
+    start, placed = _thread.start_new_thread, []
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *given: start(*given))
+    monkeypatch.setattr(_threads, "keep_apart", placed.append)
+    done: list[int] = []
+    _threads.for_each(done.append, range(10), 3)
+    assert sorted(done) == list(range(10))
+    assert not placed
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are placed on Linux alone")
 def test_helpers_may_run_where_this_thread_may() -> None:
     """They are kept apart only until they have begun."""
@@ -159,15 +170,15 @@ def test_helpers_may_run_where_this_thread_may() -> None:
     assert set(map(frozenset, allowed.values())) == {frozenset(allowed[here])}
 
 
-class Waiting(threading.Event):
+class Waiting(_threads._Once):
     """An event for which waiting is interrupted, and then interrupted again."""
 
-    interrupts: list[BaseException]
+    interrupts: ClassVar[list[BaseException]] = []
 
-    def wait(self, timeout: float | None = None) -> bool:
-        if timeout is None and self.interrupts:
+    def wait(self) -> None:
+        if self.interrupts:
             raise self.interrupts.pop(0)
-        return super().wait(timeout)
+        super().wait()
 
 
 @pytest.mark.parametrize("helper_fails", [False, True])
@@ -194,11 +205,9 @@ def test_ctrl_c_while_waiting_for_helpers(
         if len(stops) == 2:
             stopped.set()
 
-    monkeypatch.setattr(
-        Waiting, "interrupts", [KeyboardInterrupt("1"), KeyboardInterrupt("2")], raising=False
-    )
+    monkeypatch.setattr(Waiting, "interrupts", [KeyboardInterrupt("1"), KeyboardInterrupt("2")])
     with monkeypatch.context() as patch:
-        patch.setattr(_threads.threading, "Event", Waiting)
+        patch.setattr(_threads, "_Once", Waiting)
         with pytest.raises(KeyboardInterrupt, match="1"):
             _threads.for_each(work, range(2), 2, stop)
     assert len(finished) == 1
@@ -270,9 +279,9 @@ def test_ctrl_c_while_waiting_for_a_result(monkeypatch: pytest.MonkeyPatch) -> N
         wait_until(_threads.abandoned)
         saw.set()
 
-    monkeypatch.setattr(Waiting, "interrupts", [KeyboardInterrupt("1")], raising=False)
+    monkeypatch.setattr(Waiting, "interrupts", [KeyboardInterrupt("1")])
     with monkeypatch.context() as patch:
-        patch.setattr(_threads.threading, "Event", Waiting)
+        patch.setattr(_threads, "_Once", Waiting)
         with pytest.raises(KeyboardInterrupt, match="1"):
             list(_threads.ordered_map(work, range(2), 2))
     wait(saw)

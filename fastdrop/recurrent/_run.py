@@ -78,7 +78,8 @@ class Run:
 
     def _ended(self) -> bool:
         """Whether to do no more, for any of these reasons."""
-        self.stopped = self.stopped or _threads.abandoned()
+        if _threads.abandoned():
+            self.stopped = True
         return self.stopped
 
     def rows(self, piece: slice, out: Array, threads: int) -> None:
