@@ -292,6 +292,21 @@ def for_each(
             ended.set()
 
     interrupts: list[BaseException] = []
+
+    def wait_for_all() -> None:
+        """Wait for what has begun; Ctrl-C interrupts the waiting itself, too, even twice."""
+        try:
+            if interrupts:
+                stop()
+            waiting.clear()
+            for ended in begun:
+                ended.wait()
+        except BaseException as interrupt:
+            try:
+                interrupts.append(interrupt)
+            finally:
+                wait_for_all()
+
     try:
         for _ in range(min(threads, len(waiting)) - 1):
             try:
@@ -303,16 +318,6 @@ def for_each(
         stop()
         raise
     finally:
-        # Ctrl-C interrupts the waiting itself, too.
-        while True:
-            try:
-                if interrupts:
-                    stop()
-                waiting.clear()
-                for ended in begun:
-                    ended.wait()
-                break
-            except BaseException as interrupt:
-                interrupts.append(interrupt)
+        wait_for_all()
     if interrupts or failures:
         raise (interrupts or failures)[0]
