@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from types import BuiltinFunctionType
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from fastdrop import _check, _environment
 
@@ -292,21 +292,6 @@ def for_each(
             ended.set()
 
     interrupts: list[BaseException] = []
-
-    def wait_for_all() -> None:
-        """Wait for what has begun; Ctrl-C interrupts the waiting itself, too, even twice."""
-        try:
-            if interrupts:
-                stop()
-            waiting.clear()
-            for ended in begun:
-                ended.wait()
-        except BaseException as interrupt:
-            try:
-                interrupts.append(interrupt)
-            finally:
-                wait_for_all()
-
     try:
         for _ in range(min(threads, len(waiting)) - 1):
             try:
@@ -318,6 +303,29 @@ def for_each(
         stop()
         raise
     finally:
-        wait_for_all()
+        try:
+            _wait_for_all(begun, waiting, stop, interrupts)
+        finally:  # Ctrl-C may come before its first line
+            _wait_for_all(begun, waiting, stop, interrupts)
     if interrupts or failures:
         raise (interrupts or failures)[0]
+
+
+def _wait_for_all(
+    begun: Iterable[_Once],
+    waiting: deque[Any],
+    stop: Callable[[], None],
+    interrupts: list[BaseException],
+) -> None:
+    """Wait for what has begun; Ctrl-C interrupts the waiting itself, too, even twice."""
+    try:
+        if interrupts and not all(ended.is_set for ended in begun):
+            stop()
+        waiting.clear()
+        for ended in begun:
+            ended.wait()
+    except BaseException as interrupt:
+        try:
+            interrupts.append(interrupt)
+        finally:
+            _wait_for_all(begun, waiting, stop, interrupts)
