@@ -111,13 +111,11 @@ def _begin(run: Callable[[], None]) -> None:
     left for that.
     """
     placing = _thread.allocate_lock()
-    start, cpus = _thread.start_new_thread, set[int]()
-    # What others, as gevent, put in its place may not return a thread.
-    if (
-        sys.platform == "linux"
-        and keep_apart is not None
-        and isinstance(start, BuiltinFunctionType)
-    ):
+    start = _thread.start_new_thread
+    cpus: set[int] = set()
+    # What gevent and the like put in its place returns no thread.
+    returns_thread = isinstance(start, BuiltinFunctionType)
+    if sys.platform == "linux" and keep_apart is not None and returns_thread:
         cpus = os.sched_getaffinity(0)
 
     def begin() -> None:
@@ -205,7 +203,7 @@ def ordered_map(
 
     def help_out() -> None:
         _worker.ended = ended
-        while (task := _next(waiting)) is not None:
+        for task in _taken(waiting):
             task.run(function)
         helpers.pop()
 
@@ -213,7 +211,7 @@ def ordered_map(
         """Wait for the first result that is pending, and do what waits meanwhile."""
         task = pending.popleft()
         while not task.done.is_set:
-            other = _next(waiting)
+            other = next(_taken(waiting), None)
             if other is None:
                 task.done.wait()
                 continue
@@ -244,12 +242,14 @@ def ordered_map(
         waiting.clear()
 
 
-def _next(waiting: deque[Item]) -> Item | None:
-    """Take what waits longest, if anything does."""
-    try:
-        return waiting.popleft()
-    except IndexError:
-        return None
+def _taken(waiting: deque[Item]) -> Iterator[Item]:
+    """Take what waits, one after another, until nothing does; others may take of it, too."""
+    while True:
+        try:
+            item = waiting.popleft()
+        except IndexError:
+            return
+        yield item
 
 
 def for_each(
@@ -268,11 +268,7 @@ def for_each(
     failures: list[BaseException] = []
 
     def work() -> None:
-        while True:
-            try:
-                item = waiting.popleft()
-            except IndexError:  # nothing waits any more
-                return
+        for item in _taken(waiting):
             function(item)
 
     # Each thread is in this list before it takes an item, and who waits for those in it first
