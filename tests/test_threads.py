@@ -287,6 +287,28 @@ def test_ctrl_c_while_waiting_for_a_result(monkeypatch: pytest.MonkeyPatch) -> N
     wait(saw)
 
 
+def test_ctrl_c_does_not_wait_for_an_earlier_result() -> None:
+    """It comes while this thread works on an item, and the one before is not done."""
+    main, began, free = threading.get_ident(), threading.Event(), threading.Event()
+
+    def work(n: int) -> bool:
+        if threading.get_ident() != main:
+            began.set()
+            return free.wait(5)
+        if n:
+            wait(began)
+            raise KeyboardInterrupt
+        return True
+
+    start = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(_threads.ordered_map(work, range(3), 2))
+        assert time.monotonic() - start < 4
+    finally:
+        free.set()
+
+
 def test_work_under_way_is_not_waited_for() -> None:
     """When the iteration ends early: what is under way may take long, and nobody wants it."""
     main, began, free = threading.get_ident(), threading.Event(), threading.Event()
