@@ -115,6 +115,19 @@ class Held(Protocol):
         """Copy the state in."""
 
 
+class Team(Protocol):
+    """A call of one row that several threads work on, each having a part of the units."""
+
+    @property
+    def parts(self) -> int: ...
+
+    def work(self, part: int) -> None:
+        """Take steps with others until all are taken; it does not wait for who does not come."""
+
+    def end(self) -> None:
+        """Put the state out, once all who worked have returned."""
+
+
 class Backend(Protocol):
     """What an implementation offers. Arrays arrive checked, C-contiguous and aligned.
 
@@ -317,6 +330,9 @@ class Backend(Protocol):
         """
 
     def rnn(self, call: RnnCall) -> None: ...
+
+    def team(self, call: RnnCall, threads: int) -> Team | None:
+        """What several threads do together in place of `rnn`; None where one is to do it alone."""
 
     @property
     def plain_rnn(self) -> Callable[..., Array | tuple[Any, ...] | None] | None:

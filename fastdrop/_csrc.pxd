@@ -242,6 +242,13 @@ cdef extern from "fastdrop.h" nogil:
     size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call)
     void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch)
 
+    size_t fd_team_parts(const fd_rnn_call *call, size_t threads)
+    size_t fd_team_size(const fd_kernels *tier, const fd_rnn_call *call, size_t parts)
+    void fd_begin_team(const fd_kernels *tier, const fd_rnn_call *call, size_t parts, void *team)
+    void fd_work_in_team(const fd_kernels *tier, const fd_rnn_call *call, void *team, size_t part,
+                         void *scratch)
+    void fd_end_team(const fd_kernels *tier, const fd_rnn_call *call, void *team)
+
     size_t fd_held_size(const fd_kernels *tier, const fd_rnn_call *call)
     void fd_hold(const fd_kernels *tier, const fd_rnn_call *call, void *held)
     void fd_held_steps(const fd_rnn_call *call, void *held)

@@ -760,6 +760,9 @@ class Numpy:
             if call.y is not None:
                 call.y[:, s] = call.y_last
 
+    def team(self, call: Any, threads: int) -> None:
+        """None, for a step takes many calls of NumPy, each of which would be waited for."""
+
     def hold(self, call: Any) -> _Held:
         return _Held(self, call)
 

@@ -635,8 +635,38 @@ cdef class Native:
                             plain.first_row * plain.gates * width)
         return out
 
+    def team(self, call, size_t threads):
+        cdef Team team = Team.__new__(Team)
+        team.table, team.given = self.table, call
+        fill(&team.call, call.packed, call)
+        team.parts = fd_team_parts(&team.call, threads)
+        if team.parts == 1:
+            return None
+        team.room = Scratch(fd_team_size(self.table, &team.call, team.parts))
+        fd_begin_team(self.table, &team.call, team.parts, team.room.data)
+        return team
+
     def hold(self, call):
         return Held(self, call)
+
+
+@cython.final
+cdef class Team:
+    """A call of one row that several threads work on, each having a part of the units."""
+
+    cdef const fd_kernels *table
+    cdef fd_rnn_call call
+    cdef Scratch room
+    cdef object given  # what the pointers in `call` point to
+    cdef readonly size_t parts
+
+    def work(self, size_t part):
+        cdef Scratch scratch = Scratch(fd_rnn_scratch(self.table, &self.call))
+        with nogil:
+            fd_work_in_team(self.table, &self.call, self.room.data, part, scratch.data)
+
+    def end(self):
+        fd_end_team(self.table, &self.call, self.room.data)
 
 
 @cython.final

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from types import BuiltinFunctionType
 from typing import Any, Generic, TypeVar, cast
@@ -154,13 +154,30 @@ class _Once:
             self._lock.acquire()
 
 
-_worker = threading.local()
+_worker = threading.local()  # of what a thread may do, while it does it
 
 
 def abandoned() -> bool:
     """Whether this is a worker thread whose result nobody waits for any more."""
     ended: _Once | None = getattr(_worker, "ended", None)
     return ended is not None and ended.is_set
+
+
+def lent() -> int:
+    """Return how many threads a layer may use where it runs on this one."""
+    threads: int = getattr(_worker, "lent", 1)
+    return threads
+
+
+@contextmanager
+def lending(threads: int) -> Iterator[None]:
+    """Lend threads to layers, where a model has nothing else for them to do."""
+    before = lent()
+    _worker.lent = threads
+    try:
+        yield
+    finally:
+        _worker.lent = before
 
 
 class _Task(Generic[Item, Result]):

@@ -426,6 +426,9 @@ static fd_activation activation(size_t functions) {
                            parameters[below(5)], parameters[below(5)]};
 }
 
+/* How a recurrent layer is called. */
+enum { BY_RNN, HELD, BY_ARRAYS, IN_PARTS };
+
 #define REAL float
 #define FMA fmaf
 #define SUFFIXED(name) name##_f32

@@ -418,7 +418,7 @@ static const uint8_t *SUFFIXED(window_of)(const uint8_t *zoneout, const fd_rnn_c
 /* Runs some rows of a call whose arrays are those of all rows, up to a step, and then the rest.
  */
 static SUFFIXED(outcome) SUFFIXED(run)(const fd_kernels *tier, const fd_rnn_call *given,
-                                       size_t first_row, size_t rows, size_t cut, int held) {
+                                       size_t first_row, size_t rows, size_t cut, int how) {
     const fd_weights *w = given->weights;
     const size_t units = w->units, steps = given->steps, n = rows * units;
     const size_t place = first_row * units;
@@ -449,7 +449,17 @@ static SUFFIXED(outcome) SUFFIXED(run)(const fd_kernels *tier, const fd_rnn_call
         call.last = part ? steps : cut;
         call.zoneout_h = SUFFIXED(window_of)(of_h, &call, rows, call.first, call.last);
         call.zoneout_c = SUFFIXED(window_of)(of_c, &call, rows, call.first, call.last);
-        if (!held) {
+        const size_t parts = how == IN_PARTS ? fd_team_parts(&call, least_one(5)) : 1;
+        if (parts > 1) { /* one after another, so that the first takes all of them */
+            void *team = room(fd_team_size(tier, &call, parts), 0);
+            void *scratch = room(fd_rnn_scratch(tier, &call), 0);
+            fd_begin_team(tier, &call, parts, team);
+            for (size_t i = 0, own = below(parts); i < parts; i++)
+                fd_work_in_team(tier, &call, team, (own + i) % parts, scratch);
+            fd_end_team(tier, &call, team);
+            continue;
+        }
+        if (how == BY_RNN || how == IN_PARTS) {
             fd_rnn(tier, &call, room(fd_rnn_scratch(tier, &call), 0));
             continue;
         }
@@ -457,7 +467,7 @@ static SUFFIXED(outcome) SUFFIXED(run)(const fd_kernels *tier, const fd_rnn_call
             room_of_call = room(fd_held_size(tier, &call), 0);
             fd_hold(tier, &call, room_of_call);
         }
-        if (held > 1) /* its state as it is, by way of arrays */
+        if (how == BY_ARRAYS) /* its state as it is, by way of arrays */
             fd_set_held_state(&call, room_of_call, out.h, out.c);
         fd_held_steps(&call, room_of_call);
         fd_held_state(&call, room_of_call, out.h, out.c);
@@ -479,10 +489,11 @@ static void SUFFIXED(rnn)(void) {
     fd_weights w;
     SUFFIXED(take_weights)(&w);
     const int large = w.features > 24 || w.units > 24;
-    const size_t rows = some(large || take(1) < 250 ? 9 : 70), steps = below(large ? 3 : 6);
+    const size_t rows = below(4) ? some(large || take(1) < 250 ? 9 : 70) : 1;
+    const size_t steps = below(large ? 3 : 6);
     const size_t n = rows * w.units, all = SUFFIXED(gates_of)(w.cell), cut = below(steps + 1);
     const size_t first_row = below(rows + 1), some_rows = below(rows - first_row + 1);
-    const int held = (int)below(3), with_x = (int)below(3);
+    const int how = (int)below(4), with_x = (int)below(3);
     fd_rnn_call call = {.weights = &w, .rows = rows, .steps = steps, .last = steps};
     call.backwards = (int)below(2), call.zero_masked_steps = (int)below(2);
     call.y_last = SUFFIXED(numbers)(n), call.h = SUFFIXED(numbers)(n);
@@ -510,9 +521,10 @@ static void SUFFIXED(rnn)(void) {
         fd_rnn_call few = call, many = call; /* those that run side by side, and some that wait */
         few.rows = fd_rows_together(tier, &w), many.rows = few.rows + rows;
         LAW(few.rows && fd_rnn_scratch(tier, &few) == fd_rnn_scratch(tier, &many));
-        const SUFFIXED(outcome) whole = SUFFIXED(run)(tier, &call, 0, rows, 0, 0);
-        const SUFFIXED(outcome) parts = SUFFIXED(run)(tier, &call, 0, rows, cut, held);
-        const SUFFIXED(outcome) own = SUFFIXED(run)(tier, &call, first_row, some_rows, cut, 0);
+        const SUFFIXED(outcome) whole = SUFFIXED(run)(tier, &call, 0, rows, 0, BY_RNN);
+        const SUFFIXED(outcome) parts = SUFFIXED(run)(tier, &call, 0, rows, cut, how);
+        const SUFFIXED(outcome) own =
+            SUFFIXED(run)(tier, &call, first_row, some_rows, cut, BY_RNN);
         LAW(SUFFIXED(agree)(&call, &whole, 0, &parts, rows));
         LAW(SUFFIXED(agree)(&call, &whole, first_row, &own, some_rows));
         LAW(!want.h || w.bfloat16 || !is_vector(tier) ||

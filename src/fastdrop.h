@@ -375,6 +375,19 @@ typedef struct fd_rnn_call {
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call);
 void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch);
 
+/* The same for one row on several threads, to the bit. fd_team_parts: into how many parts it can
+ * be divided, at most as many as threads; 1: it cannot. Memory of all of them, `team`
+ * [fd_team_size()] bytes, aligned to FD_LINE, is laid out by fd_begin_team. Then each thread
+ * calls fd_work_in_team, with a number below parts and scratch [fd_rnn_scratch()] of its own,
+ * which returns when all steps are taken; it does not wait for a thread that does not come. When
+ * all have returned fd_end_team puts the state out. */
+size_t fd_team_parts(const fd_rnn_call *call, size_t threads);
+size_t fd_team_size(const fd_kernels *tier, const fd_rnn_call *call, size_t parts);
+void fd_begin_team(const fd_kernels *tier, const fd_rnn_call *call, size_t parts, void *team);
+void fd_work_in_team(const fd_kernels *tier, const fd_rnn_call *call, void *team, size_t part,
+                     void *scratch);
+void fd_end_team(const fd_kernels *tier, const fd_rnn_call *call, void *team);
+
 /* The same for sequences that come step by step: fd_hold lays out the masks and the state that a
  * call has, in held [fd_held_size()] bytes, aligned to FD_LINE, which must stay where they are.
  * fd_held_steps then takes steps as fd_rnn does, of the same call but for first, last and what x,

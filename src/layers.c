@@ -1,4 +1,5 @@
 /* Layers: from weights to panels, and from rows, time steps and gates to products and cells. */
+#include "counters.h"
 #include "float_mode.h"
 #include "kernels.h"
 
@@ -110,6 +111,60 @@ static size_t blocks_of(const plan *p, const fd_rnn_call *call) {
     return p->rows ? (call->rows + p->rows - 1) / p->rows : 0;
 }
 
+/* ---- one row on several threads ---- */
+
+/* Moments that a thread is waited for, before another takes its part. */
+#define PATIENCE 64
+
+/* How far a part is: steps taken and steps done; and whether the thread that has it took the last
+ * one, or another that did not wait for it. */
+typedef struct team_part {
+    fd_counter taken, done, punctual;
+    char rest[FD_LINE - 3 * sizeof(fd_counter)]; /* a line of its own */
+} team_part;
+
+/* Then come the numbers, aligned. */
+typedef struct team {
+    size_t parts;
+    char rest[FD_LINE - sizeof(size_t)];
+    team_part of[];
+} team;
+
+typedef struct team_plan {
+    size_t c, input, end;
+} team_plan;
+
+static size_t team_head(size_t parts) { return sizeof(team) + parts * sizeof(team_part); }
+
+/* The steps that all parts have taken. */
+static size_t steps_taken(team *t) {
+    size_t steps = fd_count(&t->of[0].taken);
+    for (size_t i = 1; i < t->parts; i++)
+        steps = smaller(steps, fd_count(&t->of[i].taken));
+    return steps;
+}
+
+/* Waits until all parts have done so many steps. */
+static void wait_for(team *t, size_t steps) {
+    for (size_t i = 0, moments = 0; i < t->parts;)
+        if (fd_count(&t->of[i].done) < steps)
+            fd_wait_a_moment(moments++);
+        else
+            i++;
+}
+
+/* Whether a thread takes a part of a step, its own or another one's, which others may take. */
+static int takes(team *t, size_t part, size_t step, int own) {
+    team_part *of = &t->of[part];
+    if (!own && fd_count(&of->punctual))
+        for (size_t n = 0; n < PATIENCE && fd_count(&of->taken) == step; n++)
+            fd_wait_a_moment(n);
+    if (fd_count(&of->taken) != step || !fd_count_on(&of->taken, step))
+        return 0;
+    fd_set_count(&of->punctual, (size_t)own);
+    return 1;
+}
+
 #define REAL float
 #define SUFFIXED(name) name##_f32
 #define TABLE f32
@@ -195,6 +250,52 @@ void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch) {
         rnn_f32(tier, call, scratch);
     else
         rnn_f64(tier, call, scratch);
+}
+
+size_t fd_team_parts(const fd_rnn_call *call, size_t threads) {
+    const fd_weights *w = call->weights;
+    const size_t panel = single(w) ? FD_PANEL_F32 : FD_PANEL_F64;
+    const int whole = w->cell == FD_GRU_RESET_FIRST || takes_rows(w->activation) ||
+                      takes_rows(w->recurrent_activation);
+    if (call->rows != 1 || call->zoneout_h || call->zoneout_c || whole)
+        return 1;
+    return larger(1, smaller(threads, rounded_up(w->units, panel) / panel));
+}
+
+size_t fd_team_size(const fd_kernels *tier, const fd_rnn_call *call, size_t parts) {
+    const int is_single = single(call->weights);
+    const plan p = is_single ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);
+    const team_plan t = is_single ? plan_of_team_f32(&p) : plan_of_team_f64(&p);
+    return team_head(parts) + t.end * call->weights->element;
+}
+
+void fd_begin_team(const fd_kernels *tier, const fd_rnn_call *call, size_t parts, void *of) {
+    team *t = of;
+    t->parts = parts;
+    for (size_t i = 0; i < parts; i++) {
+        fd_set_count(&t->of[i].taken, call->first);
+        fd_set_count(&t->of[i].done, call->first);
+        fd_set_count(&t->of[i].punctual, 0);
+    }
+    if (single(call->weights))
+        begin_team_f32(tier, call, t);
+    else
+        begin_team_f64(tier, call, t);
+}
+
+void fd_work_in_team(const fd_kernels *tier, const fd_rnn_call *call, void *of, size_t part,
+                     void *scratch) {
+    if (single(call->weights))
+        work_f32(tier, call, of, part, scratch);
+    else
+        work_f64(tier, call, of, part, scratch);
+}
+
+void fd_end_team(const fd_kernels *tier, const fd_rnn_call *call, void *of) {
+    if (single(call->weights))
+        end_team_f32(tier, call, of);
+    else
+        end_team_f64(tier, call, of);
 }
 
 size_t fd_held_size(const fd_kernels *tier, const fd_rnn_call *call) {

@@ -15,6 +15,8 @@
 
 #include "rnn_step_template.h"
 
+#include "rnn_team_template.h"
+
 #undef REAL
 #undef SUFFIXED
 #undef TABLE

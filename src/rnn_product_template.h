@@ -177,14 +177,15 @@ static int SUFFIXED(written)(const SUFFIXED(source) *s, const SUFFIXED(source) *
            !before->matrix->factors && s->n <= s->at_once;
 }
 
-/* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns.
- * written: the operands are there. reset: null, or the pre-activations of a GRU's gates, the
- * second of which multiplies operands. */
+/* z [rows] = start + what a source has from row `first` on times its matrix, of so many columns
+ * from a panel on. written: the operands are there. reset: null, or the pre-activations of a
+ * GRU's gates, the second of which multiplies operands. */
 FD_INLINE void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL *const *start,
-                                  const SUFFIXED(source) *s, size_t columns, size_t first,
-                                  size_t rows, int written, const REAL *reset) {
+                                  const SUFFIXED(source) *s, size_t panel, size_t columns,
+                                  size_t first, size_t rows, int written, const REAL *reset) {
     const fd_matrix *matrix = s->matrix;
     const size_t z_stride = b->p->z_stride;
+    const REAL *panels = (const REAL *)matrix->panels + panel * matrix->panel_stride;
     REAL *a = b->base + b->p->operands;
     size_t k = 0;
     do {
@@ -195,8 +196,7 @@ FD_INLINE void SUFFIXED(multiply)(const SUFFIXED(block) *b, REAL *z, const REAL 
             SUFFIXED(write_operands)(b, a + r * stride, s, first + r, k, some, n, gates);
         }
         SUFFIXED(product_of)(b->tier, b->weights)(
-            z, z_stride, k ? NULL : start, a, stride,
-            (const REAL *)matrix->panels + elements_of(b->weights, k) * PANEL,
+            z, z_stride, k ? NULL : start, a, stride, panels + elements_of(b->weights, k) * PANEL,
             matrix->panel_stride, elements_of(b->weights, n), columns, rows, s->listed,
             b->backwards);
         k += some;
@@ -223,19 +223,22 @@ static void SUFFIXED(multiply_both)(const SUFFIXED(block) *b, REAL *z, const REA
         b->backwards);
 }
 
-/* z [rows] = the input part of the pre-activations, but for parts that are joint. */
-static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t rows) {
+/* z [rows] = the input part of the pre-activations of so many units from `first` on, a multiple
+ * of PANEL, but for parts that are joint. */
+static void SUFFIXED(input_parts)(const SUFFIXED(block) *b, REAL *z, size_t rows, size_t first,
+                                  size_t units) {
     const fd_weights *weights = b->weights;
     size_t offset = 0;
     for (size_t part = 0; part < FD_MAX_PARTS; part++) {
         const size_t gates = fd_part_gates(weights->cell, part), joint = b->p->joint;
+        const size_t column = first * gates;
         const SUFFIXED(source) *s = &b->x[part];
         const REAL *start[FD_ROWS];
         for (size_t r = 0; r < rows; r++)
-            start[r] = (const REAL *)weights->bias + offset;
+            start[r] = (const REAL *)weights->bias + offset + column;
         if (gates && part >= joint)
-            SUFFIXED(multiply)(b, z + offset, start, s, weights->units * gates, 0, rows,
-                               part > joint && SUFFIXED(written)(s, s - 1), NULL);
+            SUFFIXED(multiply)(b, z + offset + column, start, s, column / PANEL, units * gates, 0,
+                               rows, part > joint && SUFFIXED(written)(s, s - 1), NULL);
         offset += gates * b->p->units;
     }
 }
@@ -274,7 +277,7 @@ static void SUFFIXED(project)(const fd_kernels *tier, REAL *out, void *scratch,
         }
         const SUFFIXED(side) side = SUFFIXED(input_side)(weights, masks, different, p.x.rows);
         SUFFIXED(take_sources)(&b, b.x, &p.x, &side, b.x_numbers, b.x_mask_row, of);
-        SUFFIXED(input_parts)(&b, out + n * p.width, some);
+        SUFFIXED(input_parts)(&b, out + n * p.width, some, 0, weights->units);
     }
     fd_leave_mode(mode);
 }

@@ -56,18 +56,25 @@ static void SUFFIXED(prepare)(SUFFIXED(block) *b) {
                SUFFIXED(mask_at)(candidate, (b->first_row + r) * candidate->stride), row_bytes);
 }
 
-/* The input part of `some` steps from step s on, for all rows: row r, step i at r * some + i. */
-static void SUFFIXED(project_window)(SUFFIXED(block) *b, size_t s, size_t some) {
+/* The time of step s. */
+static size_t SUFFIXED(time_of)(const fd_rnn_call *call, size_t s) {
+    return call->backwards ? call->steps - 1 - s : s;
+}
+
+/* The input part of so many units from `first` on, of `some` steps from step s on, for all rows:
+ * row r, step i at r * some + i of z. */
+static void SUFFIXED(project_window)(SUFFIXED(block) *b, REAL *z, size_t s, size_t some,
+                                     size_t first, size_t units) {
     const fd_rnn_call *call = b->call;
     const REAL *x = call->x;
     for (size_t r = 0; r < b->rows; r++)
         for (size_t i = 0; i < some; i++) {
-            const size_t t = call->backwards ? call->steps - 1 - (s + i) : s + i;
+            const size_t t = SUFFIXED(time_of)(call, s + i);
             b->x_numbers[r * some + i] =
                 x + ((b->first_row + r) * call->steps + t) * b->weights->features;
             b->x_mask_row[r * some + i] = call->input_mask.stride ? r : 0;
         }
-    SUFFIXED(input_parts)(b, b->base + b->p->input, b->rows * some);
+    SUFFIXED(input_parts)(b, z, b->rows * some, first, units);
 }
 
 /* The products of one step for rows first .. last - 1, on top of their input parts, where those
@@ -92,7 +99,7 @@ FD_INLINE void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *con
             SUFFIXED(multiply_both)(b, z + offset, from, x, h, columns, first, rows,
                                     written && SUFFIXED(written)(x, x_before));
         else
-            SUFFIXED(multiply)(b, z + offset, from, h, columns, first, rows, written, NULL);
+            SUFFIXED(multiply)(b, z + offset, from, h, 0, columns, first, rows, written, NULL);
         x_before = x, h_before = h;
     }
     const size_t offset = simple * width * p->units;
@@ -104,7 +111,7 @@ FD_INLINE void SUFFIXED(multiply_step)(const SUFFIXED(block) *b, const REAL *con
     const size_t hidden = w->cell == FD_GRU ? p->width : offset;
     for (size_t r = 0; r < rows; r++)
         from[r] = w->cell == FD_GRU ? w->recurrent_bias : start[first + r] + offset;
-    SUFFIXED(multiply)(b, z + hidden, from, &b->h[simple], w->units, first, rows, 0,
+    SUFFIXED(multiply)(b, z + hidden, from, &b->h[simple], 0, w->units, first, rows, 0,
                        w->cell == FD_GRU ? NULL : z);
 }
 
@@ -124,7 +131,7 @@ FD_INLINE void SUFFIXED(take_step)(const SUFFIXED(block) *b, size_t s, size_t fr
     const uint8_t *zoneout_c = plain ? NULL : call->zoneout_c;
     const size_t steps = call->steps, units = b->weights->units, rows = plain ? 1 : b->rows;
     const size_t row_bytes = units * sizeof(REAL);
-    const size_t t = call->backwards ? steps - 1 - s : s;
+    const size_t t = SUFFIXED(time_of)(call, s);
     const uint8_t *valid =
         !plain && call->step_mask ? call->step_mask + b->first_row * steps + t : NULL;
     REAL *y_last = call->y_last, *y = call->y;
@@ -182,7 +189,8 @@ static void SUFFIXED(take_steps)(SUFFIXED(block) *b) {
         if (call->x && s == until) {
             from = s;
             until = s + smaller(b->p->window, call->last - s);
-            SUFFIXED(project_window)(b, s, until - s);
+            SUFFIXED(project_window)(b, b->base + b->p->input, s, until - s, 0,
+                                     b->weights->units);
         }
         b->backwards = !b->backwards;
         if (plain)

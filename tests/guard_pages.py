@@ -345,7 +345,13 @@ class Recurrent(NamedTuple):
             backwards=chance.random() < 0.5,
             zero_masked_steps=chance.random() < 0.5,
         )
-        backend.rnn(call)
+        team = backend.team(call, chance.choice((2, 3, 9))) if chance.random() < 0.5 else None
+        if team is None:
+            backend.rnn(call)
+        else:
+            for part in range(team.parts):  # the first one takes the parts of all
+                team.work(part)
+            team.end()
         return [a for a in (y_last, h, c, y, projected) if a is not None]
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 
-from fastdrop import _check, recurrent
+from fastdrop import _check, _threads, recurrent
 from fastdrop.layers._layer import (
     Array,
     Declared,
@@ -363,7 +363,7 @@ class Recurrent(OverTime):
             return_sequences=self.return_sequences,
             return_state=self.return_state,
             zero_output_for_mask=self.zero_output_for_mask,
-            threads=1,  # the model splits the work
+            threads=_threads.lent(),  # the model splits the work
         )
         return results if isinstance(results, tuple) else (results,)
 

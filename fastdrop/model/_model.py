@@ -375,11 +375,14 @@ class Model:
         height = _sampling.chunk_rows(self._sizes(inputs)[1], -(-rows // threads))
         blocks = [slice(n, n + height) for n in range(0, rows, height)] or [slice(0, 0)]
 
+        busy = min(threads, len(blocks))
+
         def run(rows: slice) -> list[Array]:
-            tensors = _sampling.run(self.graph.whole, _sampling.enter(self.graph, inputs, rows))
+            with _threads.lending(threads // busy):
+                tensors = _sampling.run(self.graph.whole, _sampling.enter(self.graph, inputs, rows))
             return [tensors[i].looked_up().values[0] for i in self.graph.outputs]
 
-        parts = list(_threads.ordered_map(run, blocks, max(1, min(threads, len(blocks)))))
+        parts = list(_threads.ordered_map(run, blocks, busy))
         return self._arranged([np.concatenate(some) for some in zip(*parts, strict=True)])
 
     def mc_predict(

@@ -29,6 +29,8 @@ _DROP_NUMBERS = 1 << 20
 _STEP_FLOPS = 1e9
 # Arithmetic that each of several threads has at least: starting one and waking a CPU takes as long.
 _THREAD_FLOPS = 40e6
+# Units of one row that each of several threads has at least: they wait for each other at each step.
+_PART_UNITS = 64
 # Arithmetic for which a piece of the rows is: it takes a thread some 25 times as long as taking it.
 _PIECE_FLOPS = 40e6
 # Preparing weights for a mask that rows share pays from so many rows times steps on, from so many
@@ -244,6 +246,16 @@ def flops_of(weights: PackedWeights) -> int:
     return 2 * weights.gates * padded * (weights.features + weights.units) + 10_000
 
 
+def threads_for(flops: int) -> int:
+    """Return how many threads have enough to do."""
+    return max(1, int(flops / _THREAD_FLOPS))
+
+
+def threads_of_row(direction: Direction, steps: int) -> int:
+    """Return how many threads have enough to do of one row, whose units they divide."""
+    return min(threads_for(direction.flops * steps), direction.weights.units // _PART_UNITS)
+
+
 def is_small(weights: PackedWeights, rows: int, steps: int) -> bool:
     """Whether so many rows and steps are one piece, and too little for another thread."""
     flops = flops_of(weights) * rows
@@ -255,7 +267,7 @@ def _pieces(arguments: Arguments, layers: list[tuple[Direction, ...]]) -> tuple[
     rows, steps = arguments.x.shape[:2]
     every = [direction for layer in layers for direction in layer]
     flops = [direction.flops for direction in every]
-    threads = max(1, min(arguments.threads, int(rows * steps * sum(flops) / _THREAD_FLOPS)))
+    threads = min(arguments.threads, threads_for(rows * steps * sum(flops)))
     height = min(_PIECE_ROWS, -(-rows // threads), int(_STEP_FLOPS / max(flops)))
     if threads > 1:  # more pieces than threads, for the next of which none has to wait long
         enough = math.ceil(_PIECE_FLOPS / (steps * sum(flops)))

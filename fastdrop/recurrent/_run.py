@@ -13,7 +13,7 @@ from fastdrop import _backend, _threads
 from fastdrop._backend import RnnCall, Stream
 from fastdrop.recurrent._arguments import Arguments
 from fastdrop.recurrent._masks import Place, drop_steps, masks_of, rows_of, step_events
-from fastdrop.recurrent._plan import Direction, Plan
+from fastdrop.recurrent._plan import Direction, Plan, threads_of_row
 
 Array = NDArray[Any]
 
@@ -93,7 +93,7 @@ class Run:
             if number < last:
                 y = np.empty((*given.x.shape[:2], arguments.widths[number]), arguments.dtype)
             if len(layer) == 1:
-                self._direction(layer[0], piece, y, given, backwards)
+                self._direction(layer[0], piece, y, given, backwards, threads)
             else:
                 self._pair(layer, piece, y, given, threads)
             if number < last:
@@ -122,7 +122,7 @@ class Run:
         outputs = [np.empty((*out.shape[:-1], d.weights.units), out.dtype) for d in layer]
 
         def one(d: int) -> None:
-            self._direction(layer[d], piece, outputs[d], given, False)
+            self._direction(layer[d], piece, outputs[d], given, False, max(1, threads // 2))
 
         _threads.for_each(one, range(2), threads, self.stop)
         ahead, back = outputs
@@ -131,7 +131,13 @@ class Run:
         merge(ahead, back, self.arguments.merge_mode, out)
 
     def _direction(
-        self, direction: Direction, piece: slice, out: Array, given: _Inputs, backwards: bool
+        self,
+        direction: Direction,
+        piece: slice,
+        out: Array,
+        given: _Inputs,
+        backwards: bool,
+        threads: int,
     ) -> None:
         """Run some rows through the whole sequence."""
         rows, steps = given.x.shape[:2]
@@ -164,9 +170,11 @@ class Run:
         )
         if given.embedded and direction.input_steps is None:
             self._project(direction, piece, call)
-        self._steps(direction, piece, call, given)
+        self._steps(direction, piece, call, given, threads)
 
-    def _steps(self, direction: Direction, piece: slice, call: RnnCall, given: _Inputs) -> None:
+    def _steps(
+        self, direction: Direction, piece: slice, call: RnnCall, given: _Inputs, threads: int
+    ) -> None:
         """Take all steps, a window of time after another."""
         rows, steps = given.x.shape[:2]
         most = direction.most_steps(rows, steps)
@@ -175,7 +183,7 @@ class Run:
             last = min(first + min(window, most), steps)
             times = slice(steps - last, steps - first) if call.backwards else slice(first, last)
             call.first, call.last = first, last
-            spent = self._window(direction, piece, call, given.embedded, times)
+            spent = self._window(direction, piece, call, given.embedded, times, threads)
             if last == steps:
                 return
             # Each call prepares masks anew: the next ones take as many steps as time allows, if
@@ -188,7 +196,13 @@ class Run:
             first = last
 
     def _window(
-        self, direction: Direction, piece: slice, call: RnnCall, embedded: bool, times: slice
+        self,
+        direction: Direction,
+        piece: slice,
+        call: RnnCall,
+        embedded: bool,
+        times: slice,
+        threads: int,
     ) -> float:
         """Take the steps of a call, and return how long the backend took."""
         if direction.zoneout_h is not None or direction.zoneout_c is not None:
@@ -202,11 +216,23 @@ class Run:
         if direction.input_steps is not None:
             own = self._dropped(direction.input_steps, piece, call, embedded, times)
         start = time.perf_counter()
-        _backend.active.rnn(own)
+        self._call(direction, own, threads)
         spent = time.perf_counter() - start
         if call.y is not None and own.y is not None and own is not call:
             call.y[:, call.first : call.last] = own.y
         return spent
+
+    def _call(self, direction: Direction, call: RnnCall, threads: int) -> None:
+        """Call the backend: of one row on as many threads as have enough to do."""
+        team = None
+        if threads > 1 and len(call.h) == 1:
+            threads = min(threads, threads_of_row(direction, call.last - call.first))
+            team = _backend.active.team(call, threads) if threads > 1 else None
+        if team is None:
+            _backend.active.rnn(call)
+            return
+        _threads.for_each(team.work, range(team.parts), team.parts, self.stop)
+        team.end()
 
     def _dropped(
         self, stream: Stream, piece: slice, call: RnnCall, embedded: bool, times: slice
