@@ -310,6 +310,13 @@ class Backend(Protocol):
     def rows_together(self, packed: Any) -> int:
         """How many rows of a call are run side by side, before the next ones start."""
 
+    def distinct(self, tokens: Array, vocabulary: int) -> tuple[Array, Array, Array]:
+        """Tokens (rows, n) int64 below `vocabulary`, each of which counts once in a row.
+
+        Returns the tokens there are, one row's after another's, their rows, and the place among
+        them of each of `tokens`, all int64.
+        """
+
     def project(
         self,
         out: Array,

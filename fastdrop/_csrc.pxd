@@ -223,6 +223,9 @@ cdef extern from "fastdrop.h" nogil:
     void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,
                     const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows)
 
+    size_t fd_distinct(int64_t *words, int64_t *of, int64_t *index, const int64_t *tokens,
+                       size_t rows, size_t n, int64_t *found)
+
     ctypedef struct fd_rnn_call:
         const fd_weights *weights
         size_t rows, steps, first, last

@@ -667,6 +667,30 @@ class Numpy:
     def rows_together(self, packed: Any) -> int:
         return sys.maxsize  # all
 
+    def distinct(self, tokens: Array, vocabulary: int) -> tuple[Array, Array, Array]:
+        rows, size = tokens.shape
+        count = rows * vocabulary
+        if count <= 32 * tokens.size or not tokens.size:  # a table is faster than sorting
+            keys = tokens + np.arange(0, count, vocabulary)[:, np.newaxis]
+            seen = np.zeros(count, bool)
+            seen[keys] = True
+            found = np.flatnonzero(seen)
+            place = np.empty(count, np.int64)
+            place[found] = np.arange(len(found))
+            of, words = np.divmod(found, vocabulary)
+            return words, of, np.take(place, keys)
+        # A token and where it stands as one number, for numbers are sorted faster than places are.
+        both = tokens * size + np.arange(size)
+        both.sort(axis=1)
+        words = both // size
+        new = np.ones((rows, size), bool)
+        np.not_equal(words[:, 1:], words[:, :-1], out=new[:, 1:])
+        place = both - words * size + np.arange(0, rows * size, size)[:, np.newaxis]
+        index = np.empty(rows * size, np.int64)
+        index[place] = new.cumsum().reshape(rows, size) - 1
+        of = np.repeat(np.arange(rows), np.count_nonzero(new, axis=1))
+        return words[new], of, index.reshape(tokens.shape)
+
     def project(
         self,
         out: Array,

@@ -560,6 +560,21 @@ cdef class Native:
     def rows_together(self, Packed packed):
         return fd_rows_together(self.table, &packed.weights)
 
+    def distinct(self, cnp.ndarray tokens, size_t vocabulary):
+        cdef size_t rows = tokens.shape[0], n = tokens.shape[1], count
+        cdef cnp.ndarray words = np.empty(rows * n, np.int64)
+        cdef cnp.ndarray of = np.empty(rows * n, np.int64)
+        cdef cnp.ndarray index = np.empty((rows, n), np.int64)
+        cdef cnp.ndarray found = np.zeros(vocabulary, np.int64)
+        cdef int64_t *word = <int64_t *>cnp.PyArray_DATA(words)
+        cdef int64_t *row = <int64_t *>cnp.PyArray_DATA(of)
+        cdef int64_t *at = <int64_t *>cnp.PyArray_DATA(index)
+        cdef int64_t *seen = <int64_t *>cnp.PyArray_DATA(found)
+        cdef const int64_t *given = <const int64_t *>cnp.PyArray_DATA(tokens)
+        with nogil:
+            count = fd_distinct(word, row, at, given, rows, n, seen)
+        return words[:count], of[:count], index
+
     def project(self, cnp.ndarray out, Packed packed, cnp.ndarray table, cnp.ndarray index,
                 cnp.ndarray factors, cnp.ndarray factor_rows, cnp.ndarray input_mask,
                 cnp.ndarray mask_rows):

@@ -463,6 +463,23 @@ static void pack_bf16(void) {
     }
 }
 
+static void distinct(void) {
+    const fd_kernels *tier = tiers[0];
+    const size_t rows = below(5), n = some(40), all = rows * n, vocabulary = least_one(60);
+    const int64_t *tokens = rows_of(all, vocabulary);
+    int64_t *words = array(all, sizeof *words), *of = array(all, sizeof *of);
+    int64_t *index = array(all, sizeof *index), *found = array(vocabulary, sizeof *found);
+    memset(found, 0, vocabulary * sizeof *found);
+    const size_t count = fd_distinct(words, of, index, tokens, rows, n, found);
+    for (size_t j = 0; j < all; j++) { /* each is there, in its row */
+        LAW(index[j] >= 0 && (size_t)index[j] < count);
+        LAW(words[index[j]] == tokens[j] && (size_t)of[index[j]] == j / n);
+    }
+    for (size_t i = 0; i < count; i++) /* and once */
+        for (size_t k = 0; k < i; k++)
+            LAW(words[i] != words[k] || of[k] < of[i]);
+}
+
 /* ---- the input ---- */
 
 #define BOTH(NAME) NAME##_f32, NAME##_f64
@@ -472,7 +489,7 @@ static void (*const calls[])(void) = {
     BOTH(apply_alpha), zoneout_u16,   zoneout_u32,    zoneout_u64,     BOTH(gaussian),
     BOTH(activate),    BOTH(softmax), BOTH(moments),  BOTH(pack),      pack_bf16,
     BOTH(pack_bias),   BOTH(dense),   BOTH(matmul),   BOTH(project),   BOTH(rnn),
-    BOTH(rnn),         BOTH(rnn), /* most of the code */
+    distinct,          BOTH(rnn),     BOTH(rnn), /* most of the code */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -339,6 +339,12 @@ size_t fd_project_scratch(const fd_weights *weights, const fd_masks *masks,
 void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table_rows *x,
                 const fd_weights *weights, const fd_masks *masks, const int64_t *mask_rows);
 
+/* What there is to project of tokens [rows][n], each of which counts once in a row: returns how
+ * many. words, of [rows * n] get the token and the row of each, index [rows][n] its number among
+ * them. found [vocabulary], zero: scratch, one more than all tokens are. */
+size_t fd_distinct(int64_t *words, int64_t *of, int64_t *index, const int64_t *tokens,
+                   size_t rows, size_t n, int64_t *found);
+
 /* Some steps of a sequence through a layer. */
 typedef struct fd_rnn_call {
     const fd_weights *weights;

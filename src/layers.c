@@ -239,6 +239,24 @@ void fd_project(const fd_kernels *tier, void *out, void *scratch, const fd_table
         project_f64(tier, out, scratch, x, weights, masks, mask_rows);
 }
 
+size_t fd_distinct(int64_t *words, int64_t *of, int64_t *index, const int64_t *tokens,
+                   size_t rows, size_t n, int64_t *found) {
+    size_t count = 0;
+    for (size_t r = 0; r < rows; r++) {
+        const size_t before = count; /* what was found by then is of other rows */
+        for (size_t j = r * n; j < (r + 1) * n; j++) {
+            int64_t *place = &found[tokens[j]]; /* one more than its number */
+            if ((size_t)*place <= before) {
+                words[count] = tokens[j];
+                of[count] = (int64_t)r;
+                *place = (int64_t)++count;
+            }
+            index[j] = *place - 1;
+        }
+    }
+    return count;
+}
+
 size_t fd_rnn_scratch(const fd_kernels *tier, const fd_rnn_call *call) {
     const plan p =
         single(call->weights) ? plan_of_rnn_f32(tier, call) : plan_of_rnn_f64(tier, call);

@@ -409,6 +409,15 @@ class Moments(NamedTuple):
         return sums
 
 
+class Distinct(NamedTuple):
+    rows: int
+    steps: int
+
+    def run(self, backend: Any, place: Place) -> list[Array]:
+        tokens = place(np.arange(self.rows * self.steps).reshape(self.rows, self.steps) * 5 % 7)
+        return list(backend.distinct(tokens, 7))
+
+
 class Product(NamedTuple):
     dtype: str
     n: int
@@ -437,7 +446,7 @@ class Masks(NamedTuple):
         return [out]
 
 
-Layer = Recurrent | Dense | Product | Activation | Softmax | Masks
+Layer = Recurrent | Dense | Distinct | Product | Activation | Softmax | Moments | Masks
 
 
 def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
@@ -453,6 +462,7 @@ def layers(sizes: Iterable[int] = SIZES, large: bool = True) -> Iterator[Layer]:
         yield from (Activation(dtype, n, name) for name in ACTIVATIONS)
         yield from (Softmax(dtype, 3, n, logarithm) for logarithm in (False, True))
         yield Moments(dtype, 3, n)
+        yield Distinct(3, n)
         yield from (Masks(dtype, samples, n, 3 * n) for samples in (1, 3))
     # Products of more than 256 inputs are taken in parts; of matrices that are large, 64 rows
     # side by side.

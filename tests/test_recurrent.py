@@ -2062,6 +2062,24 @@ def test_a_thread_stops_with_the_other(rows: int, monkeypatch: pytest.MonkeyPatc
     assert calls < 500
 
 
+@pytest.mark.parametrize(
+    ("rows", "steps", "vocabulary"), [(1, 1, 1), (3, 40, 7), (4, 9, 5_000), (5, 0, 3), (0, 4, 3)]
+)
+def test_each_token_counts_once_in_a_row(
+    backend: str, rows: int, steps: int, vocabulary: int
+) -> None:
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, vocabulary, (rows, steps)) % (1 + rng.integers(0, vocabulary))
+    words, of, index = _backend.active.distinct(tokens, vocabulary)
+    assert (words.dtype, of.dtype, index.dtype) == (np.int64,) * 3
+    assert index.shape == tokens.shape
+    np.testing.assert_array_equal(words[index], tokens)
+    np.testing.assert_array_equal(of[index], np.arange(rows)[:, np.newaxis] + 0 * tokens)
+    there = {(row, token) for row, line in enumerate(tokens.tolist()) for token in line}
+    assert sorted(zip(of.tolist(), words.tolist(), strict=True)) == sorted(there)
+    assert of.tolist() == sorted(of.tolist())
+
+
 # ---- tiers ----
 
 

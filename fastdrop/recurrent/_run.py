@@ -269,7 +269,8 @@ class Run:
         assert tokens is not None
         factors = rows_of(self.arguments.embedding_mask, piece)
         of_row = [mask is not None and len(mask) > 1 for mask in (input_mask, factors)]
-        words, of, index = _distinct(tokens, len(embedding), any(of_row))
+        groups = tokens if any(of_row) else tokens.reshape(1, -1)
+        words, of, index = _backend.active.distinct(groups, len(embedding))
         projected = np.empty((len(words), direction.packed.width), embedding.dtype)
         height = min(direction.affordable, _LOOK_UP_ROWS)
         for first in range(0, len(words), height):
@@ -287,7 +288,7 @@ class Run:
                 of[part] if of_row[0] else None,
             )
         call.x = call.input_mask = None
-        call.projected, call.index = projected, index
+        call.projected, call.index = projected, index.reshape(tokens.shape)
 
 
 def _looked_up(embedding: Array, tokens: Array, factors: Array | None) -> Array:
@@ -299,36 +300,6 @@ def _looked_up(embedding: Array, tokens: Array, factors: Array | None) -> Array:
             x *= factors[:, np.newaxis]
         x.view(whole.dtype)[...] &= whole  # 0 times infinity is not 0, and where() takes longer
     return x
-
-
-def _distinct(tokens: Array, vocabulary: int, by_row: bool) -> tuple[Array, Array, Array]:
-    """Return the tokens there are, rows that have them, and where each of `tokens` is in these.
-
-    By row a token counts once for each row that has it, otherwise once.
-    """
-    groups = tokens if by_row else tokens.reshape(1, -1)
-    rows, size = groups.shape
-    count = rows * vocabulary
-    if count <= 32 * tokens.size:  # a table is several times faster than sorting
-        keys = groups + np.arange(0, count, vocabulary)[:, np.newaxis]
-        seen = np.zeros(count, bool)
-        seen[keys] = True
-        found = np.flatnonzero(seen)
-        place = np.empty(count, np.int64)
-        place[found] = np.arange(len(found))
-        of, words = np.divmod(found, vocabulary)
-        return words, of, np.take(place, keys).reshape(tokens.shape)
-    # A token and where it stands as one number, for numbers are sorted faster than places are.
-    both = groups * size + np.arange(size)
-    both.sort(axis=1)
-    words = both // size
-    new = np.ones((rows, size), bool)
-    np.not_equal(words[:, 1:], words[:, :-1], out=new[:, 1:])
-    place = both - words * size + np.arange(0, rows * size, size)[:, np.newaxis]
-    index = np.empty(rows * size, np.int64)
-    index[place] = new.cumsum().reshape(rows, size) - 1
-    of = np.repeat(np.arange(rows), np.count_nonzero(new, axis=1))
-    return words[new], of, index.reshape(tokens.shape)
 
 
 def merge(ahead: Array, back: Array, mode: str, out: Array | None = None) -> Array:
