@@ -417,6 +417,15 @@ def test_inspect_of_a_model_whose_weights_do_not_fit(
     assert lines[:-1] == caught.value.summary.lines(refused=True)
 
 
+def test_weights_that_are_not_known_are_not_summed_up(refused: Path) -> None:
+    with pytest.raises(fd.ModelFormatError) as caught:
+        fd.load(refused)
+    assert caught.value.summary is not None
+    lines = caught.value.summary.lines()
+    assert any(line.startswith("last ") for line in lines)
+    assert not any("weights;" in line for line in lines)
+
+
 def test_inspect_of_what_has_no_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.keras"
     path.write_bytes(b"PK\3\4 and no more")
@@ -1350,6 +1359,27 @@ def test_a_table_in_every_form(
     assert [*found] == [*expected.columns]
     for column, values in found.items():
         np.testing.assert_allclose(values, expected[column], rtol=1e-5)
+
+
+def test_the_ends_of_quantiles_are_the_least_and_the_greatest_sample(
+    tokens: Path, tmp_path: Path
+) -> None:
+    out, samples = tmp_path / "out.npz", tmp_path / "samples.npy"
+    options = ["--samples", 9, "--quantiles", "0,1", "--out", out, "--samples-out", samples]
+    assert run("predict", MODEL, tokens, *options) == 0
+    each = np.load(samples)
+    with np.load(out) as file:
+        assert np.array_equal(file["quantiles"], [each.min(axis=0), each.max(axis=0)])
+
+
+def test_rows_of_a_table_without_samples_are_numbered_too(
+    tokens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("predict", MODEL, tokens, "--samples", 0, "--row-offset", 7) == 0
+    found = table_of(capsys.readouterr().out)
+    np.testing.assert_array_equal(found["row"], np.arange(7, 12).repeat(3))
+    y = fd.load(MODEL).predict(np.load(tokens))
+    np.testing.assert_allclose(found["predict"], y.reshape(-1), rtol=1e-5)
 
 
 def test_lines_of_a_printed_table_are_aligned(

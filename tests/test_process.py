@@ -18,7 +18,7 @@ import pytest
 
 import fastdrop as fd
 from conftest import BACKENDS
-from fastdrop import _threads
+from fastdrop import _environment, _threads
 from fastdrop.recurrent import _plan
 
 REFERENCES = Path(__file__).with_name("references")
@@ -187,6 +187,22 @@ def test_the_command_says_in_a_line_what_is_wrong(way: str, name: str, tmp_path:
     assert re.fullmatch(rf"fastdrop: {name}: expected .*, got 'x'\n", result.stderr)
 
 
+@pytest.mark.parametrize(("script", "error"), [("fastdrop.exe", SystemExit), ("fast", ImportError)])
+def test_the_command_is_known_by_its_name(
+    script: str,
+    error: type[BaseException],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Where standard error is closed, as of a window's program, nothing is said anywhere."""
+    monkeypatch.setattr(sys, "argv", [f"/scripts/{script}", "info"])
+    monkeypatch.setattr(sys, "stderr", None)
+    with pytest.raises(error) as caught:
+        _environment.refuse("FASTDROP_X: expected nothing")
+    assert caught.value.args == ((2,) if error is SystemExit else ("FASTDROP_X: expected nothing",))
+    assert capsys.readouterr().out == ""
+
+
 def test_without_the_extension() -> None:
     """NumPy takes over and says so; asking for native is an error."""
     hide = """
@@ -254,7 +270,7 @@ def test_more_threads_than_cpus_are_honoured() -> None:
     code = """
 import threading, time
 import fastdrop as fd
-from fastdrop import _threads
+from fastdrop import _environment, _threads
 lock, alive, most = threading.Lock(), 0, 0
 def work(n):
     global alive, most

@@ -296,7 +296,7 @@ class _Found:
 
 def _part_like(plain: Array, mean: Array) -> Array:
     """Return the means of an output that has scales behind them."""
-    return plain if plain.shape == mean.shape else plain[..., : mean.shape[-1]]
+    return plain[..., : mean.shape[-1]]
 
 
 def _of_numbers(y: Array, args: argparse.Namespace) -> Table:
