@@ -1209,6 +1209,7 @@ BAD_TABLES: dict[str, tuple[bytes, str]] = {
     "names": (b"a,b\n1,2\n3,4\n", NAMES),
     "names and an index": (b",a,b\n0,1,2\n1,3,4\n", NAMES),
     "years": (b"name,2019\n1,2\n", NAMES),
+    "a word in line 1": (b"1,x,3\n1,2,3\n", f"line 1: {NUMBERS} 'x'"),
     "an index": (
         b"\n".join(b"%d,1,2,3,4,5,6,7,8,9,10" % n for n in range(7, 10)),
         "expected 10 columns, got another one in front that counts the lines, as an index does; "
@@ -1255,7 +1256,7 @@ def test_what_is_no_table_is_named(
 
 
 def test_names_that_are_numbers_are_no_inputs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As pandas writes them for columns without names."""
     path = tmp_path / "x.csv"
@@ -1265,6 +1266,12 @@ def test_names_that_are_numbers_are_no_inputs(
     assert "x.csv: expected numbers from the first line on, got 0, 1, 2, ..." in error
     path.write_text("0,1,2,3,4,5,6,7,8,9\n")  # a line alone is an input
     assert run("predict", MODEL, path) == 0
+    path.write_text("0,1\n5,7\n")  # and two numbers may well be 0 and 1
+    model = Model([Dropout(name="drop", rate=0.5)], (2,))
+    monkeypatch.setattr(fd, "load", lambda path, **options: model)
+    capsys.readouterr()
+    assert run("predict", "any", path, "--samples", 0) == 0
+    assert table_of(capsys.readouterr().out)["predict"] == [0, 1, 5, 7]
 
 
 def test_parquet_that_is_no_table_of_numbers(
