@@ -792,6 +792,13 @@ def of_type(dtype: str, *layers: Config) -> Config:
     return graph("g", [first, *layers], ["x", 0, 0], [layers[-1]["name"], 0, 0])
 
 
+@pytest.mark.parametrize("dtype", [f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)])
+def test_inputs_of_every_whole_type(dtype: str) -> None:
+    table = node("Embedding", "e", call(ref("x")), input_dim=15, output_dim=2)
+    x = np.arange(15, dtype=dtype).reshape(1, 5, 3)
+    np.testing.assert_array_equal(built(of_type(dtype, table)).predict(x), normal(15, 2)[x])
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
 def test_numbers_of_few_bits_that_begin_anew(dtype: str) -> None:
     """200 + 200 is 144 in Keras."""
