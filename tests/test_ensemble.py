@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastdrop as fd
 from fastdrop import layers
+from fastdrop.model import Call
 from layer_laws import normal
 
 X = normal(4, 3, seed=1)
@@ -20,6 +21,17 @@ def member(seed: int, rate: float = 0.5, activation: str = "linear") -> fd.Model
     return fd.Model(
         [drop, layers.Dense(name="d", kernel=normal(3, 2, seed=seed), activation=activation)], (3,)
     )
+
+
+def two_outputs(seed: int, named: bool) -> fd.Model:
+    drop = layers.Dropout(name="drop", rate=0.5)
+    wide, narrow = (
+        layers.Dense(name=name, kernel=normal(3, n, seed=seed))
+        for name, n in (("wide", 2), ("narrow", 1))
+    )
+    calls = [Call(drop, "x"), Call(wide, "drop"), Call(narrow, "drop")]
+    outputs: Any = ["wide", "narrow"]
+    return fd.Model(calls, {"x": (3,)}, outputs={n: n for n in outputs} if named else outputs)
 
 
 def samples_of(models: list[fd.Model], **options: Any) -> list[NDArray[Any]]:
@@ -126,6 +138,22 @@ def test_models_that_are_no_ensemble(models: Any, error: type[Exception], match:
 WIDE = normal(4, 5, seed=1)
 
 
+class Largest:
+    """A fold: how often which output is the largest."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros(3, int)
+
+    def add(self, values: NDArray[Any]) -> None:
+        self.counts += np.bincount(values.argmax(axis=-1), minlength=3)
+
+    def merge(self, other: Any) -> None:
+        self.counts += other.counts
+
+    def result(self) -> NDArray[Any]:
+        return self.counts
+
+
 def models(count: int = 3, activation: str = "softmax") -> list[fd.Model]:
     rng = np.random.default_rng(0)
     return [
@@ -151,6 +179,7 @@ def models(count: int = 3, activation: str = "softmax") -> list[fd.Model]:
         {"first_sample": 5, "row_offset": 2},
         {"scope": "shared", "kind": "regression", "threads": 2},
         {"transform": lambda v: v.sum(axis=-1)},
+        {"folds": {"votes": Largest()}},
     ],
 )
 def test_members_are_the_models_with_keys_of_their_own(options: dict[str, Any]) -> None:
@@ -164,14 +193,98 @@ def test_members_are_the_models_with_keys_of_their_own(options: dict[str, Any]) 
         assert np.array_equal(member.samples, alone.samples), number
     assert np.array_equal(p.samples, np.concatenate([m.samples for m in p.members]))
     assert p.n_samples == 60
+    if "folds" in options:
+        said = p.samples.argmax(axis=-1)
+        expected = [np.bincount(said[:, row], minlength=3) for row in range(len(WIDE))]
+        assert np.array_equal(p.folds["votes"], expected)
+
+
+def test_samples_are_kept_where_they_are_asked_for() -> None:
+    p = fd.Ensemble(models()).mc_predict(WIDE, 5, rng=3)
+    assert p.samples is None
+    assert [m.samples for m in p.members] == [None] * 3
+
+
+def test_a_scale_is_what_it_is_said_to_be() -> None:
+    """Here the logarithms of standard deviations."""
+    each = [member(seed) for seed in (2, 3)]
+    options: dict[str, Any] = {"rng": 0, "likelihood": "normal", "scale": "log_std"}
+    p = fd.Ensemble(each).mc_predict(X, SAMPLES, **options)
+    key = fd.Key(0).fold_in("ensemble")
+    every = [
+        m.mc_predict(X, SAMPLES, rng=key.fold_in(i), keep_samples=True) for i, m in enumerate(each)
+    ]
+    stds = np.concatenate([np.exp(one.samples[..., 1:].astype(float)) for one in every])
+    np.testing.assert_allclose(p.aleatoric, np.sqrt((stds**2).mean(axis=0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_of_the_models(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They change no result, so they are looked at where they arrive."""
+    seen: list[int | None] = []
+    predict, sampled = fd.Model.predict, fd.Model._sampled
+
+    def spied(model: fd.Model, *args: Any, **options: Any) -> Any:
+        seen.append(options["threads"])
+        return (sampled if "samples" in options or len(args) > 1 else predict)(
+            model, *args, **options
+        )
+
+    monkeypatch.setattr(fd.Model, "predict", spied)
+    monkeypatch.setattr(fd.Model, "_sampled", spied)
+    ensemble = fd.Ensemble([member(2), member(3)])
+    ensemble.predict(X, threads=threads)
+    ensemble.mc_predict(X, 3, rng=0, threads=threads)
+    assert seen == [threads] * 4
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_outputs_are_those_of_a_model(named: bool) -> None:
+    """A list of them, or by their names: each put together by itself."""
+    each = [two_outputs(seed, named) for seed in (2, 3)]
+    ensemble = fd.Ensemble(each)
+    p = ensemble.mc_predict(X, SAMPLES, rng=0, keep_samples=True)
+    plain, alone = ensemble.predict(X), [model.predict(X) for model in each]
+    assert type(p) is type(plain) is (dict if named else list)
+    assert len(p) == len(plain) == 2
+    for place in ("wide", "narrow") if named else (0, 1):
+        np.testing.assert_allclose(plain[place], np.mean([y[place] for y in alone], axis=0))
+        assert p[place].mean.shape == plain[place].shape
+        members = [m.samples for m in p[place].members]
+        assert np.array_equal(p[place].samples, np.concatenate(members))
 
 
 def test_ensembles_of_other_numbers_of_models_are_merged_as_samples() -> None:
     two, three = (fd.Ensemble([member(seed) for seed in range(n)]) for n in (2, 3))
-    first, second = two.mc_predict(X, SAMPLES, rng=0), three.mc_predict(X, SAMPLES, rng=1)
+    options: dict[str, Any] = {"keep_samples": True}
+    first = two.mc_predict(X, SAMPLES, rng=0, **options)
+    second = three.mc_predict(X, SAMPLES, rng=1, **options)
     found = first.merge(second)
+    assert np.array_equal(found.samples, np.concatenate([first.samples, second.samples]))
     assert found.n_samples == 5 * SAMPLES
     np.testing.assert_allclose(found.mean, (2 * first.mean + 3 * second.mean) / 5, atol=1e-6)
+
+
+def test_ensembles_are_merged_model_by_model() -> None:
+    """In the order in which they are given, and what is fixed stays so."""
+    ensemble = fd.Ensemble([member(2), member(3, rate=0)])
+    options: dict[str, Any] = {"rng": 0, "keep_samples": True}
+    first = ensemble.mc_predict(X, 20, **options)
+    more = ensemble.mc_predict(X, 30, first_sample=20, **options)
+    whole = ensemble.mc_predict(X, 50, **options)
+    found = first.merge(more)
+    assert isinstance(found, type(first))
+    for got, expected in zip(found.members, whole.members, strict=True):
+        assert np.array_equal(got.samples, expected.samples)
+    np.testing.assert_allclose(found.within, whole.within, rtol=1e-9)
+    np.testing.assert_allclose(found.between, whole.between, rtol=1e-9)
+    # Of the other one nothing is random.
+    np.testing.assert_array_equal(found.within, found.members[0].var / 2)
+    plain = fd.Ensemble([member(2, rate=0), member(3, rate=0)])
+    rows = [plain.mc_predict(X[i : i + 2], 1, row_offset=i) for i in (0, 2)]
+    joined = rows[0].merge(rows[1])
+    np.testing.assert_array_equal(joined.within, np.zeros((4, 2)))
+    np.testing.assert_allclose(joined.between, plain.mc_predict(X, 1).between, rtol=1e-12)
 
 
 def test_a_function_of_likely_values_is_averaged_over_the_models() -> None:
