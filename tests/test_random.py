@@ -133,6 +133,8 @@ def test_rng_takes_what_numpy_users_have() -> None:
     key = fd.Key(4)
     assert as_key(key) is key
     assert as_key(np.random.SeedSequence(3)) == fd.Key(3)
+    (child,) = np.random.SeedSequence(3).spawn(1)
+    assert as_key(child) == fd.Key(child) != fd.Key(3)
 
 
 @pytest.mark.parametrize("kind", [np.random.PCG64, np.random.MT19937, np.random.SFC64])

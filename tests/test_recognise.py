@@ -61,6 +61,7 @@ def array() -> bytes:
         (b"\x1c\0\0\0TFL3", "a TensorFlow Lite model"),
         (b"\n<!DOCTYPE html><html>", "a web page"),
         (b"<html><body>", "a web page"),
+        (b'<?xml version="1.0"?><Error>', "a web page"),
         (b' {"class_name": "Sequential"}', "JSON without weights"),
         (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
     ],
@@ -80,6 +81,8 @@ def test_what_is_not(data: bytes) -> None:
     ("names", "fragment"),
     [
         (["archive/data.pkl", "archive/data/0"], "a PyTorch checkpoint"),
+        (["m/data.pkl", "m/constants.pkl", "m/code/m.py"], "a TorchScript archive"),
+        (["assets/lookup/vocabulary.txt", "model.weights.h5"], "look words or numbers up"),
         (["model/saved_model.pb", "model/variables/variables.index"], "a TensorFlow SavedModel"),
         (["arr_0.npy"], "an .npz file"),
         (["models/lstm.keras"], "a zip archive; unpack it"),
@@ -92,6 +95,7 @@ def test_archives(names: list[str], fragment: str) -> None:
 
 def test_a_model_is_no_other_archive() -> None:
     assert recognise_members(["metadata.json", "config.json", "model.weights.h5"]) is None
+    assert recognise_members(["my_assets/words.txt", "model.weights.h5"]) is None
 
 
 @pytest.mark.parametrize(
