@@ -212,7 +212,7 @@ class _Layout:
             shape = (lead[field], last) if field in lead else (last,)
             if array.shape != shape or array.dtype != dtypes.get(fields[field], dtype):
                 raise _DamagedError(f"{name}/{field}: {_check.describe(array)}")
-        return prototype.with_arrays({fields[f]: np.array(array) for f, array in given.items()})
+        return prototype.with_arrays({fields[f]: array for f, array in given.items()})
 
     def _prototype(self, name: str, dtype: np.dtype[Any]) -> Statistic:
         """Return a statistic of no rows."""
