@@ -71,7 +71,17 @@ def test_what_is_recognised(data: bytes, fragment: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"hello", b"\x80\x06", b"<", b"version 1", b"[1]"]
+    "data",
+    [
+        b"PK\x03\x04",
+        b"\x89HDF\r\n\x1a\n",
+        b"hello",
+        b"\x80\x06",
+        b"<",
+        b"version 1",
+        b"[1]",
+        b"x<html>",
+    ],
 )
 def test_what_is_not(data: bytes) -> None:
     assert recognise(data) is None
