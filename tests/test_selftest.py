@@ -141,6 +141,18 @@ def one_bit(result: None, out: np.ndarray, *_: Any) -> None:
     out.view(np.uint8).reshape(-1)[-1] ^= 1
 
 
+def only(dtype: str) -> Any:
+    """Spoil what is of one type."""
+
+    def spoil(result: np.ndarray | None, out: Any, *_: Any) -> np.ndarray | None:
+        made = out if result is None else result
+        if isinstance(made, np.ndarray) and made.dtype == dtype:
+            one_bit(None, made)
+        return result
+
+    return spoil
+
+
 def of_result(result: np.ndarray | None, *_: Any) -> np.ndarray | None:
     if result is not None:
         one_bit(None, result)
@@ -163,6 +175,18 @@ FAULTS = {
     "philox": ("philox", of_words, {"philox", "keys", "mc_predict"}),
     "packed": ("bernoulli_packed", one_bit, {"masks"}),
     "bernoulli": ("bernoulli", one_bit, {"masks"}),
+    **{
+        f"bernoulli of {dtype}": ("bernoulli", only(dtype), {"masks"})
+        for dtype in ("bool", "uint8", "float32", "float64")
+    },
+    **{
+        f"{method} of {dtype}": (method, only(dtype), {"masks"})
+        for method, dtypes in {
+            "plain_bernoulli": ("bool", "uint8", "float32", "float64"),
+            "plain_dropout": ("float16", "float32", "float64"),
+        }.items()
+        for dtype in dtypes
+    },
     "dropout": ("dropout_streams", one_bit, {"mc_predict"}),
     "small dropout": ("plain_dropout", of_result, {"masks"}),
     "normals": ("gaussian_noise", one_bit, {"normals"}),

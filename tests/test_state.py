@@ -229,6 +229,13 @@ def test_counters_are_left_out() -> None:
     assert [*read_state(file_of(header, bytes(24)), LIMITS).tensors] == names[1:]
 
 
+def test_what_is_rounded_is_told_once() -> None:
+    wide = {f"a{i}": entry("F64", (2,), 16 * i, 16 * i + 16) for i in range(2)}
+    short = {f"b{i}": entry("F16", (2,), 32 + 4 * i, 36 + 4 * i) for i in range(2)}
+    notes = read_state(file_of(wide | short, bytes(40)), LIMITS).notes
+    assert [note.split(" in ")[0] for note in notes] == ["weights of float64", "weights of float16"]
+
+
 def test_numbers_that_are_not_finite() -> None:
     for dtype, bits in (("F32", "<f4"), ("F64", "<f8"), ("F16", "<f2")):
         body = np.array([1, np.nan], bits).tobytes()

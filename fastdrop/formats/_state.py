@@ -56,7 +56,7 @@ def read_state(data: bytes | memoryview, limits: Limits, allow_nonfinite: bool =
         tensors, notes = _of_checkpoint(bytes(data), limits)
     tensors = {n: values for n, values in tensors.items() if n.rpartition(".")[2] != _COUNTER}
     for name, values in tensors.items():
-        if not allow_nonfinite and values.dtype.kind == "f" and not np.isfinite(values).all():
+        if not allow_nonfinite and not np.isfinite(values).all():
             raise ModelFormatError(
                 f"tensor {show(name)} holds NaN or infinities; allow_nonfinite=True accepts them"
             )
