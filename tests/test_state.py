@@ -1052,6 +1052,23 @@ def test_which_tensors(entries: str, taken: set[str] | None) -> None:
         assert read_state(data, LIMITS).tensors.keys() == taken
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_arrays_beside_tensors_are_told(inside: bool) -> None:
+    """For they may be meant as weights; other things are not."""
+    array, counts = (pickle.dumps(v, 2)[2:-1] for v in (np.ones(2), collections.Counter("a")))
+    own = b"}(" + text("w") + tensor() + text("mean") + array + text("counts") + counts + b"u"
+    pickled = b"}(" + text("model") + own + text("std") + array + b"u." if inside else own + b"."
+    data = rewritten(
+        FILES["parameters.pt"],
+        lambda m: m.update({"archive/data.pkl": pickled, "archive/data/0": bytes(40)}),
+    )
+    tensors, notes = read_state(data, LIMITS)
+    assert [*tensors] == ["w"]
+    assert notes == ["the weights are those under 'model' in the file"] * inside + [
+        "arrays of NumPy are left out, for only tensors are read: 'mean'"
+    ]
+
+
 def test_one_thing_under_many_names() -> None:
     """It is looked at once, and counted as often as it would be used."""
     many = b"".join(text(f"t{i}") + tensor(shape=b"K\x0a\x85") for i in range(300))
