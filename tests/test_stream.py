@@ -291,6 +291,31 @@ def test_a_graph_with_what_stays() -> None:
             )
 
 
+@pytest.mark.parametrize("given", ["x", "l:1"])
+def test_a_state_that_comes_of_all_steps_needs_the_whole_sequence(given: str) -> None:
+    """What a layer starts from is another one after each step, so all steps are taken again."""
+    states = ["l:1", "l:2"] if given == "l:1" else ["h", "c"]
+    calls = [
+        fd.Call(lstm("l", 4, 5, return_state=True), "x"),
+        fd.Call(dense("h", 5, 5, "tanh"), "l"),
+        fd.Call(dense("c", 5, 5), "l:2"),
+        fd.Call(lstm("second", 4, 5, **both, starts_from_state=True), ["x", *states]),
+    ]
+    model = fd.Model(calls, {"x": (None, 4)}, outputs="second")
+    with pytest.raises(ValueError, match="stream: layer 'second' needs the whole sequence"):
+        model.stream(rows=ROWS)
+
+
+def test_a_sequence_and_what_stays_are_not_taken_together() -> None:
+    entries = [
+        fd.Call(layers.Dropout(name="drop", rate=0.5), "x"),
+        fd.Call(layers.Merge(name="sum", function="add"), ["drop", "fixed"]),
+    ]
+    model = fd.Model(entries, {"x": (STEPS, 4), "fixed": (STEPS, 4)})
+    with pytest.raises(ValueError, match="stream: layer 'sum' needs the whole sequence"):
+        model.stream(constants={"fixed": np.ones((1, STEPS, 4))})
+
+
 @pytest.mark.parametrize("name", ["padding, sequences", "masks of steps", "convolution"])
 def test_rows_begin_again_by_themselves(name: str) -> None:
     """A row that begins later has what it has alone, the others go on."""

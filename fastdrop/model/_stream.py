@@ -54,12 +54,13 @@ class Stream:
         self._constants = constants
         self._plan: list[tuple[Step, Stepper | None, str]] = []
         moving = {tensor for tensor in graph.inputs if tensor not in constants}
+        changing = set(moving)
         # The length that places of steps are numbered by, 0 where it is left open.
         self._length = next((graph.shapes[i][0] or 0 for i in sorted(moving)), 0)
         # Refused before anything is drawn from what may be a generator.
         self._draws = draws(Key(0))
         for step in graph.steps:
-            self._plan.append(self._planned(step, moving))
+            self._plan.append(self._planned(step, moving, changing))
         self._sequences = [tensor in moving for tensor in graph.outputs]
         for number, (tensor, sequence) in enumerate(
             zip(graph.outputs, self._sequences, strict=True)
@@ -78,14 +79,23 @@ class Stream:
             "another, which takes load_state(stream.state)"
         )
 
-    def _planned(self, step: Step, moving: set[int]) -> tuple[Step, Stepper | None, str]:
-        """Decide how a call takes a step, and note which of its outputs are sequences."""
+    def _planned(
+        self, step: Step, moving: set[int], changing: set[int]
+    ) -> tuple[Step, Stepper | None, str]:
+        """Decide how a call takes a step, and note which of its outputs are sequences.
+
+        And which are others at each step, as the final state of a layer that is not a sequence.
+        """
         shapes = [self._graph.shapes[i] for i in step.inputs]
         along = [i in moving for i in step.inputs]
+        if not changing.isdisjoint(step.inputs):
+            changing.update(step.outputs)
         if not any(along):
             return step, None, "rows"
         layer = step.layer
-        stepper = layer.stepper(shapes) if along[0] and not any(along[1:]) else None
+        # What it starts from must be there before the first step.
+        starts = along[0] and changing.isdisjoint(step.inputs[1:])
+        stepper = layer.stepper(shapes) if starts else None
         if stepper is None and not (all(along) and layer.each_step(shapes)):
             raise ValueError(
                 f"stream: {layer.label} needs the whole sequence, so it cannot be taken step by "
