@@ -442,6 +442,19 @@ def test_a_step_that_fails_is_not_taken() -> None:
     assert np.array_equal(stream.step(x[:, 1]).mean, other.step(x[:, 1]).mean)
 
 
+@pytest.mark.parametrize("transform", [None, lambda values: 2 * values])
+def test_what_a_step_says_is_merged_with_what_a_model_says(transform: Any) -> None:
+    model, x = fd.Model([lstm("l", 4, 5, **both)], (None, 4)), x_of("")[:, :1]
+    options: dict[str, Any] = {"rng": 3, "transform": transform, "keep_samples": True}
+    p = model.stream(ROWS, 5, **options).step(x[:, 0])
+    both_said = p.merge(model.mc_predict(x, 4, first_sample=5, **options))
+    assert np.array_equal(both_said.samples, model.mc_predict(x, 9, **options).samples)
+    other = options | {"transform": None if transform else np.negative}
+    unlike = model.mc_predict(x, 4, first_sample=5, **other)
+    with pytest.raises(ValueError, match="other: expected one of the same kind"):
+        p.merge(unlike)
+
+
 def test_a_state_goes_with_its_key() -> None:
     """With other masks it would be nobody's."""
     model = fd.Model(CHAINS["lstm"], (None, 4))
