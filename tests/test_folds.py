@@ -226,6 +226,40 @@ def test_sketches_are_merged_beyond_what_they_hold() -> None:
         assert (abs(ranks - q * 6999) <= bound + 1).all()
 
 
+def test_errors_of_many_merges_do_not_add_up() -> None:
+    """What is kept of two neighbours is the lower and the upper one in turn.
+
+    Of the lower ones alone, values would be those of about 96 ranks below.
+    """
+    n = 1 << 16
+    values = np.random.default_rng(0).permutation(n).astype(np.float32)
+    sketch = QuantileSketch(1, n, values.dtype)
+    sketch.add(values[:, np.newaxis])
+    q = np.linspace(0.05, 0.95, 91)
+    off = sketch.quantile(q)[:, 0] - q * (n - 1)
+    assert abs(off.mean()) < 20
+
+
+@pytest.mark.parametrize("name", ["moments", "covariance"])
+def test_what_one_has_seen_is_kept_by_an_empty_one(name: str) -> None:
+    """To the last bit, far from 0 too."""
+    values = 1e8 + distributions(20, 1).astype(np.float64)
+    found, other = MAKERS[name](), folded(name, values, [])
+    found.merge(other)
+    assert np.array_equal(result(found), result(other))
+
+
+def test_first_values_far_apart() -> None:
+    """Both are numbers of float32, and what is between them is none."""
+    parts = np.array([[3e7], [1.25]], np.float32), np.array([[1.1], [2.7]], np.float32)
+    first, second = Moments(1, np.float32), Moments(1, np.float32)
+    first.add(parts[0])
+    second.add(parts[1])
+    first.merge(second)
+    exact = np.concatenate(parts).astype(np.float64)
+    np.testing.assert_allclose(first.mean, exact.mean(axis=0), rtol=1e-15)
+
+
 def test_a_sketch_takes_more_than_it_expects() -> None:
     values = np.random.default_rng(0).normal(size=(900, 3)).astype(np.float32)
     sketch = QuantileSketch(3, 5, values.dtype)
