@@ -616,7 +616,7 @@ def _classes(y: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[np.intp], 
         raise ValueError(f"y: expected {expected}, got one-hot vectors")
     if binary:
         shares = _forecasts.two_classes(given.reshape(of), "probabilities")
-    elif given.shape[:-1] == of and given.ndim:
+    elif given.shape[:-1] == of:
         shares = _forecasts.distributions(given, "probabilities")
     else:
         expected = f"shape {of} for two classes, or {(*of, 'classes')}"

@@ -661,3 +661,32 @@ def test_samples_that_were_not_kept(score: Any) -> None:
     for samples in (p.samples, p):
         with pytest.raises(TypeError, match=r"samples: expected .*keep_samples=True\)\.samples"):
             score(np.zeros(2), samples)
+
+
+def test_whole_numbers_that_float64_does_not_hold() -> None:
+    for dtype in (np.int64, np.uint64):
+        y = np.array([2**53 - 1], dtype)
+        assert scores.crps(y, [y]).tolist() == [0]
+        with pytest.raises(ValueError, match=r"y: expected integers between -2\*\*53 and 2\*\*53"):
+            scores.crps(y + y.dtype.type(2), [y])
+
+
+def test_no_labels_are_no_vectors_of_classes() -> None:
+    for score in (scores.nll, scores.brier):
+        assert score(np.zeros((0, 2), int), np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_samples_may_be_any_array() -> None:
+    """Also one that has quantiles of its own, as tables of pandas have; a prediction is none."""
+
+    class Table:
+        def __init__(self, values: list[list[float]]) -> None:
+            self.values = np.array(values)
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return self.values
+
+        def quantile(self, q: float) -> float:
+            return float(np.quantile(self.values, q))
+
+    assert scores.crps([2.0], Table([[1.0], [3.0]])).tolist() == [0.5]  # type: ignore[arg-type]
