@@ -69,7 +69,7 @@ def opened(path: str | PathLike[str], max_bytes: int) -> Iterator[tuple[BinaryIO
         if error.errno in (errno.EACCES, errno.EISDIR) and os.path.isdir(path):  # on Windows
             raise _other("directory") from error
         if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, a device without a driver
-            raise NoFileError("expected a regular file, found a special one", "special") from error
+            raise _other("special file") from error
         raise
     try:
         before = os.fstat(descriptor)

@@ -28,7 +28,7 @@ pytest.importorskip("h5py", reason="the files under test are written with h5py")
 
 import h5py
 
-from fastdrop import _npy
+from fastdrop import _files, _npy
 from fastdrop.formats import ModelFormatError, load
 from fastdrop.formats._errors import printable, show
 from fastdrop.formats._limits import Limits
@@ -1019,7 +1019,10 @@ def test_missing_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "error"),
-    [(None, TypeError), (0, TypeError), ("a\0b", ValueError), (b"a\0b", ValueError)],
+    [
+        *((None, TypeError), (0, TypeError), ("a\0b", ValueError), (b"a\0b", ValueError)),
+        pytest.param("\ud800", ValueError, id="a surrogate"),
+    ],
 )
 def test_what_is_no_path(path: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^path: expected a str or path-like.*, got ") as caught:
@@ -1068,7 +1071,7 @@ def test_device(device: str) -> None:
 def test_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("model.keras")
-        with pytest.raises(ModelFormatError, match="special"):
+        with pytest.raises(ModelFormatError, match="expected a regular file, found a special file"):
             load(path)
 
 
@@ -1093,6 +1096,32 @@ def test_truncated_while_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         load(path)
 
 
+@pytest.mark.parametrize("sooner", [0, 10**9], ids=["larger", "later"])
+def test_a_change_is_seen_by_size_and_by_time(path: Path, sooner: int) -> None:
+    """Written over in a moment that the clock of the file system does not tell from the first."""
+    path.write_bytes(bytes(100))
+    written = path.stat().st_mtime_ns - sooner
+    os.utime(path, ns=(written, written))
+    with _files.opened(path, 100) as (file, size):
+        assert file.read() == bytes(size) == bytes(100)
+    with pytest.raises(_files.NoFileError, match="changed"), _files.opened(path, 100):  # noqa: PT012
+        path.write_bytes(bytes(100 if sooner else 101))
+        if not sooner:
+            os.utime(path, ns=(written, written))
+
+
+def test_fewer_bytes_than_there_were(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(bytes(100))
+    real = os.stat(path)
+    monkeypatch.setattr("os.fstat", lambda descriptor: real)
+    assert _files.read(path, 100) == bytes(100)
+    with path.open("rb") as file:  # it has become longer
+        assert _files.whole(file, 99) == bytes(99)
+    os.truncate(path, 99)
+    with pytest.raises(_files.NoFileError, match="changed while it was read"):
+        _files.read(path)
+
+
 @pytest.mark.parametrize("size", [0, 500])
 def test_truncated_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """What was there before and after is not what was read."""
@@ -1111,8 +1140,8 @@ def test_truncated_for_a_moment(path: Path, monkeypatch: pytest.MonkeyPatch, siz
         (errno.EACCES, True, ModelFormatError, "expected a regular file, found a directory"),
         (errno.EISDIR, True, ModelFormatError, "expected a regular file, found a directory"),
         (errno.EACCES, False, PermissionError, "here"),
-        (errno.ENXIO, False, ModelFormatError, "found a special one"),
-        (errno.ENODEV, False, ModelFormatError, "found a special one"),
+        (errno.ENXIO, False, ModelFormatError, "found a special file"),
+        (errno.ENODEV, False, ModelFormatError, "found a special file"),
         (errno.EIO, True, OSError, "here"),
     ],
     ids=["access", "is a directory", "no access", "socket", "device", "broken"],
