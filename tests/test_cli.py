@@ -926,6 +926,15 @@ def refused_out(out: object, found: str, capsys: pytest.CaptureFixture[str]) -> 
     assert captured.out == ""
 
 
+@pytest.mark.parametrize("arguments", [["inspect"], ["predict", MODEL]], ids=["model", "input"])
+def test_a_file_that_is_not_there_is_named(
+    arguments: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "none.npy"
+    assert run(*arguments, missing) == 1
+    assert capsys.readouterr().err == f"fastdrop: {missing}: {os.strerror(errno.ENOENT)}\n"
+
+
 def test_out_is_refused_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused_out("", "nothing", capsys)
     refused_out(tmp_path, "a directory", capsys)

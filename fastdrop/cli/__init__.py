@@ -165,7 +165,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError, TypeError, ImportError, MemoryError) as error:
-        return _failed(" ".join(str(error).split()) or type(error).__name__)
+        return _failed(_said(error))
+
+
+def _said(error: Exception) -> str:
+    """Return what is wrong, in one line."""
+    if isinstance(error, OSError) and isinstance(error.filename, str) and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _print(text: str) -> int:
