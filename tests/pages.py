@@ -133,7 +133,7 @@ def blocks(page: str) -> list[Block]:
             command = re.search(
                 r"^(\$ |>>> |pip |fastdrop |python |import |make )", block.code, re.M
             )
-            if command and not block.code.startswith("$ make demo"):
+            if command and not block.code.startswith("$ fastdrop demo"):
                 raise ValueError(f"{block.place}: {command[0]!r} is code: say so after the ```")
         found.append(block)
     return found
