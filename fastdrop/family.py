@@ -407,7 +407,7 @@ def embedding_dropout(
     count = len(array)
     _check.indices(words, count)
     _check.probability(rate, "rate")
-    first_row = _check.rows_range(row_offset, len(words), max(count, 1))
+    first_row = _check.rows_range(row_offset, len(words), count)
     per_row = _check.choice(scope, "scope", _check.SCOPES) == "per_row"
     threads = _check.thread_count(threads, _threads.DEFAULT)
     source = stream_of(rng, stream)
