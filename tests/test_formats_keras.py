@@ -1481,7 +1481,7 @@ def test_layers_of_keras_are_nobodys_own() -> None:
             fd.load(legacy_model(model_config=json.dumps(config).encode()))
         return str(caught.value)
 
-    for name in ("STFTSpectrogram", "LocallyConnected1D", "GroupedQueryAttention"):
+    for name in ("STFTSpectrogram", "LocallyConnected1D", "SeparableConv3D"):
         assert f"({name}): the class is not supported" in said(name)
     assert "load(..., custom={'Mine': 'Dropout'})" in said("Mine")
     # One's own class, of the name of a function.

@@ -1,6 +1,7 @@
 """Attention: against its definition in float64, masks, options, refusals, laws of sampling."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,24 @@ def test_several_heads(options: dict[str, Any], masks: str) -> None:
     )
 
 
+@pytest.mark.parametrize("shared", [1, 2, 4])
+def test_heads_that_share_keys_and_values(shared: int) -> None:
+    """As if each head had a copy of them, those that share one side by side."""
+    options = {"num_heads": 4, "value_dim": 3, "use_gate": True, "return_attention_scores": True}
+    layer = multi(shared_heads=shared, **options)
+    assert layer.key_kernel.shape[1] == layer.value_kernel.shape[1] == shared
+    copied = {
+        f"{part}_{field}": np.repeat(getattr(layer, f"{part}_{field}"), 4 // shared, axis=-2)
+        for part in ("key", "value")
+        for field in ("kernel", "bias")
+    }
+    tensors = [flow(Q, QUERY_MASK), flow(V, VALUE_MASK), flow(K)]
+    for got, expected in zip(
+        layer.run(tensors, None), replace(layer, **copied).run(tensors, None), strict=True
+    ):
+        np.testing.assert_array_equal(got.values, expected.values)
+
+
 def test_attention_masks_of_heads_and_of_all() -> None:
     seen = np.random.default_rng(4).random((ROWS, 2, QUERIES, STEPS)) < 0.7
     seen[..., 0] = True
@@ -425,6 +444,10 @@ def test_everything_dropped_is_the_bias() -> None:
                 output_kernel=normal(2, 5, 3),
             ),
             "'m' key_kernel: expected shape",
+        ),
+        (
+            lambda: multi(num_heads=4, shared_heads=3),
+            "'m' key_kernel: expected a number of heads that divides 4, got 3",
         ),
         (
             lambda: Attention.declare([(4, 3)] * 2, name="a", score_mode="sum"),
@@ -666,6 +689,12 @@ def test_calls_with_options_of_their_own() -> None:
         ("MultiHeadAttention", HEADED | {"sliding_window": -1}, APART, "sliding_window: expected"),
         ("MultiHeadAttention", HEADED | {"other": 1}, APART, "unsupported option 'other'"),
         ("MultiHeadAttention", {"num_heads": 2}, APART, "key_dim: expected a positive integer"),
+        (
+            "GroupQueryAttention",
+            {"head_dim": 2, "num_query_heads": 4, "num_key_value_heads": 3},
+            APART,
+            "num_key_value_heads: expected a number that divides 4",
+        ),
     ],
 )
 def test_files_refused(

@@ -258,8 +258,10 @@ class MultiHeadAttention(Attending):
     """Attention of several heads side by side (Vaswani et al. 2017, arXiv:1706.03762).
 
     Kernels of query, key and value are (features, heads, size), of which the sizes of query and key
-    are one; `output_kernel` is (heads, size, *output). With a gate, what a head found is multiplied
-    by ``sigmoid(query gate_kernel + gate_bias)``. Inputs of more axes than one before the features
+    are one; `output_kernel` is (heads, size, *output). Key and value may have fewer heads, each of
+    which equally many heads of the query share, one after another (Ainslie et al. 2023,
+    arXiv:2305.13245). With a gate, what a head found is multiplied by
+    ``sigmoid(query gate_kernel + gate_bias)``. Inputs of more axes than one before the features
     are attended to along `attention_axes` of a row, or along all of these (None).
 
     A query sees `sliding_window` steps less one to either side. What it must not see is left out as
@@ -309,15 +311,19 @@ class MultiHeadAttention(Attending):
         super().__post_init__()
         self.check_weight("query_kernel", (None, None, None))
         _, heads, size = self.query_kernel.shape
-        self.check_weight("key_kernel", (None, heads, size))
-        self.check_weight("value_kernel", (None, heads, None))
+        self.check_weight("key_kernel", (None, None, size))
+        shared = self.key_kernel.shape[1]
+        if not shared or heads % shared:
+            expected = f"a number of heads that divides {heads}"
+            _check.refuse(ValueError, f"{self.label} key_kernel", expected, shared)
+        self.check_weight("value_kernel", (None, shared, None))
         width = self.value_kernel.shape[2]
         free = (None,) * (self.output_kernel.ndim - 2)
         self.check_weight("output_kernel", (heads, width, *free))
         self.check_weight("gate_kernel", (len(self.query_kernel), heads, width))
         self.check_weight("query_bias", (heads, size))
-        self.check_weight("key_bias", (heads, size))
-        self.check_weight("value_bias", (heads, width))
+        self.check_weight("key_bias", (shared, size))
+        self.check_weight("value_bias", (shared, width))
         self.check_weight("gate_bias", (heads, width))
         self.check_weight("output_bias", self.output_kernel.shape[2:])
         if self.sliding_window is not None:
@@ -338,6 +344,7 @@ class MultiHeadAttention(Attending):
         use_bias: bool = True,
         use_gate: bool = False,
         output_shape: Sequence[int] | None = None,
+        shared_heads: int | None = None,
         **options: Any,
     ) -> Self:
         names = options.get("masks") or ()
@@ -347,10 +354,11 @@ class MultiHeadAttention(Attending):
         query, value, key = (last_axis(name, s) for s in (*tensors, tensors[1])[:3])
         width = key_dim if value_dim is None else value_dim
         made = tuple(output_shape) if output_shape else (query,)
+        shared = num_heads if shared_heads is None else shared_heads
         sizes = {
             "query": (query, (num_heads, key_dim)),
-            "key": (key, (num_heads, key_dim)),
-            "value": (value, (num_heads, width)),
+            "key": (key, (shared, key_dim)),
+            "value": (value, (shared, width)),
         }
         if use_gate:
             sizes["gate"] = (query, (num_heads, width))
@@ -468,7 +476,10 @@ class MultiHeadAttention(Attending):
         )
         rank = values.ndim - 2
         order, attended = self._order(rank), len(self._axes(rank)[1])
-        split = flat.reshape(*values.shape[:-1], *kernel.shape[1:]).transpose(order)
+        heads = flat.reshape(*values.shape[:-1], *kernel.shape[1:])
+        if kernel.shape[1] < self.heads:
+            heads = np.repeat(heads, self.heads // kernel.shape[1], axis=-2)
+        split = heads.transpose(order)
         sides, steps = split.shape[1 : -1 - attended], split.shape[-1 - attended : -1]
         return split.reshape(len(values), math.prod(sides), math.prod(steps), kernel.shape[2])
 

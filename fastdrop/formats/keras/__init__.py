@@ -148,9 +148,13 @@ def _as_float32(array: NDArray[Any], where: str, assembly: Assembly, asked: Aske
     return array
 
 
+# Classes whose name in Keras's code is another one than they are saved by.
+_DEFINED_AS = {"GroupQueryAttention": "GroupedQueryAttention"}
+
+
 def _group_name(record: Record) -> str:
     """Return the name of a layer's group: its class, in words."""
-    name = record.spelled
+    name = _DEFINED_AS.get(record.spelled, record.spelled)
     return _CAPITAL_AFTER_SMALL.sub(r"\1_\2", _WORD.sub(r"\1_\2", name)).lower()
 
 

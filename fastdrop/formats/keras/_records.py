@@ -463,7 +463,7 @@ def hint(class_name: str) -> str:
 # Layers of Keras that are not read, which are nobody's own.
 OTHERS = frozenset(
     (
-        *("GroupedQueryAttention", "GroupQueryAttention", "HashedCrossing", "Hashing"),
+        *("HashedCrossing", "Hashing"),
         *("LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram", "RandomFourierFeatures"),
         *("ReversibleEmbedding", "SeparableConv3D", "STFTSpectrogram"),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastdrop.formats._errors import ModelFormatError, show
@@ -108,6 +108,16 @@ def _masking(options: dict[str, Any], record: Record, version: Version) -> dict[
     }
 
 
+def _grouped(options: dict[str, Any], record: Record, version: Version) -> dict[str, Any]:
+    """Take the numbers of heads, of which that of key and value divides the other."""
+    if options["num_heads"] % options["shared_heads"]:
+        expected = f"a number that divides {options['num_heads']}, the heads of the query"
+        raise record.config.wrong("num_key_value_heads", expected)
+    # Whatever the version, tensors keep their masks, and one that is given stands for theirs.
+    options = _masking(options | {"softmax_robust_masking": False}, record, version)
+    return options | {"own_query_mask": False}
+
+
 def _optional(config: Section, key: str, version: Version) -> int | None:
     return None if config.values.get(key) is None else config.positive(key)
 
@@ -147,13 +157,23 @@ class ListedRow(Row):
         return super().plan(planning, record, inputs, more)
 
 
+@dataclass(frozen=True)
 class MultiHeadRow(Row):
-    """Several dense layers, each with a group of its own, whose name has changed."""
+    """Several dense layers, each with a group of its own, whose name has changed.
+
+    Attributes
+    ----------
+    underscored : bool
+        Whether the name begins with "_" in every version.
+    """
+
+    underscored: bool = False
 
     def settled(
         self, planned: Planned, planning: Planning, record: Record, inputs: Sequence[Shape]
     ) -> Planned:
-        prefix = "_" if planning.version.legacy else ""
+        hidden = planning.version.legacy or self.underscored
+        prefix = "_" if hidden else ""
         numbers: dict[str, int] = {}
         own: dict[str, str] = {}
         stored = []
@@ -215,5 +235,26 @@ ROWS = (
         call=_arguments,
         # What it does with masks inside, Keras 3 has it do to the tensors themselves since then.
         takes_masks=(3, 8),
+    ),
+    *(
+        MultiHeadRow(
+            name,
+            MultiHeadAttention,
+            (
+                *_COMMON,
+                Option("head_dim", positive, "key_dim"),
+                Option("num_query_heads", positive, "num_heads"),
+                Option("num_key_value_heads", positive, "shared_heads"),
+                Option("use_bias", boolean(True)),
+                Option("use_gate", boolean(False)),
+                Option("sliding_window", _optional),
+            ),
+            without_effect=frozenset({"flash_attention"}),
+            rule=_grouped,
+            call=_arguments,
+            underscored=True,
+        )
+        # ".h5" files have the name that it bears in Keras's code.
+        for name in ("GroupQueryAttention", "GroupedQueryAttention")
     ),
 )

@@ -1459,6 +1459,84 @@ add(
 )
 
 
+# Keys and values of fewer heads than queries have.
+GQA = L.GroupQueryAttention
+for name, layer in {
+    "": GQA(3, 4, 2),
+    "-one": GQA(2, 3, 1, use_bias=False),
+    "-each": GQA(2, 3, 3),
+    "-dropout": GQA(3, 4, 2, dropout=0.3),
+}.items():
+    part = functools.partial(attend_heads, layer=layer)
+    add(f"group_query_attention{name}", [Q, V], part, only="3", both=True)
+    add(f"group_query_attention{name}-self", [V], part, only="3")
+    add(
+        f"group_query_attention{name}-causal",
+        [Q, V],
+        functools.partial(part, use_causal_mask=True),
+        only="3",
+    )
+for name, layer in {"": GQA(3, 4, 2), "-dropout": GQA(3, 4, 2, dropout=0.3)}.items():
+    part = functools.partial(attend_heads, layer=layer)
+    for masks in ("q", "v", "qv", "qvl"):
+        add(
+            f"group_query_attention{name}-masks-{masks}",
+            [QM, VM],
+            functools.partial(part, masks=masks),
+            only="3",
+        )
+    add(
+        f"group_query_attention{name}-masks-causal",
+        [padded(3, pattern=SOME, tag=6)],
+        functools.partial(part, masks="q", use_causal_mask=True),
+        only="3",
+    )
+part = functools.partial(attend_heads, layer=GQA(3, 4, 2))
+add("group_query_attention-key", [Q, V, K], part, only="3")
+add(
+    "group_query_attention-masks-key",
+    [QM, VM, padded(3, pattern=SOME[::-1], tag=5)],
+    functools.partial(part, masks="qvk"),
+    only="3",
+)
+add("group_query_attention-scores", [Q, V], functools.partial(part, scores=True), only="3")
+for name, layer in {
+    "gate": GQA(2, 4, 2, use_gate=True),
+    "window": GQA(2, 4, 2, sliding_window=2),
+    "window-dropout": GQA(2, 4, 2, sliding_window=2, dropout=0.3),
+}.items():
+    add(
+        f"group_query_attention-{name}",
+        [Q, V],
+        functools.partial(attend_heads, layer=layer),
+        only="3",
+        both=True,
+        skip=("3.0", "3.8"),
+    )
+
+
+def masked_after_groups(keras: Any, x: Any) -> Any:
+    """Does a tensor keep its mask though it was attended to?"""
+    masked = keras.layers.Masking(0.0)(x)
+    attended = keras.layers.GroupQueryAttention(3, 4, 2)(masked, masked)
+    return keras.layers.LSTM(2)(keras.layers.Add()([attended, keras.layers.Dense(3)(masked)]))
+
+
+add("group_query_attention-masks-after", [VM], masked_after_groups, only="3")
+
+
+def attend_groups_mask(keras: Any, q: Any, v: Any, mask: Any) -> Any:
+    return keras.layers.GroupQueryAttention(3, 4, 2)(q, v, attention_mask=mask)
+
+
+add(
+    "group_query_attention-attention_mask",
+    [Q, V, floats(2, 4, 5) > -0.7],
+    attend_groups_mask,
+    only="3",
+)
+
+
 # LoRA: two small matrices beside a kernel, in .keras files one with it. ---------------------------
 
 

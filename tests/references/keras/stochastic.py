@@ -265,6 +265,15 @@ mc("additive_attention", QV, functools.partial(attend, layer=L.AdditiveAttention
 mc("multi_head_attention", QV, attend_heads)
 
 
+def attend_groups(keras: Any, q: Any, v: Any) -> Any:
+    layers = keras.layers
+    h = layers.GroupQueryAttention(3, 4, 2, dropout=0.4)(q, v)
+    return layers.Dense(2)(layers.Flatten()(h))
+
+
+mc("group_query_attention", QV, attend_groups, only="3")
+
+
 def shared_dropout(keras: Any, x: Any, y: Any) -> Any:
     layers = keras.layers
     dropout = layers.Dropout(0.4)
