@@ -185,6 +185,7 @@ ONE_VALUE_OF = {
     },
     ("Attention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
     ("AdditiveAttention", "causal"): "of TensorFlow 2.2 to 2.9; now an argument of the call",
+    ("ReversibleEmbedding", "reverse_dtype"): "what else is not refused is null",
     ("MultiHeadAttention", "use_gate"): "of Keras 3.14, tested against NumPy",
     ("MultiHeadAttention", "sliding_window"): "of Keras 3.14, tested against NumPy",
     ("MultiHeadAttention", "softmax_robust_masking"): "of Keras 2, tested against NumPy",

@@ -115,6 +115,10 @@ DEFAULTS: list[tuple[Any, dict[str, Any]]] = [
     (layers.Dense(name="d", kernel=K2), {"bias": None, "activation": "linear"}),
     (layers.Embedding(name="e", table=K2), {"mask_zero": False}),
     (layers.EmbeddingDropout(name="e", table=K2, rate=0.1), {"mask_zero": False}),
+    (
+        layers.ReversibleEmbedding(name="e", table=K2),
+        {"mask_zero": False, "reverse": False, "reverse_table": None, "soft_cap": None},
+    ),
     (layers.Identity(name="i"), {"passes_mask": True}),
     (layers.Masking(name="m"), {"mask_value": 0}),
     (layers.Concatenate(name="c"), {"axis": -1, "masks": "any"}),

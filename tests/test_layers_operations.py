@@ -29,6 +29,7 @@ from fastdrop.layers import (
     Reduce,
     Repeat,
     Resizing,
+    ReversibleEmbedding,
     Single,
     Slice,
     Sort,
@@ -383,6 +384,24 @@ def test_constants_with_an_axis_for_the_batch() -> None:
         (lambda: Difference(name="d", axis=2).output_shape((4, 3)), "of a row of 2 axes, got 2"),
         (lambda: Difference(name="d", axis=0, times=65), "layer 'd' times"),
         (lambda: Difference(name="d", axis=0, times=-1), "layer 'd' times"),
+        (
+            lambda: ReversibleEmbedding(name="e", table=normal(7, 3), reverse_table=normal(7, 3)),
+            r"'e' reverse_table: expected shape \(3, 7\)",
+        ),
+        (
+            lambda: ReversibleEmbedding(name="e", table=normal(7, 3), soft_cap=0),
+            "'e' soft_cap: expected a number of a size in .*, got 0",
+        ),
+        (
+            lambda: ReversibleEmbedding(name="e", table=normal(7, 3), reverse=1),
+            "'e' reverse: expected",
+        ),
+        (
+            lambda: ReversibleEmbedding(name="e", table=normal(7, 3), reverse=True).output_shape(
+                (4, 7)
+            ),
+            r"of shape \(..., 3\), got \(4, 7\)",
+        ),
         (lambda: GLU(name="g").output_shape((4, 3)), "of an even length on axis -1"),
         (lambda: GLU(name="g", axis=0).output_shape((None, 3)), "of an even length on axis 0"),
         (lambda: GLU(name="g", axis=2).output_shape((4, 3)), "of a row of 2 axes, got 2"),
@@ -551,6 +570,22 @@ def test_differences(axis: int, times: int) -> None:
     expected = np.diff(X.astype(float), times, axis=1 + axis % 2)
     np.testing.assert_allclose(output(layer, X), expected, rtol=1e-6, atol=1e-6)
     assert layer.output_shape((None, None)) == (None, None)
+
+
+@pytest.mark.parametrize("cap", [None, 0.75, -2.0])
+@pytest.mark.parametrize("tied", [True, False])
+def test_embeddings_that_are_reversed(tied: bool, cap: float | None) -> None:
+    table, own = normal(7, 3, seed=1), normal(3, 7, seed=2)
+    layer = ReversibleEmbedding(
+        name="e", table=table, reverse_table=None if tied else own, reverse=True, soft_cap=cap
+    )
+    x = normal(7, 5, 3, seed=3)
+    expected = x.astype(np.float64) @ (table.T if tied else own)
+    if cap is not None:
+        expected = cap * np.tanh(expected / cap)
+    np.testing.assert_allclose(output(layer, x), expected, rtol=1e-5, atol=1e-5)
+    check_laws(layer, x)
+    assert not layer.takes_indices
 
 
 @pytest.mark.parametrize("axis", [0, -2])

@@ -258,6 +258,18 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         SEQUENCE,
     ),
     "Embedding": ([{"table": normal(9, 4), "mask_zero": True}], np.arange(15).reshape(3, 5) % 9),
+    "ReversibleEmbedding": (
+        [
+            {"table": normal(9, 4), "reverse": True},
+            {
+                "table": normal(9, 4),
+                "reverse_table": normal(4, 9),
+                "reverse": True,
+                "soft_cap": 0.5,
+            },
+        ],
+        SEQUENCE,
+    ),
     "EmbeddingDropout": (
         [{"table": normal(9, 4), "mask_zero": True, "rate": 0.25}],
         np.arange(15).reshape(3, 5) % 9,

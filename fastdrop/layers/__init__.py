@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         Identity,
         IntegerLookup,
         Masking,
+        ReversibleEmbedding,
     )
     from fastdrop.layers.loops import RecurrentLoop
     from fastdrop.layers.merging import Concatenate, Dot, Merge
@@ -196,6 +197,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "Shape",

@@ -94,6 +94,86 @@ class Embedding(Single):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class ReversibleEmbedding(Embedding):
+    """An embedding that is called the other way round, too: from vectors to scores of its entries.
+
+    With `reverse` it multiplies vectors (..., D) by `reverse_table` (D, V), or by the table itself
+    if there is none (Press and Wolf 2016, arXiv:1608.05859). Scores y become
+    ``soft_cap * tanh(y / soft_cap)`` if there is such a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> from fastdrop.layers import ReversibleEmbedding
+    >>> table = np.array([[1, 0], [0, 2], [3, 1]], np.float32)
+    >>> scores = ReversibleEmbedding(name="scores", table=table, reverse=True)
+    >>> fd.Model([scores], (2,)).predict(np.array([[1, -1]], np.float32))
+    array([[ 1., -2.,  2.]], dtype=float32)
+    """
+
+    reverse: bool = False
+    reverse_table: Weight | None = None
+    soft_cap: float | None = None
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("table", "reverse_table")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check.flag(self.reverse, f"{self.label} reverse")
+        self.check_weight("reverse_table", self.table.shape[::-1])
+        if self.soft_cap is not None:
+            name = f"{self.label} soft_cap"
+            cap = _check.finite(self.soft_cap, name)
+            if not 2**-64 <= abs(cap) <= 2**64:
+                _check.refuse(ValueError, name, "a number of a size in [2**-64, 2**64]", cap)
+
+    @classmethod
+    def declare(
+        cls,
+        inputs: Sequence[Shape],
+        *,
+        name: str,
+        input_dim: int = 0,
+        output_dim: int = 0,
+        tie_weights: bool = True,
+        **options: Any,
+    ) -> Self:
+        own = None if tie_weights else Declared((output_dim, input_dim))
+        table = Declared((input_dim, output_dim))
+        return cls(name=name, table=table, reverse_table=own, **options)
+
+    @property
+    def takes_indices(self) -> bool:  # type: ignore[override]
+        return not self.reverse
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if not self.reverse:
+            return super().output_shape(shape)
+        entries, size = self.table.shape
+        fits = len(shape) > 0 and shape[-1] in (size, None)
+        self.check_fits(shape, f"(..., {size})", fits)
+        return (*shape[:-1], entries)
+
+    def mask_symbol(self, tensors: Sequence[str], masks: Sequence[object]) -> object:
+        return None if self.reverse else super().mask_symbol(tensors, masks)
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return not self.reverse or len(inputs[0]) > 1
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        if not self.reverse:
+            return super().forward(flow, draw)
+        table = self.table.T if self.reverse_table is None else self.reverse_table
+        scores = dense(flow.values, np.ascontiguousarray(table))
+        if self.soft_cap is not None:
+            cap = np.float32(self.soft_cap)
+            with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                scores = cap * activate(scores / cap, "tanh")
+        return Flow(scores)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class EmbeddingDropout(Embedding):
     """An embedding of which whole words are dropped, each wherever it occurs in a row."""
 

@@ -463,9 +463,8 @@ def hint(class_name: str) -> str:
 # Layers of Keras that are not read, which are nobody's own.
 OTHERS = frozenset(
     (
-        *("HashedCrossing", "Hashing"),
-        *("LocallyConnected1D", "LocallyConnected2D", "MelSpectrogram", "RandomFourierFeatures"),
-        *("ReversibleEmbedding", "SeparableConv3D", "STFTSpectrogram"),
+        *("HashedCrossing", "Hashing", "LocallyConnected1D", "LocallyConnected2D"),
+        *("MelSpectrogram", "RandomFourierFeatures", "SeparableConv3D", "STFTSpectrogram"),
     )
 )
 # Classes that no table will have, and why.

@@ -7,20 +7,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from fastdrop.formats._errors import ModelFormatError
+from fastdrop.formats._errors import ModelFormatError, show
 from fastdrop.formats._safe_json import Section, is_dimension
-from fastdrop.formats.keras._records import Record, policy_name
+from fastdrop.formats.keras._records import Node, Record, policy_name
 from fastdrop.formats.keras._rows import (
     Option,
     Planned,
     Planning,
     Row,
+    Tensor,
     activation,
     boolean,
     choice,
     must_be,
     number,
     positive,
+    refuse_arguments,
 )
 from fastdrop.formats.keras._version import Version
 from fastdrop.layers import (
@@ -32,6 +34,7 @@ from fastdrop.layers import (
     Identity,
     IntegerLookup,
     Masking,
+    ReversibleEmbedding,
     Shape,
 )
 from fastdrop.layers.core import ENCODINGS
@@ -64,6 +67,33 @@ def _output(config: Section, key: str, version: Version) -> tuple[int | None, ..
     if not all(n is None or is_dimension(n) for n in listed):
         raise config.wrong(key, "a length, or a list of lengths and null")
     return tuple(listed)
+
+
+def _reversed(node: Node, record: Record) -> tuple[list[Tensor], dict[str, Any]]:
+    """Take the one tensor of a call, and whether it goes from vectors to scores."""
+    arguments = dict(zip(("inputs", "reverse"), node.args, strict=False)) | node.kwargs
+    reverse = arguments.pop("reverse", False)
+    if not isinstance(reverse, bool) or len(node.args) > 2:
+        raise ModelFormatError(f"{record.where}: reverse: expected true or false")
+    given = arguments.pop("inputs", None)
+    refuse_arguments(arguments, record.where)
+    if not isinstance(given, Tensor):
+        raise ModelFormatError(f"{record.where}: inputs: expected a tensor, found {show(given)}")
+    return [given], {"reverse": reverse}
+
+
+def _cap(config: Section, key: str, version: Version) -> float | None:
+    if config.values.get(key) is None:
+        return None
+    return number()(config, key, version)
+
+
+class _Reversible(Row):
+    """An embedding whose calls take what they are told: numbers of entries, or vectors."""
+
+    def built_for(self, built: Shape, shape: Shape, record: Record) -> bool:
+        """Return True: for which of them it was built says nothing of the others."""
+        return True
 
 
 _MODES = ("int", *ENCODINGS)
@@ -158,6 +188,19 @@ ROWS = (
             Option("mask_zero", boolean(False)),
         ),
         input_of=lambda shape: (None,),
+    ),
+    _Reversible(
+        "ReversibleEmbedding",
+        ReversibleEmbedding,
+        (
+            Option("input_dim", positive),
+            Option("output_dim", positive),
+            Option("mask_zero", boolean(False)),
+            Option("tie_weights", boolean(True)),
+            Option("logit_soft_cap", _cap, "soft_cap"),
+            Option("reverse_dtype", must_be(None, "float32"), ""),
+        ),
+        call=_reversed,
     ),
     Row(
         "Dense",

@@ -1537,6 +1537,45 @@ add(
 )
 
 
+# Embeddings that are called in both directions. ---------------------------------------------------
+
+
+def both_ways(
+    keras: Any, x: Any, *, layer: Later, between: Later | None = None, alone: bool = False
+) -> Any:
+    embedding = layer.make(keras)
+    h = embedding(x)
+    if between is not None:
+        h = between.make(keras)(h)
+    scores = embedding(h, reverse=True)
+    return scores if alone else [scores, h]
+
+
+def only_back(keras: Any, x: Any) -> Any:
+    return keras.layers.ReversibleEmbedding(7, 3, logit_soft_cap=2.0)(x, reverse=True)
+
+
+RE, WORDS = L.ReversibleEmbedding, tokens(3, 5, of=7)
+for name, layer in {
+    "": RE(7, 4),
+    "-untied": RE(9, 3, tie_weights=False),
+    "-cap": RE(7, 4, logit_soft_cap=0.75, reverse_dtype="float32"),
+}.items():
+    part = functools.partial(both_ways, layer=layer)
+    add(f"reversible_embedding{name}", WORDS, part, only="3", both=True, skip=("3.0", "3.8"))
+    part = functools.partial(
+        both_ways, layer=layer, between=L.Dense(3 if "untied" in name else 4), alone=True
+    )
+    add(f"reversible_embedding{name}-alone", WORDS, part, only="3", skip=("3.0", "3.8"))
+part = functools.partial(
+    both_ways, layer=RE(7, 4, mask_zero=True), between=L.LSTM(4, return_sequences=True)
+)
+add("reversible_embedding-mask", WORDS, part, only="3", both=True, skip=("3.0", "3.8"))
+part = functools.partial(both_ways, layer=RE(7, 4, mask_zero=True), between=L.LSTM(4))
+add("reversible_embedding-last", WORDS, part, only="3", skip=("3.0", "3.8"))
+add("reversible_embedding-only_back", X3, only_back, only="3", both=True, skip=("3.0", "3.8"))
+
+
 # LoRA: two small matrices beside a kernel, in .keras files one with it. ---------------------------
 
 
