@@ -230,14 +230,11 @@ class LayerNormalization(_Normalizing):
         **options: Any,
     ) -> Self:
         axes, vector = _declared(name, axis, inputs)
-        return cls(
-            name=name,
-            axis=axes,
-            gamma=vector if scale or rms_scaling else None,
-            beta=vector if center and not rms_scaling else None,
-            rms_scaling=rms_scaling,
-            **options,
-        )
+        weights = {
+            "gamma": vector if scale or rms_scaling else None,
+            "beta": vector if center and not rms_scaling else None,
+        }
+        return cls(name=name, axis=axes, rms_scaling=rms_scaling, **(weights | options))
 
     def output_shape(self, shape: Shape) -> Shape:
         self.check_lengths(shape, self.gamma)

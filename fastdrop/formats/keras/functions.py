@@ -26,6 +26,7 @@ from fastdrop.layers import (
     ExpandDims,
     Identity,
     Layer,
+    LayerNormalization,
     MatMul,
     Pad,
     Reduce,
@@ -397,6 +398,30 @@ def normalize(given: Arguments) -> Built:
     return UnitNormalization, {"axis": axis, "least_norm": least}
 
 
+def _layer_norm(given: Arguments) -> Built:
+    given.input("x")
+    value = given.values.get("axis", -1)
+    axes = given.axes("axis") if "axis" in given.said else (-1,)
+    if not axes or min(axes) < 0 <= max(axes):
+        raise given.refuse("axis", "axes of a row, all counted from the same end", value)
+    options: dict[str, Any] = {
+        "axis": tuple(sorted(axes)),
+        "rms_scaling": given.flag("rms_scaling"),
+    }
+    options["epsilon"] = given.number("epsilon", 1e-7)
+    for name in ("gamma", "beta"):
+        options[name] = None
+        if name not in given.values:
+            continue
+        numbers = constant_of(given.values[name])
+        # Keras leaves those without an axis where they are, and they have others of the tensor.
+        if numbers is None or numbers.ndim != len(axes):
+            raise given.refuse(name, f"numbers, of {len(axes)} axes as those that are normalized")
+        options[name] = numbers
+        given.take(name)
+    return LayerNormalization, options
+
+
 _OPERANDS = tuple(f"operand {n + 1}" for n in range(8))
 _MOST_NUMBERS = 2**24  # that a product of numbers of the file may have
 
@@ -640,6 +665,7 @@ KERAS: dict[str, Function] = {
     },
     "Norm": Function(("x", "ord", "axis", "keepdims"), _norm),
     "Normalize": Function(("x", "axis", "order", "epsilon"), normalize),
+    "LayerNorm": Function(("x", "gamma", "beta", "axis", "epsilon", "rms_scaling"), _layer_norm),
     "Sort": Function(("x", "axis", "direction"), _sort),
     "Argsort": Function(("x", "axis", "direction", "stable"), _argsort),
     "TopK": Function(("x", "k", "sorted", "index_type"), _top_k),

@@ -280,6 +280,27 @@ for name in ("log2", "log10", "exp2"):
 add(
     "ops-divide_no_nan", [X3, np.round(X3)], lambda keras, *t: keras.ops.divide_no_nan(*t), only="3"
 )
+GAMMA, BETA = np.array([1.5, -0.5, 2.0], np.float32), np.array([0.25, 1.0, -1.0], np.float32)
+TWICE = np.arange(15, dtype=np.float32).reshape(5, 3) / 8
+for name, options in {
+    "": {},
+    "-both": {"gamma": GAMMA, "beta": BETA},
+    "-gamma": {"gamma": GAMMA, "epsilon": 0.5},
+    "-beta": {"beta": BETA, "axis": 2},
+    "-steps": {"gamma": TWICE[:, 0], "beta": TWICE[:, 1], "axis": 1},
+    "-two": {"gamma": TWICE, "beta": TWICE / 2, "axis": [1, 2], "epsilon": 0.25},
+    "-two-back": {"gamma": TWICE, "axis": [-1, -2]},
+    "-rms": {"gamma": GAMMA, "rms_scaling": True},
+    "-rms-alone": {"rms_scaling": True},
+}.items():
+    old = ("3.0", "3.8")
+    add(
+        f"ops-layer_normalization{name}",
+        X3,
+        ops3("layer_normalization", **options),
+        only="3",
+        skip=old,
+    )
 add("ops-logaddexp", [X3, P3], lambda keras, *t: keras.ops.logaddexp(*t), only="3")
 add("ops-hypot", [X3, P3], lambda keras, *t: keras.ops.hypot(*t), only="3")
 add("ops-norm", X3, ops3("norm", axis=-1), only="3", both=True)
