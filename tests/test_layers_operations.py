@@ -834,6 +834,37 @@ def test_einsum(backend: str, equation: str, shapes: list[tuple[int, ...]]) -> N
 
 
 @pytest.mark.parametrize(
+    ("equation", "shapes", "of_factor"),
+    [
+        ("ij,kl,jl->ik", [(4, 3), (5, 2)], (3, 2)),
+        ("ij,kj,j->ik", [(4, 3), (5, 3)], (3,)),
+        ("i,jk,lk->il", [(4,), (5, 3)], (2, 3)),
+        ("ij,ij,k->ik", [(4, 3), (4, 3)], (5,)),
+        ("ij,ij,->i", [(4, 3), (4, 3)], ()),
+        ("ij,jk->ik", [(4, 3)], (3, 2)),
+    ],
+)
+def test_einsum_with_numbers_of_all_rows(
+    backend: str, equation: str, shapes: list[tuple[int, ...]], of_factor: tuple[int, ...]
+) -> None:
+    inputs, factor = [normal(7, *shape) for shape in shapes], normal(*of_factor, seed=9)
+    layer = Einsum(name="e", equation=equation, factor=factor)
+    got = check_rows(layer, *inputs)
+    for n in range(7):
+        expected = np.einsum(equation, *(x[n].astype(float) for x in inputs), factor.astype(float))
+        np.testing.assert_allclose(got[n], expected, rtol=1e-5, atol=1e-5)
+    assert layer.output_shapes(shapes) == [got.shape[1:]]
+
+
+def test_numbers_of_all_rows_that_do_not_fit() -> None:
+    with pytest.raises(ValueError, match="'e' factor: expected"):
+        Einsum(name="e", equation="ij,jk->ik", factor=normal(3))
+    layer = Einsum(name="e", equation="ij,kj,jl->ikl", factor=normal(2, 2))
+    with pytest.raises(ValueError, match="layer 'e': expected ij,kj,jl->ikl, got"):
+        layer.output_shapes([(4, 3), (5, 3)])
+
+
+@pytest.mark.parametrize(
     ("whole", "shapes", "equation"),
     [
         ("bij, bjk -> bik", [(4, 3), (3, 2)], "ij,jk->ik"),

@@ -222,7 +222,10 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
     "Dense": ([{"kernel": K4, "bias": V4, "activation": "elu"}, {"kernel": K4}], SEQUENCE),
     "Dot": ([{"axes": (1, 1), "normalize": True}], [SEQUENCE, SEQUENCE]),
     "Dropout": ([{"rate": 0.5}, {"rate": 0.25, "noise_shape": (None, None, 1)}], SEQUENCE),
-    "Einsum": ([{"equation": "ij,kj->ik"}], [SEQUENCE, SEQUENCE]),
+    "Einsum": (
+        [{"equation": "ij,kj->ik"}, {"equation": "ij,kj,jl->ikl", "factor": normal(4, 2)}],
+        [SEQUENCE, SEQUENCE],
+    ),
     "EinsumDense": (
         [
             {"equation": "tc,cd->td", "kernel": K4, "bias": V4, "activation": "elu"},

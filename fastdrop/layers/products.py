@@ -3,14 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from fastdrop import feedforward
 from fastdrop.layers._axes import broadcast
 from fastdrop.layers._equations import check_equation, terms_of_rows
-from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, for_samples
+from fastdrop.layers._layer import Array, Draw, Flow, Layer, Shape, Weight, for_samples
 from fastdrop.layers.operations import reduced
 
 
@@ -76,10 +76,14 @@ class Einsum(Layer):
     """Multiply and sum by Einstein's convention, row by row. See `numpy.einsum`.
 
     `equation` names the axes of rows: ``"ij,jk->ik"`` multiplies matrices. Inputs are taken two at
-    a time, from the left; none has a letter twice.
+    a time, from the left; none has a letter twice. A `factor` of all rows, if there is one, is the
+    last term: the first input that has one of its letters is multiplied by it before all others.
     """
 
     equation: str
+    factor: Weight | None = None
+
+    weight_fields: ClassVar[tuple[str, ...]] = ("factor",)
 
     @classmethod
     def declare(
@@ -88,12 +92,15 @@ class Einsum(Layer):
         """Take `whole`, an equation that names the batch, and may have ellipses."""
         if whole:
             ranks = [len(shape) + 1 for shape in inputs]
-            terms, out = terms_of_rows(f"layer {name!r}", whole, ranks)
+            factor = options.get("factor")
+            shared = [] if factor is None else [factor.ndim]
+            terms, out = terms_of_rows(f"layer {name!r}", whole, [*ranks, *shared], len(shared))
             options["equation"] = ",".join(terms) + "->" + out
         return cls(name=name, **options)
 
     def __post_init__(self) -> None:
         check_equation(f"{self.label} equation", self.equation)
+        self.check_weight("factor", (None,) * len(self._terms[0][-1]))
 
     @property
     def _terms(self) -> tuple[list[str], str]:
@@ -103,17 +110,27 @@ class Einsum(Layer):
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         terms, out = self._terms
         lengths: dict[str, int] = {}
-        fits = [len(shape) for shape in inputs] == [len(term) for term in terms]
-        for term, shape in zip(terms, inputs, strict=False):
+        shapes = [*inputs] if self.factor is None else [*inputs, self.factor.shape]
+        fits = [len(shape) for shape in shapes] == [len(term) for term in terms]
+        for term, shape in zip(terms, shapes, strict=False):
             for letter, length in zip(term, shape, strict=False):
                 fits &= length is None or lengths.setdefault(letter, length) == length
         if not fits:
             raise ValueError(f"{self.label}: expected {self.equation}, got {list(inputs)}")
         return [tuple(lengths.get(letter) for letter in out)]
 
+    def work_elements(self, inputs: Sequence[Shape]) -> int:
+        return 0 if self.factor is None else 2 * int(self.factor.size)
+
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         terms, out = self._terms
-        rest = [(term, flow.values) for term, flow in zip(terms, inputs, strict=True)]
+        rest = [(term, flow.values) for term, flow in zip(terms, inputs, strict=False)]
+        if self.factor is not None:
+            term = terms[-1]
+            at = next((i for i, (own, _) in enumerate(rest) if {*own} & {*term}), 0)
+            others = [own for i, (own, _) in enumerate(rest) if i != at]
+            each_row = np.broadcast_to(self.factor, (1, inputs[0].rows, *self.factor.shape))
+            rest[at] = _product(rest[at], (term, each_row), {*out, *"".join(others)})
         while len(rest) > 1:
             one, other, *rest = rest
             later = {*out, *"".join(term for term, _ in rest)}

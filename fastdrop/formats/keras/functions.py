@@ -451,21 +451,25 @@ def _einsum(given: Arguments) -> Built:
         raise given.refuse("subscripts", "an equation", equation)
     names = [name for name in _OPERANDS if name in given.values]
     constants = [n for n in names if constant_of(given.values[n]) is not None]
-    if constants and len(names) == len(constants) + 1:
-        inputs, _, out = equation.replace(" ", "").partition("->")
-        terms = dict(zip(names, inputs.split(","), strict=False))
-        (x,) = (n for n in names if n not in constants)
-        given.input(x)
-        if len(constants) == 1:
-            term, kernel = terms.get(constants[0]), given.operand(constants[0])
-        else:
-            term, kernel = _multiplied(
-                given, [terms.get(n, "") for n in constants], constants, f"{terms.get(x)}{out}"
-            )
-        return EinsumDense, {"whole": f"{terms.get(x)},{term}->{out}", "kernel": kernel}
-    for name in names:
+    tensors = [name for name in names if name not in constants]
+    if not constants or not tensors:
+        for name in names:
+            given.input(name)
+        return Einsum, {"whole": equation}
+    inputs, _, out = equation.replace(" ", "").partition("->")
+    terms = dict(zip(names, inputs.split(","), strict=False))
+    for name in tensors:
         given.input(name)
-    return Einsum, {"whole": equation}
+    of_tensors = ",".join(terms.get(name, "") for name in tensors)
+    if len(constants) == 1:
+        term, numbers = terms.get(constants[0]), given.operand(constants[0])
+    else:
+        of_numbers = [terms.get(name, "") for name in constants]
+        term, numbers = _multiplied(given, of_numbers, constants, f"{of_tensors}{out}")
+    whole = f"{of_tensors},{term}->{out}"
+    if len(tensors) == 1:
+        return EinsumDense, {"whole": whole, "kernel": numbers}
+    return Einsum, {"whole": whole, "factor": numbers}
 
 
 def _is_nan(given: Arguments) -> Built:

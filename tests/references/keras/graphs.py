@@ -1304,6 +1304,27 @@ for name, (x, f) in EINSUMS_OF_NUMBERS.items():
     add(f"ops-einsum-numbers-{name}", x, functools.partial(with_numbers, f=f), only="3")
 
 
+def mixed(keras: Any, *tensors: Any, equation: str, numbers: dict[int, Any]) -> Any:
+    operands = list(tensors)
+    for at, array in numbers.items():
+        operands.insert(at, array)
+    return keras.ops.einsum(equation, *operands)
+
+
+X3D = floats(2, 5, 4, tag=6)
+for name, inputs, equation, numbers in (
+    ("bilinear", [X3, X3D], "btc,cd,bsd->bts", {1: K}),
+    ("weighed", [X3, X3], "btc,bsc,c->bts", {2: V}),
+    ("first", [X3, X3], "c,btc,bsc->bt", {0: V}),
+    ("two", [X3, X3D], "btc,cd,bsd,d->bts", {1: K, 3: SCALES}),
+    ("ellipsis", [X3, X3], "...c,...c,c->...", {2: V}),
+    ("apart", [X3, X3], "btc,btc,d->bcd", {2: SCALES}),
+    ("three", [X3, X3D, X3D], "btc,bsd,bsd,cd->bt", {3: K}),
+):
+    part = functools.partial(mixed, equation=equation, numbers=numbers)
+    add(f"ops-einsum-mixed-{name}", inputs, part, only="3")
+
+
 def tied_embeddings(keras: Any, x: Any) -> Any:
     """A variable among the arguments, of which the file has the numbers at the time of saving."""
     embedding = keras.layers.Embedding(7, 4)
