@@ -314,7 +314,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "use_gate": FLAG,
     "use_scale": FLAG,
     "head_dim": NUMBER,
-    "logit_soft_cap": NUMBER,
+    "logit_soft_cap": (*NUMBER, type(None)),
     "num_key_value_heads": NUMBER,
     "num_query_heads": NUMBER,
     "groups": (int,),  # -1: one of each channel
