@@ -30,6 +30,7 @@ from fastdrop.layers import (
     Repeat,
     Resizing,
     ReversibleEmbedding,
+    Roll,
     Single,
     Slice,
     Sort,
@@ -1037,10 +1038,15 @@ def test_some_places(axis: int, places: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shift", [0, 1, -1, 5])
 @pytest.mark.parametrize("axis", [0, -1])
 def test_places_moved_round(axis: int, shift: int) -> None:
-    layer = Take.declare([(4, 3)], name="t", axis=axis, shift=shift)
+    layer = Roll(name="r", axis=axis, shift=shift)
+    check_laws(layer, X)
     np.testing.assert_array_equal(output(layer, X), np.roll(X, shift, axis=1 + axis % 2))
-    with pytest.raises(ValueError, match="a fixed length on axis 0"):
-        Take.declare([(None, 3)], name="t", axis=0, shift=shift)
+    assert layer.output_shape((None, 3)) == (None, 3)
+    assert layer.each_step([(4, 3)]) == (axis == -1)
+    with pytest.raises(ValueError, match="of a row of 1 axes, got 1"):
+        Roll(name="r", axis=1, shift=shift).output_shape((3,))
+    with pytest.raises(TypeError, match="layer 'r' shift: expected an integer"):
+        Roll(name="r", axis=axis, shift=0.5)
 
 
 @pytest.mark.parametrize("place", [3, -4])

@@ -373,6 +373,7 @@ EXAMPLES: dict[str, tuple[list[dict[str, Any]], Any]] = {
         [{"axis": -1, "cuts": (1, 3)}, {"axis": -1, "cuts": (1, 2, 3), "unstacked": True}],
         SEQUENCE,
     ),
+    "Roll": ([{"axis": 0, "shift": 2}, {"axis": -1, "shift": -1}], SEQUENCE),
     "Take": ([{"axis": -1, "places": (2, 0, -1)}], SEQUENCE),
     "Squeeze": ([{}, {"axes": (-1,)}], normal(3, 4, 1)),
     "Stack": ([{"axis": 1}], [SEQUENCE, SEQUENCE]),

@@ -249,6 +249,38 @@ class Repeat(Single):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Roll(Single):
+    """Move each row round along an axis, by `shift` places towards its end. See `numpy.roll`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastdrop as fd
+    >>> from fastdrop.layers import Roll
+    >>> model = fd.Model([Roll(name="later", axis=0, shift=1)], (None,))
+    >>> model.predict(np.array([[3, 1, 4]], np.float32))
+    array([[4., 3., 1.]], dtype=float32)
+    """
+
+    axis: int
+    shift: int
+
+    def __post_init__(self) -> None:
+        _check.integer(self.shift, f"{self.label} shift", -(2**31), 2**31)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        axis_of(self.label, self.axis, len(shape))
+        return shape
+
+    def each_step(self, inputs: Sequence[Shape]) -> bool:
+        return axis_of(self.label, self.axis, len(inputs[0])) > 0
+
+    def forward(self, flow: Flow, draw: Draw | None) -> Flow:
+        at = 2 + axis_of(self.label, self.axis, flow.values.ndim - 2)
+        return Flow(np.roll(flow.values, self.shift, axis=at))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Constant(Single):
     """The same numbers for each row, whatever the input is."""
 
@@ -354,19 +386,6 @@ class Take(Single):
 
     axis: int
     places: tuple[int, ...]
-
-    @classmethod
-    def declare(
-        cls, inputs: Sequence[Shape], *, name: str, shift: int | None = None, **options: Any
-    ) -> Self:
-        """Take `shift`, by how many places all are moved round, in place of `places`."""
-        if shift is not None:
-            label, axis = f"layer {name!r}", options["axis"]
-            length = inputs[0][axis_of(label, axis, len(inputs[0]))]
-            if length is None:
-                raise ValueError(f"{label}: expected a fixed length on axis {axis}")
-            options["places"] = tuple((n - shift) % length for n in range(length))
-        return cls(name=name, **options)
 
     def __post_init__(self) -> None:
         self.prepare(places=_check.integers(self.places, f"{self.label} places", -(2**31)))

@@ -32,6 +32,7 @@ from fastdrop.layers import (
     Reduce,
     Repeat,
     Reshape,
+    Roll,
     Slice,
     Sort,
     Split,
@@ -337,10 +338,10 @@ def _nan_to_num(given: Arguments) -> Built:
 def _roll(given: Arguments) -> Built:
     given.input("x")
     shift = given.values.get("shift")
-    if type(shift) is not int:
+    if type(shift) is not int or abs(shift) >= 2**31:
         raise given.refuse("shift", "an integer")
     given.take("shift")
-    return Take, {"axis": given.axis("axis"), "shift": shift}
+    return Roll, {"axis": given.axis("axis"), "shift": shift}
 
 
 def _take(given: Arguments) -> Built:

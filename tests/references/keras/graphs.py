@@ -532,6 +532,18 @@ add("tf-l2_normalize-epsilon", X3, tf2("nn.l2_normalize", 1, epsilon=25.0), only
 add("tf-one_hot", tokens(4, 5, of=6), tf2("one_hot", depth=6), only="2")
 add("tf-gather", X3, tf2("gather", [2, 0, 2], axis=-1), only="2", both=True)
 add("tf-gather-one", X3, tf2("gather", 1, axis=1), only="2")
+
+
+def rolled_over_time(keras: Any, x: Any) -> Any:
+    roll = keras.ops.roll if hasattr(keras, "ops") else None
+    if roll is None:
+        import tensorflow as tf
+
+        roll = tf.roll
+    return keras.layers.LSTM(3, return_sequences=True)(roll(x, 7, axis=1))
+
+
+add("roll-open", X3, rolled_over_time, shapes=[(None, 3)], both=True)
 add("tf-roll", X3, tf2("roll", 2, axis=1), only="2")
 add("tf-squared_difference", [X3, X3B], tf2("math.squared_difference"), only="2")
 add("tf-divide_no_nan", [X3, np.round(X3B)], tf2("math.divide_no_nan"), only="2")
