@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from fastdrop.formats._axes import Array
 from fastdrop.formats._lengths import BATCH, Length, Open, product
-from fastdrop.formats._tensors import Array, Tensors
+from fastdrop.formats._tensors import Tensors
 from fastdrop.formats._values import (
     OfRows,
     Piece,

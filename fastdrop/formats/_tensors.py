@@ -1,8 +1,4 @@
-"""Tensors as other libraries have them, written as calls of layers: `Tensors`.
-
-It has the functions that move axes about and compute number by number; what depends on no input is
-computed at once.
-"""
+"""Tensors of other libraries with axes of other lengths, some of them left open: `Tensors`."""
 
 from __future__ import annotations
 
@@ -13,35 +9,22 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastdrop import activate, layers
+from fastdrop import layers
+from fastdrop.formats._axes import Array
 from fastdrop.formats._lengths import BATCH, Length, Open, divided, known, product, quotient
+from fastdrop.formats._numbers import Numbers
 from fastdrop.formats._values import (
     Counts,
-    OfRows,
-    Order,
-    Piece,
     Spread,
     Tensor,
     UnsupportedError,
     Value,
-    as_array,
     broadcast,
     counted,
-    joined,
-    without_row,
 )
-from fastdrop.layers._layer import Layer
-from fastdrop.layers.operations import FUNCTIONS
-from fastdrop.layers.ordering import ACCUMULATIONS
 from fastdrop.model import Call, Model
 
-Array = NDArray[Any]
-
-
-# What is noted of a model whose rows were sorted.
-SORTED = "where rows are sorted they stay in the order of the inputs, outputs too"
 # Tensors are put behind themselves as often; more is laid out anew.
 MOST_BEHIND = 16
 # Positions are counted to so many times a length that is known.
@@ -54,275 +37,10 @@ _MOST_JOINED = 16
 MOST_LENGTHS, MOST_TEXT = 256, 2000
 
 
-class Tensors:
-    """Calls of layers, as they are written one after another.
+class Tensors(Numbers):
+    """Calls of layers that take places, lay them out anew, and count them."""
 
-    Attributes
-    ----------
-    entries : list of Call
-    inputs : list of Tensor
-    rows : int or None
-        How many rows a batch has where a file or module has fixed it; each such number may be it.
-    single_row : bool
-        Whether that is one, so that its axis may be taken away, and put in anywhere.
-    scope : str
-        What layers are called that are written now.
-    notes : list of str
-        What a reader should know of how something is done.
-    """
-
-    def __init__(self) -> None:
-        self.entries: list[Call] = []
-        self.inputs: list[Tensor] = []
-        self.rows: int | None = None
-        self.single_row: bool = False
-        self.scope: str = "layer"
-        self.notes: list[str] = []
-        # The rows of a batch of which some has been taken out by itself.
-        self.taken_rows: set[int] = set()
-        self._taken: set[str] = set()
-        # What some tensors were made of, for what undoes it or takes a part.
-        self._moved: dict[str, tuple[Tensor, tuple[int, ...]]] = {}
-        self._stacked: dict[str, tuple[int, list[Tensor]]] = {}
-        # Along which axis of rows a tensor was put together, and of which pieces.
-        self.pieces: dict[str, tuple[int, list[Piece]]] = {}
-        # An axis of a tensor of each open length.
-        self._open: dict[Length, tuple[str, tuple[Length, ...], int]] = {}
-        self._counted: dict[Length, Tensor] = {}
-        # What takes as many places as a slice asks for of an axis of open length, by the slice.
-        self._exact: dict[int, Layer] = {}
-
-    # ---- calls ----
-
-    def called(self, scope: str) -> str:
-        """Call layers so that are written from now on, and return what they were called."""
-        before, self.scope = self.scope, scope
-        return before
-
-    def input(self, name: str, shape: Sequence[Length], at: int) -> Tensor:
-        """Return one of the model's inputs."""
-        self._taken.add(name)
-        row = tuple(n for i, n in enumerate(shape) if i != at)
-        tensor = self._known(Tensor(name, row, at))
-        self.inputs.append(tensor)
-        return tensor
-
-    def _known(self, tensor: Tensor) -> Tensor:
-        for axis, length in enumerate(tensor.row):
-            if isinstance(length, Open):
-                self._open.setdefault(length, (tensor.name, tensor.row, axis))
-        return tensor
-
-    def call(
-        self, layer: Layer, inputs: Sequence[str], rows: Sequence[Sequence[Length]]
-    ) -> list[str]:
-        """Write a call, given the shapes of rows that it takes, and return the names it makes."""
-        name, count = layer.name, 0
-        while name in self._taken:
-            count += 1
-            name = f"{layer.name}@{count}"
-        try:
-            made = len(layer.output_shapes([known(row) for row in rows]))
-        except ValueError as error:
-            raise UnsupportedError(str(error)) from error
-        self._taken.add(name)
-        self.entries.append(Call(layer, list(inputs), name))
-        return [name, *(f"{name}:{k}" for k in range(1, made))]
-
-    def single(self, layer: Layer, tensor: Tensor, row: Sequence[Length] | None = None) -> Tensor:
-        """Write a call of one tensor, which keeps its axes, or has others in a row as told."""
-        (name,) = self.call(layer, [tensor.name], [tensor.row])
-        made = tensor.row if row is None else tuple(row)
-        return self._known(replace(tensor, name=name, row=made))
-
-    def each(self, layer: Layer, extra: int) -> Layer:
-        """Return a layer that does the same for each place of so many axes in front."""
-        for _ in range(extra):
-            layer = layers.TimeDistributed(name=layer.name, layer=layer)
-        return layer
-
-    def tensor(self, value: Value, like: Tensor) -> Tensor:
-        """Return a constant as a tensor of rows, for the rows that another tensor has."""
-        if isinstance(value, Tensor):
-            return value
-        if not isinstance(value, Spread):
-            raise UnsupportedError("a constant where rows of a batch are needed")
-        numbers = np.asarray(value.value, np.float32)
-        layer = layers.Constant(name=self.scope, value=numbers)
-        (name,) = self.call(layer, [like.name], [like.row])
-        return Tensor(name, numbers.shape, value.at)
-
-    def some_tensor(self, value: Value) -> Tensor:
-        """Return a constant as a tensor of rows."""
-        if not self.inputs:
-            raise UnsupportedError("rows of a batch that no input has")
-        return self.tensor(value, self.inputs[0])
-
-    def same(self, one: Value, other: Value) -> bool:
-        """Whether two values are the same one, or computed number by number of the same."""
-        if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-            return one is other
-        if replace(one, name=other.name) != other:
-            return False
-        calls = {call.name: call for call in self.entries}
-        waiting = [(one.name, other.name)]
-        while waiting:
-            names = waiting.pop()
-            if names[0] == names[1]:
-                continue
-            first, second = (calls.get(name) for name in names)
-            if first is None or second is None or not _alike(first.layer, second.layer):
-                return False
-            inputs = [first.inputs or (), second.inputs or ()]
-            if len(inputs[0]) != len(inputs[1]):
-                return False
-            waiting += zip(*inputs, strict=True)
-        return True
-
-    # ---- axes ----
-
-    def bundled_first(self, tensor: Tensor) -> Tensor:
-        """Return the same with the batch, and what is merged with it, in front."""
-        if not tensor.at or not tensor.merged:
-            return replace(tensor, at=0)
-        order = [tensor.at, *(i for i in range(tensor.ndim) if i != tensor.at)]
-        moved = self.permute(tensor, order)
-        assert isinstance(moved, Tensor)
-        return moved
-
-    def permute(self, value: Value, axes: Sequence[int]) -> Value:
-        """Put axes into another order."""
-        axes = [counted(axis, value.ndim) for axis in axes]
-        if isinstance(value, Spread):
-            order = [a - (a > value.at) for a in axes if a != value.at]
-            return Spread(value.value.transpose(order), axes.index(value.at))
-        if not isinstance(value, Tensor):
-            return np.transpose(value, axes)
-        order = []
-        for axis in axes:
-            if axis == value.at:
-                order += range(value.at, value.at + value.merged)
-            else:
-                order.append(value.axis(axis))
-        moved = self._transposed(value, order)
-        return replace(moved, at=axes.index(value.at))
-
-    def _transposed(self, tensor: Tensor, order: Sequence[int]) -> Tensor:
-        """Put the axes of rows into another order; what undoes another is left out."""
-        row = tuple(tensor.row[axis] for axis in order)
-        source, before = self._moved.get(tensor.name, (tensor, tuple(range(len(order)))))
-        whole = tuple(before[axis] for axis in order)
-        if whole == tuple(range(len(order))):
-            return replace(tensor, name=source.name, row=row)
-        layer = layers.Transpose(name=self.scope, axes=whole)
-        (name,) = self.call(layer, [source.name], [source.row])
-        self._moved[name] = (source, whole)
-        return self._known(replace(tensor, name=name, row=row))
-
-    def unsqueeze(self, value: Value, axis: int) -> Value:
-        """Put in an axis of length 1, counted in the result."""
-        if isinstance(value, OfRows):
-            raise UnsupportedError("numbers of rows, computed with")
-        axis = counted(axis, value.ndim + 1)
-        if isinstance(value, Spread):
-            inside = axis - (axis > value.at)
-            return Spread(np.expand_dims(value.value, inside), value.at + (axis <= value.at))
-        if not isinstance(value, Tensor):
-            return np.expand_dims(value, axis)
-        at = axis if axis <= value.at else axis - 1 + value.merged
-        row = (*value.row[:at], 1, *value.row[at:])
-        layer = layers.ExpandDims(name=self.scope, axis=at)
-        (name,) = self.call(layer, [value.name], [value.row])
-        return value.inserted(axis, row, name)
-
-    def squeeze(self, value: Value, axes: Sequence[int] | None = None) -> Value:
-        """Take out axes of length 1; those of other lengths stay."""
-        given = range(value.ndim) if axes is None else [counted(a, value.ndim) for a in axes]
-        if isinstance(value, Spread):
-            kept = [a for a in given if a != value.at and value.shape[a] == 1]
-            inside = tuple(a - (a > value.at) for a in kept)
-            at = value.at - sum(a < value.at for a in kept)
-            return Spread(np.squeeze(value.value, inside), at)
-        if not isinstance(value, Tensor):
-            return np.squeeze(value, tuple(a for a in given if value.shape[a] == 1))
-        kept = [a for a in given if value.shape[a] == 1]
-        single = self.single_row and not value.merged and value.at in given
-        if kept:
-            gone = [value.axis(a) for a in kept]
-            row = tuple(n for i, n in enumerate(value.row) if i not in gone)
-            layer = layers.Squeeze(name=self.scope, axes=tuple(gone))
-            (name,) = self.call(layer, [value.name], [value.row])
-            at = value.at - sum(a < value.at for a in kept)
-            value = replace(value, name=name, row=row, at=at)
-        return without_row(value) if single and (value.row or axes is not None) else value
-
-    def row_on(self, value: Value, at: int) -> Value:
-        """Put the axis of one row on an axis of length 1, where it can be."""
-        if not self.single_row or not isinstance(value, Tensor) or value.merged > 1:
-            return value
-        if not at < value.ndim or at == value.at or value.shape[at] != 1:
-            return value
-        if value.merged:
-            found = self.squeeze(replace(value, at=0, before=0, behind=0), [1 + at])
-            assert isinstance(found, Tensor)
-            return replace(found, at=at)
-        order = [i for i in range(value.ndim) if i != value.at]
-        return self.permute(value, [*order[:at], value.at, *order[at:]])
-
-    def with_row(self, value: Tensor) -> Tensor:
-        """Put the axis of one row that has none on the first axis of length 1, if there is one."""
-        if not value.merged or 1 not in value.shape:
-            return value
-        found = self.row_on(value, value.shape.index(1))
-        assert isinstance(found, Tensor)
-        return found
-
-    def select(self, value: Value, axis: int, index: int) -> Value:
-        """Take one place along an axis, which is gone then."""
-        axis = counted(axis, value.ndim)
-        if isinstance(value, Spread):
-            if axis == value.at:
-                raise UnsupportedError("one row of the batch is taken out")
-            inside = axis - (axis > value.at)
-            if not -value.value.shape[inside] <= index < value.value.shape[inside]:
-                raise UnsupportedError(f"index {index} of an axis of length {value.shape[axis]}")
-            found = np.take(value.value, index, inside)
-            return Spread(found, value.at - (axis < value.at))
-        if not isinstance(value, Tensor):
-            return np.asarray(np.take(value, index, axis))
-        if axis == value.at and self.single_row and index in (0, -1) and not value.merged:
-            return without_row(value)
-        if axis == value.at:
-            self.taken_rows.add(index)
-            raise UnsupportedError("one row of the batch is taken out")
-        at = value.axis(axis)
-        length = value.row[at]
-        if isinstance(length, int) and not -length <= index < length:
-            raise UnsupportedError(f"index {index} of an axis of length {length}")
-        stacked = self._stacked.get(value.name)
-        if stacked is not None and stacked[0] == at:
-            return replace(
-                value,
-                name=stacked[1][index].name,
-                row=tuple(n for i, n in enumerate(value.row) if i != at),
-                at=value.at - (axis < value.at),
-            )
-        pieces = self.pieces_of(value, at)
-        if pieces is not None and isinstance(length, int):
-            piece, place = _piece_at(pieces, index % length)
-            return self.select(piece.of, axis, place)
-        row = tuple(n for i, n in enumerate(value.row) if i != at)
-        key: tuple[Any, ...] = (*(slice(None),) * at, index)
-        layer = layers.Slice(name=self.scope, key=key)
-        (name,) = self.call(layer, [value.name], [value.row])
-        return replace(value, name=name, row=row, at=value.at - (axis < value.at))
-
-    def pieces_of(self, tensor: Tensor, axis: int) -> list[Piece] | None:
-        """Return of what a tensor was put together along an axis of rows, if it was."""
-        along, pieces = self.pieces.get(tensor.name, (None, []))
-        if along != axis:
-            return None
-        return [replace(p, of=replace(tensor, name=p.of.name, row=p.of.row)) for p in pieces]
+    # ---- places ----
 
     def slice(
         self, value: Value, axis: int, start: Any = None, stop: Any = None, step: int = 1
@@ -389,6 +107,19 @@ class Tensors:
         row = (*value.row[:at], count, *value.row[at + 1 :])
         return self._known(replace(value, name=name, row=row))
 
+    def take_known(self, value: Value, numbers: Array, axis: int) -> Value:
+        """Take places along an axis by numbers that are known, one after another."""
+        axis = counted(axis, value.ndim)
+        if not isinstance(value, Tensor):
+            raise UnsupportedError("places of a constant")
+        if axis == value.at:
+            raise UnsupportedError("some rows of the batch are taken out")
+        if value.merged:
+            return self.stack([self.select(value, axis, int(n)) for n in numbers], axis)
+        shape = [1] * (value.ndim - 1)
+        shape[axis - (axis > value.at)] = len(numbers)
+        return self.take_along(value, Spread(numbers.reshape(shape), value.at), axis)
+
     def laid_along(self, numbers: Tensor, axis: int, rank: int) -> Tensor:
         """Lay numbers (batch, places) along one of so many axes of a row."""
         (count,) = numbers.row
@@ -423,6 +154,8 @@ class Tensors:
         order = [axis, *rest]
         moved = [order.index(i) for i in range(value.ndim) if i != at]
         return replace(self._transposed(found, moved), at=at)
+
+    # ---- shapes ----
 
     def reshape(self, value: Value, shape: Sequence[Length]) -> Value:
         """Lay out numbers anew; one length may be -1."""
@@ -570,6 +303,8 @@ class Tensors:
                 tensor = replace(tensor, name=name, row=made)
         return tensor
 
+    # ---- lengths ----
+
     def positions(self, length: Length) -> Tensor:
         """Return 0, 1, 2 and so on up to an open length, as rows."""
         if length not in self._open:
@@ -677,6 +412,8 @@ class Tensors:
         ones = self.single(layers.Elementwise(name=self.scope, function="ones"), tensor)
         return self.laid_along(ones, axis, rank)
 
+    # ---- several times, and products ----
+
     def repeat_places(self, value: Value, axis: int, times: int) -> Value:
         """Repeat each place along an axis, one behind the other."""
         axis, shape = counted(axis, value.ndim), list(value.shape)
@@ -701,241 +438,6 @@ class Tensors:
         wide = self.unsqueeze(value, axis)
         repeated = self.expand(wide, [times if i == axis else -1 for i in range(wide.ndim)])
         return self.reshape(repeated, [*shape[:axis], shape[axis] * times, *shape[axis + 1 :]])
-
-    # ---- several tensors ----
-
-    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
-        """Put tensors one behind the other."""
-        values = [v for v in values if isinstance(v, (Tensor, Spread)) or v.size or v.ndim > 1]
-        if len(values) == 1:
-            return values[0]
-        axis = counted(axis, values[0].ndim)
-        tensors = self.alike(values)
-        if tensors is None:
-            if any(isinstance(v, Spread) for v in values):
-                spread = [v for v in values if isinstance(v, Spread)]
-                places = {s.at for s in spread}
-                if len(spread) < len(values) or len(places) > 1 or axis in places:
-                    raise UnsupportedError("constants of different kinds, joined")
-                inside = axis - (axis > spread[0].at)
-                whole = np.concatenate([s.value for s in spread], inside)
-                return Spread(whole, spread[0].at)
-            return np.concatenate([as_array(v) for v in values], axis)
-        alone = not tensors[0].merged and bool(tensors[0].row)
-        if self.single_row and alone and tensors[0].at == axis:  # one behind the other of one each
-            stacked = self.stack(tensors, axis + 1)
-            assert isinstance(stacked, Tensor)
-            return joined(stacked, axis)
-        at = tensors[0].axis(axis)
-        layer = layers.Concatenate(name=self.scope, axis=at, masks="none")
-        (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
-        length: Length = 0
-        for tensor in tensors:
-            length = length + tensor.row[at]
-        row = (*tensors[0].row[:at], length, *tensors[0].row[at + 1 :])
-        return self._known(replace(tensors[0], name=name, row=row))
-
-    def stack(self, values: Sequence[Value], axis: int) -> Value:
-        """Put tensors side by side along a new axis, counted in the result."""
-        axis = counted(axis, values[0].ndim + 1)
-        tensors = self.alike(values)
-        if tensors is None:
-            return self.concatenate([self.unsqueeze(v, axis) for v in values], axis)
-        first = tensors[0]
-        at = axis if axis <= first.at else axis - 1 + first.merged
-        layer = layers.Stack(name=self.scope, axis=at)
-        (name,) = self.call(layer, [t.name for t in tensors], [t.row for t in tensors])
-        row = (*first.row[:at], len(tensors), *first.row[at:])
-        self._stacked[name] = (at, list(tensors))
-        return first.inserted(axis, row, name)
-
-    def alike(self, values: Sequence[Value]) -> list[Tensor] | None:
-        """Return values as tensors whose batch is on one axis; None if none is one."""
-        first = next((v for v in values if isinstance(v, Tensor)), None)
-        if first is None:
-            return None
-        tensors = [self.tensor(self._spread(v, first), first) for v in values]
-        for tensor in tensors:
-            layout = (tensor.at, tensor.before, tensor.behind)
-            if layout != (first.at, first.before, first.behind):
-                raise UnsupportedError("tensors whose batch is on different axes")
-        return tensors
-
-    def _spread(self, value: Value, like: Tensor) -> Value:
-        """Return a constant that is as long as 1 along the batch as one for each row."""
-        if isinstance(value, (Tensor, Spread)) or value.ndim != like.ndim or like.merged:
-            return value
-        return Spread(np.squeeze(value, like.at), like.at) if value.shape[like.at] == 1 else value
-
-    # ---- number by number ----
-
-    def elementwise(self, function: str, *operands: Value | float) -> Value:
-        """Compute a function of `FUNCTIONS`, of what broadcasts."""
-        for operand in operands:
-            if isinstance(operand, Open):
-                raise UnsupportedError(f"numbers computed with a length left open, {operand}")
-        values: list[Value] = [
-            o if isinstance(o, (Tensor, Spread)) else np.asarray(o) for o in operands
-        ]
-        compute = FUNCTIONS[function][1]
-        if not any(isinstance(v, (Tensor, Spread)) for v in values):
-            with np.errstate(all="ignore"):
-                return np.asarray(compute(*values))
-        rank = max(v.ndim for v in values)
-        framed = [v for v in values if isinstance(v, (Tensor, Spread))]
-        places = {rank - v.ndim + v.at for v in framed}
-        merges = {(v.before, v.behind) for v in values if isinstance(v, Tensor)}
-        if len(places) > 1 or len(merges) > 1:
-            raise UnsupportedError("rows of a batch are computed with one another")
-        (at,), (before, behind) = places, next(iter(merges), (0, 0))
-        tensors: list[Tensor] = []
-        parts: list[Any] = []
-        for value in values:
-            if isinstance(value, Tensor):
-                missing = rank - value.ndim
-                tensors.append(self._led(value, missing))
-                parts.append(len(tensors) - 1)
-            elif isinstance(value, Spread):
-                lengths = value.value.shape
-                shape = (*lengths[: value.at], *(1,) * (before + behind), *lengths[value.at :])
-                parts.append(value.value.reshape(shape))
-            else:
-                parts.append(_without_batch(value, rank - at, before + behind))
-        if not tensors:
-            with np.errstate(all="ignore"):
-                return Spread(np.asarray(compute(*parts)), at)
-        parts = [_as_float32(part) for part in parts]
-        layer = layers.Elementwise(name=self.scope, function=function, operands=tuple(parts))
-        rows = [t.row for t in tensors]
-        (name,) = self.call(layer, [t.name for t in tensors], rows)
-        shapes = [tensors[p].row if isinstance(p, int) else p.shape for p in parts]
-        return self._known(Tensor(name, broadcast(shapes), at, before, behind))
-
-    def _led(self, tensor: Tensor, missing: int) -> Tensor:
-        """Put axes of length 1 in front."""
-        for _ in range(missing):
-            value = self.unsqueeze(tensor, 0)
-            assert isinstance(value, Tensor)
-            tensor = value
-        return tensor
-
-    def activation(self, value: Value, activation: Any, axis: int = -1) -> Value:
-        """Apply an activation; softmax and log_softmax along an axis."""
-        if not isinstance(value, Tensor):
-            return _constant_activation(value, activation, axis)
-        along = value.axis(axis) if activation in ("softmax", "log_softmax") else -1
-        along = -1 if along == len(value.row) - 1 else along
-        layer = layers.Activation(name=self.scope, activation=activation, axis=along)
-        return self.single(layer, value)
-
-    def take_known(self, value: Value, numbers: Array, axis: int) -> Value:
-        """Take places along an axis by numbers that are known, one after another."""
-        axis = counted(axis, value.ndim)
-        if not isinstance(value, Tensor):
-            raise UnsupportedError("places of a constant")
-        if axis == value.at:
-            raise UnsupportedError("some rows of the batch are taken out")
-        if value.merged:
-            return self.stack([self.select(value, axis, int(n)) for n in numbers], axis)
-        shape = [1] * (value.ndim - 1)
-        shape[axis - (axis > value.at)] = len(numbers)
-        return self.take_along(value, Spread(numbers.reshape(shape), value.at), axis)
-
-    def erf(self, value: Value) -> Value:
-        """Compute the error function by gelu(x) = x (1 + erf(x / sqrt 2)) / 2, near 0 as a line."""
-        if not isinstance(value, (Tensor, Spread)):
-            numbers = [math.erf(x) for x in value.reshape(-1)]
-            return np.asarray(numbers, value.dtype).reshape(value.shape)
-        near = self.elementwise("less", self.elementwise("absolute", value), 1e-3)
-        away = self.elementwise("where", near, 1.0, value)
-        wide = self.elementwise("multiply", away, math.sqrt(2))
-        twice = self.elementwise("multiply", self.activation(wide, "gelu"), 2.0)
-        found = self.elementwise("subtract", self.elementwise("divide", twice, wide), 1.0)
-        slope = self.elementwise("multiply", value, 2 / math.sqrt(math.pi))
-        return self.elementwise("where", near, slope, found)
-
-    def reduce(
-        self, function: str, value: Value, axes: Sequence[int] | None, keepdims: bool = False
-    ) -> Value:
-        """Reduce along some axes, or along all of them (None)."""
-        if isinstance(value, Spread):
-            value_axes = (
-                range(value.ndim) if axes is None else [counted(a, value.ndim) for a in axes]
-            )
-            if value.at in value_axes:
-                raise UnsupportedError("rows of a batch are computed with one another")
-            inside = tuple(a - (a > value.at) for a in value_axes)
-            found = _numpy_reduced(function, value.value, inside, keepdims)
-            at = value.at if keepdims else value.at - sum(a < value.at for a in value_axes)
-            return Spread(found, at)
-        if not isinstance(value, Tensor):
-            every = tuple(range(value.ndim)) if axes is None else tuple(axes)
-            return _numpy_reduced(function, value, every, keepdims)
-        given = range(value.ndim) if axes is None else [value.counted(axis) for axis in axes]
-        gone = sorted({value.axis(axis) for axis in given})
-        row = tuple(
-            1 if i in gone else n for i, n in enumerate(value.row) if keepdims or i not in gone
-        )
-        at = value.at if keepdims else value.at - sum(a < value.at for a in given)
-        layer = layers.Reduce(
-            name=self.scope, function=function, axes=tuple(gone), keepdims=keepdims
-        )
-        (name,) = self.call(layer, [value.name], [value.row])
-        return self._known(replace(value, name=name, row=row, at=at))
-
-    def take_along(self, value: Value, numbers: Value, axis: int) -> Value:
-        """Take places along an axis by their numbers, of as many axes."""
-        tensors = self.alike([value, numbers])
-        if tensors is None:
-            return np.take_along_axis(as_array(value), as_array(numbers), axis)
-        one, two = tensors
-        at = one.axis(axis)
-        layer = layers.TakeAlong(name=self.scope, axis=at)
-        (name,) = self.call(layer, [one.name, two.name], [one.row, two.row])
-        others = broadcast([(*t.row[:at], 1, *t.row[at + 1 :]) for t in tensors])
-        row = (*others[:at], two.row[at], *others[at + 1 :])
-        return self._known(replace(one, name=name, row=row))
-
-    def log_sum_exp(self, value: Value, axes: Sequence[int] | None, keepdims: bool) -> Value:
-        """Take logarithms of sums of powers of e."""
-        largest, kept = (self._finite(self.reduce("max", value, axes, k)) for k in (True, keepdims))
-        powers = self.elementwise("exp", self.elementwise("subtract", value, largest))
-        logs = self.elementwise("log", self.reduce("sum", powers, axes, keepdims))
-        return self.elementwise("add", logs, kept)
-
-    def _finite(self, value: Value) -> Value:
-        """Put zeros in the place of infinite numbers."""
-        infinite = self.elementwise("equal", self.elementwise("absolute", value), np.inf)
-        return self.elementwise("where", infinite, 0.0, value)
-
-    def accumulate(self, function: str, value: Value, axis: int) -> Value:
-        """Take together numbers up to each place along an axis, by one of `ACCUMULATIONS`."""
-        axis = counted(axis, value.ndim)
-        if not isinstance(value, (Tensor, Spread)):
-            return _numpy_accumulated(function, value, axis)
-        if axis == value.at:
-            raise UnsupportedError("rows of a batch are computed with one another")
-        if isinstance(value, Spread):
-            inside = axis - (axis > value.at)
-            return Spread(_numpy_accumulated(function, value.value, inside), value.at)
-        along = value.axis(axis)
-        return self.single(layers.Accumulate(name=self.scope, function=function, axis=along), value)
-
-    def sorted_rows(self, value: Value) -> tuple[Value, Order]:
-        """Sort rows by one number of each: they stay where they are, for none knows of another."""
-        self.notes += [SORTED] if SORTED not in self.notes else []
-        return value, Order(*value.shape)
-
-    def sort(self, value: Value, axis: int, *, descending: bool = False) -> tuple[Value, Value]:
-        """Sort along an axis, and say where the numbers were."""
-        axis = counted(axis, value.ndim)
-        if not isinstance(value, Tensor):
-            raise UnsupportedError("a constant is sorted")
-        if axis == value.at:
-            raise UnsupportedError("rows of a batch are sorted by several numbers")
-        layer = layers.ArgSort(name=self.scope, axis=value.axis(axis), descending=descending)
-        places = self.single(layer, value)
-        return self.take_along(value, places, axis), places
 
     def largest(
         self, value: Value, axis: int, count: object, *, smallest: bool = False
@@ -1007,70 +509,6 @@ class Tensors:
         (name,) = self.call(layer, [one.name, two.name], [one.row, two.row])
         return self._known(replace(one, name=name, row=(*one.row[:-1], two.row[-1])))
 
-    def dense(self, value: Value, kernel: Array, bias: Array | None = None) -> Value:
-        """Multiply along the last axis by a matrix (inputs, units)."""
-        if isinstance(value, Spread):
-            if value.at == value.ndim - 1:
-                raise UnsupportedError("rows of a batch are computed with one another")
-            return Spread(np.asarray(self.dense(value.value, kernel, bias)), value.at)
-        if not isinstance(value, Tensor):
-            found = np.matmul(value, kernel)
-            return np.asarray(found if bias is None else found + bias)
-        value.axis(-1)
-        layer = layers.Dense(
-            name=self.scope,
-            kernel=np.ascontiguousarray(kernel, np.float32),
-            bias=None if bias is None else np.ascontiguousarray(bias, np.float32),
-        )
-        return self.single(layer, value, (*value.row[:-1], kernel.shape[1]))
-
-
-def _constant_activation(value: Spread | Array, activation: Any, axis: int) -> Value:
-    """Compute an activation of a constant by the function for arrays."""
-    if isinstance(value, Spread):
-        axis = counted(axis, value.ndim)
-        if axis == value.at and activation in ("softmax", "log_softmax"):
-            raise UnsupportedError("rows of a batch are computed with one another")
-        found = _constant_activation(value.value, activation, axis - (axis > value.at))
-        return Spread(as_array(found), value.at)
-    numbers = np.asarray(value, np.float32)
-    if activation not in ("softmax", "log_softmax"):
-        return np.asarray(activate(numbers, activation))
-    last = np.moveaxis(numbers, axis, -1)
-    return np.moveaxis(np.asarray(activate(last, activation)), -1, axis)
-
-
-def _alike(one: Layer, other: Layer) -> bool:
-    """Whether two layers compute the same function number by number."""
-    if not isinstance(one, layers.Elementwise) or not isinstance(other, layers.Elementwise):
-        return False
-    return (
-        one.function == other.function
-        and len(one.operands) == len(other.operands)
-        and all(map(np.array_equal, one.operands, other.operands))
-    )
-
-
-def _as_float32(part: Any) -> Any:
-    """Return a constant as float32, and the number of a tensor as it is."""
-    if isinstance(part, int):
-        return part
-    with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(part).astype(np.float32, copy=False)
-
-
-# ---- shapes ----
-
-
-def _piece_at(pieces: Sequence[Piece], place: int) -> tuple[Piece, int]:
-    """Return the piece that has a place of the whole, and which of its tensor that is."""
-    start = 0
-    for piece in pieces:
-        if place < start + piece.stop - piece.start:
-            return piece, piece.start + place - start
-        start += piece.stop - piece.start
-    raise IndexError(place)
-
 
 def _of_batch(length: Length) -> bool:
     return divided(length, BATCH) is not None
@@ -1120,32 +558,6 @@ def _sliced(length: Length, part: slice) -> Length:
     if step > 1 and start >= 0 and (stop is None or stop < 0):
         return (length + (stop or 0) - start + step - 1) // step
     return Open.named(f"[{start}:{stop}:{step} of {length}]")
-
-
-def _without_batch(array: Array, behind: int, merged: int) -> Array:
-    """Take the axis of the batch out of a constant, so many axes from its end."""
-    if array.ndim < behind:
-        return array
-    at = array.ndim - behind
-    if array.shape[at] != 1:
-        raise UnsupportedError(f"a constant of shape {array.shape} along the batch")
-    shape = (*array.shape[:at], *(1,) * merged, *array.shape[at + 1 :])
-    return array.reshape(shape)
-
-
-def _numpy_reduced(function: str, array: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
-    if function == "argmax":
-        return np.asarray(np.argmax(array, axis=axes[0], keepdims=keepdims))
-    if function == "median":  # NumPy's is another one
-        raise UnsupportedError("the median of a constant")
-    return np.asarray(getattr(np, function)(array, axis=axes, keepdims=keepdims))
-
-
-def _numpy_accumulated(function: str, array: Array, axis: int) -> Array:
-    ufunc, _ = ACCUMULATIONS[function]
-    whole = array.dtype.kind in "biu"
-    found = ufunc.accumulate(array, axis=axis, dtype=np.int64 if whole else np.float64)
-    return np.asarray(found if whole else found.astype(array.dtype))
 
 
 def _longer(row: Sequence[Length]) -> list[Length]:

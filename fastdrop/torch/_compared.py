@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from fastdrop.formats._tensors import SORTED
+from fastdrop.formats._numbers import SORTED
 from fastdrop.model import Model
 from fastdrop.torch._called import NARROW, Called, Example, is_tensor, put_out, shortens
 from fastdrop.torch._exported import NONE, Failed, exported, line_of
