@@ -1186,6 +1186,11 @@ def test_with_mask() -> None:
     assert flow.table is table.table
     assert flow.factors is table.factors
     assert WithMask(name="w").output_shapes([(4, 3), (4,)]) == [(4, 3)]
+    assert WithMask(name="w").output_shapes([(4, None, 3), (4, 7)]) == [(4, None, 3)]
+    with pytest.raises(
+        ValueError, match=r"'w': expected a mask of the steps .*\(4, 3\), got .*\(5,"
+    ):
+        WithMask(name="w").output_shapes([(4, 3), (5,)])
 
 
 def symbol(layer: Any, *values: object) -> object:

@@ -418,7 +418,12 @@ class WithMask(Layer):
     takes_table: ClassVar[bool] = True
 
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
-        return [inputs[0]]
+        shape, mask = inputs
+        pairs = zip(shape, () if self.borrowed else mask, strict=False)
+        if any(None not in (n, m) and m not in (1, n) for n, m in pairs):
+            expected = f"a mask of the steps of an input of shape {shape}"
+            raise ValueError(f"{self.label}: expected {expected}, got one of shape {mask}")
+        return [shape]
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
         flow, other = inputs
