@@ -666,6 +666,46 @@ def test_a_length_is_what_nodes_take_it_for() -> None:
     assert "the file is for 3 places along what it calls 'T'" in model.notes
 
 
+def test_a_length_is_as_many_parts_as_nodes_take_it_apart_into() -> None:
+    """As a loop over time steps is exported, though the file leaves open how many there are."""
+    nodes = [
+        helper.make_node("Split", ["x", "sizes"], ["a", "b"], axis=1),
+        helper.make_node("ReduceSum", ["a", "axes"], ["c"]),
+        helper.make_node("ReduceSum", ["b", "axes"], ["d"]),
+        helper.make_node("Sub", ["c", "d"], ["y"]),
+    ]
+    constants = {"sizes": np.array([2, 1]), "axes": np.array([1])}
+    x = normal(4, 3, 2)
+    data = graph(nodes, {"x": x}, {"y": 3}, constants, lengths={"x": ["N", "T", 2]})
+    model = fd.load(io.BytesIO(data))
+    assert model.input_shape == (3, 2)
+    assert "the file is for 3 places along what it calls 'T'" in model.notes
+    expected = x[:, :2].sum(1, keepdims=True) - x[:, 2:]
+    np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_computed_sizes() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["n"], start=1, end=2),
+        helper.make_node("Div", ["n", "two"], ["h"]),
+        helper.make_node("Sub", ["n", "h"], ["rest"]),
+        helper.make_node("Concat", ["h", "rest"], ["sizes"], axis=0),
+        helper.make_node("Split", ["x", "sizes"], ["a", "b"], axis=1),
+        helper.make_node("ReduceMax", ["a", "axes"], ["c"], keepdims=0),
+        helper.make_node("ReduceMax", ["b", "axes"], ["d"], keepdims=0),
+        helper.make_node("Sub", ["c", "d"], ["y"]),
+    ]
+    constants = {"two": np.array([2]), "axes": np.array([1])}
+    data = graph(
+        nodes, {"x": normal(4, 3, 2)}, {"y": 2}, constants, lengths={"x": ["N", "T", 2]}, opset=18
+    )
+    model = fd.load(io.BytesIO(data))
+    for steps in (2, 5, 8):
+        x = normal(3, steps, 2)
+        expected = x[:, : steps // 2].max(1) - x[:, steps // 2 :].max(1)
+        np.testing.assert_allclose(model.predict(x), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_rows_that_are_sorted_and_put_back_are_themselves() -> None:
     nodes = [
         helper.make_node("Shape", ["n"], ["rows"]),

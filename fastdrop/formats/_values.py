@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastdrop.formats._lengths import BATCH, Length, product
+from fastdrop.formats._lengths import BATCH, Length, Open, product
 
 if TYPE_CHECKING:
     from fastdrop.formats._tensors import Tensors
@@ -28,6 +28,14 @@ class UnsupportedError(Exception):
 
 class BatchAxisError(UnsupportedError):
     """A layer finds the batch on another axis than the one it takes it on."""
+
+
+class ToldError(UnsupportedError):
+    """An open length stands where only a number fits, which is told by that."""
+
+    def __init__(self, text: str, length: Open, number: int) -> None:
+        super().__init__(text)
+        self.length, self.number = length, number
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from fastdrop.formats._values import (
     Spread,
     Steps,
     Tensor,
+    ToldError,
     UnsupportedError,
     Value,
     joined,
@@ -481,6 +482,8 @@ class _Assembly:
                 self.misplaced |= isinstance(error, BatchAxisError)
                 if node.op == "Reshape":
                     self._tell(arguments.optional(0), arguments.optional(1))
+                elif isinstance(error, ToldError):
+                    self.told.setdefault(error.length, error.number)
             except (TypeError, ValueError) as error:  # what a layer refuses is the file's fault
                 obstacle = str(error)
         if obstacle:

@@ -20,6 +20,7 @@ from fastdrop.formats._values import (
     Spread,
     Steps,
     Tensor,
+    ToldError,
     UnsupportedError,
     Value,
 )
@@ -122,7 +123,8 @@ def _one_place(start: Any, end: Any) -> int | None:
 def _split(a: Arguments) -> Made:
     value, axis = a.input(), a.attribute("axis", 0)
     axis = axis_of(axis, value.ndim)
-    sizes = a.attribute_or_input("split", 1, 13)
+    own = a.attribute_or_input("split", 1, 13) if a.opset < 13 else a.lengths(1)
+    sizes: list[Length] | None = None if own is None else [*own]
     count = len(a.node.outputs)
     if a.attribute("num_outputs", count) != count:
         raise UnsupportedError(f"attribute 'num_outputs': {a.node.attributes['num_outputs']}")
@@ -135,12 +137,18 @@ def _split(a: Arguments) -> Made:
             return [_part(a, value, axis, *pair, 1) for pair in pairwise(ends)]
         size = -(-length // count)
         sizes = [min(size, length - i * size) for i in range(count)]
-    if len(sizes) != len(a.node.outputs) or min(sizes) < 0 or sum(sizes) != length:
-        raise UnsupportedError(f"parts of {sizes} of an axis of {length}")
-    found, start = [], 0
-    for size in sizes:
-        found.append(_part(a, value, axis, start, start + size, 1))
-        start += size
+    whole = sum(sizes, start=0)
+    below = any(isinstance(n, int) and n < 0 for n in sizes)
+    if len(sizes) != len(a.node.outputs) or below or whole != length:
+        text = f"parts of {sizes} of an axis of {length}"
+        if isinstance(length, Open) and length != BATCH and isinstance(whole, int):
+            raise ToldError(text, length, whole)
+        raise UnsupportedError(text)
+    found: list[Value] = []
+    start: Length = 0
+    for n in sizes:
+        found.append(_part(a, value, axis, start, start + n, 1))
+        start = start + n
     return found
 
 
