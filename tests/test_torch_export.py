@@ -2319,10 +2319,185 @@ def test_the_largest_of_weights_is_known() -> None:
     np.testing.assert_allclose(found, module(x).detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_the_largest_length_is_that_of_other_rows() -> None:
-    module = Function(lambda x, n: x * (torch.arange(n.max()) < n[:, None]))
+class Twins(nn.Module):
+    """Two sequences that are encoded as one batch, one behind the other."""
+
+    def __init__(self, compare: Any) -> None:
+        super().__init__()
+        self.lstm, self.compare = nn.LSTM(3, 4, batch_first=True), compare
+
+    def forward(self, a: Any, b: Any) -> Any:
+        y = self.lstm(torch.cat([a, b, a.flip(1)]))[0].amax(1)
+        return self.compare(y, len(a))
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        lambda y, n: torch.cat([(part * i) for i, part in enumerate(y.chunk(3, 0), 1)], 1),
+        lambda y, n: torch.cat([(part * i) for i, part in enumerate(y.split(n), 1)], 1),
+        lambda y, n: y[:n] - 2 * y[-n:] + 3 * y[n : 2 * n],
+        lambda y, n: y[n:].view(2, n, 4).sum(0) * y[:n],
+        lambda y, n: y[: 2 * n].reshape(2, n, -1).transpose(0, 1).flatten(1) * y[-n:, :1],
+    ],
+)
+def test_batches_one_behind_the_other(compare: Any) -> None:
+    module = Twins(compare)
+    model = from_torch(module, (torch.randn(2, 5, 3), torch.randn(2, 5, 3)))
+    assert not model.notes
+    x = [torch.randn(4, 7, 3), torch.randn(4, 7, 3)]
+    found = model.predict([t.numpy() for t in x])
+    np.testing.assert_allclose(found, module(*x).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("some", [lambda y, n: y[:1], lambda y, n: y[n - 1 :], lambda y, n: y[::2]])
+def test_parts_of_batches_one_behind_the_other(some: Any) -> None:
+    with pytest.raises(ModelFormatError, match=r"of the batch (is|are) taken out|with one another"):
+        from_torch(Twins(some), (torch.randn(2, 5, 3), torch.randn(2, 5, 3)))
+
+
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda bias: bias.permute(2, 0, 1),
+        lambda bias: bias.transpose(0, 1).permute(-1, 0, 1),
+        lambda bias: bias.movedim(-1, 0).mT,
+        lambda bias: bias.swapaxes(0, 2),
+    ],
+)
+def test_relative_positions_of_open_lengths(moved: Any) -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.qkv, self.bias = nn.Linear(4, 12), nn.Embedding(9, 2)
+
+        def forward(self, x: Any) -> Any:
+            q, k, v = self.qkv(x).unflatten(2, (3, 2, 2)).permute(2, 0, 3, 1, 4)
+            places = torch.arange(x.size(1))
+            bias = self.bias((places[None] - places[:, None]).clamp(-4, 4) + 4)
+            weights = (q @ k.transpose(-1, -2) + moved(bias)[None]).softmax(-1)
+            return (weights @ v).transpose(1, 2).flatten(2)
+
+    module = Attends()
+    model = from_torch(module, torch.randn(2, 5, 4))
+    assert not model.notes
+    x = torch.randn(3, 8, 4)
+    np.testing.assert_allclose(model.predict(x.numpy()), module(x).detach(), atol=1e-6)
+
+
+def test_places_counted_from_the_end_by_lengths() -> None:
+    """As skip connections of convolutions that shorten what goes through them."""
+
+    def forward(x: Any) -> Any:
+        y, z = x[:, 1:], x[:, 4:]
+        return y[:, -z.size(1) :] + z, y[:, : -z.size(1)]
+
+    module = Function(forward)
+    model = from_torch(module, torch.randn(2, 9))
+    assert not model.notes
+    x = torch.randn(3, 12)
+    for found, wanted in zip(model.predict(x.numpy()), module(x), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def most(lengths: Any) -> Any:
+    return int(lengths.max())
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda x, n: torch.arange(n.max()) < n[:, None],
+        lambda x, n: torch.arange(n.max().item()).expand(len(n), -1) < n.unsqueeze(1),
+        lambda x, n: torch.arange(0, int(n.max()))[None] < n[:, None],
+        lambda x, n: torch.arange(most(n)).repeat(x.size(0), 1) < n[:, None],
+        lambda x, n: torch.arange(max(n))[None] < n[:, None],
+        lambda x, n: torch.arange(max(n.tolist()))[None] < n[:, None],
+        lambda x, n: torch.ones(len(n), int(n.max())).cumsum(1) <= n[:, None],
+        lambda x, n: torch.arange(n.max().item() - 1, -1, -1).flip(0) < n[:, None],
+        lambda x, n: torch.arange((x > -9).sum(1).max().item()) < n[:, None],
+        lambda x, n: (torch.arange(n.max().item()) < n[:, None]) & (x > torch.zeros(int(n.max()))),
+    ],
+)
+def test_the_most_steps_of_all_rows_are_the_steps(mask: Any) -> None:
+    """A mask that is as long as the longest row fits no other number of steps."""
+    module = Function(lambda x, n: (x * mask(x, n)).sum(1) / n)
+    model = from_torch(module, (torch.randn(2, 5), torch.tensor([5, 2])))
+    assert not model.notes
+    x, n = torch.randn(4, 8), torch.tensor([1, 8, 3, 8])
+    np.testing.assert_allclose(model.predict([x.numpy(), n.numpy()]), module(x, n), atol=1e-6)
+
+
+def test_the_most_steps_of_all_rows_are_those_that_were_packed() -> None:
+    class Tagger(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(3, 4, batch_first=True, bidirectional=True)
+
+        def forward(self, x: Any, n: Any) -> Any:
+            packed = pack_padded_sequence(x, n, batch_first=True, enforce_sorted=False)
+            y, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+            mask = torch.arange(int(n.max()))[None, :] < n[:, None]
+            return y.masked_fill(~mask[..., None], -1.0).amax(1)
+
+    module = Tagger()
+    model = from_torch(module, (torch.randn(2, 5, 3), torch.tensor([5, 2])))
+    x, n = torch.randn(4, 8, 3), torch.tensor([1, 7, 3, 8])
+    found = model.predict([x.numpy(), n.numpy()])
+    np.testing.assert_allclose(found, module(x, n).detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, n: x[:, : int(n.max())].cumsum(1)[:, -1],
+        lambda x, n: x.sum(1) / int(n.max()),
+        lambda x, n: x * n.max(),
+    ],
+)
+def test_the_largest_length_is_that_of_other_rows(function: Any) -> None:
     with pytest.raises(ModelFormatError, match=r"largest or smallest of all rows; .* x.size\(1\)"):
-        from_torch(module, (torch.randn(2, 5), torch.tensor([5, 2])))
+        from_torch(Function(function), (torch.randn(2, 5), torch.tensor([5, 2])))
+    assert "int" not in globals()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, int(x.size(1)) // 2 :].sum(1),
+        lambda x: x.sum(1) / max(3, x.size(1)),
+        lambda x: x.sum(1) / max(x.size(1) / 2, 3.5),
+        lambda x: x.sum(1) * min(x.size(1), 9, x.size(1) - 1),
+        lambda x: x.sum(1) * isinstance(3, int) + int("2") + int(2.5) + ({int: 1}[int]),
+    ],
+)
+def test_numbers_of_lengths_that_are_left_open(function: Any) -> None:
+    module = Function(function)
+    model = from_torch(module, torch.randn(2, 5))
+    assert not model.notes
+    for steps in (2, 4, 8, 11):
+        x = torch.randn(3, steps)
+        np.testing.assert_allclose(model.predict(x.numpy()), module(x), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x[:, : min(30, x.size(1))].sum(1),
+        lambda x: F.pad(x, (0, max(12 - x.size(1), 0))).sum(1),
+        lambda x: x.sum(1) * int(x.size(1) > 3),
+        lambda x: x[:, int(x.size(1) * 0.5) :].sum(1),
+        lambda x: x.sum(1) * torch.arange(max(3, x.size(1))).sum(),
+    ],
+)
+def test_lengths_that_are_computed_otherwise(function: Any) -> None:
+    """Lengths are those of the example then; it is told which line asks for that."""
+    module, x = Function(function), torch.randn(3, 5)
+    model = from_torch(module, torch.randn(2, 5))
+    (note,) = model.notes
+    assert "a number computed of lengths that are left open" in note
+    assert re.search(r" \(test_torch_export\.py:\d+: ", note)
+    np.testing.assert_allclose(model.predict(x.numpy()), module(x), rtol=1e-5, atol=1e-6)
 
 
 def test_other_types_that_are_switched_off() -> None:

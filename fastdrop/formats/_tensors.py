@@ -54,9 +54,14 @@ class Tensors(Numbers):
         start, stop = _bound(start, length), _bound(stop, length)
         if start in (None, 0) and stop is None and step == 1:
             return value
+        if isinstance(value, Tensor) and axis == value.at and value.before and step == 1:
+            return self._some_batches(value, start or 0, length if stop is None else stop)
         if isinstance(start, Open) or isinstance(stop, Open):
             first = _from_front(start or 0, length)
-            count = _from_front(length if stop is None else stop, length) - first
+            last = _from_front(length if stop is None else stop, length)
+            if isinstance(first, int) and (isinstance(last, int) or last == length):
+                return self.slice(value, axis, first, last, step)
+            count = last - first
             if step != 1 or isinstance(value, Spread) or not isinstance(count, Open):
                 raise UnsupportedError(f"places from {start} to {stop} of {length}")
             if not isinstance(value, Tensor):
@@ -79,6 +84,34 @@ class Tensors(Numbers):
             numbers = range(start or 0, stop or 0, step)
             self._exact[id(layer)] = layers.Take(name=layer.name, axis=at, places=tuple(numbers))
         return self.single(layer, value, row)
+
+    def batches(self, tensors: Sequence[Tensor]) -> Tensor:
+        """Put batches one behind the other along their axis: all rows of one, then of the next."""
+        at = tensors[0].at
+        if any(tensor.at != at or tensor.merged for tensor in tensors):
+            raise UnsupportedError("tensors whose batch is on different axes")
+        stacked = self.stack(tensors, at)
+        assert isinstance(stacked, Tensor)
+        return replace(stacked, at=at, before=1)
+
+    def _some_batches(self, value: Tensor, start: Length, stop: Length) -> Value:
+        """Take some of the batches that stand one behind the other along one axis."""
+        at, count = value.at, value.row[value.at]
+        first, last = (0 if n == 0 else divided(n, BATCH) for n in (start, stop))
+        if (
+            (value.before, value.behind) != (1, 0)
+            or not isinstance(count, int)
+            or not isinstance(first, int)
+            or not isinstance(last, int)
+        ):
+            raise UnsupportedError("some rows of the batch are taken out")
+        numbers = range(count)[first:last]
+        apart = replace(value, at=at + 1, before=0)
+        if len(numbers) == 1:
+            return self.select(apart, at, numbers[0])
+        some = self.slice(apart, at, numbers.start, numbers.stop)
+        assert isinstance(some, Tensor)
+        return replace(some, at=at, before=1)
 
     def model(self, calls: Sequence[Call], *given: Any, **options: Any) -> Model:
         """Return the model of calls, of which slices take all that they ask for where they must.
@@ -535,8 +568,15 @@ def _check_short(length: Length) -> None:
 
 
 def _from_front(bound: Length, length: Length) -> Length:
-    """Return a place counted from the front; one that is computed is not below 0 else."""
-    behind = bound < 0 if isinstance(bound, int) else all(n < 0 for _, n in bound.terms)
+    """Return a place counted from the front; one that is computed is not below 0 else.
+
+    What is as far from the end whatever the lengths are is counted from there.
+    """
+    if isinstance(bound, int):
+        behind = bound < 0
+    else:
+        behind = all(n < 0 for _, n in bound.terms)
+        behind |= isinstance(length, Open) and isinstance(bound + length, int)
     return bound + length if behind else bound
 
 

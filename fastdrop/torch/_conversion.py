@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import product as choices
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
 from fastdrop.formats._lengths import BATCH, Length, Open, known
@@ -45,6 +46,8 @@ _CHECKS = (
     "sym_constrain_range",
     "sym_constrain_range_for_size",
 )
+# What asks for a number of a tensor.
+_ASKS = ("item", "_local_scalar_dense")
 # What may give the same numbers another name: writing into one changes the other.
 _SAME = frozenset(("alias", "contiguous", "detach", "positive", "to", "type_as"))
 _VIEWS = frozenset(
@@ -84,6 +87,8 @@ _NUMBERS: dict[Any, str] = {
     operator.sub: "subtract",
     operator.mul: "multiply",
     operator.neg: "negative",
+    torch.sym_max: "maximum",
+    torch.sym_min: "minimum",
 }
 _MISSING = object()
 # Whole numbers that begin anew beyond a few, and what may go there.
@@ -114,6 +119,10 @@ class _Unknown:
 
 
 _UNKNOWN = _Unknown()
+_COMPUTED = (
+    "a number computed of lengths that are left open, as by max(), min(), int() or a comparison; "
+    "sums, products and whole quotients (//) may stand here"
+)
 
 
 class Conversion:
@@ -136,6 +145,7 @@ class Conversion:
         self.misplaced = False
         self.notes: list[str] = []
         self.inputs: dict[str, Tensor] = {}
+        self.same: dict[str, str] = {}  # open lengths that are others
         self.dtypes: dict[str, str] = {}  # of those of whole numbers or truths
 
     def model(self) -> Model:
@@ -199,10 +209,12 @@ class Conversion:
         self.builder.rows = next((n for n in fixed if isinstance(n, int)), None)
         self.builder.single_row = self.builder.rows == 1
         pairs = zip(user, self.axes, strict=True)
-        same = same_lengths(self.program, [n.meta["val"].shape[at] for n, at in pairs if at >= 0])
+        self.same = same_lengths(
+            self.program, [n.meta["val"].shape[at] for n, at in pairs if at >= 0]
+        )
         for node, name, at in zip(user, self.names, self.axes, strict=True):
             value = node.meta["val"]
-            lengths = [length_of(n, same) for n in value.shape]
+            lengths = [length_of(n, self.same) for n in value.shape]
             if at > 0:
                 self.notes.append(
                     f"input {name!r}: the module takes rows along axis {at}, here it is axis 0"
@@ -265,10 +277,21 @@ class Conversion:
     def _run(self, nodes: Sequence[torch.fx.Node]) -> None:
         """Compute what a graph calls, one after another."""
         self.places.update({node: place for place, node in enumerate(nodes)})
-        needed = _needed(nodes)
+        known = {node: length for node in nodes if (length := self._asked(node)) is not None}
+        needed = _needed(nodes, known)
         for node in nodes:
             if node.op == "call_function" and node in needed:
-                self.values[node] = self._call(node)
+                self.values[node] = known[node] if node in known else self._call(node)
+
+    def _asked(self, node: torch.fx.Node) -> Length | None:
+        """Return a number that a module asks of a tensor, if it must be a length that is known.
+
+        The most steps of all rows are that where a mask of them is as long as there are steps.
+        """
+        value = node.meta.get("val")
+        if _operator(node) not in _ASKS or not isinstance(value, torch.SymInt):
+            return None
+        return None if free_unbacked_symbols(value) else length_of(value, self.same)
 
     def _without_row(self, node: torch.fx.Node) -> Any:
         """Return what an operator without a row makes, as PyTorch says what it is made of.
@@ -478,8 +501,9 @@ class Conversion:
             else:
                 given = argument.default_value
             values[argument.name] = self._value(given)
-            if _has_unknown(values[argument.name]):
-                raise UnsupportedError(f"{argument.name}: a number that is computed of lengths")
+            length = "int" in str(argument.type) or _operator(node) == "arange"
+            if _has_unknown(values[argument.name], (_Unknown, Steps) if length else _Unknown):
+                raise UnsupportedError(f"{argument.name}: {_COMPUTED}")
             nodes = given if isinstance(given, (list, tuple)) else [given]
             if any(isinstance(n, torch.fx.Node) and _dtype(n) is torch.bool for n in nodes):
                 bools.add(argument.name)
@@ -584,12 +608,16 @@ class Conversion:
         return found
 
 
-def _needed(nodes: Sequence[torch.fx.Node]) -> set[torch.fx.Node]:
-    """Return what is put out, written into, or computed on the way there; checks need nothing."""
+def _needed(nodes: Sequence[torch.fx.Node], known: Collection[torch.fx.Node]) -> set[torch.fx.Node]:
+    """Return what is put out, written into, or computed on the way there; checks need nothing.
+
+    Nor does what is known.
+    """
     waiting = [node for node in nodes if node.op == "output" or _writes(node)]
     found = set(waiting)
     while waiting:
-        new = set(waiting.pop().all_input_nodes) - found
+        node = waiting.pop()
+        new = set() if node in known else set(node.all_input_nodes) - found
         found |= new
         waiting += new
     return found
@@ -669,10 +697,10 @@ def _end(bound: Any, length: Length, otherwise: Length) -> Any:
     return min(bound, length) if isinstance(bound, int) and isinstance(length, int) else bound
 
 
-def _has_unknown(value: Any) -> bool:
+def _has_unknown(value: Any, kinds: Any) -> bool:
     if isinstance(value, (list, tuple)):
-        return any(map(_has_unknown, value))
-    return value is _UNKNOWN
+        return any(_has_unknown(item, kinds) for item in value)
+    return isinstance(value, kinds)
 
 
 def _dtype(node: torch.fx.Node) -> torch.dtype | None:

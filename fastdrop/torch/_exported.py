@@ -99,7 +99,7 @@ def exported(
         torch.no_grad(),
         training(module, on=trains),
         warnings.catch_warnings(),
-        shapes_alone() as closed,
+        shapes_alone(module) as closed,
         _quiet(),
     ):
         warnings.simplefilter("ignore")

@@ -15,7 +15,8 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import partial, reduce
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ from fastdrop.torch._conditions import what_passes
 # Two modules cannot be exported at a time: what is put in the place of PyTorch's is so for all.
 _LOCK = threading.RLock()
 ALMOST_1 = 1 - 2**-53
+# Whose code `int` is left alone in.
+_LIBRARIES = {*sys.stdlib_module_names, "fastdrop", "numpy", "torch"}
 _OPERATORS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
@@ -138,6 +141,88 @@ def _length(before: Callable[..., Any]) -> Callable[..., Any]:
     return length
 
 
+class _Whole(type):
+    """What `int` is in a module's own code meanwhile: it leaves lengths and numbers open."""
+
+    def __call__(cls, *given: Any, **options: Any) -> Any:
+        if len(given) == 1 and isinstance(given[0], (FakeTensor, FunctionalTensor)):
+            (value,) = given
+            return value.item() if not value.is_floating_point() else int(value)
+        # What is asked of these here would not be seen as the module's own condition.
+        if len(given) == 1 and isinstance(given[0], (torch.SymInt, torch.SymFloat)):
+            return torch.sym_int(given[0])
+        if len(given) == 1 and isinstance(given[0], torch.SymBool):
+            return torch.sym_ite(given[0], 1, 0)
+        return int(*given, **options)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, int)
+
+    def __subclasscheck__(cls, kind: type) -> bool:
+        return issubclass(kind, int)
+
+    def __eq__(cls, other: object) -> bool:
+        return other is cls or other is int
+
+    def __hash__(cls) -> int:
+        return hash(int)
+
+
+class _Int(int, metaclass=_Whole):
+    pass
+
+
+def _own_names(module: nn.Module) -> list[dict[str, Any]]:
+    """Return the global names of the code of a module's parts, and of what it calls from there."""
+    kinds = {kind for part in module.modules() for kind in type(part).__mro__}
+    first = [vars(sys.modules[k.__module__]) for k in kinds if k.__module__ in sys.modules]
+    called = [value for names in first if _is_own(names) for value in names.values()]
+    second = [v.__globals__ for v in called if isinstance(v, FunctionType)]
+    second += [vars(v) for v in called if isinstance(v, ModuleType)]
+    return [*{id(names): names for names in first + second if _is_own(names)}.values()]
+
+
+def _is_own(names: dict[str, Any]) -> bool:
+    """Whether global names are not those of a library, and leave `int` what it is."""
+    library = str(names.get("__name__")).partition(".")[0]
+    return library not in _LIBRARIES and "int" not in names
+
+
+@contextmanager
+def _whole_numbers_open(module: nn.Module) -> Iterator[None]:
+    """Let `int` of a length or tensor leave it open in a module's own code."""
+    own = _own_names(module)
+    for names in own:
+        names["int"] = _Int
+    try:
+        yield
+    finally:
+        for names in own:
+            names.pop("int", None)
+
+
+def _compared(before: Callable[..., Any], compare: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `max` or `min`, which leave open what is computed of lengths."""
+
+    def largest(*given: Any, **options: Any) -> Any:
+        if len(given) > 1 and any(isinstance(v, (torch.SymInt, torch.SymFloat)) for v in given):
+            return reduce(compare, given)
+        return before(*given, **options)
+
+    return largest
+
+
+def _of_one(before: Callable[..., Any], largest: str) -> Callable[..., Any]:
+    """Return what `max` or `min` call, also where they are given one tensor of numbers alone."""
+
+    def compare(one: torch.Tensor, *others: Any, **options: Any) -> Any:
+        if others or options or one.ndim != 1 or one.is_floating_point():
+            return before(one, *others, **options)
+        return getattr(one, largest)().item()
+
+    return compare
+
+
 def _truth(before: Callable[..., Any]) -> Callable[..., Any]:
     """Return `bool` of a tensor, which of one without numbers holds what a check asks of it."""
 
@@ -204,7 +289,7 @@ def _fixing(before: Callable[..., None], fixed: dict[tuple[int, int], str]) -> C
 
 
 @contextmanager
-def shapes_alone() -> Iterator[dict[tuple[int, int], str]]:
+def shapes_alone(module: nn.Module) -> Iterator[dict[tuple[int, int], str]]:
     """Let recurrent modules say their shapes, for a while.
 
     What the context gives is filled with where lengths are fixed that were left open: input and
@@ -217,6 +302,12 @@ def shapes_alone() -> Iterator[dict[tuple[int, int], str]]:
         # The number of rows or steps stays open, and what is decided by chance falls as in
         # evaluation, where nothing is forced.
         stack.enter_context(_replaced(builtins, "len", _length(builtins.len)))
+        stack.enter_context(_whole_numbers_open(module))
+        for name, compare in (("max", torch.sym_max), ("min", torch.sym_min)):
+            larger = _compared(getattr(builtins, name), compare)
+            stack.enter_context(_replaced(builtins, name, larger))
+        for name, largest in (("maximum", "max"), ("minimum", "min")):
+            stack.enter_context(_replaced(torch, name, _of_one(getattr(torch, name), largest)))
         stack.enter_context(_replaced(random, "random", lambda: ALMOST_1))
         stack.enter_context(_replaced(torch.Tensor, "__bool__", _truth(torch.Tensor.__bool__)))
         for name in _OPERATORS:

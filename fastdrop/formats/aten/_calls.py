@@ -157,7 +157,7 @@ _OVER_ALL = ("mean", "sum", "amax", "amin", "prod")
 _ALONG = frozenset(
     (
         *("cat", "concat", "stack", "flip", "one_hot", "softmax", "_softmax", "select"),
-        *("transpose", "cumsum", "cumprod", "flatten", *_OVER_ALL),
+        *("cumsum", "cumprod", "flatten", *_OVER_ALL),
     )
 )
 
@@ -167,6 +167,8 @@ _OF_STEPS = frozenset(
     (
         *("unsqueeze", "expand", "expand_as", "repeat", "embedding", "view", "reshape"),
         *("triu", "tril", "sym_size", "slice", "scalar_tensor"),
+        *("movedim", "moveaxis", "mT", "numpy_T", "permute", "swapaxes", "swapdims", "t"),
+        "transpose",
         *("dropout", "native_dropout", "alpha_dropout", "bernoulli", "uniform", "rand_like"),
         *("randn_like", "normal", "einsum", "addmm", "baddbmm", "index", "index_select"),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastdrop.formats._lengths import BATCH, product
+from fastdrop.formats._lengths import BATCH, divided, product
 from fastdrop.formats._networks import Networks
 from fastdrop.formats._values import (
     BatchAxisError,
@@ -37,13 +37,21 @@ def _same(b: Networks, a: Arguments) -> Any:
     return a.first()
 
 
+def _permuted(b: Networks, value: Any, order: Sequence[int]) -> Any:
+    """Put axes into another order, also of what is the same for each row."""
+    if isinstance(value, Steps):
+        axes = (counted(axis, value.ndim) + 1 for axis in order)
+        return Steps.of(b.permute(value.value, [0, *axes]))
+    return b.permute(value, order)
+
+
 @row("transpose", "swapaxes", "swapdims")
 def _transpose(b: Networks, a: Arguments) -> Any:
     value = a.values["self"]
     one, other = list(a.values.values())[1:3]
     order = list(range(value.ndim))
     order[one], order[other] = order[other], order[one]
-    return b.permute(value, order)
+    return _permuted(b, value, order)
 
 
 @row("t", "numpy_T", "mT")
@@ -52,12 +60,12 @@ def _t(b: Networks, a: Arguments) -> Any:
     order = list(range(value.ndim))
     if value.ndim >= 2:
         order[-1], order[-2] = order[-2], order[-1]
-    return b.permute(value, order)
+    return _permuted(b, value, order)
 
 
 @row("permute")
 def _permute(b: Networks, a: Arguments) -> Any:
-    return b.permute(a.first(), a.dims)
+    return _permuted(b, a.first(), a.dims)
 
 
 @row("movedim.int", "moveaxis.int")
@@ -66,7 +74,7 @@ def _movedim(b: Networks, a: Arguments) -> Any:
     source, destination = a.source % value.ndim, a.destination % value.ndim
     order = [i for i in range(value.ndim) if i != source]
     order.insert(destination, source)
-    return b.permute(value, order)
+    return _permuted(b, value, order)
 
 
 @row("movedim.intlist", "moveaxis.intlist")
@@ -74,7 +82,7 @@ def _movedims(b: Networks, a: Arguments) -> Any:
     rank = a.first().ndim
     moved = {d % rank: s % rank for s, d in zip(a.source, a.destination, strict=True)}
     rest = iter([i for i in range(rank) if i not in moved.values()])
-    return b.permute(a.first(), [moved[i] if i in moved else next(rest) for i in range(rank)])
+    return _permuted(b, a.first(), [moved[i] if i in moved else next(rest) for i in range(rank)])
 
 
 @row("view", "reshape", "_unsafe_view")
@@ -180,6 +188,9 @@ def _chunk(b: Networks, a: Arguments) -> Any:
     length = value.shape[a.dim]
     if isinstance(length, int):
         return _parts(b, value, a.dim, _pieces(length, -(-length // a.chunks)))
+    batches = divided(length, a.chunks * BATCH)
+    if isinstance(batches, int):
+        return _parts(b, value, a.dim, [batches * BATCH] * a.chunks)
     if a.chunks != 2:
         raise UnsupportedError(f"{a.chunks} chunks of {length} places")  # there may be fewer
     half = length // 2
@@ -201,7 +212,10 @@ def _split_at(b: Networks, a: Arguments) -> Any:
     return tuple(b.slice(a.values["self"], a.dim, *pair) for pair in pairwise(ends))
 
 
-def _pieces(length: Any, size: Any) -> list[int]:
+def _pieces(length: Any, size: Any) -> list[Any]:
+    count = divided(length, size)
+    if isinstance(count, int):
+        return [size] * count
     if not isinstance(length, int) or not isinstance(size, int):
         raise UnsupportedError(f"pieces of {size} of {length} places")
     return [min(size, length - start) for start in range(0, length, size)]
@@ -398,7 +412,12 @@ def _copy(b: Networks, a: Arguments) -> Any:
 
 @row("cat", "concat")
 def _cat(b: Networks, a: Arguments) -> Any:
-    return b.concatenate(a.tensors, a.values.get("dim", 0))
+    axis = a.values.get("dim", 0)
+    rows = [v for v in a.tensors if isinstance(v, Tensor) and counted(axis, v.ndim) == v.at]
+    alone = rows and all(v.row and not v.merged for v in rows)
+    if alone and 1 < len(rows) == len(a.tensors) and not b.single_row:
+        return b.batches(rows)
+    return b.concatenate(a.tensors, axis)
 
 
 @row("stack")

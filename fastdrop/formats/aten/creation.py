@@ -100,6 +100,8 @@ def _arange(b: Networks, a: Arguments) -> Any:
         return np.arange(start, a.end, step)
     if start == 0 and a.end == BATCH * step:
         return Offsets(step)
+    if not all(isinstance(n, int) or is_open(n) for n in (start, a.end, step)):
+        raise UnsupportedError("numbers up to one that is computed of lengths or of the input")
     if step == 1 and isinstance(start, int):
         found: Value = b.positions(a.end - start)
         return Steps.of(found if start == 0 else b.elementwise("add", found, float(start)))
