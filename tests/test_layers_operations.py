@@ -1188,7 +1188,7 @@ def test_with_mask() -> None:
     assert WithMask(name="w").output_shapes([(4, 3), (4,)]) == [(4, 3)]
     assert WithMask(name="w").output_shapes([(4, None, 3), (4, 7)]) == [(4, None, 3)]
     with pytest.raises(
-        ValueError, match=r"'w': expected a mask of the steps .*\(4, 3\), got .*\(5,"
+        ValueError, match=r"expected .* \(4,\), a mask of the steps of \(4, 3\), got"
     ):
         WithMask(name="w").output_shapes([(4, 3), (5,)])
 

@@ -420,9 +420,8 @@ class WithMask(Layer):
     def output_shapes(self, inputs: Sequence[Shape]) -> list[Shape]:
         shape, mask = inputs
         pairs = zip(shape, () if self.borrowed else mask, strict=False)
-        if any(None not in (n, m) and m not in (1, n) for n, m in pairs):
-            expected = f"a mask of the steps of an input of shape {shape}"
-            raise ValueError(f"{self.label}: expected {expected}, got one of shape {mask}")
+        fits = all(None in (n, m) or m in (1, n) for n, m in pairs)
+        self.check_fits(mask, f"{shape[: len(mask)]}, a mask of the steps of {shape}", fits)
         return [shape]
 
     def run(self, inputs: Sequence[Flow], draw: Draw | None) -> list[Flow]:
