@@ -1,7 +1,7 @@
-/* fastdrop: Bernoulli masks and recurrent layers with dropout, for one thread.
+/* fastdrop: Bernoulli masks and recurrent layers with dropout.
  *
- * No function here fails, allocates, keeps state or knows of Python. Arguments
- * have been checked by the caller. Order of arguments: the tier, outputs,
+ * No function here fails, allocates, keeps state, starts a thread or knows of
+ * Python. Arguments have been checked by the caller. Order of arguments: the tier, outputs,
  * inputs, sizes, options.
  *
  * Shapes stand in brackets: N rows, T steps, D features, H units. Arrays are

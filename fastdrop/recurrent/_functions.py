@@ -192,7 +192,8 @@ def rnn(
         The number of the first step in the whole sequence, for one that is run in parts. Only
         zoneout, `between_dropout` and dropout of the scheme "per_step" look at it.
     threads : int, optional
-        At most this many threads, each with rows or a direction of its own. Never changes a result.
+        At most this many threads, each with rows or a direction of its own, or with some units of
+        a large layer's only row. Never changes a result.
 
     Returns
     -------
