@@ -165,7 +165,8 @@ class Numbers(Axes):
 
     def sorted_rows(self, value: Value) -> tuple[Value, Order]:
         """Sort rows by one number of each: they stay where they are, for none knows of another."""
-        self.notes += [SORTED] if SORTED not in self.notes else []
+        if SORTED not in self.notes:
+            self.notes.append(SORTED)
         return value, Order(*value.shape)
 
     def sort(self, value: Value, axis: int, *, descending: bool = False) -> tuple[Value, Value]:
