@@ -236,8 +236,13 @@ def test_an_error_of_one_is_raised_when_all_have_returned(
 def test_as_many_threads_as_have_enough_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy(BACKENDS[NATIVE[0]])
     monkeypatch.setattr(_backend, "active", spy)
-    for units, steps, threads, expected in (
+    light = {"precision": "bfloat16", **DROP}  # half of a number for each weight, and half of them
+    for units, steps, threads, expected, *options in (
         (256, 100, 2, {2}),
+        (256, 100, 2, {2}, DROP),
+        (256, 100, 2, {2}, {"precision": "bfloat16"}),
+        (256, 100, 2, set(), light),
+        (256, 180, 2, {2}, light),
         (256, 30, 2, set()),  # too little arithmetic
         (100, 2000, 2, set()),  # too few units
         (256, 1000, 8, {4}),  # of each window of time
@@ -247,8 +252,8 @@ def test_as_many_threads_as_have_enough_to_do(monkeypatch: pytest.MonkeyPatch) -
     ):
         spy.parts.clear()
         x, weights = problem(0, "lstm", 1, steps, 256, units)
-        fd.rnn(x, weights, threads=threads)
-        assert set(spy.parts) == expected, (units, steps, threads)
+        fd.rnn(x, weights, threads=threads, **(options[0] if options else {}))
+        assert set(spy.parts) == expected, (units, steps, threads, options)
 
 
 def model_of(units: int) -> fd.Model:

@@ -45,6 +45,7 @@ class Direction:
     weights: PackedWeights
     flops: int
     packed: _backend.Packed
+    light: bool  # in bfloat16, without what masks of all rows drop: a quarter to be read
     backwards: bool
     h: Array
     c: Array | None
@@ -141,7 +142,7 @@ def _direction(
     if streams is not _NO_STREAMS and number:
         streams = Sites(*(_at(stream, number) for stream in streams))
     masks = _masks(arguments, weights, streams)
-    packed = _packed(arguments, weights, streams.weight)
+    whole = packed = _packed(arguments, weights, streams.weight)
     if streams.weight is None:
         packed, masks = _shared(arguments, weights, packed, masks, row_steps)
     is_lstm = len(state) == 2
@@ -149,6 +150,7 @@ def _direction(
         weights,
         flops_of(weights),
         packed,
+        packed is not whole and _takes_bfloat16(arguments, weights),
         number % 2 == 1,
         state[0],
         state[1] if is_lstm else None,
@@ -253,7 +255,8 @@ def threads_for(flops: int) -> int:
 
 def threads_of_row(direction: Direction, steps: int) -> int:
     """Return how many threads have enough to do of one row, whose units they divide."""
-    return min(threads_for(direction.flops * steps), direction.weights.units // _PART_UNITS)
+    flops = direction.flops * steps // (2 if direction.light else 1)
+    return min(threads_for(flops), direction.weights.units // _PART_UNITS)
 
 
 def is_small(weights: PackedWeights, rows: int, steps: int) -> bool:
