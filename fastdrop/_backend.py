@@ -122,7 +122,10 @@ class Team(Protocol):
     def parts(self) -> int: ...
 
     def work(self, part: int) -> None:
-        """Take steps with others until all are taken; it does not wait for who does not come."""
+        """Take steps with others until all are taken, or the others are faster without this one.
+
+        Who does not come is not waited for.
+        """
 
     def end(self) -> None:
         """Put the state out, once all who worked have returned."""

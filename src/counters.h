@@ -3,12 +3,14 @@
 #define FASTDROP_COUNTERS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-#if defined(__x86_64__) || defined(_M_X64)
-#include <emmintrin.h>
+#if defined(_MSC_VER)
+#include <intrin.h>
+#elif defined(__x86_64__)
+#include <x86intrin.h>
 #endif
 #if defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
 typedef volatile __int64 fd_counter;
 
 /* What was written before a counter was set is seen by who reads that. */
@@ -49,8 +51,8 @@ static inline void fd_let_others_run(void) { SwitchToThread(); }
 static inline void fd_let_others_run(void) { sched_yield(); }
 #endif
 
-/* Loops in which a thread that waits leaves its CPU, should the other one need it. */
-#define FD_IMPATIENT 64
+/* Moments after which a thread that waits leaves its CPU, should another one need it. */
+#define FD_IMPATIENT 512
 
 /* A moment of waiting, the n-th one after another. */
 static inline void fd_wait_a_moment(size_t n) {
@@ -60,6 +62,30 @@ static inline void fd_wait_a_moment(size_t n) {
     _mm_pause();
 #elif defined(__aarch64__) && defined(__GNUC__)
     __asm__ volatile("yield");
+#endif
+}
+
+/* A clock that takes some nanoseconds to read, and about how many of its ticks are a millisecond.
+ * Where none is known it stands still. */
+static inline uint64_t fd_ticks(void) {
+#if defined(__x86_64__) || defined(_M_X64)
+    return __rdtsc();
+#elif defined(__aarch64__) && defined(__GNUC__)
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+    return ticks;
+#else
+    return 0;
+#endif
+}
+
+static inline uint64_t fd_ticks_in_a_millisecond(void) {
+#if defined(__aarch64__) && defined(__GNUC__)
+    uint64_t ticks;
+    __asm__ volatile("mrs %0, cntfrq_el0" : "=r"(ticks));
+    return ticks / 1000;
+#else
+    return 3000000;
 #endif
 }
 

@@ -385,8 +385,8 @@ void fd_rnn(const fd_kernels *tier, const fd_rnn_call *call, void *scratch);
  * be divided, at most as many as threads; 1: it cannot. Memory of all of them, `team`
  * [fd_team_size()] bytes, aligned to FD_LINE, is laid out by fd_begin_team. Then each thread
  * calls fd_work_in_team, with a number below parts and scratch [fd_rnn_scratch()] of its own,
- * which returns when all steps are taken; it does not wait for a thread that does not come. When
- * all have returned fd_end_team puts the state out. */
+ * which returns when all steps are taken, or the others are faster without it; it does not wait
+ * for a thread that does not come. When all have returned fd_end_team puts the state out. */
 size_t fd_team_parts(const fd_rnn_call *call, size_t threads);
 size_t fd_team_size(const fd_kernels *tier, const fd_rnn_call *call, size_t parts);
 void fd_begin_team(const fd_kernels *tier, const fd_rnn_call *call, size_t parts, void *team);

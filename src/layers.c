@@ -144,13 +144,28 @@ static size_t steps_taken(team *t) {
     return steps;
 }
 
-/* Waits until all parts have done so many steps. */
-static void wait_for(team *t, size_t steps) {
-    for (size_t i = 0, moments = 0; i < t->parts;)
-        if (fd_count(&t->of[i].done) < steps)
-            fd_wait_a_moment(moments++);
-        else
+/* When a thread came, and how long it has waited since, in ticks. */
+typedef struct worker {
+    uint64_t since, waited;
+} worker;
+
+/* Waits until all parts have done so many steps; zero: the thread should go. Who waits most of
+ * the time has no CPU at the same time as the others, or one for all: they are faster without it.
+ * All that is waited for has been taken by threads that do not wait, so the last one stays. */
+static int wait_for(team *t, size_t steps, worker *w) {
+    const uint64_t begin = fd_ticks(), patience = fd_ticks_in_a_millisecond();
+    for (size_t i = 0, moments = 0; i < t->parts;) {
+        if (fd_count(&t->of[i].done) >= steps) {
             i++;
+            continue;
+        }
+        fd_wait_a_moment(moments++);
+        const uint64_t now = fd_ticks();
+        if (w->waited + (now - begin) > patience + (now - w->since) / 2)
+            return 0;
+    }
+    w->waited += fd_ticks() - begin;
+    return 1;
 }
 
 /* Whether a thread takes a part of a step, its own or another one's, which others may take. */

@@ -3,7 +3,8 @@
  * The units of a layer are divided, and any thread takes a part of a step as soon as all parts of
  * the step before it are done. Each thread has the same part at every step, so that a core keeps
  * its weights, but takes that of another which is late: nobody is waited for but for what he has
- * taken. The state lies in memory of all, that before a step and that behind it in turn. */
+ * taken, and who waits most of the time goes. The state lies in memory of all, that before a step
+ * and that behind it in turn. */
 
 static size_t SUFFIXED(units_before)(const fd_rnn_call *call, size_t part, size_t parts) {
     const size_t panels = (call->weights->units + PANEL - 1) / PANEL;
@@ -137,8 +138,8 @@ static void SUFFIXED(work)(const fd_kernels *tier, const fd_rnn_call *call, team
     SUFFIXED(block) b = SUFFIXED(first_block)(tier, call, &p, scratch);
     b.rows = 1;
     SUFFIXED(prepare)(&b);
-    for (size_t s = steps_taken(t); s < call->last; s++) {
-        wait_for(t, s);
+    worker w = {fd_ticks(), 0};
+    for (size_t s = steps_taken(t); wait_for(t, s, &w) && s < call->last; s++) {
         for (size_t i = 0; i < t->parts; i++) {
             const size_t part = (own + i) % t->parts;
             if (takes(t, part, s, part == own)) {
@@ -147,6 +148,5 @@ static void SUFFIXED(work)(const fd_kernels *tier, const fd_rnn_call *call, team
             }
         }
     }
-    wait_for(t, call->last);
     fd_leave_mode(mode);
 }

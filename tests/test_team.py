@@ -1,6 +1,8 @@
 """One row of a recurrent layer on several threads: the bits of one thread, whoever comes when."""
 
 import itertools
+import os
+import sys
 import threading
 import time
 from typing import Any
@@ -194,6 +196,22 @@ def test_who_comes_at_any_time(tier: str, monkeypatch: pytest.MonkeyPatch) -> No
             thread.join()
         team.end()
         assert same(outcome(divided), outcome(alone))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the affinity of threads")
+@spied
+def test_threads_that_share_one_cpu(spy: Spy) -> None:
+    """Where waiting takes most of the time, all but one of them go."""
+    x, weights = problem(10, "gru", 1, 2_000, 8, 96)
+    one = fd.rnn(x, weights, **ALL, threads=1)
+    cpus = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cpus)})
+    try:
+        for threads in (2, 6):
+            assert same(fd.rnn(x, weights, **ALL, threads=threads), one)
+    finally:
+        os.sched_setaffinity(0, cpus)
+    assert {2, 6} <= set(spy.parts)
 
 
 def test_numpy_has_no_teams(teams_always: None) -> None:
