@@ -14,7 +14,7 @@ import fastdrop as fd
 from conftest import BACKENDS
 from fastdrop import _backend, _threads
 from fastdrop.layers import LSTM, Dense
-from fastdrop.recurrent import _plan
+from fastdrop.recurrent import _plan, _run
 from test_recurrent import ALL, DROP, problem, same, weights_of
 
 NATIVE = [tier for tier in BACKENDS if tier != "numpy"]
@@ -115,13 +115,16 @@ def test_with_all_that_a_call_may_have(spy: Spy, cell: str) -> None:
 
 
 @spied
-def test_windows_of_time_are_teams_of_their_own(spy: Spy, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, weights = problem(6, "lstm", 1, 50, 8, 32)
+@pytest.mark.parametrize(("first", "seconds", "teams"), [(1, 0, 100), (37, 1e9, 2)])
+def test_windows_of_time_are_teams_of_their_own(
+    spy: Spy, first: int, seconds: float, teams: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, weights = problem(6, "lstm", 1, 100, 8, 32)
     one = fd.rnn(x, weights, **ALL, **DROP, threads=1)
-    monkeypatch.setattr(_threads, "PIECE_FLOPS", 1)
-    monkeypatch.setattr("fastdrop.recurrent._run._CALL_SECONDS", 0)
+    monkeypatch.setattr(_threads, "PIECE_FLOPS", first * _plan.flops_of(weights))
+    monkeypatch.setattr(_run, "_CALL_SECONDS", seconds)
     assert same(fd.rnn(x, weights, **ALL, **DROP, threads=2), one)
-    assert spy.parts == [2] * 50
+    assert spy.parts == [2] * teams
 
 
 @spied
@@ -254,6 +257,7 @@ def test_an_error_of_one_is_raised_when_all_have_returned(
 def test_as_many_threads_as_have_enough_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     spy = Spy(BACKENDS[NATIVE[0]])
     monkeypatch.setattr(_backend, "active", spy)
+    monkeypatch.setattr(_run, "_CALL_SECONDS", 1e9)  # windows of time, however slow it is here
     light = {"precision": "bfloat16", **DROP}  # half of a number for each weight, and half of them
     for units, steps, threads, expected, *options in (
         (256, 100, 2, {2}),
